@@ -64,7 +64,6 @@ format: .venv/dev
 bench: .venv/dev
 	$(BIN)/actspan bench
 	$(BIN)/python -m benchmarks.stages --rounds 2
-	$(BIN)/python -m benchmarks.pack --rounds 1
 	$(BIN)/python -m benchmarks.propose --rounds 1
 	$(BIN)/python -m benchmarks.evaluate --rounds 1
 	$(BIN)/python -m benchmarks.startup
@@ -72,8 +71,8 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.backends --rounds 1
 
 bench-memory: .venv/dev
-	$(BIN)/python -m benchmarks.memory
-	$(BIN)/python -m benchmarks.recordings
+	$(BIN)/python -m benchmarks.memory videos
+	$(BIN)/python -m benchmarks.memory recordings
 
 faults: .venv/dev
 	$(BIN)/python -m benchmarks.faults

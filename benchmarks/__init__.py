@@ -1,14 +1,16 @@
-"""What the README's speed figures come from: each command prints ratios against a baseline.
+"""Commands that reproduce the tables of README and docs: `python -m benchmarks.NAME --help`.
 
-    python -m benchmarks.stages      everything after TEM, in memory
-    python -m benchmarks.propose     the `propose` command from .npy features, start-up included
-    python -m benchmarks.pack        the same from a packed store, beside TEM's arithmetic alone
-    python -m benchmarks.evaluate    AR@AN of a result file
-    python -m benchmarks.ray         Ray workers beside the local engine: overhead, scaling, memory
-    python -m benchmarks.scale_model what a million videos cost on N machines, by measured figures
-    python -m benchmarks.serve       the HTTP service beside the same in memory; bad requests
-    python -m benchmarks.memory      anonymous memory of `propose` as the number of videos grows
+    stages       everything after TEM, in memory          backends     TEM on every backend
+    propose      the `propose` command, start-up included scaling      cost by cells and by videos
+    evaluate     AR@AN of a result file                   startup      help and first proposals
+    memory       peak memory, by videos and by hours      ray          Ray workers, the local engine
+    scale_model  a million videos on N machines           serve        the HTTP service
+    extract      videos to features                       viewer       the viewer, and its pictures
+    accuracy     AR@AN of presets and guesses             videos       AR@AN from video files
+    detection    mAP with the small classifier            faults       faults put into runs
+    path         functions that `propose` enters
 
-All data are made up from a seed in a temporary folder. The baseline is
-`benchmarks.straightforward`, measured in the same run.
+Data are synthetic, made from a seed in a temporary folder, unless a dataset is given. The baseline
+is the published steps (`published_steps`, `published_evaluation`), measured in the same run.
+Contenders run in turn by `actspan.bench.timing.interleave`.
 """

@@ -1,84 +1,45 @@
-"""AR@AN and AUC of a preset: train on the training part, judge on the validation part.
+"""AR@AN and AUC of a preset: train on the training part, evaluate on the validation part.
 
-    python -m benchmarks.accuracy --dataset DIR --preset published --seeds 0 1 2
+    python -m benchmarks.accuracy --dataset DIR --preset published --seed 0 --seed 1
 
 Every seed is trained, exported and run as a user would run it; beside it the start x end scores of
 the same run, suppressed alike, without PEM. Percent; mean and sample standard deviation over seeds.
-`--labels '*_TO_*'` learns and judges such instances alone, `--share 0.25` learns from a quarter of
-the training videos (another one for each seed), `--config FILE` changes settings of the preset.
+Before them come guesses that ignore the video, which any model has to beat: 100 segments per video
+drawn uniformly; a grid of plain windows (the whole video, a half, a quarter ... a 32nd of it, each
+moved by half its length, in random order); and 100 segments as long as training instances, at
+uniform centres.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 
+import click
 import numpy as np
 
-from actspan import Bundle, Dataset, Pipeline, evaluate_recall
+from actspan import Bundle, Dataset, Pipeline, Video, evaluate_recall
+from actspan.bench.timing import timed
 from actspan.cli.train import training_report
 from actspan.config.base import changed, read_toml
 from actspan.config.training import PRESETS, preset
+from actspan.evaluation.baselines import (
+    Guess,
+    evaluate_guess,
+    of_lengths,
+    plain_windows,
+    uniform_random,
+)
 from actspan.pipeline.outcomes import Job
 from actspan.training.parts import trainable
-from actspan.training.report import Report
 from actspan.training.train import train
+from benchmarks.harness import benchmark
 
 COLUMNS = ("AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC")
 
-
-def main() -> None:
-    options = parse()
-    dataset = trainable(Dataset.load(options.dataset).with_labels(options.labels))
-    rows: list[dict[str, float]] = []
-    rows_without: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as temporary, training_report() as report:
-        folder = options.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        for seed in options.seeds:
-            begin = perf_counter()
-            part = reduced(dataset, options.share, seed)
-            bundle = trained(part, folder / f"{options.preset}-{seed}", options, seed, report)
-            rows.append(judge(bundle, dataset, pem=True))
-            rows_without.append(judge(bundle, dataset, pem=False))
-            gain = rows[-1]["AUC"] - rows_without[-1]["AUC"]
-            seconds = perf_counter() - begin
-            print_row(f"seed {seed}", rows[-1], f"{seconds:.0f} s")
-            print_row("  without PEM", rows_without[-1], f"PEM adds {gain:.2f} AUC")
-    print_row("mean", mean(rows))
-    print_row("spread", spread(rows))
-    print_row("mean without PEM", mean(rows_without))
-    print_row("spread without PEM", spread(rows_without))
-    if options.json:
-        summary = {"preset": options.preset, "seeds": options.seeds, "rows": rows}
-        print(json.dumps({**summary, "rows_without_pem": rows_without}))
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", type=Path, required=True)
-    parser.add_argument("--preset", choices=PRESETS, default="default")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--labels", nargs="+", default=[], help="patterns of labels")
-    parser.add_argument("--share", type=float, default=1.0, help="of the training videos")
-    parser.add_argument("--config", type=Path, help="TOML: settings other than the preset's")
-    parser.add_argument("--keep", type=Path, help="keep the bundles here, and use those there")
-    parser.add_argument("--json", action="store_true", help="print all figures as JSON, too")
-    return parser.parse_args()
-
-
-def trained(
-    dataset: Dataset, path: Path, options: argparse.Namespace, seed: int, report: Report
-) -> Bundle:
-    if (path / "model.toml").is_file():
-        return Bundle.load(path)
-    config = preset(options.preset)
-    if options.config:
-        config = changed(config, read_toml(options.config), where=str(options.config))
-    return train(dataset, path, config, seed=seed, report=report)
+Figures = dict[str, float]
 
 
 def reduced(dataset: Dataset, share: float, seed: int) -> Dataset:
@@ -89,26 +50,105 @@ def reduced(dataset: Dataset, share: float, seed: int) -> Dataset:
     return dataset.select([video for video in dataset if video.id not in dropped])
 
 
-def judge(bundle: Bundle, dataset: Dataset, *, pem: bool) -> dict[str, float]:
-    judged = dataset.subset("validation")
-    jobs = (Job(video.id, lambda name=video.id: judged.read(name)) for video in judged)
+def evaluate(bundle: Bundle, dataset: Dataset, *, pem: bool) -> Figures:
+    """Return AR@AN and AUC on the validation part, with or without PEM."""
+    validation = dataset.subset("validation")
+    jobs = (Job(video.id, lambda name=video.id: validation.read(name)) for video in validation)
     with Pipeline.load(bundle, pem=pem, edge=dataset.edge) as pipeline:
         proposals = {outcome.id: outcome.proposals for outcome in pipeline.run(jobs)}
-    return evaluate_recall(judged.videos, proposals, subset="validation").summary()
+    return evaluate_recall(validation.videos, proposals, subset="validation").summary()
 
 
-def mean(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in COLUMNS}
+def guesses_of(videos: Sequence[Video]) -> dict[str, Guess]:
+    """Return the guesses by name; training lengths are included if there is a training part."""
+    guesses: dict[str, Guess] = {"uniform-random": uniform_random, "plain windows": plain_windows}
+    training = [video.segments for video in videos if video.subset == "training"]
+    if sum(map(len, training)):
+        lengths = np.diff(np.concatenate(training), axis=1)[:, 0]
+        guesses["training lengths"] = partial(of_lengths, lengths)
+    return guesses
 
 
-def spread(rows: list[dict[str, float]]) -> dict[str, float]:
-    ddof = 1 if len(rows) > 1 else 0
-    return {name: float(np.std([row[name] for row in rows], ddof=ddof)) for name in COLUMNS}
+def print_guesses(videos: Sequence[Video], subset: str, draws: int) -> None:
+    """Print a line per guess."""
+    evaluated = [video for video in videos if video.subset == subset and len(video.segments)]
+    for name, guess in guesses_of(videos).items():
+        print_row(name, evaluate_guess(guess, evaluated, draws=draws), f"{draws} draws")
 
 
-def print_row(name: str, row: dict[str, float], note: str = "") -> None:
-    figures = "  ".join(f"{column} {row[column]:6.2f}" for column in COLUMNS)
-    print(f"{name:20s} {figures}  {note}", flush=True)
+def print_mean(name: str, rows: Sequence[Figures], columns: Sequence[str] = COLUMNS) -> None:
+    """Print mean and sample standard deviation over seeds."""
+    mean = {column: float(np.mean([row[column] for row in rows])) for column in columns}
+    print_row(f"mean, {name}", mean, f"of {len(rows)}", columns)
+    if len(rows) > 1:
+        apart = {c: float(np.std([row[c] for row in rows], ddof=1)) for c in columns}
+        print_row("  spread", apart, "", columns)
+
+
+def print_row(name: str, row: Figures, note: str = "", columns: Sequence[str] = COLUMNS) -> None:
+    """Print the figures of a row, percent."""
+    figures = "  ".join(f"{column} {row[column]:6.2f}" for column in columns)
+    click.echo(f"{name:20s} {figures}  {note}")
+
+
+@benchmark
+@click.option("--dataset", required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="default")
+@click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))
+@click.option("--labels", multiple=True, help="Patterns; only such instances are used.")
+@click.option("--share", default=1.0, help="Of the training videos, others for each seed.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML: changes of the preset.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep bundles here, and reuse them.")
+@click.option("--draws", default=10, help="Of each guess.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON, too.")
+def main(
+    folder: Path,
+    dataset: Path,
+    name: str,
+    seeds: tuple[int, ...],
+    labels: tuple[str, ...],
+    share: float,
+    config: Path | None,
+    keep: Path | None,
+    draws: int,
+    as_json: bool,
+) -> None:
+    """Evaluate a preset on the parts of a dataset, beside guesses that ignore the video.
+
+    \b
+    Example:
+      python -m benchmarks.accuracy --dataset jhmdb-spliced/
+    """
+    data = trainable(Dataset.load(dataset).with_labels(list(labels)))
+    print_guesses(list(data), "validation", draws)
+    settings = preset(name)
+    if config is not None:
+        settings = changed(settings, read_toml(config), where=str(config))
+    with_pem: list[Figures] = []
+    without: list[Figures] = []
+    folder = keep or folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with training_report() as report:
+        for seed in seeds:
+            path = folder / f"{name}-{seed}"
+
+            def one_seed(seed: int = seed, path: Path = path) -> None:
+                if not (path / "model.toml").is_file():
+                    part = reduced(data, share, seed)
+                    train(part, path, settings, seed=seed, report=report)
+                bundle = Bundle.load(path)
+                with_pem.append(evaluate(bundle, data, pem=True))
+                without.append(evaluate(bundle, data, pem=False))
+
+            seconds = timed(one_seed).seconds
+            gain = with_pem[-1]["AUC"] - without[-1]["AUC"]
+            print_row(f"seed {seed}", with_pem[-1], f"{seconds:.0f} s")
+            print_row("  without PEM", without[-1], f"PEM adds {gain:.2f} AUC")
+    print_mean("with PEM", with_pem)
+    print_mean("without PEM", without)
+    if as_json:
+        summary = {"preset": name, "seeds": seeds, "rows": with_pem}
+        click.echo(json.dumps({**summary, "rows_without_pem": without}))
 
 
 if __name__ == "__main__":

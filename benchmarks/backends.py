@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,50 +12,66 @@ import click
 import numpy as np
 
 from actspan import Bundle
+from actspan.bench.logs.readers import read_log
 from actspan.bench.roof import matrix_products, tem_products
 from actspan.deploy.variants import export_variants
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, choose_backend, open_net, open_session
 from actspan.runtime.session import Session
-from benchmarks import made_up
-from benchmarks.measure import interleave, print_machine, print_table
+from benchmarks import data
+from benchmarks.harness import (
+    benchmark,
+    median_seconds,
+    print_table,
+    rounds_option,
+    run_new,
+    seed_option,
+)
 
 BATCH = 16
 VARIANTS = (["fold-scale", "fp16"], ["fold-scale", "int8"])
 TOOL, PRODUCT = "OpenVINO's benchmark_app", "matrix products (sgemm)"
 
+Runs = Iterator[tuple[str, Callable[[], object]]]
+
 
 class Contenders:
-    """All contenders by name, each a run over the same number of videos."""
+    """Runs over the same number of videos, by name."""
 
-    def __init__(self, bundle: Bundle, batches: int, threads: int, seed: int) -> None:
-        videos = [made_up.make_features(number, seed).T for number in range(BATCH)]
+    def __init__(
+        self, bundle: Bundle, batches: int, threads: int, seed: int, stack: ExitStack
+    ) -> None:
+        videos = [data.make_features(number, seed).T for number in range(BATCH)]
         self.batch = {"video": np.stack(videos)}  # (16, C, T)
-        self.bundle, self.batches, self.threads = bundle, batches, threads
-        self._stack = ExitStack()
-        self._pool = self._stack.enter_context(ThreadPoolExecutor(threads))
-        self.runs: dict[str, Callable[[], object]] = {PRODUCT: self._product()}
+        self.bundle, self.batches, self.threads, self._stack = bundle, batches, threads, stack
+        self._pool = stack.enter_context(ThreadPoolExecutor(threads))
 
-    def add(self, name: str) -> None:
-        """Add a backend twice: as the pipeline uses it, and with all threads on one batch."""
-        wide = self._open(name, threads=self.threads, streams=1)
-        narrow = self._open(name, threads=1, streams=self.threads)
-        self.runs[f"{name}, {self.threads} calls at once"] = lambda: self._at_once(narrow)
-        self.runs[f"{name}, all threads on a call"] = lambda: self._in_turn(wide)
+    def of_backend(self, name: str) -> Runs:
+        """Yield a backend as the pipeline uses it, and with all threads on one batch."""
+        wide = self._kept(open_net(self.bundle, "tem", backend=name, threads=self.threads))
+        narrow = self._kept(
+            open_net(self.bundle, "tem", backend=name, threads=1, streams=self.threads)
+        )
+        yield f"{name}, {self.threads} calls at once", lambda: self._at_once(narrow)
+        yield f"{name}, all threads on a call", lambda: self._in_turn(wide)
         if name == "openvino":
-            self.runs[f"{name}, its own queue"] = self._queue()
+            yield f"{name}, its own queue", self._queue()
 
-    def add_variants(self, dataset: Path) -> None:
-        """Add rewritten graphs on ONNX Runtime; int8 is calibrated on a made-up dataset."""
+    def of_variants(self, dataset: Path) -> Runs:
+        """Yield rewritten graphs on ONNX Runtime; int8 is calibrated on the dataset."""
         for passes in VARIANTS:
             given = dataset if "int8" in passes else None
             done = export_variants(self.bundle, passes, calibrate=given)
-            file = done.file("tem")
-            session = open_session(
-                done.bundle.file(file), backend="onnxruntime", streams=self.threads
-            )
-            self._stack.enter_context(session)
-            self.runs[f"{file} on onnxruntime"] = lambda s=session: self._at_once(s)  # type: ignore[misc]
+            file = done.bundle.file(done.file("tem"))
+            session = self._kept(open_session(file, backend="onnxruntime", streams=self.threads))
+            yield f"{file.name} on onnxruntime", lambda s=session: self._at_once(s)  # type: ignore[misc]
+
+    def product(self) -> None:
+        """Compute TEM's layers as NumPy matrix products, on all cores."""
+        assert self.bundle.config.tem is not None
+        products = matrix_products(tem_products(self.bundle.config.tem, BATCH))
+        for number in range(self.batches):
+            products(number)
 
     def _queue(self) -> Callable[[], object]:
         """Return a run through OpenVINO's asynchronous queue, with one stream per thread."""
@@ -77,8 +90,7 @@ class Contenders:
 
         return run
 
-    def _open(self, name: str, *, threads: int, streams: int) -> Session:
-        session = open_net(self.bundle, "tem", backend=name, threads=threads, streams=streams)
+    def _kept(self, session: Session) -> Session:
         return self._stack.enter_context(session)
 
     def _at_once(self, session: Session) -> None:
@@ -88,72 +100,32 @@ class Contenders:
         for _ in range(self.batches):
             session.run(self.batch)
 
-    def _product(self) -> Callable[[], None]:
-        """Return a function that computes TEM's layers as NumPy matrix products, on all cores."""
-        assert self.bundle.config.tem is not None
-        product = matrix_products(tem_products(self.bundle.config.tem, BATCH))
-
-        def run() -> None:
-            for number in range(self.batches):
-                product(number)
-
-        return run
-
-    def close(self) -> None:
-        """Close sessions and threads."""
-        self._stack.close()
-
 
 def benchmark_app(model: Path, folder: Path, seconds: int) -> float:
-    """Return videos per second by OpenVINO's tool: all cores, throughput hint, float32, batch 16.
-
-    Raises
-    ------
-    click.ClickException
-        The tool failed; shows what it said.
-    """
-    command = [
-        str(Path(sys.executable).with_name("benchmark_app")),
-        *("-m", str(model), "-d", "CPU", "-hint", "throughput", "-infer_precision", "f32"),
-        *("-shape", f"video[{BATCH},{made_up.CHANNELS},{made_up.LENGTH}]"),
-        *("-t", str(seconds), "-json_stats", "-report_type", "no_counters"),
-        *("-report_folder", str(folder)),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise click.ClickException(f"benchmark_app failed:\n{done.stdout}{done.stderr}")
-    (report,) = folder.glob("*.json")
-    results = json.loads(report.read_text())["execution_results"]
+    """Return videos per second by OpenVINO's tool: all cores, throughput hint, float32."""
+    run_new(
+        "benchmark_app",
+        *("-m", model, "-d", "CPU", "-hint", "throughput", "-infer_precision", "f32"),
+        *("-shape", f"video[{BATCH},{data.CHANNELS},{data.LENGTH}]", "-t", seconds),
+        *("-json_stats", "-report_type", "no_counters", "-report_folder", folder),
+    )
+    (report,) = folder.glob("benchmark_report*.json")
+    rate = read_log(report).stages[0].samples_per_second
     report.unlink()
-    return BATCH * float(results["throughput"])  # its frame is a call: a batch
+    assert rate is not None
+    return float(rate)
 
 
-def measure(
-    contenders: Contenders, rounds: int, tool: Callable[[], float] | None
-) -> dict[str, float]:
-    """Return videos per second of each contender, the median of interleaved rounds."""
-    told: list[float] = []
-    runs = dict(contenders.runs)
-    if tool is not None:
-        runs[TOOL] = lambda: told.append(tool())
-    videos = BATCH * contenders.batches
-    rates = {name: videos / seconds for name, seconds in interleave(runs, rounds).items()}
-    if told:  # its own clock: without its start
-        rates[TOOL] = float(np.median(told[1:]))
-    return rates
-
-
-def report(rates: Mapping[str, float], chosen: str) -> None:
+def print_rates(rates: dict[str, float], chosen: str) -> None:
     """Print one row per contender, fastest first, then the targets."""
+
+    def share(rate: float, of: float | None) -> str:
+        return "-" if of is None else f"{rate / of:.2f}x"
+
+    tool, product = rates.get(TOOL), rates[PRODUCT]
     header = ("TEM, batch 16", "videos/s", "ms a video", "of benchmark_app", "of sgemm")
     lines = [
-        (
-            name,
-            f"{rate:.0f}",
-            f"{1e3 / rate:.2f}",
-            _share(rate, rates.get(TOOL)),
-            _share(rate, rates[PRODUCT]),
-        )
+        (name, f"{rate:.0f}", f"{1e3 / rate:.2f}", share(rate, tool), share(rate, product))
         for name, rate in sorted(rates.items(), key=lambda item: -item[1])
     ]
     print_table(header, lines)
@@ -161,24 +133,21 @@ def report(rates: Mapping[str, float], chosen: str) -> None:
     ours = {name: rate for name, rate in rates.items() if name.partition(",")[0] in exact}
     best = max(ours, key=lambda name: ours[name])
     click.echo(f"\nbest in float32: {best}; --backend auto takes {chosen}")
-    if TOOL in rates:
-        click.echo(f"best / benchmark_app: {ours[best] / rates[TOOL]:.2f}x (target >= 0.9x)")
-    click.echo(f"best / sgemm of TEM's size: {ours[best] / rates[PRODUCT]:.2f}x (target >= 0.85x)")
+    if tool is not None:
+        click.echo(f"best / benchmark_app: {ours[best] / tool:.2f}x (target >= 0.9x)")
+    click.echo(f"best / sgemm of TEM's size: {ours[best] / product:.2f}x (target >= 0.85x)")
 
 
-def _share(rate: float, of: float | None) -> str:
-    return "-" if of is None else f"{rate / of:.2f}x"
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@benchmark
 @click.option("--batches", default=24, help="Batches of 16 videos in a round.")
 @click.option("--threads", default=2, help="Threads, or calls at once.")
-@click.option("--rounds", default=5, help="Times that all run, in turn; the median counts.")
+@rounds_option(5)
 @click.option("--seconds", default=3, help="For benchmark_app in a round.")
 @click.option("--backends", help="Comma-separated. [default: all that are usable]")
 @click.option("--variants/--no-variants", default=True, help="Also time rewritten graphs.")
-@click.option("--seed", default=0, help="Of the made-up data.")
+@seed_option
 def main(
+    folder: Path,
     batches: int,
     threads: int,
     rounds: int,
@@ -187,40 +156,40 @@ def main(
     variants: bool,
     seed: int,
 ) -> None:
-    """Compare the backends by the videos a second that TEM takes at batch 16.
+    """Compare the backends by the videos per second that TEM takes at batch 16.
 
     Each backend runs as the pipeline uses it (calls at once, one thread each) and with all
     threads on one call. Two yardsticks run in the same rounds: OpenVINO's benchmark_app on the
-    same file, and TEM's layers as bare matrix products in NumPy (280 MFLOP a video).
+    same file, and TEM's layers as bare matrix products in NumPy (280 MFLOP per video).
 
     \b
     Example:
       python -m benchmarks.backends
     """
-    print_machine()
     known = [row.name for row in BACKENDS.values() if not row.graph]  # of the graph as exported
     usable = [name for name in known if check_backend(name).usable]
-    names = usable if backends is None else backends.split(",")
+    videos = BATCH * batches
     click.echo(
-        f"TEM {made_up.CHANNELS} x {made_up.LENGTH}, {BATCH * batches} videos a round, {threads} "
-        f"threads, median of {rounds} rounds; made-up data, seed {seed}\n"
+        f"TEM {data.CHANNELS} x {data.LENGTH}, {videos} videos a round, {threads} threads, "
+        f"median of {rounds} rounds; synthetic data, seed {seed}\n"
     )
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        bundle = made_up.make_bundle(Path(folder) / "bundle", seed)
-        contenders = Contenders(bundle, batches, threads, seed)
-        stack.callback(contenders.close)
-        for name in names:
-            contenders.add(name)
+    bundle = data.make_bundle(folder / "bundle", seed)
+    with ExitStack() as stack:
+        contenders = Contenders(bundle, batches, threads, seed, stack)
+        runs: dict[str, Callable[[], object]] = {PRODUCT: contenders.product}
+        for name in usable if backends is None else backends.split(","):
+            runs.update(contenders.of_backend(name))
         if variants:
-            dataset = made_up.make_dataset(Path(folder) / "dataset", 32, seed)
-            contenders.add_variants(dataset)
-        reports = Path(folder) / "reports"
-        reports.mkdir()
-        model = bundle.file("tem.onnx")
-        tool = None
+            dataset = data.make_dataset(folder / "dataset", 32, seed)
+            runs.update(contenders.of_variants(dataset))
+        reported: list[float] = []
         if check_backend("openvino").usable:
-            tool = lambda: benchmark_app(model, reports, seconds)  # noqa: E731
-        report(measure(contenders, rounds, tool), choose_backend(bundle).name)
+            model = bundle.file("tem.onnx")
+            runs[TOOL] = lambda: reported.append(benchmark_app(model, folder, seconds))
+        rates = {name: videos / s for name, s in median_seconds(runs, rounds).items()}
+    if reported:  # by its own clock, without its start
+        rates[TOOL] = statistics.median(reported[1:])
+    print_rates(rates, choose_backend(bundle).name)
 
 
 if __name__ == "__main__":

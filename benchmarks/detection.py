@@ -1,6 +1,4 @@
-"""Average mAP with the small classifier, trained and judged on the parts of a dataset.
-
-    python -m benchmarks.detection --dataset DIR --models MODEL ... --seeds 0 1 2
+"""Average mAP with the small classifier, trained and evaluated on the parts of a dataset.
 
 A model is a trained bundle; it is copied, not changed. With one model and several seeds the
 classifier alone is retrained; several models take a seed each. Beside it the same proposals with
@@ -10,59 +8,28 @@ Percent; mean and sample standard deviation.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
-import numpy as np
+import click
 
 from actspan import Bundle, Dataset
 from actspan.cli.train import training_report
 from actspan.core.tiou import tiou_matrix
 from actspan.data.detections import Detections, read_detections
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.labels import LabelChoice
-from actspan.training.labels import train_classifier
+from actspan.training.classifier import train_classifier
 from actspan.training.parts import trainable
-from actspan.training.report import Report
+from actspan.training.state import Report
+from benchmarks.accuracy import print_mean, print_row
+from benchmarks.harness import benchmark
 
 COLUMNS = ("mAP@0.50", "mAP@0.75", "mAP@0.95", "average_mAP")
-
-
-def main() -> None:
-    options = parse()
-    models = options.models * (len(options.seeds) if len(options.models) == 1 else 1)
-    dataset = trainable(Dataset.load(options.dataset))
-    rows, annotated = [], []
-    print_row("", dict.fromkeys(COLUMNS))
-    with tempfile.TemporaryDirectory() as temporary, training_report() as report:
-        for seed, model in zip(options.seeds, models, strict=True):
-            folder = Path(temporary) / str(seed)
-            detections = detect(dataset, model, folder, seed, report)
-            rows.append(judge(dataset, detections))
-            annotated.append(judge(dataset, with_annotated_labels(dataset, folder / "run")))
-            print_row(f"seed {seed}", rows[-1])
-            print_row("  annotated labels", annotated[-1])
-    for what, found in (("classifier", rows), ("annotated labels", annotated)):
-        columns = {name: [row[name] for row in found] for name in COLUMNS}
-        print_row(f"mean, {what}", {n: float(np.mean(v)) for n, v in columns.items()})
-        print_row("  spread", {n: float(np.std(v, ddof=1)) for n, v in columns.items()})
-    if options.json:
-        print(json.dumps({"rows": rows, "annotated": annotated}))
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", type=Path, required=True)
-    parser.add_argument("--models", type=Path, nargs="+", required=True, help="trained bundles")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--json", action="store_true", help="print all figures as JSON, too")
-    return parser.parse_args()
 
 
 def detect(
@@ -85,6 +52,7 @@ def detect(
 
 
 def with_annotated_labels(dataset: Dataset, run: Path) -> dict[str, Detections]:
+    """Return a run's proposals with the label of the instance that each overlaps most."""
     found = {}
     for name, proposals in read_result(run).items():
         video = dataset[name]
@@ -95,14 +63,35 @@ def with_annotated_labels(dataset: Dataset, run: Path) -> dict[str, Detections]:
     return found
 
 
-def judge(dataset: Dataset, detections: dict[str, Detections]) -> dict[str, float]:
-    summary = evaluate_detection(dataset, detections).summary()
-    return {name: summary[name] for name in COLUMNS}
+@benchmark
+@click.option("--dataset", required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--model", "models", required=True, multiple=True, type=click.Path(path_type=Path))
+@click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON, too.")
+def main(
+    folder: Path, dataset: Path, models: tuple[Path, ...], seeds: tuple[int, ...], as_json: bool
+) -> None:
+    """Evaluate labelled detections of trained bundles on the validation part.
 
-
-def print_row(name: str, row: dict[str, float | None]) -> None:
-    cells = [f"{k:>12}" if v is None else f"{v:12.2f}" for k, v in row.items()]
-    print(f"{name:24}", *cells, flush=True)
+    \b
+    Example:
+      python -m benchmarks.detection --dataset ucf-spliced --model MODEL --seed 0 --seed 1
+    """
+    data = trainable(Dataset.load(dataset))
+    rows, annotated = [], []
+    with training_report() as report:
+        for seed, model in zip(seeds, models * (len(seeds) // len(models)), strict=True):
+            work = folder / str(seed)
+            detections = detect(data, model, work, seed, report)
+            rows.append(evaluate_detection(data, detections).summary())
+            labelled = with_annotated_labels(data, work / "run")
+            annotated.append(evaluate_detection(data, labelled).summary())
+            print_row(f"seed {seed}", rows[-1], columns=COLUMNS)
+            print_row("  annotated labels", annotated[-1], columns=COLUMNS)
+    print_mean("classifier", rows, COLUMNS)
+    print_mean("annotated labels", annotated, COLUMNS)
+    if as_json:
+        click.echo(json.dumps({"rows": rows, "annotated": annotated}))
 
 
 if __name__ == "__main__":

@@ -1,118 +1,204 @@
-"""Memory of the `propose` command on packed stores while the number of videos grows (Linux)."""
+"""Peak of anonymous memory (RssAnon + RssShmem) of commands as their work grows (Linux)."""
 
 from __future__ import annotations
 
 import statistics
-import subprocess
-import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from actspan.bench.timing import anonymous_memory
 from actspan.data.store.pack import PackRequest, pack_dataset
-from benchmarks import made_up
-from benchmarks.measure import print_machine, print_table
+from actspan.streams.video_lists import find_videos
+from benchmarks import data
+from benchmarks.extract import concatenate
+from benchmarks.harness import (
+    Peak,
+    benchmark,
+    peak_of_command,
+    print_table,
+    program,
+    rounds_option,
+    seed_option,
+)
 from benchmarks.propose import command
-
-Sample = tuple[int, float]  # peak bytes, seconds
 
 DISTINCT = 300  # feature files beyond these are hard links to them
 NARROW = 8  # channels of the default: features are mapped, so their width hardly matters
+ACTIVITYNET = 19_228  # videos
 
 
-def peak_memory(line: list[str], every: float = 0.01) -> Sample:
-    """Run a command; return its largest RssAnon + RssShmem in bytes, and its seconds.
-
-    Raises
-    ------
-    click.ClickException
-        The command failed; the message contains its output.
-    """
-    began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=errors)
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, anonymous_memory(process.pid))
-            time.sleep(every)
-        if process.returncode:
-            errors.seek(0)
-            raise click.ClickException(f"{' '.join(line)} failed:\n{errors.read()}")
-    return peak, time.perf_counter() - began
+def median_peak(taken: Sequence[Peak]) -> Peak:
+    """Return the medians of memory and time."""
+    return Peak(*map(statistics.median, zip(*taken, strict=True)))
 
 
-def measure(
-    folder: Path, videos: Sequence[int], channels: int, backend: str, rounds: int, seed: int
-) -> list[list[Sample]]:
-    """Return the samples of each size; every round runs all sizes in turn."""
-    bundle = made_up.make_bundle(folder / "bundle", seed, channels=channels)
-    lines = []
-    for count in videos:
-        source, store = folder / f"dataset-{count}", folder / f"store-{count}"
-        made_up.make_dataset(source, count, seed, DISTINCT, channels=channels)
-        pack_dataset(PackRequest(source, store, dtype="float16"))
-        line = command(bundle.path, store, folder / f"{count}.json")
-        lines.append([*line, "--backend", backend])
-    peak_memory(lines[0])  # kernels are compiled and cached once, which takes memory of its own
-    samples: list[list[Sample]] = [[] for _ in videos]
-    for _ in range(rounds):
-        for line, taken in zip(lines, samples, strict=True):
-            taken.append(peak_memory(line))
-    return samples
-
-
-def print_growth(videos: Sequence[int], samples: Sequence[Sequence[Sample]]) -> None:
-    """Print one line per size, each compared with the first."""
-    peaks = [statistics.median(peak for peak, _ in taken) for taken in samples]
-    lines = []
-    for count, peak, taken in zip(videos, peaks, samples, strict=True):
-        more = count - videos[0]
-        growth = f"{(peak - peaks[0]) / 1024 / more:.2f} kB" if more else "-"
-        low, high = (bound(taken)[0] / 2**20 for bound in (min, max))
-        seconds = statistics.median(seconds for _, seconds in taken)
-        figures = f"{peak / 2**20:.0f} MB", f"{low:.0f} .. {high:.0f} MB", f"{peak / peaks[0]:.2f}x"
-        lines.append((f"{count:,}", *figures, growth, f"{seconds:.1f} s"))
-    header = (
-        "videos",
-        "peak memory",
-        "lowest .. highest",
-        "of the first",
-        "growth a video",
-        "time",
-    )
-    print_table(header, lines)
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@benchmark
 @click.argument("videos", nargs=-1, type=click.IntRange(min=1))
 @click.option("--channels", default=NARROW, help="Of the features; 400 as published.")
 @click.option("--backend", default="onnxruntime", help="Inference runtime.")
-@click.option("--rounds", default=1, help="Times that each size runs; the median counts.")
-@click.option("--seed", default=0, help="Of the made-up data.")
-def main(videos: tuple[int, ...], channels: int, backend: str, rounds: int, seed: int) -> None:
-    """Measure the peak memory (RssAnon + RssShmem) of `actspan propose`.
+@rounds_option(1)
+@seed_option
+def videos(
+    folder: Path, videos: tuple[int, ...], channels: int, backend: str, rounds: int, seed: int
+) -> None:
+    """Measure `actspan propose` on packed stores of 5000 and 50000 videos, or of VIDEOS.
 
-    VIDEOS are the sizes to try, by default 5000 and 50000. Counted is what the process itself
-    allocated or shares; pages of files that it maps do not count. Sampled every 10 ms.
+    Counted is what the process itself allocated or shares; pages of files that it maps do not
+    count.
 
     \b
     Example:
-      python -m benchmarks.memory 5000 50000 --channels 400
+      python -m benchmarks.memory videos 5000 50000 --channels 400
     """
-    if not Path("/proc/self/status").is_file():
-        raise click.ClickException("needs /proc, which only Linux has")
-    videos = tuple(sorted(set(videos))) or (5000, 50_000)
-    print_machine()
+    counts = tuple(sorted(set(videos))) or (5000, 50_000)
     click.echo(
-        f"peak RssAnon + RssShmem of `actspan propose` on {backend}, features of {channels} "
-        f"channels in a store; median of {rounds} round(s); made-up data, seed {seed}\n"
+        f"`actspan propose` on {backend}, features of {channels} channels in a store; median of "
+        f"{rounds} round(s); synthetic data, seed {seed}\n"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        print_growth(videos, measure(Path(folder), videos, channels, backend, rounds, seed))
+    bundle = data.make_bundle(folder / "bundle", seed, channels=channels)
+    commands = []
+    for count in counts:
+        source, store = folder / f"dataset-{count}", folder / f"store-{count}"
+        data.make_dataset(source, count, seed, DISTINCT, channels=channels)
+        pack_dataset(PackRequest(source, store, dtype="float16"))
+        line = command(bundle.path, store, folder / f"{count}.json")
+        commands.append([*line, "--backend", backend])
+    peak_of_command(commands[0])  # kernels are compiled and cached once, which takes memory
+    rows = [[peak_of_command(line) for line in commands] for _ in range(rounds)]
+    samples = [median_peak(taken) for taken in zip(*rows, strict=True)]
+    lines = []
+    for count, peak in zip(counts, samples, strict=True):
+        more, grown = count - counts[0], peak.memory - samples[0].memory
+        growth = f"{grown / 1024 / more:.2f} kB" if more else "-"
+        ratio = f"{peak.memory / samples[0].memory:.2f}x"
+        lines.append((f"{count:,}", peak.megabytes, ratio, growth, f"{peak.seconds:.1f} s"))
+    print_table(("videos", "peak memory", "of the first", "growth a video", "time"), lines)
 
+
+@benchmark
+@click.argument("hours", nargs=-1, type=click.FloatRange(0, min_open=True))
+@rounds_option(3)
+@seed_option
+def recordings(folder: Path, hours: tuple[float, ...], rounds: int, seed: int) -> None:
+    """Measure `actspan propose` on recordings of 1 and 24 hours, or of HOURS.
+
+    Windows of 100 snippets at half overlap, a snippet every half second, 400 channels, a run folder
+    with boundary scores and candidates as output.
+
+    \b
+    Example:
+      python -m benchmarks.memory recordings 1 24
+    """
+    bundle = data.make_window_bundle(folder / "bundle", seed)
+    lines: list[tuple[str, ...]] = []
+    first = None
+    for length in sorted(set(hours)) or (1.0, 24.0):
+        dataset = data.make_recording(folder / f"{length:g}", length, seed)
+        runs = [folder / f"run-{length:g}-{number}" for number in range(rounds + 1)]
+        taken = [peak_of_command(command(bundle.path, dataset, run)) for run in runs]
+        peak = median_peak(taken[1:])  # the first one fills caches
+        first = first or peak.memory
+        ratio = f"{peak.memory / first:.2f}x"
+        lines.append((f"{length:g} h", peak.megabytes, ratio, f"{peak.seconds:.1f} s"))
+    print_table(("recording", "peak memory", "of the first", "time"), lines)
+
+
+@benchmark
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("videos", nargs=-1, required=True)
+@click.option("--minutes", "-m", multiple=True, type=float, default=(4, 16), help="Lengths.")
+def films(folder: Path, model: Path, videos: tuple[str, ...], minutes: tuple[float, ...]) -> None:
+    """Measure `actspan propose`, offline and --follow, with MODEL, on VIDEOS joined to one.
+
+    MODEL is in window mode. VIDEOS are H.264 in mp4, of one size.
+
+    \b
+    Example:
+      python -m benchmarks.memory films live/ jhmdb-spliced/
+    """
+    paths = list(find_videos(videos).paths.values())
+    lines = []
+    for length in sorted(minutes):
+        film = concatenate(paths, length, folder / "film.ts")
+        ways = {
+            "VIDEO": [film, "--out", film.with_suffix(".json")],
+            "--follow": ["--follow", film, "--idle", 0],
+        }
+        for way, options in ways.items():
+            peak = peak_of_command(program("actspan", "propose", "--model", model, *options))
+            pace = f"{60 * length / peak.seconds:.1f}x"
+            lines.append((f"{way}, {length:g} min", peak.megabytes, pace))
+    print_table(("propose", "peak memory", "of real time, start-up included"), lines)
+
+
+@benchmark
+@click.argument("videos", nargs=-1, type=click.IntRange(min=1))
+@click.option("--lean", is_flag=True, help="Write only what later steps read.")
+@seed_option
+def staged(folder: Path, videos: tuple[int, ...], lean: bool, seed: int) -> None:
+    """Measure the steps of `actspan staged` on 500 and 5000 videos of 100 x 400, or on VIDEOS.
+
+    The last column is what ActivityNet's 19,228 videos would add on disk.
+
+    \b
+    Example:
+      python -m benchmarks.memory staged 500 5000
+    """
+    header = ("step", "peak memory", "time", "a video", "disk a video", f"disk of {ACTIVITYNET:,}")
+    bundle = data.make_bundle(folder / "bundle", seed).path
+    warm = data.make_dataset(folder / "warm", 2, seed, 2)
+    list(staged_rows(bundle, warm, folder / "stage-0", 2, lean))  # kernels are compiled once
+    for count in videos or (500, 5000):
+        dataset = data.make_dataset(folder / f"set-{count}", count, seed, DISTINCT)
+        click.echo(f"\n{count:,} videos{', lean' if lean else ''}\n")
+        stage = folder / f"stage-{count}"
+        print_table(header, list(staged_rows(bundle, dataset, stage, count, lean)))
+
+
+def staged_rows(
+    bundle: Path, dataset: Path, stage: Path, videos: int, lean: bool
+) -> Iterator[tuple[str, ...]]:
+    """Run all steps; yield one table row per step."""
+    short = ["--lean"] if lean else []
+    model, net = ["--model", bundle], "--net"
+    begin = [*model, "--dataset", dataset, "--out", stage, *short]
+    steps: list[tuple[str, list[object]]] = [
+        ("tem-inputs", ["tem-inputs", *begin]),
+        ("run --net tem", ["run", stage, net, "tem", *model]),
+        ("tem-outputs", ["tem-outputs", stage]),
+        ("pem-inputs", ["pem-inputs", stage, *short]),
+        ("run --net pem", ["run", stage, net, "pem", *model]),
+        ("pem-outputs", ["pem-outputs", stage, *short]),
+    ]
+    before = 0
+    for name, words in steps:
+        peak = peak_of_command(program("actspan", "staged", *words))
+        after = sum(512 * p.stat().st_blocks for p in stage.rglob("*") if p.is_file())
+        added = (after - before) / videos
+        yield (
+            name,
+            peak.megabytes,
+            f"{peak.seconds:.1f} s",
+            f"{1000 * peak.seconds / videos:.2f} ms",
+            f"{added / 1000:.0f} kB",
+            f"{added * ACTIVITYNET / 1e9:.2f} GB",
+        )
+        before = after
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure the peak memory of commands.
+
+    \b
+    Example:
+      python -m benchmarks.memory videos 5000 50000
+    """
+
+
+for each in (videos, recordings, films, staged):
+    main.add_command(each)
 
 if __name__ == "__main__":
     main()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any
@@ -22,34 +21,24 @@ from actspan.jobs.local_engine import LocalEngine
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
 from actspan.jobs.ray_pool import ClusterConfig
-from benchmarks import made_up
-from benchmarks.measure import duration, print_machine, print_table
+from benchmarks import data
+from benchmarks.harness import benchmark, duration, print_table, rounds_option, seed_option
 
 DISTINCT = 300  # videos; the others repeat them
-_EVERY = 0.25  # seconds between two looks at a run
+ENGINES = {0: "local engine, 1 thread", 1: "1 Ray worker", 2: "2 Ray workers"}
+TARGETS = {0: "", 1: "whole <= 1.15x local", 2: "steady >= 1.7x one worker"}
 STAGE_NAMES = ("read", "tem", "candidates", "pem", "soft-nms")
+_EVERY = 0.25  # seconds between two samples
 
 
 @dataclass
-class Watched:
-    """Measurements of one run.
+class Measured:
+    """Measurements of one run."""
 
-    Attributes
-    ----------
-    total : float
-        Seconds from the request to the result file, the cluster's start included.
-    done : list of (float, int)
-        When, and how many shards lay there.
-    memory : list of (float, int)
-        When, and the RssAnon of the largest worker, bytes.
-    stages : dict of stage to float
-        Shares of the workers' time.
-    """
-
-    total: float = 0.0
-    done: list[tuple[float, int]] = field(default_factory=list)
-    memory: list[tuple[float, int]] = field(default_factory=list)
-    stages: dict[str, float] = field(default_factory=dict)
+    total: float = 0.0  # seconds from request to result file, with the cluster's start
+    done: list[tuple[float, int]] = field(default_factory=list)  # (when, committed shards)
+    memory: list[tuple[float, int]] = field(default_factory=list)  # (when, largest worker, bytes)
+    stages: dict[str, float] = field(default_factory=dict)  # shares of the workers' time
 
     @property
     def steady(self) -> list[tuple[float, int]]:
@@ -64,26 +53,42 @@ class Watched:
         return (last - first) / (end - begin)
 
     @property
-    def not_working(self) -> float:
+    def besides(self) -> float:
         """Seconds that the whole took longer than all shards at that rate."""
-        return self.total - self.done[-1][1] / self.rate
+        return max(self.total - self.done[-1][1] / self.rate, 0.0)
 
-    def memory_between(self, begin: float, end: float) -> float:
-        """Return the peak memory in a part of the steady time, MB; bounds are fractions of it."""
+    def memory_in(self, quarter: int) -> float:
+        """Return the peak memory in a quarter of the steady time, MB."""
         first, last = self.steady[0][0], self.steady[-1][0]
-        times = first + begin * (last - first), first + end * (last - first)
-        return (
-            max((size for at, size in self.memory if times[0] <= at <= times[1]), default=0) / 1e6
-        )
+        begin, end = (first + share / 4 * (last - first) for share in (quarter, quarter + 1))
+        return max((size for at, size in self.memory if begin <= at <= end), default=0) / 1e6
 
 
-class _Watching:
+def sampled(take: Callable[[], object]) -> Callable[[], None]:
+    """Call `take` regularly on a thread; return a function that ends this."""
+    over = Event()
+
+    def loop() -> None:
+        while not over.wait(_EVERY):
+            take()
+
+    thread = Thread(target=loop, daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        over.set()
+        thread.join()
+
+    return stop
+
+
+class CountingEngine:
     """An engine whose shards are counted while it works."""
 
-    def __init__(self, inner: Any, seen: Watched) -> None:
-        self._inner, self._seen = inner, seen
+    def __init__(self, inner: Any, measured: Measured) -> None:
+        self._inner, self._measured = inner, measured
 
-    def __enter__(self) -> _Watching:
+    def __enter__(self) -> CountingEngine:
         self._engine = self._inner.__enter__()
         return self
 
@@ -96,26 +101,20 @@ class _Watching:
         self._inner.__exit__(kind, error, trace)
 
     def run(self, checkpoint: Checkpoint, *arguments: Any) -> Iterator[Any]:
-        over = Event()
-        counting = Thread(target=self._count, args=(checkpoint, over), daemon=True)
-        counting.start()
+        """Run the engine."""
+        done = self._measured.done
+        stop = sampled(lambda: done.append((time.perf_counter(), len(checkpoint.committed()))))
         try:
             yield from self._engine.run(checkpoint, *arguments)
         finally:
-            over.set()
-            counting.join()
+            stop()
 
-    def _count(self, checkpoint: Checkpoint, over: Event) -> None:
-        while not over.wait(_EVERY):
-            self._seen.done.append((time.perf_counter(), len(checkpoint.committed())))
-
-    @property
-    def clock(self) -> Any:
-        return self._engine.clock
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
 
 
 def worker_memory() -> int:
-    """Return the RssAnon of our largest Ray worker on this machine, bytes."""
+    """Return the anonymous memory of our largest Ray worker on this machine, bytes."""
     largest = 0
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -126,29 +125,22 @@ def worker_memory() -> int:
     return largest
 
 
-def run(request: ProposeRequest, workers: int) -> Watched:
+def run(request: ProposeRequest, workers: int) -> Measured:
     """Run once on Ray workers, or on threads of this process if there are none."""
-    seen, done = Watched(), Event()
+    measured = Measured()
     maker: EngineMaker = ray_engine(ClusterConfig(workers=workers)) if workers else LocalEngine
-
-    def watch() -> None:
-        while not done.wait(_EVERY):
-            seen.memory.append((time.perf_counter(), worker_memory()))
-
-    watcher = Thread(target=watch, daemon=True)
-    if workers:
-        watcher.start()
+    stop = sampled(lambda: measured.memory.append((time.perf_counter(), worker_memory())))
     began = time.perf_counter()
-    summary = propose(request, engine=lambda *made: _Watching(maker(*made), seen))
-    seen.total = time.perf_counter() - began
-    done.set()
-    seen.stages = dict(summary.stages)
-    return seen
+    summary = propose(request, engine=lambda *made: CountingEngine(maker(*made), measured))
+    measured.total = time.perf_counter() - began
+    stop()
+    measured.stages = dict(summary.stages)
+    return measured
 
 
 def measure(
     folder: Path, videos: int, shard: int, rounds: int, seed: int
-) -> dict[int, list[Watched]]:
+) -> dict[int, list[Measured]]:
     """Return the runs by number of workers (0: the local engine), measured in turn.
 
     Raises
@@ -156,64 +148,28 @@ def measure(
     click.ClickException
         The runs gave different bytes.
     """
-    bundle = made_up.make_bundle(folder / "bundle", seed)
-    store = made_up.make_store(folder / "store", videos, seed, DISTINCT)
-    runs: dict[int, list[Watched]] = {0: [], 1: [], 2: []}
+    bundle = data.make_bundle(folder / "bundle", seed)
+    store = data.make_store(folder / "store", videos, seed, DISTINCT)
+    runs: dict[int, list[Measured]] = {workers: [] for workers in ENGINES}
     results = set()
-    order = [0, 1, 2]
     for number in range(rounds):
-        for workers in order if number % 2 == 0 else order[::-1]:
+        for workers in list(ENGINES)[:: -1 if number % 2 else 1]:
             out = folder / "result.json"
             request = ProposeRequest(bundle.path, store, out, threads=1, shard_size=shard)
             runs[workers].append(run(request, workers))
-            results.add(out.read_bytes() if videos < 2000 else hash(out.read_bytes()))
+            results.add(hash(out.read_bytes()))
             out.unlink()
     if len(results) != 1:
         raise click.ClickException("engines gave different results")
     return runs
 
 
-def print_runs(runs: dict[int, list[Watched]], videos: int, shard: int) -> None:
-    """Print overhead and scaling, then memory, then the workers' time by stage."""
-
-    def mid(workers: int, of: Any) -> float:
-        return median(of(seen) for seen in runs[workers])
-
-    names = {0: "local engine, 1 thread", 1: "1 Ray worker", 2: "2 Ray workers"}
-    here = mid(0, lambda s: s.total)
-    one = shard * mid(1, lambda s: s.rate)
-    aims = {0: "", 1: "whole <= 1.15x local", 2: "steady >= 1.7x one worker"}
-    lines = []
-    for workers, name in names.items():
-        total = mid(workers, lambda s: s.total)
-        rate = shard * mid(workers, lambda s: s.rate)
-        start = max(mid(workers, lambda s: s.not_working), 0.0)
-        ratio, scaling = f"{total / here:.2f}x", f"{rate / one:.2f}x"
-        figures = (duration(total), ratio, duration(start), f"{rate:.1f}", scaling, aims[workers])
-        lines.append((name, *figures))
-    print_table(
-        ("engine", "whole", "of local", "besides", "steady, videos/s", "of 1 worker", "aim"),
-        lines,
-    )
-    click.echo("\nthe same bytes from all; RssAnon of the largest worker, MB:\n")
-    quarters = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
-    lines = [
-        (names[w], *(f"{mid(w, lambda s, q=q: s.memory_between(*q)):.0f}" for q in quarters))
-        for w in (1, 2)
-    ]
-    print_table(("engine", "1st quarter", "2nd", "3rd", "4th"), lines)
-    steady = mid(1, lambda s: 1000 / s.rate / shard)
-    click.echo(f"\none worker, ms a video by stage (of {steady:.2f}):\n")
-    shares = [mid(1, lambda s, n=n: s.stages[n]) for n in STAGE_NAMES]
-    print_table(("", *STAGE_NAMES), [("ms", *(f"{share * steady:.2f}" for share in shares))])
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@benchmark
 @click.option("--videos", default=20_000, help="Videos, of 80 kB in the store each.")
-@click.option("--shard", default=256, help="Videos a shard of the run.")
-@click.option("--rounds", default=1, help="Times that all run, in turn; the median counts.")
-@click.option("--seed", default=0, help="Of the made-up data.")
-def main(videos: int, shard: int, rounds: int, seed: int) -> None:
+@click.option("--shard", default=256, help="Videos per shard of the run.")
+@rounds_option(1)
+@seed_option
+def main(folder: Path, videos: int, shard: int, rounds: int, seed: int) -> None:
     """Compare `propose` by Ray workers of one thread with the local engine of one thread.
 
     "whole" is all of `propose`: for Ray that includes starting a cluster on this machine
@@ -224,14 +180,42 @@ def main(videos: int, shard: int, rounds: int, seed: int) -> None:
     Example:
       python -m benchmarks.ray --videos 4000 --shard 64
     """
-    print_machine()
     click.echo(
-        f"features ({made_up.LENGTH}, {made_up.CHANNELS}) float16 in a store -> result file, "
-        f"{videos:,} videos in shards of {shard}; median of {rounds} round(s); made-up data, seed "
-        f"{seed}\n"
+        f"features ({data.LENGTH}, {data.CHANNELS}) float16 in a store -> result file, "
+        f"{videos:,} videos in shards of {shard}; median of {rounds} round(s); synthetic data, "
+        f"seed {seed}\n"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        print_runs(measure(Path(folder), videos, shard, rounds, seed), videos, shard)
+    runs = measure(folder, videos, shard, rounds, seed)
+
+    def middle(workers: int, of: Callable[[Measured], float]) -> float:
+        return statistics.median(map(of, runs[workers]))
+
+    total = {w: middle(w, lambda m: m.total) for w in ENGINES}
+    rate = {w: shard * middle(w, lambda m: m.rate) for w in ENGINES}
+    lines = [
+        (
+            name,
+            duration(total[w]),
+            f"{total[w] / total[0]:.2f}x",
+            duration(middle(w, lambda m: m.besides)),
+            f"{rate[w]:.1f}",
+            f"{rate[w] / rate[1]:.2f}x",
+            TARGETS[w],
+        )
+        for w, name in ENGINES.items()
+    ]
+    header = ("engine", "whole", "of local", "besides", "steady, videos/s", "of one worker")
+    print_table((*header, "target"), lines)
+    click.echo("\nthe same bytes from all; memory of the largest worker, MB:\n")
+    quarters = [
+        (ENGINES[w], *(f"{middle(w, lambda m, q=q: m.memory_in(q)):.0f}" for q in range(4)))
+        for w in (1, 2)
+    ]
+    print_table(("engine", "1st quarter", "2nd", "3rd", "4th"), quarters)
+    steady = 1000 / rate[1]
+    click.echo(f"\none worker, ms a video by stage (of {steady:.2f}):\n")
+    shares = [middle(1, lambda m, n=n: m.stages[n]) for n in STAGE_NAMES]
+    print_table(("", *STAGE_NAMES), [("ms", *(f"{share * steady:.2f}" for share in shares))])
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import click
 import numpy as np
 
 from actspan import Dataset
+from actspan.bench.timing import timed
 from actspan.core.progress import no_progress
 from actspan.core.storage import FolderStorage
 from actspan.data.result_writers import result_writer
@@ -20,29 +19,19 @@ from actspan.jobs.dataset_source import FeatureSource
 from actspan.jobs.local_engine import LocalEngine
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.outcomes import Outcome, StageClock
-from benchmarks import made_up
-from benchmarks.measure import duration, print_machine, print_table
+from benchmarks import data
+from benchmarks.harness import benchmark, duration, print_table
 
-VIDEO_BYTES = 2 * made_up.LENGTH * made_up.CHANNELS  # float16
+VIDEO_BYTES = 2 * data.LENGTH * data.CHANNELS  # float16
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Measured costs: milliseconds of processor time per video.
+    """Measured costs: milliseconds of processor time per video."""
 
-    Attributes
-    ----------
-    stages : mapping of stage to float
-        Of a worker of one thread, committing included.
-    opening : float
-        Of every worker, before its first shard: annotations and ids of all videos.
-    assembling : float
-        Of the driver: shards to the result file.
-    """
-
-    stages: dict[str, float]
-    opening: float
-    assembling: float
+    stages: dict[str, float]  # of a worker of one thread, with committing
+    opening: float  # of every worker, before its first shard: annotations and ids of all videos
+    assembling: float  # of the driver: shards to the result file
 
     @property
     def computing(self) -> float:
@@ -52,32 +41,16 @@ class Costs:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Assumptions about machines and storage.
-
-    Attributes
-    ----------
-    machines, cores : int
-        Each core is a worker.
-    slow : float
-        Share of machines that work at half speed, besides 10 % of spread.
-    failures : float
-        A machine's failures an hour; each costs what its workers had in hand.
-    machine_rate, store_rate : float
-        Bytes a second that a machine can read, and that the store gives to all.
-    start : float
-        Seconds until a worker has loaded the model.
-    shard : int
-        Videos.
-    """
+    """Assumptions about machines and storage."""
 
     machines: int
-    cores: int = 16
-    slow: float = 0.05
-    failures: float = 0.01
-    machine_rate: float = 1e9
-    store_rate: float = 20e9
-    start: float = 10.0
-    shard: int = 256
+    cores: int = 16  # each is a worker
+    slow: float = 0.05  # share of machines that work at half speed, besides 10 % of spread
+    failures: float = 0.01  # of a machine per hour; each costs what its workers had in hand
+    machine_rate: float = 1e9  # bytes per second that a machine can read
+    store_rate: float = 20e9  # bytes per second that the store gives to all
+    start: float = 10.0  # seconds until a worker has loaded the model
+    shard: int = 256  # videos
 
 
 def measure(folder: Path, videos: int, seed: int) -> Costs:
@@ -85,38 +58,38 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
 
     Processor time is used because it does not depend on other processes.
     """
-    bundle = made_up.make_bundle(folder / "bundle", seed)
-    path = made_up.make_store(folder / "store", videos, seed)
-    began = time.process_time()
+    bundle = data.make_bundle(folder / "bundle", seed)
+    path = data.make_store(folder / "store", videos, seed)
+    opening = timed(lambda: Dataset.load(path)).cpu_seconds
     dataset = Dataset.load(path)
-    opening = time.process_time() - began
     ids = tuple(video.id for video in dataset)
-    plan = Plan(made_from={}, keeps="result", videos=ids, shard_size=64, spec=dataset.spec)
+    plan = Plan(inputs={}, keeps="result", videos=ids, shard_size=64, spec=dataset.spec)
     (folder / "shards").mkdir()
     checkpoint = Checkpoint.start(FolderStorage(folder / "shards"), plan)
     request = ProposeRequest(bundle.path, path, folder / "result.json", threads=1)
     source = FeatureSource(request, bundle)
     source.restore(plan, (), no_progress)
+
+    def compute(first: int, last: int) -> None:
+        for number, results in engine.run(checkpoint, range(first, last), no_progress):
+            checkpoint.commit(number, results)
+
+    def assemble() -> None:
+        with result_writer(folder / "result.json") as writer:
+            for number in range(len(plan)):
+                for result in checkpoint.read(number):
+                    if isinstance(result, Outcome) and result.proposals is not None:
+                        writer.add(result.id, result.proposals)
+
     with LocalEngine(request, bundle, source) as engine:
-
-        def compute(first: int, last: int) -> None:
-            for number, results in engine.run(checkpoint, range(first, last), no_progress):
-                checkpoint.commit(number, results)
-
         compute(0, 1)  # kernels are loaded
-        before, began = engine.clock.numbers(), time.process_time()
-        compute(1, len(plan))
-        each = 1e3 * (time.process_time() - began) / (videos - plan.shard_size)
+        before = engine.clock.numbers()
+        computing = timed(lambda: compute(1, len(plan))).cpu_seconds
+        each = 1e3 * computing / (videos - plan.shard_size)
         spent = [b - a for a, b in zip(before, engine.clock.numbers(), strict=True)]
         shares = StageClock.of(spent).shares()
         stages = {str(stage): each * share for stage, share in shares.items()}
-    began = time.process_time()
-    with result_writer(folder / "result.json") as writer:
-        for number in range(len(plan)):
-            for result in checkpoint.read(number):
-                if isinstance(result, Outcome) and result.proposals is not None:
-                    writer.add(result.id, result.proposals)
-    assembling = time.process_time() - began
+    assembling = timed(assemble).cpu_seconds
     return Costs(stages, 1e3 * opening / videos, 1e3 * assembling / videos)
 
 
@@ -137,62 +110,59 @@ def simulate(costs: Costs, cluster: Cluster, videos: int, seed: int) -> float:
         now, machine = heapq.heappop(free)
         # the next videos are read while the last ones are worked on: the slower of the two counts
         seconds = cluster.shard * max(costs.computing / 1e3 / speed[machine], reading)
-        lost = rng.random() < cluster.failures / 3600 * seconds
-        left -= not lost
-        now += seconds + (opened if lost else 0.0)
+        failed = rng.random() < cluster.failures / 3600 * seconds
+        left -= not failed
+        now += seconds + (opened if failed else 0.0)
         last = max(last, now)
         heapq.heappush(free, (now, machine))
     return last
 
 
-def print_model(costs: Costs, sizes: tuple[int, ...], videos: int, seed: int) -> None:
-    """Print one line per number of machines: ideal time, time with each delay, and the whole."""
-    lines = []
-    for machines in sizes:
-        cluster = Cluster(machines)
-        calm = replace(cluster, slow=0.0, failures=0.0, store_rate=1e15, machine_rate=1e15)
-        ideal = videos * costs.computing / 1e3 / (machines * cluster.cores)
-        alone = {
-            "start": simulate(replace(costs, opening=0.0), calm, videos, seed),
-            "opening": simulate(costs, calm, videos, seed),
-            "slow": simulate(costs, replace(calm, slow=cluster.slow), videos, seed),
-            "failures": simulate(costs, replace(calm, failures=cluster.failures), videos, seed),
-        }
-        workers = simulate(costs, cluster, videos, seed)
-        driver = videos * costs.assembling / 1e3
-        whole = max(workers, driver)  # the driver adds up while workers work
-        bound = "driver" if driver > workers else "workers"
-        figures = (ideal, *alone.values(), workers, driver, whole)
-        hours = f"{machines * whole / 3600:.1f}"
-        lines.append((str(machines), *map(duration, figures), hours, bound))
-    header = ("machines", "ideal", "+ start", "+ opening", "+ slow ones", "+ failures")
-    print_table((*header, "all of it", "driver alone", "whole", "machine-hours", "bound by"), lines)
+def model_row(costs: Costs, machines: int, videos: int, seed: int) -> tuple[str, ...]:
+    """Return ideal time, time with each delay alone, and the whole, for N machines."""
+    cluster = Cluster(machines)
+    calm = replace(cluster, slow=0.0, failures=0.0, store_rate=1e15, machine_rate=1e15)
+    workers = simulate(costs, cluster, videos, seed)
+    driver = videos * costs.assembling / 1e3
+    whole = max(workers, driver)  # the driver assembles while workers work
+    figures = (
+        videos * costs.computing / 1e3 / (machines * cluster.cores),
+        simulate(replace(costs, opening=0.0), calm, videos, seed),
+        simulate(costs, calm, videos, seed),
+        simulate(costs, replace(calm, slow=cluster.slow), videos, seed),
+        simulate(costs, replace(calm, failures=cluster.failures), videos, seed),
+        workers,
+        driver,
+        whole,
+    )
+    bound = "driver" if driver > workers else "workers"
+    return str(machines), *map(duration, figures), f"{machines * whole / 3600:.1f}", bound
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@benchmark
 @click.argument("machines", nargs=-1, type=click.IntRange(1))
 @click.option("--videos", default=1_000_000, help="Videos to cost.")
 @click.option("--sample", default=2000, help="Videos to measure on.")
-@click.option("--seed", default=0, help="Of the made-up data, and of chance in the model.")
-def main(machines: tuple[int, ...], videos: int, sample: int, seed: int) -> None:
-    """Measure what a video costs here, and work out a large run on MACHINES of 16 cores each.
+@click.option("--seed", default=0, help="Of the synthetic data, and of chance in the model.")
+def main(folder: Path, machines: tuple[int, ...], videos: int, sample: int, seed: int) -> None:
+    """Measure what a video costs here, and compute a large run on MACHINES of 16 cores each.
 
-    Supposed, not measured: workers start in 10 s, speeds spread by 10 %, one machine in 20 is half
+    Assumed, not measured: workers start in 10 s, speeds spread by 10 %, one machine in 20 is half
     as fast, each fails once in 100 hours, a machine reads 1 GB/s and the store gives 20 GB/s.
 
     \b
     Example:
       python -m benchmarks.scale_model 1 4 16 64
     """
-    print_machine()
-    with tempfile.TemporaryDirectory() as folder:
-        costs = measure(Path(folder), sample, seed)
+    costs = measure(folder, sample, seed)
     click.echo(f"ms of processor time a video, one thread, {sample:,} videos:\n")
     named = {**costs.stages, "all": costs.computing}
     named |= {"opening, every worker": costs.opening, "assembling, driver": costs.assembling}
     print_table(("", *named), [("ms", *(f"{value:.3f}" for value in named.values()))])
     click.echo(f"\n{videos:,} videos, {videos * VIDEO_BYTES / 1e9:.0f} GB of features:\n")
-    print_model(costs, machines or (1, 4, 16, 64), videos, seed)
+    header = ("machines", "ideal", "+ start", "+ opening", "+ slow ones", "+ failures")
+    header += ("all of it", "driver alone", "whole", "machine-hours", "bound by")
+    print_table(header, [model_row(costs, n, videos, seed) for n in machines or (1, 4, 16, 64)])
 
 
 if __name__ == "__main__":

@@ -1,19 +1,26 @@
-"""The HTTP service on loopback against the pipeline in memory, and what it does under bad requests.
+"""The HTTP service on loopback against the pipeline in memory, and what it does with bad requests.
 
 The service runs in a process of its own. This process is the client, and between the requests it
-runs `Pipeline.propose` on the very same videos. Every answer is compared with that one's.
+runs `Pipeline.propose` on the same videos. Every answer is compared with that one's.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import random
+import re
 import statistics
-import tempfile
+import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
+from threading import local
 from typing import NamedTuple
 
 import click
@@ -21,25 +28,83 @@ import msgspec
 import numpy as np
 
 from actspan import Bundle, Features, Pipeline, Proposals
-from actspan.bench.timing import anonymous_memory
-from benchmarks import made_up
-from benchmarks.http_client import Ask, Taken, processor_seconds, running_service, send_all
-from benchmarks.measure import print_machine, print_table
+from actspan.bench.timing import Run, anonymous_memory, timed
+from benchmarks import data
+from benchmarks.harness import benchmark, print_table, program, rounds_option, seed_option
 
-BATCH = 16  # videos a request, as in a chunk of the pipeline
+BATCH = 16  # videos per request, as in a chunk of the pipeline
 STRIDE = 0.5
 INFER = "/v2/models/pipeline/infer"
+HEAD = "Inference-Header-Content-Length"
 
 
-class Cost(NamedTuple):
-    """Wall-clock and processor seconds of the process that computes, not of the client."""
+@dataclass(frozen=True)
+class Request:
+    """A request that is ready to be sent, and a check of its status, header length and body."""
 
-    seconds: float
-    processor: float
+    path: str
+    body: bytes
+    check: Callable[[int, int, bytes], bool]
+    headers: dict[str, str] = field(default_factory=dict)
 
 
-def infer_body(videos: Sequence[np.ndarray]) -> tuple[bytes, dict[str, str]]:
-    """Build a request of the inference protocol, all tensors binary."""
+class Sent(NamedTuple):
+    """Results of requests; processor time is that of the service."""
+
+    run: Run
+    each: list[float]  # seconds
+    statuses: list[int]
+    wrong: int  # answers
+
+
+@contextmanager
+def running_service(*words: object) -> Iterator[tuple[str, int]]:
+    """Run `actspan serve` in a new process; yield its address and its process id."""
+    line = program("actspan", "serve", "--port", "0", *words)
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        greeting = process.stderr.readline()
+        found = re.search(r"http://\S+", greeting)
+        if found is None:
+            raise click.ClickException(f"actspan serve did not start: {greeting}")
+        yield found[0], process.pid
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def processor_seconds(process: int) -> float:
+    """Return the processor time that a process has used so far, in seconds."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def send_all(port: int, process: int, requests: Sequence[Request], connections: int) -> Sent:
+    """Send requests over several connections; each sends its next one after an answer."""
+    kept = local()
+
+    def send(request: Request) -> tuple[float, int, bool]:
+        if not hasattr(kept, "connection"):
+            kept.connection = HTTPConnection("127.0.0.1", port, timeout=120)
+        began = time.perf_counter()
+        kept.connection.request("POST", request.path, request.body, request.headers)
+        response = kept.connection.getresponse()
+        content = response.read()
+        seconds = time.perf_counter() - began
+        head = int(response.headers.get(HEAD, 0))
+        return seconds, response.status, request.check(response.status, head, content)
+
+    used, began = processor_seconds(process), time.perf_counter()
+    with ThreadPoolExecutor(connections) as pool:
+        taken = list(pool.map(send, requests))
+    run = Run(time.perf_counter() - began, processor_seconds(process) - used)
+    each, statuses, right = zip(*taken, strict=True)
+    return Sent(run, list(each), list(statuses), right.count(False))
+
+
+def infer_request(videos: Sequence[np.ndarray], wanted: Sequence[Proposals]) -> Request:
+    """Build a request of the inference protocol, all tensors binary; answers must be bit-equal."""
     tensors = {
         "features": ("FP32", np.concatenate(videos)),
         "lengths": ("INT64", np.array([len(video) for video in videos])),
@@ -56,198 +121,157 @@ def infer_body(videos: Sequence[np.ndarray]) -> tuple[bytes, dict[str, str]]:
     ]
     request = {"inputs": inputs, "parameters": {"binary_data_output": True}}
     head = msgspec.json.encode(request)
-    tail = b"".join(array.tobytes() for _, array in tensors.values())
-    return head + tail, {"Inference-Header-Content-Length": str(len(head))}
-
-
-def is_infer_answer(wanted: Sequence[Proposals], status: int, head: int, content: bytes) -> bool:
-    """Check that segments, scores and counts equal those of the pipeline in memory, bit by bit."""
-    segments = [np.stack([p.start, p.end], axis=1) for p in wanted]
+    body = head + b"".join(array.tobytes() for _, array in tensors.values())
     arrays = (
-        np.concatenate(segments),
+        np.concatenate([np.stack([p.start, p.end], axis=1) for p in wanted]),
         np.concatenate([p.score for p in wanted]),
         np.array([len(p) for p in wanted]),
     )
-    return status == 200 and content[head:] == b"".join(array.tobytes() for array in arrays)
+    expected = b"".join(array.tobytes() for array in arrays)
+
+    def check(status: int, head: int, content: bytes) -> bool:
+        return status == 200 and content[head:] == expected
+
+    return Request(INFER, body, check, {HEAD: str(len(head))})
 
 
-def propose_ask(video: np.ndarray, wanted: Proposals) -> Ask:
+def propose_request(video: np.ndarray, wanted: Proposals) -> Request:
     """Build a request to `/api/propose` with one video, as npy."""
     stream = io.BytesIO()
     np.save(stream, video)
-    return Ask(
-        f"/api/propose?stride={STRIDE}", stream.getvalue(), partial(is_propose_answer, wanted)
-    )
-
-
-def is_propose_answer(wanted: Proposals, status: int, head: int, content: bytes) -> bool:
-    """Check that segments and scores equal those of the pipeline in memory."""
-    if status != 200:
-        return False
-    found = msgspec.json.decode(content)["proposals"]
     rows = zip(wanted.start.tolist(), wanted.end.tolist(), wanted.score.tolist(), strict=True)
-    return found == [{"segment": [start, end], "score": score} for start, end, score in rows]
+    expected = [{"segment": [start, end], "score": score} for start, end, score in rows]
+
+    def check(status: int, head: int, content: bytes) -> bool:
+        return status == 200 and msgspec.json.decode(content)["proposals"] == expected
+
+    return Request(f"/api/propose?stride={STRIDE}", stream.getvalue(), check)
 
 
-def made_asks(
-    videos: Sequence[Features], wanted: Sequence[Proposals]
-) -> tuple[list[Ask], list[Ask]]:
-    """Build requests for the same videos: protocol batches, and single ones to `/api/propose`."""
-    batches = []
-    for first in range(0, len(videos), BATCH):
-        part = slice(first, first + BATCH)
-        body, headers = infer_body([video.values for video in videos[part]])
-        batches.append(Ask(INFER, body, partial(is_infer_answer, wanted[part]), headers))
-    singles = [propose_ask(v.values, w) for v, w in zip(videos, wanted, strict=True)]
-    return batches, singles
-
-
-def malformed(ask: Ask, kind: int) -> Ask:
+def malformed(request: Request, kind: int) -> Request:
     """Build a malformed request, which must be answered 4xx with an explanation."""
-    bodies = (ask.body[: len(ask.body) // 2], b"\x80" + ask.body[1:], b"", ask.body + b"more")
-    return Ask(ask.path, bodies[kind % len(bodies)], is_refused, ask.headers)
+    body = request.body
+    bodies = (body[: len(body) // 2], b"\x80" + body[1:], b"", body + b"more")
 
+    def check(status: int, head: int, content: bytes) -> bool:
+        return 400 <= status < 500 and bool(msgspec.json.decode(content)["detail"])
 
-def is_refused(status: int, head: int, content: bytes) -> bool:
-    """Check that the answer is a client error with an explanation."""
-    return 400 <= status < 500 and bool(msgspec.json.decode(content)["detail"])
-
-
-def propose_all(pipeline: Pipeline, videos: Sequence[Features]) -> Cost:
-    """Measure the cost of proposing on the videos in memory."""
-    began, used = time.perf_counter(), time.process_time()
-    for _ in pipeline.propose(iter(videos)):
-        pass
-    return Cost(time.perf_counter() - began, time.process_time() - used)
-
-
-def send_counted(port: int, process: int, asks: Sequence[Ask], streams: int) -> tuple[Cost, Taken]:
-    """Send requests; return what they cost the service, and their results."""
-    used = processor_seconds(process)
-    taken = send_all(port, asks, streams)
-    return Cost(taken.seconds, processor_seconds(process) - used), taken
-
-
-def percentile(seconds: Sequence[float], share: float) -> str:
-    return f"{1e3 * float(np.quantile(seconds, share)):.1f} ms"
+    return Request(request.path, bodies[kind % len(bodies)], check, request.headers)
 
 
 def compare(
-    port: int,
-    process: int,
+    send: Callable[[Sequence[Request], int], Sent],
     pipeline: Pipeline,
     videos: Sequence[Features],
     rounds: int,
     connections: int,
-) -> tuple[list[Ask], list[Ask]]:
-    """Time the same videos in memory, in batches and one by one, in turn; print a table."""
+) -> list[Request]:
+    """Time the same videos in memory, in batches and one by one, in turn; print a table.
+
+    Return the requests.
+    """
     wanted = list(pipeline.propose(iter(videos)))
-    batches, singles = made_asks(videos, wanted)
-    memory: list[Cost] = []
-    ways: dict[str, tuple[list[Ask], int, list[tuple[Cost, Taken]]]] = {
+    batches = []
+    for first in range(0, len(videos), BATCH):
+        part = slice(first, first + BATCH)
+        batches.append(infer_request([video.values for video in videos[part]], wanted[part]))
+    singles = [propose_request(v.values, w) for v, w in zip(videos, wanted, strict=True)]
+    memory: list[Run] = []
+    ways: dict[str, tuple[list[Request], int, list[Sent]]] = {
         f"v2, binary, {BATCH} videos a request": (batches, connections, []),
         "/api/propose, npy, 1 video a request": (singles, 2 * BATCH, []),
     }
-    for asks, streams, _ in ways.values():  # the first round does not count
-        send_all(port, asks, streams)
+    for requests, streams, _ in ways.values():  # the first round does not count
+        send(requests, streams)
     for _ in range(rounds):
-        memory.append(propose_all(pipeline, videos))
-        for asks, streams, taken in ways.values():
-            taken.append(send_counted(port, process, asks, streams))
+        memory.append(timed(lambda: list(pipeline.propose(iter(videos)))))
+        for requests, streams, taken in ways.values():
+            taken.append(send(requests, streams))
     base = middle(memory)
     lines = [row("Pipeline.propose in memory", base, base, len(videos))]
     for name, (_, streams, taken) in ways.items():
-        each = [seconds for _, t in taken for seconds in t.each]
-        wrong = sum(t.wrong for _, t in taken)
-        times = percentile(each, 0.5), percentile(each, 0.99)
-        cost = middle([cost for cost, _ in taken])
+        each = 1e3 * np.array([seconds for sent in taken for seconds in sent.each])
+        times = [f"{np.quantile(each, share):.1f} ms" for share in (0.5, 0.99)]
+        wrong = sum(sent.wrong for sent in taken)
+        cost = middle([sent.run for sent in taken])
         lines.append(row(name, cost, base, len(videos), *times, str(streams), str(wrong)))
-    print_table(HEADER, lines)
-    return batches, singles
+    header = ("way", "videos/s", "of in memory", "processor time a video", "in memory, of that")
+    print_table((*header, "p50", "p99", "connections", "wrong answers"), lines)
+    return [*batches, *singles]
 
 
-def middle(costs: Sequence[Cost]) -> Cost:
+def middle(runs: Sequence[Run]) -> Run:
     """Return the medians of wall-clock and processor seconds."""
-    return Cost(*map(statistics.median, zip(*costs, strict=True)))
+    return Run(
+        statistics.median(run.seconds for run in runs),
+        statistics.median(run.cpu_seconds for run in runs),
+    )
 
 
-HEADER = (
-    "way",
-    "videos/s",
-    "of in memory",
-    "processor time a video",
-    "in memory, of that",
-    "p50",
-    "p99",
-    "connections",
-    "wrong answers",
-)
-
-
-def row(what: str, cost: Cost, base: Cost, videos: int, *others: str) -> tuple[str, ...]:
+def row(what: str, cost: Run, base: Run, videos: int, *others: str) -> tuple[str, ...]:
     """Return one table row; both shares are 100 % if the service has no overhead."""
     figures = (
         f"{videos / cost.seconds:.0f}",
         f"{base.seconds / cost.seconds:.0%}",
-        f"{1e3 * cost.processor / videos:.2f} ms",
-        f"{base.processor / cost.processor:.0%}",
+        f"{1e3 * cost.cpu_seconds / videos:.2f} ms",
+        f"{base.cpu_seconds / cost.cpu_seconds:.0%}",
     )
     return (what, *figures, *(others or ("-",) * 4))
 
 
-def mix(port: int, process: int, good: Sequence[Ask], requests: int, seed: int) -> None:
+def mix(
+    send: Callable[[Sequence[Request], int], Sent],
+    memory: Callable[[], int],
+    good: Sequence[Request],
+    count: int,
+    seed: int,
+) -> None:
     """Send good and bad requests in random order; print a table with memory before and after."""
     draw = random.Random(seed)
-    bad = requests // 10
-    asks = [draw.choice(good) for _ in range(requests - bad)]
-    asks += [malformed(draw.choice(good), kind) for kind in range(bad)]
-    draw.shuffle(asks)
-    send_all(port, asks[: requests // 2], 8)  # memory that is held from then on is taken
-    before = anonymous_memory(process)
-    taken = send_all(port, asks, 8)
-    after = anonymous_memory(process)
-    classes = [f"{sum(s // 100 == c for s in taken.statuses)}" for c in (2, 4, 5)]
-    held = [f"{held / 2**20:.0f} MB" for held in (before, after)]
+    bad = count // 10
+    requests = [draw.choice(good) for _ in range(count - bad)]
+    requests += [malformed(draw.choice(good), kind) for kind in range(bad)]
+    draw.shuffle(requests)
+    send(requests[: count // 2], 8)  # memory that is held from then on is taken
+    before = memory()
+    sent = send(requests, 8)
+    held = [f"{size / 2**20:.0f} MB" for size in (before, memory())]
+    classes = [f"{sum(s // 100 == c for s in sent.statuses)}" for c in (2, 4, 5)]
     header = ("requests", "malformed", "2xx", "4xx", "5xx", "wrong answers", "before", "after")
     click.echo()
-    print_table(header, [(f"{requests:,}", str(bad), *classes, str(taken.wrong), *held)])
+    print_table(header, [(f"{count:,}", str(bad), *classes, str(sent.wrong), *held)])
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@benchmark
 @click.option("--videos", type=click.IntRange(BATCH), default=256, help="Of each round.")
-@click.option("--rounds", type=click.IntRange(1), default=5)
+@rounds_option(5)
 @click.option("--requests", type=click.IntRange(10), default=1000, help="Good and bad ones.")
 @click.option("--connections", type=click.IntRange(1), default=4, help="For requests of 16.")
-@click.option("--seed", type=int, default=0)
-@click.option("--model", type=click.Path(path_type=Path), help="A bundle, not a made-up one.")
+@seed_option
+@click.option("--model", type=click.Path(path_type=Path), help="A bundle, not a synthetic one.")
 def main(
-    videos: int, rounds: int, requests: int, connections: int, seed: int, model: Path | None
+    folder: Path,
+    videos: int,
+    rounds: int,
+    requests: int,
+    connections: int,
+    seed: int,
+    model: Path | None,
 ) -> None:
     """Throughput and latency of the service, and 1,000 requests of which 10 % are malformed."""
-    print_machine()
-    with tempfile.TemporaryDirectory() as work:
-        folder = Path(work)
-        bundle = (
-            made_up.make_bundle(folder / "bundle", seed) if model is None else Bundle.load(model)
-        )
-        channels = bundle.config.tem.channels if bundle.config.tem else made_up.CHANNELS
-        made = [
-            Features(made_up_video(number, seed, channels), STRIDE, STRIDE)
-            for number in range(videos)
-        ]
-        with (
-            running_service(bundle.path, folder / "data") as (port, process),
-            Pipeline.load(bundle) as pipeline,
-        ):
-            batches, singles = compare(port, process, pipeline, made, rounds, connections)
-            mix(port, process, [*batches, *singles], requests, seed)
-
-
-def made_up_video(number: int, seed: int, channels: int) -> np.ndarray:
-    """Make features of 60 to 140 snippets."""
-    from actspan.bench.synthetic import make_features
-
-    return make_features(number, seed, snippets=60 + number % 81, channels=channels)
+    bundle = data.make_bundle(folder / "bundle", seed) if model is None else Bundle.load(model)
+    channels = bundle.config.tem.channels if bundle.config.tem else data.CHANNELS
+    made = [
+        data.make_features(number, seed, snippets=60 + number % 81, channels=channels)
+        for number in range(videos)
+    ]
+    features = [Features(values, STRIDE, STRIDE) for values in made]
+    service = running_service("--model", bundle.path, "--data", folder / "data")
+    with service as (url, process), Pipeline.load(bundle) as pipeline:
+        port = int(url.rstrip("/").rpartition(":")[2])
+        send = partial(send_all, port, process)
+        good = compare(send, pipeline, features, rounds, connections)
+        mix(send, partial(anonymous_memory, process), good, requests, seed)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,11 +13,24 @@ from actspan import BoundaryScores, Bundle, Pipeline, Proposals
 from actspan.pipeline.core import BATCH
 from actspan.pipeline.outcomes import Job, ScoredVideo, StageClock
 from actspan.runtime.opening import choose_backend, open_net
-from benchmarks import made_up
-from benchmarks.agreement import compare, read_result
-from benchmarks.measure import Row, duration, interleave, print_comparison, print_machine
-from benchmarks.straightforward.networks import write_boundaries
-from benchmarks.straightforward.pipeline import Timings, make_folders, run_after_tem, run_tem
+from benchmarks import data
+from benchmarks.harness import (
+    Row,
+    benchmark,
+    duration,
+    median_seconds,
+    print_comparison,
+    rounds_option,
+    seed_option,
+)
+from benchmarks.published_evaluation import compare, read_result
+from benchmarks.published_steps import (
+    Timings,
+    make_folders,
+    run_after_tem,
+    run_tem,
+    write_boundaries,
+)
 
 
 class Tem:
@@ -47,11 +58,11 @@ class Baseline:
 
     def __init__(self, bundle: Bundle, folder: Path, scores: np.ndarray, seed: int) -> None:
         self.bundle, self.folder = bundle, folder
-        self.names = [made_up.name_of(number) for number in range(len(scores))]
-        self.seconds = {name: made_up.seconds_of(i) for i, name in enumerate(self.names)}
-        self.instances = {n: made_up.make_instances(i, seed) for i, n in enumerate(self.names)}
+        self.names = [data.name_of(number) for number in range(len(scores))]
+        self.seconds = {name: data.seconds_of(i) for i, name in enumerate(self.names)}
+        self.instances = {n: data.make_instances(i, seed) for i, n in enumerate(self.names)}
         self.timings: dict[str, list[Timings]] = {"tem": [], "like": [], "published": []}
-        made_up.write_csv_features(folder / "csv", range(len(scores)), seed)
+        data.write_csv_features(folder / "csv", range(len(scores)), seed)
         make_folders(folder)
         for name, row in zip(self.names, scores, strict=True):
             write_boundaries(folder, name, row)
@@ -85,73 +96,43 @@ def run_pipeline(pipeline: Pipeline, videos: list[ScoredVideo]) -> list[Proposal
     return [outcome.proposals for outcome in pipeline.run(jobs)]
 
 
-def stage_rows(baseline: Baseline, clock: Mapping[str, float]) -> list[Row]:
-    """Return one row per stage: the baseline's seconds and ActSpan's core-seconds, per video."""
-    made = baseline.stage("like", "candidates", "BSP features")
-    return [
-        Row("candidates and BSP features", made, clock["candidates"]),
-        Row("PEM", baseline.stage("like", "PEM"), clock["pem"]),
-        Row("Soft-NMS", baseline.stage("like", "Soft-NMS"), clock["soft-nms"]),
-    ]
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@benchmark
 @click.option("--videos", default=480, help="Videos for ActSpan.")
 @click.option("--sample", default=12, help="Videos on which the baseline is timed.")
 @click.option("--threads", default=2, help="Workers of ActSpan.")
 @click.option("--backend", default="auto", help="Of ActSpan; the fastest one unless given.")
-@click.option("--rounds", default=5, help="Times that all run, in turn; the median counts.")
-@click.option("--seed", default=0, help="Of the made-up data.")
-def main(videos: int, sample: int, threads: int, backend: str, rounds: int, seed: int) -> None:
+@rounds_option(5)
+@seed_option
+def main(
+    folder: Path, videos: int, sample: int, threads: int, backend: str, rounds: int, seed: int
+) -> None:
     """Compare the stages after TEM with the published steps, and with TEM itself.
 
     ActSpan goes from boundary scores in memory to proposals in memory. The baseline goes, on one
-    core, from boundary scores on disk to result.json through a file a stage and video, as
+    core, from boundary scores on disk to result.json through a file per stage and video, as
     published; its imports and the opening of models are not counted, on either side.
 
     \b
     Example:
       python -m benchmarks.stages
     """
-    print_machine()
     sample = min(sample, videos)
+    bundle = data.make_bundle(folder / "bundle", seed)
+    backend = choose_backend(bundle, backend).name
     click.echo(
         f"after TEM, {threads} threads, median of {rounds} rounds; ActSpan on {videos} videos, "
-        f"baseline on {sample} of them; made-up data, seed {seed}"
+        f"baseline on {sample} of them; synthetic data, seed {seed}; backend {backend}"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        report(Path(folder), videos, sample, threads, backend, rounds, seed)
-
-
-def report(
-    folder: Path, videos: int, sample: int, threads: int, backend: str, rounds: int, seed: int
-) -> None:
-    """Measure and print.
-
-    Raises
-    ------
-    click.ClickException
-        The two sides give different proposals.
-    """
-    bundle = made_up.make_bundle(folder / "bundle", seed)
-    features = np.stack([made_up.make_features(i, seed).T for i in range(videos)])  # (N, C, T)
-    backend = choose_backend(bundle, backend).name
-    click.echo(f"backend {backend}")
+    features = np.stack([data.make_features(i, seed).T for i in range(videos)])  # (N, C, T)
     tem = Tem(bundle, features, backend, threads)
     scores = np.concatenate(tem.by_workers())  # (N, 3, T)
     scored = [
-        ScoredVideo(BoundaryScores.from_array(row), made_up.seconds_of(number))
+        ScoredVideo(BoundaryScores.from_array(row), data.seconds_of(number))
         for number, row in enumerate(scores)
     ]
     baseline = Baseline(bundle, folder / "plain", scores[:sample], seed)
     with Pipeline.load(bundle, threads=threads, backend=backend) as pipeline:
-        baseline.like_for_like()
-        ours = dict(zip(baseline.names, run_pipeline(pipeline, scored[:sample]), strict=True))
-        theirs = read_result(baseline.folder / "result.json")
-        found = compare(ours, theirs, tolerance=1e-5)  # PEM on another runtime: 1e-7 of it
-        click.echo(f"{found}\n")
-        if found.same < found.videos:
-            raise click.ClickException("different answers: their speed cannot be compared")
+        check_agreement(baseline, run_pipeline(pipeline, scored[:sample]))
         pipeline.clock = StageClock()
         contenders = {
             "like for like": baseline.like_for_like,
@@ -161,37 +142,57 @@ def report(
             "published": baseline.published,
             "TEM of the baseline": baseline.tem,
         }
-        seconds = interleave(contenders, rounds)
+        seconds = median_seconds(contenders, rounds)
         clock = {str(k): v / videos / (rounds + 1) for k, v in pipeline.clock.seconds.items()}
-    per_video = {name: value / videos for name, value in seconds.items()}
-    print_summary(baseline, per_video, clock, threads)
-
-
-def print_summary(
-    baseline: Baseline, ours: Mapping[str, float], clock: Mapping[str, float], threads: int
-) -> None:
-    """Print three parts: stages per video on one core, the whole after TEM, and TEM."""
     click.echo("seconds a video, one core")
-    print_comparison(stage_rows(baseline, clock))
+    made = baseline.stage("like", "candidates", "BSP features")
+    print_comparison(
+        [
+            Row("candidates and BSP features", made, clock["candidates"]),
+            Row("PEM", baseline.stage("like", "PEM"), clock["pem"]),
+            Row("Soft-NMS", baseline.stage("like", "Soft-NMS"), clock["soft-nms"]),
+        ]
+    )
+    print_whole(baseline, {name: value / videos for name, value in seconds.items()}, threads)
+
+
+def check_agreement(baseline: Baseline, proposals: list[Proposals]) -> None:
+    """Run the baseline and compare.
+
+    Raises
+    ------
+    click.ClickException
+        The two sides give different proposals.
+    """
+    baseline.like_for_like()
+    ours = dict(zip(baseline.names, proposals, strict=True))
+    theirs = read_result(baseline.folder / "result.json")
+    found = compare(ours, theirs, tolerance=1e-5)  # PEM on another runtime: 1e-7 of it
+    click.echo(f"{found}\n")
+    if found.same < found.videos:
+        raise click.ClickException("different answers: their speed cannot be compared")
+
+
+def print_whole(baseline: Baseline, ours: dict[str, float], threads: int) -> None:
+    """Print the whole after TEM, and TEM, in seconds per video."""
     click.echo(f"\nseconds a video, everything after TEM; ActSpan on {threads} threads")
     after = ours["ours"]
+    matched = "as published, with match_iou / ioa"
     print_comparison(
         [
             Row("the same outputs", baseline.stage("like"), after, ">= 250x"),
-            Row(
-                "as published, with match_iou / ioa", baseline.stage("published"), after, ">= 250x"
-            ),
+            Row(matched, baseline.stage("published"), after, ">= 250x"),
         ]
     )
-    tem = min(ours["TEM by workers"], ours["TEM by batches"])
+    workers, batches = ours["TEM by workers"], ours["TEM by batches"]
+    tem = min(workers, batches)
+    reading, scoring = baseline.stage("tem", "read CSV"), baseline.stage("tem", "TEM")
     click.echo(
         f"\nTEM itself on {threads} threads: {duration(tem)} a video (a worker a batch "
-        f"{duration(ours['TEM by workers'])}, all threads on a batch "
-        f"{duration(ours['TEM by batches'])})\n"
-        f"after TEM / TEM: {after / tem:.2f}x (target <= 0.25x)"
+        f"{duration(workers)}, all threads on a batch {duration(batches)})\n"
+        f"after TEM / TEM: {after / tem:.2f}x (target <= 0.25x)\n"
+        f"baseline before that: CSV reading {duration(reading)}, TEM {duration(scoring)}"
     )
-    reading, scoring = baseline.stage("tem", "read CSV"), baseline.stage("tem", "TEM")
-    click.echo(f"baseline before that: CSV reading {duration(reading)}, TEM {duration(scoring)}")
 
 
 if __name__ == "__main__":

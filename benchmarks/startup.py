@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import click
 
-from benchmarks import made_up
-from benchmarks.measure import duration, interleave, print_machine, print_table, run_new
+from benchmarks import data
+from benchmarks.harness import (
+    benchmark,
+    duration,
+    median_seconds,
+    print_table,
+    rounds_option,
+    run_new,
+    seed_option,
+)
 
 
-def time_starts(folder: Path, rounds: int, seed: int) -> dict[str, float]:
-    """Return median seconds of Python alone, of the help, and of the proposals of one video."""
-    bundle = made_up.make_bundle(folder / "bundle", seed)
-    dataset = made_up.make_dataset(folder / "dataset", 1, seed)
-    places = ("--model", bundle.path, "--dataset", dataset, "--out", folder / "x.json")
-    return interleave(
-        {
-            "python": lambda: run_new("python", "-c", "pass"),
-            "help": lambda: run_new("actspan", "--help"),
-            "propose": lambda: run_new("actspan", "propose", *places),
-        },
-        rounds,
-    )
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--rounds", default=9, help="Times that each runs, in turn; the median counts.")
-@click.option("--seed", default=0, help="Of the made-up data.")
-def main(rounds: int, seed: int) -> None:
+@benchmark
+@rounds_option(9)
+@seed_option
+def main(folder: Path, rounds: int, seed: int) -> None:
     """Time `actspan --help`, and `actspan propose` on one video, beside `python -c pass`.
 
     Each is a new process; kernels were compiled and files read by a run before.
@@ -38,17 +30,19 @@ def main(rounds: int, seed: int) -> None:
     Example:
       python -m benchmarks.startup
     """
-    print_machine()
     click.echo(f"start-up, median of {rounds} rounds")
-    with tempfile.TemporaryDirectory() as folder:
-        seconds = time_starts(Path(folder), rounds, seed)
+    bundle = data.make_bundle(folder / "bundle", seed)
+    dataset = data.make_dataset(folder / "dataset", 1, seed)
+    places = ("--model", bundle.path, "--dataset", dataset, "--out", folder / "x.json")
+    contenders = {
+        "python -c pass": lambda: run_new("python", "-c", "pass"),
+        "actspan --help": lambda: run_new("actspan", "--help"),
+        "actspan propose, one video": lambda: run_new("actspan", "propose", *places),
+    }
+    seconds = median_seconds(contenders, rounds)
     lines = [
-        (what, duration(seconds[name]), f"{seconds[name] / seconds['python']:.3g}x", target)
-        for name, what, target in (
-            ("python", "python -c pass", ""),
-            ("help", "actspan --help", "<= 10x"),
-            ("propose", "actspan propose, one video", "<= 1.5 s"),
-        )
+        (what, duration(value), f"{value / seconds['python -c pass']:.3g}x", target)
+        for (what, value), target in zip(seconds.items(), ("", "<= 10x", "<= 1.5 s"), strict=True)
     ]
     print_table(("what", "time", "of python -c pass", "target"), lines)
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import statistics
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,11 +19,13 @@ from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.run import RunWriter, write_info
 from actspan.pipeline.outcomes import Outcome
-from benchmarks.measure import print_machine, print_table
-from benchmarks.recordings import make_bundle, make_recording
+from benchmarks.data import make_recording, make_window_bundle
+from benchmarks.harness import benchmark, print_table, seed_option
+from benchmarks.serve import running_service
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-PROPOSALS, CELLS = 100, 100  # a video of the large run
+PROPOSALS, CELLS = 100, 100  # per video of the large run
+DESKTOP, PHONE = (1280, 900), (390, 844)
 
 # from a pointer's event to the frame that shows what it did: a message posted in an animation
 # frame comes after that frame was painted
@@ -45,48 +42,26 @@ WATCH = """(kind) => {
 }"""
 
 
-def make_large_run(folder: Path, videos: int, seed: int) -> Path:
+def make_large_run(folder: Path, videos: int, seed: int) -> None:
     """Write a random run and its ground truth; 5,000 videos give a result of 39 MB."""
     rng = np.random.default_rng(seed)
     annotated = []
     with atomic_folder(folder / "run") as partial:
         with RunWriter(partial) as writer:
             for number in range(videos):
-                video, outcome = _random_video(f"video_{number:05d}", rng)
-                annotated.append(video)
-                writer.add(outcome)
+                name, seconds = f"video_{number:05d}", float(rng.uniform(20, 200))
+                cuts = np.sort(rng.uniform(0, seconds, 4)).reshape(-1, 2)
+                annotated.append(Video(name, seconds, "validation", cuts, ("run", "jump")))
+                edges = np.sort(rng.random((2, PROPOSALS)), axis=0)
+                score = np.sort(rng.random(PROPOSALS))[::-1]
+                found = Proposals(edges[0], edges[1], score, score, score)
+                scores = BoundaryScores(*rng.random((3, CELLS)))
+                confidence = score.astype(np.float32)
+                result = found.scaled(seconds)
+                writer.add(Outcome(name, seconds, scores, found, confidence, result))
         write_info(partial, {"videos": videos})
     (folder / "set").mkdir()
     write_annotations(folder / "set" / "annotations.json", annotated)
-    return folder
-
-
-def _random_video(name: str, rng: np.random.Generator) -> tuple[Video, Outcome]:
-    seconds = float(rng.uniform(20, 200))
-    cuts = np.sort(rng.uniform(0, seconds, 4)).reshape(-1, 2)
-    edges = np.sort(rng.random((2, PROPOSALS)), axis=0)
-    score = np.sort(rng.random(PROPOSALS))[::-1]
-    found = Proposals(edges[0], edges[1], score, score, score)
-    scores = BoundaryScores(*rng.random((3, CELLS)))
-    confidence = score.astype(np.float32)
-    outcome = Outcome(name, seconds, scores, found, confidence, found.scaled(seconds))
-    return Video(name, seconds, "validation", cuts, ("run", "jump")), outcome
-
-
-@contextmanager
-def served(data: Path, *options: object) -> Iterator[str]:
-    """Run `actspan serve` in a new process; yield its address."""
-    line = [sys.executable, "-m", "actspan", "serve", "--port", "0", "--data", data, *options]
-    with subprocess.Popen([*map(str, line)], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            said = process.stderr.readline()
-            found = re.search(r"http://\S+", said)
-            if found is None:
-                raise click.ClickException(f"actspan serve did not start: {said}")
-            yield found[0]
-        finally:
-            process.terminate()
 
 
 @contextmanager
@@ -103,17 +78,23 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-def usable_after(browser: Any, url: str) -> float:
-    """Return milliseconds from the start of a visit, without caches, to a video on its timeline."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+def open_page(browser: Any, url: str, size: tuple[int, int] = DESKTOP, **options: Any) -> Any:
+    """Return a new page, once a video is on its timeline."""
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, **options)
     page.goto(url)
     page.wait_for_selector("body[data-ready]")
+    return page
+
+
+def usable_after(browser: Any, url: str) -> float:
+    """Return milliseconds from the start of a visit, without caches, to a video on its timeline."""
+    page = open_page(browser, url)
     after: float = page.evaluate("performance.getEntriesByName('usable')[0].startTime")
     page.close()
     return after
 
 
-def waits(page: Any, kind: str, moves: int) -> list[float]:
+def waits(page: Any, kind: str, moves: int = 100) -> list[float]:
     """Return the milliseconds from each pointer event to its frame."""
     page.evaluate(WATCH, kind)
     box = page.locator("#overlay").bounding_box()
@@ -131,89 +112,71 @@ def waits(page: Any, kind: str, moves: int) -> list[float]:
     return found
 
 
-def _row(what: str, found: list[float], target: str) -> tuple[str, ...]:
-    ranked = sorted(found)
-    middle, late = statistics.median(ranked), ranked[int(0.95 * (len(ranked) - 1))]
-    return what, f"{middle:.0f} ms", f"{late:.0f} ms", f"{ranked[-1]:.0f} ms", target
-
-
-def measure(folder: Path, videos: int, hours: float, rounds: int, seed: int) -> list[Any]:
-    """Return the rows of the table."""
-    large = make_large_run(folder, videos, seed)
-    bundle = make_bundle(folder / "bundle", seed)
+def measure(
+    folder: Path, videos: int, hours: float, rounds: int, seed: int
+) -> dict[str, list[float]]:
+    """Return the measured milliseconds by what was done."""
+    make_large_run(folder, videos, seed)
+    bundle = make_window_bundle(folder / "bundle", seed)
     dataset = make_recording(folder / "recording", hours, seed)
     propose(ProposeRequest(model=bundle.path, dataset=dataset, out=folder / "long"))
+    large = ("--results", folder / "run", "--ground-truth", folder / "set")
+    found = {}
     with chromium() as browser:
-        with served(
-            folder / "a", "--results", large / "run", "--ground-truth", large / "set"
-        ) as url:
-            first = [usable_after(browser, url)]
-            again = [usable_after(browser, url) for _ in range(rounds)]
-        with served(folder / "b", "--results", folder / "long") as url:
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            page.goto(url)
-            page.wait_for_selector("body[data-ready]")
+        with running_service("--data", folder / "a", *large) as (url, _):
+            name = f"page usable, {videos:,} videos"
+            found[f"{name}, just started"] = [usable_after(browser, url)]
+            found[name] = [usable_after(browser, url) for _ in range(rounds)]
+        with running_service("--data", folder / "b", "--results", folder / "long") as (url, _):
+            page = open_page(browser, url)
             page.wait_for_timeout(500)
-            whole = waits(page, "pointermove", 100)
-            zooms = waits(page, "wheel", 100)
+            found[f"scrub, {hours:g} h, all in view"] = waits(page, "pointermove")
+            found[f"zoom, {hours:g} h"] = waits(page, "wheel")
             page.locator("#zoom-in").click(click_count=5)
-            near = waits(page, "pointermove", 100)
-    return [
-        _row(f"page usable, {videos:,} videos, just started", first, "<= 1000 ms"),
-        _row(f"page usable, {videos:,} videos", again, "<= 1000 ms"),
-        _row(f"scrub, {hours:g} h, all in view", whole, "<= 50 ms"),
-        _row(f"scrub, {hours:g} h, zoomed in", near, "<= 50 ms"),
-        _row(f"zoom, {hours:g} h", zooms, "<= 50 ms"),
-    ]
+            found[f"scrub, {hours:g} h, zoomed in"] = waits(page, "pointermove")
+    return found
 
 
-def take_screenshots(out: Path, folder: Path, videos: Path | None, runs: tuple[Path, ...]) -> None:
-    """Take pictures of the made-up demo, or of given runs with their videos."""
+def take_screenshots(out: Path, folder: Path, media: Path | None, runs: tuple[Path, ...]) -> None:
+    """Take pictures of the demo, or of given runs with their videos."""
     options: list[object] = [option for run in runs for option in ("--results", run)]
-    if videos is not None:
-        options += ["--videos", videos, "--ground-truth", videos]
+    if media is not None:
+        options += ["--videos", media, "--ground-truth", media]
     if not runs:
         options = ["--results", run_demo(folder / "demo").run]
     out.mkdir(parents=True, exist_ok=True)
-    name = "viewer" if not runs else "viewer-video"
-    with chromium() as browser, served(folder / "data", *options) as url:
+    name = "viewer-video" if runs else "viewer"
+    service = running_service("--data", folder / "data", *options)
+    with chromium() as browser, service as (url, _):
         for scheme in ("light", "dark"):
-            for width, height in ((1280, 900), (390, 844)):
-                path = out / f"{name}-{scheme}-{width}.png"
-                _picture(browser, url, scheme, width, height, path)
+            for size in (DESKTOP, PHONE):
+                touch = size == PHONE
+                page = open_page(
+                    browser, url, size, color_scheme=scheme, has_touch=touch, is_mobile=touch
+                )
+                page.locator("#rows a").nth(2).evaluate("(link) => link.click()")
+                page.wait_for_timeout(700)
+                box = page.locator("#overlay").bounding_box()
+                page.mouse.click(box["x"] + 0.42 * box["width"], box["y"] + 8)
+                page.wait_for_timeout(1500)  # for the list's figures
+                path = out / f"{name}-{scheme}-{size[0]}.png"
+                page.screenshot(path=path)
+                page.close()
                 click.echo(f"picture  {path}")
 
 
-def _picture(browser: Any, url: str, scheme: str, width: int, height: int, path: Path) -> None:
-    phone = width < 500
-    page = browser.new_page(
-        viewport={"width": width, "height": height},
-        color_scheme=scheme,
-        has_touch=phone,
-        is_mobile=phone,
-    )
-    page.goto(url)
-    page.wait_for_selector("body[data-ready]")
-    page.locator("#rows a").nth(2).evaluate("(link) => link.click()")
-    page.wait_for_timeout(700)
-    box = page.locator("#overlay").bounding_box()
-    page.mouse.click(box["x"] + 0.42 * box["width"], box["y"] + 8)
-    page.wait_for_timeout(1500)  # for the list's figures
-    page.screenshot(path=path)
-    page.close()
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@benchmark
 @click.option("--videos", default=5000, help="Of the large run.")
 @click.option("--hours", default=2.0, help="Of the recording that is scrubbed.")
 @click.option("--rounds", default=5, help="Times that the page is opened again.")
-@click.option("--seed", default=0, help="Of the made-up data.")
+@seed_option
 @click.option("--screenshots", type=click.Path(path_type=Path), help="Take pictures into here.")
 @click.option(
     "--results", multiple=True, type=click.Path(path_type=Path), help="Runs to take pictures of."
 )
 @click.option("--media", type=click.Path(path_type=Path), help="Dataset with their videos.")
 def main(
+    folder: Path,
     videos: int,
     hours: float,
     rounds: int,
@@ -222,7 +185,7 @@ def main(
     results: tuple[Path, ...],
     media: Path | None,
 ) -> None:
-    """Measure the viewer on made-up runs, or take its pictures.
+    """Measure the viewer on synthetic runs, or take its pictures.
 
     Waits are from the pointer's event to the frame that shows it.
 
@@ -231,13 +194,15 @@ def main(
       python -m benchmarks.viewer
       python -m benchmarks.viewer --screenshots docs/images
     """
-    with tempfile.TemporaryDirectory() as folder:
-        if screenshots is not None:
-            take_screenshots(screenshots, Path(folder), media, results)
-            return
-        print_machine()
-        rows = measure(Path(folder), videos, hours, rounds, seed)
-    print_table(("viewer", "median", "95 %", "largest", "target"), rows)
+    if screenshots is not None:
+        take_screenshots(screenshots, folder, media, results)
+        return
+    lines = []
+    for what, found in measure(folder, videos, hours, rounds, seed).items():
+        late = sorted(found)[int(0.95 * (len(found) - 1))]
+        figures = (f"{ms:.0f} ms" for ms in (np.median(found), late, max(found)))
+        lines.append((what, *figures, "<= 1000 ms" if "usable" in what else "<= 50 ms"))
+    print_table(("viewer", "median", "95 %", "largest", "target"), lines)
 
 
 if __name__ == "__main__":

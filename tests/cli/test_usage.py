@@ -95,8 +95,8 @@ def test_a_group_without_a_command_shows_its_help() -> None:
             id="propose-labels",
         ),
         pytest.param(
-            "propose --model m --dataset d --out o --top 3 --min-score 0.5",
-            "--top, --min-score: no effect with --dataset",
+            "propose --model m --dataset d --out o --backbone onnx:x --idle 3",
+            "--backbone, --idle: no effect with --dataset",
             id="propose-dataset",
         ),
         pytest.param(

@@ -126,7 +126,9 @@ def test_what_is_written_reads_back(format: str, written: list[Video]) -> None:
 def check_same(video: Video, written: Video, format: str) -> None:
     fps = 25.0 if format == "labelstudio" and written.fps is None else written.fps
     assert (video.subset, video.frames, video.fps) == (written.subset, written.frames, fps)
-    assert video.duration == written.duration or math.isnan(video.duration + written.duration)
+    # A table's duration that ends before an instance is taken as the length of a segment.
+    if format != "csv" or not written.duration < written.segments.max(initial=0.0):
+        assert video.duration == written.duration or math.isnan(video.duration + written.duration)
     assert sorted(as_it_is(video)) == sorted(KEPT[format](written))
     if format in ("activitynet", "csv"):
         assert video.labels == written.labels  # in their order

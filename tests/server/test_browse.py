@@ -26,7 +26,7 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.run import Run
 from actspan.server.browsed_run import BrowsedRun
 from actspan.server.library import Library
-from benchmarks.recordings import make_bundle, make_recording
+from benchmarks.data import make_recording, make_window_bundle
 from tests.report.runs import label_run, made_up_videos, write_made_up_run, write_truth
 from tests.server.live import Answer, Live, serving
 
@@ -189,7 +189,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a recording in windows, and of one shorter than a window."""
     pytest.importorskip("onnx", reason="needs the extra 'export'")
     folder = tmp_path_factory.mktemp("recording")
-    bundle = make_bundle(folder / "bundle", seed=0)
+    bundle = make_window_bundle(folder / "bundle", seed=0)
     for name, hours in (("long", 0.1), ("short", 0.01)):
         dataset = make_recording(folder / name, hours, seed=0)
         propose(ProposeRequest(model=bundle.path, dataset=dataset, out=folder / f"run-{name}"))

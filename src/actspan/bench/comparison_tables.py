@@ -13,7 +13,7 @@ from actspan.bench.report_check import ReportCheck
 from actspan.bench.result import Stage
 from actspan.bench.tables import Table
 from actspan.bench.timing import Pair
-from actspan.core.markdown import markdown_table
+from actspan.core.wording import markdown_table
 
 __all__ = ["comparison_page", "comparison_tables", "comparison_to_dict", "pair_table", "verdict"]
 
@@ -113,7 +113,7 @@ def pair_table(pair: Pair) -> Table:
         cpu = statistics.median(run.cpu_seconds for run in runs)
         figures = (min(seconds), statistics.median(seconds), max(seconds), cpu)
         rows.append([name, *(f"{value:.4f}" for value in figures)])
-    title = f"Seconds a run, {pair.rounds} rounds of A B B A"
+    title = f"Seconds a run, {len(pair.a) // 2} rounds of A B B A"
     return title, ["command", "min", "median", "max", "median CPU"], rows
 
 

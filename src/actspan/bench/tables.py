@@ -12,8 +12,8 @@ from actspan.bench.comparison import combined
 from actspan.bench.result import Accuracy, BenchResult, Environment, SamplesPerSecond, Stage
 from actspan.core.errors import ActSpanError, BenchError
 from actspan.core.files import atomic_file
-from actspan.core.markdown import markdown_table
 from actspan.core.perf_lines import StepTimes, performance_lines
+from actspan.core.wording import markdown_table
 from actspan.pipeline.stages import Scope
 
 __all__ = [

@@ -1,9 +1,9 @@
-"""Timing: of work until its median settles, and of two commands in turn; memory of a process.
+"""Timing: of work until its median settles, and of several contenders in turn; memory.
 
-The speed of a machine drifts during a measurement. `time_pair` therefore runs two commands in
-rounds of A B B A, so that a linear drift within a round affects both equally. A round gives one
-ratio, (B + B) / (A + A); the result is the median of the rounds' ratios, with a bootstrap interval
-over rounds.
+The speed of a machine drifts during a measurement. `interleave` therefore runs contenders forwards
+and backwards in turn, A B C C B A, so that a linear drift affects all equally. `time_pair` does so
+with two: a round A B B A gives one ratio, (B + B) / (A + A); the result is the median of the
+rounds' ratios, with a bootstrap interval over rounds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import shlex
 import statistics
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +31,13 @@ __all__ = [
     "Rule",
     "Run",
     "anonymous_memory",
+    "interleave",
     "is_settled",
     "measure",
     "peak_memory",
     "run_command",
     "time_pair",
+    "timed",
 ]
 
 FEWEST_ROUNDS = 5  # with fewer, the interval is meaningless
@@ -199,42 +201,45 @@ class Pair:
     low: float  # bootstrap interval of the ratio
     high: float
 
-    @property
-    def rounds(self) -> int:
-        """Number of rounds."""
-        return len(self.a) // 2
-
     def is_slower(self, limit: float) -> bool:
         """Check that the whole interval says that B is slower than A by more than `limit`."""
         return self.low > 1 + limit
 
 
-def run_command(command: str | Sequence[str]) -> Run:
+def timed(work: Callable[[], object], *, processes: bool = False) -> Run:
+    """Run work once; processor time is that of all threads, or of the `processes` it starts."""
+    clock = _children_cpu_seconds if processes else process_time
+    used, began = clock(), perf_counter()
+    work()
+    seconds = perf_counter() - began
+    return Run(seconds, clock() - used)
+
+
+def run_command(command: str) -> Run:
     """Run a command without a shell and discard its output.
 
-    Raises
-    ------
-    BenchError
-        The command cannot be parsed or started, or exits with an error; quotes its last output.
+    A command that cannot be started or exits with an error is a `BenchError` with its last output.
     """
     try:
-        words = shlex.split(command) if isinstance(command, str) else list(command)
+        words = shlex.split(command)
     except ValueError as error:
         raise BenchError(f"command {command!r}: {error}") from error
     if not words:
         raise BenchError("an empty command cannot be timed")
-    before, began = _children_cpu_seconds(), perf_counter()
-    try:
-        done = subprocess.run(  # noqa: S603 the user's own command, and no shell
-            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
-        )
-    except OSError as error:
-        raise BenchError(f"command {command!r} does not start: {error.strerror}") from error
-    run = Run(perf_counter() - began, _children_cpu_seconds() - before)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
-        raise BenchError("\n".join([f"command {command!r} ended with {done.returncode}:", *said]))
-    return run
+
+    def work() -> None:
+        try:
+            done = subprocess.run(  # noqa: S603 the user's own command, and no shell
+                words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+            )
+        except OSError as error:
+            raise BenchError(f"command {command!r} does not start: {error.strerror}") from error
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
+            lines = [f"command {command!r} ended with {done.returncode}:", *said]
+            raise BenchError("\n".join(lines))
+
+    return timed(work, processes=True)
 
 
 def _children_cpu_seconds() -> float:
@@ -248,6 +253,28 @@ def _children_cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def interleave(
+    contenders: Mapping[str, Callable[[], Run]],
+    passes: int,
+    *,
+    warmup: int = 1,
+    progress: Progress = no_progress,
+) -> dict[str, list[Run]]:
+    """Run all contenders in turn, every second pass backwards; return the runs of each.
+
+    `warmup` passes before do not count.
+    """
+    runs: dict[str, list[Run]] = {name: [] for name in contenders}
+    for _ in range(warmup):
+        for contender in contenders.values():
+            contender()
+    for number in range(passes):
+        for name in list(runs)[:: -1 if number % 2 else 1]:
+            runs[name].append(contenders[name]())
+        progress("passes", number + 1, passes)
+    return runs
+
+
 def time_pair(
     run_a: Callable[[], Run],
     run_b: Callable[[], Run],
@@ -256,29 +283,18 @@ def time_pair(
     warmup: int = 1,
     progress: Progress = no_progress,
 ) -> Pair:
-    """Time two callables in rounds of A B B A, after `warmup` runs of each that do not count.
-
-    Raises
-    ------
-    BenchError
-        There are fewer than `FEWEST_ROUNDS` rounds, or a run fails.
-    """
+    """Time two callables in rounds of A B B A, at least `FEWEST_ROUNDS`."""
     if rounds < FEWEST_ROUNDS:
         raise BenchError(f"{rounds} rounds are too few: at least {FEWEST_ROUNDS}")
-    for _ in range(warmup):
-        run_a()
-        run_b()
-    a: list[Run] = []
-    b: list[Run] = []
-    ratios = []
-    for done in range(1, rounds + 1):
-        first, second, third, fourth = run_a(), run_b(), run_b(), run_a()
-        a += [first, fourth]
-        b += [second, third]
-        ratios.append((second.seconds + third.seconds) / (first.seconds + fourth.seconds))
-        progress("rounds", done, rounds)
+    runs = interleave({"A": run_a, "B": run_b}, 2 * rounds, warmup=warmup, progress=progress)
+    seconds = {
+        name: np.array([run.seconds for run in taken]).reshape(-1, 2).sum(axis=1)
+        for name, taken in runs.items()
+    }
+    ratios = seconds["B"] / seconds["A"]
     # Percentile bootstrap of the median; the same ratios give the same interval.
-    drawn = np.random.default_rng(0).choice(np.asarray(ratios), size=(_RESAMPLES, rounds))
+    drawn = np.random.default_rng(0).choice(ratios, size=(_RESAMPLES, rounds))
     edges = [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2]
     low, high = np.quantile(np.median(drawn, axis=1), edges)
-    return Pair(tuple(a), tuple(b), statistics.median(ratios), float(low), float(high))
+    ratio = float(np.median(ratios))
+    return Pair(tuple(runs["A"]), tuple(runs["B"]), ratio, float(low), float(high))

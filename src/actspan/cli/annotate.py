@@ -48,9 +48,10 @@ def annotate() -> None:
     to="Format of TARGET. [default: by its suffix]",
     rename_subset="Rename a subset: validation=training. '=training' names the subset of videos "
     "that have none.",
-    subset="Convert only the videos of this subset (its new name). [default: all]",
+    subset="Convert only the videos of this subset, by its name in TARGET. [default: all]",
     fps="Frame rate of videos that do not give their own, where times are frames.",
-    times="Unit of SOURCE's times; frames need a rate (--fps). [default: seconds, if they can be]",
+    times="Unit of SOURCE's times; frames need a rate (--fps). [default: seconds; an "
+    "error if they cannot be seconds]",
     clip="Clip instances to the duration of their video.",
     durations="Read durations, subsets and frame rates from here: a table (video, duration), "
     "annotations or a dataset folder.",
@@ -152,7 +153,7 @@ def _new_names(pairs: Sequence[str]) -> dict[str, str]:
     to="Format to write: the tool that TARGET is for.",
     top="Export only the N best per video. [default: all]",
     min_score="Leave out segments that score less than this. [default: none]",
-    label="Label that proposals get in the tool.",
+    label="Label of proposals in the tool.",
     videos="Where the tool finds the videos: a folder, or an address with {id} (ELAN, Label "
     "Studio).",
     durations="Read durations, subsets and frame rates from here: annotations, a table or a "

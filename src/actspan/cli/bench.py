@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     subset="Use only the videos of this subset: validation, ... [default: all]",
     videos="Use at most N videos. [default: all; 128 made-up ones]",
     batch="Videos per batch; may be repeated.",
-    variant="Other graphs of the bundle: fp16 uses tem.fp16.onnx.",
+    variant="Variant of the graphs of the bundle: fp16 uses tem.fp16.onnx.",
     threads="Threads per call.",
     streams="Calls that run at the same time. [default: cores / threads]",
     seconds="Longest time per measurement; it ends earlier when its median settles.",
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     json_="Write the result, as input of actspan compare.",
     csv="Write one row per stage.",
     markdown="Write the tables as a Markdown page.",
-    summary="Write the NPU benchmark's summary lines into this folder, one file per network and "
-    "batch.",
+    summary="Write summary lines in the format of the NPU benchmark into this folder, one file per "
+    "network and batch.",
     roofline="Write the roofline plot: .png, .svg or .pdf.",
 )
 def bench(
@@ -92,13 +92,13 @@ def bench(
     with progress_report() as report:
         from actspan.bench import synthetic
         from actspan.bench.environment import core_count
-        from actspan.bench.material import Request
+        from actspan.bench.material import BenchRequest
         from actspan.bench.run import run_benchmark
         from actspan.bench.tables import broken_limits
 
         _check_outputs(outputs, roofline)
         request = request_from_options(
-            Request,
+            BenchRequest,
             batches=tuple(dict.fromkeys(batch)),
             streams=streams or max(core_count() // threads, 1),
             channels=channels or synthetic.CHANNELS,

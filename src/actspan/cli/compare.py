@@ -31,10 +31,10 @@ def _limit(text: str) -> float:
 @command(
     chips="Chips per NPU card; the logs of NPUs are of one chip.",
     claims="A report whose arithmetic and trtexec commands are checked against the logs.",
-    fail_if="Exit with code 1 if another side takes N % longer than the first.",
-    run_a="Time this command ...",
-    run_b="... against this one, in turn: A B B A.",
-    rounds="Number of rounds A B B A.",
+    fail_if="Exit with code 1 if another source takes more than N % longer than the first.",
+    run_a="Time this command against that of --run-b.",
+    run_b="The second command.",
+    rounds="Number of rounds; each times A, B, B, A.",
     markdown="Write the comparison as a Markdown page.",
 )
 def compare(

@@ -29,7 +29,7 @@ Precision = Literal["fp32", "fp16", "int8"]
     batch="Videos per call; may be repeated. ascend compiles one file per size, tensorrt one "
     "for the range; openvino takes any size.",
     precision="Precision of the compiled networks. [default: fp16; fp32 for openvino]",
-    soc="ascend: the chip.",
+    soc="Name of the chip of an Ascend device.",
     calibrate="Dataset folder from which int8 takes its value ranges.",
     print_="Write the commands as a script, and run none.",
     record="Add the files that the script made in the bundle's folder to the bundle.",

@@ -96,16 +96,17 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM, which stops a command as Ctrl-C does."""
 
 
-def exit_on_errors(function: Callable[..., None], **values: Any) -> None:
-    """Call a function; turn ActSpan's own errors into one message and exit code 1.
+@contextmanager
+def exit_on_errors() -> Iterator[None]:
+    """Turn ActSpan's own errors in a block into one message and exit code 1.
 
-    Ctrl-C and SIGTERM end the process with the usual exit codes 130 and 143, after the function has
+    Ctrl-C and SIGTERM end the process with the usual exit codes 130 and 143, after the block has
     stopped cleanly. Notes on an exception, such as what is saved, follow on lines of their own.
     """
     is_main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _stop) if is_main else None
     try:
-        function(**values)
+        yield
     except (KeyboardInterrupt, ActSpanError, MemoryError, RuntimeError, OSError) as error:
         code = _report_error(error)
         if code is None:

@@ -26,8 +26,8 @@ from actspan.jobs.ray_pool import ClusterConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from actspan.streams.extract import Extracted
-    from actspan.streams.grid import Grid
+    from actspan.streams.extraction import Extracted
+    from actspan.streams.snippet_grid import Grid
 
 _Time = Annotated[str, Text("TIME")]
 
@@ -41,7 +41,7 @@ _Time = Annotated[str, Text("TIME")]
     stream="Encode what the frames show, how they change, or both. [default: both]",
     channels="Project features to N principal components of the training part. [default: keep all]",
     precision="Precision of the features on disk.",
-    threads="Threads of the backbone. [default: all cores]",
+    threads="Number of threads of the backbone. [default: all cores]",
     backend="Inference runtime for the backbone.",
     on_error="Stop at videos that cannot be opened, or skip them.",
     force="Remove features in --out that were made with other settings.",
@@ -84,7 +84,7 @@ def extract(
     """
     ray = ray_config(engine, cluster)
     with progress_report() as report:
-        from actspan.streams.extract import ExtractRequest, extract_videos
+        from actspan.streams.extraction import ExtractRequest, extract_videos
 
         grid = _grid(stride, length)
         request = request_from_options(ExtractRequest, grid=grid, streams=stream)
@@ -106,8 +106,8 @@ def extract(
 
 def _grid(stride: str | None, length: str | None) -> Grid:
     """Return the requested grid; by default, neighbouring snippets overlap by half."""
-    from actspan.streams.extract import DEFAULT_GRID
-    from actspan.streams.grid import Grid, Span
+    from actspan.streams.extraction import DEFAULT_GRID
+    from actspan.streams.snippet_grid import Grid, Span
 
     chosen = DEFAULT_GRID.stride if stride is None else Span.parse(stride)
     return Grid(chosen, chosen.twice() if length is None else Span.parse(length))
@@ -149,7 +149,7 @@ def _bytes(text: str) -> int:
 
 @command(
     out="Store folder to write.",
-    dtype="Keep numbers as they are, or round them to half the size.",
+    dtype="Type of the stored features; float16 halves the size and rounds them.",
     length="Rescale every video to this many cells, as a model of that length would. [default: "
     "keep the snippets as they are]",
     edge="How --length fills the cells beyond the outer snippets. [default: as the dataset does]",
@@ -215,7 +215,7 @@ def pack(
 
 def _verify(store: Path, as_json: bool) -> None:
     with progress_report() as report:
-        from actspan.data.store.manifest import verify_store
+        from actspan.data.store.store_manifest import verify_store
 
         found = verify_store(store, report)
     shards = len(found.shards)

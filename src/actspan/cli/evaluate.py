@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     task="Compute average recall of proposals, or average mAP of detections.",
     protocol="Thresholds and budgets: thumos14 uses mAP at 0.3:0.1:0.7 and AR up to 1000 "
     "proposals, and counts instances that are annotated twice once.",
-    tiou="Thresholds to use instead: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.",
+    tiou="Thresholds that replace the protocol's: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.",
     max_proposals="Largest average number of proposals per video. [default: the protocol's]",
     blocked="File of videos to leave out: a JSON list of ids, or one id per line.",
     on_error="Stop at annotations that cannot be read, or skip them.",
@@ -157,7 +157,7 @@ def _evaluate_recall(
         if mistakes is not None:
             print_mistakes(mistakes)
     if plot is not None:
-        from actspan.report.curves import plot_recall
+        from actspan.report.charts import plot_recall
 
         plot_recall(found, plot)
         say(f"picture: {plot}")

@@ -133,16 +133,16 @@ def _print_checks(checks: list[ExportCheck]) -> None:
 
 @command(
     passes="Names of passes, comma-separated, in order. [default: see --list]",
-    dim="fix-dims: size of all axes of a name, such as sequence=576, or of one axis of an "
+    dim="Pass fix-dims: size of all axes of a name, such as sequence=576, or of one axis of an "
     "input, INPUT:AXIS=N, such as state:1=1. May be repeated.",
-    batch="fix-dims: size of the batch axes.",
-    length="fix-dims: size of other free axes.",
-    opset="opset: version to convert to.",
-    io="fp16: type of the inputs and outputs.",
-    calibrate="int8: dataset folder from which to take value ranges.",
-    model_kind="int8: whether the network takes snippet features (tem) or features of proposals "
+    batch="Pass fix-dims: size of the batch axes.",
+    length="Pass fix-dims: size of other free axes.",
+    opset="Pass opset: version to convert to.",
+    io="Pass fp16: type of the inputs and outputs.",
+    calibrate="Pass int8: dataset folder from which to take value ranges.",
+    model_kind="Pass int8: inputs of the network, snippet features (tem) or features of proposals "
     "(pem).",
-    bundle="int8: bundle that computes the inputs from features; PEM needs its TEM.",
+    bundle="Pass int8: bundle that computes the inputs from features; PEM needs its TEM.",
     list_="List the passes, and stop.",
 )
 def optimize(

@@ -161,7 +161,8 @@ def verify(
         print_verification(found)
         print_notes(found.notes)
         if found.ran:
-            click.echo("every variant holds" if found.holds else "not every variant holds")
+            limits = "every variant is" if found.holds else "not every variant is"
+            click.echo(f"{limits} within the limits of its precision")
         else:
             click.echo("nothing could be run, so nothing was compared")
         print_skipped(found.problems)

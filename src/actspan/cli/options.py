@@ -15,6 +15,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,7 +23,6 @@ import click
 from click.core import ParameterSource
 
 from actspan.cli.console import exit_on_errors, print_error
-from actspan.core.files import similar_path
 
 T = TypeVar("T")
 
@@ -44,17 +44,11 @@ SHARED = {
 class PathType(click.Path):
     """A path to read, which has to exist, or to write, which may not be `-`."""
 
-    def __init__(
-        self, *, exists: bool, file: bool = True, folder: bool = True, urls: bool = False
-    ) -> None:
-        super().__init__(exists=exists, file_okay=file, dir_okay=folder, path_type=Path)
-        self._urls = urls
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or end the command if it is missing; an allowed URL stays a str."""
-        if self._urls and "://" in str(value):
-            return value
+        """Return the path, or end the command with the nearest name if it is missing."""
         if self.exists and not Path(value).exists():
+            from actspan.core.files import similar_path
+
             print_error(f"{value}: does not exist{similar_path(Path(value))}")
             sys.exit(1)
         if not self.exists and str(value) == "-":
@@ -62,39 +56,47 @@ class PathType(click.Path):
         return super().convert(value, param, ctx)
 
 
-class Text(click.ParamType):  # type: ignore[type-arg]
-    """A text with the name of its values in `--help`, which a function may convert."""
+class UrlOrPathType(PathType):
+    """A path that has to exist, or a URL, which stays a str."""
 
-    def __init__(self, name: str, convert: Callable[[str], Any] = str) -> None:
-        self.name = name
-        self._convert = convert
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or the URL."""
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
+@dataclass(frozen=True)
+class Text(click.ParamType):  # type: ignore[type-arg]
+    """A text with the name of its values in `--help`, which a function may parse."""
+
+    name: str
+    parse: Callable[[str], Any] = str
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """Return the name of the values."""
         return self.name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the converted value, or fail with the message of a ValueError."""
+        """Return the parsed value, or fail with the message of a ValueError."""
         try:
-            return self._convert(value) if isinstance(value, str) else value
+            return self.parse(value) if isinstance(value, str) else value
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-Existing = Annotated[Path, PathType(exists=True)]
-ExistingFile = Annotated[Path, PathType(exists=True, folder=False)]
-ExistingFolder = Annotated[Path, PathType(exists=True, file=False)]
-ExistingOrUrl = Annotated[Path, PathType(exists=True, urls=True)]
-Output = Annotated[Path, PathType(exists=False)]
-OutputFile = Annotated[Path, PathType(exists=False, folder=False)]
-OutputFolder = Annotated[Path, PathType(exists=False, file=False)]
+Existing = Annotated[Path, PathType(exists=True, path_type=Path)]
+ExistingFile = Annotated[Path, PathType(exists=True, dir_okay=False, path_type=Path)]
+ExistingFolder = Annotated[Path, PathType(exists=True, file_okay=False, path_type=Path)]
+ExistingOrUrl = Annotated[Path, UrlOrPathType(exists=True, path_type=Path)]
+Output = Annotated[Path, PathType(path_type=Path)]
+OutputFile = Annotated[Path, PathType(dir_okay=False, path_type=Path)]
+OutputFolder = Annotated[Path, PathType(file_okay=False, path_type=Path)]
 Positive = Annotated[int, click.IntRange(1)]
 Seconds = Annotated[float, click.FloatRange(0, min_open=True)]
 OnError = Literal["fail", "skip"]
 
 
 def command(
-    _group: click.Group | None = None, /, **helps: str
+    group: click.Group | None = None, /, **helps: str
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Return a decorator that makes a command of a function, with its docstring as help.
 
@@ -105,36 +107,35 @@ def command(
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:
-        nested: dict[str, Any] = {}
-        params = list(_parameters(function, helps, nested))
+        structs: dict[str, Any] = {}
+        params = list(_parameters(function, helps, structs))
         if unknown := set(helps) - {param.name for param in params}:
             raise TypeError(f"{function.__name__} has no option {', '.join(unknown)}")
 
-        def call(**values: Any) -> None:
-            for name, (kind, fields) in nested.items():
-                values[name] = kind(**{field: values.pop(field) for field in fields})
-            function(**values)
-
         def run(**values: Any) -> None:
-            exit_on_errors(call, **values)
+            with exit_on_errors():
+                for name, kind in structs.items():
+                    fields = kind.__struct_fields__
+                    values[name] = kind(**{field: values.pop(field) for field in fields})
+                function(**values)
 
         name = function.__name__.strip("_").replace("_", "-")
         made = click.Command(name, callback=run, params=params, help=inspect.getdoc(function))
-        if _group is not None:
-            _group.add_command(made)
+        if group is not None:
+            group.add_command(made)
         return made
 
     return decorate
 
 
 def _parameters(
-    function: Callable[..., None], helps: dict[str, str], nested: dict[str, Any]
+    function: Callable[..., None], helps: dict[str, str], structs: dict[str, Any]
 ) -> Iterator[click.Parameter]:
     hints = get_type_hints(function, include_extras=True)
     for name, parameter in inspect.signature(function).parameters.items():
         kind = hints[name]
         if fields := getattr(kind, "__struct_fields__", ()):
-            nested[name] = kind, fields
+            structs[name] = kind
             types, defaults = get_type_hints(kind, include_extras=True), kind()
             for field in fields:
                 yield _option(field, types[field], getattr(defaults, field), helps)
@@ -165,24 +166,18 @@ def _click_type(annotation: Any) -> tuple[Any, bool]:
     """Return the type for click of an annotation, and whether there may be many values."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _annotated_type(*parts), False
+        for detail in parts[1:]:
+            if isinstance(detail, click.ParamType):
+                return detail, False
+            if (least := getattr(detail, "ge", None)) is not None:
+                return (click.IntRange if parts[0] is int else click.FloatRange)(least), False
     if origin is Literal:
         return click.Choice(parts), False
     if origin is dict:
         return Text("JSON", _amounts), False
-    if parts:  # X | None, or tuple[X, ...]
+    if parts:  # X | None, tuple[X, ...], or Annotated without a type for click
         return _click_type(parts[0])[0], origin is tuple
     return annotation, False
-
-
-def _annotated_type(kind: Any, *details: Any) -> Any:
-    """Return the type for click that is among the details, or that their bounds demand."""
-    for detail in details:
-        if isinstance(detail, click.ParamType):
-            return detail
-        if (least := getattr(detail, "ge", None)) is not None:
-            return click.IntRange(least) if kind is int else click.FloatRange(least)
-    return _click_type(kind)[0]
 
 
 def _amounts(text: str) -> dict[str, float]:

@@ -53,21 +53,21 @@ _FEW = 10  # segments per video in a table, or as clips
     "alone.",
     top="Keep the N best proposals per video. [default: 10 in a table or with --clips, else all]",
     min_score="Leave out proposals that score less than this.",
-    clips="Videos: cut the segments into files in this folder.",
-    backbone="Videos: onnx:FILE, if the model needs a custom backbone.",
-    idle="--follow: seconds after which a file that no longer grows is complete.",
+    clips="With VIDEOS: cut the segments into files in this folder.",
+    backbone="Without --dataset: onnx:FILE, if the model needs a custom backbone.",
+    idle="With --follow: seconds after which a file that no longer grows is complete.",
     subset="Process only the videos of this subset: training, validation, ... [default: all]",
     scores="Start from boundary scores: scores.npz, a run, or a folder of TEM CSVs.",
     labels_from="Label the proposals from a score file: {video: [{label, score}, ...]}.",
     detections="Label the proposals with the model's classifier.",
     top_labels="Labels per proposal.",
     backend="Inference runtime; see actspan backends.",
-    batch="--dataset: videos per batch.",
+    batch="With --dataset: videos per batch.",
     on_error="Stop at problems in the dataset, or skip what cannot be used.",
     force="Replace an existing or unfinished run, or a FILE that is not a result.",
     resume="Resume a run that was interrupted.",
-    shard_size="Videos that are saved together during the run. [default: 256, recordings 8, "
-    "VIDEOS 1]",
+    shard_size="Videos that are saved together during the run. [default: 256; 8 for "
+    "recordings, 1 for VIDEOS]",
     shards="Folder or URL (s3://...) for these shards. [default: OUT.partial]",
 )
 def propose(

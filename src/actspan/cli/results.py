@@ -85,7 +85,7 @@ def label(
     subset="Evaluate on the videos of this subset.",
     protocol="Thresholds and budgets, as in `actspan evaluate`.",
     videos="List N videos, half of them the worst and half the best, or the videos with these "
-    "ids, separated by commas (v_7 for a video 7). [default: all]",
+    "ids, separated by commas; v_7 is the video with the id 7. [default: all]",
     pictures="Also write recall curves and timelines into this folder, as PNG and SVG.",
     on_error="Stop at annotations that cannot be read, or skip them.",
 )
@@ -105,7 +105,7 @@ def report(
 
     The page shows average recall side by side, the stages at which instances are lost, the quality
     of scores, detections if there are any, and a timeline per video. A RUN is a run folder or a
-    result.json. The page says what a result.json alone cannot show.
+    result.json; what a result.json alone cannot show is listed on the page.
 
     \b
     Example:
@@ -115,7 +115,7 @@ def report(
     """
     from actspan.report.contents import GroundTruth
     from actspan.report.page import write_report
-    from actspan.report.pictures import check_pictures, write_pictures
+    from actspan.report.paper_pictures import check_pictures, write_pictures
 
     if pictures is not None:
         check_pictures(pictures)

@@ -30,9 +30,10 @@ _SUFFIX = "Suffix of the dumps; ais_bench writes _0.bin."
 def staged() -> None:
     """Propose step by step through files, where a device's own tool runs the two networks.
 
-    A stage is a folder to which every step adds files. The device works between tem-inputs and
-    tem-outputs, and between pem-inputs and pem-outputs: a vendor's tool over a list of raw inputs,
-    our script (staged script), or staged run. The result equals that of actspan propose.
+    A stage is a folder to which every step adds files. Between tem-inputs and tem-outputs the
+    device computes TEM, between pem-inputs and pem-outputs PEM: with a vendor's tool over a list of
+    raw inputs (staged info), with our script (staged script), or with staged run. The result equals
+    that of actspan propose.
 
     \b
     Example:

@@ -1,30 +1,4 @@
-"""Exceptions of ActSpan, in one tree.
-
-    ActSpanError
-    ├── ConfigError          a setting is unknown, of the wrong type or out of range
-    ├── ShapeError           arrays of the wrong shape, type or content (also a ValueError)
-    ├── DataError            a file of the user is missing, damaged or inconsistent
-    │   ├── AnnotationError  ... annotations
-    │   ├── FeatureError     ... snippet features
-    │   ├── StoreError       ... a store of packed features; or one cannot be made
-    │   ├── VideoError       ... a video
-    │   ├── ResultError      ... proposals, boundary scores and runs
-    │   │   └── ShardError   ... a shard of an unfinished run
-    │   ├── BenchError       ... a benchmark's log or result; or a timed command fails
-    │   ├── StageError       ... a stage: files exchanged with a device's own runner
-    │   └── DatasetError     many problems of a dataset at once, as a table
-    ├── ModelError           a model on disk
-    │   ├── BundleError      ... a bundle is damaged, incomplete or does not fit the data
-    │   ├── CheckpointError  ... a checkpoint that is not BSN's, or is not safe to open
-    │   ├── ExportError      ... an ONNX graph cannot be read or rewritten
-    │   ├── ParityError      ... an export does not compute what its weights compute
-    │   └── CompileError     ... a vendor's compiler is missing, or fails
-    ├── BackendError         an inference runtime is missing or refuses the model
-    ├── ClusterError         a cluster cannot be reached, has too few resources, or lost its workers
-    └── MissingExtraError    an optional dependency is not installed (also an ImportError)
-
-Messages say what is wrong, where, and what to do.
-"""
+"""Exceptions of ActSpan, in one tree. Messages say what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -44,7 +18,6 @@ class ActSpanError(Exception):
     """Base of all errors of ActSpan."""
 
     def __init__(self, message: str) -> None:
-        # A message may quote a file, whose content may be very long.
         super().__init__(shortened(message, MESSAGE))
 
 
@@ -117,7 +90,7 @@ class DatasetError(DataError):
 
 def by_kind(problems: Iterable[Problem]) -> list[list[Problem]]:
     """Group problems by kind: those of one kind differ only in names and numbers."""
-    kinds: dict[tuple[str, str], list[Problem]] = {}
+    kinds: dict[tuple[str, ...], list[Problem]] = {}
     for problem in problems:
         kinds.setdefault(problem.kind, []).append(problem)
     return list(kinds.values())
@@ -174,13 +147,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional module, or raise an error that names its extra.
-
-    Raises
-    ------
-    MissingExtraError
-        `module` is not installed.
-    """
+    """Import an optional module; raise MissingExtraError, which names its extra, without it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,7 +1,7 @@
-"""How far a file is believed: what goes beyond these bounds is refused, by name, before it is read.
+"""Bounds of files and settings. What exceeds them is refused, with its name, before it is read.
 
-A file may come from anybody. What a reader holds in memory is bounded by the file's own size and by
-these numbers, which are far above what any dataset, model or log of the field needs.
+A file may come from anybody. The memory of a reader is bounded by the size of the file and by these
+numbers, which are far above what any dataset, model or log of the field needs.
 """
 
 MIB, GIB = 2**20, 2**30
@@ -18,11 +18,11 @@ WEIGHTS = 2 * GIB  # BSN's are 5 MB; protobuf, and so ONNX, ends there too
 EXPANSION = 100  # times the stored bytes
 EXPANDED = 256 * MIB
 
-# What a setting may ask for: memory and time grow with them, the candidates of a video by length^2.
+# Settings. Memory and time grow with them, the candidates of a video with the square of CELLS.
 CELLS = 10_000  # of a video or window, T; published models have 100
 CANDIDATES = 1_000_000  # of a video; the published ones keep 1000
 SIZE = 1_000_000  # of a layer: channels, hidden units, BSP samples
 
-LINE = 4096  # characters of a log's line that are looked at; patterns may take their square
+LINE = 4096  # characters of a line of a log that are searched; patterns may take their square
 MESSAGE = 10_000  # characters of an error, which may quote what it found
-FINDING = 500  # characters of one problem among many
+PROBLEM = 500  # characters of one problem among many

@@ -20,20 +20,10 @@ _FOOT = "-----------------------------------------------------------"
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Times of the steps of a network, in seconds.
+    """Times of the steps of a network over all samples (videos), in seconds.
 
-    Attributes
-    ----------
-    samples : int
-        Number of samples (videos).
-    total : float
-        Time from reading the first sample to the last result.
-    read, preprocess, inference, postprocess : float
-        Time of each step over all samples; zero where there is nothing to do.
-    interface : float
-        Time inside the runtime's calls.
-    calls : int
-        Number of calls, one per batch.
+    `total` is from reading the first sample to the last result, `interface` the time inside the
+    runtime's `calls`, one per batch.
     """
 
     samples: int
@@ -48,7 +38,7 @@ class StepTimes:
 
 
 def performance_lines(times: StepTimes) -> list[str]:
-    """Return the lines of the summary.
+    """Return the lines of the summary; numbers have six digits, as in C++.
 
     Examples
     --------
@@ -57,27 +47,21 @@ def performance_lines(times: StepTimes) -> list[str]:
     '[e2e] throughputRate: 4, latency: 2000'
     """
 
-    def rate(seconds: float) -> str:
-        return _text(times.samples / seconds if seconds > 0 else 0.0)
+    def rate(count: int, seconds: float) -> str:
+        return f"throughputRate: {count / seconds if seconds > 0 else 0.0:.6g}"
 
-    def step(name: str, seconds: float, count: int) -> str:
-        rate = _text(count / seconds if seconds > 0 else 0.0)
-        return f"[{name}] throughputRate: {rate}, moduleLatency: {_text(1e3 * seconds / count)}"
+    def latency(seconds: float, count: int) -> str:
+        return f"moduleLatency: {1e3 * seconds / count:.6g}"
 
+    n, batches = times.samples, math.ceil(times.samples / times.batch)
     return [
         _HEAD,
-        f"[e2e] throughputRate: {rate(times.total)}, latency: {_text(1e3 * times.total)}",
-        step("data read", times.read, times.samples),
-        step("preprocess", times.preprocess, times.samples),
-        f"[inference] throughputRate: {rate(times.inference)}, "
-        f"Interface throughputRate: {rate(times.interface)}, "
-        f"moduleLatency: {_text(1e3 * times.interface / times.calls)}",
-        step("postprocess", times.postprocess, math.ceil(times.samples / times.batch)),
+        f"[e2e] {rate(n, times.total)}, latency: {1e3 * times.total:.6g}",
+        f"[data read] {rate(n, times.read)}, {latency(times.read, n)}",
+        f"[preprocess] {rate(n, times.preprocess)}, {latency(times.preprocess, n)}",
+        f"[inference] {rate(n, times.inference)}, Interface {rate(n, times.interface)}, "
+        f"{latency(times.interface, times.calls)}",
+        f"[postprocess] {rate(batches, times.postprocess)}, {latency(times.postprocess, batches)}",
         "",
         _FOOT,
     ]
-
-
-def _text(value: float) -> str:
-    """Format a number with six digits, like C++."""
-    return f"{value:.6g}"

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import NoReturn
 
 from actspan.core.errors import DatasetError, shortened
-from actspan.core.limits import FINDING
+from actspan.core.limits import PROBLEM
 from actspan.core.wording import counted, it_or_them, listed
 
-_SINGLE = re.compile(r"\d[\d.,]*|'[^']*'")  # parts in which problems of one kind differ
+_VARYING = re.compile(r"\d[\d.,]*|'[^']*'")  # parts of a text in which problems of one kind differ
 _FIX = "Fix the cause: if all of this were skipped, nothing would be left."
 
 
@@ -45,7 +45,7 @@ class Problem:
     skipped: Skipped = Skipped.VIDEO
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "problem", shortened(self.problem, FINDING))
+        object.__setattr__(self, "problem", shortened(self.problem, PROBLEM))
 
     @property
     def is_error(self) -> bool:
@@ -53,9 +53,12 @@ class Problem:
         return self.skipped is not Skipped.NOTHING
 
     @property
-    def kind(self) -> tuple[str, str]:
+    def kind(self) -> tuple[str, ...]:
         """Problem and remedy without id, numbers and quotes, which are equal for one kind."""
-        return self._alike(self.problem), self._alike(self.remedy)
+        texts = self.problem, self.remedy
+        if len(self.video) > 1:  # shorter ids occur within words
+            texts = texts[0].replace(self.video, "#"), texts[1].replace(self.video, "#")
+        return tuple(_VARYING.sub("#", text) for text in texts)
 
     @property
     def record(self) -> dict[str, str]:
@@ -66,11 +69,6 @@ class Problem:
             "problem": self.problem,
             "left_out": self.skipped.value,
         }
-
-    def _alike(self, text: str) -> str:
-        if len(self.video) > 1:  # shorter ids occur within words
-            text = text.replace(self.video, "#")
-        return _SINGLE.sub("#", text)
 
 
 def problem_of_record(record: Mapping[str, str]) -> Problem:

@@ -15,20 +15,26 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 _NO_PAIRS: Float64 = np.empty((0, 2))
+_COLUMNS = ("start", "end", "score", "start_score", "end_score")  # of proposals
+_BOUNDARIES = ("action", "start", "end")
 
 
-def _vector(name: str, value: ArrayLike, dtype: type[np.floating[Any]]) -> NDArray[Any]:
-    array = np.ascontiguousarray(value, dtype=dtype)
-    if array.ndim != 1:
-        raise ShapeError(f"{name} has shape {array.shape}; it must be one-dimensional")
-    return array
-
-
-def _check_lengths(arrays: Mapping[str, NDArray[Any] | None]) -> None:
-    (first, reference), *others = [(k, v) for k, v in arrays.items() if v is not None]
-    for name, array in others:
-        if len(array) != len(reference):
-            raise ShapeError(f"{name} has {len(array)} entries, {first} has {len(reference)}")
+def _set_columns(row: Any, names: Sequence[str], dtype: type[np.floating[Any]]) -> None:
+    """Convert columns to one-dimensional arrays, and raise ShapeError if their lengths differ."""
+    first = ""
+    for name in names:
+        value = getattr(row, name)
+        if value is None:
+            continue
+        array = np.ascontiguousarray(value, dtype=dtype)
+        if array.ndim != 1:
+            raise ShapeError(f"{name} has shape {array.shape}; it must be one-dimensional")
+        if array is not value:
+            object.__setattr__(row, name, array)
+        first = first or name
+        if len(array) != len(getattr(row, first)):
+            length = len(getattr(row, first))
+            raise ShapeError(f"{name} has {len(array)} entries, {first} has {length}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,22 +69,7 @@ class Proposals:
     end_score: Float64 | None = None
 
     def __post_init__(self) -> None:
-        columns = self._columns()
-        for name, value in columns.items():
-            if value is not None:
-                columns[name] = array = _vector(name, value, np.float64)
-                if array is not value:
-                    object.__setattr__(self, name, array)
-        _check_lengths(columns)
-
-    def _columns(self) -> dict[str, Float64 | None]:
-        return {
-            "start": self.start,
-            "end": self.end,
-            "score": self.score,
-            "start_score": self.start_score,
-            "end_score": self.end_score,
-        }
+        _set_columns(self, _COLUMNS, np.float64)
 
     def __len__(self) -> int:
         return len(self.start)
@@ -87,19 +78,14 @@ class Proposals:
         """Select by slice, mask or indices; raise for an integer, which would drop an axis."""
         if isinstance(index, (int, np.integer)):
             raise ShapeError(f"index proposals by slice, mask or array: use [{index}:{index + 1}]")
-        if isinstance(index, slice) and index.step is None:
-            return self._stretch(index)
-        chosen: dict[str, Any] = {
-            name: None if v is None else v[index] for name, v in self._columns().items()
-        }
-        return type(self)(**chosen)
-
-    def _stretch(self, rows: slice) -> Self:
-        """Return a view of rows, unchecked because the columns are already valid."""
-        part = object.__new__(type(self))
-        for name, column in self._columns().items():
-            object.__setattr__(part, name, None if column is None else column[rows])
-        return part
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        chosen: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
+        if not (isinstance(index, slice) and index.step is None):
+            return type(self)(**chosen)
+        view = object.__new__(type(self))  # of columns that are valid, so that it is not checked
+        for name, column in chosen.items():
+            object.__setattr__(view, name, column)
+        return view
 
     def with_score(self, score: ArrayLike) -> Self:
         """Return the same segments, ranked by `score`, (N,) float64."""
@@ -112,7 +98,7 @@ class Proposals:
     @classmethod
     def empty(cls) -> Self:
         """Return an object without proposals."""
-        return cls(*(np.empty(0) for _ in range(5)))
+        return cls(*(np.empty(0) for _ in _COLUMNS))
 
     @classmethod
     def concat(cls, parts: Iterable[Self]) -> Self:
@@ -121,7 +107,7 @@ class Proposals:
         if not parts:
             return cls.empty()
         columns: dict[str, Any] = {}
-        for name in parts[0]._columns():
+        for name in _COLUMNS:
             arrays = [getattr(part, name) for part in parts]
             columns[name] = None if any(a is None for a in arrays) else np.concatenate(arrays)
         return cls(**columns)
@@ -189,12 +175,10 @@ class BoundaryScores:
     end: Float32
 
     def __post_init__(self) -> None:
-        for name in ("action", "start", "end"):
-            array = _vector(name, getattr(self, name), np.float32)
-            if not np.isfinite(array).all():
+        _set_columns(self, _BOUNDARIES, np.float32)
+        for name in _BOUNDARIES:
+            if not np.isfinite(getattr(self, name)).all():
                 raise ShapeError(f"boundary scores: {name} holds NaN or infinity")
-            object.__setattr__(self, name, array)
-        _check_lengths({"action": self.action, "start": self.start, "end": self.end})
         if len(self.action) == 0:
             raise ShapeError("boundary scores are empty: at least one cell is needed")
 
@@ -343,9 +327,10 @@ class Video:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", _pairs(self.segments))
-        object.__setattr__(self, "ignored", _pairs(self.ignored))
+        if self.ignored is not _NO_PAIRS:
+            object.__setattr__(self, "ignored", _pairs(self.ignored))
         if self.scores is not None:
-            object.__setattr__(self, "scores", _vector("scores", self.scores, np.float64))
+            _set_columns(self, ("scores",), np.float64)
         for name, column in (("labels", self.labels), ("scores", self.scores)):
             if column is not None and len(column) != len(self.segments):
                 raise ShapeError(

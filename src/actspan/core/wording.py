@@ -1,9 +1,9 @@
-"""Words of messages that depend on a number."""
+"""Words of messages: numbers with nouns, lists of names, suggestions; and tables in Markdown."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def counted(number: int, thing: str) -> str:
@@ -91,3 +91,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """
     close = closest(name, known)
     return "" if close is None else f" (did you mean {close!r}?)"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    table = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(row) + " |" for row in table]

@@ -22,11 +22,11 @@ from actspan.core.wording import counted
 from actspan.data.csv_features import counter
 from actspan.data.dataset import Dataset
 from actspan.data.faults import annotation_faults, left_out_note, missing_features
+from actspan.data.feature_readers import read_array, read_noted
 from actspan.data.instances import after_features, good_segments, late_ends
-from actspan.data.layout import FileCheck, require_channels, settle_spec
-from actspan.data.readers import read_array, read_noted
+from actspan.data.layout import FileCheck, complete_spec, require_channels
 from actspan.data.store.shards import Packed
-from actspan.data.time_conflicts import find_conflict, gaps, require_right_times
+from actspan.data.time_conflicts import compare_times, require_right_times
 from actspan.data.timebase import SnippetGrid, other_stride, snippet_grid
 
 _ROWS = 4096  # rows checked at a time, so that memory does not grow with the recording
@@ -43,7 +43,7 @@ def check_dataset(
     channels: int | None = None,
     dtype: DTypeLike = np.float32,
     on_error: Literal["fail", "skip"] = "fail",
-    learns: bool = False,
+    uses_instances: bool = False,
     trained_on: FeatureSpec | None = None,
     progress: Progress = no_progress,
 ) -> Dataset:
@@ -63,13 +63,11 @@ def check_dataset(
         Type in which features will be stored: larger values are problems.
     on_error : "fail" or "skip"
         Raise with all problems, or skip the bad data.
-    learns : bool
+    uses_instances : bool
         Whether instances are used. Then times in another unit than seconds are refused, and every
         bad instance is a problem; otherwise faults of annotations are notes, one per kind.
     trained_on : FeatureSpec, optional
         Spec of the model's training features; a clearly different stride is noted.
-    progress : Progress
-        Called with ("check", videos checked, videos in all).
 
     Returns
     -------
@@ -78,40 +76,36 @@ def check_dataset(
 
     Raises
     ------
-    DatasetError
-        There are problems and `on_error` is "fail", or no video is left.
-    FeatureError
-        Nothing distinguishes (T, C) from (C, T), or dataset.toml contradicts most files.
-    AnnotationError
-        Instances are used, and their times are not in seconds.
+    DatasetError, FeatureError, AnnotationError
+        There are problems and `on_error` is "fail", or no video is left; the layout is unclear or
+        dataset.toml contradicts most files; instances are used and their times are not in seconds.
     """
     check = _check_files if dataset.packing is None else _check_store
     found = check(dataset, channels, np.dtype(dtype), progress)
     path, spans = dataset.path, found.spans
-    conflict = find_conflict(dataset.videos, spans, found.steps, found.spec, path)
-    if learns:
+    conflict, gaps = compare_times(dataset.videos, spans, found.steps, found.spec, path)
+    if uses_instances:
         require_right_times(dataset.videos, spans, found.spec, path, conflict)
     problems = [
-        *annotation_faults(dataset, spans, learns=learns, conflict=conflict),
+        *annotation_faults(dataset, spans, uses_instances=uses_instances, conflict=conflict),
         *_feature_problems(dataset, found.problems),
+        *gaps,
     ]
-    if conflict is None:
-        problems += gaps(dataset.videos, spans, found.steps, path)
-    else:
-        problems.append(conflict.note(path))
     skipped = {p.video for p in problems if p.skipped is Skipped.VIDEO}
     ids = dataset.videos.ids
     places = [p for p in np.flatnonzero(found.is_usable).tolist() if ids[p] not in skipped]
     videos, spans = dataset.videos.select(places), spans[places]
     good = good_segments(videos, spans)
-    if on_error == "fail":
-        leaves_something = bool(videos) and bool(good.any() or not learns)
-        raise_errors(_stopping(problems, int(good.sum())), leaves_something=leaves_something)
+    if on_error == "fail" and problems:
+        # Bad instances stop the work only if they are the majority.
+        bad, n_good = sum(p.skipped is Skipped.SEGMENT for p in problems), int(good.sum())
+        stopping = [p for p in problems if bad > n_good or p.skipped is not Skipped.SEGMENT]
+        raise_errors(stopping, leaves_something=bool(videos) and (n_good > 0 or not uses_instances))
     if not videos:
         nothing = Problem("", str(path), "no videos", "check the folder and the subset")
         raise_nothing_left(problems or [nothing], len(dataset))
     notes = found.notes
-    if learns:
+    if uses_instances:
         late = late_ends(videos)
         used = f"{late}: used up to its end" if late else ""
         notes += filter(None, [used, after_features(videos, spans)])
@@ -126,49 +120,36 @@ def check_dataset(
     )
 
 
-def _stopping(problems: list[Problem], good: int) -> list[Problem]:
-    """Return the problems that stop the work: bad instances only if they are the majority."""
-    bad = sum(problem.skipped is Skipped.SEGMENT for problem in problems)
-    return [p for p in problems if bad > good or p.skipped is not Skipped.SEGMENT]
-
-
 def _feature_problems(dataset: Dataset, found: list[Problem]) -> list[Problem]:
     """Return the problems with features; they get one cause if most videos lack features."""
     # Videos that were already skipped have a bad entry, or a file that is not read.
     reported = {p.video for p in dataset.problems if p.skipped is Skipped.VIDEO}
     problems = [problem for problem in found if problem.video not in reported]
-    strangers = sorted(dataset.entries.keys() - set(dataset.known.ids) - reported)
+    unannotated = sorted(dataset.entries.keys() - set(dataset.known.ids) - reported)
     absent = {p.video for p in problems} - dataset.entries.keys()
     if absent:
-        cause, cure = missing_features(dataset.videos, dataset.entries, strangers, dataset.path)
+        cause, cure = missing_features(dataset.videos, dataset.entries, unannotated, dataset.path)
         if cause:
-            strangers = []
+            unannotated = []
             problems = [
                 replace(p, problem=cause, remedy=cure) if p.video in absent else p for p in problems
             ]
     what, remedy = "features without annotation", "add annotations, or remove the features"
     return [
-        *(Problem(s, str(dataset.entries[s]), what, remedy, Skipped.FILE) for s in strangers),
+        *(Problem(s, str(dataset.entries[s]), what, remedy, Skipped.FILE) for s in unannotated),
         *problems,
     ]
 
 
 class _Found(NamedTuple):
-    """Results of checking all features.
-
-    Attributes
-    ----------
-    is_usable : (V,) bool
-    spans, steps : (V,) float64
-        Seconds that features cover, and the larger of stride and length; NaN if unknown.
-    """
+    """Results of checking all features of V videos."""
 
     spec: FeatureSpec
     notes: list[str]
     problems: list[Problem]
-    is_usable: NDArray[np.bool_]
-    spans: Float64
-    steps: Float64
+    is_usable: NDArray[np.bool_]  # (V,)
+    spans: Float64  # (V,) seconds that features cover; NaN if unknown
+    steps: Float64  # (V,) the larger of stride and length, seconds; NaN if unknown
 
     @classmethod
     def of(cls, dataset: Dataset) -> _Found:
@@ -198,7 +179,7 @@ def _check_files(
                 found.problems.append(check.problem)
     if not checks:
         return found
-    spec, notes, checks, problems = settle_spec(dataset, checks, channels)
+    spec, notes, checks, problems = complete_spec(dataset, checks, channels)
     found.problems.extend(problems)
     for check in checks:
         video, snippets = dataset.videos[check.place], check.snippets(spec)
@@ -291,15 +272,11 @@ def _check_store(
     return found
 
 
-def measure(dataset: Dataset) -> tuple[Float64, Float64]:
+def measure_spans(dataset: Dataset) -> tuple[Float64, Float64]:
     """Return spans and steps of all videos, (V,), from the shapes of their features alone.
 
     They are the seconds that features cover, and the larger of stride and length; NaN if unknown.
-
-    Raises
-    ------
-    FeatureError
-        A file cannot be opened, or the layout is unknown.
+    Raises FeatureError if a file cannot be opened, or the layout is unknown.
     """
     found, checks = _Found.of(dataset), []
     for place, name in enumerate(dataset.videos.ids):
@@ -312,7 +289,7 @@ def measure(dataset: Dataset) -> tuple[Float64, Float64]:
             column = counter(array) if entry.is_csv else ""
             checks.append(FileCheck(place, array.shape, entry.is_csv, counter=column))
     if checks:
-        spec, _, checks, _ = settle_spec(dataset, checks, None)
+        spec, _, checks, _ = complete_spec(dataset, checks, None)
         for check in checks:
             snippets = check.snippets(spec)
             found.add(

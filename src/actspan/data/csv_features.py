@@ -13,7 +13,7 @@ from actspan.core.files import read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import Float32
 from actspan.core.wording import counted
-from actspan.data.npy import ContentError
+from actspan.data.array_files import ContentError
 
 _BOM = b"\xef\xbb\xbf"
 _TIMES = {"frame", "frames", "index", "seconds", "t", "time", "timestamp"}  # in lower case

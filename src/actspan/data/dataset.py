@@ -16,14 +16,14 @@ from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.feature_index import FeatureIndex, index_features
+from actspan.data.feature_readers import SUFFIXES, Entry, read_array
 from actspan.data.layout import read_spec
 from actspan.data.names import advice, holds_videos, is_video
-from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.remote import open_store
 from actspan.data.rescale import Edge
-from actspan.data.store.manifest import Manifest, find_manifest
 from actspan.data.store.shards import Packed
+from actspan.data.store.store_manifest import Manifest, find_manifest
 from actspan.data.timebase import SpanRule, annotated_seconds, packed_grid, snippet_grid, span_rule
 from actspan.data.videos import Videos, canonical_subset, with_labels
 
@@ -34,29 +34,6 @@ _SET_APART = "validation"  # the subset that training sets apart if the dataset 
 class Dataset:
     """Annotated videos and their features on disk; features are only read on request.
 
-    Attributes
-    ----------
-    path : Path
-        The dataset folder.
-    videos : Videos
-        Given as any iterable of `Video`.
-    entries : mapping of video id to Entry or Packed
-        Location of each video's features.
-    known : Videos
-        All videos of the source, in any subset.
-    spec : FeatureSpec
-        Spec of the features; `actspan.data.check.check_dataset` determines missing values.
-    format : str
-        Format of the annotations ("activitynet", "authors", ...); "features" is a folder without.
-    notes : tuple of str
-        Assumptions, for people to read.
-    problems : tuple of Problem
-        Problems found so far.
-    packing : Manifest, optional
-        Manifest of a store, whose features were checked when they were packed.
-    span_rule : SpanRule
-        Rule by which `feature_frames` give seconds, the same for all videos.
-
     Examples
     --------
     >>> dataset = Dataset.load("my-videos")  # doctest: +SKIP
@@ -64,16 +41,16 @@ class Dataset:
     (107, 400)
     """
 
-    path: Path
+    path: Path  # the dataset folder
     videos: Videos
-    entries: Mapping[str, Entry | Packed]
-    known: Videos
-    spec: FeatureSpec
-    format: str = "activitynet"
-    notes: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    packing: Manifest | None = None
-    span_rule: SpanRule = SpanRule.COVERED
+    entries: Mapping[str, Entry | Packed]  # video id to the location of its features
+    known: Videos  # all videos of the source, in any subset
+    spec: FeatureSpec  # `check_dataset` determines missing values
+    format: str = "activitynet"  # of the annotations; "features" is a folder without
+    notes: tuple[str, ...] = ()  # assumptions, for people to read
+    problems: tuple[Problem, ...] = ()  # found so far
+    packing: Manifest | None = None  # of a store, whose features were checked when packed
+    span_rule: SpanRule = SpanRule.COVERED  # for the seconds of all videos
 
     @classmethod
     def load(cls, path: Path | str, *, features: bool = True) -> Self:
@@ -86,12 +63,9 @@ class Dataset:
 
         Raises
         ------
-        DataError
-            No such folder, or nothing in it that can be used.
-        StoreError
-            It is a store, and damaged.
-        ConfigError
-            `dataset.toml` has an unknown key or a bad value.
+        DataError, ConfigError
+            No such folder, or nothing in it that can be used; a store is damaged; `dataset.toml`
+            has an unknown key or a bad value.
         """
         path = Path(path)
         if not path.is_dir():
@@ -154,15 +128,8 @@ class Dataset:
     def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
         """Return the dataset with the videos of one subset, or all for None.
 
-        Parameters
-        ----------
-        set_apart : sequence of str
-            Ids of the validation videos, if no video has that subset (`Bundle.set_apart`).
-
-        Raises
-        ------
-        AnnotationError
-            The subset has no videos; the message lists the subsets.
+        `set_apart` has the ids of the validation videos (`Bundle.set_apart`), used if no video has
+        that subset. Raises AnnotationError, which lists the subsets, if the subset has no videos.
         """
         if name is None:
             return self
@@ -177,13 +144,7 @@ class Dataset:
         return replace(self, videos=chosen, notes=notes)
 
     def with_labels(self, patterns: Sequence[str]) -> Self:
-        """Return the dataset with the instances whose labels match a pattern.
-
-        Raises
-        ------
-        AnnotationError
-            A pattern matches no label.
-        """
+        """Return the dataset with the instances whose labels match; see `videos.with_labels`."""
         return replace(self, videos=with_labels(self.videos, patterns))
 
     def select(self, videos: Iterable[Video]) -> Self:
@@ -202,10 +163,7 @@ class Dataset:
     def read(self, video_id: str) -> Features:
         """Return one video's features with their position in time.
 
-        Raises
-        ------
-        FeatureError
-            There are none, they are damaged, or do not fit the dataset's spec.
+        Raises FeatureError if there are none, they are damaged, or do not fit the dataset's spec.
         """
         recording = self.open(video_id, mapped=False)
         return recording.rows(0, len(recording))
@@ -213,10 +171,7 @@ class Dataset:
     def open(self, video_id: str, *, mapped: bool = True) -> Recording:
         """Open one video's features, to read them in parts if the format allows it (npy).
 
-        Raises
-        ------
-        FeatureError
-            The same as for `read`; values are checked when they are read.
+        Raises FeatureError as `read` does; values are checked when they are read.
         """
         if video_id not in self.entries:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
@@ -233,7 +188,7 @@ class Dataset:
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
         if entry.is_csv and values.shape[1] - 1 == channels and counter(values):
-            values = values[:, 1:]  # as `settle_spec` does
+            values = values[:, 1:]  # as `complete_spec` does
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
         grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)

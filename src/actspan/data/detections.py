@@ -15,8 +15,8 @@ from actspan.core.errors import ResultError, ShapeError
 from actspan.core.types import Float64, Proposals
 from actspan.core.wording import quoted
 from actspan.data.names import FileNames
+from actspan.data.result_files import read_entries
 from actspan.data.result_writers import result_writer
-from actspan.data.results import read_entries
 
 DETECTIONS_FILE = "detections.json"  # file name in a run folder
 Labels = NDArray[np.int64]
@@ -26,20 +26,6 @@ Labels = NDArray[np.int64]
 class Detections:
     """Scored and labelled segments of one video.
 
-    Attributes
-    ----------
-    segments : Proposals
-        N segments, seconds; their `score` is what detections are ranked by.
-    label : (N,) int64
-        Positions in `names`.
-    names : tuple of str
-        All labels; often shared by many videos.
-
-    Raises
-    ------
-    ShapeError
-        `label` is not (N,), or points outside `names`.
-
     Examples
     --------
     >>> found = Detections(Proposals([0.0], [9.5], [0.8]), [1], ("jump", "run"))
@@ -47,9 +33,9 @@ class Detections:
     ['run']
     """
 
-    segments: Proposals
-    label: Labels
-    names: tuple[str, ...]
+    segments: Proposals  # N segments, seconds; their `score` is what detections are ranked by
+    label: Labels  # (N,) int64, positions in `names`
+    names: tuple[str, ...]  # all labels; often shared by many videos
 
     def __post_init__(self) -> None:
         label = np.ascontiguousarray(self.label, dtype=np.int64)
@@ -91,22 +77,9 @@ class _Entry(msgspec.Struct, gc=False):
 def read_detections(path: Path | str, files: FileNames | None = None) -> dict[str, Detections]:
     """Read a detections file, or that of a run folder (`detections.json`).
 
-    Parameters
-    ----------
-    path : Path or str
-    files : FileNames, optional
-        Collects the ids that are names of video files.
-
-    Returns
-    -------
-    dict of video id to Detections
-        Seconds; videos and entries in the file's order, all with the same `names`. A leading `v_`
-        of an id is stripped.
-
-    Raises
-    ------
-    ResultError
-        Missing, damaged, with NaN, or an entry is without a label.
+    `files` collects the ids that are names of video files. Times are seconds; videos and entries
+    are in the file's order, all with the same `names`. A leading `v_` of an id is stripped. Raises
+    ResultError if the file is missing, damaged, has NaN, or an entry is without a label.
     """
     columns: dict[str, tuple[Float64, list[float], list[str]]] = {}
     codes: dict[str, int] = {}

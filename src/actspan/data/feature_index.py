@@ -12,8 +12,8 @@ from actspan.core.errors import FeatureError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import canonical_id
+from actspan.data.feature_readers import SUFFIXES, Entry, feature_shapes, list_arrays
 from actspan.data.names import Ignored, composed, composed_note, file_stem
-from actspan.data.readers import SUFFIXES, Entry, feature_shapes, list_arrays
 
 # Folders of features, relative to the dataset folder: ours first, then the authors' repository.
 _FOLDERS = (
@@ -34,20 +34,11 @@ _READ = f"write {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 
 @dataclass(frozen=True, slots=True)
 class FeatureIndex:
-    """The features of a folder.
+    """The features of a folder."""
 
-    Attributes
-    ----------
-    entries : mapping of video id to Entry
-    problems : tuple of Problem
-        Files that cannot be read or used, and duplicate features of a video.
-    notes : tuple of str
-        Ignored files and arrays, and changed names.
-    """
-
-    entries: Mapping[str, Entry]
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
+    entries: Mapping[str, Entry]  # by video id
+    problems: tuple[Problem, ...] = ()  # files that cannot be used, duplicate features of a video
+    notes: tuple[str, ...] = ()  # ignored files and arrays, and changed names
 
 
 def index_features(
@@ -55,14 +46,7 @@ def index_features(
 ) -> FeatureIndex:
     """Return the features of a dataset folder by video id.
 
-    Parameters
-    ----------
-    path : Path
-        The dataset folder.
-    spec : FeatureSpec
-        Its `join` gives the arrays that are joined.
-    known : collection of str, optional
-        Ids of the annotated videos, if any are annotated.
+    `known` are the ids of the annotated videos, if any are annotated.
     """
     ignored = Ignored()
     unread: list[Path] = []
@@ -83,7 +67,8 @@ def index_features(
     for file in sorted(path.glob("features.*")):
         if file.is_file() and file not in files:
             ignored.add("files", file.name if file.suffix.lower() in SUFFIXES else file.suffix)
-    indexer.add_unread(unread)
+    if unread:
+        indexer.add_unread(unread)
     place = folder or path
     notes = (*ignored.notes(place), *indexer.notes(place))
     return FeatureIndex(indexer.entries, tuple(indexer.problems), notes)

@@ -48,10 +48,7 @@ def slack(latest: Float64) -> Float64:
 def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
     """Return which segments have a positive length and are in their video, (M,) bool.
 
-    Parameters
-    ----------
-    spans : (V,) float64, optional
-        Seconds that features cover: the end of videos of unknown duration.
+    `spans` (V,) are the seconds that features cover: the end of videos of unknown duration.
     """
     start, end = videos.segments.T
     latest = ends_of(videos, lengths_of(videos, spans))
@@ -141,10 +138,7 @@ def late_ends(videos: Videos) -> str:
 def after_features(videos: Videos, spans: Float64) -> str:
     """Return a note about the instances that are in their video, but after its features, or "".
 
-    Parameters
-    ----------
-    spans : (V,) float64
-        Seconds that features cover; NaN if unknown.
+    `spans` (V,) are the seconds that features cover; NaN if unknown.
     """
     after = good_segments(videos, spans) & (videos.segments[:, 0] >= ends_of(videos, spans))
     if not after.any():
@@ -156,11 +150,7 @@ def after_features(videos: Videos, spans: Float64) -> str:
 def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
     """Clip instances to their video, and leave out those outside it.
 
-    Returns
-    -------
-    Videos
-    tuple of str
-        Notes about how many were clipped, by how much, and how many were left out.
+    Notes say how many were clipped, by how much, and how many were left out.
     """
     start, end = videos.segments.T
     latest = ends_of(videos, videos.durations)

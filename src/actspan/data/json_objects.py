@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from actspan.core.files import NOT_JSON
+from actspan.config.base import NOT_JSON
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -33,15 +33,8 @@ def compacted(data: bytes) -> bytes:
 def split(part: Any) -> tuple[dict[str, Any], list[str]] | None:
     """Return the parts of an object, and its repeated keys; None if it is not an object.
 
-    Parameters
-    ----------
-    part : bytes, or a part that this returned
-        Compact JSON. The first value of a repeated key is kept.
-
-    Raises
-    ------
-    ValueError, RecursionError
-        It is not JSON.
+    `part` is compact JSON, or a part that this returned. The first value of a repeated key is kept.
+    Raises ValueError or RecursionError if it is not JSON.
     """
     if isinstance(part, (bytes, msgspec.Raw)):
         try:
@@ -65,10 +58,7 @@ def is_object(part: Any) -> bool:
 def decode(part: Any) -> tuple[Any, list[str]]:
     """Return the value of a part, and the keys that are repeated in any of its objects.
 
-    Raises
-    ------
-    ValueError, RecursionError
-        It is not JSON.
+    Raises ValueError or RecursionError if it is not JSON.
     """
     repeated: list[str] = []
     if isinstance(part, (bytes, msgspec.Raw)):

@@ -15,7 +15,7 @@ from actspan.core.errors import DataError, FeatureError
 from actspan.core.problems import Problem
 from actspan.core.wording import counted
 from actspan.data.csv_features import ROW_NUMBERS, TIMES
-from actspan.data.store.manifest import Manifest
+from actspan.data.store.store_manifest import Manifest
 from actspan.data.timebase import infer_grid, stride_notes
 
 if TYPE_CHECKING:
@@ -28,12 +28,7 @@ Layout = Literal["TC", "CT"]
 def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     """Return the spec of a dataset folder; for a store, channels and layout are known from packing.
 
-    Raises
-    ------
-    DataError
-        The file has an unknown table, or keys outside of a table.
-    ConfigError
-        The file has an unknown key or a bad value.
+    Raises DataError for an unknown table, and ConfigError for an unknown key or a bad value.
     """
     file = path / SPEC_FILE
     values = read_toml(file) if file.is_file() else {}
@@ -65,7 +60,7 @@ class FileCheck(NamedTuple):
         return self.shape[1] if spec.layout == "CT" else self.shape[0]
 
 
-class Settled(NamedTuple):
+class CompleteSpec(NamedTuple):
     """The complete spec of a dataset, notes, the files that fit, and problems of the others."""
 
     spec: FeatureSpec
@@ -74,20 +69,12 @@ class Settled(NamedTuple):
     problems: list[Problem]
 
 
-def settle_spec(dataset: Dataset, checks: list[FileCheck], expected: int | None) -> Settled:
+def complete_spec(dataset: Dataset, checks: list[FileCheck], expected: int | None) -> CompleteSpec:
     """Determine layout, channels and snippet grid from the files.
 
-    Parameters
-    ----------
-    checks : list of FileCheck
-        At least one, without problems.
-    expected : int, optional
-        Channels of the model.
-
-    Raises
-    ------
-    FeatureError
-        The layout is unclear, dataset.toml contradicts most files, or the model has other channels.
+    `checks` has at least one file, and none with problems; `expected` are the model's channels.
+    Raises FeatureError if the layout is unclear, dataset.toml contradicts most files, or the model
+    has other channels.
     """
     given = dataset.spec
     checks = _without_counters(checks, given, expected)
@@ -116,13 +103,13 @@ def settle_spec(dataset: Dataset, checks: list[FileCheck], expected: int | None)
     bad = [check for check in checks if check.shape[axis] != channels]
     problems = [_misfit(dataset, check, axis, channels) for check in bad]
     if not good:
-        return Settled(spec, [], good, problems)
+        return CompleteSpec(spec, [], good, problems)
     videos = dataset.videos.select(check.place for check in good)
     snippets = [check.snippets(spec) for check in good]
     if spec.stride_frames is not None or spec.stride_seconds is not None:
-        return Settled(spec, stride_notes(videos, snippets, spec), good, problems)
+        return CompleteSpec(spec, stride_notes(videos, snippets, spec), good, problems)
     spec, note = infer_grid(videos, snippets, spec)
-    return Settled(spec, [note], good, problems)
+    return CompleteSpec(spec, [note], good, problems)
 
 
 def _other_problems(dataset: Dataset) -> str:
@@ -140,13 +127,15 @@ def _without_counters(
     only if all files have them, since features can look like times by chance. If the number of
     channels is unknown, row numbers are dropped if all files have them.
     """
+    channels = spec.channels or expected
+    if spec.layout == "CT" or not any(check.counter for check in checks):
+        return checks
 
     def all_have(*counters: str) -> bool:  # and enough rows that this is no coincidence
         has = all(check.counter in counters for check in checks)
         return has and sum(check.shape[0] - 1 for check in checks) > 2
 
-    channels = spec.channels or expected
-    if spec.layout == "CT" or (channels is None and not all_have(ROW_NUMBERS)):
+    if channels is None and not all_have(ROW_NUMBERS):
         return checks
     has_times = channels is not None and all_have(ROW_NUMBERS, TIMES)
     has_times = has_times and all(check.shape[1] - 1 == channels for check in checks)
@@ -164,10 +153,7 @@ def require_channels(
 ) -> None:
     """Raise FeatureError if a model expects another number of channels.
 
-    Parameters
-    ----------
-    dropped : str
-        Description of what was dropped from most files, for the message.
+    `dropped` describes what was dropped from most files, for the message.
     """
     if expected is not None and expected != channels:
         without = f" without {dropped}" if dropped else ""
@@ -207,14 +193,8 @@ def spec_error(
 ) -> str:
     """Return what dataset.toml should say if it contradicts most files, or "".
 
-    Parameters
-    ----------
-    layout, channels
-        Assumed layout and channels of the files.
-    expected : int, optional
-        Channels of the model.
-    given : FeatureSpec
-        Content of dataset.toml.
+    `layout` and `channels` are those assumed of the files, `expected` the channels of the model,
+    and `given` is the content of dataset.toml.
     """
     axis = 1 if layout == "TC" else 0
     common = []
@@ -226,18 +206,18 @@ def spec_error(
     if not common or (given.layout is None and given.channels is None):
         return ""
     found, size, count = common[0]
-    lines, said = [], []
+    lines, given_text = [], []
     if given.layout is not None:
-        said.append(f"layout {layout!r}")
+        given_text.append(f"layout {layout!r}")
     if given.channels is not None:
-        said.append(f"{channels} channels")
+        given_text.append(f"{channels} channels")
         if size != channels:
             lines.append(f"channels = {size}")
     if found != axis:
         lines.append(f'layout = "{"TC" if found else "CT"}"')
     example = next(shape for shape in shapes if shape[found] == size)
     return (
-        f"{SPEC_FILE} does not fit the features: it says {' and '.join(said)}, and "
+        f"{SPEC_FILE} does not fit the features: it says {' and '.join(given_text)}, and "
         f"{count} of {counted(len(shapes), 'file')} have shapes such as {example}; write "
         f"{' and '.join(lines)} to {SPEC_FILE}"
     )

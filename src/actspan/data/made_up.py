@@ -40,13 +40,7 @@ layout = "TC"
 
 
 def check_demo_folder(out: Path, dataset: Path) -> None:
-    """Raise if a folder holds anything but a made-up `dataset`, before work starts.
-
-    Raises
-    ------
-    DataError
-        The folder is not empty, and no earlier demo has made it.
-    """
+    """Raise DataError if a folder holds anything but a made-up `dataset`, before work starts."""
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not _is_made_up(dataset):

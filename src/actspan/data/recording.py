@@ -11,28 +11,18 @@ from numpy.typing import NDArray
 
 from actspan.core.errors import FeatureError, ShapeError
 from actspan.core.types import Features, Float32
-from actspan.data.readers import Entry
+from actspan.data.feature_readers import Entry
 from actspan.data.store.shards import Packed
 from actspan.data.timebase import SnippetGrid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
-    """One video's features, read in parts.
+    """One video's features, read in parts."""
 
-    Attributes
-    ----------
-    entry : Entry or Packed
-        Their location.
-    values : (n, C) array
-        In memory or mapped, of any numeric type.
-    grid : SnippetGrid
-        Their position in time.
-    """
-
-    entry: Entry | Packed
-    values: NDArray[Any]
-    grid: SnippetGrid
+    entry: Entry | Packed  # their location
+    values: NDArray[Any]  # (n, C), in memory or mapped, of any numeric type
+    grid: SnippetGrid  # their position in time
 
     def __len__(self) -> int:
         return len(self.values)
@@ -46,10 +36,7 @@ class Recording:
     def rows(self, first: int, last: int) -> Features:
         """Return the snippets first <= i < last, with their share of the output span.
 
-        Raises
-        ------
-        FeatureError
-            They hold NaN or infinity.
+        Raises FeatureError if they have NaN or infinity.
         """
         values = np.asarray(self.values[first:last], dtype=np.float32)
         stride, length, span, covered = self.grid
@@ -62,19 +49,14 @@ class Recording:
 
 
 class Window(NamedTuple):
-    """A part of a recording, in snippets.
+    """A part of a recording, in snippets: first <= i < last of `snippets`.
 
-    Attributes
-    ----------
-    first, last : int
-        It has the snippets first <= i < last; fewer than T only if the recording is shorter.
-    snippets : int
-        Number of snippets of the whole recording.
+    It has fewer than T snippets only if the recording is shorter.
     """
 
     first: int
     last: int
-    snippets: int
+    snippets: int  # of the whole recording
 
     def __len__(self) -> int:
         return self.last - self.first
@@ -124,14 +106,7 @@ def pad_window(values: Float32, length: int) -> Float32:
 def stitch(parts: list[tuple[Window, Float32]]) -> Float32:
     """Return one curve per channel for all windows; each snippet is taken where it is most central.
 
-    Parameters
-    ----------
-    parts : list of (Window, (3, cells) float32)
-        In order.
-
-    Returns
-    -------
-    (3, n) float32
+    `parts` have the windows in order, each with (3, cells) float32; the result is (3, n) float32.
     """
     snippets = parts[-1][0].snippets  # live videos: known at the last window
     whole = np.empty((3, snippets), dtype=np.float32)

@@ -19,13 +19,13 @@ from typing import Any
 from actspan.core.errors import DataError
 from actspan.core.storage import ObjectStorage, is_url
 from actspan.data.store.arrow_files import Block, block_of, schema_of
-from actspan.data.store.manifest import MANIFEST, Manifest, damaged, shard_path
 from actspan.data.store.shards import PackedIndex, Shard, open_shards, require_counts
+from actspan.data.store.store_manifest import MANIFEST, Manifest, damaged, shard_path
 
 _THREADS = 16  # parallel requests, because object stores have a high latency
 _AHEAD = 2**16  # bytes: ids and times of a record batch are adjacent
 _SMALL = (0, 1, 2, 3)  # columns of ids and times
-_OPEN = 4  # shards whose features are in memory, a few record batches of 16 MB each
+_PARALLEL, _KEPT = 4, 12  # record batches of 16 MB that are downloaded, and kept in memory
 
 _urls: dict[Path, str] = {}  # by the local folder that represents it
 
@@ -33,12 +33,7 @@ _urls: dict[Path, str] = {}  # by the local folder that represents it
 def local_folder(where: str | Path) -> Path:
     """Return the folder, or a temporary one that represents a folder in an object store.
 
-    Raises
-    ------
-    MissingExtraError
-        fsspec is not installed.
-    DataError
-        Nothing is found there, or the store fails.
+    Raises DataError if nothing is found there, or the store fails.
     """
     if is_url(where):
         return _downloaded(str(where))
@@ -80,22 +75,18 @@ def _downloaded(url: str) -> Path:
 def open_store(folder: Path, manifest: Manifest) -> PackedIndex:
     """Return the location of every video in a store, local or represented by a local folder.
 
-    Raises
-    ------
-    StoreError
-        A shard is missing, truncated or damaged, or a video occurs twice; the message names it.
-    DataError
-        The object store fails.
+    Raises StoreError, which names the shard, if one is missing, truncated or damaged, or a video
+    occurs twice; DataError if the object store fails.
     """
     url = url_of(folder)
     return open_shards(folder, manifest) if url is None else _open_remote_shards(url, manifest)
 
 
 def _open_remote_shards(url: str, manifest: Manifest) -> PackedIndex:
-    storage, recent = ObjectStorage(url), _Recent()
+    storage, downloads = ObjectStorage(url), _Downloads()
 
     def open_shard(number: int) -> Shard:
-        blocks = _RemoteBlocks(storage, shard_path(Path(), number).name, manifest, recent)
+        blocks = _RemoteBlocks(storage, shard_path(Path(), number).name, manifest, downloads)
         try:
             batches = blocks.read(_SMALL)
             blocks.count = len(batches)
@@ -110,42 +101,23 @@ def _open_remote_shards(url: str, manifest: Manifest) -> PackedIndex:
 
 
 class _RemoteBlocks:
-    """Features of a shard by record batch: the requested one and the next are downloaded."""
+    """Features of a shard by record batch, which are downloaded on request."""
 
     count = 0  # record batches
 
     def __init__(
-        self, storage: ObjectStorage, file: str, manifest: Manifest, recent: _Recent
+        self, storage: ObjectStorage, file: str, manifest: Manifest, downloads: _Downloads
     ) -> None:
         self.name = f"{storage.url}/{file}"
-        self._storage, self._file, self._manifest, self._recent = storage, file, manifest, recent
-        self._lock = Lock()
-        self._downloads: dict[int, Future[Block]] = {}
-        self._pool = ThreadPoolExecutor(1)
+        self._storage, self._file, self._manifest = storage, file, manifest
+        self._downloads = downloads
 
     def __getitem__(self, number: int) -> Block:
-        self._recent.use(self)
-        with self._lock:
-            for old in set(self._downloads) - {number - 1, number, number + 1}:
-                del self._downloads[old]
-            for wanted in (number, number + 1):
-                if wanted not in self._downloads and wanted < self.count:
-                    self._downloads[wanted] = self._pool.submit(self._download, wanted)
-            download = self._downloads[number]
-        try:
-            return download.result()
-        except DataError:
-            with self._lock:
-                self._downloads.pop(number, None)
-            raise
+        return self._downloads.get(self, number)
 
-    def _download(self, number: int) -> Block:
+    def download(self, number: int) -> Block:
+        """Return a block."""
         return block_of(self.read((), [number])[0], self._manifest)
-
-    def release(self) -> None:
-        """Free the memory of the features."""
-        with self._lock:
-            self._downloads.clear()
 
     def read(self, columns: tuple[int, ...], numbers: list[int] | None = None) -> list[Any]:
         """Return record batches (all for None) with some columns (all for an empty tuple)."""
@@ -167,17 +139,27 @@ class _RemoteBlocks:
             raise damaged(self.name, str(error).partition("\n")[0]) from error
 
 
-class _Recent:
-    """The shards with features in memory, few enough that memory stays constant."""
+class _Downloads:
+    """The latest blocks of a store, few enough that memory stays constant."""
 
     def __init__(self) -> None:
-        self._shards: OrderedDict[str, _RemoteBlocks] = OrderedDict()
-        self._lock = Lock()
+        self._lock, self._pool = Lock(), ThreadPoolExecutor(_PARALLEL)
+        self._blocks: OrderedDict[tuple[str, int], Future[Block]] = OrderedDict()
 
-    def use(self, shard: _RemoteBlocks) -> None:
-        """Note that a shard is read, and release the least recently used one."""
+    def get(self, shard: _RemoteBlocks, number: int) -> Block:
+        """Return a block, and start to download the one after it."""
         with self._lock:
-            self._shards[shard.name] = shard
-            self._shards.move_to_end(shard.name)
-            if len(self._shards) > _OPEN:
-                self._shards.popitem(last=False)[1].release()
+            for wanted in range(number, min(number + 2, shard.count)):
+                key = (shard.name, wanted)
+                if key not in self._blocks:
+                    self._blocks[key] = self._pool.submit(shard.download, wanted)
+                self._blocks.move_to_end(key)
+            block = self._blocks[shard.name, number]
+            while len(self._blocks) > _KEPT:
+                self._blocks.popitem(last=False)
+        try:
+            return block.result()
+        except DataError:
+            with self._lock:
+                self._blocks.pop((shard.name, number), None)
+            raise

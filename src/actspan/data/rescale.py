@@ -53,16 +53,14 @@ def rescale_features(
     Raises
     ------
     ShapeError
-        `features` is not a filled two-dimensional array, or `stride`, `span` or `length` is not
-        positive.
+        `features` is not a filled two-dimensional array, or another argument is not positive.
 
     Examples
     --------
     >>> rescale_features([[0.0], [1.0]], length=2).ravel()
     array([0.16666667, 0.8333333 ], dtype=float32)
     """
-    values, span = _checked(features, length, stride, span)
-    low, share, inside = _sample_points(len(values), length, stride, span, edge)
+    values, low, share, inside = _samples(features, length, stride, span, edge)
     out = np.empty((length, values.shape[1]), dtype=np.float32)
     _mean_of_three(values, low, share, inside, out)
     return out
@@ -90,8 +88,7 @@ def rescale_features_plain(
     edge: Edge = "clamp",
 ) -> Float32:
     """Compute `rescale_features` in plain NumPy, as its reference."""
-    values, span = _checked(features, length, stride, span)
-    low, share, inside = _sample_points(len(values), length, stride, span, edge)
+    values, low, share, inside = _samples(features, length, stride, span, edge)
     high = np.minimum(low + 1, len(values) - 1)
     weight = share[:, :, None]
     sampled = values[low] * (1 - weight) + values[high] * weight  # (T, 3, C) float64
@@ -99,23 +96,17 @@ def rescale_features_plain(
     return rescaled
 
 
-def _checked(
-    features: ArrayLike, length: int, stride: float, span: float | None
-) -> tuple[Float32, float]:
-    """Return the features as an array, and the seconds that they cover."""
+def _samples(
+    features: ArrayLike, length: int, stride: float, span: float | None, edge: Edge
+) -> tuple[Float32, Int64, Float64, Bool]:
+    """Return values (n, C), per cell lower snippets and shares of the next (T, 3), inside (T,)."""
     values = np.ascontiguousarray(features, dtype=np.float32)
     if values.ndim != 2 or 0 in values.shape:
         raise ShapeError(f"features have shape {values.shape}; (n, C) with n, C >= 1 is needed")
-    span = len(values) * stride if span is None else span
+    n = len(values)
+    span = n * stride if span is None else span
     if length < 1 or not (stride > 0 and span > 0):
         raise ShapeError(f"length {length}, stride {stride} and span {span} must be positive")
-    return values, span
-
-
-def _sample_points(
-    n: int, length: int, stride: float, span: float, edge: Edge
-) -> tuple[Int64, Float64, Bool]:
-    """Return each cell's samples: lower snippet (T, 3), share of the next (T, 3), inside (T,)."""
     if edge not in ("clamp", "zero"):
         raise ConfigError(f"edge {edge!r} is not known: 'clamp' or 'zero'")
     # The published float operations in their order: where a border meets an outer centre, the last
@@ -124,7 +115,7 @@ def _sample_points(
     edges = 1.0 / length * np.arange(length + 1) * span  # seconds
     if n == 1:
         everywhere = np.ones(length, dtype=bool)
-        return np.zeros((length, 3), dtype=np.int64), np.zeros((length, 3)), everywhere
+        return values, np.zeros((length, 3), dtype=np.int64), np.zeros((length, 3)), everywhere
     low = np.maximum(first + _MARGIN, edges[:-1])
     high = np.minimum(last - _MARGIN, edges[1:])
     inside = (high >= first) & (low <= last)
@@ -134,7 +125,7 @@ def _sample_points(
         inside = np.ones(length, dtype=bool)
     position = np.clip(points / stride - 0.5, 0.0, n - 1.0)  # in snippets
     lower = np.minimum(position.astype(np.int64), n - 2)
-    return lower, position - lower, inside
+    return values, lower, position - lower, inside
 
 
 @kernel

@@ -15,7 +15,7 @@ import numpy as np
 from actspan.core.errors import ResultError
 from actspan.core.files import atomic_file
 from actspan.core.types import Proposals
-from actspan.data.results import VERSION
+from actspan.data.result_files import VERSION
 
 ANSWER_SUFFIXES = (".json", ".csv", ".parquet")
 _START = b'{"version": "%s", "results": {' % VERSION.encode()
@@ -30,18 +30,8 @@ def result_writer(path: Path | str, *, labelled: bool = False) -> Iterator[Resul
     """Open a result file; it appears, or replaces an older one, only if the block succeeds.
 
     The suffixes .csv and .parquet give tables with one row per segment, others the result's JSON.
-    Memory does not grow with the number of proposals.
-
-    Parameters
-    ----------
-    path : Path or str
-    labelled : bool
-        Each segment gets a label; a table then has the column `label`.
-
-    Raises
-    ------
-    ActSpanError
-        The file cannot be written.
+    With `labelled`, each segment gets a label, and tables have the column `label`. Memory does not
+    grow with the number of proposals. Raises ActSpanError if the file cannot be written.
 
     Examples
     --------
@@ -71,10 +61,7 @@ class ResultWriter:
     def add(self, video_id: str, proposals: Proposals, labels: Sequence[str] | None = None) -> None:
         """Write one video's proposals in seconds, with one label each if `labels` are given.
 
-        Raises
-        ------
-        ResultError
-            The video was added before, or a value is NaN or infinite.
+        Raises ResultError if the video was added before, or a value is NaN or infinite.
         """
         if video_id in self._written:
             raise ResultError(f"{self._path}: video {video_id!r} is written twice")
@@ -163,20 +150,10 @@ def write_result(path: Path | str, proposals: Mapping[str, Proposals]) -> None:
 
 
 def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) -> None:
-    """Raise if writing a result would replace another file, before any work is done.
+    """Raise ResultError if writing a result would replace another file, before any work is done.
 
-    Parameters
-    ----------
-    inputs : iterable of Path
-        Files and folders that the answer is made from: neither they nor their content is ever
-        replaced.
-    replace : bool
-        Replace any other file; by default, only results are replaced.
-
-    Raises
-    ------
-    ResultError
-        `path` is such a file, or its folder does not exist.
+    The folder must exist. Files and folders of `inputs`, and their content, are never replaced;
+    other files only with `replace`, unless they are results.
     """
     if path.is_dir():
         raise ResultError(f"{path}: is a folder; a file is written for {path.suffix}")

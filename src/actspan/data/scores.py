@@ -17,8 +17,8 @@ from actspan.core.limits import DOCUMENT
 from actspan.core.types import BoundaryScores
 from actspan.core.wording import rounded
 from actspan.data.annotations.annotation_set import canonical_id
+from actspan.data.array_files import Archive
 from actspan.data.names import Ignored
-from actspan.data.npy import Archive
 
 _COLUMNS = ("action", "start", "end")
 _ROUNDING = 1e-3  # rounding error of numbers written by other tools
@@ -27,16 +27,9 @@ _ROUNDING = 1e-3  # rounding error of numbers written by other tools
 class ScoreFiles:
     """Boundary scores of many videos, read one at a time; a context manager that closes the file.
 
-    Parameters
-    ----------
-    path : Path
-        An `.npz` with an array (3, T) per video, a run folder, or a folder with one TEM result CSV
-        per video (columns action, start, end; others are ignored).
-
-    Raises
-    ------
-    ResultError
-        The path is none of these, or damaged.
+    `path` is an `.npz` with an array (3, T) per video, a run folder, or a folder with one TEM
+    result CSV per video (columns action, start, end; others are ignored). Raises ResultError if it
+    is none of these, or damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,10 +72,7 @@ class ScoreFiles:
     def read(self, video_id: str) -> BoundaryScores:
         """Read the scores of one video.
 
-        Raises
-        ------
-        ResultError
-            They are missing, damaged, not (3, T), not finite, or not in [0, 1].
+        Raises ResultError if they are missing, damaged, not (3, T), not finite, or not in [0, 1].
         """
         if video_id not in self._names:
             raise ResultError(f"{self.path}: no boundary scores for video {video_id!r}")
@@ -104,10 +94,7 @@ class ScoreFiles:
 def read_scores_csv(path: Path) -> BoundaryScores:
     """Read a TEM result: a CSV with the columns action, start and end.
 
-    Raises
-    ------
-    ValueError
-        It is damaged, lacks a column, or contains values that are not boundary scores.
+    Raises ValueError if it is damaged, lacks a column, or its values are not boundary scores.
     """
     import pyarrow as pa
     from pyarrow import csv

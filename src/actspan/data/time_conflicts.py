@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -30,25 +29,14 @@ Wrong = Literal["durations", "features", "annotations", ""]
 class TimeConflict(NamedTuple):
     """Durations and features of most videos that differ by one factor.
 
-    Attributes
-    ----------
-    wrong : str
-        "durations"; "features", whose stride is wrong; "annotations" where durations and instances
-        are wrong alike; "" where it is not clear.
-    what, remedy : str
-        Texts for people.
-    is_harmful : bool
-        Whether training on these times would be wrong.
+    `wrong` is "features" if their stride is wrong, "annotations" if durations and instances are
+    wrong alike, and "" if it is not clear.
     """
 
     wrong: Wrong
     what: str
     remedy: str
-    is_harmful: bool
-
-    def note(self, path: Path) -> Problem:
-        """Return the conflict as a note about the whole dataset."""
-        return Problem("", str(path), self.what, self.remedy, Skipped.NOTHING)
+    is_harmful: bool  # training on these times would be wrong
 
 
 class _Fit(NamedTuple):
@@ -58,10 +46,12 @@ class _Fit(NamedTuple):
     reach: float  # the largest fraction of its video at which one ends
 
 
-def find_conflict(
+def compare_times(
     videos: Videos, spans: Float64, steps: Float64, spec: FeatureSpec, path: Path
-) -> TimeConflict | None:
-    """Return the conflict if durations and features of most videos differ by one factor.
+) -> tuple[TimeConflict | None, list[Problem]]:
+    """Return the conflict of most videos, if there is one, and notes.
+
+    The notes are the conflict, or a note per video whose features do not cover its duration.
 
     Parameters
     ----------
@@ -70,7 +60,30 @@ def find_conflict(
     path : Path
         The dataset folder.
     """
-    apart = _apart(videos, spans, steps)
+    durations = videos.durations
+    apart = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)  # NaN is not apart
+    if not apart.any():
+        return None, []
+    conflict = _find_conflict(videos, spans, steps, apart, spec, path)
+    if conflict is not None:
+        what, remedy = conflict.what, conflict.remedy
+        return conflict, [Problem("", str(path), what, remedy, Skipped.NOTHING)]
+    remedy = f"check the stride in {SPEC_FILE}, and the duration"
+    notes = []
+    for place in np.flatnonzero(apart).tolist():
+        what = f"features cover {spans[place]:,.1f} s of {durations[place]:,.1f} s"
+        notes.append(Problem(videos.ids[place], str(path), what, remedy, Skipped.NOTHING))
+    return None, notes
+
+
+def _find_conflict(
+    videos: Videos,
+    spans: Float64,
+    steps: Float64,
+    apart: Bools,
+    spec: FeatureSpec,
+    path: Path,
+) -> TimeConflict | None:
     ratio, count = videos.durations[apart] / spans[apart], int(apart.sum())
     if count < 2 or 2 * count <= len(videos):
         return None
@@ -81,7 +94,7 @@ def find_conflict(
         return None
     of = f"in {count:,} of {counted(len(videos), 'video')}"
     by_durations, by_spans = _fit(videos, videos.durations), _fit(videos, spans)
-    wrong = _odd_one(factor, by_durations, by_spans)
+    wrong = _which_is_wrong(factor, by_durations, by_spans)
     is_far = not 1 / _HARMFUL < factor < _HARMFUL
     if wrong == "durations":
         return _of_durations(factor, of, path, is_far or not by_durations.within)
@@ -99,32 +112,14 @@ def find_conflict(
     return TimeConflict("features", what, remedy, is_far or not by_spans.within)
 
 
-def gaps(videos: Videos, spans: Float64, steps: Float64, path: Path) -> Iterator[Problem]:
-    """Yield a note per video whose features do not cover its duration; parameters as above."""
-    for place in np.flatnonzero(_apart(videos, spans, steps)).tolist():
-        what = f"features cover {spans[place]:,.1f} s of {videos.durations[place]:,.1f} s"
-        remedy = f"check the stride in {SPEC_FILE}, and the duration"
-        yield Problem(videos.ids[place], str(path), what, remedy, Skipped.NOTHING)
-
-
 def require_right_times(
     videos: Videos, spans: Float64, spec: FeatureSpec, path: Path, conflict: TimeConflict | None
 ) -> None:
     """Raise if durations, instances or the stride cannot be right.
 
-    Parameters
-    ----------
-    spans : (V,) float64
-        Seconds that features cover; NaN if unknown.
-    path : Path
-        The dataset folder.
-    conflict : TimeConflict, optional
-        Result of `find_conflict`.
-
-    Raises
-    ------
-    DataError
-        One of the three disagrees with the others by so much that work on it would be wrong.
+    `spans` (V,) are the seconds that features cover, NaN if unknown; `path` is the dataset folder,
+    and `conflict` the result of `compare_times`. Raises DataError if one of the three disagrees
+    with the others by so much that work on it would be wrong.
     """
     if conflict is not None:
         if conflict.is_harmful:
@@ -136,13 +131,6 @@ def require_right_times(
     require_seconds(videos, path, fps=spec.fps, otherwise="correct the durations")
 
 
-def _apart(videos: Videos, spans: Float64, steps: Float64) -> Bools:
-    """Return the videos whose features cover clearly another time than their duration, (V,)."""
-    durations = videos.durations
-    apart: Bools = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)
-    return apart  # NaN is not apart
-
-
 def _fit(videos: Videos, lengths: Float64) -> _Fit:
     end, latest = videos.segments[:, 1], ends_of(videos, lengths)
     known = np.isfinite(latest) & np.isfinite(end) & (latest > 0)
@@ -152,7 +140,7 @@ def _fit(videos: Videos, lengths: Float64) -> _Fit:
     return _Fit(bool(np.mean(end <= latest + slack(latest)) >= _MOST), float((end / latest).max()))
 
 
-def _odd_one(
+def _which_is_wrong(
     factor: float, durations: _Fit, features: _Fit
 ) -> Literal["durations", "features", ""]:
     """Return whether durations or features disagree with the instances; "" if it is unclear.

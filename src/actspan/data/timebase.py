@@ -24,23 +24,15 @@ _COMMON_STRIDES = (1, 2, 4, 5, 8, 10, 16, 32, 64)  # frames; tried if the stride
 
 
 class SnippetGrid(NamedTuple):
-    """Position of a video's snippets in time.
-
-    Attributes
-    ----------
-    stride, length : float
-        Seconds.
-    output_span : float, optional
-        Seconds that position 1.0 stands for in results, where labels use another span: for the
-        authors' own features, whose floor is part of the published number.
-    covered : float, optional
-        Seconds that all snippets cover, where that is not snippets * stride to the last bit: in
-        the authors' layout, whose rescaling depends on it (bsn.md section 2).
-    """
+    """Position of a video's snippets in time, in seconds."""
 
     stride: float
     length: float
+    # What position 1.0 stands for in results, where labels use another span: for the authors' own
+    # features, whose floor is part of the published number.
     output_span: float | None = None
+    # What all snippets cover, where that is not snippets * stride to the last bit: in the authors'
+    # layout, whose rescaling depends on it (bsn.md section 2).
     covered: float | None = None
 
 
@@ -57,10 +49,10 @@ def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, .
     The floor fits only features of 16 frames. All published features are like this, so 16 divides
     each `feature_frame` of the authors; for other features it cuts off up to the whole video.
     """
-    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
-    both = _with_both(videos)
+    both = _with_both(videos) if videos.has("feature_frames") else np.zeros(0, bool)
     if not both.any():
         return SpanRule.COVERED, ()
+    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
     rule = SpanRule.COVERED
     what = "results are scaled by feature_frame / duration_frame of each duration"
     if spec.stride_frames is not None or spec.stride_seconds is not None:
@@ -106,10 +98,7 @@ def snippet_grid(
 ) -> SnippetGrid:
     """Return the snippet grid of a video's features.
 
-    Raises
-    ------
-    FeatureError
-        Neither the spec nor the annotations give the snippets' position in time.
+    Raises FeatureError if neither the spec nor the annotations give it.
     """
     if video.feature_frames and video.frames:
         rate = video.frames / video.duration

@@ -37,14 +37,8 @@ def wrong_unit(
 ) -> WrongUnit | None:
     """Return the unit that times seem to have, or None if they can be seconds.
 
-    Parameters
-    ----------
-    latest : (V,) float64
-        End of each video, seconds; NaN if unknown.
-    of : str
-        Name of what ends there, for messages.
-    fps : float, optional
-        Frame rate of the dataset, for videos that do not give their own.
+    `latest` (V,) is the end of each video in seconds, NaN if unknown; `of` names what ends there,
+    for messages; `fps` is the frame rate of videos that do not give their own.
     """
     end = videos.segments[:, 1]
     found = far_beyond(end, np.repeat(latest, videos.counts))
@@ -86,21 +80,10 @@ def require_seconds(
     fps: float | None = None,
     otherwise: str = "",
 ) -> None:
-    """Raise if annotations have times in another unit; parameters as of `wrong_unit`.
+    """Raise AnnotationError, which has the command to convert, if most times are not seconds.
 
-    Parameters
-    ----------
-    path : Path
-        Their file, or the dataset folder that contains them.
-    latest : (V,) float64, optional
-        The durations by default.
-    otherwise : str
-        Another possible cause, for cases that are not clear.
-
-    Raises
-    ------
-    AnnotationError
-        Most instances are far beyond their video; the message has the command to convert them.
+    `path` is their file, or the dataset folder that contains it; `latest` are the durations by
+    default; `otherwise` is another possible cause, for cases that are not clear. See `wrong_unit`.
     """
     unit = wrong_unit(videos, videos.durations if latest is None else latest, of, fps)
     if unit is not None:
@@ -125,12 +108,7 @@ def frame_rate_option(videos: Videos, fps: float | None) -> str:
 def conversion(path: Path, options: str) -> str:
     """Return advice to convert times to seconds: a command that writes a new file.
 
-    Parameters
-    ----------
-    path : Path
-        Their file, or the dataset folder that contains them.
-    options : str
-        Options of `actspan annotate convert`.
+    `path` is their file, or the dataset folder that contains it.
     """
     source = annotation_file(path)
     target = source.with_name(f"{source.stem}-seconds.json")
@@ -149,17 +127,9 @@ def in_seconds(
 
     Durations are assumed to be in the same unit if the instances fill them.
 
-    Parameters
-    ----------
-    fps : float, optional
-        Frame rate of videos that give neither their own nor frames and duration.
-    with_durations : bool
-        Whether durations may also be in that unit.
-
-    Raises
-    ------
-    AnnotationError
-        The frame rate of a video is unknown, or frames are fractions and can be seconds.
+    `fps` is the frame rate of videos that give neither their own nor frames and duration;
+    `with_durations` says whether durations may also be in that unit. Raises AnnotationError if a
+    frame rate is unknown, or frames are fractions and can be seconds.
     """
     if times == "seconds":
         return videos, ()

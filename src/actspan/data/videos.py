@@ -51,15 +51,9 @@ def canonical_subset(name: str) -> str:
 class Videos(Sequence[Video]):
     """Annotated videos, in order.
 
-    Parameters
-    ----------
-    videos : iterable of Video
-        Iterated once; no `Video` is kept.
-
     Attributes
     ----------
     ids, subsets : tuple of str
-        Ids and subsets of the V videos.
     durations : (V,) float64
         Seconds; NaN if unknown.
     segments : (M, 2) float64
@@ -178,21 +172,10 @@ class Videos(Sequence[Video]):
         return type(self)(self[place] for place in places)
 
     def subset(self, name: str, where: Path, others: Iterable[str] = ()) -> Self:
-        """Return the videos of one subset.
+        """Return the videos of one subset, by any of its names ("train" is "training", ...).
 
-        Parameters
-        ----------
-        name : str
-            "train" is "training", "val" is "validation", "test" is "testing".
-        where : Path
-            The file or folder that an error names.
-        others : iterable of str
-            Subsets that could be chosen too, for the error.
-
-        Raises
-        ------
-        AnnotationError
-            The subset has no videos; the message lists the others.
+        Raises AnnotationError if it has none; the message names `where`, a file or folder, and
+        lists the subsets, and `others` that could be chosen too.
         """
         chosen = self.places_in(name)
         if not chosen:
@@ -216,12 +199,7 @@ class Videos(Sequence[Video]):
         return type(self)(replace(v, subset=name) if v.id in chosen else v for v in self)
 
     def with_instances(self, kept: NDArray[np.bool_]) -> Self:
-        """Return the videos with some of their instances.
-
-        Parameters
-        ----------
-        kept : (M,) bool
-        """
+        """Return the videos with some of their instances; `kept` is (M,) bool."""
         parts = [kept[i:j] for i, j in pairwise(self.offsets.tolist())]
         pairs = zip(self, parts, strict=True)
         return type(self)(v if part.all() else v.with_instances(part) for v, part in pairs)
@@ -230,10 +208,7 @@ class Videos(Sequence[Video]):
 def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
     """Return the patterns of an option, which may be repeated or have several separated by commas.
 
-    Raises
-    ------
-    ConfigError
-        A value holds no pattern, for example because a shell variable is not set.
+    Raises ConfigError if a value has no pattern, for example because a shell variable is not set.
 
     Examples
     --------
@@ -253,18 +228,9 @@ def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
     """Return the videos with only the instances whose label matches one of the patterns.
 
     All videos stay, also those without such an instance: the rest of them is background. `ignored`
-    segments stay ignored.
-
-    Parameters
-    ----------
-    patterns : iterable of str
-        As for file names, case-sensitive: `*` any text, `?` any character, `[ab]` one of these.
-        No patterns keep everything.
-
-    Raises
-    ------
-    AnnotationError
-        A pattern matches no label; the message lists the labels.
+    segments stay ignored. Patterns are as for file names, and case-sensitive: `*` any text, `?` any
+    character, `[ab]` one of these. No patterns keep everything. Raises AnnotationError, which lists
+    the labels, if a pattern matches none.
 
     Examples
     --------

@@ -13,12 +13,12 @@ from actspan.core.files import sha256
 from actspan.model.bundle import Bundle
 from actspan.runtime.backends import find_backend
 from actspan.streams.backbone import BackboneFile, find_backbone
-from actspan.streams.decode import VideoFile
-from actspan.streams.extractor import Extractor, Part
-from actspan.streams.grid import Grid
 from actspan.streams.projection import PROJECTION, Projection
+from actspan.streams.snippet_features import Extractor, Part
+from actspan.streams.snippet_grid import Grid
+from actspan.streams.video_decoding import VideoFile
 
-_ANEW = "extract features of your videos with this version and train on them"
+_EXTRACT_AGAIN = "extract features of your videos with this version and train on them"
 
 
 class BundleFeatures:
@@ -35,16 +35,10 @@ class BundleFeatures:
     backend : str
         Backend of the backbone too, if it opens ONNX files.
 
-    Attributes
-    ----------
-    grid : Grid
-
     Raises
     ------
     BundleError
         The bundle does not say how its features were made, or they cannot be made here.
-    ConfigError, ModelError, BackendError
-        The backbone cannot be used.
     """
 
     def __init__(
@@ -56,12 +50,11 @@ class BundleFeatures:
         backend: str = "auto",
     ) -> None:
         extraction = _extraction(bundle)
-        self.grid = Grid.of(bundle.features)
         self._projection = _projection(bundle, extraction)
         usable = backend != "auto" and find_backend(backend)[0].suffix == ".onnx"
         self._extractor = Extractor(
             _backbone(bundle, extraction, backbone),
-            self.grid,
+            Grid.of(bundle.features),
             streams=extraction.streams,
             frames=extraction.frames,
             threads=threads,
@@ -106,7 +99,8 @@ def _extraction(bundle: Bundle) -> ExtractionConfig:
         origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
         raise BundleError(
             f"{bundle.path}: was trained on features {origin} that actspan extract did not make, "
-            f"so they cannot be made of a video here. Give features (--dataset), or {_ANEW}"
+            "so they cannot be made of a video here. Give features (--dataset), or "
+            f"{_EXTRACT_AGAIN}"
         )
     return features.extraction
 
@@ -137,7 +131,7 @@ def _built_in(
     if name != found.name:
         raise BundleError(
             f"{bundle.path}: was trained on features of {name or 'an unnamed backbone'}, which "
-            f"this version does not have; {_ANEW}"
+            f"this version does not have; {_EXTRACT_AGAIN}"
         )
     if given not in (None, "default", found.name):
         raise BundleError(
@@ -146,9 +140,12 @@ def _built_in(
         )
     _check_checksum(bundle, found, wanted)
     if found.pictures != wanted.pictures:
+        names = wanted.pictures.__struct_fields__
+        pairs = ((n, getattr(wanted.pictures, n), getattr(found.pictures, n)) for n in names)
+        changes = ", ".join(f"{n} {old}, here {new}" for n, old, new in pairs if old != new)
         raise BundleError(
             f"{bundle.path}: was trained on features of pictures that were prepared in another way "
-            f"({_difference(wanted, found)}); {_ANEW}"
+            f"({changes}); {_EXTRACT_AGAIN}"
         )
     return found
 
@@ -159,13 +156,6 @@ def _check_checksum(bundle: Bundle, found: BackboneFile, wanted: ExtractionConfi
             f"{found.path}: is not the backbone that {bundle.path} was trained with: its SHA-256 "
             f"begins with {found.sha256[:12]}, not {wanted.sha256[:12]}"
         )
-
-
-def _difference(wanted: ExtractionConfig, found: BackboneFile) -> str:
-    """Return text that names the settings that differ."""
-    names = wanted.pictures.__struct_fields__
-    pairs = ((n, getattr(wanted.pictures, n), getattr(found.pictures, n)) for n in names)
-    return ", ".join(f"{n} {old}, here {new}" for n, old, new in pairs if old != new)
 
 
 def _projection(bundle: Bundle, wanted: ExtractionConfig) -> Projection | None:
@@ -186,5 +176,5 @@ def _check_channels(bundle: Bundle, made: FeatureSpec, projection: Projection | 
     if (inputs, channels) != (made.channels, bundle.features.channels):
         raise BundleError(
             f"{bundle.path}: takes features of {bundle.features.channels} channels, but its "
-            f"backbone and projection give {channels}; {_ANEW}"
+            f"backbone and projection give {channels}; {_EXTRACT_AGAIN}"
         )

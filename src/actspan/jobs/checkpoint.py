@@ -7,25 +7,23 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from actspan.config.base import NOT_JSON
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ResultError, ShardError
-from actspan.core.files import NOT_JSON
 from actspan.core.problems import Problem
 from actspan.core.storage import FolderStorage, Storage, open_storage
 from actspan.core.wording import counted
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.shard_format import Content, Result, ShardEncoder, decode_shard
-from actspan.pipeline.outcomes import Outcome
+from actspan.jobs.shard_format import Content, Result, ShardEncoder, decode_shard, is_window
 
 PLAN_FILE = "plan.json"
 _FORMAT = 1
-_SHARD = re.compile(r"(\d{6,})\.shard")
+_SHARD, _FILE = re.compile(r"(\d{6,})\.shard"), "{:06d}.shard"
 _IN_MEMORY = 1 << 21  # candidates of a shard that stay in memory until they are delivered
 
 Stamp = tuple[int, int] | None  # (bytes, time of change in ns) of a file; None if there is no file
@@ -40,27 +38,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     Attributes
     ----------
-    made_from : mapping of str to mapping of str to str
+    inputs : mapping of str to mapping of str to str
         Everything that the answer depends on, by kind ("bundle", "dataset", "settings",
         "versions"); each is a mapping of names to checksums or values.
     keeps : "run" or "result"
         Content of shards: everything that was computed, or proposals alone.
     videos : tuple of str
-        Ids, in the order of the answer.
-    shard_size : int
-        Videos per shard; the last may have fewer. The answer does not depend on it.
-    stamps : tuple of Stamp
-        Stamps of each video's file at the start of the job.
-    seconds : tuple of float
-        Seconds of each video, if the source is boundary scores or videos.
-    spec : FeatureSpec
-        Description of the features, from the check.
-    problems : tuple of Problem
-        Problems of videos that the check left out, and notes.
-    notes : tuple of str
+        Ids, in the order of the answer, `shard_size` per shard.
+    stamps, seconds, spec, problems, notes
+        What the check of the source found; `stamps` are those of each video's file.
     """
 
-    made_from: dict[str, dict[str, str]]
+    inputs: dict[str, dict[str, str]] = msgspec.field(name="made_from")
     keeps: Content
     videos: tuple[str, ...]
     shard_size: int
@@ -84,33 +73,25 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 stored in every shard; equal for plans whose shards can be mixed."""
-        return digest([digest([self.made_from, self.keeps, self.videos]), self.shard_size])
+        return digest([digest([self.inputs, self.keeps, self.videos]), self.shard_size])
 
-    def differences(self, made_from: Mapping[str, Mapping[str, str]]) -> list[str]:
+    def differences(self, inputs: Mapping[str, Mapping[str, str]]) -> list[str]:
         """List the differences from the current inputs in words.
 
         New entries, such as another compiled file in the bundle, do not count.
         """
         return [
-            f"{kind}: {name} was {_short(was)}, is {_short(made_from.get(kind, {}).get(name))}"
-            for kind, values in self.made_from.items()
+            f"{kind}: {name} was {_short(was)}, is {_short(inputs.get(kind, {}).get(name))}"
+            for kind, values in self.inputs.items()
             for name, was in values.items()
-            if made_from.get(kind, {}).get(name) != was
+            if inputs.get(kind, {}).get(name) != was
         ]
-
-    def to_bytes(self) -> bytes:
-        """Encode the plan as JSON, after a checksum."""
-        text = msgspec.json.encode(self)
-        return hashlib.sha256(text).hexdigest().encode() + b"\n" + text + b"\n"
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Plan:
-        """Decode the result of `to_bytes`.
+        """Decode a plan file: a line with the SHA-256 of the rest, then JSON.
 
-        Raises
-        ------
-        ResultError
-            The data are damaged, or have another format version; names `where`.
+        Raises ResultError, which names `where`, for damaged data or another format version.
         """
         checksum, _, text = data.removesuffix(b"\n").partition(b"\n")
         if hashlib.sha256(text).hexdigest().encode() != checksum:
@@ -129,18 +110,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """Results that an earlier process saved.
-
-    Attributes
-    ----------
-    shards : frozenset of int
-        Intact shards.
-    skipped : frozenset of str
-        Videos in them that could not be read.
-    damaged : int
-        Number of damaged shards, which will be computed again.
+class Saved(NamedTuple):
+    """Results of an earlier process: intact shards, videos in them that could not be read, and the
+    number of damaged shards, which are computed again.
     """
 
     shards: frozenset[int] = frozenset()
@@ -149,20 +121,7 @@ class Saved:
 
 
 class Checkpoint:
-    """Plan and committed shards of a job.
-
-    Parameters
-    ----------
-    storage : Storage or None
-        Without a storage nothing is saved.
-    plan : Plan
-
-    Examples
-    --------
-    >>> checkpoint = Checkpoint.start(FolderStorage(Path("run.partial")), plan)  # doctest: +SKIP
-    >>> for result in checkpoint.commit(0, results):  # doctest: +SKIP
-    ...     print(result.id)
-    """
+    """Plan and committed shards of a job; without a storage nothing is saved."""
 
     def __init__(self, storage: Storage | None, plan: Plan) -> None:
         self.storage, self.plan = storage, plan
@@ -172,18 +131,13 @@ class Checkpoint:
         """Write the plan of a new job, in place of any older one."""
         if storage is not None:
             remove_shards(storage)
-            storage.put(PLAN_FILE, [plan.to_bytes()])
+            text = msgspec.json.encode(plan)
+            storage.put(PLAN_FILE, [hashlib.sha256(text).hexdigest().encode(), b"\n", text, b"\n"])
         return cls(storage, plan)
 
     @classmethod
     def find(cls, storage: Storage) -> Self | None:
-        """Return the unfinished job in a storage, or None.
-
-        Raises
-        ------
-        ResultError
-            Its plan is damaged.
-        """
+        """Return the unfinished job in a storage, or None; raise ResultError for a damaged plan."""
         if not storage.contains(PLAN_FILE):
             return None
         with storage.get(PLAN_FILE) as stream:
@@ -210,7 +164,7 @@ class Checkpoint:
                 skipped |= {problem.video for problem in problems if problem.is_error}
             except ShardError:
                 assert self.storage is not None
-                self.storage.delete(_name(number))
+                self.storage.delete(_FILE.format(number))
             else:
                 intact.add(number)
         return Saved(frozenset(intact), frozenset(skipped), len(committed) - len(intact))
@@ -219,16 +173,12 @@ class Checkpoint:
         """Compute a shard to its end, save it durably and atomically, and return its results.
 
         Results are returned from memory; those of very long recordings are read back. A shard that
-        is already saved is not written again, because it would have the same bytes.
-
-        Raises
-        ------
-        ActSpanError
-            The shard cannot be written; no part of it is left.
+        is already saved is not written again, because it would have the same bytes. Raises
+        ActSpanError if the shard cannot be written; no part of it is left.
         """
         if self.storage is None:
             return results
-        if self.storage.contains(_name(number)):
+        if self.storage.contains(_FILE.format(number)):
             deque(results, maxlen=0)  # the computation needs its results to be consumed
             return self.read(number)
         held: list[Result] = []
@@ -237,27 +187,20 @@ class Checkpoint:
             for result in results:
                 encoder.add(result)
                 if isinstance(result, Problem) and result.is_error:
-                    _drop_windows(held)
+                    while held and is_window(held[-1]):  # of the recording that failed
+                        held.pop()
                 size += 1 if isinstance(result, Problem) else len(result.candidates)
                 if size <= _IN_MEMORY:
                     held.append(result)
                 else:
                     held.clear()
-            self.storage.put(_name(number), encoder.chunks())
+            self.storage.put(_FILE.format(number), encoder.chunks())
         return held if size <= _IN_MEMORY else self.read(number)
 
     def read(self, number: int) -> Iterator[Result]:
-        """Yield the results of a shard, in order.
-
-        Raises
-        ------
-        ShardError
-            The shard is damaged, or of another job.
-        DataError
-            The shard cannot be opened.
-        """
+        """Yield the results of a shard, in order; raise ShardError if it is damaged."""
         assert self.storage is not None
-        name, plan = _name(number), self.plan
+        name, plan = _FILE.format(number), self.plan
         with self.storage.get(name) as stream:
             where = self.storage.name + name
             yield from decode_shard(
@@ -269,44 +212,30 @@ class Checkpoint:
         if self.storage is not None:
             remove_shards(self.storage)
 
-    @contextmanager
-    def note_saved_shards(self, *, new: bool) -> Iterator[None]:
-        """Add a note to any exception that says which shards are saved and how to resume.
+    def note_saved_shards(self, error: BaseException, *, new: bool) -> None:
+        """Add a note to an exception that says which shards are saved and how to resume.
 
         A new job without any shard is discarded, as is one that gives another result.
         """
-        try:
-            yield
-        except BaseException as error:
-            with suppress(ActSpanError):
-                self._note(error, new)
-            raise
-
-    def _note(self, error: BaseException, new: bool) -> None:
-        done, plan = self.committed(), self.plan
-        if self.storage is None:
-            return
-        if (new and not done) or isinstance(error, OtherResultError):
-            self.discard()
-            return
-        videos = sum(len(plan.ids(number)) for number in done)
-        error.add_note(
-            f"nothing lost: {len(done)} of {counted(len(plan), 'shard')} ({videos:,} of "
-            f"{counted(len(plan.videos), 'video')}) are in {self.name}; the same command with "
-            "--resume completes it"
-        )
+        plan = self.plan
+        with suppress(ActSpanError):
+            done = self.committed()
+            if (new and not done) or isinstance(error, OtherResultError):
+                self.discard()
+            elif self.storage is not None:
+                videos = sum(len(plan.ids(number)) for number in done)
+                error.add_note(
+                    f"nothing lost: {len(done)} of {counted(len(plan), 'shard')} ({videos:,} of "
+                    f"{counted(len(plan.videos), 'video')}) are in {self.name}; the same "
+                    "command with --resume completes it"
+                )
 
 
 @contextmanager
 def locked_storage(request: ProposeRequest) -> Iterator[Storage | None]:
     """Open and lock the storage of a job's shards, and the folder where results are assembled.
 
-    Yields None if the request saves nothing.
-
-    Raises
-    ------
-    DataError
-        Another process works on the run, or the storage cannot be reached.
+    Yields None if the request saves nothing. Raises DataError if another process works on the run.
     """
     if request.out is None:
         yield None
@@ -328,19 +257,9 @@ def remove_shards(storage: Storage) -> None:
             storage.delete(name)
 
 
-def _drop_windows(held: list[Result]) -> None:
-    """Remove the windows of a recording that failed."""
-    while held and isinstance(held[-1], Outcome) and held[-1].proposals is None:
-        held.pop()
-
-
 def digest(value: Sequence[Any]) -> str:
     """Return the SHA-256 of a value that can be encoded as JSON."""
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
-
-
-def _name(number: int) -> str:
-    return f"{number:06d}.shard"
 
 
 def _short(value: str | None) -> str:

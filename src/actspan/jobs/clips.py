@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from actspan.core.errors import VideoError, require
 from actspan.core.files import atomic_file
 from actspan.core.types import Proposals
-from actspan.streams.decode import Frame, VideoFile
+from actspan.streams.video_decoding import Frame, VideoFile
 
 Way = Literal["copied", "encoded"]
 
@@ -34,17 +34,7 @@ _IN_MP4 = {"h264", "hevc", "mpeg4", "av1", "vp9", "aac", "mp3", "ac3", "opus"}  
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Clip of one segment.
-
-    Attributes
-    ----------
-    path : Path
-    start, end : float
-        Seconds of the video.
-    way : "copied" or "encoded"
-    seconds : float
-        Duration of the clip, measured by decoding it.
-    """
+    """Clip from `start` to `end` (seconds of the video); `seconds` is measured by decoding it."""
 
     path: Path
     start: float
@@ -53,39 +43,22 @@ class Clip:
     seconds: float
 
 
-class Stretch(NamedTuple):
-    """Part of a video to cut out.
-
-    Attributes
-    ----------
-    start, end : float
-        Seconds.
-    seek : float or None
-        Position from which to look for the first key frame; None is the start of the file.
-    key : float
-        Time of that key frame, seconds.
-    turned : float
-        Degrees by which pictures are rotated for display, anticlockwise.
-    """
+class _Stretch(NamedTuple):
+    """Part of a video to cut out; times are in seconds."""
 
     start: float
     end: float
-    seek: float | None
-    key: float
-    turned: float
+    seek: float | None  # from where to look for the first key frame; None is the start of the file
+    key: float  # time of that key frame
+    turned: float  # degrees by which pictures are rotated for display, anticlockwise
 
 
 def cut_clips(
     video: str, path: Path, segments: Proposals, folder: Path, *, end: float = inf
 ) -> Iterator[Clip]:
-    """Cut out a video's segments: `<video>_<rank>_<start>-<end>.mp4`, or `.mkv`.
+    """Cut out a video's segments (seconds): `<video>_<rank>_<start>-<end>.mp4`, or `.mkv`.
 
-    Parameters
-    ----------
-    segments : Proposals
-        Seconds, best first.
-    end : float
-        Seconds at which the video ends.
+    `end` is the second at which the video ends.
 
     Raises
     ------
@@ -100,13 +73,7 @@ def cut_clips(
 
 
 def cut(path: Path, start: float, end: float, target: Path) -> Clip:
-    """Cut the seconds from `start` to `end` out of a video; `target` lacks its suffix.
-
-    Raises
-    ------
-    VideoError, ActSpanError
-        As for `cut_clips`.
-    """
+    """Cut the seconds from `start` to `end` out of a video; `target` lacks its suffix."""
     stretch = _find(path, start, end)
     if abs(stretch.key - start) <= NEAR:
         with suppress(VideoError):  # packets that no container accepts can still be decoded
@@ -114,17 +81,17 @@ def cut(path: Path, start: float, end: float, target: Path) -> Clip:
     return _write(path, stretch, target, "encoded")
 
 
-def _find(path: Path, start: float, end: float) -> Stretch:
+def _find(path: Path, start: float, end: float) -> _Stretch:
     """Find the last key frame before `start` that a seek reaches, or else the first frame."""
     for back in _BACK:
         seek = max(start - back, 0.0)
         with VideoFile(path) as video:
             first = _first_frame(video) if _moved(video, seek) else None
         if first is not None and first.time <= start + NEAR:
-            return Stretch(start, end, seek, first.time, first.image.rotation)
+            return _Stretch(start, end, seek, first.time, first.image.rotation)
     with VideoFile(path) as video:
         first = next(video.frames())
-        return Stretch(start, end, None, first.time, first.image.rotation)
+        return _Stretch(start, end, None, first.time, first.image.rotation)
 
 
 def _first_frame(video: VideoFile) -> Frame | None:
@@ -141,35 +108,32 @@ def _moved(video: VideoFile, seek: float | None) -> bool:
     stamp = round((seek + video.origin) / float(video.stream.time_base or 1))
     try:
         video.container.seek(stamp, stream=video.stream)
-    except _ffmpeg_error():
+    except _av().FFmpegError:
         return False
     return True
 
 
-def _write(path: Path, stretch: Stretch, target: Path, way: Way) -> Clip:
-    """Write a clip, copied or encoded, and check its duration by decoding it.
-
-    Raises
-    ------
-    VideoError
-        The container rejects the streams, or the clip is too long or too short.
-    """
+def _write(path: Path, stretch: _Stretch, target: Path, way: Way) -> Clip:
+    """Write a clip, copied or encoded, and check its duration by decoding it."""
     with VideoFile(path) as video:
         before = _LEAD if way == "copied" else 0.0
         _moved(video, None if stretch.seek is None else max(stretch.seek - before, 0.0))
-        sound = next(filter(_is_known, video.container.streams.audio), None)
+        sounds = video.container.streams.audio
+        sound = next((s for s in sounds if s.codec_context.sample_rate), None)  # else undescribed
         codecs = {_codec(video.stream) if way == "copied" else "h264"}
         codecs |= set() if sound is None else {_codec(sound)}
         suffix, kind = (".mp4", "mp4") if codecs <= _IN_MP4 else (".mkv", "matroska")
         file = target.with_name(target.name + suffix)
         try:
-            with atomic_file(file) as stream, _create(stream, kind) as out:
-                Cutter(video, out, stretch, copies=way == "copied", sound=sound).write()
-        except (_ffmpeg_error(), ValueError) as error:
+            with atomic_file(file) as stream, _av().open(stream, "w", format=kind) as out:
+                _Cutter(video, out, stretch, copies=way == "copied", sound=sound).write()
+        except (_av().FFmpegError, ValueError) as error:
             what = f"{stretch.start:.2f} to {stretch.end:.2f} s"
             raise VideoError(f"{path}: {what} cannot be cut out to {file}: {error}") from error
         slack = _SLACK / video.fps + NEAR
-    seconds = _length(file)
+    with VideoFile(file) as made:
+        deque(made.frames(), maxlen=0)
+        seconds = made.end
     if abs(seconds - (stretch.end - stretch.start)) > slack:
         file.unlink()
         raise VideoError(
@@ -184,56 +148,29 @@ def _codec(stream: Any) -> str:
     return name
 
 
-def _is_known(sound: Any) -> bool:
-    """Return whether the file describes its sound well enough to copy it."""
-    return bool(sound.codec_context.sample_rate)
+def _av() -> Any:
+    return require("av", extra="video", purpose="cutting clips")
 
 
-def _length(file: Path) -> float:
-    """Return the seconds of a clip, measured by decoding every frame."""
-    with VideoFile(file) as video:
-        deque(video.frames(), maxlen=0)
-        return video.end
+class _Cutter:
+    """Writer of one stretch of a video, which is positioned at its `seek`, to a container of PyAV.
 
-
-def _create(stream: IO[bytes], kind: str) -> Any:
-    return require("av", extra="video", purpose="cutting clips").open(stream, "w", format=kind)
-
-
-def _ffmpeg_error() -> type[Exception]:
-    error: type[Exception] = require("av", extra="video", purpose="cutting clips").FFmpegError
-    return error
-
-
-class Cutter:
-    """Writer of one stretch.
-
-    Parameters
-    ----------
-    video : VideoFile
-        Open, and positioned at the stretch's `seek`.
-    out : av.container.OutputContainer
-    stretch : Stretch
-    copies : bool
-        Copy packets from the key frame on; otherwise encode frames from `start` on.
-    sound : av.AudioStream, optional
-        Sound to copy.
+    Packets are copied from the key frame on, or frames are encoded from `start` on. Sound, if there
+    is any, is copied.
     """
 
     def __init__(
-        self, video: VideoFile, out: Any, stretch: Stretch, *, copies: bool, sound: Any
+        self, video: VideoFile, out: Any, stretch: _Stretch, *, copies: bool, sound: Any
     ) -> None:
         self._video, self._out, self._end = video, out, stretch.end
         self._begin = stretch.key if copies else stretch.start
         self._take = self._copy if copies else self._encode
         self._inputs = [video.stream] if sound is None else [video.stream, sound]
-        self._picture = self._copied(video.stream) if copies else self._encoder(stretch.turned)
-        self._sound = None if sound is None else self._copied(sound)
+        copied = out.add_stream_from_template
+        self._picture = copied(video.stream) if copies else self._encoder(stretch.turned)
+        self._sound = None if sound is None else copied(sound)
         self._over = False  # whether all pictures are written
         self._early = 0.5 / video.fps  # a frame that starts this close before the cut belongs to it
-
-    def _copied(self, stream: Any) -> Any:
-        return self._out.add_stream_from_template(stream)
 
     def _encoder(self, turned: float) -> Any:
         given = self._video.stream
@@ -249,15 +186,10 @@ class Cutter:
         return made
 
     def write(self) -> None:
-        """Write the whole stretch; FFmpeg's errors pass through.
-
-        Raises
-        ------
-        VideoError
-            Frames have no timestamps.
-        """
+        """Write the whole stretch; raise VideoError if frames have no timestamps."""
         for packet in self._video.container.demux(*self._inputs):
-            time = self._time(packet)
+            stamp = packet.pts if packet.dts is None else packet.dts
+            time = None if stamp is None else self._seconds(packet, stamp)
             if packet.stream is self._video.stream:
                 self._take(packet)
             elif time is not None and self._begin <= time < self._end:
@@ -267,11 +199,6 @@ class Cutter:
                 break
         if self._take == self._encode:
             self._out.mux(self._picture.encode(None))
-
-    def _time(self, packet: Any) -> float | None:
-        """Return the decoding time of a packet if it has one, or else its presentation time."""
-        stamp = packet.pts if packet.dts is None else packet.dts
-        return None if stamp is None else self._seconds(packet, stamp)
 
     def _seconds(self, packet: Any, stamp: int) -> float:
         return float(stamp * packet.time_base) - self._video.origin

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.problems import Problem
@@ -22,7 +22,7 @@ from actspan.pipeline.outcomes import Piece, StageClock
 class Source(ABC):
     """Videos to process: a dataset of features, boundary scores, video files, or a live video.
 
-    A source is a context manager. Either `check` is called, to start a job, or `restore`, to resume
+    Either `check` is called, to start a job, or `restore`, to resume
     one and in workers; the attributes then describe the videos that remain.
 
     Attributes
@@ -61,10 +61,8 @@ class Source(ABC):
         self.seconds: tuple[float, ...] = ()
         self.paths: Mapping[str, Path] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *details: object) -> None:
+    def close(self) -> None:
+        """Close what was opened."""
         return
 
     def checksums(self) -> dict[str, str]:
@@ -75,7 +73,7 @@ class Source(ABC):
         """Return the table `dataset` of `run.toml`."""
         return {}
 
-    def inputs(self) -> tuple[Path, ...]:
+    def protected(self) -> tuple[Path, ...]:
         """Return the files and folders that results must not replace."""
         return ()
 
@@ -83,10 +81,7 @@ class Source(ABC):
     def check(self, progress: Progress) -> None:
         """Check all videos before work starts, and keep those without problems.
 
-        Raises
-        ------
-        DatasetError
-            There are problems and `on_error` is "fail", or no video is left.
+        Raises DatasetError if there are problems and `on_error` is "fail", or no video is left.
         """
 
     @abstractmethod
@@ -143,12 +138,8 @@ class Engine(Protocol):
         """Compute missing shards; yield the number and results of each, in any order.
 
         Results are computed while they are consumed, which must end before the next shard. They
-        are None if a worker has committed the shard already.
-
-        Raises
-        ------
-        DataError
-            A video cannot be read, and none may be skipped.
+        are None if a worker has committed the shard already. Raises DataError if a video cannot be
+        read and none may be skipped.
         """
         ...
 

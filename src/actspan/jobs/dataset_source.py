@@ -22,8 +22,8 @@ from actspan.data.layout import SPEC_FILE
 from actspan.data.names import VIDEOS
 from actspan.data.remote import url_of
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.manifest import MANIFEST
 from actspan.data.store.shards import Packed
+from actspan.data.store.store_manifest import MANIFEST
 from actspan.jobs.checkpoint import Plan, Stamp
 from actspan.jobs.contracts import Source, stamps_of
 from actspan.jobs.origin import checksum
@@ -38,15 +38,7 @@ _SHARD_SIZE = {"rescale": 256, "window": 8}
 
 
 class FeatureSource(Source):
-    """The features of a dataset, one file per video or a packed store.
-
-    Raises
-    ------
-    BundleError
-        The bundle has no TEM.
-    DataError
-        The dataset cannot be opened.
-    """
+    """The features of a dataset, one file per video or a packed store."""
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
@@ -108,7 +100,7 @@ class FeatureSource(Source):
             "scores": None if scores is None else str(scores),
         }
 
-    def inputs(self) -> tuple[Path, ...]:
+    def protected(self) -> tuple[Path, ...]:
         """Return the folders of features and videos, and the annotations."""
         assert self.folder is not None
         annotations = find_annotations(self.folder)
@@ -132,12 +124,7 @@ def check_features(
 ) -> Dataset:
     """Check all features, and return the dataset without videos that have problems.
 
-    Raises
-    ------
-    DatasetError, FeatureError
-        The same as `check_dataset`.
-    StoreError
-        The dataset was packed for another kind of model.
+    Raises the same as `check_dataset`, and StoreError if it was packed for another kind of model.
     """
     dataset.require_fit(bundle.config)
     return check_dataset(
@@ -159,20 +146,15 @@ def jobs_from_features(
 
 
 class ScoreSource(FeatureSource):
-    """Boundary scores of the videos of a dataset, whose features need not exist.
-
-    Raises
-    ------
-    DataError
-        The dataset or the scores cannot be opened.
-    """
+    """Boundary scores of the videos of a dataset, whose features need not exist."""
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
         assert request.scores is not None
         self._scores = ScoreFiles(request.scores)
 
-    def __exit__(self, *details: object) -> None:
+    def close(self) -> None:
+        """Close the scores."""
         self._scores.close()
 
     def check(self, progress: Progress) -> None:
@@ -246,10 +228,7 @@ def _score_problems(
 def _score_fault(scores: ScoreFiles, name: str, cells: int | None) -> str:
     """Return why the scores of a video cannot be used, or "" if they can.
 
-    Parameters
-    ----------
-    cells : int, optional
-        Number of cells that the network gives, if known.
+    `cells` is the number of cells that the network gives, if known.
     """
     try:
         found = len(scores.read(name))
@@ -271,7 +250,7 @@ def _checked(dataset: Dataset) -> Dataset | None:
 def _annotation_faults(dataset: Dataset, checked: Dataset | None) -> list[Problem]:
     """Return the problems that matter; those of features do not, since features are not read."""
     if checked is None:
-        return annotation_faults(dataset, learns=False)
+        return annotation_faults(dataset, uses_instances=False)
     return [p for p in checked.problems if not p.is_error or p in dataset.problems]
 
 

@@ -8,7 +8,7 @@ sinks       receive the results in order      sinks.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -24,10 +24,10 @@ from actspan.jobs.contracts import Engine, EngineMaker, Source
 from actspan.jobs.dataset_source import FeatureSource, ScoreSource
 from actspan.jobs.local_engine import LocalEngine
 from actspan.jobs.origin import (
+    answer_inputs,
     find_unfinished,
     finished_result,
     finished_run,
-    made_from,
     resume,
     run_info,
 )
@@ -35,7 +35,7 @@ from actspan.jobs.propose_request import ProposeRequest, Summary
 from actspan.jobs.shard_format import Result
 from actspan.jobs.sinks import ResultSink, RunSink, Sink
 from actspan.model.bundle import Bundle
-from actspan.pipeline.classifier import ClassifiedLabels, ProposalClassifier
+from actspan.pipeline.classifier import ClassifiedLabels
 from actspan.pipeline.labels import Labeller
 
 
@@ -68,29 +68,32 @@ def propose(
     """
     with name_disk_errors(request.out or request.model), ExitStack() as stack:
         bundle = Bundle.load(request.model)
-        source = stack.enter_context(open_source(request, bundle))
+        source = open_source(request, bundle)
+        stack.callback(source.close)
         if request.resume and (finished := finished_run(source)):
             return finished
-        request.check_target(source.inputs())
+        request.check_target(source.protected)
         storage = stack.enter_context(locked_storage(request))
         unfinished = find_unfinished(storage, request)
         workers = stack.enter_context(engine(request, bundle, source))
         source.bundle = Bundle.load(request.model)  # now with the ONNX files that were missing
-        labels, classifier = _open_labels(source, stack)
-        checksum = finished_result(request, unfinished)
+        make_labeller = _open_labels(source, stack) if request.labels.wanted else None
+        checksum = finished_result(request) if request.resume and unfinished is None else None
         if unfinished is None:
             source.check(progress)
             checkpoint, saved = _start(storage, source), Saved()
         else:
             checkpoint, saved = unfinished, resume(unfinished, source, progress)
-        if classifier is not None and isinstance(source, FeatureSource):
-            labels = ClassifiedLabels(source.dataset, classifier, request.labels.top)
+        labels = None if make_labeller is None else make_labeller()
         if request.writes_run:
             sinks = [*sinks, RunSink(request, labels, partial(run_info, source))]
         elif request.out is not None:
             sinks = [*sinks, ResultSink(request, labels, checksum)]
-        with checkpoint.note_saved_shards(new=unfinished is None):
+        try:
             summary = _run(source, workers, checkpoint, saved, sinks, progress)
+        except BaseException as error:
+            checkpoint.note_saved_shards(error, new=unfinished is None)
+            raise
         checkpoint.discard()
     return summary
 
@@ -112,27 +115,35 @@ def open_source(request: ProposeRequest, bundle: Bundle) -> Source:
     return VideoSource(request, bundle) if request.live is None else LiveSource(request, bundle)
 
 
-def _open_labels(
-    source: Source, stack: ExitStack
-) -> tuple[Labeller | None, ProposalClassifier | None]:
-    """Open the score file or the classifier; add problems of labels to those of the source."""
-    request = source.request
-    if request.labels.classify and not isinstance(source, FeatureSource):
+def _open_labels(source: Source, stack: ExitStack) -> Callable[[], Labeller | None]:
+    """Open the score file or the classifier; return what makes the labels once the source is ready.
+
+    Problems of a score file are added to those of the source.
+    """
+    choice = source.request.labels
+    if choice.classify and not isinstance(source, FeatureSource):
         raise ConfigError(
             "the classifier needs the features of whole videos, which are not kept here: run "
             "actspan extract, then propose from the dataset"
         )
-    labels, problems = request.labels.read(source.ids, request.on_error)
+    labels, problems = choice.read(source.ids, source.request.on_error)
     source.problems += problems
-    opening = request.labels.open_classifier(source.bundle, features=request.scores is None)
-    return labels, stack.enter_context(opening)
+    opening = choice.open_classifier(source.bundle, features=source.request.scores is None)
+    classifier = stack.enter_context(opening)
+
+    def make() -> Labeller | None:
+        if classifier is None or not isinstance(source, FeatureSource):
+            return labels
+        return ClassifiedLabels(source.dataset, classifier, choice.top)
+
+    return make
 
 
 def _start(storage: Storage | None, source: Source) -> Checkpoint:
     """Make the plan of a new job, and save it."""
     request = source.request
     plan = Plan(
-        made_from=made_from(source),
+        inputs=answer_inputs(source),
         keeps="run" if request.writes_run else "result",
         videos=source.ids,
         shard_size=request.shard_size or source.shard_size,
@@ -160,12 +171,13 @@ def _run(
     computed = engine.run(checkpoint, missing, progress)
     ready: dict[int, Iterable[Result] | None] = dict.fromkeys(saved.shards)  # None: to be read
     with ExitStack() as stack:
-        for sink in sinks:
-            stack.enter_context(sink).start(source)
         for turn in range(len(plan)):
             while turn not in ready:
                 number, results = next(computed)
                 ready[number] = None if results is None else checkpoint.commit(number, results)
+            if turn == 0:
+                for sink in sinks:
+                    stack.enter_context(sink).start(source)
             results = ready.pop(turn)
             for result in checkpoint.read(turn) if results is None else results:
                 delivery.add(result)

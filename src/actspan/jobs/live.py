@@ -32,24 +32,11 @@ _HEAD = 65_536  # maximum number of bytes to inspect for a late index
 
 
 class GrowingVideo:
-    """Reader of a growing file or a pipe. `read` waits for more bytes.
+    """Reader of a growing file, a named pipe, or the standard input ("-"), as `path` "stdin".
 
-    Parameters
-    ----------
-    given : str
-        A file, a named pipe, or "-" for the standard input.
-    idle : float
-        Seconds after which a file that no longer grows counts as finished. A pipe ends by itself.
-
-    Attributes
-    ----------
-    path : Path
-        Path of the file, or "stdin".
-
-    Raises
-    ------
-    VideoError
-        The file does not exist, or standard input is a terminal.
+    `read` waits for more bytes. A file is finished after it has not grown for `idle` seconds; a
+    pipe ends by itself. Raises VideoError if the file does not exist, or the standard input is a
+    terminal.
     """
 
     def __init__(self, given: str, *, idle: float) -> None:
@@ -74,10 +61,7 @@ class GrowingVideo:
     def read(self, size: int) -> bytes:
         """Return the available bytes, at most `size`; none at the end.
 
-        Raises
-        ------
-        VideoError
-            The file is an mp4 whose index comes at its end.
+        Raises VideoError for an mp4 whose index comes at its end.
         """
         if self._head is None:
             self._head = self._more(_HEAD)
@@ -147,17 +131,11 @@ class NewSegments(Sink):
     windows after it ended, or a whole window at the start. Its score may still fall if better
     segments follow. Candidates of two windows are kept.
 
-    Parameters
-    ----------
-    selection : Selection
-        Choice of the segments; `top` is the limit per half window, 10 by default.
-    report : callable
-        Called after every window with the seconds of video that the model has seen, and the new
-        segments: seconds, sorted by end.
+    `selection.top` is the limit per half window, 10 by default. `report` is called after every
+    window with the seconds of video that the model has seen, and the new segments, sorted by end.
     """
 
     def __init__(self, selection: Selection, report: Callable[[float, Proposals], None]) -> None:
-        super().__init__()
         self._selection = replace(selection, top=selection.top or REPORTED)
         self._report = report
         self._before = Proposals.empty()

@@ -34,7 +34,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
-def made_from(source: Source) -> dict[str, dict[str, str]]:
+def answer_inputs(source: Source) -> dict[str, dict[str, str]]:
     """Return the inputs, by kind, that must be unchanged when a job is resumed."""
     request, bundle = source.request, source.bundle
     config = msgspec.json.encode(to_dict(bundle.config))
@@ -68,7 +68,7 @@ def origin(source: Source) -> str:
 
     Runs with the same origin have the same answers.
     """
-    inputs = made_from(source)
+    inputs = answer_inputs(source)
     bundle = inputs["bundle"].items()
     weights = {k: v for k, v in bundle if k == "settings" or k.endswith(".safetensors")}
     selection = source.request.selection
@@ -108,12 +108,10 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
 
 
 def find_unfinished(storage: Storage | None, request: ProposeRequest) -> Checkpoint | None:
-    """Return the unfinished job to resume or replace, if there is one.
+    """Return the unfinished job to resume, if there is one.
 
-    Raises
-    ------
-    ResultError
-        The request says neither to resume nor to replace it, or its plan is damaged.
+    Raises ResultError if the request says neither to resume nor to replace it, or its plan is
+    damaged.
     """
     if storage is None:
         return None
@@ -145,7 +143,7 @@ def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> Saved:
         Videos that remain to be computed have problems, and `on_error` is "fail".
     """
     plan = checkpoint.plan
-    differences = plan.differences(made_from(source))
+    differences = plan.differences(answer_inputs(source))
     if differences:
         raise ResultError(
             f"{checkpoint.name}: cannot be resumed: it was started with different inputs: "
@@ -191,10 +189,7 @@ def _changes(checkpoint: Checkpoint, source: Source, saved: Saved) -> Iterable[P
 def finished_run(source: Source) -> Summary | None:
     """Return the summary of a complete run with the same origin; remove its leftover shards.
 
-    Raises
-    ------
-    ResultError
-        The run is damaged.
+    Raises ResultError if the run is damaged.
     """
     request = source.request
     out = request.out
@@ -214,14 +209,13 @@ def finished_run(source: Source) -> Summary | None:
     return Summary(out, *figures, 0.0, {}, (), (), kept=info["videos"])
 
 
-def finished_result(request: ProposeRequest, unfinished: Checkpoint | None) -> str | None:
+def finished_result(request: ProposeRequest) -> str | None:
     """Return the checksum of a complete result file that is resumed, else None.
 
     A result file does not record its inputs, so it must be computed again to see whether it is the
     same.
     """
     out = request.out
-    resumes = request.resume and not request.overwrite and unfinished is None
-    if out is None or request.writes_run or not resumes or not out.is_file():
+    if out is None or request.writes_run or request.overwrite or not out.is_file():
         return None
     return sha256(out)

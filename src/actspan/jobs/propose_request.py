@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,19 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Choice of the proposals of each video to output.
+    """Choice of the proposals of each video to output: the best `top` of those that score enough.
 
-    Attributes
-    ----------
-    top : int, optional
-        Number of best proposals; all unless given.
-    min_score : float
-        Leave out proposals that score less than this.
-
-    Raises
-    ------
-    ConfigError
-        `top` is below 1.
+    All by default.
     """
 
     top: int | None = None
@@ -146,25 +137,17 @@ class ProposeRequest:
         target = self.out.resolve() if self.writes_run else self.out  # a link to a run is kept
         return target.with_name(f"{target.name}.partial")
 
-    def check_target(self, inputs: tuple[Path, ...]) -> None:
-        """Check, before work starts, that the results can be written.
+    def check_target(self, protected: Callable[[], Iterable[Path]]) -> None:
+        """Raise ResultError, before work starts, if results cannot be written to `out`.
 
-        Parameters
-        ----------
-        inputs : tuple of Path
-            Files and folders that results must not replace.
-
-        Raises
-        ------
-        ResultError
-            `out` exists and may not be replaced, or is neither a run folder nor a result file.
+        `protected` returns the files and folders that results must not replace.
         """
         out = self.out
         if out is None:
             return
         if not self.writes_run:
             given = (self.model, self.scores, self.labels.file)
-            files = [*inputs, *(path for path in given if path is not None)]
+            files = [*protected(), *(path for path in given if path is not None)]
             check_answer_target(out, files, replace=self.overwrite)
             return
         if out.suffix:
@@ -180,35 +163,18 @@ class ProposeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Figures of a finished job.
-
-    Attributes
-    ----------
-    out : Path, optional
-    videos, proposals, detections : int
-    seconds : float
-        Wall time from the first video's start to the last one's result, without start-up.
-    stages : mapping of stage to share
-        Shares of the workers' time, in [0, 1].
-    problems : tuple of Problem
-        Problems of skipped videos, and notes.
-    notes : tuple of str
-    kept : int
-        Videos whose results were saved before an interruption.
-    video_seconds : float
-        Seconds of the videos, if the source is videos.
-    """
+    """Figures of a finished job."""
 
     out: Path | None
     videos: int
     proposals: int
     detections: int
-    seconds: float
-    stages: dict[Stage, float]
-    problems: tuple[Problem, ...]
+    seconds: float  # wall time from the first video's start to the last result, without start-up
+    stages: dict[Stage, float]  # shares of the workers' time, in [0, 1]
+    problems: tuple[Problem, ...]  # of skipped videos, and notes about videos
     notes: tuple[str, ...]
-    kept: int = 0
-    video_seconds: float = 0.0
+    kept: int = 0  # videos whose results were saved before an interruption
+    video_seconds: float = 0.0  # seconds of the videos, if the source is videos
 
     @property
     def rate(self) -> float:

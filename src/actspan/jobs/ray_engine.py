@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,23 @@ from actspan.jobs.driver import open_source
 from actspan.jobs.local_engine import LocalEngine
 from actspan.jobs.origin import versions
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.ray_pool import ClusterConfig, ray_session, work_through
+from actspan.jobs.ray_pool import ClusterConfig, Work, ray_session, work_through
 from actspan.jobs.shard_format import Result
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import choose_backend
-from actspan.streams.extract import Done, ExtractEngine, ExtractRequest, open_extractor, written
-from actspan.streams.extractor import Ending, Extractor
-from actspan.streams.folder import FeatureFolder
-from actspan.streams.jobs import Progress as SecondsProgress
+from actspan.streams.extraction import (
+    ExtractedVideo,
+    ExtractEngine,
+    ExtractRequest,
+    VideoProgress,
+    open_extractor,
+    write_features,
+)
+from actspan.streams.feature_folder import FeatureFolder
+from actspan.streams.snippet_features import Ending, Extractor
 
 # A worker waits between two turns, for half a chunk to be written and for Ray, but not within a
 # turn. Several turns per worker let all workers finish at about the same time.
@@ -89,11 +96,11 @@ class RayEngine:
     ) -> Iterator[tuple[int, Iterable[Result] | None]]:
         """Compute and commit shards on the workers; yield their numbers; see `Engine.run`."""
         folder = self._source.folder
-        job = ShardJob(
-            request=_for_workers(self._request, self._source),
+        job = partial(
+            _shard_worker,
+            self._for_workers(),
             model=location_of(self._request.model),
             dataset=None if folder is None else location_of(folder),
-            threads=self._config.worker_cpus,
         )
         at_once = min(ceil(len(missing) / (self._config.workers * _TURNS)), _SHARDS_AT_ONCE)
         answers = work_through(job, missing, self._config, checkpoint.committed, at_once=at_once)
@@ -104,17 +111,18 @@ class RayEngine:
                 progress("shards", done, len(missing))
             yield number, None
 
-
-def _for_workers(request: ProposeRequest, source: Source) -> ProposeRequest:
-    """Return the request with absolute paths, including those of the shards and of all videos."""
-    return replace(
-        request,
-        scores=request.scores and request.scores.resolve(),
-        shards=request.shards or str(request.partial.resolve()),
-        videos=tuple(str(path.resolve()) for path in source.paths.values()),
-        subset=None if source.paths else request.subset,
-        backbone=request.backbone and _absolute(request.backbone),
-    )
+    def _for_workers(self) -> ProposeRequest:
+        """Return the request with absolute paths, also of the shards and of all videos."""
+        request, paths = self._request, self._source.paths
+        return replace(
+            request,
+            scores=request.scores and request.scores.resolve(),
+            shards=request.shards or str(request.partial.resolve()),
+            videos=tuple(str(path.resolve()) for path in paths.values()),
+            subset=None if paths else request.subset,
+            backbone=request.backbone and _absolute(request.backbone),
+            threads=self._config.worker_cpus,
+        )
 
 
 def _absolute(backbone: str) -> str:
@@ -123,61 +131,29 @@ def _absolute(backbone: str) -> str:
     return f"{kind}:{Path(file).resolve()}" if colon else kind
 
 
-@dataclass(frozen=True, slots=True)
-class ShardJob:
-    """Settings of a worker. A call in the worker's process creates the worker.
+def _shard_worker(request: ProposeRequest, model: str, dataset: str | None) -> Work:
+    """Open a worker, in its process: load the model once; return what computes shards.
 
-    Attributes
-    ----------
-    request : ProposeRequest
-    model, dataset : str
-        Absolute paths or URLs; the request's own may be folders that only the driver can read.
-    threads : int
+    `model` and `dataset` are absolute paths or URLs, because the request's own paths may be folders
+    that only the driver can read.
     """
+    dataset_folder = None if dataset is None else local_folder(dataset)
+    request = replace(request, model=local_folder(model), dataset=dataset_folder)
+    checkpoint = _find_run(request)
+    bundle = Bundle.load(request.model)
+    source = open_source(request, bundle)
+    source.restore(checkpoint.plan, (), no_progress)
+    engine = LocalEngine(request, bundle, source)
 
-    request: ProposeRequest
-    model: str
-    dataset: str | None
-    threads: int
-
-    def __call__(self) -> ShardWorker:
-        """Open the bundle and the source; raise as `ShardWorker`."""
-        return ShardWorker(self)
-
-
-class ShardWorker:
-    """Worker that computes shards of one run. The model is loaded once.
-
-    Raises
-    ------
-    ClusterError
-        The run cannot be found from this machine, or other versions are installed.
-    BundleError, BackendError, DataError
-        The model or the source cannot be opened.
-    """
-
-    def __init__(self, job: ShardJob) -> None:
-        request = replace(
-            job.request,
-            model=local_folder(job.model),
-            dataset=None if job.dataset is None else local_folder(job.dataset),
-            threads=job.threads,
-        )
-        self._checkpoint = _find_run(request)
-        bundle = Bundle.load(request.model)
-        self._open = ExitStack()  # closed at the end of the process
-        source = self._open.enter_context(open_source(request, bundle))
-        source.restore(self._checkpoint.plan, (), no_progress)
-        self._engine = self._open.enter_context(LocalEngine(request, bundle, source))
-
-    def do(self, numbers: Sequence[int]) -> Iterator[list[float]]:
-        """Compute and commit shards; yield the stage times of each."""
-        before = self._engine.clock.numbers()
-        for number, results in self._engine.run(self._checkpoint, numbers, no_progress):
-            self._checkpoint.commit(number, results)
-            now = self._engine.clock.numbers()
-            yield [b - a for a, b in zip(before, now, strict=True)]
+    def work(numbers: Sequence[int]) -> Iterator[list[float]]:
+        before = engine.clock.numbers()
+        for number, results in engine.run(checkpoint, numbers, no_progress):
+            checkpoint.commit(number, results)
+            now = engine.clock.numbers()
+            yield [b - a for a, b in zip(before, now, strict=True)]  # times of the stages
             before = now
+
+    return work
 
 
 def _find_run(request: ProposeRequest) -> Checkpoint:
@@ -188,7 +164,7 @@ def _find_run(request: ProposeRequest) -> Checkpoint:
             f"{request.shards}: not to be seen from worker {here}: put --out on storage that all "
             "machines share, or the shards in an object store: --shards s3://..."
         )
-    was, now = checkpoint.plan.made_from["versions"], versions()
+    was, now = checkpoint.plan.inputs["versions"], versions()
     if was != now:
         name = next(name for name in was | now if was.get(name) != now.get(name))
         raise ClusterError(
@@ -199,10 +175,9 @@ def _find_run(request: ProposeRequest) -> Checkpoint:
 
 
 def ray_extraction(config: ClusterConfig) -> ExtractEngine:
-    """Return the engine that runs `extract_videos` with workers on Ray.
+    """Return the engine that runs `extract_videos` with workers on Ray; each loads the backbone.
 
-    Each worker loads the backbone once. Videos and the output folder must have the same paths on
-    all machines.
+    Videos and the output folder must have the same paths on all machines.
 
     Raises
     ------
@@ -215,63 +190,44 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
         _: Extractor,
         todo: Mapping[Path, str],
         folder: FeatureFolder,
-        progress: SecondsProgress,
-    ) -> Iterator[Done]:
+        progress: VideoProgress,
+    ) -> Iterator[ExtractedVideo]:
         if not todo:
             return
-        paths = tuple(path.resolve() for path in todo)
-        job = ExtractJob(
-            request=replace(
-                request, backbone=_absolute(request.backbone), threads=config.worker_cpus
-            ),
-            folder=folder.elsewhere(),
-            paths=paths,
-            names=tuple(todo.values()),
+        given = list(todo.items())
+        backbone = _absolute(request.backbone)
+        worker = partial(
+            _extract_worker,
+            replace(request, backbone=backbone, threads=config.worker_cpus),
+            folder,
+            [(path.resolve(), name) for path, name in given],
         )
-        given = list(todo)
         with ray_session(config):
-            for number, answer in work_through(job, range(len(paths)), config):
-                done = _done(given[number], job.names[number], answer)
-                if isinstance(done.ending, Ending):
-                    progress.finish(done.ending.seconds)
-                yield done
+            for number, answer in work_through(worker, range(len(given)), config):
+                path, name = given[number]
+                if "error" in answer:
+                    yield ExtractedVideo(name, path, 0, VideoError(answer["error"]))
+                    continue
+                ending = msgspec.convert(answer["ending"], Ending)
+                progress.finish(ending.seconds)
+                yield ExtractedVideo(name, path, answer["rows"], ending)
 
     return engine
 
 
-def _done(path: Path, name: str, answer: Mapping[str, Any]) -> Done:
-    if "error" in answer:
-        return Done(name, path, 0, VideoError(answer["error"]))
-    return Done(name, path, answer["rows"], msgspec.convert(answer["ending"], Ending))
+def _extract_worker(
+    request: ExtractRequest, folder: FeatureFolder, videos: Sequence[tuple[Path, str]]
+) -> Work:
+    """Open the backbone, in a worker's process; return what extracts videos to their files."""
+    extractor, nobody = open_extractor(request), VideoProgress(no_progress, 0.0)
 
+    def work(numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+        for number in numbers:
+            path, name = videos[number]
+            (done,) = write_features(extractor, {path: name}, folder, nobody)
+            if isinstance(done.ending, VideoError):
+                yield {"error": str(done.ending)}
+            else:
+                yield {"rows": done.rows, "ending": msgspec.to_builtins(done.ending)}
 
-@dataclass(frozen=True, slots=True)
-class ExtractJob:
-    """Settings of a worker. A call in the worker's process creates the worker."""
-
-    request: ExtractRequest
-    folder: FeatureFolder
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
-
-    def __call__(self) -> ExtractWorker:
-        """Open the backbone; raise as `Extractor`."""
-        return ExtractWorker(self)
-
-
-class ExtractWorker:
-    """Worker that extracts videos, each to its own file, which is either complete or absent."""
-
-    def __init__(self, job: ExtractJob) -> None:
-        self._job, self._extractor = job, open_extractor(job.request)
-
-    def do(self, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Extract videos; yield for each its number of rows and its ending, or its error."""
-        return map(self._extract, numbers)
-
-    def _extract(self, number: int) -> dict[str, Any]:
-        todo = {self._job.paths[number]: self._job.names[number]}
-        (done,) = written(self._extractor, todo, self._job.folder, SecondsProgress(None, 0.0))
-        if isinstance(done.ending, VideoError):
-            return {"error": str(done.ending)}
-        return {"rows": done.rows, "ending": msgspec.to_builtins(done.ending)}
+    return work

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil, floor
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -32,12 +32,14 @@ class ClusterConfig(Config, frozen=True, kw_only=True):
     address: Annotated[
         str | None,
         Meta(
-            description="Ray: a running cluster: auto, host:port. [default: start one on this "
+            description="Ray: address of a running cluster, or auto. [default: start one on this "
             "machine]"
         ),
     ] = None
     workers: Annotated[int, Meta(ge=1, description="Ray: number of worker processes.")] = 1
-    worker_cpus: Annotated[int, Meta(ge=1, description="Ray: CPUs, and threads, per worker.")] = 1
+    worker_cpus: Annotated[
+        int, Meta(ge=1, description="Ray: number of CPUs and threads per worker.")
+    ] = 1
     worker_gpus: Annotated[float, Meta(ge=0, description="Ray: GPUs per worker.")] = 0.0
     worker_resources: Annotated[
         dict[str, float],
@@ -70,14 +72,8 @@ class ClusterConfig(Config, frozen=True, kw_only=True):
 def ray_session(config: ClusterConfig) -> Iterator[Any]:
     """Connect to a cluster that has room for the workers, and yield the `ray` module.
 
-    A session that already exists is used as it is, and is not closed.
-
-    Raises
-    ------
-    MissingExtraError
-        Ray is not installed.
-    ClusterError
-        No cluster answers at the address, or it has too few resources.
+    A session that already exists is used as it is, and is not closed. Raises ClusterError if no
+    cluster answers at the address, or it has too few resources.
     """
     ray = require("ray", extra="cluster", purpose="working on Ray")
     require("ray.data", extra="cluster", purpose="working on Ray")
@@ -128,17 +124,9 @@ def check_cores(config: ClusterConfig) -> None:
 
 
 def check_room(nodes: Sequence[Mapping[str, float]], config: ClusterConfig) -> None:
-    """Raise if a cluster can never hold the workers and the reader that feeds them.
+    """Raise ClusterError if a cluster can never hold the workers and the reader that feeds them.
 
-    Parameters
-    ----------
-    nodes : sequence of mapping of resource to amount
-        Resources of each node.
-
-    Raises
-    ------
-    ClusterError
-        States the resources that are needed and those that exist.
+    `nodes` are the resources of each node, by name.
     """
     room = sum(config.capacity(node) for node in nodes)
     cpus = sum(node.get("CPU", 0.0) for node in nodes)
@@ -155,35 +143,25 @@ def check_room(nodes: Sequence[Mapping[str, float]], config: ClusterConfig) -> N
     )
 
 
-class Worker(Protocol):
-    """Work in a process of the cluster. The worker is created there from what was pickled.
-
-    Heavy resources are loaded at the first call, so that their errors return like any other.
-    """
-
-    def do(self, numbers: Sequence[int]) -> Iterator[Any]:
-        """Do pieces of work, one after the other.
-
-        Each answer, in order, says that its piece is done. Answers must be small and serializable
-        as JSON.
-        """
-        ...
+# Does pieces of work, one after the other; each answer, in order, says that its piece is done.
+# Answers are small, and can be encoded as JSON.
+Work = Callable[[Sequence[int]], Iterator[Any]]
 
 
 class _Actor:
     """Worker as Ray Data calls it. Errors are returned as answers, so that their types survive."""
 
-    def __init__(self, make: Callable[[], Worker]) -> None:
+    def __init__(self, make: Callable[[], Work]) -> None:
         self._make = make
-        self._worker: Worker | None = None
+        self._work: Work | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
         numbers = [int(number) for number in batch["number"]]
         rows: list[tuple[Any, ...]] = []
         try:
-            if self._worker is None:
-                self._worker = self._make()
-            for number, answer in zip(numbers, self._worker.do(numbers), strict=True):
+            if self._work is None:
+                self._work = self._make()
+            for number, answer in zip(numbers, self._work(numbers), strict=True):
                 rows.append((number, msgspec.json.encode(answer).decode(), "", ""))
         except ActSpanError as error:
             rows.append((numbers[len(rows)], "null", type(error).__name__, str(error)))
@@ -195,7 +173,7 @@ class _Actor:
 
 
 def work_through(
-    make: Callable[[], Worker],
+    make: Callable[[], Work],
     numbers: Iterable[int],
     config: ClusterConfig,
     done: Callable[[], set[int]] = set,
@@ -210,15 +188,12 @@ def work_through(
     Parameters
     ----------
     make : callable
-        Creates a worker, in the worker's process.
-    numbers : iterable of int
-    config : ClusterConfig
+        Makes a worker, in its process; heavy resources are loaded then. It is pickled.
     done : callable, optional
         Returns the numbers that are done for good, even if no answer arrived; those without an
         answer are yielded with None.
     at_once : int
-        Numbers per call of a worker, which saves pauses between calls; the last calls may get
-        fewer.
+        Numbers per call of a worker, which saves pauses between calls.
 
     Raises
     ------
@@ -244,7 +219,7 @@ def work_through(
 
 
 def _one_pass(
-    make: Callable[[], Worker], numbers: list[int], config: ClusterConfig, at_once: int
+    make: Callable[[], Work], numbers: list[int], config: ClusterConfig, at_once: int
 ) -> Iterator[tuple[int, Any]]:
     dataset = _dataset(make, numbers, config, at_once)
     for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0):
@@ -256,7 +231,7 @@ def _one_pass(
 
 
 def _dataset(
-    make: Callable[[], Worker], numbers: list[int], config: ClusterConfig, at_once: int
+    make: Callable[[], Work], numbers: list[int], config: ClusterConfig, at_once: int
 ) -> Any:
     """Return a Ray dataset of answers, which is computed lazily."""
     import ray

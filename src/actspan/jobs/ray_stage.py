@@ -36,17 +36,13 @@ class ProposeStage:
     ----------
     bundle : str or Path
         A bundle that every worker can read.
-    backend : str
-        An inference runtime, or "auto".
+    backend, edge
+        As for `Pipeline.load`.
     threads : int
         Threads per worker; reserve as many CPUs (`num_cpus`).
-    edge : "clamp" or "zero"
-        How rescaling fills outer cells, if the bundle does not say.
 
     Raises
     ------
-    BundleError, BackendError
-        As for `Pipeline.load`, when a worker starts.
     ShapeError
         A column is missing, or features do not fit the model, when a batch is processed.
 

@@ -25,8 +25,8 @@ from actspan.core.files import atomic_file, check_size, folder_kind, sha256
 from actspan.core.types import Float32, Proposals
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.recording import Window, stitch
+from actspan.data.result_files import read_result
 from actspan.data.result_writers import result_writer
-from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles, score_writer
 from actspan.data.store.arrow_files import Batches
 from actspan.pipeline.outcomes import Outcome
@@ -57,13 +57,7 @@ class Run:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Open a run folder.
-
-        Raises
-        ------
-        ResultError
-            The folder is not a run, or is damaged.
-        """
+        """Open a run folder; raise ResultError if it is not a run, or is damaged."""
         path = Path(path)
         if not (path / RUN_FILE).is_file():
             raise ResultError(
@@ -91,15 +85,8 @@ class Run:
     def candidates(self, batches: Iterable[int] | None = None) -> Iterator[Candidates]:
         """Yield the candidates of PEM, before suppression, one video or window at a time.
 
-        Parameters
-        ----------
-        batches : iterable of int, optional
-            Record batches of the file to read, from `candidate_places`. Default: all.
-
-        Raises
-        ------
-        ResultError
-            The file is missing or damaged.
+        `batches` are record batches to read, from `candidate_places`; all by default. Raises
+        ResultError if the file is missing or damaged.
         """
         with self._candidate_file() as found:
             for index in range(len(found)) if batches is None else batches:
@@ -141,39 +128,20 @@ class Run:
 
 
 class CandidatePlace(NamedTuple):
-    """Place of the candidates of a video.
+    """Where the candidates of a video are in the file."""
 
-    Attributes
-    ----------
-    batches : list of int
-        Record batches of the file, in order: one, or one per window.
-    span : float
-        Seconds from the video's start to the end of the part that candidates may cover.
-    """
-
-    batches: list[int]
-    span: float
+    batches: list[int]  # record batches, in order: one, or one per window
+    span: float  # seconds from the video's start to the end of what candidates may cover
 
 
 class Candidates(NamedTuple):
-    """Candidates that PEM scored, of one video or of one window of it.
-
-    Attributes
-    ----------
-    video : str
-    offset, seconds : float
-        Position p stands for offset + p * seconds.
-    proposals : Proposals
-        N candidates, positions, ranked by start score x end score.
-    confidence : (N,) float32
-        PEM's scores.
-    """
+    """Candidates that PEM scored, of one video or of one window of it."""
 
     video: str
     offset: float
-    seconds: float
-    proposals: Proposals
-    confidence: Float32
+    seconds: float  # position p stands for offset + p * seconds
+    proposals: Proposals  # N candidates, positions, ranked by start score x end score
+    confidence: Float32  # PEM's scores, (N,)
 
 
 def _schema() -> Any:
@@ -280,12 +248,9 @@ def write_info(folder: Path, info: Mapping[str, Any]) -> None:
 
 
 def check_run_target(path: Path, *, replace: bool = False) -> None:
-    """Check that a run can be written to `path`, before any work is done.
+    """Raise ResultError, before work starts, if a run cannot be written to `path`.
 
-    Raises
-    ------
-    ResultError
-        `path` exists and is not an empty folder, nor a run that may be replaced.
+    It must not exist, or be an empty folder, or a run that may be replaced.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return

@@ -2,10 +2,10 @@
 
 b"actspan shard 1\n"                       16 bytes
 frame: length, CRC-32, MessagePack          two uint32, little-endian, then `length` bytes
-_Head    fingerprint of the plan, number of the shard
-_Done    a video, or a window of one; any number
-_Gone    a video that could not be read, or a note about one that was
-_Tail    number of records
+_Header    fingerprint of the plan, number of the shard
+_ResultRecord    a video, or a window of one; any number
+_ProblemRecord    a video that could not be read, or a note about one that was
+_Footer    number of records
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _IN_MEMORY = 64 << 20  # bytes of a shard that are held in memory; larger ones u
 _CHUNK = 1 << 20
 
 
-class _Head(msgspec.Struct, tag="head", array_like=True):
+class _Header(msgspec.Struct, tag="head", array_like=True):
     fingerprint: str
     number: int
 
 
-class _Done(msgspec.Struct, tag="done", array_like=True):
+class _ResultRecord(msgspec.Struct, tag="done", array_like=True):
     id: str
     seconds: float
     window: tuple[int, int, int] | None
@@ -48,42 +48,34 @@ class _Done(msgspec.Struct, tag="done", array_like=True):
     candidates: tuple[bytes, bytes, bytes, bytes, bytes] | None
 
 
-class _Gone(msgspec.Struct, tag="gone", array_like=True):
+class _ProblemRecord(msgspec.Struct, tag="gone", array_like=True):
     problem: Problem
 
 
-class _Tail(msgspec.Struct, tag="tail", array_like=True):
+class _Footer(msgspec.Struct, tag="tail", array_like=True):
     records: int
 
 
-_Frame = _Head | _Done | _Gone | _Tail
+_Frame = _Header | _ResultRecord | _ProblemRecord | _Footer
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Frame).decode
+
+
+def is_window(result: Result) -> bool:
+    """Return whether a result is a window that is not the last one of its recording."""
+    return isinstance(result, Outcome) and result.proposals is None
 
 
 class ShardEncoder:
     """Encoder of one shard, result by result; the same results give the same bytes.
 
-    Parameters
-    ----------
-    fingerprint : str
-        Fingerprint of the plan.
-    number : int
-        Number of the shard.
-    keeps : "run" or "result"
-
-    Examples
-    --------
-    >>> with ShardEncoder(plan.fingerprint, 0, "run") as encoder:  # doctest: +SKIP
-    ...     for result in results:
-    ...         encoder.add(result)
-    ...     data = b"".join(encoder.chunks())
+    `fingerprint` is that of the plan. With `keeps` "result", only proposals are stored.
     """
 
     def __init__(self, fingerprint: str, number: int, keeps: Content) -> None:
         self._keeps = keeps
         self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by __exit__
-        self._file.write(_MAGIC + _framed(_Head(fingerprint, number)))
+        self._file.write(_MAGIC + _framed(_Header(fingerprint, number)))
         self._records = 0
         self._complete = self._file.tell(), 0  # position and records before the current recording
 
@@ -100,13 +92,16 @@ class ShardEncoder:
                 position, self._records = self._complete
                 self._file.seek(position)
                 self._file.truncate()
-            self._append(_Gone(result))
+            self._append(_ProblemRecord(result))
         elif self._keeps == "run":
             self._append(_whole(result))
         elif result.proposals is not None:
-            self._append(_Done(result.id, result.seconds, None, _answer(result), None, None))
-        ends = result.is_error if isinstance(result, Problem) else result.proposals is not None
-        if ends:
+            self._append(
+                _ResultRecord(
+                    result.id, result.seconds, None, _answer(result.proposals), None, None
+                )
+            )
+        if not (is_window(result) or (isinstance(result, Problem) and not result.is_error)):
             self._complete = self._file.tell(), self._records
 
     def _append(self, record: _Frame) -> None:
@@ -115,7 +110,7 @@ class ShardEncoder:
 
     def chunks(self) -> Iterator[bytes]:
         """Complete the shard, and yield its bytes."""
-        self._file.write(_framed(_Tail(self._records)))
+        self._file.write(_framed(_Footer(self._records)))
         self._file.seek(0)
         while chunk := self._file.read(_CHUNK):
             yield chunk
@@ -126,33 +121,25 @@ def _framed(record: _Frame) -> bytes:
     return _FRAME.pack(len(data), zlib.crc32(data)) + data
 
 
-def _whole(outcome: Outcome) -> _Done:
+def _whole(outcome: Outcome) -> _ResultRecord:
     found = outcome.candidates
-    return _Done(
-        outcome.id,
-        outcome.seconds,
-        outcome.window,
-        _answer(outcome),
-        _bytes(outcome.scores, "<f4"),
-        (
-            _bytes(found.start, "<f8"),
-            _bytes(found.end, "<f8"),
-            _bytes(found.start_score, "<f4"),  # boundary scores are float32, so this is exact
-            _bytes(found.end_score, "<f4"),
-            _bytes(outcome.confidence, "<f4"),
-        ),
-    )
+    float64 = [np.asarray(column, "<f8").tobytes() for column in (found.start, found.end)]
+    float32 = [
+        np.asarray(column, "<f4").tobytes()
+        for column in (found.start_score, found.end_score, outcome.confidence)
+    ]
+    scores = np.asarray(outcome.scores, "<f4").tobytes()
+    candidates = (float64[0], float64[1], float32[0], float32[1], float32[2])
+    answer = _answer(outcome.proposals)
+    return _ResultRecord(outcome.id, outcome.seconds, outcome.window, answer, scores, candidates)
 
 
-def _answer(outcome: Outcome) -> tuple[bytes, bytes, bytes] | None:
-    found = outcome.proposals
+def _answer(found: Proposals | None) -> tuple[bytes, bytes, bytes] | None:
     if found is None:
         return None
-    return _bytes(found.start, "<f8"), _bytes(found.end, "<f8"), _bytes(found.score, "<f8")
-
-
-def _bytes(values: Any, kind: str) -> bytes:
-    return np.asarray(values, kind).tobytes()
+    columns = (found.start, found.end, found.score)
+    start, end, score = (np.asarray(column, "<f8").tobytes() for column in columns)
+    return start, end, score
 
 
 def decode_shard(
@@ -160,26 +147,21 @@ def decode_shard(
 ) -> Iterator[Result]:
     """Yield the results of a shard in order, in bounded memory.
 
-    If proposals alone were kept, outcomes have no scores and no candidates.
-
-    Raises
-    ------
-    ShardError
-        The shard is damaged, cut short, or of another run; names `where`. Results that were
-        yielded before are valid.
+    If proposals alone were kept, outcomes have no scores and no candidates. Raises ShardError,
+    which names `where`, if the shard is damaged or of another run; earlier results are valid.
     """
     frames = _frames(stream, where)
     head = next(frames, None)
-    if head != _Head(fingerprint, number):
+    if head != _Header(fingerprint, number):
         raise ShardError(f"{where}: not shard {number} of this run")
     known = {video: video for video in ids}  # equal ids share their memory
     for records, frame in enumerate(frames):
-        if isinstance(frame, _Tail) and frame.records == records and not stream.read(1):
+        if isinstance(frame, _Footer) and frame.records == records and not stream.read(1):
             return
-        if isinstance(frame, _Head | _Tail):
+        if isinstance(frame, _Header | _Footer):
             break
         try:
-            result = frame.problem if isinstance(frame, _Gone) else _outcome(frame, known)
+            result = frame.problem if isinstance(frame, _ProblemRecord) else _outcome(frame, known)
         except ValueError as error:  # invalid arrays, or arrays that do not fit each other
             raise ShardError(f"{where}: damaged: {error}") from error
         yield result
@@ -200,13 +182,17 @@ def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
             raise ShardError(f"{where}: damaged: {error}") from error
 
 
-def _outcome(record: _Done, known: Mapping[str, str]) -> Outcome:
-    proposals = None if record.answer is None else Proposals(*map(_float64, record.answer))
+def _outcome(record: _ResultRecord, known: Mapping[str, str]) -> Outcome:
+    proposals = None
+    if record.answer is not None:
+        proposals = Proposals(*(np.frombuffer(column, "<f8") for column in record.answer))
     scores, candidates, confidence = _NO_SCORES, _NO_CANDIDATES, _NO_CONFIDENCE
     if record.scores is not None and record.candidates is not None:
-        scores = BoundaryScores.from_array(_float32(record.scores).reshape(3, -1))
-        start, end = map(_float64, record.candidates[:2])
-        start_score, end_score, confidence = map(_float32, record.candidates[2:])
+        scores = BoundaryScores.from_array(np.frombuffer(record.scores, "<f4").reshape(3, -1))
+        start, end = (np.frombuffer(column, "<f8") for column in record.candidates[:2])
+        start_score, end_score, confidence = (
+            np.frombuffer(column, "<f4") for column in record.candidates[2:]
+        )
         score = start_score.astype(np.float64) * end_score
         candidates = Proposals(start, end, score, start_score, end_score)
     window = None if record.window is None else Window(*record.window)
@@ -217,11 +203,3 @@ def _outcome(record: _Done, known: Mapping[str, str]) -> Outcome:
 # Outcomes of plans that keep only proposals have no scores and no candidates.
 _NO_SCORES: Any = None
 _NO_CANDIDATES, _NO_CONFIDENCE = Proposals.empty(), np.empty(0, np.float32)
-
-
-def _float64(data: bytes) -> Any:
-    return np.frombuffer(data, "<f8")
-
-
-def _float32(data: bytes) -> Any:
-    return np.frombuffer(data, "<f4")

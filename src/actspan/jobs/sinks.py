@@ -28,9 +28,9 @@ from actspan.pipeline.outcomes import Outcome
 class Sink:
     """Receiver of the results of a job; subclasses override what they need.
 
-    A sink is a context manager. `start` is called first, then `add` for every result in order,
-    `close` after the last one, and `publish` once all sinks are closed. If the job fails, only
-    `__exit__` is called, and nothing must be left.
+    `start` is called first, then `add` for every video or window in order (the last window of a
+    recording has its proposals), `close` after the last one, and `publish` once all sinks are
+    closed. What is entered into `stack` is closed too if the job fails.
 
     Attributes
     ----------
@@ -40,40 +40,47 @@ class Sink:
 
     detections = 0
 
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-
     def __enter__(self) -> Self:
+        self.stack = ExitStack()
         return self
 
     def __exit__(self, *details: Any) -> None:
-        self._stack.__exit__(*details)
+        self.stack.__exit__(*details)
 
     def start(self, source: Source) -> None:
         """Prepare for the results of a source."""
 
     def add(self, outcome: Outcome) -> None:
-        """Receive a video, or the next window of a recording; the last has the proposals."""
+        """Receive a video or window."""
 
     def close(self) -> None:
         """Complete what was written."""
-        self._stack.close()
+        self.stack.close()
 
     def publish(self, summary: Summary) -> None:
         """Move what was written to its place."""
 
 
-class RunSink(Sink):
-    """Writer of a run folder.
+class _FileSink(Sink):
+    """Base of the sinks that write files; with labels, one of the files has the detections."""
 
-    Parameters
-    ----------
-    request : ProposeRequest
-    labels : Labeller, optional
-        Labels for `detections.json`.
-    info : callable
-        Returns the content of `run.toml` for a summary.
-    """
+    def __init__(self, request: ProposeRequest, labels: Labeller | None) -> None:
+        self._partial, self._labels = request.partial, labels
+        self._labelled: _DetectionWriter | None = None
+
+    def _open_detections(self, path: Path) -> None:
+        if self._labels is not None:
+            self._labelled = self.stack.enter_context(_DetectionWriter(path, self._labels))
+
+    def close(self) -> None:
+        """Complete the files."""
+        if self._labelled is not None:
+            self.detections = self._labelled.finish()
+        super().close()
+
+
+class RunSink(_FileSink):
+    """Writer of a run folder; `info` returns the content of `run.toml` for a summary."""
 
     def __init__(
         self,
@@ -81,32 +88,21 @@ class RunSink(Sink):
         labels: Labeller | None,
         info: Callable[[Summary], Mapping[str, Any]],
     ) -> None:
-        super().__init__()
-        self._partial, self._labels, self._info = request.partial, labels, info
-        self._folder = request.partial / ".run"
-        self._detections: DetectionWriter | None = None
+        super().__init__(request, labels)
+        self._info, self._folder = info, self._partial / ".run"
 
     def start(self, source: Source) -> None:
         """Open the files of the run, in a hidden folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir()
-        self._writer = self._stack.enter_context(RunWriter(self._folder))
-        if self._labels is not None:
-            writer = DetectionWriter(self._folder / DETECTIONS_FILE, self._labels)
-            self._detections = self._stack.enter_context(writer)
+        self._writer = self.stack.enter_context(RunWriter(self._folder))
+        self._open_detections(self._folder / DETECTIONS_FILE)
 
     def add(self, outcome: Outcome) -> None:
         """Append a video or window."""
         self._writer.add(outcome)
-        if self._detections is not None and outcome.proposals is not None:
-            self._detections.add(outcome.id, outcome.proposals)
-
-    def close(self) -> None:
-        """Complete the files."""
-        if self._detections is not None:
-            self._detections.finish()
-            self.detections = self._detections.count
-        super().close()
+        if self._labelled is not None and outcome.proposals is not None:
+            self._labelled.add(outcome.id, outcome.proposals)
 
     def publish(self, summary: Summary) -> None:
         """Write `run.toml`, and move the folder to its place."""
@@ -116,57 +112,36 @@ class RunSink(Sink):
         replace_folder(self._folder, target)
 
 
-class ResultSink(Sink):
-    """Writer of a result file: JSON, or a table, depending on its suffix.
+class ResultSink(_FileSink):
+    """Writer of a result file: JSON, or a table, depending on its suffix; or of its detections.
 
-    Parameters
-    ----------
-    request : ProposeRequest
-    labels : Labeller, optional
-        Labels; the file then holds only detections.
-    finished : str, optional
-        SHA-256 that the file must have, because a complete file is resumed.
+    `finished` is the SHA-256 that the file must have, because a complete file is resumed.
     """
 
     def __init__(
         self, request: ProposeRequest, labels: Labeller | None, finished: str | None
     ) -> None:
-        super().__init__()
+        super().__init__(request, labels)
         assert request.out is not None
-        self._out, self._labels, self._finished = request.out, labels, finished
-        self._file = request.partial / f".result{request.out.suffix}"
+        self._out, self._finished = request.out, finished
+        self._file = self._partial / f".result{request.out.suffix}"
         self._write: Callable[[str, Proposals], None]
-        self._detections: DetectionWriter | None = None
 
     def start(self, source: Source) -> None:
         """Open the file, under a hidden name."""
-        if self._labels is None:
-            self._write = self._stack.enter_context(result_writer(self._file)).add
+        self._open_detections(self._file)
+        if self._labelled is not None:
+            self._write = self._labelled.add
         else:
-            writer = DetectionWriter(self._file, self._labels)
-            self._detections = self._stack.enter_context(writer)
-            self._write = writer.add
+            self._write = self.stack.enter_context(result_writer(self._file)).add
 
     def add(self, outcome: Outcome) -> None:
         """Append a video."""
         if outcome.proposals is not None:
             self._write(outcome.id, outcome.proposals)
 
-    def close(self) -> None:
-        """Complete the file."""
-        if self._detections is not None:
-            self._detections.finish()
-            self.detections = self._detections.count
-        super().close()
-
     def publish(self, summary: Summary) -> None:
-        """Move the file to its place.
-
-        Raises
-        ------
-        OtherResultError
-            The checksum is not `finished`; the older file stays.
-        """
+        """Move the file to its place; raise OtherResultError if it is not the finished one."""
         if self._finished not in (None, sha256(self._file)):
             raise OtherResultError(
                 f"{self._out}: is complete, and these options and files give another result: "
@@ -174,6 +149,42 @@ class ResultSink(Sink):
             )
         os.replace(self._file, self._out)
         sync(self._out.parent)
+
+
+class _DetectionWriter:
+    """Writer of labelled proposals, which are labelled on all cores."""
+
+    def __init__(self, path: Path, labels: Labeller) -> None:
+        self._count, self._labels = 0, labels
+        self._file = result_writer(path, labelled=True)
+        self._threads = os.cpu_count() or 1
+        self._waiting: deque[tuple[str, Future[Detections]]] = deque()
+
+    def __enter__(self) -> Self:
+        self._writer = self._file.__enter__()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="label")
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._file.__exit__(*details)
+
+    def add(self, video: str, proposals: Proposals) -> None:
+        self._waiting.append((video, self._pool.submit(self._labels.label, video, proposals)))
+        while len(self._waiting) > 2 * self._threads:
+            self._write()
+
+    def _write(self) -> None:
+        video, future = self._waiting.popleft()
+        found = future.result()
+        self._writer.add(video, found.segments, found.labels)
+        self._count += len(found)
+
+    def finish(self) -> int:
+        """Write the detections of the last videos, and return the number of all."""
+        while self._waiting:
+            self._write()
+        return self._count
 
 
 class SegmentList(Sink):
@@ -188,7 +199,6 @@ class SegmentList(Sink):
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self.proposals: dict[str, Proposals] = {}
         self.paths: Mapping[str, Path] = {}
 
@@ -203,22 +213,9 @@ class SegmentList(Sink):
 
 
 class ClipSink(Sink):
-    """Cutter of the segments of videos to files of their own.
+    """Cutter of the segments of videos to files in a folder; `report` is called with each clip."""
 
-    Parameters
-    ----------
-    folder : Path
-    report : callable, optional
-        Called with each clip.
-
-    Raises
-    ------
-    ActSpanError
-        The folder cannot be created.
-    """
-
-    def __init__(self, folder: Path, report: Callable[[Clip], None] | None = None) -> None:
-        super().__init__()
+    def __init__(self, folder: Path, report: Callable[[Clip], None]) -> None:
         self._folder, self._report = folder, report
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -226,65 +223,14 @@ class ClipSink(Sink):
             raise ActSpanError(f"{folder}: cannot be made: {error.strerror}") from error
 
     def start(self, source: Source) -> None:
-        """Remember the videos.
-
-        Raises
-        ------
-        ConfigError
-            The source is not video files.
-        """
+        """Remember the videos; raise ConfigError if the source is not video files."""
         if not source.paths:
             raise ConfigError("clips are cut from video files, and there are none here")
         self._source = source
 
     def add(self, outcome: Outcome) -> None:
         """Cut the segments of a video, best first."""
-        if outcome.proposals is None:
-            return
-        path, end = self._source.paths[outcome.id], self._source.end(outcome.id)
-        for clip in cut_clips(outcome.id, path, outcome.proposals, self._folder, end=end):
-            if self._report is not None:
+        if outcome.proposals is not None:
+            path, end = self._source.paths[outcome.id], self._source.end(outcome.id)
+            for clip in cut_clips(outcome.id, path, outcome.proposals, self._folder, end=end):
                 self._report(clip)
-
-
-class DetectionWriter:
-    """Writer of labelled proposals, which are labelled on all cores.
-
-    Attributes
-    ----------
-    count : int
-        Detections that were written.
-    """
-
-    def __init__(self, path: Path, labels: Labeller) -> None:
-        self.count = 0
-        self._path, self._labels = path, labels
-        self._threads = os.cpu_count() or 1
-        self._waiting: deque[tuple[str, Future[Detections]]] = deque()
-
-    def __enter__(self) -> Self:
-        self._file = result_writer(self._path, labelled=True)
-        self._writer = self._file.__enter__()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="label")
-        return self
-
-    def add(self, video: str, proposals: Proposals) -> None:
-        """Label the proposals of a video, seconds, and write those of earlier videos."""
-        self._waiting.append((video, self._pool.submit(self._labels.label, video, proposals)))
-        while len(self._waiting) > 2 * self._threads:
-            self._write()
-
-    def _write(self) -> None:
-        video, future = self._waiting.popleft()
-        found = future.result()
-        self._writer.add(video, found.segments, found.labels)
-        self.count += len(found)
-
-    def finish(self) -> None:
-        """Write the detections of all videos."""
-        while self._waiting:
-            self._write()
-
-    def __exit__(self, *details: Any) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._file.__exit__(*details)

@@ -25,10 +25,9 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import cells, failed_piece
-from actspan.streams.decode import VideoFile
-from actspan.streams.extractor import Ending, Part
-from actspan.streams.jobs import probe_videos, shortfall
-from actspan.streams.sources import Sources, find_videos
+from actspan.streams.snippet_features import Ending, Part
+from actspan.streams.video_decoding import VideoFile
+from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
 
 
 class DecodedSource(Source):
@@ -56,7 +55,8 @@ class DecodedSource(Source):
             )
         return self._features
 
-    def __exit__(self, *details: object) -> None:
+    def close(self) -> None:
+        """Close the backbone."""
         if self._features is not None:
             self._features.close()
 
@@ -93,7 +93,7 @@ class DecodedSource(Source):
         ending = self._endings.get(video)
         if ending is None or not ending.note:
             return None
-        return shortfall(video, self.file(video), ending.note)
+        return shortfall_note(video, self.file(video), ending.note)
 
     def end(self, video: str) -> float:
         """Return the end of the last frame; the announced one of a video decoded elsewhere."""
@@ -105,13 +105,7 @@ class DecodedSource(Source):
 
 
 class VideoSource(DecodedSource):
-    """Video files; every one is opened before work starts.
-
-    Raises
-    ------
-    VideoError, AnnotationError
-        No videos were found, or the subset does not exist.
-    """
+    """Video files; every one is opened before work starts."""
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
@@ -160,7 +154,7 @@ class VideoSource(DecodedSource):
         named = {"path": str(folder.resolve()), "annotations": self._annotations.name}
         return {**named, "annotations_sha256": sha256(self._annotations), **found}
 
-    def inputs(self) -> tuple[Path, ...]:
+    def protected(self) -> tuple[Path, ...]:
         """Return the videos, lists of videos, and annotations beside them."""
         given = [Path(name.removeprefix("@")) for name in self.request.videos]
         files = [find_annotations(path) if path.is_dir() else path for path in given]
@@ -168,18 +162,13 @@ class VideoSource(DecodedSource):
 
 
 class LiveSource(DecodedSource):
-    """A video that is still being recorded; it cannot be read twice.
-
-    Raises
-    ------
-    BundleError
-        The model looks at whole videos.
-    """
+    """A video that is still being recorded; it cannot be read twice, and needs a window model."""
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
         assert request.live is not None
         self._live = request.live
+        self._video: VideoFile | None = None
         self.ids, self.seconds = (canonical_id(self._live.path.stem),), (0.0,)
         if bundle.config.mode != "window":
             raise BundleError(
@@ -192,9 +181,10 @@ class LiveSource(DecodedSource):
         self._open()
         self._video = VideoFile(self._live.path, self._live)
 
-    def __exit__(self, *details: object) -> None:
-        super().__exit__(*details)
-        if hasattr(self, "_video"):
+    def close(self) -> None:
+        """Close the backbone and the video."""
+        super().close()
+        if self._video is not None:
             self._video.close()
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
@@ -203,10 +193,11 @@ class LiveSource(DecodedSource):
 
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Decode the video as it comes, and yield its windows."""
+        assert self._video is not None
         parts = self._open().follow(self._video)
         return self._pieces(parts, {self._live.path: self.ids[0]}, progress)
 
-    def inputs(self) -> tuple[Path, ...]:
+    def protected(self) -> tuple[Path, ...]:
         """Return the file that is being written."""
         return (self._live.path,)
 
@@ -220,7 +211,7 @@ def _piece(video: str, rows: Float32, stride: float, window: Window | None) -> P
     return Piece(video, lambda: features, window)
 
 
-def _subset(sources: Sources, subset: str | None, set_apart: tuple[str, ...]) -> Sources:
+def _subset(sources: VideoList, subset: str | None, set_apart: tuple[str, ...]) -> VideoList:
     """Keep the videos of one subset, by the annotations beside them or by the bundle's split."""
     if subset is None:
         return sources
@@ -235,19 +226,14 @@ def _subset(sources: Sources, subset: str | None, set_apart: tuple[str, ...]) ->
     chosen = set(videos.subset(subset, annotations.path).ids)
     paths = {video: path for video, path in sources.paths.items() if video in chosen}
     problems = tuple(p for p in sources.problems if p.video in chosen or not p.video)
-    return Sources(paths, annotations, problems)
+    return VideoList(paths, annotations, problems)
 
 
 class WindowCutter:
-    """Cutter of snippets, as they arrive, into the windows of `plan_windows`.
+    """Cutter of snippets, as they arrive, into the windows of `plan_windows`, T snippets each.
 
     A window is returned as soon as a snippet after it is known, since it is then not the last one.
     At most one and a half windows are kept.
-
-    Parameters
-    ----------
-    length : int
-        T, snippets per window.
 
     Examples
     --------

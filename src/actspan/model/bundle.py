@@ -49,21 +49,6 @@ from actspan.model.weights import ABSENT, NETS, Net, pack_weights, unpack_weight
 class Bundle:
     """A model on disk: weights, settings, expected features and exported files.
 
-    Attributes
-    ----------
-    path : Path
-        The folder.
-    config : PipelineConfig
-        Settings of every stage.
-    features : FeatureSpec
-        Features that the model expects.
-    source : Source
-        Origin of the weights.
-    files : mapping of str to FileRecord
-        Checksums of all files in the folder.
-    training : mapping, optional
-        Record of the training.
-
     Examples
     --------
     >>> Bundle.load("bsn/").weights("pem")["fc1.weight"].shape  # doctest: +SKIP
@@ -71,11 +56,11 @@ class Bundle:
     """
 
     path: Path
-    config: PipelineConfig
-    features: FeatureSpec
-    source: Source
-    files: Mapping[str, FileRecord] = field(default_factory=dict)
-    training: Mapping[str, Any] | None = None
+    config: PipelineConfig  # settings of every stage
+    features: FeatureSpec  # features that the model expects
+    source: Source  # origin of the weights
+    files: Mapping[str, FileRecord] = field(default_factory=dict)  # their checksums
+    training: Mapping[str, Any] | None = None  # record of the training
 
     @property
     def has_tem(self) -> bool:

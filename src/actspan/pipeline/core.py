@@ -37,9 +37,9 @@ from actspan.pipeline.steps import (
     settled_edge,
     tem_input,
 )
-from actspan.proposals.bsp import bsp_features, bsp_features_batch
-from actspan.proposals.candidates import generate_proposals
-from actspan.proposals.suppression import soft_nms
+from actspan.proposals.bsp import bsp_features_batch
+from actspan.proposals.candidates import generate_proposals_batch
+from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import choose_backend, open_net
 from actspan.runtime.session import Session
@@ -147,24 +147,11 @@ class Pipeline:
     @overload
     def propose(self, features: Iterable[Features]) -> Iterator[Proposals]: ...
     def propose(self, features: Features | Iterable[Features]) -> Proposals | Iterator[Proposals]:
-        """Find the scored segments of one video or of several videos.
+        """Find the scored segments of one video, (n, C) snippets of any length, or of several.
 
-        Parameters
-        ----------
-        features : Features, or an iterable of them
-            (n, C) snippets per video, of any length.
-
-        Returns
-        -------
-        Proposals, or an iterator of Proposals in the order of the input
-            `start` and `end` in seconds, best first.
-
-        Raises
-        ------
-        ShapeError
-            Features have another number of channels than the model.
-        BundleError
-            The model holds no TEM.
+        Returns Proposals, or an iterator of them in the order of the input: `start` and `end` in
+        seconds, best first. Raises ShapeError if features have another number of channels than the
+        model.
         """
         if isinstance(features, Features):
             return next(self.propose([features]))
@@ -174,21 +161,9 @@ class Pipeline:
     def run(self, jobs: Iterable[Job], *, batch: int = BATCH) -> Iterator[Outcome]:
         """Take jobs through all stages; outcomes come in order, a bounded number at a time.
 
-        Parameters
-        ----------
-        jobs : iterable of Job
-        batch : int
-            Videos, or windows, per chunk.
-
-        Yields
-        ------
-        Outcome
-            One per video in rescale mode; one per window in window mode, the last with proposals.
-
-        Raises
-        ------
-        ActSpanError
-            A video cannot be read; those before it were yielded.
+        A chunk has `batch` videos or windows. Yields one outcome per video in rescale mode; one per
+        window in window mode, the last with proposals. Raises the error of a video that cannot be
+        read, after the outcomes of those before it.
         """
         return self.run_pieces(pieces_of(jobs, self.config), batch=batch, ahead=2 * self.threads)
 
@@ -204,19 +179,10 @@ class Pipeline:
     ) -> Iterator[Outcome | Failure]:
         """Take pieces (whole videos or windows) through all stages.
 
-        Parameters
-        ----------
-        pieces : iterable of Piece
-            Windows of a recording come in order, its last one at the end.
-        batch, ahead : int
-            Pieces per chunk, and chunks that may wait. With 1 and 0 each piece is answered at
-            once.
-
-        Yields
-        ------
-        Outcome or Failure
-            A failure stands for a video that cannot be read. The earlier windows of a recording
-            that fails were yielded before it, and must be discarded.
+        Windows of a recording come in order, its last one at the end. A chunk has `batch` pieces,
+        and `ahead` chunks may wait; with 1 and 0 each piece is answered at once. A Failure stands
+        for a video that cannot be read. The earlier windows of a recording that fails were yielded
+        before it, and must be discarded.
         """
         chunks = chunked(pieces, batch)
         done = map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead)
@@ -306,11 +272,6 @@ def open_nets(
     """Open networks of a bundle for calls from `threads` workers; each call uses one thread.
 
     Missing ONNX files are exported first. `backend` may be "auto".
-
-    Raises
-    ------
-    BundleError, BackendError
-        A file is missing or damaged, or the runtime is absent or refuses it.
     """
     chosen = choose_backend(bundle, backend).name
     if find_backend(chosen)[0].suffix == ".onnx":
@@ -333,6 +294,8 @@ def _load_kernels() -> None:
     cells = np.full((2, 1), 0.5, dtype=np.float32)
     fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
     scores = BoundaryScores(*(cells.ravel() for _ in range(3)))
-    candidates = generate_proposals(scores)
-    bsp_features(scores, candidates)
-    soft_nms(candidates)
+    config = PipelineConfig()
+    candidates = generate_proposals_batch([scores], config.pgm, [(False, False)])
+    rows = np.empty((len(candidates.together), config.bsp.size), dtype=np.float32)
+    bsp_features_batch(rows, [scores], candidates, config.bsp)
+    soft_nms_batch(candidates, candidates.together.score, config.soft_nms)

@@ -70,32 +70,18 @@ class Piece:
 class Outcome:
     """Results of one video, or of one window of a long recording.
 
-    Attributes
-    ----------
-    id : str
-        Id of the video.
-    seconds : float
-        Seconds that position 1.0 stands for.
-    scores : BoundaryScores
-    candidates : Proposals
-        Candidates that PEM scored, before suppression. Fractions of the span, ranked as in
-        bsn.md section 4.
-    confidence : (N,) float32
-        PEM's score of each candidate.
-    proposals : Proposals, optional
-        Proposals in seconds, best first. In window mode the last window carries those of the
-        whole recording; None before.
-    window : Window, optional
-        Part of the video; None for all of it.
+    Candidates are those that PEM scored, before suppression: fractions of the span, ranked as in
+    bsn.md section 4. Proposals are in seconds, best first. In window mode the last window has those
+    of the whole recording; they are None before.
     """
 
-    id: str
-    seconds: float
+    id: str  # of the video
+    seconds: float  # that position 1.0 stands for
     scores: BoundaryScores
     candidates: Proposals
-    confidence: Float32
+    confidence: Float32  # PEM's score of each candidate, (N,)
     proposals: Proposals | None
-    window: Window | None = None
+    window: Window | None = None  # part of the video; None for all of it
 
     @property
     def offset(self) -> float:
@@ -113,20 +99,11 @@ class Failure:
 
 @dataclass(slots=True)
 class StageClock:
-    """Seconds spent in each stage, and counts of videos with flat scores, over all workers.
-
-    Attributes
-    ----------
-    seconds : dict of stage to float
-    scored : int
-        Videos, or windows, that TEM scored.
-    flat : int
-        Those whose start and end scores hardly vary (`FLAT`).
-    """
+    """Seconds spent in each stage, and counts of videos with flat scores, over all workers."""
 
     seconds: dict[Stage, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    scored: int = 0
-    flat: int = 0
+    scored: int = 0  # videos, or windows, that TEM scored
+    flat: int = 0  # those whose start and end scores hardly vary (`FLAT`)
 
     @contextmanager
     def time(self, stage: Stage) -> Iterator[None]:

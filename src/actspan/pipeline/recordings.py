@@ -23,12 +23,6 @@ class Recordings:
     A pool keeps only the best candidates, so memory does not depend on the recording's length.
     The result is exact if the last pick scores more than the best candidate that was dropped:
     scores only decrease, so no dropped candidate would have been picked.
-
-    Parameters
-    ----------
-    config : PipelineConfig
-    pool : int
-        Minimum number of candidates to keep.
     """
 
     def __init__(self, config: PipelineConfig, *, pool: int = POOL) -> None:
@@ -43,27 +37,21 @@ class Recordings:
         return replace(outcome, proposals=self.take(outcome.window, outcome.seconds, fused))
 
     def take(self, window: Window, seconds: float, fused: Proposals) -> Proposals | None:
-        """Add the candidates of a window; return the proposals after the last window.
+        """Add the candidates of a window of some `seconds`; return the proposals after the last.
 
-        Parameters
-        ----------
-        window : Window
-        seconds : float
-            Duration of the window.
-        fused : Proposals
-            Positions are fractions of the window; `score` is the final one, before suppression.
-
-        Returns
-        -------
-        Proposals or None
-            Seconds, best first; None before the recording's last window.
+        Positions in `fused` are fractions of the window, scores are the final ones before
+        suppression. Proposals are in seconds, best first.
         """
         part = placed(fused, window.offset(seconds), seconds)
         self._parts.append(part)
         self._held += len(part)
         if self._held > 2 * self._pool:
             self._prune()
-        return self._finish(seconds / len(window), len(window)) if window.is_final else None
+        if not window.is_final:
+            return None
+        everything = Proposals.concat(self._parts)
+        self.drop()
+        return suppress(everything, seconds / len(window), len(window), self._config)
 
     def drop(self) -> None:
         """Discard the windows of the current recording."""
@@ -75,11 +63,6 @@ class Recordings:
         best.sort()  # Sorted positions keep the order of arrival among ties.
         self._parts = [everything[best]]
         self._held = self._pool
-
-    def _finish(self, snippet: float, cells: int) -> Proposals:
-        everything = Proposals.concat(self._parts)
-        self.drop()
-        return suppress(everything, snippet, cells, self._config)
 
 
 def with_recording_proposals(
@@ -109,17 +92,10 @@ def placed(fused: Proposals, offset: float, seconds: float) -> Proposals:
 def suppress(
     everything: Proposals, snippet: float, cells: int, config: PipelineConfig
 ) -> Proposals:
-    """Run one Soft-NMS over all candidates of a recording, in its seconds.
+    """Run one Soft-NMS over all candidates of a recording: the output of `placed`, in order.
 
-    Parameters
-    ----------
-    everything : Proposals
-        Output of `placed`, windows in order.
-    snippet : float
-        Seconds.
-    cells : int
-        Snippets of a window; fewer than T if the recording is shorter.
-    config : PipelineConfig
+    A snippet lasts `snippet` seconds; `cells` snippets are a window, fewer than T in a shorter
+    recording.
     """
     length = config.tem.length if config.tem else cells
     return soft_nms(everything, config.soft_nms, span=length * snippet)

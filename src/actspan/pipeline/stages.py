@@ -26,38 +26,21 @@ from actspan.pipeline.steps import (
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.runtime.session import Session
 
-__all__ = ["Batch", "Step", "Steps", "suppression_of_recordings", "table"]
-
 Scope = Literal["interface", "end-to-end", "step"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Input and output of every stage for B videos or windows of recordings.
-
-    Attributes
-    ----------
-    pieces : sequence of Piece
-    features : sequence of Features
-    video : (B, C, T) float32
-    output : (B, 3, T) float32
-        Output of TEM.
-    scored : sequence of ScoredVideo
-    candidates : RaggedProposals
-    rows : (sum N, 32) float32
-        BSP features of all candidates.
-    confidence : (sum N,) float32
-        Scores of PEM.
-    """
+    """Input and output of every stage for B videos or windows of recordings."""
 
     pieces: Sequence[Piece]
     features: Sequence[Features]
-    video: Float32
-    output: Float32
+    video: Float32  # (B, C, T)
+    output: Float32  # (B, 3, T), of TEM
     scored: Sequence[ScoredVideo]
     candidates: RaggedProposals
-    rows: Float32
-    confidence: Float32
+    rows: Float32  # (sum N, 32), BSP features of all candidates
+    confidence: Float32  # (sum N,), scores of PEM
 
     def outcomes(
         self, confidence: Float32, answers: Iterable[Proposals] | None = None
@@ -70,13 +53,7 @@ class Batch:
 class Steps:
     """Stages as functions of a batch, as the workers of the pipeline call them.
 
-    Parameters
-    ----------
-    config : PipelineConfig
-    sessions : mapping of net to Session
-        Both networks.
-    edge : "clamp" or "zero"
-        The same as for `Pipeline`.
+    `sessions` has both networks; `edge` is the same as for `Pipeline`.
     """
 
     def __init__(self, config: PipelineConfig, sessions: Mapping[Net, Session], edge: Edge) -> None:
@@ -129,19 +106,11 @@ class Steps:
 
 
 class Step(NamedTuple):
-    """A stage at a batch size, ready to be timed.
-
-    Attributes
-    ----------
-    name : str
-    scope : Scope
-    work : callable
-        Called with the number of the repeat, which selects the batch.
-    """
+    """A stage at a batch size, ready to be timed."""
 
     name: str
     scope: Scope
-    work: Callable[[int], object]
+    work: Callable[[int], object]  # called with the number of the repeat, which selects the batch
 
 
 def table(steps: Steps, batches: Sequence[Batch]) -> Iterator[Step]:

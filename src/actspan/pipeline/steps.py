@@ -68,10 +68,7 @@ def failed_piece(video: str, error: ActSpanError) -> Piece:
 def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32:
     """Return TEM's input for a video or window, (T, C).
 
-    Raises
-    ------
-    ShapeError
-        Features have another number of channels than the model.
+    Raises ShapeError if features have another number of channels than the model.
     """
     tem = config.tem or TemConfig()
     if features.values.shape[1] != tem.channels:
@@ -105,13 +102,9 @@ def find_candidates(
 
 
 def rate_candidates(pem: Session, rows: Float32) -> Float32:
-    """Compute PEM's score of every candidate, (sum N,); videos share calls without padding.
+    """Compute PEM's score of every candidate, (sum N,), from BSP features, (sum N, 32).
 
-    Parameters
-    ----------
-    pem : Session
-    rows : (sum N, 32) float32
-        BSP features.
+    Videos share calls without padding.
     """
     scored = np.empty(len(rows), dtype=np.float32)
     for first in range(0, len(rows), PEM_ROWS):
@@ -128,14 +121,8 @@ def final_proposals(
 ) -> RaggedProposals:
     """Return the proposals of videos that were seen at once: seconds, best first.
 
-    Parameters
-    ----------
-    candidates : RaggedProposals
-        Candidates with boundary scores; fractions of the span.
-    confidence : (sum N,) float32
-        PEM's scores.
-    seconds : sequence of float
-        Seconds that position 1.0 stands for in each video.
+    Candidates are fractions of the span, which lasts `seconds` in each video. `confidence` are
+    PEM's scores, (sum N,).
     """
     found = candidates.together
     best, score, ends = soft_nms_batch(candidates, fuse(found, confidence), config)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import groupby
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,6 @@ def bsp_features(
     Parameters
     ----------
     scores : BoundaryScores
-        T cells.
     proposals : Proposals
         N segments, fractions of the feature span.
     config : BspConfig, optional
@@ -54,12 +52,11 @@ def bsp_features_batch(
     proposals: RaggedProposals,
     config: BspConfig,
 ) -> None:
-    """Write the features of `bsp_features` for many videos into an existing array.
+    """Write the features of `bsp_features` for many videos into `out`, one row per proposal.
 
     Parameters
     ----------
     out : (sum N, 32) float32
-        One row per proposal, video after video.
     scores : sequence of BoundaryScores
     proposals : RaggedProposals
         Proposals of the same videos.
@@ -67,15 +64,18 @@ def bsp_features_batch(
     begin = video = 0
     for cells, alike in groupby(scores, key=len):
         actions = np.stack([s.action for s in alike])
+        padding = cells // 4 + 10
+        padded = np.zeros((len(actions), cells + 2 * padding))
+        padded[:, padding:-padding] = actions
         ends = proposals.ends[video : video + len(actions)]
         rows = slice(begin, int(ends[-1]))
         _sample_regions(
-            pad_actionness(actions),
-            _padding(cells),
+            padded,
+            padding,
             proposals.together.start[rows],
             proposals.together.end[rows],
             ends - begin,
-            *_map_of_durations(cells, config),
+            *_interpolation_weights(cells, padding, config),
             config.action_samples,
             config.boundary_samples,
             config.boundary_ratio,
@@ -84,16 +84,10 @@ def bsp_features_batch(
         begin, video = rows.stop, video + len(actions)
 
 
-class _Map(NamedTuple):
-    """Interpolation weights over cells: see `_map_of_durations`."""
-
-    begin: NDArray[np.int64]
-    width: NDArray[np.int64]
-    weights: Float64
-
-
 @lru_cache(maxsize=16)
-def _map_of_durations(cells: int, config: BspConfig) -> _Map:
+def _interpolation_weights(
+    cells: int, padding: int, config: BspConfig
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Float64]:
     """Return the interpolation weights of BSP samples for every candidate duration.
 
     Samples are linear in the action scores. Relative to the candidate's first cell, the weights
@@ -109,16 +103,16 @@ def _map_of_durations(cells: int, config: BspConfig) -> _Map:
     weights : (D, S, W) float64
         Weights of cells begin, begin + 1, ... in a sample; 0 beyond `width`.
     """
-    duration = np.arange(cells, dtype=np.float64)[:, None]
+    duration = np.arange(cells, dtype=np.float64)
     around = config.boundary_ratio * duration
     regions = (
         _points(0 * duration, duration, config.action_samples),
         _points(-around, around, config.boundary_samples),
         _points(duration - around, duration + around, config.boundary_samples),
     )
-    four = np.concatenate([_by_sample(points) for points in regions], axis=1)  # (T, S, 4)
-    lower = np.floor(four)
-    share, begin = four - lower, lower[:, :, 0].astype(np.int64)
+    points = np.concatenate(regions, axis=1)  # (T, S, 4)
+    lower = np.floor(points)
+    share, begin = points - lower, lower[:, :, 0].astype(np.int64)
     cell = lower.astype(np.int64) - begin[:, :, None]  # index of the cell before each point
     width = (cell.max(axis=(1, 2)) + 3) // 2 * 2
     weights = np.zeros((*begin.shape, width.max()))
@@ -127,22 +121,17 @@ def _map_of_durations(cells: int, config: BspConfig) -> _Map:
         at = duration_at, sample_at, cell[:, :, point]
         weights[at] += (1 - share[:, :, point]) / 4
         weights[*at[:2], at[2] + 1] += share[:, :, point] / 4
-    beyond = (begin + width[:, None] - duration.astype(np.int64)).max()
-    inside = max(-begin.min(), beyond) < _padding(cells)
-    durations = slice(cells if inside else 0)
-    return _Map(begin[durations], width[durations], weights[durations])
-
-
-def _by_sample(points: Float64) -> Float64:
-    """Group the four points of each sample: (N, 3k + 1) to (N, k, 4)."""
-    return np.stack([points[:, j : points.shape[1] - 3 + j : 3] for j in range(4)], axis=2)
+    beyond = (begin + width[:, None] - duration.astype(np.int64)[:, None]).max()
+    durations = slice(cells if max(-begin.min(), beyond) < padding else 0)
+    return begin[durations], width[durations], weights[durations]
 
 
 def _points(low: Float64, high: Float64, samples: int) -> Float64:
-    """Place four points per sample, neighbours sharing one: (N, 1) to (N, 3 * samples + 1)."""
+    """Place four points per sample, neighbours sharing one: (N,) regions to (N, samples, 4)."""
+    low, high = low[:, None], high[:, None]
     step = (high - low) / (samples - 1)
     points: Float64 = low - step / 2 + np.arange(3 * samples + 1) * step / 3
-    return points
+    return np.stack([points[:, j : points.shape[1] - 3 + j : 3] for j in range(4)], axis=2)
 
 
 def bsp_features_plain(
@@ -150,9 +139,10 @@ def bsp_features_plain(
 ) -> Float32:
     """Compute `bsp_features` in plain NumPy."""
     config = config or BspConfig()
-    padded = pad_actionness(scores.action)
+    padding = len(scores) // 4 + 10
+    padded = np.pad(scores.action.astype(np.float64), padding)
     tgap = 1.0 / len(scores)
-    centres = tgap / 2 + tgap * (np.arange(len(padded)) - _padding(len(scores)))
+    centres = tgap / 2 + tgap * (np.arange(len(padded)) - padding)
     start, end = proposals.start, proposals.end
     around = config.boundary_ratio * (end - start)
     regions = [
@@ -160,25 +150,11 @@ def bsp_features_plain(
         (start - around, start + around, config.boundary_samples),
         (end - around, end + around, config.boundary_samples),
     ]
-    sampled = []
-    for low, high, samples in regions:
-        points = _points(low[:, None], high[:, None], samples)
-        values = np.interp(points, centres, padded)  # (N, 3k + 1)
-        sampled.append(_by_sample(values).mean(axis=2))
+    sampled = [
+        np.interp(_points(low, high, samples), centres, padded).mean(axis=2)
+        for low, high, samples in regions
+    ]
     return np.concatenate(sampled, axis=1).astype(np.float32)
-
-
-def pad_actionness(action: Float32) -> Float64:
-    """Pad action scores, (..., T), with T // 4 + 10 cells of zeros on both sides."""
-    *videos, cells = action.shape
-    padding = _padding(cells)
-    padded = np.zeros((*videos, cells + 2 * padding))
-    padded[..., padding:-padding] = action
-    return padded
-
-
-def _padding(cells: int) -> int:
-    return cells // 4 + 10
 
 
 @kernel

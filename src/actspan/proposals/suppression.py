@@ -60,21 +60,11 @@ def soft_nms(
 
 
 class Kept(NamedTuple):
-    """Proposals that Soft-NMS keeps of several videos, video by video, best first.
+    """Proposals that Soft-NMS keeps of several videos, video by video, best first."""
 
-    Attributes
-    ----------
-    chosen : (K,) int64
-        Rows of the proposals.
-    score : (K,) float64
-        Lowered scores.
-    ends : (B,) int64
-        Rows of video b end before `ends[b]`.
-    """
-
-    chosen: NDArray[np.int64]
-    score: Float64
-    ends: NDArray[np.int64]
+    chosen: NDArray[np.int64]  # (K,) rows of the proposals
+    score: Float64  # (K,) lowered scores
+    ends: NDArray[np.int64]  # (B,) rows of video b end before ends[b]
 
 
 def soft_nms_batch(
@@ -188,7 +178,8 @@ def _decay_and_pick(
 ) -> tuple[NDArray[np.int64], Float64]:
     """Pick proposals. They lie in buckets by end; each pick visits only the close buckets."""
     count = max(1, int(2 * math.sqrt(len(end))))
-    low, scale = _end_scale(end, count)
+    low, high = (end.min(), end.max()) if len(end) else (0.0, 0.0)
+    scale = count / (high - low) if high > low else 0.0  # buckets per unit
     rank, first = _bucket_by_end(end, low, scale, count)
     xmin, xmax, left = start[rank], end[rank], score[rank]  # left: current score, -inf once picked
     best = np.full(count, -1)  # best proposal of each bucket; -1 if the bucket is empty
@@ -239,15 +230,6 @@ def _decay_close(
             overlap = tiou(xmin, xmax, start[i], end[i])
             if overlap > threshold:
                 left[i] *= math.exp(-(overlap * overlap) / decay)
-
-
-@kernel
-def _end_scale(end: Float64, count: int) -> tuple[float, float]:
-    """Return the smallest end, and the number of buckets per unit."""
-    low, high = 0.0, 0.0
-    if len(end):
-        low, high = end.min(), end.max()
-    return low, (count / (high - low) if high > low else 0.0)
 
 
 @inlined

@@ -1,25 +1,29 @@
-"""Charts of the report page: recall, losses, bars to compare, calibration."""
+"""Charts: AR-AN curves for papers and the page; losses, bars and calibration for the page."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from actspan.core.errors import ConfigError
 from actspan.evaluation.bins import Calibration
 from actspan.evaluation.diagnosis import Diagnosis
 from actspan.evaluation.recall import RecallResult
 from actspan.evaluation.stages import STAGES
-from actspan.report.curves import draw_recall
 from actspan.report.figures import (
     COLOURS,
     GRID,
     INK,
     PAPER,
     SOFT,
+    check_picture,
     inline_svg,
     new_figure,
+    save,
     set_tip,
     tidy,
 )
@@ -31,18 +35,104 @@ _STAGE_COLOURS = (SOFT, COLOURS[4], COLOURS[1], COLOURS[3], COLOURS[2], COLOURS[
 _HATCHES = ("", "//", "", "..", "", "||", "")
 
 
+def plot_recall(result: RecallResult | Mapping[str, RecallResult], path: Path | str) -> None:
+    """Draw recall over the average number of proposals per video, as .png, .svg or .pdf.
+
+    One result is drawn with a line per tIoU; several, by name, as averages, to compare.
+
+    Raises
+    ------
+    ConfigError
+        No result, or not the suffix of a picture.
+    DataError, MissingExtraError
+        The picture cannot be written, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> plot_recall(evaluate_recall("my-videos/", "run/"), "ar.png")  # doctest: +SKIP
+    """
+    path = check_picture(path)
+    results = {"": result} if isinstance(result, RecallResult) else dict(result)
+    if not results:
+        raise ConfigError("no result to plot")
+    figure = new_figure(7.8, 4.8)
+    _draw_recall(figure, results)
+    save(figure, path)
+
+
+def _draw_recall(figure: Any, results: Mapping[str, RecallResult], *, darkest: float = 0.0) -> None:
+    """Draw one result with a line per tIoU, or the averages of several, into an empty figure.
+
+    Pages also have a dark ground, on which the `darkest` of the lines (0 to 1) has to be brighter.
+    """
+    single = len(results) == 1
+    axes = figure.subplots()
+    tidy(axes)
+    if single:
+        _draw_thresholds(axes, next(iter(results.values())), darkest)
+    for number, (name, each) in enumerate(results.items()):
+        ends = f"{100 * each.average_recall[-1]:.1f} %, AUC {each.auc_percent:.1f} %"
+        axes.plot(
+            each.proposals_per_video,
+            100 * each.average_recall,
+            color=INK if single else COLOURS[number % len(COLOURS)],
+            linestyle=("-", "--", ":", "-.")[number // len(COLOURS) % 4],
+            linewidth=2.8,
+            label=f"{name or 'average'}: {ends}",
+            zorder=3,
+        )
+    longest = max(float(each.proposals_per_video[-1]) for each in results.values())
+    axes.set(xlim=(0, longest), ylim=(0, 100))
+    axes.set_xlabel("Average number of proposals a video (AN)", color=INK)
+    axes.set_ylabel("Recall (%)" if single else "Average recall (%)", color=INK)
+    counted = {f"{r.videos:,} videos, {r.instances:,} instances" for r in results.values()}
+    if len(counted) == 1:
+        axes.set_title(*counted, loc="left", fontsize=10, color=INK)
+    handles, labels = axes.get_legend_handles_labels()
+    if single:  # the average was drawn last, on top, but is the first that a reader looks for
+        handles, labels = [handles[-1], *handles[:-1]], [labels[-1], *labels[:-1]]
+    legend = axes.legend(
+        handles,
+        [label.replace("$", r"\$") for label in labels],  # not the start of a formula
+        title=f"At AN = {longest:.4g}",
+        title_fontsize=9,
+        fontsize=9,
+        frameon=False,
+        alignment="left",
+        loc="center left" if single else "best",
+        bbox_to_anchor=(1.01, 0.5) if single else None,
+    )
+    legend.get_texts()[0].set_fontweight("bold" if single else "normal")
+
+
+def _draw_thresholds(axes: Any, result: RecallResult, darkest: float) -> None:
+    """Draw one thin line per tIoU, dark (strict) to bright (lenient), in the legend's order."""
+    from matplotlib import colormaps
+
+    shades = colormaps["viridis"]
+    last = max(len(result.tiou) - 1, 1)
+    for k, tiou in enumerate(result.tiou.tolist()):
+        axes.plot(
+            result.proposals_per_video,
+            100 * result.recall[k],
+            color=shades(0.88 - (0.88 - darkest) * k / last),
+            linewidth=1.2,
+            label=f"tIoU {tiou:.2f}: {100 * result.recall[k, -1]:.1f} %",
+        )
+
+
 def recall_chart(results: Sequence[RecallResult]) -> str:
     """Return the AR-AN chart: a line per tIoU of one result, or the averages of several."""
     figure = new_figure(_WIDTH + 0.8 * (len(results) == 1), _HEIGHT)
     if len(results) == 1:
         (result,) = results
-        draw_recall(figure, {"": result}, darkest=0.3)
+        _draw_recall(figure, {"": result}, darkest=0.3)
         label = (
             f"AR-AN curves. At {result.max_proposals} proposals a video, average recall is "
             f"{result.at(result.max_proposals):.1f} %; AUC is {result.auc_percent:.1f} %."
         )
     else:
-        draw_recall(figure, dict(zip(LETTERS, results, strict=False)))
+        _draw_recall(figure, dict(zip(LETTERS, results, strict=False)))
         aucs = (f"{result.auc_percent:.1f} %" for result in results)
         each = "; ".join(f"run {a}: AUC {auc}" for a, auc in zip(LETTERS, aucs, strict=False))
         label = f"Average recall of the runs. {each}."
@@ -93,18 +183,9 @@ def loss_chart(found: Diagnosis) -> str:
 def bar_chart(
     label: str, rows: Mapping[str, Sequence[float]], axis: str, *, full: float | None = None
 ) -> str:
-    """Return the chart of bars to compare: a group per row, a bar per run.
+    """Return the chart of bars to compare: a group per row, a bar per run, none for NaN.
 
-    Parameters
-    ----------
-    label : str
-        Text for screen readers; the table beside the chart has the figures.
-    rows : mapping of name to (R,) values
-        NaN draws no bar.
-    axis : str
-        Name of the values.
-    full : float, optional
-        The end of the axis; the largest value unless given.
+    `label` is for screen readers, `axis` the name of the values, `full` the end of the axis.
     """
     runs = max(map(len, rows.values()))
     figure = new_figure(_WIDTH, 0.2 * runs * len(rows) + 0.1 * len(rows) + 0.6)

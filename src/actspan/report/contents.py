@@ -16,7 +16,7 @@ from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.data.videos import Videos
 from actspan.evaluation.bins import Calibration, calibrate
 from actspan.evaluation.detection import DetectionResult, evaluate_detection
@@ -46,24 +46,18 @@ class GroundTruth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluatedRun:
-    """One run of a report.
-
-    `folder` is None for a result file alone. `proposals` and `detections` are by id, in seconds;
-    there are no detections if the run has none. `spans` are the seconds that the cells of the
-    boundary scores of each video cover; empty if the run lacks scores or candidates. The others are
-    None without ground truth, `diagnosis` also without scores or candidates, and the last two
-    without detections.
-    """
+    """One run of a report. Without ground truth, all from `recall` on is None."""
 
     name: str
-    folder: Run | None
-    proposals: dict[str, Proposals]
-    detections: dict[str, Detections]
+    folder: Run | None  # None for a result file alone
+    proposals: dict[str, Proposals]  # by id, in seconds
+    detections: dict[str, Detections]  # empty if the run has none
+    # Seconds that the cells of each video's boundary scores cover; empty if the run lacks files.
     spans: dict[str, float] = field(default_factory=dict)
     recall: RecallResult | None = None
     calibration: Calibration | None = None
-    diagnosis: Diagnosis | None = None
-    detection: DetectionResult | None = None
+    diagnosis: Diagnosis | None = None  # also None without `spans`
+    detection: DetectionResult | None = None  # these two also without detections
     mistakes: Mistakes | None = None
 
     @property
@@ -81,19 +75,14 @@ class EvaluatedRun:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """Runs to compare, on the same videos.
-
-    `videos` are those of the subset; without ground truth every video of a result, with NaN as
-    duration. `source` names the ground truth, or is empty. `notes` are about what is missing or not
-    evaluated, `problems` about annotations that were left out.
-    """
+    """Runs to compare, on the same videos."""
 
     runs: tuple[EvaluatedRun, ...]
-    videos: Videos
-    source: str
+    videos: Videos  # of the subset; without ground truth all of the results, of unknown duration
+    source: str  # of the ground truth; empty without one
     subset: str
-    notes: tuple[str, ...]
-    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...]  # what is missing, and what is not evaluated
+    problems: tuple[Problem, ...] = ()  # annotations that were left out
 
     @property
     def left_out(self) -> str:

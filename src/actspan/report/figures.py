@@ -34,14 +34,8 @@ _FONT_SIZE = re.compile(r"([\d.]+)px")
 def check_picture(path: Path | str) -> Path:
     """Check that a picture can be written to a path, before work starts.
 
-    Raises
-    ------
-    ConfigError
-        The suffix is not that of a known picture format.
-    DataError
-        The folder does not exist.
-    MissingExtraError
-        matplotlib is not installed.
+    Raises ConfigError for an unknown suffix, DataError if the folder does not exist, and
+    MissingExtraError without matplotlib.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -73,13 +67,7 @@ def set_tip(artist: Any, text: str) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write the picture atomically; the same figure gives the same bytes.
-
-    Raises
-    ------
-    DataError
-        The file cannot be written.
-    """
+    """Write the picture atomically; the same figure gives the same bytes. Raises DataError."""
     kind = path.suffix.lower().removeprefix(".")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     try:

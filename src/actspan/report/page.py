@@ -18,8 +18,8 @@ from actspan.core.files import atomic_file, similar_path
 from actspan.core.progress import Progress, no_progress
 from actspan.report.charts import LETTERS
 from actspan.report.contents import Contents, GroundTruth, gather
+from actspan.report.listed_videos import VideoList, list_videos, pack
 from actspan.report.sections import facts, make_sections
-from actspan.report.video_list import VideoList, list_videos, pack
 
 _EXTREMES = 3  # videos shown as the worst, and as the best
 
@@ -82,12 +82,8 @@ def write_report(
 def check_page(path: Path | str) -> Path:
     """Check that a page can be written to a path, before work starts.
 
-    Raises
-    ------
-    DataError
-        The folder does not exist, or the name does not end in .html.
-    MissingExtraError
-        jinja2 or matplotlib is not installed.
+    Raises DataError if the folder does not exist or the name does not end in .html, and
+    MissingExtraError without jinja2 or matplotlib.
     """
     path = Path(path)
     if path.is_dir():

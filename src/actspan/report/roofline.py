@@ -21,21 +21,8 @@ _MARKERS = ("o", "s", "^", "D", "v")
 def plot_roofline(result: BenchResult, path: Path | str) -> None:
     """Draw operations per second over operations per byte, and each stage's share of the roof.
 
-    Parameters
-    ----------
-    result : BenchResult
-        A result with a roof and with costs.
-    path : Path or str
-        .png, .svg or .pdf.
-
-    Raises
-    ------
-    BenchError
-        The result has no roof, or no stage with a cost.
-    ConfigError, DataError
-        The suffix is not that of a picture, or the file cannot be written.
-    MissingExtraError
-        matplotlib is not installed.
+    `path` ends in .png, .svg or .pdf. Raises BenchError if the result has no roof or no costs, and
+    ConfigError, DataError or MissingExtraError if the picture cannot be written.
     """
     path = check_picture(path)
     stages = [s for s in result.stages if s.cost is not None and s.cost.share is not None]

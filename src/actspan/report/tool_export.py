@@ -22,7 +22,7 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.instances import faulty_segments, good_segments
-from actspan.data.results import RESULT_FILE, is_result, read_result, result_bytes
+from actspan.data.result_files import RESULT_FILE, is_result, read_result, result_bytes
 from actspan.data.videos import Videos
 from actspan.jobs.run import RUN_FILE, Run
 
@@ -33,48 +33,20 @@ _PLAYED = ("elan", "labelstudio")  # formats that record where a video is
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """Request to export to a tool.
+    """Request to export to a tool."""
 
-    Attributes
-    ----------
-    source : Path
-        A run (its detections, if it has any), a result file, or annotations of any format.
-    target : Path
-        A file, or a folder for formats with one file per video.
-    format : str
-        A key of `FORMATS` that can be written.
-    top : int, optional
-        Keep only the best instances of each video; annotations have no scores to choose by.
-    min_score : float, optional
-        Leave out instances that score less than this.
-    label : str
-        Label of proposals, which have none of their own.
-    videos : str, optional
-        Where the tool finds the videos: a folder, or an address with `{id}`.
-    durations : Path, optional
-        Annotations, a table or a dataset folder with the facts that the source lacks: durations,
-        subsets, frame rates. For a run, the annotations that it was made from unless given.
-    subset : str, optional
-        Keep only the videos of this subset.
-    fps : float, optional
-        Frames per second of videos that do not state theirs (Label Studio counts frames); unless
-        given, 25, with a note.
-    on_error : "fail" or "skip"
-        Whether to stop and report all problems, or to leave out what is faulty.
-    overwrite : bool
-        Replace files that exist.
-    """
-
-    source: Path
-    target: Path
-    format: str
-    top: int | None = None
-    min_score: float | None = None
-    label: str = UNLABELLED
-    videos: str | None = None
+    source: Path  # a run (its detections, if it has any), a result file, or annotations
+    target: Path  # a file, or a folder for formats with one file per video
+    format: str  # a key of `FORMATS` that can be written
+    top: int | None = None  # keep only the best instances of each video
+    min_score: float | None = None  # leave out instances that score less than this
+    label: str = UNLABELLED  # of proposals, which have none of their own
+    videos: str | None = None  # where the tool finds the videos: a folder, or an address with {id}
+    # Annotations or a table with durations, subsets and rates that the source lacks; of a run, the
+    # annotations that it was made from by default.
     durations: Path | None = None
-    subset: str | None = None
-    fps: float | None = None
+    subset: str | None = None  # keep only the videos of this subset
+    fps: float | None = None  # of videos that do not give their own; 25 by default, with a note
     on_error: Literal["fail", "skip"] = "fail"
     overwrite: bool = False
 
@@ -210,7 +182,7 @@ def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | 
             f"--videos {where}: Label Studio opens an address, not a folder: "
             f"'/data/local-files/?d=videos/{ID}.mp4', or 'https://host/{ID}.mp4'"
         )
-    from actspan.streams.sources import find_videos
+    from actspan.streams.video_lists import find_videos
 
     home = request.target.resolve()
     links = {}

@@ -44,9 +44,8 @@ class ExportCheck:
     file: str  # name in the bundle
     opset: int
     size: int  # bytes
-    # Largest absolute difference between ONNX Runtime and the NumPy forward pass.
-    numpy_difference: float
-    torch_difference: float | None = None  # the same for the torch network, if it was compared
+    numpy_difference: float  # largest absolute difference from the NumPy forward pass
+    torch_difference: float | None = None  # the same from the torch network, if it was compared
     passes: tuple[str, ...] = ()  # graph passes that were applied to the file
 
 

@@ -237,7 +237,7 @@ def _decode_video(task: Task) -> Iterator[dict[str, Any]]:
     """Extract and write the features of a video; yield the progress and the stride."""
     from actspan.jobs.bundle_features import BundleFeatures
     from actspan.model.bundle import Bundle
-    from actspan.streams.decode import VideoFile
+    from actspan.streams.video_decoding import VideoFile
 
     source = Path(task.source)
     with VideoFile(source) as video:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import FeatureError, ShapeError
-from actspan.data.npy import read_header
+from actspan.data.array_files import read_header
 
 Kind = Literal["npy", "arrow", "video"]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -14,20 +12,21 @@ from numpy.typing import NDArray
 from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import PictureConfig
 from actspan.core.errors import BackendError, ConfigError, ModelError
-from actspan.core.files import atomic_file, sha256, similar_path
+from actspan.core.files import sha256, similar_path
 from actspan.core.types import Float32
 from actspan.core.wording import suggestion
 from actspan.runtime.opening import open_session
 from actspan.runtime.session import Session, Shape, with_any_batch
-from actspan.streams import efficientnet
 from actspan.streams.pictures import Pixels, Size, normalise
 
 DEFAULT = "efficientnet-lite0"
-_SIZE = 224  # pixels, as in its training
+# Checksum of the published PyTorch weights that the file was made of; NOTICE says from where.
+CHECKSUM = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_FILE = Path(__file__).with_name("efficientnet-lite0.onnx")
+_FILE_CHECKSUM = "1461bf9efdc2646153ded8befe01404584c93167ae693027eb1cab70ef4d8d32"
 _PICTURES = PictureConfig(
-    mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0), range=255, size=(_SIZE, _SIZE)
+    mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0), range=255, size=(224, 224)
 )
-_BUILD = 1  # version of the default network's graph; another number is another file in the cache
 # Axes of the three colours and of the frames of a clip.
 _AXES: dict[str, tuple[int, ...]] = {
     "NCHW": (0, 3, 1, 2),
@@ -44,22 +43,11 @@ _EXAMPLE = """
 
 @dataclass(frozen=True, slots=True)
 class BackboneFile:
-    """A backbone on disk.
+    """A backbone on disk."""
 
-    Attributes
-    ----------
-    name : str
-        The name in a dataset's `features.backbone`.
-    path : Path
-        An ONNX file with one input and one output, one vector per picture or clip.
-    sha256 : str
-        Checksum of the weights (default backbone) or of the ONNX file (any other).
-    pictures : PictureConfig
-    """
-
-    name: str
-    path: Path
-    sha256: str
+    name: str  # in a dataset's `features.backbone`
+    path: Path  # ONNX file with one input and one output: a vector per picture or clip
+    sha256: str  # of the file; of the published weights of the default backbone
     pictures: PictureConfig
 
 
@@ -72,24 +60,17 @@ class _Input(NamedTuple):
 
 
 def find_backbone(name: str) -> BackboneFile:
-    """Look up a backbone.
-
-    Parameters
-    ----------
-    name : str
-        "default", or "onnx:FILE" with FILE's preprocessing in a TOML file beside it.
+    """Look up a backbone: "default", or "onnx:FILE" with its preprocessing in FILE's .toml.
 
     Raises
     ------
-    ConfigError
-        There is no such backbone, or its TOML file is missing or wrong.
-    ModelError, MissingExtraError
-        The default's weights are absent or damaged.
+    ConfigError, ModelError
+        There is no such backbone, its TOML file is missing or wrong, or a file is damaged.
     """
     if name in ("default", DEFAULT):
-        weights = efficientnet.weights_file()
-        path = _built(weights)
-        return BackboneFile(DEFAULT, path, efficientnet.WEIGHTS_SHA256, _PICTURES)
+        if not _FILE.is_file() or sha256(_FILE) != _FILE_CHECKSUM:
+            raise ModelError(f"{_FILE}: missing or damaged: pip install --force-reinstall actspan")
+        return BackboneFile(DEFAULT, _FILE, CHECKSUM, _PICTURES)
     kind, _, file = name.partition(":")
     if kind != "onnx" or not file:
         close = suggestion(name, ["default"]) or (
@@ -112,29 +93,6 @@ def _pictures_of(path: Path) -> PictureConfig:
     return from_dict(PictureConfig, read_toml(file), where=str(file))
 
 
-def cache_folder() -> Path:
-    """Return the cache folder: `$XDG_CACHE_HOME/actspan`, or `~/.cache/actspan`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actspan"
-
-
-def _built(weights: Path) -> Path:
-    """Build the default network as ONNX once, and keep it in the cache with its checksum."""
-    path = cache_folder() / f"{DEFAULT}-{_SIZE}-{efficientnet.WEIGHTS_SHA256[:8]}-{_BUILD}.onnx"
-    record = path.with_suffix(".sha256")
-    if path.is_file() and record.is_file() and record.read_text() == sha256(path):
-        return path
-    model = efficientnet.build(efficientnet.read_weights(weights), size=_SIZE)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ModelError(f"{path.parent}: cannot be made: {error.strerror}") from error
-    with atomic_file(path) as stream:
-        stream.write(model.SerializeToString())
-    with atomic_file(record) as stream:
-        stream.write(sha256(path).encode())
-    return path
-
-
 class Backbone:
     """A backbone that is ready to run. Several threads may use it at once.
 
@@ -144,11 +102,10 @@ class Backbone:
     threads : int
         Number of simultaneous calls.
     backend : str
-        See `actspan.runtime.open_session`.
+        See `open_session`.
 
     Attributes
     ----------
-    file : BackboneFile
     size : Size
         Size of the pictures.
     clip : int or None
@@ -159,9 +116,7 @@ class Backbone:
     Raises
     ------
     ModelError
-        Its inputs or outputs are not as expected; the message says how.
-    BackendError
-        The runtime refuses the file.
+        Its inputs or outputs are not as expected, or the runtime refuses the file.
     """
 
     def __init__(self, file: BackboneFile, *, threads: int = 1, backend: str = "auto") -> None:
@@ -195,10 +150,8 @@ class Backbone:
 
         Raises
         ------
-        ModelError
-            A vector holds NaN or infinity.
-        BackendError
-            The runtime failed.
+        ModelError, BackendError
+            A vector holds NaN or infinity, or the runtime failed.
         """
         vectors = self._run(pixels)
         if not np.isfinite(vectors).all():
@@ -222,12 +175,7 @@ class Backbone:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         self.close()
 
 

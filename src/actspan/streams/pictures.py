@@ -23,15 +23,9 @@ class Size(NamedTuple):
 
 
 class Painter:
-    """Converter of one video's frames to pictures: scales, rotates upright and crops.
+    """Converter of one video's frames to pictures of `size`: scales, rotates upright and crops.
 
-    Parameters
-    ----------
-        size : Size
-        Size of the pictures.
-    config : PictureConfig
-    pixel_aspect : float
-        Width of one of the video's pixels over its height.
+    `pixel_aspect` is the width of one of the video's pixels over its height.
     """
 
     def __init__(self, size: Size, config: PictureConfig, pixel_aspect: float = 1.0) -> None:
@@ -71,19 +65,9 @@ def _covering(upright: Size, size: Size, resize: int | None) -> Size:
 
 
 def normalise(pixels: Pixels, config: PictureConfig, axes: Sequence[int]) -> Float32:
-    """Normalise pixels for the network: scale, subtract the mean, divide by the deviation.
+    """Normalise pixels, (..., 3) uint8: scale, subtract the mean, divide by the deviation.
 
-    Parameters
-    ----------
-    pixels : (..., 3) uint8
-    config : PictureConfig
-    axes : sequence of int
-        Axis order of the network; as for `numpy.transpose`.
-
-    Returns
-    -------
-    float32
-        Contiguous.
+    The result is contiguous float32 in the axis order of the network, as for `numpy.transpose`.
     """
     unit = np.float32(config.range / 255)
     mean, std = (np.asarray(values, dtype=np.float32) for values in (config.mean, config.std))

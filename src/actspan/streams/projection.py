@@ -17,7 +17,7 @@ from actspan.core.files import atomic_file, read_bytes, sha256
 from actspan.core.limits import WEIGHTS
 from actspan.core.types import Float32, Float64
 from actspan.core.wording import counted
-from actspan.data.readers import Entry, read_array
+from actspan.data.feature_readers import Entry, read_array
 
 PROJECTION = "projection.safetensors"
 _ROWS = 4096  # rows read at a time
@@ -26,21 +26,10 @@ _LEAST = 1e-6  # variance below which a component is rounding error
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """A projection from C channels to N.
+    """A projection from C channels to N; raises ShapeError if shapes do not fit."""
 
-    Attributes
-    ----------
-    mean : (C,) float32
-    matrix : (C, N) float32
-
-    Raises
-    ------
-    ShapeError
-        Shapes do not fit, or values are not finite.
-    """
-
-    mean: Float32
-    matrix: Float32
+    mean: Float32  # (C,)
+    matrix: Float32  # (C, N)
 
     def __post_init__(self) -> None:
         shape = self.matrix.shape
@@ -69,13 +58,7 @@ class Projection:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Load a projection.
-
-        Raises
-        ------
-        FeatureError
-            The file is missing or damaged.
-        """
+        """Load a projection; raise FeatureError if the file is missing or damaged."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
 

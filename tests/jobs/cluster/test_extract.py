@@ -9,9 +9,16 @@ import pytest
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
-from actspan.jobs.ray_engine import ray_extraction
-from actspan.streams.extract import ExtractRequest, extract_videos
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.ray_engine import ray_engine, ray_extraction
+from actspan.streams.backbone import find_backbone
+from actspan.streams.extraction import ExtractRequest, extract_videos
+from actspan.streams.snippet_features import Extractor
+from actspan.streams.snippet_grid import Grid, Span
 from tests.jobs.cluster.conftest import WORKERS
+from tests.made_up import write_bundle
+from tests.runs import contents
 from tests.streams.encoders import write_encoder
 from tests.streams.made_videos import cut, steady, write_video
 
@@ -42,3 +49,24 @@ def test_the_folder_is_the_one_that_is_made_here(ray: Any, tmp_path: Path) -> No
     assert files(tmp_path / "there") == files(tmp_path / "here")
     assert (there.videos, there.snippets, there.spec) == (here.videos, here.snippets, here.spec)
     assert sorted(p.problem for p in there.problems) == sorted(p.problem for p in here.problems)
+
+
+def test_videos_give_the_same_run_as_here(ray: Any, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for name, seconds in {"one": 1.0, "two": 5.1, "three": 0.7, "broken": 2.0}.items():
+        write_video(videos / f"{name}.mkv", steady(seconds))
+    cut(videos / "broken.mkv", 0.5)
+    encoder = f"onnx:{write_encoder(tmp_path / 'e.onnx', ['n', 3, 8, 8])}"
+    with Extractor(find_backbone(encoder), Grid(Span(0.2, "s"), Span(0.4, "s"))) as extractor:
+        spec = extractor.spec
+    assert spec.channels is not None
+    bundle = write_bundle(tmp_path / "m", channels=spec.channels, mode="window", features=spec)
+    request = ProposeRequest(
+        bundle.path, out=tmp_path / "here", videos=(str(videos),), backbone=encoder
+    )
+    here = propose(request)
+    there = propose(replace(request, out=tmp_path / "there"), engine=ray_engine(WORKERS))
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert (there.videos, there.problems) == (here.videos, here.problems)
+    assert [problem.video for problem in here.problems] == ["broken"]

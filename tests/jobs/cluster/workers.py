@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,8 @@ class Killed:
     at: frozenset[int]
     always: bool = False
 
-    def __call__(self) -> Killed:
-        return self
-
-    def do(self, numbers: Sequence[int]) -> Iterator[int]:
-        return map(self._square, numbers)
+    def __call__(self) -> Callable[[Sequence[int]], Iterator[int]]:
+        return lambda numbers: map(self._square, numbers)
 
     def _square(self, number: int) -> int:
         mark = self.folder / f"killed-{number}"
@@ -41,10 +38,10 @@ class Failing:
     error: str
     at: int = 5
 
-    def __call__(self) -> Failing:
-        return self
+    def __call__(self) -> Callable[[Sequence[int]], Iterator[int]]:
+        return self._do
 
-    def do(self, numbers: Sequence[int]) -> Iterator[int]:
+    def _do(self, numbers: Sequence[int]) -> Iterator[int]:
         for number in numbers:
             if number == self.at and self.error == "ours":
                 raise FeatureError("video.npy: the file is empty")

@@ -12,7 +12,7 @@ from actspan import Proposals
 from actspan.core.errors import ActSpanError, VideoError
 from actspan.jobs.clips import Way, cut, cut_clips
 from actspan.jobs.sinks import ClipSink
-from actspan.streams.decode import VideoFile
+from actspan.streams.video_decoding import VideoFile
 from tests.streams.made_videos import level, turn, write_video
 
 FPS = 25
@@ -132,7 +132,7 @@ def test_what_cannot_be_cut_or_written_is_named(tmp_path: Path) -> None:
         cut(path, 1.0, 2.0, tmp_path / "none" / "clip")
     (tmp_path / "file").touch()
     with pytest.raises(ActSpanError, match="cannot be made"):
-        ClipSink(tmp_path / "file" / "clips")
+        ClipSink(tmp_path / "file" / "clips", print)
     with pytest.raises(VideoError, match="came out"):
         cut(path, 4.0, 60.0, tmp_path / "clip")
     assert not (tmp_path / "clip.mp4").exists()

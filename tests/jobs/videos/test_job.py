@@ -26,16 +26,16 @@ from actspan.core.errors import (
     FeatureError,
     MissingExtraError,
 )
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest, Selection
 from actspan.jobs.sinks import Sink
 from actspan.pipeline.labels import LabelChoice
 from actspan.pipeline.outcomes import Outcome
-from actspan.streams.extract import ExtractRequest, extract_videos
-from actspan.streams.grid import Grid, Span
+from actspan.streams.extraction import ExtractRequest, extract_videos
+from actspan.streams.feature_files import Precision
 from actspan.streams.projection import PROJECTION
-from actspan.streams.storage import Precision
+from actspan.streams.snippet_grid import Grid, Span
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
 from tests.made_up import write_annotations, write_bundle
 from tests.runs import contents, found_in

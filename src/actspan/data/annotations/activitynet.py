@@ -56,10 +56,6 @@ def _are_videos(source: Source, parts: Mapping[str, Any]) -> bool:
 
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a JSON document of videos, which are decoded one at a time to save memory."""
-    if not fits(source):
-        raise AnnotationError(
-            f"{source.path}: not ActivityNet's format: an object 'database' of videos is needed"
-        )
     assert source.object is not None
     entries, repeated = source.object
     reader = EntryReader(source)
@@ -69,13 +65,14 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         entries, repeated = split(entries["database"]) or ({}, [])
     else:
         entries, of_document = {k: v for k, v in entries.items() if k not in _HEAD}, []
-    videos = reader.videos(entries, repeated)
+    videos = Videos(reader.videos(entries, repeated))
     notes = reader.notes()
     document = {}
     for key, part in beside.items():
         document[key], inner = source.decode(part)
         of_document += inner
-    reader.repeated_keys(of_document)
+    if of_document:
+        reader.repeated_keys(of_document)
     if document.keys() - set(_HEAD):
         subsets = _SubsetLists(source, document)
         videos = subsets.applied(videos, reader.problems)

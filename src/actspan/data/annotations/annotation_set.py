@@ -34,35 +34,17 @@ _JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """Videos of one source, and the problems found in it.
-
-    Attributes
-    ----------
-    path : Path
-        The file or folder they were read from.
-    format : str
-        A key of `FORMATS`: "activitynet", "authors", "csv", ...
-    videos : Videos
-        In the source's order; segments as annotated.
-    problems : tuple of Problem
-        Entries and rows that could not be read, repeated ids.
-    document : mapping
-        Content of a JSON document beside its videos (version, taxonomy), kept for writing.
-    notes : tuple of str
-        Notes about what was assumed or ignored.
-    unit : "seconds", "milliseconds" or "frames"
-        Unit of the source's times, if the reader converted them.
-    clocks : frozenset of str
-        Values that the source writes as clocks (0:01), in seconds: "times", "durations".
-    """
+    """Videos of one source, in its order and as annotated, and the problems found in it."""
 
     path: Path
-    format: str
+    format: str  # a key of `FORMATS`
     videos: Videos
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()  # entries and rows that could not be read, repeated ids
+    # Content of a JSON document beside its videos (version, taxonomy), kept for writing.
     document: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    unit: Unit = "seconds"
+    notes: tuple[str, ...] = ()  # what was assumed or ignored
+    unit: Unit = "seconds"  # unit of the source's times, if the reader converted them
+    # Which of "times" and "durations" the source writes as clocks (0:01), which are seconds.
     clocks: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Video]:
@@ -71,51 +53,29 @@ class Annotations:
     def with_labels(self, patterns: Iterable[str]) -> Self:
         """Return the annotations with the instances whose labels match a pattern.
 
-        Raises
-        ------
-        AnnotationError
-            A pattern matches no label.
+        Raises AnnotationError if a pattern matches no label.
         """
         return replace(self, videos=with_labels(self.videos, patterns))
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """Facts from the user that the reader of a format may need.
+    """Facts from the user that the reader of a format may need."""
 
-    Attributes
-    ----------
-    fps : float, optional
-        Frames per second of videos that do not give their own, if times are frame numbers.
-    tiers : tuple of str
-        Patterns of the tiers to read, if a format has tiers; all by default.
-    columns : mapping
-        Names of a table's columns by role ("video", "label", ...); found by name by default.
-    will_clip : bool
-        Whether segments that start before their video will be clipped, and are not rejected.
-    only_facts : bool
-        Whether only durations, subsets and rates of videos are needed, and no segments.
-    """
-
-    fps: float | None = None
-    tiers: tuple[str, ...] = ()
+    fps: float | None = None  # of videos that do not give their own, if times are frame numbers
+    tiers: tuple[str, ...] = ()  # patterns of the tiers to read; all by default
+    # Names of a table's columns by role ("video", "label", ...); found by name by default.
     columns: Mapping[str, str] = field(default_factory=dict)
-    will_clip: bool = False
-    only_facts: bool = False
+    will_clip: bool = False  # segments may start before their video, because they will be clipped
+    only_facts: bool = False  # durations, subsets and rates of videos are needed, and no segments
 
 
 class Source:
-    """A file or folder of annotations, whose JSON is read only once.
-
-    Parameters
-    ----------
-    path : Path
-    format_is_given : bool
-        Whether the user gave its format, so that its name is not used to detect it.
-    """
+    """A file or folder of annotations, whose JSON is read only once."""
 
     def __init__(self, path: Path, *, format_is_given: bool = False) -> None:
-        self.path, self._format_is_given = path, format_is_given
+        self.path = path
+        self._format_is_given = format_is_given  # then the name does not matter
 
     @cached_property
     def may_be_json(self) -> bool:
@@ -147,10 +107,7 @@ class Source:
     def object(self) -> tuple[dict[str, Any], list[str]] | None:
         """The parts of a JSON object and its repeated keys, as `split` returns them, or None.
 
-        Raises
-        ------
-        AnnotationError
-            It cannot be read, or is not JSON.
+        Raises AnnotationError if it cannot be read, or is not JSON.
         """
         try:
             return split(self.json)
@@ -185,12 +142,9 @@ def canonical_id(name: str) -> str:
 
 
 def number(value: Any, name: str) -> float:
-    """Return a value as a positive number; it may be text (HACS quotes durations).
+    """Return a value, or text of one (HACS quotes durations), as a positive number.
 
-    Raises
-    ------
-    TypeError, ValueError
-        It is not a positive number; `name` is in the message.
+    Raises TypeError or ValueError, with `name` in the message, if it is not one.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise TypeError(f"{name!r} is {value!r}, not a number")
@@ -212,10 +166,7 @@ def _decimal(text: str) -> float:
 def seconds(text: str) -> float:
     """Return a time in seconds from a number, or from a clock such as `1:02:03.5` or `2:03`.
 
-    Raises
-    ------
-    ValueError
-        It is neither.
+    Raises ValueError if it is neither.
     """
     try:
         values = [_decimal(part) for part in text.strip().split(":")]

@@ -21,6 +21,7 @@ from actspan.data.annotations.annotation_set import (
 from actspan.data.annotations.json_entries import EntryReader
 from actspan.data.annotations.role_names import NAMES, normalized
 from actspan.data.json_objects import is_object
+from actspan.data.videos import Videos
 
 AUTHORS_JSON = "anet_anno_action.json"
 AUTHORS_TABLE = "video_info_new.csv"
@@ -37,10 +38,7 @@ def fits(source: Source) -> bool:
 
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read the JSON, and the subsets from `video_info_new.csv` beside it."""
-    if source.object is None or not fits(source):
-        raise AnnotationError(
-            f"{source.path}: not the BSN authors' format: videos with 'duration_second' are needed"
-        )
+    assert source.object is not None
     entries, repeated = source.object
     reader = EntryReader(source, _KEYS)
     table = source.path.parent / AUTHORS_TABLE
@@ -49,7 +47,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         if canonical_id(name) not in subsets and is_object(part):
             remedy = "add its row, or remove the video"
             reader.problems.append(Problem(canonical_id(name), str(table), "no row for it", remedy))
-    videos = reader.videos(entries, repeated, subsets)
+    videos = Videos(reader.videos(entries, repeated, subsets))
     others = [name for name in subsets if name not in videos.places]
     notes = reader.notes()
     if others:

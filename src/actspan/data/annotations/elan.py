@@ -37,7 +37,6 @@ from actspan.data.annotations.encoding import (
 )
 from actspan.data.annotations.video_builder import (
     VideoBuilder,
-    files_of,
     is_selected,
     read_files,
     require_tiers,
@@ -59,11 +58,6 @@ _DOCUMENT = {
 _ONE_TO_ONE = "Symbolic_Association"
 
 
-def fits(source: Source) -> bool:
-    """Return whether the source is an .eaf file, or a folder with one or more of them."""
-    return next(files_of(source.path, ".eaf"), None) is not None
-
-
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read an .eaf file, or all of a folder, where a damaged file becomes a problem."""
     reader = _Reader(options.tiers)
@@ -73,17 +67,11 @@ def read(source: Source, options: ReadOptions) -> Annotations:
 
 
 class _Reader:
-    """Reader of one or more files.
-
-    Attributes
-    ----------
-    tiers : dict
-        Names of all tiers.
-    """
+    """Reader of one or more files."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self._patterns = patterns
-        self.tiers: dict[str, None] = {}
+        self.tiers: dict[str, None] = {}  # names of all tiers
         self._used: dict[str, None] = {}  # names of the tiers with instances
         self._divided: Counter[str] = Counter()  # unaligned annotations, by tier
 
@@ -161,15 +149,12 @@ def _read_tier(
 
 
 def _media(root: Element, file: Path, ignored: Ignored) -> tuple[str, float]:
-    """Return the video's id, and the media time (ms) at time zero of the annotations.
-
-    The first video is used, or the first medium, or the name of the .eaf file.
-    """
+    """Return the video's id, and the media time (ms) at time zero of the annotations."""
     media = [(m, name) for m in root.iter("MEDIA_DESCRIPTOR") if (name := _media_name(m))]
     videos = [(m, name) for m, name in media if m.get("MIME_TYPE", "").startswith("video")]
     if not media:
         return file.stem, 0.0
-    first, video = (videos or media)[0]
+    first, video = (videos or media)[0]  # the first video, or the first medium
     for _, other in videos[1:]:
         if other != video:
             ignored.add("further videos", other)
@@ -189,13 +174,7 @@ class _Annotation(NamedTuple):
 
 
 def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of an .eaf file per video; times are whole milliseconds.
-
-    Raises
-    ------
-    AnnotationError
-        Two files would have the same name, or some text cannot be in XML.
-    """
+    """Yield name and content of an .eaf file per video; times are whole milliseconds."""
     for name, video in zip(file_names(videos, ".eaf"), videos, strict=True):
         layers = _layers(video)
         root = Element("ANNOTATION_DOCUMENT", _DOCUMENT)

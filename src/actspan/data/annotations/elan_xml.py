@@ -43,10 +43,7 @@ class _Builder(TreeBuilder):
 def parse(file: Path) -> Element:
     """Return the root element of the XML in a file.
 
-    Raises
-    ------
-    AnnotationError
-        Not XML, not ELAN's, nested too deeply, or with a document type declaration.
+    Raises AnnotationError if it is not ELAN's, is nested too deeply, or declares a document type.
     """
     parser = XMLParser(target=_Builder(file))  # noqa: S314 - it refuses document types
     try:
@@ -67,11 +64,6 @@ class TimeSlots:
     Annotations of a Time_Subdivision tier fill their parent without gaps. Annotations that nobody
     aligned have slots without a time; ELAN shows them as equal parts of the time between the
     surrounding slots.
-
-    Attributes
-    ----------
-    divided : dict
-        Number of annotations that got equal parts of their parents, by tier.
     """
 
     def __init__(self, root: Element, file: Path) -> None:
@@ -82,7 +74,7 @@ class TimeSlots:
             self._places[name] = place
             if value is not None:
                 self._times[name] = milliseconds_of(value, "TIME_VALUE", file)
-        self.divided: dict[str, int] = {}
+        self.divided: dict[str, int] = {}  # annotations that got equal parts, by tier
         kinds = {
             kind.get("LINGUISTIC_TYPE_ID")
             for kind in root.iter("LINGUISTIC_TYPE")
@@ -138,13 +130,7 @@ def _parents_first(root: Element) -> Iterator[Element]:
 
 
 def milliseconds_of(text: str, name: str, file: Path) -> float:
-    """Return a whole number of milliseconds from a text.
-
-    Raises
-    ------
-    AnnotationError
-        It is not a number; `name` is in the message.
-    """
+    """Return a whole number of milliseconds from a text; raise AnnotationError for other texts."""
     try:
         return float(int(text))
     except (ValueError, OverflowError) as error:

@@ -30,21 +30,13 @@ ScoredInstance = tuple[float, float, str, float | None]  # seconds, label, score
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """Settings for writing annotations, where a format leaves a choice.
+    """Settings for writing annotations, where a format leaves a choice."""
 
-    Attributes
-    ----------
-    document : mapping
-        Content to write beside the videos, if a format allows it: version, taxonomy.
-    media : callable, optional
-        Returns the link to a video: an address, or a path relative to the written files.
-    fps : float
-        Frames per second of videos that do not give their own, if times are frame numbers.
-    """
-
+    # Content to write beside the videos, if a format allows it: version, taxonomy.
     document: Mapping[str, Any] = field(default_factory=dict)
+    # Returns the link to a video: an address, or a path relative to the written files.
     media: Callable[[Video], str] | None = None
-    fps: float = FPS
+    fps: float = FPS  # of videos that do not give their own, if times are frame numbers
 
 
 def written_id(name: str) -> str:
@@ -64,11 +56,8 @@ def scored_instances(video: Video) -> Iterator[ScoredInstance]:
 def labelled_instances(video: Video) -> Iterator[ScoredInstance]:
     """Yield `scored_instances` with a label each, for tools that need one.
 
-    Raises
-    ------
-    AnnotationError
-        A control character or half a surrogate pair in an id, a subset or a label, which no text
-        file can contain.
+    Raises AnnotationError if an id, a subset or a label has a control character or half a surrogate
+    pair, which no text file can contain.
     """
     texts = [("id", video.id), ("subset", video.subset), *(("label", x) for x in video.labels)]
     for what, text in texts:
@@ -94,13 +83,7 @@ def written_facts(video: Video) -> dict[str, str | float]:
 
 
 def read_facts(facts: Mapping[str, Any]) -> Facts:
-    """Return the facts that `written_facts` wrote, except the id.
-
-    Raises
-    ------
-    TypeError, ValueError
-        A value is not what it should be.
-    """
+    """Return the facts that `written_facts` wrote, except the id; raise TypeError or ValueError."""
     duration, fps, frames = (
         None if facts.get(key) is None else number(facts[key], key)
         for key in ("duration", "fps", "frames")
@@ -122,10 +105,7 @@ def milliseconds(start: float, end: float) -> tuple[int, int]:
 def file_names(videos: Sequence[Video], suffix: str) -> list[str]:
     """Return one file name per video: its id, with `_` for characters that could form a path.
 
-    Raises
-    ------
-    AnnotationError
-        Two ids give the same name on some file system; the message has both.
+    Raises AnnotationError if two ids give the same name on some file system.
     """
     taken: dict[str, str] = {}
     names = []

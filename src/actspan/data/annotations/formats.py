@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from actspan.data.annotations import (
 from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
 from actspan.data.annotations.authors import AUTHORS_JSON
 from actspan.data.annotations.encoding import WriteOptions
+from actspan.data.annotations.video_builder import has_files
 from actspan.data.names import composed
 from actspan.data.videos import Videos
 
@@ -64,138 +66,55 @@ Encoder = Callable[[Sequence[Video], WriteOptions], Iterator[tuple[str, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format of annotations.
+    """One format of annotations."""
 
-    Attributes
-    ----------
-    name : str
-        Name in `--from` and `--to`.
-    what : str
-        A description for people.
-    fits : callable
-        Returns whether a file or folder has this format, by its names and content.
-    read : callable
-    encode : callable, optional
-        Yields names and contents of files for some videos; None if it can only be read.
-    suffix : str
-        Suffix of a dataset's annotation file; empty for formats of other tools.
-    in_folder : str
-        Files that are read from a folder; empty if the file has to be given itself.
-    file_per_video : bool
-        Whether each video is written to a separate file.
-    has_tiers : bool
-        Whether its files have tiers that can be selected.
-    has_own_unit : bool
-        Whether the format fixes the unit of its times.
-    """
-
-    name: str
-    what: str
-    fits: Callable[[Source], bool]
+    name: str  # in `--from` and `--to`
+    what: str  # a description for people
+    fits: Callable[[Source], bool]  # whether a source has this format, by names and content
     read: Callable[[Source, ReadOptions], Annotations]
-    encode: Encoder | None = None
-    suffix: str = ""
-    in_folder: str = ""
-    file_per_video: bool = False
-    has_tiers: bool = False
-    has_own_unit: bool = False
+    encode: Encoder | None = None  # None if it can only be read
+    needs: str = ""  # what JSON must have for `read`, for messages
+    in_folder: str = ""  # files that are read from a folder, if it reads folders
+    suffix: str = ""  # of a dataset's annotation file; empty for formats of other tools
+    file_per_video: bool = False  # each video is written to a separate file
+    has_tiers: bool = False  # its files have tiers that can be selected
+    has_own_unit: bool = False  # it fixes the unit of its times
 
 
 # The first format that fits is used.
 _ALL = (
-    Format(
-        "activitynet",
-        "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, ...)",
-        activitynet.fits,
-        activitynet.read,
-        activitynet.encode,
-        suffix=".json",
-        in_folder=DATASET_JSON,
-    ),
-    Format(
-        "authors",
-        f"{AUTHORS_JSON} of the BSN authors",
-        authors.fits,
-        authors.read,
-        in_folder=AUTHORS_JSON,
-    ),
-    Format(
-        "csv",
-        "a table: video,start,end,label",
-        table.fits,
-        table.read,
-        table.encode,
-        suffix=".csv",
-        in_folder=DATASET_TABLE,
-    ),
-    Format(
-        "elan",
-        "ELAN's .eaf file, or a folder of them",
-        elan.fits,
-        elan.read,
-        elan.encode,
-        in_folder=".eaf files",
-        file_per_video=True,
-        has_tiers=True,
-        has_own_unit=True,
-    ),
-    Format(
-        "vtt",
-        "WebVTT, as players read it: a .vtt file, or a folder of them",
-        subtitles.fits_vtt,
-        subtitles.read_vtt,
-        subtitles.encode_vtt,
-        in_folder=".vtt files",
-        file_per_video=True,
-        has_own_unit=True,
-    ),
-    Format(
-        "srt",
-        "SubRip subtitles: an .srt file, or a folder of them",
-        subtitles.fits_srt,
-        subtitles.read_srt,
-        in_folder=".srt files",
-        has_own_unit=True,
-    ),
-    Format(
-        "textgrid",
-        "Praat's .TextGrid file, or a folder of them",
-        textgrid.fits,
-        textgrid.read,
-        in_folder=".TextGrid files",
-        has_tiers=True,
-        has_own_unit=True,
-    ),
-    Format(
-        "thumos14",
-        "a folder of <Class>_val.txt and <Class>_test.txt",
-        thumos.fits,
-        thumos.read,
-        in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14",
-    ),
-    Format(
-        "labelstudio",
-        "Label Studio's export: JSON or JSON-MIN",
-        labelstudio.fits,
-        labelstudio.read,
-        labelstudio.encode,
-        has_own_unit=True,
-    ),
-    Format(
-        "boris",
-        "a project of BORIS (.boris, JSON)",
-        boris.fits,
-        boris.read,
-        has_own_unit=True,
-    ),
-    Format(
-        "via",
-        "a project of VGG Image Annotator 3 (JSON)",
-        via.fits,
-        via.read,
-        has_own_unit=True,
-    ),
-)
+    Format("activitynet", "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, "
+           "...)", activitynet.fits, activitynet.read, activitynet.encode,
+           "not ActivityNet's format: an object 'database' of videos is needed", DATASET_JSON,
+           suffix=".json"),
+    Format("authors", f"{AUTHORS_JSON} of the BSN authors", authors.fits, authors.read, None,
+           "not the BSN authors' format: videos with 'duration_second' are needed", AUTHORS_JSON),
+    Format("csv", "a table: video,start,end,label", table.fits, table.read, table.encode,
+           in_folder=DATASET_TABLE, suffix=".csv"),
+    Format("elan", "ELAN's .eaf file, or a folder of them", partial(has_files, suffix=".eaf"),
+           elan.read, elan.encode, in_folder=".eaf files", file_per_video=True, has_tiers=True,
+           has_own_unit=True),
+    Format("vtt", "WebVTT, as players read it: a .vtt file, or a folder of them",
+           partial(has_files, suffix=".vtt"), subtitles.read_vtt, subtitles.encode_vtt,
+           in_folder=".vtt files", file_per_video=True, has_own_unit=True),
+    Format("srt", "SubRip subtitles: an .srt file, or a folder of them",
+           partial(has_files, suffix=".srt"), subtitles.read_srt, in_folder=".srt files",
+           has_own_unit=True),
+    Format("textgrid", "Praat's .TextGrid file, or a folder of them",
+           partial(has_files, suffix=".textgrid"), textgrid.read, in_folder=".TextGrid files",
+           has_tiers=True, has_own_unit=True),
+    Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", thumos.fits,
+           thumos.read, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),
+    Format("labelstudio", "Label Studio's export: JSON or JSON-MIN", labelstudio.fits,
+           labelstudio.read, labelstudio.encode, "not a list of Label Studio tasks",
+           has_own_unit=True),
+    Format("boris", "a project of BORIS (.boris, JSON)", boris.fits, boris.read, None,
+           "not a project of BORIS: 'observations' and 'behaviors_conf' are needed",
+           has_own_unit=True),
+    Format("via", "a project of VGG Image Annotator 3 (JSON)", via.fits, via.read, None,
+           "not a project of VGG Image Annotator 3: the objects 'attribute', 'file', 'view', "
+           "'metadata' are needed", has_own_unit=True),
+)  # fmt: skip
 FORMATS = {format.name: format for format in _ALL}
 
 
@@ -225,11 +144,6 @@ def read_annotations(
     fps, tiers, columns, will_clip, only_facts
         As for `ReadOptions`.
 
-    Returns
-    -------
-    Annotations
-        Its `problems` include what could not be read.
-
     Raises
     ------
     AnnotationError
@@ -248,7 +162,14 @@ def read_annotations(
         raise AnnotationError(f"{path}: cannot be read: no such file or folder")
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path, format_is_given=format is not None)
-    chosen = _detect(source) if format is None else format_named(format)
+    if format is not None:
+        chosen = format_named(format)
+        if chosen.needs and not chosen.fits(source):
+            raise AnnotationError(f"{source.path}: {chosen.needs}")
+    elif (fitting := next((f for f in _ALL if f.fits(source)), None)) is not None:
+        chosen = fitting
+    else:
+        raise _unknown_format(source)
     options = ReadOptions(fps, tuple(tiers), columns or {}, will_clip, only_facts)
     if options.tiers and not chosen.has_tiers:
         raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
@@ -272,14 +193,12 @@ def format_named(name: str) -> Format:
     return FORMATS[name]
 
 
-def _detect(source: Source) -> Format:
-    for format in FORMATS.values():
-        if format.fits(source):
-            return format
+def _unknown_format(source: Source) -> AnnotationError:
+    """Return the error about a source that no format fits: what it is, and what to do."""
     path, known = source.path, f"known are: {'; '.join(f.what for f in FORMATS.values())}"
     if path.is_dir():
         in_folders = ", ".join(f.in_folder for f in FORMATS.values() if f.in_folder)
-        raise AnnotationError(
+        return AnnotationError(
             f"{path}{folder_kind(path)}: holds none of: {in_folders}; a file of another format has "
             "to be named itself"
         )
@@ -287,14 +206,14 @@ def _detect(source: Source) -> Format:
         suffix = path.suffix
         remedy = _REMEDIES.get(suffix.lower(), _OTHER)
         what = f"{suffix} is not read: {remedy}" if suffix else remedy
-        raise AnnotationError(f"{path}: of no known format; {what}; {known}")
+        return AnnotationError(f"{path}: of no known format; {what}; {known}")
     document = source.document[0]
     what = type(document).__name__
     if isinstance(document, dict):
         what = f"an object with {listed(map(repr, document), most=6) or 'no keys'}"
     elif isinstance(document, list) and document and isinstance(document[0], dict) and document[0]:
         what = f"a list of objects with {listed(map(repr, document[0]), most=6)}"
-    raise AnnotationError(f"{path}: JSON of no known format, {what}; {known}")
+    return AnnotationError(f"{path}: JSON of no known format, {what}; {known}")
 
 
 def _possible_mistakes(videos: Videos, path: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from actspan.core.problems import Problem, Skipped
@@ -22,7 +23,7 @@ from actspan.data.annotations.annotation_set import (
 )
 from actspan.data.annotations.role_names import LABEL_NUMBERS, NAMES, TIMES, normalized
 from actspan.data.names import FileNames, Ignored
-from actspan.data.videos import Videos, canonical_subset
+from actspan.data.videos import canonical_subset
 
 # Keys of a video that are fields of Video. All others are kept unchanged.
 COUNTS = ("frames", "feature_frames")
@@ -46,48 +47,17 @@ _UNUSABLE = (KeyError, TypeError, ValueError, OverflowError)
 class EntryReader:
     """Reader that makes videos of entries, and counts the keys that it does not understand.
 
-    Parameters
-    ----------
-    source : Source
-        The document.
-    usual : frozenset of str
-        Other keys that the format always has, which are not reported.
-
-    Attributes
-    ----------
-    problems : list of Problem
-    clocks : set of str
-        Which of "times" and "durations" are clocks.
+    `usual` are other keys that the format always has, which are not reported.
     """
 
     def __init__(self, source: Source, usual: frozenset[str] = frozenset()) -> None:
         self.problems: list[Problem] = []
-        self.clocks: set[str] = set()
+        self.clocks: set[str] = set()  # which of "times" and "durations" are clocks
         self._source, self._path, self._usual = source, source.path, usual
         self._files, self._ignored = FileNames(), Ignored()
         self._taken: Counter[str] = Counter()  # values found under other keys
         self._kept = Ignored("{} not understood, which JSON keeps")
         self._unlabelled = 0
-
-    def videos(
-        self,
-        entries: Mapping[str, Any],
-        repeated: Iterable[str] = (),
-        subsets: Mapping[str, str] | None = None,
-    ) -> Videos:
-        """Return a video per entry; bad entries, and ids and keys that repeat, become problems.
-
-        Parameters
-        ----------
-        entries : mapping of id to undecoded object
-        repeated : iterable of str
-            Ids that are listed twice; both are as `json_objects.split` returns them.
-        subsets : mapping of id to str, optional
-            Subsets that replace those of the entries.
-        """
-        for name in repeated:
-            self._reject_repeated(name)
-        return Videos(self._each_video(entries, subsets or {}))
 
     def notes(self) -> tuple[str, ...]:
         """Return notes about keys that were used as other keys, and keys that were ignored."""
@@ -113,14 +83,24 @@ class EntryReader:
     def _reject(self, name: str, what: str, remedy: str, skipped: Skipped = Skipped.VIDEO) -> None:
         self.problems.append(Problem(canonical_id(name), str(self._path), what, remedy, skipped))
 
-    def _each_video(
-        self, entries: Mapping[str, Any], subsets: Mapping[str, str]
+    def videos(
+        self,
+        entries: Mapping[str, Any],
+        repeated: Iterable[str] = (),
+        subsets: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Video]:
+        """Yield a video per entry; bad entries, and ids and keys that repeat, become problems.
+
+        `entries` and the `repeated` ids are as `json_objects.split` returns them. `subsets` replace
+        those of the entries, by id.
+        """
+        for name in repeated:
+            self._reject_repeated(name)
         seen: set[str] = set()
         for name, part in entries.items():
-            entry, repeated = self._source.decode(part)
-            if repeated:
-                self.repeated_keys(repeated, name)
+            entry, twice = self._source.decode(part)
+            if twice:
+                self.repeated_keys(twice, name)
             try:
                 video_id = canonical_id(self._files.stem(name))
                 if not isinstance(entry, dict):
@@ -191,17 +171,21 @@ class EntryReader:
         return made
 
     def _instances(self, video: str, entry: Mapping[str, Any]) -> Iterator[Instance]:
-        """Yield the annotations of a video; each one that cannot be used becomes a problem.
-
-        Raises
-        ------
-        TypeError
-            They are not a list.
-        """
+        """Yield the annotations of a video; each one that cannot be used becomes a problem."""
         annotations = entry.get("annotations")
         if not isinstance(annotations, (list, type(None))):
             raise TypeError(f"'annotations' is {annotations!r}, not a list")
         for i, annotation in enumerate(annotations or ()):
+            try:
+                # Nearly all annotations are like this.
+                start, end = annotation["segment"]
+                label = annotation["label"]
+                is_plain = type(start) is float is type(end) and len(annotation) == 2
+                if is_plain and type(label) is str and not label.isdecimal():
+                    yield start, end, label.strip()
+                    continue
+            except (KeyError, TypeError, ValueError):
+                pass
             try:
                 yield self._instance(annotation)
             except _UNUSABLE as error:
@@ -221,10 +205,7 @@ class EntryReader:
             label = self._label_of(annotation)
         segment = annotation["segment"] if "segment" in annotation else self._segment_of(annotation)
         if isinstance(segment, list) and len(segment) == 2:
-            start, end = segment
-            if type(start) is float is type(end):  # nearly all annotations are like this
-                return start, end, label.strip()
-            times = [self._time(start), self._time(end)]
+            times = [self._time(time) for time in segment]
             if None not in times:
                 return times[0], times[1], label.strip()
         raise ValueError(f"segment {segment!r} is not [start, end] in seconds")

@@ -93,15 +93,11 @@ class _Task(NamedTuple):
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read an export; tasks and regions that cannot be used become problems.
 
-    Raises
-    ------
-    AnnotationError
-        It is none, or no task has annotations with times.
+    Raises AnnotationError if it is none, or no task has annotations with times.
     """
     document, repeated = source.document
     tasks = _tasks(document)
-    if tasks is None:
-        raise AnnotationError(f"{source.path}: not a list of Label Studio tasks")
+    assert tasks is not None
     builder, counts = VideoBuilder(source.path, options, repeated), Counter[str]()
     used = list(_used_tasks(tasks, options, builder, counts))
     if counts[_UNTOUCHED] == len(tasks):
@@ -231,12 +227,7 @@ def _task_facts(task: Mapping[str, Any], options: ReadOptions) -> Facts:
 def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of two files: the tasks to import, and the labelling interface.
 
-    Raises
-    ------
-    ConfigError
-        The address of the videos is unknown, from which Label Studio plays them.
-    AnnotationError
-        Some text cannot be in XML.
+    Raises ConfigError if the address is unknown from which Label Studio plays the videos.
     """
     instances = [list(labelled_instances(video)) for video in videos]
     tasks = [_task(*pair, options) for pair in zip(videos, instances, strict=True)]

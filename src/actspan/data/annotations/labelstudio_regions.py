@@ -23,28 +23,17 @@ Region = Mapping[str, Any]
 
 
 class RegionReader:
-    """Converter of regions to instances, which counts the regions that give none.
-
-    Attributes
-    ----------
-    boxes : int
-        Number of boxes that were read as instances.
-    ignored : Counter
-        Number of regions that give no instances, by kind.
-    """
+    """Converter of regions to instances, which counts the regions that give none."""
 
     def __init__(self, *, takes_boxes: bool) -> None:
         self._takes_boxes = takes_boxes
-        self.boxes = 0
-        self.ignored: Counter[str] = Counter()
+        self.boxes = 0  # boxes that were read as instances
+        self.ignored: Counter[str] = Counter()  # regions that give no instances, by kind
 
     def instances(self, region: Region, facts: Facts) -> list[Instance]:
         """Return one instance per label and range of a region; none for regions without times.
 
-        Raises
-        ------
-        KeyError, TypeError, ValueError, OverflowError
-            Its times are missing or bad.
+        Raises KeyError, TypeError, ValueError or OverflowError if times are missing or bad.
         """
         value, kind = _value(region), _kind(region)
         is_box, has_ranges = "sequence" in value, "ranges" in value

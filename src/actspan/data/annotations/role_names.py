@@ -74,14 +74,9 @@ def normalized(name: str) -> str:
 
 
 def find_times(head: Sequence[str], given: Mapping[str, int]) -> tuple[Unit, dict[str, int]] | None:
-    """Return the columns of start and end in the first unit that has both, by their names.
+    """Return unit and columns of start and end, in the first unit that has both, by their names.
 
-    Parameters
-    ----------
-    head : sequence of str
-        Names of all columns.
-    given : mapping of role to int
-        Columns that the user named.
+    `head` are the names of all columns, `given` the columns that the user named, by role.
     """
     names = [normalized(name) for name in head]
     units = {role: _unit_of(head[place]) for role, place in given.items() if role in TIMES}

@@ -22,7 +22,10 @@ def encode_annotations(
     fps: float = FPS,
     document: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
-    """Return annotations as files in memory.
+    """Return annotations as files in memory, by name.
+
+    It is one file of all videos, or one each (ELAN, WebVTT); for Label Studio its tasks, and the
+    labelling interface that shows them. Names have no parts that lead to another folder.
 
     Parameters
     ----------
@@ -30,19 +33,8 @@ def encode_annotations(
         With `scores` where their instances are proposals that a person is to correct.
     format : str
         A key of `FORMATS`.
-    media : callable, optional
-        Returns the link to a video: an address, or a path as seen from the files. ELAN and Label
-        Studio open it; Label Studio needs it.
-    fps : float
-        Frames per second of videos that do not give their own, if times are frame numbers.
-    document : mapping, optional
-        Content to write beside the videos, if a format allows it: version, taxonomy.
-
-    Returns
-    -------
-    dict of file name to bytes
-        One file of all videos, or one each (ELAN, WebVTT); for Label Studio its tasks, and the
-        labelling interface that shows them. Names have no parts that lead to another folder.
+    media, fps, document
+        As for `WriteOptions`. ELAN and Label Studio open the `media`; Label Studio needs it.
 
     Raises
     ------
@@ -76,7 +68,7 @@ def write_annotations(
     document: Mapping[str, Any] | None = None,
     overwrite: bool = True,
 ) -> tuple[Path, ...]:
-    """Write annotations; each file appears only when it is complete.
+    """Write annotations; each file appears only when it is complete. Return their paths.
 
     Parameters
     ----------
@@ -88,11 +80,6 @@ def write_annotations(
         The same as for `encode_annotations`.
     overwrite : bool
         Replace files that exist.
-
-    Returns
-    -------
-    tuple of Path
-        The files that were written.
 
     Raises
     ------
@@ -130,10 +117,7 @@ def write_annotations(
 def format_to_write(path: Path, name: str | None = None) -> Format:
     """Return the format with this name, or the one that belongs to a file's suffix.
 
-    Raises
-    ------
-    ConfigError
-        There is no such format, or the suffix belongs to none.
+    Raises ConfigError if there is none.
     """
     if name is not None:
         return format_named(name)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +28,7 @@ from actspan.data.annotations.encoding import (
     read_facts,
     written_facts,
 )
-from actspan.data.annotations.video_builder import VideoBuilder, files_of, read_files
+from actspan.data.annotations.video_builder import VideoBuilder, read_files
 
 _FACTS = "NOTE actspan "  # precedes the facts about the video, as JSON
 _NO_CUE = re.compile(r"(NOTE|STYLE|REGION)([ \t]|$)")
@@ -48,24 +47,18 @@ class _Clock(NamedTuple):
     example: str
 
 
-def _clock(time: str, example: str) -> _Clock:
-    return _Clock(re.compile(rf"\s*{time}\s*-->\s*{time}"), example)
-
-
 # Times as in the standard's parser: hours are optional and may have any number of digits.
-_VTT = _clock(r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)", "00:01:02.345 --> 00:01:07.890")
-_SRT = _clock(r"(\d{1,9}):([0-5]?\d):([0-5]?\d)[,.](\d{3})(?!\d)", "00:01:02,345 --> 00:01:07,890")
+_VTT_TIME = r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
+_SRT_TIME = r"(\d{1,9}):([0-5]?\d):([0-5]?\d)[,.](\d{3})(?!\d)"
+_ARROW = r"\s*-->\s*"
+_VTT = _Clock(re.compile(rf"\s*{_VTT_TIME}{_ARROW}{_VTT_TIME}"), "00:01:02.345 --> 00:01:07.890")
+_SRT = _Clock(re.compile(rf"\s*{_SRT_TIME}{_ARROW}{_SRT_TIME}"), "00:01:02,345 --> 00:01:07,890")
 
 
 class _Cue(NamedTuple):
     line: int  # index of the line with the timing
     timing: str
     text: list[str]
-
-
-def fits(source: Source, suffix: str) -> bool:
-    """Return whether the source is a file with this suffix, or a folder with some of them."""
-    return next(files_of(source.path, suffix), None) is not None
 
 
 def read_vtt(source: Source, options: ReadOptions) -> Annotations:
@@ -76,9 +69,6 @@ def read_vtt(source: Source, options: ReadOptions) -> Annotations:
 def read_srt(source: Source, options: ReadOptions) -> Annotations:
     """Read an .srt file, or all of a folder, where a damaged file becomes a problem."""
     return read_files(source.path, ".srt", options, _read_srt_file).built("srt")
-
-
-fits_vtt, fits_srt = partial(fits, suffix=".vtt"), partial(fits, suffix=".srt")
 
 
 def _read_vtt_file(file: Path, builder: VideoBuilder) -> None:
@@ -183,13 +173,7 @@ def _add(
 
 
 def encode_vtt(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of a .vtt file per video, cues by start, in whole milliseconds.
-
-    Raises
-    ------
-    AnnotationError
-        Two files would have the same name, or some text cannot be in one.
-    """
+    """Yield name and content of a .vtt file per video, cues by start, in whole milliseconds."""
     for name, video in zip(file_names(videos, ".vtt"), videos, strict=True):
         yield name, "\n".join(_written_lines(video)).encode()
 

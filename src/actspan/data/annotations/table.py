@@ -24,10 +24,9 @@ from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
 from actspan.data.annotations.encoding import WriteOptions, scored_instances, written_facts
 from actspan.data.annotations.role_names import TIMES
-from actspan.data.annotations.table_cells import CellReader, escaped_id
 from actspan.data.annotations.table_columns import Columns, find_columns, is_blank
 from actspan.data.annotations.table_content import resolve_columns
-from actspan.data.annotations.table_lines import RowCount, Table
+from actspan.data.annotations.table_lines import CellReader, RowCount, Table, escaped_id
 from actspan.data.annotations.video_builder import Facts, RejectedError, VideoBuilder
 from actspan.data.videos import Videos, canonical_subset
 
@@ -41,10 +40,7 @@ _LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
 def fits(source: Source) -> bool:
     """Return whether the file's name has the suffix of a table.
 
-    Raises
-    ------
-    AnnotationError
-        It is a tool's CSV export, which has regions as JSON in its cells.
+    Raises AnnotationError for tools' CSV exports, which have regions as JSON in their cells.
     """
     path = source.path
     if path.suffix.lower() not in (".csv", ".tsv"):
@@ -254,13 +250,7 @@ class _RowReader:
 
 
 def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of a table: one row per segment, and one per video without any.
-
-    Raises
-    ------
-    AnnotationError
-        Some text cannot be UTF-8.
-    """
+    """Yield name and content of a table: one row per segment, and one per video without any."""
     rows = [row for video in videos for row in _written_rows(video)]
     used = [c for c in _WRITTEN if c not in _IF_KNOWN or any(c in row for row in rows)]
     lines: list[str] = []

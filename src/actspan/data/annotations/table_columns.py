@@ -30,40 +30,18 @@ _CONVERTED = {
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Roles of the columns of a table.
+    """Roles of the columns of a table."""
 
-    Attributes
-    ----------
-    places : mapping of role to int
-        Index of the column.
-    head : tuple of str
-        Names of all columns; empty without a header.
-    labels : tuple of int
-        All columns that could be the label, most likely first.
-    unit : "seconds", "milliseconds" or "frames"
-        Unit of start and end, by their names.
-    given : frozenset of str
-        Roles whose columns were named by the user; their content is not questioned.
-    verdict : int, optional
-        A column of 1 and -1, where -1 marks a clip that is not of the class (HACS Clips).
-    kind, session : int, optional
-        Columns of BORIS: one with POINT for events without a length, and one of observations.
-    notes : tuple of str
-        Lines about what was assumed.
-    noted : frozenset of int
-        Columns that the notes name.
-    """
-
-    places: Mapping[str, int]
-    head: tuple[str, ...] = ()
-    labels: tuple[int, ...] = ()
-    unit: Unit = "seconds"
-    given: frozenset[str] = frozenset()
-    verdict: int | None = None
-    kind: int | None = None
-    session: int | None = None
-    notes: tuple[str, ...] = ()
-    noted: frozenset[int] = frozenset()
+    places: Mapping[str, int]  # indices by role
+    head: tuple[str, ...] = ()  # names of all columns; empty without a header
+    labels: tuple[int, ...] = ()  # all columns that could be the label, most likely first
+    unit: Unit = "seconds"  # of start and end, by their names
+    given: frozenset[str] = frozenset()  # roles that the user named; content is not questioned
+    verdict: int | None = None  # of 1 and -1, where -1 marks a clip of no class (HACS Clips)
+    kind: int | None = None  # with POINT for events without a length (BORIS)
+    session: int | None = None  # of observations (BORIS)
+    notes: tuple[str, ...] = ()  # what was assumed
+    noted: frozenset[int] = frozenset()  # columns that the notes name
 
     @property
     def has_times(self) -> bool:
@@ -106,10 +84,7 @@ def time_of(text: str) -> float:
 def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Columns:
     """Return the columns of a header, or of a first row of values.
 
-    Raises
-    ------
-    AnnotationError
-        A given column does not exist, or a required one was not found; the message lists all.
+    Raises AnnotationError if a given or a required column is missing; the message lists all.
     """
     given = options.columns
     found = columns_by_name(path, head, given)

@@ -20,10 +20,7 @@ _SECONDS = {"seconds": 1.0, "milliseconds": 0.001, "frames": math.nan}  # per un
 def resolve_columns(path: Path, columns: Columns, lines: Iterable[Line]) -> Columns:
     """Return the columns with the label column, and the duration's owner, found from the content.
 
-    Parameters
-    ----------
-    lines : iterable of Line
-        The table below its header; not read if the names are sufficient.
+    `lines` are those below the header; they are not read if the names are sufficient.
     """
     if not columns.has_times:
         return _of_facts(columns)

@@ -1,8 +1,13 @@
-"""Lines of a table as cells: encoding, separator, quotes, comments, events joined to segments."""
+"""Lines and cells of a table: separators, quotes, comments, and additions of spreadsheets.
+
+A decimal comma is read as a point. If commas also separate cells and all quoted numbers look like
+`1,234`, they may be thousands: they are refused.
+"""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -13,9 +18,10 @@ from actspan.core.errors import AnnotationError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
 from actspan.core.wording import counted
-from actspan.data.annotations.annotation_set import ReadOptions
+from actspan.data.annotations.annotation_set import ReadOptions, number, seconds
 from actspan.data.annotations.role_names import NAMES, normalized
-from actspan.data.annotations.table_columns import Columns, is_header
+from actspan.data.annotations.table_columns import Columns, is_blank, is_header, with_point
+from actspan.data.names import Ignored
 
 Line = tuple[str, list[str]]  # place (file and line) and cells
 
@@ -24,6 +30,13 @@ _COMMENT = "#"
 # Tables of BORIS have one row for the start and one for the end of a segment, told by a state.
 _STATES = ("status", "behaviortype")
 _EVENT_KEYS = ("observationid", "subject", *NAMES["video"], "behavior", "behaviour")
+
+# Copied text contains zero-width spaces and direction marks, which nobody sees.
+_UNSEEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")
+_QUOTES = ("'", "`", "\u2018")
+_NO_LABEL = frozenset({"nan", "na", "n/a", "<na>", "null"})  # as written by pandas and R
+_TOTALS = frozenset({"total", "totals", "subtotal", "grand total", "sum", "mean", "average"})
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 
 
 @dataclass(slots=True)
@@ -50,16 +63,7 @@ class RowCount:
 class Table:
     """Lines of a table. They are read twice if only the content shows what a column means.
 
-    Attributes
-    ----------
-    head : list of str
-        Cells of the header, or of the first row if there is none.
-    separator : str
-
-    Raises
-    ------
-    AnnotationError
-        It cannot be read, is empty, or a quote is not closed.
+    Raises AnnotationError if it cannot be read, is empty, or a quote is not closed.
     """
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
@@ -196,3 +200,94 @@ def _text_of(path: Path) -> str:
         raise AnnotationError(
             f"{path}:{line}: {found}: save it as CSV UTF-8, as spreadsheets call it"
         ) from error
+
+
+class CellReader:
+    """Reader of cells, which counts what it changed or ignored."""
+
+    def __init__(self, path: Path, separator: str, ignored: Ignored) -> None:
+        self.clocks: set[str] = set()  # which of "times" and "durations" are clocks
+        self.comma_separates = separator == ","  # then commas in numbers are quoted
+        self._path, self._ignored = path, ignored
+        self._thousands, self._example, self._decimals = 0, "", False
+        self._unseen = self._quoted = 0
+
+    def video(self, text: str) -> str:
+        """Return an id without invisible characters and without single quotes around it."""
+        if not text.isascii() and _UNSEEN.search(text):
+            text = _UNSEEN.sub("", text).strip()
+            self._unseen += 1
+        if len(text) > 2 and text[0] in _QUOTES and text[-1] in ("'", "`", "\u2019"):
+            text = text[1:-1].strip()
+            self._quoted += 1
+        return text
+
+    def label(self, text: str) -> str:
+        """Return a label; "" for the markers that pandas and R write for a missing one."""
+        if text.lower() in _NO_LABEL:
+            self._ignored.add("labels that stand for none", text)
+            return ""
+        return text
+
+    def is_total(self, video: str, label: str) -> bool:
+        """Return whether a row is a total of others, and count it."""
+        found = not label and video.lower() in _TOTALS
+        if found:
+            self._ignored.add("rows that are totals", video)
+        return found
+
+    def time(self, text: str, units_per_second: float) -> float:
+        """Return a time in seconds, from a number of units or a clock; raise ValueError."""
+        if text.isascii() and text.replace(".", "", 1).isdigit():  # nearly all times are like this
+            return float(text) / units_per_second
+        time = seconds(self._with_point(text))
+        return time if self._is_clock(text, "times") else time / units_per_second
+
+    def duration(self, text: str) -> float | None:
+        """Return a duration, or None for an empty cell; raise TypeError or ValueError."""
+        if is_blank(text):
+            return None
+        self._is_clock(text, "durations")
+        return number(seconds(self._with_point(text)), "duration")
+
+    def positive(self, text: str, role: str) -> float | None:
+        """Return a positive number, or None for an empty cell; raise TypeError or ValueError."""
+        return None if is_blank(text) else number(self._with_point(text), role)
+
+    def require_decimals(self) -> None:
+        """Raise AnnotationError if commas within numbers may separate thousands."""
+        if self._thousands and not self._decimals:
+            numbers = counted(self._thousands, "number")
+            raise AnnotationError(
+                f"{self._path}: {numbers} like {self._example!r}: thousands or decimals? write "
+                f"{self._example.replace(',', '')} or {self._example.replace(',', '.')}"
+            )
+
+    def notes(self) -> list[str]:
+        """Return notes about what was removed from ids."""
+        removed = ("zero-width characters in", self._unseen), ("single quotes around", self._quoted)
+        return [
+            f"{self._path}: dropped {what} ids of {counted(count, 'row')}"
+            for what, count in removed
+            if count
+        ]
+
+    def _is_clock(self, text: str, what: str) -> bool:
+        if ":" in text:
+            self.clocks.add(what)
+        return ":" in text
+
+    def _with_point(self, text: str) -> str:
+        if "," in text and self.comma_separates:
+            if _THOUSANDS.fullmatch(text):
+                self._thousands += 1
+                self._example = self._example or text
+            else:
+                self._decimals = True
+        return with_point(text)
+
+
+def escaped_id(name: str) -> str:
+    """Return the id with `v_` before it if it would otherwise not be read back unchanged."""
+    changes = name.startswith("#") or name.lower() in _TOTALS or name[:1] in _QUOTES
+    return f"v_{name}" if changes else name

@@ -15,6 +15,7 @@ from actspan.data.annotations.annotation_set import (
     Annotations,
     Instance,
     ReadOptions,
+    Source,
     Unit,
     canonical_id,
     make_video,
@@ -48,21 +49,8 @@ class RejectedError(ValueError):
 class VideoBuilder:
     """Videos assembled from rows, in order of first mention.
 
-    A row is used as a whole or not at all: every fault is a problem with its place.
-
-    Parameters
-    ----------
-    path : Path
-        The source.
-    options : ReadOptions
-    repeated : iterable of str
-        Keys that are repeated in its JSON.
-
-    Attributes
-    ----------
-    problems : list of Problem
-    ignored : Ignored
-        What the reader does not use.
+    A row is used as a whole or not at all: every fault is a problem with its place. `repeated` are
+    keys that are repeated in the JSON of the source.
     """
 
     def __init__(self, path: Path, options: ReadOptions, repeated: Iterable[str] = ()) -> None:
@@ -82,10 +70,7 @@ class VideoBuilder:
     def add(self, name: str, instance: Instance | None = None, facts: Facts | None = None) -> None:
         """Add a segment of a video, or a mention of the video alone.
 
-        Raises
-        ------
-        ValueError
-            No id, a segment without length, or a fact that contradicts an earlier row.
+        Raises ValueError if it has no id or no length, or a fact contradicts an earlier row.
         """
         video = self._ids.get(name) or canonical_id(self._files.stem(name.strip()))
         self._ids[name] = video
@@ -105,6 +90,8 @@ class VideoBuilder:
             instances.append(instance)
 
     def _check(self, start: float, end: float) -> None:
+        if 0 <= start < end < math.inf:
+            return
         segment = f"segment [{start:g}, {end:g}]"
         if not (math.isfinite(start) and math.isfinite(end)):
             raise ValueError(f"{segment}: not finite")
@@ -186,8 +173,12 @@ class VideoBuilder:
         )
 
 
-def files_of(path: Path, suffix: str) -> Iterator[Path]:
-    """Yield the files with a suffix: `path` itself, or those directly in the folder `path`."""
+def has_files(source: Source, suffix: str) -> bool:
+    """Return whether the source is a file with this suffix, or a folder with some of them."""
+    return next(_files(source.path, suffix), None) is not None
+
+
+def _files(path: Path, suffix: str) -> Iterator[Path]:
     files = path.iterdir() if path.is_dir() else iter([path])
     return (f for f in files if f.suffix.lower() == suffix and not f.name.startswith("."))
 
@@ -200,12 +191,10 @@ def read_files(
 ) -> VideoBuilder:
     """Read one file, or all files with a suffix in a folder; count other annotations as ignored.
 
-    Raises
-    ------
-    AnnotationError
-        There is no such file, or the only one is damaged. In a folder, a damaged one is a problem.
+    Raises AnnotationError if there is no such file, or the only one is damaged. In a folder, a
+    damaged one is a problem.
     """
-    files = sorted(files_of(path, suffix)) if path.is_dir() else [path]
+    files = sorted(_files(path, suffix)) if path.is_dir() else [path]
     if not files:
         raise AnnotationError(f"{path}: holds no {suffix} files")
     builder = VideoBuilder(path, options)

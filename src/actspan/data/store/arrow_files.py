@@ -10,18 +10,17 @@ One row per video, in record batches of a few megabytes:
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.files import atomic_file
-from actspan.data.store.manifest import Manifest, ShardRecord, shard_path
+from actspan.core.files import atomic_file, sha256
+from actspan.data.store.store_manifest import Manifest, ShardRecord, shard_path
 from actspan.data.timebase import SnippetGrid
 
 _BATCH = 2**24  # bytes of features per record batch, which are in memory before they are written
@@ -68,17 +67,9 @@ class Batches:
     is expanded to the size that it declares. Our writers never compress, so compressed batches are
     refused unread.
 
-    Parameters
-    ----------
-    file : pyarrow.Buffer
-        The whole file; batches are views of it.
-    schema : pyarrow.Schema
-        The required columns.
-
-    Raises
-    ------
-    ValueError, pyarrow.ArrowException, OSError
-        It is damaged or has other columns; or a batch is compressed or lacks a value.
+    `file` is a `pyarrow.Buffer` with the whole file, of which batches are views; `schema` has the
+    required columns. Raises ValueError, OSError and pyarrow.ArrowException if the file is damaged
+    or has other columns; or a batch is compressed or lacks a value.
     """
 
     def __init__(self, file: Any, schema: Any) -> None:
@@ -145,11 +136,6 @@ def write_shards(
         Required properties of the shards; its own records are ignored.
     shard_size : int
         Bytes of features per shard; a larger video gets a separate shard.
-
-    Raises
-    ------
-    ActSpanError
-        The disk is full, or the folder is not writable.
     """
     schema = schema_of(manifest)
     shards = groupby(rows, _Cut(shard_size))
@@ -174,14 +160,12 @@ def _write(path: Path, schema: Any, rows: Iterable[Row]) -> ShardRecord:
     import pyarrow as pa
 
     videos = 0
-    with atomic_file(path) as stream:
-        measured = _Measured(stream)
-        with pa.ipc.new_file(measured, schema) as writer:
-            for _, group in groupby(rows, _Cut(_BATCH)):
-                batch = list(group)
-                writer.write_batch(_record_batch(batch, schema))
-                videos += len(batch)
-    return ShardRecord(videos=videos, size=measured.size, sha256=measured.sha256)
+    with atomic_file(path) as stream, pa.ipc.new_file(stream, schema) as writer:
+        for _, group in groupby(rows, _Cut(_BATCH)):
+            batch = list(group)
+            writer.write_batch(_record_batch(batch, schema))
+            videos += len(batch)
+    return ShardRecord(videos=videos, size=path.stat().st_size, sha256=sha256(path))
 
 
 def _record_batch(rows: Sequence[Row], schema: Any) -> Any:
@@ -204,25 +188,3 @@ def _features(values: Sequence[NDArray[Any]], kind: Any) -> Any:
     bounds = np.cumsum([0, *map(len, values)]).astype(np.int32)
     rows = pa.FixedSizeListArray.from_arrays(flat, values[0].shape[1])
     return pa.ListArray.from_arrays(pa.array(bounds), rows)
-
-
-class _Measured:
-    """A stream that records the size and checksum of the written bytes."""
-
-    closed = False  # required by pyarrow
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._hash = stream, hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        self.size += len(data)
-        return self._stream.write(data)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()

@@ -26,7 +26,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.layout import SPEC_FILE
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.manifest import MANIFEST, DType, Manifest
+from actspan.data.store.store_manifest import MANIFEST, DType, Manifest
 from actspan.data.timebase import SnippetGrid
 
 SHARD_SIZE = 256_000_000  # bytes
@@ -34,35 +34,15 @@ SHARD_SIZE = 256_000_000  # bytes
 
 @dataclass(frozen=True, slots=True)
 class PackRequest:
-    """Request for `pack_dataset`.
+    """Request for `pack_dataset`."""
 
-    Attributes
-    ----------
-    dataset, out : Path
-        A dataset folder (or a store), and the store to make.
-    dtype : "float32" or "float16"
-        Type of the features; float16 halves the store and rounds them to eleven bits.
-    length : int, optional
-        Rescale every video to this many cells; by default rows are unchanged.
-    edge : "clamp" or "zero", optional
-        How rescaling fills outer cells; by default as in the dataset.
-    subset : str, optional
-        Pack only the videos of this subset.
-    shard_size : int
-        Bytes of features per shard.
-    on_error : "fail" or "skip"
-        Raise if the dataset has problems, or skip the bad data.
-    overwrite : bool
-        Replace an existing store.
-    """
-
-    dataset: Path
+    dataset: Path  # a dataset folder, or a store
     out: Path
-    dtype: DType = "float32"
-    length: int | None = None
-    edge: Edge | None = None
+    dtype: DType = "float32"  # float16 halves the store and rounds features to eleven bits
+    length: int | None = None  # cells that every video is rescaled to; by default rows stay
+    edge: Edge | None = None  # how rescaling fills outer cells; by default as in the dataset
     subset: str | None = None
-    shard_size: int = SHARD_SIZE
+    shard_size: int = SHARD_SIZE  # bytes of features
     on_error: Literal["fail", "skip"] = "fail"
     overwrite: bool = False
 

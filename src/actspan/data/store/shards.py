@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from actspan.core.files import check_size
 from actspan.data.names import file_stem  # older stores have ids with a suffix
 from actspan.data.store.arrow_files import Batches, Block, block_of, schema_of
-from actspan.data.store.manifest import Manifest, damaged
+from actspan.data.store.store_manifest import Manifest, damaged
 from actspan.data.timebase import SnippetGrid
 
 
@@ -30,19 +30,8 @@ class Blocks(Protocol):
 class Shard:
     """The videos of one shard; ids and times are in memory, features are read on request.
 
-    Parameters
-    ----------
-    name : str
-        Path or URL of the shard, for messages.
-    batches : sequence of pyarrow.RecordBatch
-        With all columns but the features.
-    blocks : Blocks
-    manifest : Manifest
-
-    Raises
-    ------
-    ValueError
-        A stride or length in seconds is not positive.
+    `name` is its path or URL, for messages; `batches` are record batches with all columns but the
+    features. Raises ValueError if a stride or length in seconds is not positive.
     """
 
     def __init__(
@@ -138,12 +127,7 @@ class PackedIndex(Mapping[str, Packed]):
     """Locations of the videos' features by id; each `Packed` is created on request.
 
     Ids stay in the shards. This class has their sorted hashes, which take a tenth of a dictionary's
-    memory.
-
-    Raises
-    ------
-    StoreError
-        A video occurs twice; the message names the store.
+    memory. Raises StoreError, which names the store, if a video occurs twice.
     """
 
     def __init__(self, shards: Sequence[Shard], store: Path | str) -> None:
@@ -183,11 +167,8 @@ class PackedIndex(Mapping[str, Packed]):
 def open_shards(folder: Path, manifest: Manifest) -> PackedIndex:
     """Map all shards of a store, and return the location of every video.
 
-    Raises
-    ------
-    StoreError
-        A shard is missing, truncated or damaged, or a video occurs twice. Bits that
-        flipped within features are only found by `verify_store`.
+    Raises StoreError if a shard is missing, truncated or damaged, or a video occurs twice. Bits
+    that flipped within features are only found by `verify_store`.
     """
     paths = manifest.shard_paths(folder)
     for path, record in zip(paths, manifest.shards, strict=True):

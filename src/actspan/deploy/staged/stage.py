@@ -14,10 +14,10 @@ from urllib.parse import quote
 import msgspec
 
 from actspan import __version__
-from actspan.config.base import Config, dump_toml, from_dict, read_toml, to_dict
+from actspan.config.base import NOT_JSON, Config, dump_toml, from_dict, read_toml, to_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import BundleError, ConfigError, StageError
-from actspan.core.files import NOT_JSON, folder_kind, read_bytes
+from actspan.core.files import folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.data.recording import Window
 from actspan.model.bundle import Bundle

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from actspan.core.markdown import markdown_table
 from actspan.core.problems import skipped_line
-from actspan.core.wording import counted
+from actspan.core.wording import counted, markdown_table
 from actspan.deploy.verify.variants import LIMITS
 from actspan.deploy.verify.verify import VariantResult, Verification
 from actspan.model.bundle import Bundle

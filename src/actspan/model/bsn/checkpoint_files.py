@@ -195,23 +195,12 @@ def _other_kind(path: Path) -> str:
 
 
 class Found(NamedTuple):
-    """The weights of a network in a checkpoint.
-
-    Attributes
-    ----------
-    net : "tem" or "pem"
-    levels : tuple of str
-        Keys that lead to the named weights.
-    prefix : str
-        Prefix of each name ("module.").
-    state : dict of str to tensor
-        Entries without the prefix; some may not belong to the network.
-    """
+    """The weights of a network in a checkpoint."""
 
     net: Net
-    levels: tuple[str, ...]
-    prefix: str
-    state: dict[str, Any]
+    levels: tuple[str, ...]  # keys that lead to the named weights
+    prefix: str  # of each name ("module.")
+    state: dict[str, Any]  # entries without the prefix; some may not belong to the network
 
 
 def find_network(content: Any, path: Path, ignored: Ignored) -> Found:

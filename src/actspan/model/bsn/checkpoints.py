@@ -38,28 +38,14 @@ ORIGINS: dict[Origin, str] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """One network of a checkpoint.
-
-    Attributes
-    ----------
-    path : Path
-    kind : "tem" or "pem"
-    origin : "bsn", "openmmlab", "pytorch" or "safetensors"
-        The code that wrote it, inferred from its form.
-    config : TemConfig or PemConfig
-        Sizes inferred from the shapes; these do not give the temporal scale of a TEM.
-    weights : dict of str to float32 array
-        Under the bundle's names.
-    notes : tuple of str
-        Messages about other contents of the file.
-    """
+    """One network of a checkpoint."""
 
     path: Path
-    kind: Net
-    origin: Origin
-    config: TemConfig | PemConfig
-    weights: dict[str, Float32]
-    notes: tuple[str, ...] = ()
+    kind: Net  # "tem" or "pem"
+    origin: Origin  # the code that wrote it, inferred from its form
+    config: TemConfig | PemConfig  # sizes inferred from the shapes, which do not give TEM's T
+    weights: dict[str, Float32]  # under the bundle's names
+    notes: tuple[str, ...] = ()  # messages about other contents of the file
 
     @property
     def parameters(self) -> int:
@@ -157,14 +143,8 @@ def convert_checkpoints(
 ) -> tuple[Bundle, list[Checkpoint]]:
     """Make a bundle of one TEM, one PEM or both, in any order, with the published settings.
 
-    If the bundle exists, missing networks are added to it.
-
-    Parameters
-    ----------
-    length : int
-        T, the temporal scale of TEM, which cannot be inferred from weights.
-    overwrite : bool
-        Replace networks that the bundle already has. Others are kept.
+    If the bundle exists, missing networks are added to it; with `overwrite`, also replaced.
+    `length` is T, the temporal scale of TEM, which cannot be inferred from weights.
 
     Raises
     ------

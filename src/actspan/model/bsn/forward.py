@@ -26,17 +26,12 @@ def tem_forward(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[
     weights : mapping of str to float32 or float64 array
         Weights of TEM, or of a merged ensemble.
     video : (B, C, T) array
-        Rescaled features.
+        Rescaled features; ShapeError if C is not that of the weights.
 
     Returns
     -------
     (B, 3, T) array of the weights' type
         In [0, 1]: action, start, end.
-
-    Raises
-    ------
-    ShapeError
-        `video` is not (B, C, T) with the C of the weights.
     """
     return sigmoid(tem_logits(weights, video))
 
@@ -56,23 +51,9 @@ def tem_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F
 
 
 def pem_forward(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArray[F]:
-    """Compute the predicted IoU of every proposal (bsn.md section 6).
+    """Compute the predicted IoU of every proposal (bsn.md section 6), in [0, 1].
 
-    Parameters
-    ----------
-    weights : mapping of str to float32 or float64 array
-    features : (..., 32) array
-        BSP features.
-
-    Returns
-    -------
-    (..., 1) array of the weights' type
-        In [0, 1].
-
-    Raises
-    ------
-    ShapeError
-        The last axis does not match the weights.
+    BSP features (..., 32) become (..., 1) of the weights' type; ShapeError if they do not fit.
     """
     return sigmoid(pem_logits(weights, features))
 
@@ -92,19 +73,7 @@ def pem_logits(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArra
 def classifier_forward(weights: Mapping[str, Float32], pooled: ArrayLike) -> Float32:
     """Compute the probabilities of every label and of background.
 
-    Parameters
-    ----------
-    weights : mapping of str to float32 array
-    pooled : (N, inputs) float32
-
-    Returns
-    -------
-    (N, labels + 1) float32
-
-    Raises
-    ------
-    ShapeError
-        The last axis does not match the weights.
+    Pooled features (N, inputs) become (N, labels + 1) float32; ShapeError if they do not fit.
     """
     logits = classifier_logits(weights, pooled)
     grown = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -29,12 +29,8 @@ def build_tem(
 ) -> onnx.ModelProto:
     """Build TEM: `video` (batch, C, length) to `output` (batch, 3, length): action, start, end.
 
-    Parameters
-    ----------
-    weights : mapping of str to float32 array
-        With `input.mean` and `input.scale` the graph standardises its input.
-    batch, length : int, optional
-        Fixed sizes; free by default.
+    With `input.mean` and `input.scale` among its weights, the graph standardises its input. Batch
+    and length are free unless given.
     """
     graph = GraphBuilder(weights)
     x = "video"
@@ -65,13 +61,8 @@ def build_pem(
 ) -> onnx.ModelProto:
     """Build PEM: `video_feature` (proposals, 32) to `output` (proposals, 1), the predicted IoU.
 
-    Parameters
-    ----------
-    weights : mapping of str to float32 array
-    rank : 2 or 3
-        3 adds a leading batch axis: (batch, proposals, 32) to (batch, proposals, 1).
-    batch, proposals : int, optional
-        Fixed sizes; free by default.
+    A rank of 3 adds a leading batch axis: (batch, proposals, 32) to (batch, proposals, 1). Both
+    sizes are free unless given.
     """
     graph = GraphBuilder(weights)
     x = graph.linear("video_feature", "fc1", rank)

@@ -62,19 +62,10 @@ def tem_targets(instances: Float64, length: int = 100, *, clip: bool = True) -> 
 
 
 def pem_targets(candidates: Proposals, instances: Float64) -> Float32:
-    """Compute the largest tIoU of each candidate with an instance: match_iou, not clipped.
+    """Compute the largest tIoU of each of N candidates with an instance: match_iou, not clipped.
 
-    Parameters
-    ----------
-    candidates : Proposals
-        N candidates of one video.
-    instances : (M, 2) float64
-        In the coordinates of the candidates.
-
-    Returns
-    -------
-    (N,) float32
-        Zero everywhere for a video without instances.
+    `instances`, (M, 2), are in the coordinates of the candidates. Return (N,) float32, zero
+    everywhere for a video without instances.
 
     Examples
     --------
@@ -105,14 +96,8 @@ def tem_loss(
 ) -> TemLoss:
     """Compute the class-balanced logistic loss: action_weight * action + start + end.
 
-    Parameters
-    ----------
-    probabilities, targets : (B, 3, T) tensors
-        In [0, 1]: action, start, end.
-    action_weight : float
-        2 as published.
-    real : (B, T) bool tensor, optional
-        False for padded cells, which are left out.
+    Probabilities and targets are (B, 3, T) in [0, 1]: action, start, end. `real`, (B, T), is False
+    for padded cells, which are left out. A weight of 2 is published.
     """
     if real is not None:
         probabilities, targets = (
@@ -129,11 +114,6 @@ def balanced_logistic(probabilities: Tensor, positive: Tensor) -> Tensor:
 
     The number of positives is clamped to [1, entries - 1], so that a batch without positives, or
     without negatives, has a finite loss.
-
-    Parameters
-    ----------
-    probabilities : float tensor
-    positive : bool tensor of the same shape
     """
     entries = positive.numel()
     ratio = entries / positive.sum().clamp(1, entries - 1)

@@ -1,0 +1,236 @@
+"""Untrusted npy, npz and HDF5 files, of which only arrays of plain numbers are read.
+
+`numpy.load` allocates the size that a header declares before it reads, expands a compressed member
+whatever its size, and passes on the exceptions of its parser and of `zipfile`. HDF5 files can refer
+to other files (external links, external storage, virtual datasets), contain cycles, and declare
+terabytes that were never written. Here sizes are compared with the file, references to other files
+are not followed, and every fault is a `ValueError` or `OSError`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.core.errors import require
+from actspan.core.files import check_size
+from actspan.core.limits import EXPANDED, EXPANSION
+from actspan.data.names import Ignored
+
+# NumPy parses headers with `ast`, which is not thread-safe in CPython 3.11 (gh-106905).
+_HEADERS = threading.Lock()
+_READ_HEADER = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_DEEPEST = 32  # nested groups of HDF5
+_STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # methods that NumPy uses
+
+
+class ContentError(ValueError):
+    """A file is intact, but contains something other than arrays of numbers."""
+
+
+class Header(NamedTuple):
+    """Header of an npy file, and the offset of its numbers."""
+
+    shape: tuple[int, ...]
+    order: str  # "C" or "F"
+    dtype: np.dtype[Any]
+    offset: int
+
+
+def read_header(stream: IO[bytes], size: int) -> Header:
+    """Read the header of an npy file of `size` bytes.
+
+    Raises ValueError if it is not an npy file, or its array is not numeric, or larger than the
+    file.
+    """
+    try:
+        version = np.lib.format.read_magic(stream)
+    except ValueError as error:
+        raise ValueError("it is not an array file") from error
+    if version not in _READ_HEADER:
+        raise ContentError("it holds records, or is of a newer format")
+    try:
+        with _HEADERS:
+            shape, is_fortran, dtype = _READ_HEADER[version](stream)
+    except OSError:
+        raise
+    except Exception as error:  # SyntaxError, RecursionError, MemoryError of the parser
+        raise ValueError("its header is damaged") from error
+    if dtype.hasobject:
+        raise ContentError("it holds Python objects, not numbers")
+    if dtype.kind not in "fiu":
+        raise ContentError(f"it holds {dtype}, not numbers")
+    offset = stream.tell()
+    if any(n < 0 for n in shape):
+        raise ValueError(f"its header says shape {shape}")
+    if math.prod(shape) * dtype.itemsize > size - offset:
+        raise ValueError("it is shorter than its header says")
+    return Header(tuple(map(int, shape)), "F" if is_fortran else "C", dtype, offset)
+
+
+def map_npy(path: Path) -> NDArray[Any]:
+    """Return the array of an npy file, mapped into memory; raise ValueError and OSError."""
+    check_size(path)
+    with path.open("rb") as stream:
+        header = read_header(stream, path.stat().st_size)
+    if 0 in header.shape:
+        return np.empty(header.shape, header.dtype)
+    shape: Any = header.shape
+    order: Any = header.order
+    return np.memmap(path, header.dtype, "r", header.offset, shape, order)
+
+
+class Archive:
+    """The arrays of an npz file, read one at a time; a context manager that closes the file.
+
+    Everything raises ValueError and OSError if it is not a zip file, is damaged, or has two members
+    of one name or other members.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_size(path)
+        with _zip_errors():
+            self._zip = zipfile.ZipFile(path)
+        members = self._zip.infolist()
+        self._members = {m.filename.removesuffix(".npy"): m for m in members}
+        if len(self._members) < len(members):
+            self.close()
+            raise ValueError("two members of one name")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+
+    def names(self, ignored: Ignored) -> list[str]:
+        """Return the names of the arrays, in the file's order; nothing is ignored."""
+        return list(self._members)
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """Return an array's shape, or None if it is not numeric."""
+        member = self._members[name]
+        with _zip_errors(), self._zip.open(member) as stream:
+            try:
+                return read_header(stream, member.file_size).shape
+            except ValueError:
+                return None
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Return one array."""
+        member = self._members[name]
+        if member.compress_type not in _STORED or member.flag_bits & 1:
+            raise ValueError(f"member {name!r} is encrypted, or compressed by another program")
+        check_expansion(member.compress_size, member.file_size)
+        with _zip_errors(), self._zip.open(member) as stream:
+            header = read_header(stream, member.file_size)
+            size = math.prod(header.shape) * header.dtype.itemsize
+            data = stream.read(size)
+        if len(data) != size:
+            raise ValueError("it is shorter than its header says")
+        order: Any = header.order
+        return np.frombuffer(bytearray(data), header.dtype).reshape(header.shape, order=order)
+
+
+def check_expansion(stored: int, expanded: int) -> None:
+    """Raise ValueError if data would become far larger in memory than it is on disk."""
+    if expanded > max(EXPANDED, EXPANSION * stored):
+        raise ValueError(
+            f"{stored:,} bytes would expand to {expanded:,}: a bomb, or features of nothing but "
+            f"zeros; write it uncompressed"
+        )
+
+
+@contextmanager
+def _zip_errors() -> Iterator[None]:
+    """Raise ValueError for the exceptions of `zipfile` about a damaged file."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"its zip archive is damaged: {error}") from error
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[Hdf5File]:
+    """Open a file; raise ValueError and OSError, in the block too, if it is damaged."""
+    h5py = require("h5py", extra="hdf5", purpose=f"reading {path.name}")
+    check_size(path)
+    try:
+        with h5py.File(path, "r") as file:
+            yield Hdf5File(h5py, file, path.stat().st_size)
+    except (RuntimeError, TypeError, KeyError, MemoryError, AttributeError) as error:
+        raise ValueError(f"its HDF5 structure is damaged: {error}") from error
+
+
+class Hdf5File:
+    """The datasets of an open file of `size` bytes, by their paths without the leading slash."""
+
+    def __init__(self, h5py: Any, file: Any, size: int) -> None:
+        self._h5py, self._file, self._size = h5py, file, size
+
+    def names(self, ignored: Ignored) -> list[str]:
+        """Return the paths of the datasets.
+
+        Links that are not followed, groups that are nested too deeply and attributes are counted in
+        `ignored`.
+        """
+        for name in self._file.attrs:
+            ignored.add("attributes", name)
+        return list(self._walk(self._file, ignored, {self._address(self._file)}, 0))
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """Return a dataset's shape, or None if it is not numeric."""
+        dataset = self._file[name]
+        return tuple(dataset.shape or ()) if dataset.dtype.kind in "fiu" else None
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Return one dataset."""
+        dataset = self._file[name]
+        if not isinstance(dataset, self._h5py.Dataset):
+            raise ContentError(f"{name} is a group, not an array")
+        if dataset.is_virtual or dataset.external:
+            raise ContentError(f"{name} lies in another file; copy its numbers into this one")
+        if dataset.dtype.kind not in "fiu":
+            raise ContentError(f"{name} holds {dataset.dtype}, not numbers")
+        check_expansion(self._size, int(dataset.size or 0) * dataset.dtype.itemsize)
+        return np.asarray(dataset)
+
+    def _address(self, item: Any) -> int:
+        address: int = self._h5py.h5o.get_info(item.id).addr
+        return address
+
+    def _walk(self, group: Any, ignored: Ignored, seen: set[int], depth: int) -> Iterator[str]:
+        """Yield the names of the datasets below a group, along hard links, each object once."""
+        for key in group:
+            if not isinstance(group.get(key, getlink=True), self._h5py.HardLink):
+                ignored.add("links", key)
+                continue
+            item = group[key]
+            address = self._address(item)
+            if address in seen:
+                continue
+            seen.add(address)
+            for name in item.attrs:
+                ignored.add("attributes", name)
+            if isinstance(item, self._h5py.Dataset):
+                yield key
+            elif depth == _DEEPEST:
+                ignored.add("groups", key)
+            elif isinstance(item, self._h5py.Group):
+                yield from (f"{key}/{name}" for name in self._walk(item, ignored, seen, depth + 1))

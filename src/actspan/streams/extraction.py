@@ -1,0 +1,267 @@
+"""Extraction job: videos to a dataset folder of features; finished videos are kept.
+
+dataset/
+├── features/          <video>.npy: (T, C)
+├── annotations.json   from the source dataset, or the videos' lengths, ready to be labelled
+├── dataset.toml       channels, grid, backbone with its checksum
+└── extracted.jsonl    one line per video: file, settings, length, what was cut short
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+
+from actspan.config.stages import FeatureSpec, Streams
+from actspan.core.errors import DatasetError, VideoError
+from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
+from actspan.core.progress import Progress, no_progress
+from actspan.core.wording import counted
+from actspan.data.annotations.annotation_set import Annotations
+from actspan.data.time_conflicts import compare_times
+from actspan.data.times import require_seconds
+from actspan.runtime.backends import find_backend
+from actspan.streams.backbone import find_backbone
+from actspan.streams.feature_files import JournalEntry, Precision
+from actspan.streams.feature_folder import FeatureFolder, check_extraction_folder
+from actspan.streams.snippet_features import Ending, Extractor, Part
+from actspan.streams.snippet_grid import Grid, Span
+from actspan.streams.video_lists import (
+    VideoList,
+    find_videos,
+    probe_videos,
+    shortfall_note,
+    video_problem,
+)
+
+DEFAULT_GRID = Grid(Span(0.25, "s"), Span(0.5, "s"))
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractRequest:
+    """Settings of `extract_videos`; for those without a comment see `Extractor`."""
+
+    videos: tuple[str, ...]  # see `find_videos`
+    out: Path  # dataset folder to create or resume
+    backbone: str = "default"  # see `find_backbone`
+    grid: Grid = DEFAULT_GRID
+    streams: Streams | None = None
+    frames: int | None = None
+    channels: int | None = None  # project to principal components of the training part
+    precision: Precision = "float16"  # of the features on disk
+    on_error: Literal["fail", "skip"] = "fail"  # what to do about videos that cannot be used
+    threads: int | None = None
+    backend: str = "auto"
+    force: bool = False  # remove features in `out` that were made with other settings
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """Summary of an extraction, in figures."""
+
+    out: Path
+    videos: int  # extracted now
+    kept: int  # found finished
+    snippets: int  # extracted now
+    video_seconds: float  # of the videos extracted now
+    seconds: float  # wall time
+    spec: FeatureSpec
+    problems: tuple[Problem, ...]  # skipped videos, and notes
+    removed: tuple[str, ...] = ()  # videos whose features of other settings were removed
+    labelled: bool = False  # whether the annotations hold instances to train on
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractedVideo:
+    """A finished video, with its rows on disk, or why it failed."""
+
+    name: str
+    path: Path
+    rows: int
+    ending: Ending | VideoError
+
+
+class VideoProgress:
+    """Progress of a job, in seconds of video, of `total` announced ones."""
+
+    def __init__(self, progress: Progress, total: float) -> None:
+        self._progress, self._total = progress, total
+        self._finished = 0.0
+
+    def show(self, part: Part) -> None:
+        """Report the progress of a part."""
+        done = self._finished + part.seconds
+        self._progress("seconds of video", round(done), round(max(self._total, done)))
+        if part.ending is not None:
+            self._finished = done
+
+    def finish(self, seconds: float) -> None:
+        """Report a whole video that was processed in another process."""
+        self._finished += seconds
+        self._progress("seconds of video", round(self._finished), round(self._total))
+
+
+# Extracts and writes videos, given by path and name, to a folder; see `write_features`.
+ExtractEngine = Callable[
+    [ExtractRequest, Extractor, Mapping[Path, str], FeatureFolder, VideoProgress],
+    Iterator[ExtractedVideo],
+]
+
+
+def extract_videos(
+    request: ExtractRequest,
+    progress: Progress = no_progress,
+    *,
+    engine: ExtractEngine | None = None,
+) -> Extracted:
+    """Extract snippet features from videos to a dataset folder.
+
+    Every video is opened before work starts; one that fails later does not stop the others.
+    Unless an `engine` is given, the backbone runs on threads of this process.
+
+    Raises
+    ------
+    DatasetError
+        Videos are missing or cannot be decoded, and `on_error` is "fail", or none is left.
+    DataError
+        `out` holds something else, or features of other settings without `force`.
+    AnnotationError, VideoError, ConfigError, ModelError, BackendError
+        Times are not in seconds, nothing was found, or settings or the backbone cannot be used;
+        nothing is written.
+    """
+    check_extraction_folder(request.out)
+    find_backbone(request.backbone)
+    if request.backend != "auto":
+        find_backend(request.backend)
+    sources = find_videos(request.videos)
+    lengths, problems = probe_videos(sources.paths, progress)
+    problems = [*sources.problems, *problems]
+    if not lengths:
+        raise_nothing_left(problems, len(sources.paths))
+    if request.on_error == "fail":
+        raise_errors(problems)
+    if sources.annotations is not None:
+        problems += _check_times(sources.annotations, lengths)
+    begin = perf_counter()
+    done: list[ExtractedVideo] = []
+    with open_extractor(request) as extractor:
+        folder = FeatureFolder(
+            request.out,
+            extractor.spec,
+            request.channels,
+            request.precision,
+            force=request.force,
+        )
+        paths = {name: sources.paths[name] for name in lengths}
+        todo = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
+        shown = VideoProgress(progress, sum(lengths[name] for name in todo.values()))
+        for video in (engine or _extract_here)(request, extractor, todo, folder, shown):
+            if isinstance(video.ending, VideoError):
+                problems.append(video_problem(video.name, video.path, video.ending))
+            else:
+                _record(video, video.ending, folder)
+                done.append(video)
+    folder.project(_training(sources, paths))
+    failed = {p.video for p in problems if p.skipped is Skipped.VIDEO}
+    labelled = folder.write_annotations(sources.annotations, failed)
+    kept = [name for name in paths if name not in failed]
+    entries = (folder.journal.entries[name] for name in kept)
+    problems += [shortfall_note(e.video, e.source, e.note) for e in entries if e.note]
+    errors = [problem for problem in problems if problem.is_error]
+    if not kept:
+        raise_nothing_left(errors, len(sources.paths))
+    if errors and request.on_error == "fail":
+        remedy = "Fix these, or leave them out: --on-error skip."
+        raise DatasetError(errors, f"{counted(len(kept), 'video')} done. {remedy}")
+    return Extracted(
+        out=request.out,
+        videos=len(done),
+        kept=len(kept) - len(done),
+        snippets=sum(video.rows for video in done),
+        video_seconds=sum(v.ending.seconds for v in done if isinstance(v.ending, Ending)),
+        seconds=perf_counter() - begin,
+        spec=folder.spec,
+        problems=tuple(problems),
+        removed=folder.removed,
+        labelled=labelled,
+    )
+
+
+def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iterator[Problem]:
+    """Raise if times lie far beyond the videos; note durations that differ from the videos'."""
+    videos, path = annotations.videos, annotations.path
+    found = np.array([lengths.get(name, np.nan) for name in videos.ids])
+    require_seconds(videos, path, np.where(np.isnan(found), videos.durations, found))
+    conflict, notes = compare_times(videos, found, np.zeros(len(videos)), FeatureSpec(), path)
+    if conflict is not None:
+        yield from notes
+
+
+def open_extractor(request: ExtractRequest) -> Extractor:
+    """Open the requested extractor; raise as `Extractor` and `find_backbone` do."""
+    return Extractor(
+        find_backbone(request.backbone),
+        request.grid,
+        streams=request.streams,
+        frames=request.frames,
+        threads=request.threads,
+        backend=request.backend,
+    )
+
+
+def _training(sources: VideoList, paths: Mapping[str, Path]) -> list[str]:
+    """Return the videos of the training part; all videos without subsets."""
+    given = sources.annotations or ()
+    return [video.id for video in given if video.subset == "training"] or list(paths)
+
+
+def _extract_here(
+    _: ExtractRequest,
+    extractor: Extractor,
+    todo: Mapping[Path, str],
+    folder: FeatureFolder,
+    progress: VideoProgress,
+) -> Iterator[ExtractedVideo]:
+    return write_features(extractor, todo, folder, progress)
+
+
+def write_features(
+    extractor: Extractor, todo: Mapping[Path, str], folder: FeatureFolder, progress: VideoProgress
+) -> Iterator[ExtractedVideo]:
+    """Extract and write each video."""
+    for path, parts in groupby(extractor.run(todo), key=lambda part: part.path):
+        name = todo[path]
+        try:
+            with folder.writer(name) as writer:
+                for part in parts:
+                    progress.show(part)
+                    if isinstance(part.ending, VideoError):
+                        raise part.ending
+                    writer.add(folder.rows(part.rows))
+        except VideoError as error:
+            yield ExtractedVideo(name, path, 0, error)
+        else:
+            assert part.ending is not None
+            yield ExtractedVideo(name, path, writer.rows, part.ending)
+
+
+def _record(video: ExtractedVideo, ending: Ending, folder: FeatureFolder) -> None:
+    found = video.path.stat()
+    folder.journal.add(
+        JournalEntry(
+            video=video.name,
+            source=str(video.path),
+            size=found.st_size,
+            modified=found.st_mtime_ns,
+            settings=folder.settings,
+            seconds=round(ending.seconds, 6),
+            fps=ending.fps,
+            note=ending.note,
+        )
+    )

@@ -1,0 +1,228 @@
+"""Dataset folder that features are written to: feature files, journal, projection, annotations."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from actspan.config.base import dump_toml, from_dict, read_toml, to_dict
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import ActSpanError, DataError
+from actspan.core.files import atomic_file, folder_name_error, remove_leftovers, sha256
+from actspan.core.types import Float32, Video
+from actspan.core.wording import counted, listed
+from actspan.data.annotations.annotation_set import Annotations
+from actspan.data.annotations.formats import DATASET_JSON, find_annotations, read_annotations
+from actspan.data.annotations.saving import write_annotations
+from actspan.data.feature_readers import Entry as File
+from actspan.data.feature_readers import read_array
+from actspan.data.layout import SPEC_FILE
+from actspan.data.names import VIDEOS
+from actspan.streams.feature_files import (
+    JOURNAL,
+    FeatureWriter,
+    Journal,
+    JournalEntry,
+    Precision,
+)
+from actspan.streams.projection import PROJECTION, Projection, fit_projection
+
+_FEATURES = "features"
+_ROWS = 4096  # rows projected at a time
+_LISTED = 5  # videos listed in a message
+
+
+def check_extraction_folder(out: Path) -> None:
+    """Raise if the folder holds something else, before any work is done.
+
+    Raises
+    ------
+    DataError
+        It holds videos, or features of another origin; or it is no folder, or named as a file.
+    """
+    if fault := folder_name_error(out, "a dataset"):
+        raise DataError(fault)
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: exists and is no folder; a dataset folder is made there")
+    if (out / VIDEOS).is_dir():
+        raise DataError(f"{out}: holds videos; let the features go to another folder")
+    features = out / _FEATURES
+    if not (out / JOURNAL).exists() and features.is_dir() and any(features.iterdir()):
+        raise DataError(f"{features}: holds features that extract did not make; choose another")
+
+
+class FeatureFolder:
+    """A dataset folder during extraction; `actspan.streams.extraction` describes its contents.
+
+    Parameters
+    ----------
+    out : Path
+    spec : FeatureSpec
+        Description of the extractor's output.
+    channels : int, optional
+        Number to project to; a projection in the folder is reused if it fits.
+    precision : "float16" or "float32"
+    force : bool
+        Remove features that were made with other settings; their videos are then in `removed`.
+
+    Raises
+    ------
+    ActSpanError, DataError
+        The folder cannot be made, or holds features of other settings without `force`.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        spec: FeatureSpec,
+        channels: int | None,
+        precision: Precision,
+        *,
+        force: bool = False,
+    ) -> None:
+        self._out = out.absolute()  # the same in another process
+        self._channels, self._precision = channels, precision
+        self._unprojected = self.spec = spec
+        self._projection: Projection | None = None
+        try:
+            (out / _FEATURES).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ActSpanError(f"{out}: cannot be made: {error.strerror}") from error
+        if channels is not None:
+            self._find_projection()
+        self.journal = Journal(out)
+        kept = {self.settings, _checksum(self._unprojected, precision)}
+        entries = self.journal.entries
+        self.removed = tuple(name for name, entry in entries.items() if entry.settings not in kept)
+        if self.removed and not force:
+            raise DataError(
+                f"{out}: holds features that were made with other settings or another backbone, of "
+                f"{counted(len(self.removed), 'video')} ({listed(self.removed, _LISTED)}); choose "
+                "another folder, or remove these features: --force"
+            )
+        for name in self.removed:
+            self._file(name).unlink(missing_ok=True)
+            del entries[name]
+        self._write_spec()
+
+    @property
+    def settings(self) -> str:
+        """Checksum of the settings that determine the features."""
+        return _checksum(self.spec, self._precision)
+
+    def _file(self, video: str) -> Path:
+        return self._out / _FEATURES / f"{video}.npy"
+
+    def is_done(self, video: str, path: Path) -> bool:
+        """Return whether a video file is finished."""
+        entry = self.journal.entries.get(video)
+        return entry is not None and self._file(video).is_file() and entry.is_of(path)
+
+    @contextmanager
+    def writer(self, video: str) -> Iterator[FeatureWriter]:
+        """Open the features of a video for writing; the file appears when the block succeeds."""
+        assert self.spec.channels is not None
+        path = self._file(video)
+        remove_leftovers(path)
+        with atomic_file(path) as stream:
+            writer = FeatureWriter(stream, self.spec.channels, self._precision)
+            yield writer
+            writer.finish()
+
+    def rows(self, rows: Float32) -> Float32:
+        """Return the rows to write for the extractor's output, projected if needed."""
+        return rows if self._projection is None else self._projection.apply(rows)
+
+    def _write_spec(self) -> None:
+        with atomic_file(self._out / SPEC_FILE) as stream:
+            stream.write(dump_toml({"features": to_dict(self.spec)}).encode())
+
+    def _find_projection(self) -> None:
+        """Load the folder's projection if it fits these features and this number of channels."""
+        path, spec_file = self._out / PROJECTION, self._out / SPEC_FILE
+        if not (path.is_file() and spec_file.is_file()):
+            return
+        found = read_toml(spec_file).get("features", {})
+        there = from_dict(FeatureSpec, found, where=f"{spec_file} [features]")
+        wanted = self._projected(sha256(path))
+        if there == wanted:
+            self._projection, self.spec = Projection.load(path), wanted
+
+    def _projected(self, checksum: str) -> FeatureSpec:
+        extraction = self._unprojected.extraction
+        assert extraction is not None
+        return msgspec.structs.replace(
+            self._unprojected,
+            channels=self._channels,
+            extraction=msgspec.structs.replace(extraction, projection=checksum),
+        )
+
+    def project(self, training: Iterable[str]) -> None:
+        """Project the features that are not projected yet; fit to the training videos if needed.
+
+        Raises ConfigError if there are too few snippets for this number of channels.
+        """
+        if self._channels is None:
+            return
+        if self._projection is None:
+            files = [self._file(video) for video in training if video in self.journal.entries]
+            self._projection = fit_projection(files, self._channels)
+            self.spec = self._projected(self._projection.save(self._out / PROJECTION))
+            self._write_spec()
+        for entry in list(self.journal.entries.values()):
+            path = self._file(entry.video)
+            if entry.settings == self.settings or not path.is_file():
+                continue
+            values = read_array(File(path), mapped=True)
+            if values.shape[1] == self._unprojected.channels:  # otherwise already projected
+                with self.writer(entry.video) as writer:
+                    for begin in range(0, len(values), _ROWS):
+                        writer.add(self.rows(values[begin : begin + _ROWS].astype("float32")))
+            self.journal.add(msgspec.structs.replace(entry, settings=self.settings))
+
+    def write_annotations(self, source: Annotations | None, left_out: set[str]) -> bool:
+        """Write the source's annotations; otherwise add the videos to the labels that exist.
+
+        Videos whose features were removed are no longer listed, unless they have annotations.
+        Return True if there are instances to train on.
+        """
+        entries = self.journal.entries
+        there = find_annotations(self._out)
+        if source is not None:
+            known = [v for v in source if v.id in entries and v.id not in left_out]
+            videos = [self._adapted(video, entries[video.id]) for video in known]
+            document: Mapping[str, object] = source.document
+        elif there is not None and there.name != DATASET_JSON:
+            return True  # The user's own format already holds labels.
+        else:
+            kept = None if there is None else read_annotations(there)
+            gone = set(self.removed) - set(entries)
+            videos = [v for v in kept or () if v.id not in gone or len(v.segments)]
+            document = kept.document if kept else {}
+            new = sorted(set(entries) - {video.id for video in videos})  # in any order of finishing
+            videos += [Video(n, duration=entries[n].seconds, fps=entries[n].fps) for n in new]
+        write_annotations(self._out / DATASET_JSON, videos, document=document)
+        return any(len(video.segments) for video in videos)
+
+    def _adapted(self, video: Video, entry: JournalEntry) -> Video:
+        """Return the video with the fields that describe the new features, not the old ones."""
+        in_frames = self.spec.stride_frames is not None
+        return replace(
+            video,
+            duration=video.duration if video.duration == video.duration else entry.seconds,
+            fps=entry.fps if in_frames or video.fps is None else video.fps,
+            feature_frames=None,
+            snippet_stride=None,
+            snippet_length=None,
+        )
+
+
+def _checksum(spec: FeatureSpec, precision: Precision) -> str:
+    """Compute a checksum of all settings that determine the numbers, for the journal."""
+    plain = {"precision": precision, **to_dict(spec)}
+    return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()

@@ -1,0 +1,270 @@
+"""Videos to snippet features, streamed: one thread decodes while others run the backbone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from actspan.config.stages import ExtractionConfig, FeatureSpec, Streams
+from actspan.core.errors import ConfigError, VideoError
+from actspan.core.parallel import map_ordered
+from actspan.core.types import Float32
+from actspan.streams.backbone import Backbone, BackboneFile
+from actspan.streams.pictures import Painter, Pixels
+from actspan.streams.snippet_grid import Grid, Snippet, SnippetSampler
+from actspan.streams.video_decoding import Frame, VideoFile
+
+BATCH = 8  # pictures per call: larger batches do not fit into the processor's caches
+_CLIPS = 2  # clips per call
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Result of decoding a whole video."""
+
+    seconds: float  # end of its last frame
+    fps: float  # frames per second, on average
+    note: str  # what was cut short or damaged; empty if nothing was
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """The next snippets of a video; its last part has its summary, or why it failed."""
+
+    path: Path
+    rows: Float32  # (k, C); k may be 0
+    seconds: float  # of the video, decoded so far
+    stride: float  # seconds from snippet to snippet; 0 if the video could not be opened
+    ending: Ending | VideoError | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Pictures or clips for one call, and the snippets that are complete with them."""
+
+    path: Path
+    stride: float = 0.0
+    inputs: list[Pixels] = field(default_factory=list)
+    snippets: list[tuple[int, ...]] = field(default_factory=list)  # numbers of inputs
+    seconds: float = 0.0
+    ending: Ending | VideoError | None = None
+
+
+class Extractor:
+    """Extractor of snippet features from videos, with fixed settings.
+
+    Parameters
+    ----------
+    file : BackboneFile
+    grid : Grid
+    streams : Streams, optional
+        Both by default; only appearance for a backbone that takes clips.
+    frames : int, optional
+        Frames per snippet that the backbone sees: by default 4, or the frames of its clips.
+    threads : int, optional
+        All cores by default. Results do not depend on it.
+    backend : str
+        See `open_session`.
+
+    Raises
+    ------
+    ConfigError, ModelError, BackendError
+        Settings do not fit the backbone, or it cannot be used.
+
+    Examples
+    --------
+    >>> grid = Grid(Span(0.25, "s"), Span(0.25, "s"))
+    >>> with Extractor(find_backbone("default"), grid) as extractor:  # doctest: +SKIP
+    ...     for part in extractor.run([Path("video.mp4")]):
+    ...         print(part.seconds, part.rows.shape)
+    """
+
+    def __init__(
+        self,
+        file: BackboneFile,
+        grid: Grid,
+        *,
+        streams: Streams | None = None,
+        frames: int | None = None,
+        threads: int | None = None,
+        backend: str = "auto",
+    ) -> None:
+        self._threads = threads or os.cpu_count() or 1
+        self.grid = grid
+        self.backbone = Backbone(file, threads=self._threads, backend=backend)
+        try:
+            self._extraction = _complete_settings(self.backbone, streams, frames)
+        except ConfigError:
+            self.backbone.close()
+            raise
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Description of the features, as in `dataset.toml` and bundles."""
+        return FeatureSpec(
+            channels=_channels(self._extraction.streams, self.backbone.channels),
+            layout="TC",
+            backbone=self.backbone.file.name,
+            extraction=self._extraction,
+            **self.grid.settings(),
+        )
+
+    def run(self, paths: Iterable[Path]) -> Iterator[Part]:
+        """Extract videos one after another; yield each one's parts in order, the last with its end.
+
+        A video that fails does not stop the others. Memory does not depend on their length.
+
+        Raises
+        ------
+        ModelError, BackendError
+            The backbone failed.
+        """
+        return self._parts(self._batches(paths), ahead=self._threads + 1)
+
+    def follow(self, video: VideoFile) -> Iterator[Part]:
+        """Extract one video that is still being recorded; yield every snippet as soon as possible.
+
+        Raises
+        ------
+        VideoError, ModelError, BackendError
+            Not one frame can be decoded, or the backbone failed.
+        """
+        return self._parts(self._decode(video), ahead=0)
+
+    def _parts(self, batches: Iterator[_Batch], ahead: int) -> Iterator[Part]:
+        streams, channels = self._extraction.streams, self.backbone.channels
+        with ThreadPoolExecutor(self._threads, "backbone") as pool:
+            maker = SnippetMaker(streams, channels)
+            for batch, vectors in map_ordered(pool, self._embed, batches, ahead=ahead):
+                rows = maker.make(vectors, batch.snippets)
+                yield Part(batch.path, rows, batch.seconds, batch.stride, batch.ending)
+                if batch.ending is not None:
+                    maker = SnippetMaker(streams, channels)
+
+    def _embed(self, batch: _Batch) -> tuple[_Batch, Float32]:
+        if not batch.inputs:
+            return batch, np.empty((0, self.backbone.channels), dtype=np.float32)
+        vectors = self.backbone.embed(np.stack(batch.inputs))
+        batch.inputs.clear()
+        return batch, vectors
+
+    def _batches(self, paths: Iterable[Path]) -> Iterator[_Batch]:
+        for path in paths:
+            try:
+                with VideoFile(path) as video:
+                    yield from self._decode(video)
+            except VideoError as error:
+                yield _Batch(path, ending=error)
+
+    def _decode(self, video: VideoFile) -> Iterator[_Batch]:
+        """Yield the input of the backbone: each picture once, or a clip for each snippet."""
+        sampling = self.grid.sampling(video.fps, self._extraction.frames)
+        painter = Painter(self.backbone.size, self._extraction.pictures, video.pixel_aspect)
+        is_clips = self.backbone.clip is not None
+        size, clips = _CLIPS if is_clips else BATCH, 0
+        batch = _Batch(video.path, sampling.stride)
+
+        def draw(frame: Frame) -> Pixels:
+            pixels = painter.draw(frame.image)
+            if not is_clips:
+                batch.inputs.append(pixels)
+            return pixels
+
+        for snippet, seconds in _snippets(video, SnippetSampler(sampling, draw)):
+            if snippet is not None and is_clips:
+                batch.inputs.append(np.stack([picture.content for picture in snippet]))
+                batch.snippets.append((clips,))
+                clips += 1
+            elif snippet is not None:
+                batch.snippets.append(tuple(picture.number for picture in snippet))
+            batch.seconds = seconds
+            if len(batch.inputs) >= size:
+                yield batch
+                batch = _Batch(video.path, sampling.stride, seconds=seconds)
+        batch.ending = Ending(video.end, video.fps, video.shortfall())
+        yield batch
+
+    def close(self) -> None:
+        """Free the backbone. Closing twice is allowed."""
+        self.backbone.close()
+
+    def __enter__(self) -> Extractor:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+
+def _snippets(
+    video: VideoFile, sampler: SnippetSampler[Pixels]
+) -> Iterator[tuple[Snippet[Pixels] | None, float]]:
+    """Yield snippets when complete, and None after each frame; with the seconds decoded so far."""
+    for frame in video.frames():
+        yield from ((snippet, frame.time) for snippet in sampler.feed(frame))
+        yield None, frame.time
+    yield from ((snippet, video.end) for snippet in sampler.finish(video.end))
+
+
+def _complete_settings(
+    backbone: Backbone, streams: Streams | None, frames: int | None
+) -> ExtractionConfig:
+    """Return the settings with their defaults; raise if they do not fit the backbone."""
+    clip, name = backbone.clip, backbone.file.name
+    if clip is not None and frames not in (None, clip):
+        raise ConfigError(f"backbone {name} takes clips of {clip} frames, not {frames}")
+    if clip is not None and streams in ("motion", "both"):
+        raise ConfigError(
+            f"backbone {name} sees a whole clip and gives one vector: only --stream appearance "
+            "fits it; what moves is in there already"
+        )
+    return ExtractionConfig(
+        sha256=backbone.file.sha256,
+        streams=streams or ("both" if clip is None else "appearance"),
+        frames=clip or frames or 4,
+        pictures=backbone.file.pictures,
+    )
+
+
+class SnippetMaker:
+    """Builder of the snippets of one video from vectors of length `channels`, in order."""
+
+    def __init__(self, streams: Streams, channels: int) -> None:
+        self._streams: Streams = streams
+        self._first = 0  # number of the first vector still needed
+        self._vectors = np.empty((0, channels), dtype=np.float32)
+        self._width = _channels(streams, channels)
+
+    def make(self, vectors: Float32, snippets: Iterable[tuple[int, ...]]) -> Float32:
+        """Add the next vectors, (n, C); return the features of the next snippets, (k, channels).
+
+        Snippets are given by the numbers of their vectors, in order of time.
+        """
+        held = np.concatenate([self._vectors, vectors])
+        rows, oldest = [], self._first
+        for numbers in snippets:
+            oldest = numbers[0]
+            rows.append(pool_frames(held[np.subtract(numbers, self._first)], self._streams))
+        self._vectors, self._first = held[oldest - self._first :], oldest
+        return np.stack(rows) if rows else np.empty((0, self._width), dtype=np.float32)
+
+
+def pool_frames(vectors: Float32, streams: Streams) -> Float32:
+    """Compute one snippet's features, (F, C) to (C,), or to (2 C,) for both streams.
+
+    Appearance is the mean over the snippet's frames, motion the standard deviation.
+    """
+    parts = []
+    if streams != "motion":
+        parts.append(vectors.mean(axis=0))
+    if streams != "appearance":
+        parts.append(vectors.std(axis=0))
+    return np.concatenate(parts)
+
+
+def _channels(streams: Streams, channels: int) -> int:
+    return 2 * channels if streams == "both" else channels
