@@ -16,7 +16,7 @@ from actspan.data.dataset import Dataset
 from actspan.evaluation.baselines import compare_with_guesses, not_beaten
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.outcomes import Job
+from actspan.pipeline.outcomes import VideoInput
 from actspan.training.report import Report
 
 
@@ -87,7 +87,7 @@ def _propose(
     bundle: Bundle, dataset: Dataset, videos: list[Video], report: Report
 ) -> Iterator[tuple[str, Proposals]]:
     mapped = bundle.config.mode == "window"
-    jobs = (Job(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in videos)
+    jobs = (VideoInput(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in videos)
     done = 0
     with Pipeline.load(bundle, backend="torch", edge=dataset.edge) as pipeline:
         for outcome in pipeline.run(jobs):

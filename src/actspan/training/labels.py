@@ -25,7 +25,7 @@ from actspan.model.bsn.networks import Classifier
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import PARTS, pool_features
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.outcomes import Job
+from actspan.pipeline.outcomes import VideoInput
 from actspan.training.examples import collect, labels_of, videos_of
 from actspan.training.fit_classifier import fit_classifier
 from actspan.training.report import Report, Silent
@@ -118,7 +118,7 @@ def _propose(dataset: Dataset, bundle: Bundle, report: Report) -> Iterator[tuple
             "proposals that were made elsewhere, or make a bundle of both"
         )
     videos = videos_of(dataset, TRAINING)
-    jobs = (Job(v.id, partial(dataset.open, v.id, mapped=False)) for v in videos)
+    jobs = (VideoInput(v.id, partial(dataset.open, v.id, mapped=False)) for v in videos)
     done = 0
     with Pipeline.load(bundle, backend="onnxruntime", edge=dataset.edge) as pipeline:
         for outcome in pipeline.run(jobs):
