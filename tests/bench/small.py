@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from actspan.bench import roof
-from actspan.bench.material import Request
+from actspan.bench.material import BenchRequest
 from actspan.bench.result import BenchResult, Stage
 
-SMALL = Request(
+SMALL = BenchRequest(
     videos=8, batches=(1, 4), streams=2, seconds=0.01, channels=8, length=20, snippets=30
 )
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from actspan.bench.comparison import compare, read_systems
 from actspan.bench.logs.trtexec import find_shapes
-from actspan.bench.report_check import Number, ReportCheck, check_report, find_equations
+from actspan.bench.report_check import ReportCheck, check_report, find_equations, matches
 from actspan.core.errors import BenchError
 
 GUIDE = Path(__file__).parent / "guide"
@@ -36,7 +37,7 @@ GUIDE = Path(__file__).parent / "guide"
     ],
 )
 def test_finds_equations(text: str, expected: list[str]) -> None:
-    assert [f"{e.formula} = {e.result.text}" for e in find_equations([text])] == expected
+    assert [f"{e.formula} = {e.result}" for e in find_equations([text])] == expected
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_finds_equations(text: str, expected: list[str]) -> None:
     ],
 )
 def test_printed_numbers(printed: str, value: float, same: bool) -> None:
-    assert Number(float(printed), printed).prints(value) is same
+    assert matches(Decimal(printed), value) is same
 
 
 @given(st.text(alphabet="0123456789.,+-*/()=xeE ×（", max_size=60))
@@ -66,7 +67,7 @@ def test_correct_arithmetic_follows(a: int, b: int, sign: str) -> None:
     for equation in find_equations([f"{a}{sign}{b}={result}"]):  # none where the result is below 0
         value = equation.value()
         assert value is not None
-        assert equation.result.prints(value)
+        assert matches(equation.result, value)
 
 
 def check(tmp_path: Path, text: str, *, chips: int = 4) -> ReportCheck:

@@ -113,7 +113,7 @@ def pair_table(pair: Pair) -> Table:
         cpu = statistics.median(run.cpu_seconds for run in runs)
         figures = (min(seconds), statistics.median(seconds), max(seconds), cpu)
         rows.append([name, *(f"{value:.4f}" for value in figures)])
-    title = f"Seconds a run, {pair.rounds} rounds of A B B A"
+    title = f"Seconds a run, {len(pair.a) // 2} rounds of A B B A"
     return title, ["command", "min", "median", "max", "median CPU"], rows
 
 

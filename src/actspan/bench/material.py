@@ -24,7 +24,7 @@ from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 
-__all__ = ["Material", "Request", "open_material"]
+__all__ = ["BenchRequest", "Material", "open_material"]
 
 VIDEOS = 128  # number of synthetic videos
 _DISTINCT = 600  # further synthetic videos share files with these
@@ -32,7 +32,7 @@ _WINDOWS = 5  # duration of a synthetic recording, in windows
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BenchRequest:
     """Settings of `run_benchmark`."""
 
     model: Path | None = None  # a bundle; None for synthetic networks of the published sizes
@@ -66,7 +66,7 @@ class Material:
 
 
 @contextmanager
-def open_material(request: Request, folder: Path, progress: Progress) -> Iterator[Material]:
+def open_material(request: BenchRequest, folder: Path, progress: Progress) -> Iterator[Material]:
     """Make missing material in `folder`, check the rest, and open the networks.
 
     Raises
@@ -98,7 +98,7 @@ def open_material(request: Request, folder: Path, progress: Progress) -> Iterato
         yield Material(bundle, variant, sessions, pipeline, dataset, tuple(jobs), name)
 
 
-def _bundle(request: Request, folder: Path) -> Bundle:
+def _bundle(request: BenchRequest, folder: Path) -> Bundle:
     if request.model is None:
         path = folder / "made-up"
         return synthetic.make_bundle(path, channels=request.channels, length=request.length)
@@ -112,7 +112,7 @@ def _bundle(request: Request, folder: Path) -> Bundle:
     return bundle
 
 
-def _variant(bundle: Bundle, request: Request) -> Variant:
+def _variant(bundle: Bundle, request: BenchRequest) -> Variant:
     backend = choose_backend(bundle, request.backend).name
     found = find_variants(bundle, [backend])
     for variant in found:
@@ -127,7 +127,7 @@ def _variant(bundle: Bundle, request: Request) -> Variant:
     )
 
 
-def _dataset(request: Request, bundle: Bundle, folder: Path) -> tuple[Dataset, str]:
+def _dataset(request: BenchRequest, bundle: Bundle, folder: Path) -> tuple[Dataset, str]:
     """Open or make the dataset; return it with its name."""
     if request.dataset is not None:
         dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
@@ -150,7 +150,7 @@ def _dataset(request: Request, bundle: Bundle, folder: Path) -> tuple[Dataset, s
     return Dataset.load(folder / "videos"), name
 
 
-def _model_name(request: Request) -> str:
+def _model_name(request: BenchRequest) -> str:
     if request.model is not None:
         return f"model {request.model.resolve().name}"
     size = (request.channels, request.length)

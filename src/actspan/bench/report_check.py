@@ -14,6 +14,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,7 @@ from actspan.bench.comparison import Comparison
 from actspan.bench.logs.text import Text
 from actspan.bench.logs.trtexec import find_shapes
 
-__all__ = ["Equation", "Finding", "Number", "ReportCheck", "check_report", "find_equations"]
+__all__ = ["Equation", "Finding", "ReportCheck", "check_report", "find_equations", "matches"]
 
 _SIGNS = str.maketrans("（）：＝／＋－＊，×✕÷≈", "():=/+-*,**/=")
 _GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -45,27 +46,19 @@ _ROUNDED = 1e-4  # relative error of a result whose author rounded intermediate 
 Kind = Literal["slip", "unfounded", "rounded"]
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number as printed."""
+def matches(printed: Decimal, value: float) -> bool:
+    """Check that `value` may be printed as this number: rounded or truncated."""
+    return abs(value - float(printed)) < float(f"1e{-_places(printed)}") * (1 + 1e-9)
 
-    value: float
-    text: str
 
-    @property
-    def places(self) -> int:
-        """Printed decimal places: 2 for 3275.55, -2 for 5e2."""
-        mantissa, _, exponent = self.text.lower().partition("e")
-        return len(mantissa.partition(".")[2]) - int(exponent or 0)
+def _places(printed: Decimal) -> int:
+    """Return the number of decimal places: 2 for 3275.55, -2 for 5e2."""
+    return -int(printed.as_tuple().exponent)
 
-    @property
-    def digits(self) -> int:
-        """Number of printed significant digits."""
-        return len(re.sub(r"\D", "", self.text.lower().partition("e")[0]).lstrip("0"))
 
-    def prints(self, value: float) -> bool:
-        """Check that `value` may be printed as this number: rounded or truncated."""
-        return abs(value - self.value) < float(f"1e{-self.places}") * (1 + 1e-9)
+def _digits(printed: Decimal) -> int:
+    """Return the number of significant digits."""
+    return len(printed.as_tuple().digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +67,13 @@ class Equation:
 
     line: int  # from 1
     formula: str
-    inputs: tuple[Number, ...]  # in the order of the formula
-    result: Number
+    inputs: tuple[Decimal, ...]  # in the order of the formula
+    result: Decimal
     tree: ast.expr
 
     def value(self, changed: Mapping[int, float] | None = None) -> float | None:
         """Compute the formula with some inputs changed, by position; None if it divides by zero."""
-        values = iter((changed or {}).get(i, number.value) for i, number in enumerate(self.inputs))
+        values = iter((changed or {}).get(i, float(x)) for i, x in enumerate(self.inputs))
 
         def compute(node: ast.expr) -> float:
             if isinstance(node, ast.BinOp):
@@ -120,14 +113,14 @@ def _parse(line: int, written: str, result: str) -> Iterator[Equation]:
         try:
             tree = ast.parse(formula, mode="eval").body
             inputs = tuple(_numbers(tree, formula))
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, InvalidOperation):
             continue
-        if len(inputs) >= 2 and all(math.isfinite(number.value) for number in inputs):
-            yield Equation(line, formula, inputs, Number(float(result), result), tree)
+        if len(inputs) >= 2 and all(math.isfinite(float(number)) for number in inputs):
+            yield Equation(line, formula, inputs, Decimal(result), tree)
         return
 
 
-def _numbers(node: ast.expr, formula: str) -> Iterator[Number]:
+def _numbers(node: ast.expr, formula: str) -> Iterator[Decimal]:
     """Yield the numbers from left to right; raise ValueError at anything else."""
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         yield from _numbers(node.left, formula)
@@ -135,8 +128,7 @@ def _numbers(node: ast.expr, formula: str) -> Iterator[Number]:
     elif isinstance(node, ast.UnaryOp):
         yield from _numbers(node.operand, formula)
     elif isinstance(node, ast.Constant):
-        text = formula[node.col_offset : node.end_col_offset]
-        yield Number(float(text), text)
+        yield Decimal(formula[node.col_offset : node.end_col_offset])
     else:
         raise ValueError(f"not a number: {formula}")
 
@@ -177,10 +169,10 @@ class _Known:
     source: str
     exact: bool = False
 
-    def is_meant_by(self, number: Number) -> bool:
-        if self.exact or number.digits < _DIGITS:
-            return number.value == self.value
-        return number.prints(self.value)
+    def is_meant_by(self, number: Decimal) -> bool:
+        if self.exact or _digits(number) < _DIGITS:
+            return float(number) == self.value
+        return matches(number, self.value)
 
 
 def check_report(path: Path, found: Comparison) -> ReportCheck:
@@ -205,7 +197,7 @@ def check_report(path: Path, found: Comparison) -> ReportCheck:
     findings = [Finding("slip", s.line, s.problem) for s in shapes if s.problem]
     for equation in equations:
         findings += _check(equation, known, figures)
-        known.append(_Known(equation.result.value, f"line {equation.line}"))
+        known.append(_Known(float(equation.result), f"line {equation.line}"))
     findings.sort(key=lambda finding: finding.line)
     return ReportCheck(path, len(equations), len(shapes), tuple(findings))
 
@@ -225,12 +217,12 @@ def _check(
     strange = [i for i, n in enumerate(equation.inputs) if not any(k.is_meant_by(n) for k in known)]
     in_no_log = _in_no_log([equation.inputs[i] for i in strange])
     value, result = equation.value(), equation.result
-    is_ = "divides by zero" if value is None else f"is {value:.{max(0, result.places)}f}"
-    wrong = f"{equation.formula} {is_}, not {result.text}"
-    exactly = value is not None and result.prints(value)
-    if exactly or (value is not None and math.isclose(value, result.value, rel_tol=_ROUNDED)):
+    is_ = "divides by zero" if value is None else f"is {value:.{max(0, _places(result))}f}"
+    wrong = f"{equation.formula} {is_}, not {result}"
+    exactly = value is not None and matches(result, value)
+    if exactly or (value is not None and math.isclose(value, float(result), rel_tol=_ROUNDED)):
         if strange:
-            text = f"{equation.formula} = {result.text}: {in_no_log}"
+            text = f"{equation.formula} = {result}: {in_no_log}"
             yield Finding("unfounded", equation.line, text)
         elif not exactly:
             yield Finding("rounded", equation.line, wrong)
@@ -239,13 +231,13 @@ def _check(
     yield Finding("slip", equation.line, "; ".join(filter(None, (wrong, in_no_log, meant))))
 
 
-def _in_no_log(numbers: Sequence[Number]) -> str:
+def _in_no_log(numbers: Sequence[Decimal]) -> str:
     if not numbers:
         return ""
     verb = "is" if len(numbers) == 1 else "are"
-    counts = [n.text for n in numbers if n.text.isdigit() and n.digits < _DIGITS]
-    hint = "".join(f" (if a card has {text} chips: --chips {text})" for text in counts)
-    return f"{' and '.join(number.text for number in numbers)} {verb} in no log{hint}"
+    counts = [n for n in numbers if str(n).isdigit() and _digits(n) < _DIGITS]
+    hint = "".join(f" (if a card has {count} chips: --chips {count})" for count in counts)
+    return f"{' and '.join(map(str, numbers))} {verb} in no log{hint}"
 
 
 def _meant(equation: Equation, positions: Sequence[int], figures: Sequence[_Known]) -> str:
@@ -254,12 +246,12 @@ def _meant(equation: Equation, positions: Sequence[int], figures: Sequence[_Know
     for position in positions:
         for figure in figures:
             value = equation.value({position: figure.value})
-            if value is not None and equation.result.prints(value):
-                candidates.append((abs(value - equation.result.value), position, figure))
+            if value is not None and matches(equation.result, value):
+                candidates.append((abs(value - float(equation.result)), position, figure))
     if not candidates:
         return ""
     _, position, figure = min(candidates, key=lambda candidate: candidate[:2])
     return (
-        f"{equation.result.text} follows with {figure.value:.10g} in place of "
-        f"{equation.inputs[position].text} ({figure.source})"
+        f"{equation.result} follows with {figure.value:.10g} in place of "
+        f"{equation.inputs[position]} ({figure.source})"
     )

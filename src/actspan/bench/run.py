@@ -1,4 +1,4 @@
-"""`actspan bench`: time a model on videos, end to end and stage by stage, and check its output."""
+"""Run `actspan bench`: time a model end to end and stage by stage, and check its output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from actspan.bench import environment, roof
-from actspan.bench.material import Material, Request, open_material
+from actspan.bench.material import BenchRequest, Material, open_material
 from actspan.bench.result import Accuracy, BenchResult, Stage
 from actspan.bench.stage_timer import StageTimer, run_pem_half, run_tem_half
 from actspan.core.errors import BenchError
@@ -23,8 +23,8 @@ from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
+from actspan.data.result_files import read_result
 from actspan.data.result_writers import write_result
-from actspan.data.results import read_result
 from actspan.deploy.verify.differences import CheckpointSession, compare_outputs, compare_proposals
 from actspan.deploy.verify.variants import LIMITS
 from actspan.evaluation.recall import evaluate_recall
@@ -46,7 +46,7 @@ _LATENCY = 200  # repeats, enough for a 99th percentile
 _FEW = 4  # batches per stream; with fewer, streams idle at the end
 
 
-def run_benchmark(request: Request, progress: Progress = no_progress) -> BenchResult:
+def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> BenchResult:
     """Measure a model on videos: end to end, every stage, latency, and accuracy.
 
     Raises
@@ -103,7 +103,7 @@ def run_benchmark(request: Request, progress: Progress = no_progress) -> BenchRe
     )
 
 
-def _notes(request: Request, material: Material, samples: int) -> Iterator[str]:
+def _notes(request: BenchRequest, material: Material, samples: int) -> Iterator[str]:
     cores, most = environment.core_count(), max(request.batches)
     yield from material.dataset.notes
     yield from dataset_notes(material.dataset.problems)
@@ -129,7 +129,7 @@ class _Bench:
 
     def __init__(
         self,
-        request: Request,
+        request: BenchRequest,
         material: Material,
         timer: StageTimer,
         pool: ThreadPoolExecutor,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from actspan.bench.material import Request
+from actspan.bench.material import BenchRequest
 from actspan.bench.result import BatchesPerSecond, Stage, Timing, samples_of
 from actspan.bench.timing import Rule, measure
 from actspan.core.parallel import chunked, map_ordered
@@ -27,7 +27,7 @@ _OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # stages that depend on backend
 class StageTimer:
     """A timer that reports progress and records `stages`."""
 
-    def __init__(self, request: Request, variant: Variant, progress: Progress) -> None:
+    def __init__(self, request: BenchRequest, variant: Variant, progress: Progress) -> None:
         self._request, self._variant, self._progress = request, variant, progress
         self._total = 9 * len(request.batches) + 8
         self._done = 0

@@ -201,11 +201,6 @@ class Pair:
     low: float  # bootstrap interval of the ratio
     high: float
 
-    @property
-    def rounds(self) -> int:
-        """Number of rounds."""
-        return len(self.a) // 2
-
     def is_slower(self, limit: float) -> bool:
         """Check that the whole interval says that B is slower than A by more than `limit`."""
         return self.low > 1 + limit
@@ -223,10 +218,7 @@ def timed(work: Callable[[], object], *, processes: bool = False) -> Run:
 def run_command(command: str) -> Run:
     """Run a command without a shell and discard its output.
 
-    Raises
-    ------
-    BenchError
-        The command cannot be parsed or started, or exits with an error; quotes its last output.
+    A command that cannot be started or exits with an error is a `BenchError` with its last output.
     """
     try:
         words = shlex.split(command)
@@ -291,13 +283,7 @@ def time_pair(
     warmup: int = 1,
     progress: Progress = no_progress,
 ) -> Pair:
-    """Time two callables in rounds of A B B A, after `warmup` runs of each that do not count.
-
-    Raises
-    ------
-    BenchError
-        There are fewer than `FEWEST_ROUNDS` rounds, or a run fails.
-    """
+    """Time two callables in rounds of A B B A, at least `FEWEST_ROUNDS`."""
     if rounds < FEWEST_ROUNDS:
         raise BenchError(f"{rounds} rounds are too few: at least {FEWEST_ROUNDS}")
     runs = interleave({"A": run_a, "B": run_b}, 2 * rounds, warmup=warmup, progress=progress)

@@ -92,13 +92,13 @@ def bench(
     with progress_report() as report:
         from actspan.bench import synthetic
         from actspan.bench.environment import core_count
-        from actspan.bench.material import Request
+        from actspan.bench.material import BenchRequest
         from actspan.bench.run import run_benchmark
         from actspan.bench.tables import broken_limits
 
         _check_outputs(outputs, roofline)
         request = request_from_options(
-            Request,
+            BenchRequest,
             batches=tuple(dict.fromkeys(batch)),
             streams=streams or max(core_count() // threads, 1),
             channels=channels or synthetic.CHANNELS,
