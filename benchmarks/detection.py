@@ -18,14 +18,14 @@ from actspan import Bundle, Dataset
 from actspan.cli.train import training_report
 from actspan.core.tiou import tiou_matrix
 from actspan.data.detections import Detections, read_detections
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.labels import LabelChoice
-from actspan.training.labels import train_classifier
+from actspan.training.classifier import train_classifier
 from actspan.training.parts import trainable
-from actspan.training.report import Report
+from actspan.training.state import Report
 from benchmarks.accuracy import print_mean, print_row
 from benchmarks.harness import benchmark
 

@@ -20,7 +20,7 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.sinks import SegmentList
 from actspan.streams.extraction import ExtractRequest, extract_videos
 from actspan.training.parts import trainable
-from actspan.training.report import Report
+from actspan.training.state import Report
 from actspan.training.train import train
 from benchmarks.accuracy import Figures, print_guesses, print_mean, print_row, reduced
 from benchmarks.harness import benchmark

@@ -18,7 +18,7 @@ from actspan.data.annotations.saving import write_annotations
 from actspan.data.result_writers import write_result
 from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run, write_info
 from actspan.report.contents import GroundTruth, gather, name_runs
-from actspan.report.video_list import list_videos
+from actspan.report.listed_videos import list_videos
 from tests.report.conftest import Material
 
 

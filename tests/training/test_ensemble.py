@@ -17,9 +17,8 @@ from actspan.core.errors import ConfigError
 from actspan.model.bsn.forward import tem_forward
 from actspan.model.bsn.networks import Pem, Tem
 from actspan.runtime.opening import open_net
-from actspan.training.ensemble import merge_pems, merge_tems
 from actspan.training.parts import trainable
-from actspan.training.train import train
+from actspan.training.train import merge_pems, merge_tems, train
 from tests.made_up import write_dataset
 from tests.training.test_training import TINY, Collected
 

@@ -24,8 +24,8 @@ from actspan.pipeline.labels import LabelChoice
 from tests.made_up import write_bundle
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
-from actspan.training.examples import collect, labels_of
-from actspan.training.labels import train_classifier
+
+from actspan.training.classifier import collect_examples, labels_of, train_classifier
 from actspan.training.parts import trainable
 from actspan.training.train import train
 from tests.training.test_training import TINY, Collected
@@ -80,7 +80,7 @@ def test_instances_without_a_label_are_ignored_with_a_note(folder: Path, tmp_pat
     labels = labels_of(dataset)
     exact = {v.id: Proposals(*v.segments.T, np.ones(len(v.segments))) for v in dataset}
     assert labels == ("jump", "run")
-    examples = collect(dataset, exact, labels, QUICK, seed=0)
+    examples = collect_examples(dataset, exact, labels, QUICK, seed=0)
     assert len(examples) == 2 * (8 * 3 - 1)  # instances, and the proposals that equal them
     assert examples.label.min() == 0
     bundle = write_bundle(tmp_path / "b", length=30)
@@ -223,7 +223,7 @@ def test_examples_are_instances_and_a_bounded_number_of_clear_proposals(folder: 
     unclear = Proposals(start, end + 1.5 * (end - start), np.ones(3))  # tIoU 0.4
     given = {"v0": Proposals.concat([near, far, unclear])}
     config = replace_config(positives=4, negatives=2)
-    found = collect(dataset.select([video]), given, ("jump", "run"), config, seed=0)
+    found = collect_examples(dataset.select([video]), given, ("jump", "run"), config, seed=0)
     assert len(found) == 3 + 4 + 2
     assert found.label[:3].tolist() == [("jump", "run").index(n) for n in video.labels]
     assert (found.label[-2:] == 2).all()

@@ -10,22 +10,21 @@ from hypothesis import strategies as st
 
 from actspan import Proposals
 from actspan.model.bsn.losses import tem_targets
-from actspan.training.aims import Aims, aims_of
-from actspan.training.mixing import mix_backgrounds, splice
-from actspan.training.samples import Marks, Seen, drop_ignored
+from actspan.training.samples import SampleBatch, SampleLabels, drop_ignored
+from actspan.training.tem_batches import CellTargets, cell_targets, mix_backgrounds, splice
 
 T = 20
 NONE = np.empty((0, 2))
 
 
-def batch(seed: int, count: int = 4) -> tuple[np.ndarray, Aims]:
+def batch(seed: int, count: int = 4) -> tuple[np.ndarray, CellTargets]:
     """Videos whose features tell which video and which cell they come from."""
     random = np.random.default_rng(seed)
     spans = np.sort(random.random((count, 1, 2)), axis=2)
     targets = np.stack([tem_targets(span, T) for span in spans])
     features = np.empty((count, 2, T), dtype=np.float32)
     features[:, 0], features[:, 1] = np.arange(count)[:, None], np.arange(T)
-    return features, Aims(targets, None)
+    return features, CellTargets(targets, None)
 
 
 def draw(seed: int) -> torch.Generator:
@@ -80,20 +79,20 @@ def test_a_video_alone_is_left_as_it_is() -> None:
     ],
 )
 def test_ignored_cells_do_not_count(ignored: list[list[float]], uncounted: list[int]) -> None:
-    marks = Marks(np.array([[0.2, 0.4]]), np.array(ignored))
-    counted = aims_of(Seen(np.zeros((1, 2, T), np.float32), [marks], None)).counts[0]
+    marks = SampleLabels(np.array([[0.2, 0.4]]), np.array(ignored))
+    counted = cell_targets(SampleBatch(np.zeros((1, 2, T), np.float32), [marks], None)).mask[0]
     assert np.flatnonzero(~counted).tolist() == list(uncounted)
 
 
 def test_padded_and_ignored_cells_add_up() -> None:
-    marks = Marks(NONE, np.array([[0.0, 0.1]]))
+    marks = SampleLabels(NONE, np.array([[0.0, 0.1]]))
     real = np.arange(T)[None] < 18
-    counted = aims_of(Seen(np.zeros((1, 2, T), np.float32), [marks], real)).counts[0]
+    counted = cell_targets(SampleBatch(np.zeros((1, 2, T), np.float32), [marks], real)).mask[0]
     assert np.flatnonzero(~counted).tolist() == [0, 1, 18, 19]
 
 
 def test_candidates_in_ignored_stretches_are_left_out() -> None:
     found = Proposals([0.0, 0.4, 0.1], [0.2, 0.9, 0.5], [0.9, 0.8, 0.7])
-    kept = drop_ignored(found, Marks(NONE, np.array([[0.0, 0.3]])))
+    kept = drop_ignored(found, SampleLabels(NONE, np.array([[0.0, 0.3]])))
     assert kept.start.tolist() == [0.4, 0.1]
-    assert drop_ignored(found, Marks(NONE, NONE)) is found
+    assert drop_ignored(found, SampleLabels(NONE, NONE)) is found

@@ -28,13 +28,12 @@ from actspan.config.base import changed, from_dict, to_dict
 from actspan.config.training import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig
 from actspan.core.errors import ActSpanError, AnnotationError, BundleError, ConfigError
 from actspan.model.bsn.losses import tem_targets
-from actspan.training.aims import aims_of
-from actspan.training.crop import draw_windows, interpolate
 from actspan.training.loop import Plan, learning_rate
 from actspan.training.parts import trainable
-from actspan.training.samples import Marks, split_videos
+from actspan.training.sample_sets import RescaledVideos
+from actspan.training.samples import SampleLabels, draw_windows, interpolate, split_videos
+from actspan.training.tem_batches import cell_targets
 from actspan.training.train import train
-from actspan.training.whole import WholeVideos
 from tests.made_up import edit_annotations, write_dataset
 
 OPTIM = OptimConfig(
@@ -115,7 +114,7 @@ def test_a_model_that_guesses_beat_is_warned_of(
 def test_judging_that_is_cut_off_is_resumed(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "model"
     with pytest.raises(KeyboardInterrupt):
-        train(dataset, out, TINY, report=Collected(stop=("judging", 1)))
+        train(dataset, out, TINY, report=Collected(stop=("evaluating", 1)))
     assert not out.exists()
     again = Collected()
     bundle = train(dataset, out, TINY, report=again)
@@ -377,9 +376,9 @@ def test_windows_lie_in_the_span_or_hold_it() -> None:
     assert ((offset <= 0) & (offset + length >= 1 - 1e-12))[~inside].all()
 
 
-def samples_of(features: np.ndarray, instances: np.ndarray) -> WholeVideos:
-    marks = Marks(instances, np.empty((0, 2)))
-    return WholeVideos(("a",), features.astype(np.float32), (marks,))
+def samples_of(features: np.ndarray, instances: np.ndarray) -> RescaledVideos:
+    marks = SampleLabels(instances, np.empty((0, 2)))
+    return RescaledVideos(("a",), features.astype(np.float32), (marks,))
 
 
 def test_features_and_targets_move_together() -> None:
@@ -388,7 +387,7 @@ def test_features_and_targets_move_together() -> None:
     samples = samples_of(tem_targets(instances, T)[None], instances)
     config = TemTrainConfig(crop=1.0, crop_shortest=0.5, crop_longest=0.5)
     seen = samples.crop(np.array([0]), config, torch.Generator().manual_seed(3))
-    (aims,), features = aims_of(seen).targets, seen.features
+    (aims,), features = cell_targets(seen).targets, seen.features
     fraction = (aims[0] > 0.01) & (aims[0] < 0.99)
     assert ((features[0, 0] > 0.5) == (aims[0] > 0.5))[~fraction].all()
     assert aims[0].any()
@@ -400,7 +399,7 @@ def test_the_whole_span_is_left_as_it_is() -> None:
     config = TemTrainConfig(crop=1e-9)
     seen = samples.crop(np.array([0]), config, torch.Generator())
     np.testing.assert_allclose(seen.features, features, atol=1e-6)
-    np.testing.assert_array_equal(seen.marks[0].instances, [[0.5, 1.0]])
+    np.testing.assert_array_equal(seen.labels[0].instances, [[0.5, 1.0]])
 
 
 def test_cells_outside_the_span_repeat_the_outer_ones() -> None:

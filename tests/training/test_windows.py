@@ -24,9 +24,9 @@ from actspan.config.training import (
 )
 from actspan.model.bsn.losses import tem_loss, tem_targets
 from actspan.training.parts import trainable
-from actspan.training.report import Silent
+from actspan.training.sample_sets import Windows, choose_windows
+from actspan.training.state import NoReport
 from actspan.training.train import train
-from actspan.training.windowed import Windows, choose_windows
 from tests.made_up import write_dataset
 
 T = 10
@@ -64,7 +64,7 @@ def test_only_a_choice_of_windows_is_reported(
     lines: int,
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(Silent, "say", lambda _, line: said.append(line))
+    monkeypatch.setattr(NoReport, "say", lambda _, line: said.append(line))
     train(dataset, tmp_path / "bundle", msgspec.structs.replace(TINY, mode=mode))
     assert sum("seen in windows" in line for line in said) == lines
 

@@ -23,8 +23,8 @@ from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
+from actspan.data.result_files import read_result
 from actspan.data.result_writers import write_result
-from actspan.data.results import read_result
 from actspan.deploy.verify.differences import CheckpointSession, compare_outputs, compare_proposals
 from actspan.deploy.verify.variants import LIMITS
 from actspan.evaluation.recall import evaluate_recall

@@ -16,14 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
 from actspan.core.errors import ActSpanError
 from actspan.core.wording import closest
 
-# Exceptions of decoding untrusted JSON. RecursionError is for a thousand nested brackets, at which
-# msgspec and `json` give up.
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _NEIGHBOURS = 10_000  # files compared with the name of a missing one
 _KINDS = {

@@ -1,4 +1,4 @@
-"""Training of one network: steps, epochs, the best epoch, and resuming after an interruption.
+"""The training loop: steps, epochs, the best epoch, and resuming after an interruption.
 
 All random choices depend only on the seed and the epoch, and the learning rate on the step, so
 an interrupted training ends with the same weights as an uninterrupted one.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,8 +21,7 @@ from torch import Tensor
 from actspan.config.training import OptimConfig
 from actspan.model.bsn.networks import Network
 from actspan.model.weights import Net
-from actspan.training.report import Logs, Report
-from actspan.training.state import StateFolder
+from actspan.training.state import Report, StateFolder
 
 _WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the peak rate
 
@@ -96,6 +96,50 @@ def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
     return optim.rate * share
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """State of a training: its parts (network, optimizer, ...) and further values."""
+
+    name: Net
+    parts: Mapping[str, Any]
+    state: StateFolder | None
+
+    def save(self, **values: Any) -> None:
+        """Save the parts and the values."""
+        if self.state is not None:
+            parts = {name: part.state_dict() for name, part in self.parts.items()}
+            self.state.save(self.name, parts | values)
+
+    def load(self) -> dict[str, Any] | None:
+        """Load the parts of an unfinished training, and return all saved values; None if new."""
+        saved = None if self.state is None else self.state.load(self.name)
+        if saved is not None:
+            for name, part in self.parts.items():
+                part.load_state_dict(saved[name])
+        return saved
+
+
+def descend(
+    optimizer: torch.optim.Optimizer,
+    losses: Iterable[Mapping[str, Tensor]],
+    after_step: Callable[[int, float], None],
+) -> dict[str, float]:
+    """Make a step for the losses of each batch, and return the mean of every loss.
+
+    `after_step` is called with the number of steps and the mean of `loss` so far.
+    """
+    sums: dict[str, float] = {}
+    steps = 0
+    for steps, batch in enumerate(losses, start=1):
+        optimizer.zero_grad()
+        batch["loss"].backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        for name, value in batch.items():
+            sums[name] = sums.get(name, 0.0) + value.item()
+        after_step(steps, sums["loss"] / steps)
+    return {name: value / steps for name, value in sums.items()}
+
+
 def fit(
     net: Network, task: Task, optim: OptimConfig, *, seed: int, state: StateFolder, report: Report
 ) -> Fit:
@@ -104,146 +148,94 @@ def fit(
     The best epoch is the one with the lowest loss over the whole validation set, or the last one
     without such a set.
     """
-    return _Fitting(net, task, optim, seed, state, report).run()
+    plan = Plan.of(optim, task.videos)
+    average = copy.deepcopy(net) if optim.average else None
+    validated = net if average is None else average  # also the network that is kept
+    kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
+    optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
+    parts = {"net": net, "optimizer": optimizer, "average": average}
+    checkpoint = Checkpoint(task.name, {k: p for k, p in parts.items() if p is not None}, state)
+    title = task.name.upper() + (f" {state.member + 1}" if state.member else "")
+    best: dict[str, Any] = {}
+    done = 0
+    if (saved := checkpoint.load()) is not None:
+        done, best = saved["done"], saved["best"]
+        report.say(f"continuing: {title}: {done} of {plan.epochs} epochs were done before")
+    with closing(state.open_logs(task.name, done)) as logs:
+        for epoch in range(done, plan.epochs):
+            note = f"epoch {epoch + 1}/{plan.epochs}, loss {{:.4f}}{_best_note(best)}"
+
+            def after_step(step: int, loss: float, epoch: int = epoch, note: str = note) -> None:
+                step += epoch * plan.epoch_steps
+                _update_average(average, net, optim, step)
+                report.progress(f"training {title}", step, plan.steps, note.format(loss))
+
+            with torch.random.fork_rng(devices=[]):
+                losses = _losses(net, task, optim, plan, seed, epoch, optimizer)
+                net.train()
+                means = descend(optimizer, losses, after_step)
+            validated.eval()
+            with torch.no_grad():
+                validation = task.validate(validated)
+            if validation is None or not best or validation < best["validation"]:
+                weights = {k: v.clone() for k, v in validated.state_dict().items()}
+                best = {"epoch": epoch + 1, "training": means["loss"], "validation": validation}
+                best["weights"] = weights
+            _log(logs, epoch + 1, means, validation, optimizer.param_groups[0]["lr"])
+            checkpoint.save(done=epoch + 1, best=best)
+    net.load_state_dict(best.pop("weights"))
+    net.eval()
+    return Fit(epochs=plan.epochs, steps=plan.steps, **best)
 
 
-class _Fitting:
-    """State of one `fit`."""
+def _losses(
+    net: Network,
+    task: Task,
+    optim: OptimConfig,
+    plan: Plan,
+    seed: int,
+    epoch: int,
+    optimizer: torch.optim.Optimizer,
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the losses of the batches of an epoch; passes continue across epochs."""
+    torch.manual_seed(_mix(seed, task.name, 1, epoch))
+    draw = torch.Generator().manual_seed(_mix(seed, task.name, 2, epoch))
+    order, current = np.empty(0, dtype=np.int64), -1
+    for step in range(epoch * plan.epoch_steps, (epoch + 1) * plan.epoch_steps):
+        turn, batch = divmod(step, plan.batches)
+        if turn != current:
+            rng = np.random.default_rng(_mix(seed, task.name, 0, turn))
+            order, current = rng.permutation(task.videos), turn
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(optim, plan, step)
+        yield task.losses(net, order[batch * optim.batch : (batch + 1) * optim.batch], draw)
 
-    def __init__(
-        self,
-        net: Network,
-        task: Task,
-        optim: OptimConfig,
-        seed: int,
-        state: StateFolder,
-        report: Report,
-    ) -> None:
-        self.net, self.task, self.optim, self.seed = net, task, optim, seed
-        self.state, self.report = state, report
-        self.plan = Plan.of(optim, task.videos)
-        self.average = copy.deepcopy(net) if optim.average else None
-        kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
-        self.optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
-        self.done = 0  # number of finished epochs
-        self.best: dict[str, Any] | None = None
 
-    @property
-    def judged(self) -> Network:
-        """Network that is validated and kept: the running average if there is one."""
-        return self.net if self.average is None else self.average
+@torch.no_grad()
+def _update_average(average: Network | None, net: Network, optim: OptimConfig, step: int) -> None:
+    """Update the running average of the weights after `step` steps."""
+    if average is None:
+        return
+    decay = min(optim.average, step / (step + 9))  # a short memory at the start
+    for mean, current in zip(average.parameters(), net.parameters(), strict=True):
+        mean.lerp_(current, 1 - decay)
 
-    def run(self) -> Fit:
-        self._restore()
-        logs = Logs(self.state.logs / self.state.part(self.task.name), self.done)
-        try:
-            while self.done < self.plan.epochs:
-                with torch.random.fork_rng(devices=[]):
-                    losses = self._epoch()
-                self._judge(losses, logs)
-                self.state.save(self.task.name, self._snapshot())
-        finally:
-            logs.close()
-        assert self.best is not None  # There is at least one epoch.
-        self.net.load_state_dict(self.best["weights"])
-        self.net.eval()
-        return Fit(
-            epoch=self.best["epoch"],
-            epochs=self.plan.epochs,
-            steps=self.plan.steps,
-            training=self.best["training"],
-            validation=self.best["validation"],
-        )
 
-    def _epoch(self) -> dict[str, float]:
-        """Train one epoch; return the mean of every loss."""
-        torch.manual_seed(_mix(self.seed, self.task.name, 1, self.done))
-        draw = torch.Generator().manual_seed(_mix(self.seed, self.task.name, 2, self.done))
-        first = self.done * self.plan.epoch_steps
-        sums: dict[str, float] = {}
-        self.net.train()
-        for step, videos in enumerate(self._batches(first), start=first):
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.optim, self.plan, step)
-            losses = self.task.losses(self.net, videos, draw)
-            self.optimizer.zero_grad()
-            losses["loss"].backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            self._update_average(step)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.item()
-            self._tell(step + 1, sums["loss"] / (step + 1 - first))
-        return {name: value / self.plan.epoch_steps for name, value in sums.items()}
+def _best_note(best: Mapping[str, Any]) -> str:
+    if not best or best["validation"] is None:
+        return ""
+    return f", best validation {best['validation']:.4f} ({best['epoch']})"
 
-    def _batches(self, first: int) -> Iterator[NDArray[np.int64]]:
-        """Yield the batches of an epoch from step `first` on; passes continue across epochs."""
-        order, current = np.empty(0, dtype=np.int64), -1
-        for step in range(first, first + self.plan.epoch_steps):
-            turn, batch = divmod(step, self.plan.batches)
-            if turn != current:
-                mixed = np.random.default_rng(_mix(self.seed, self.task.name, 0, turn))
-                order, current = mixed.permutation(self.task.videos), turn
-            yield order[batch * self.optim.batch : (batch + 1) * self.optim.batch]
 
-    @torch.no_grad()
-    def _update_average(self, step: int) -> None:
-        if self.average is None:
-            return
-        decay = min(self.optim.average, (step + 1) / (step + 10))  # a short memory at the start
-        pairs = zip(self.average.parameters(), self.net.parameters(), strict=True)
-        for mean, current in pairs:
-            mean.lerp_(current, 1 - decay)
-
-    def _judge(self, losses: Mapping[str, float], logs: Logs) -> None:
-        self.judged.eval()
-        with torch.no_grad():
-            validation = self.task.validate(self.judged)
-        self.done += 1
-        if validation is None or self.best is None or validation < self.best["validation"]:
-            weights = {k: v.clone() for k, v in self.judged.state_dict().items()}
-            self.best = {
-                "epoch": self.done,
-                "training": losses["loss"],
-                "validation": validation,
-                "weights": weights,
-            }
-        figures = {f"training/{name}": value for name, value in losses.items()}
-        if validation is not None:
-            figures["validation/loss"] = validation
-        figures["rate"] = self.optimizer.param_groups[0]["lr"]
-        logs.write(self.done, figures)
-
-    def _tell(self, step: int, loss: float) -> None:
-        note = f"epoch {self.done + 1}/{self.plan.epochs}, loss {loss:.4f}"
-        if self.best is not None and self.best["validation"] is not None:
-            note += f", best validation {self.best['validation']:.4f} ({self.best['epoch']})"
-        self.report.progress(f"training {self._title}", step, self.plan.steps, note)
-
-    @property
-    def _title(self) -> str:
-        member = f" {self.state.member + 1}" if self.state.member else ""
-        return self.task.name.upper() + member
-
-    def _snapshot(self) -> dict[str, Any]:
-        return {
-            "done": self.done,
-            "net": self.net.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "best": self.best,
-        }
-
-    def _restore(self) -> None:
-        found = self.state.load(self.task.name)
-        if found is None:
-            return
-        self.done, self.best = found["done"], found["best"]
-        self.net.load_state_dict(found["net"])
-        self.optimizer.load_state_dict(found["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(found["average"])
-        what = f"{self._title}: {self.done} of {self.plan.epochs} epochs"
-        self.report.say(f"continuing: {what} were done before")
+def _log(
+    logs: Any, epoch: int, losses: Mapping[str, float], validation: float | None, rate: float
+) -> None:
+    values = {f"training/{name}": value for name, value in losses.items()}
+    if validation is not None:
+        values["validation/loss"] = validation
+    for name, value in (values | {"rate": rate}).items():
+        logs.add_scalar(name, value, epoch)
+    logs.flush()
 
 
 def _mix(seed: int, name: str, use: int, index: int) -> int:

@@ -15,14 +15,17 @@ from actspan.config.stages import PemConfig, SoftNmsConfig, TemConfig
 from actspan.config.training import TrainConfig
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Skipped, raise_errors
+from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted, suggestion
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.videos import Videos
-from actspan.training.report import Report
+from actspan.model.bundle import Bundle
+from actspan.pipeline.core import Pipeline
+from actspan.pipeline.outcomes import Job
+from actspan.training.sample_sets import RescaledVideos, Windows
 from actspan.training.samples import TRAINING, VALIDATION, Samples, split_videos
-from actspan.training.whole import WholeVideos
-from actspan.training.windowed import Windows
+from actspan.training.state import Report
 
 TESTING = "testing"
 _WINDOW_PICKS = 1000  # proposals per recording: the largest AN that is evaluated
@@ -55,7 +58,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
             f"{dataset.path}: no video in subset 'training'; subsets: {there or 'none'}. Write the "
             "subset of each video to the annotations"
         )
-    checked = check_dataset(dataset.select(chosen), learns=True, **checks)
+    checked = check_dataset(dataset.select(chosen), uses_instances=True, **checks)
     checked = replace(checked, notes=(*checked.notes, *_unused(videos)))
     if not any(v.subset == TRAINING and len(v.segments) for v in checked):
         bad = [problem for problem in checked.problems if problem.skipped is Skipped.SEGMENT]
@@ -88,20 +91,11 @@ class Parts:
     training: Samples
     validation: Samples | None
 
-    def fingerprint(self) -> dict[str, str]:
-        """Return a checksum of each part."""
-        parts = {TRAINING: self.training, VALIDATION: self.validation}
-        return {name: part.fingerprint() for name, part in parts.items() if part is not None}
-
-    def describe(self) -> dict[str, Any]:
-        """Return the description of the data for the bundle."""
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Return a description of each part for the bundle, with a checksum."""
         parts = {TRAINING: self.training, VALIDATION: self.validation}
         return {
-            name: {
-                "videos": len(part.ids),
-                "samples": len(part),
-                "sha256": part.fingerprint(),
-            }
+            name: {"videos": len(part.ids), "samples": len(part), "sha256": part.fingerprint()}
             for name, part in parts.items()
             if part is not None
         }
@@ -159,18 +153,33 @@ def set_apart(
 
 
 def read_parts(dataset: Dataset, config: TrainConfig, report: Report) -> Parts:
-    """Read the videos of both parts: whole and rescaled, or in windows."""
+    """Read the videos of both parts: rescaled, or in windows."""
     pipeline = config.pipeline
     edge, length = pipeline.rescale.edge, pipeline.tem.length if pipeline.tem else 0
     assert edge != "auto"  # for_dataset has replaced "auto"
 
     def read(part: str) -> Samples:
         chosen = dataset.select(video for video in dataset if video.subset == part)
-        progress = partial(report.progress, f"reading {part}")
+        what = f"reading {part}"
         if pipeline.mode == "window":
-            every = config.windows if part == TRAINING else None
-            return Windows.read(chosen, length, every, progress)
-        return WholeVideos.read(chosen, length, edge, progress)
+            windows = config.windows if part == TRAINING else None
+            return Windows.read(chosen, length, windows, what, report.progress)
+        return RescaledVideos.read(chosen, length, edge, what, report.progress)
 
     has_validation = VALIDATION in dataset.videos.subsets
     return Parts(read(TRAINING), read(VALIDATION) if has_validation else None)
+
+
+def propose_videos(
+    bundle: Bundle, dataset: Dataset, videos: list[Video], backend: str, what: str, report: Report
+) -> dict[str, Proposals]:
+    """Return the bundle's own proposals for some videos, by id; `what` names the progress."""
+    mapped = bundle.config.mode == "window"
+    jobs = (Job(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in videos)
+    found = {}
+    with Pipeline.load(bundle, backend=backend, edge=dataset.edge) as pipeline:
+        for outcome in pipeline.run(jobs):
+            if outcome.proposals is not None:
+                found[outcome.id] = outcome.proposals
+                report.progress(what, len(found), len(videos))
+    return found

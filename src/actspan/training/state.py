@@ -1,4 +1,4 @@
-"""Saved state of a training: after each epoch, everything that the next epoch needs."""
+"""Saved state of a training, its logs, and the reports of its progress."""
 
 from __future__ import annotations
 
@@ -7,14 +7,34 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 
-from actspan.core.errors import ActSpanError, ConfigError
+from actspan.core.errors import ActSpanError, ConfigError, require
 from actspan.core.files import atomic_file
 
 SETTINGS, LOGS = "settings.json", "logs"
+
+
+class Report(Protocol):
+    """Receiver of progress and messages; commands print them, tests collect them."""
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Report `done` of `total` steps of `what`; `note` gives the losses."""
+
+    def say(self, message: str) -> None:
+        """Report a message of one line."""
+
+
+class NoReport:
+    """A report that discards everything."""
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Discard the progress."""
+
+    def say(self, message: str) -> None:
+        """Discard the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +87,23 @@ class StateFolder:
                 stream.write(json.dumps(plain, indent=1).encode())
         return cls(path)
 
-    @property
-    def logs(self) -> Path:
-        """Folder of the TensorBoard logs."""
-        return self.path / LOGS
-
     def of(self, member: int) -> Self:
         """Return the same folder for another member."""
         return replace(self, member=member)
 
-    def part(self, net: str) -> str:
-        """Return the file stem for a network: `tem`, or `tem-1` for the second member."""
+    def _stem(self, net: str) -> str:
+        """Return the name of a network's files: `tem`, or `tem-1` for the second member."""
         return f"{net}-{self.member}" if self.member else net
 
     def load(self, net: str) -> dict[str, Any] | None:
-        """Load the state of one network's training after its last whole epoch; None without one.
+        """Load the last saved state of one network's training; None without one.
 
         Raises
         ------
         ActSpanError
             The file is damaged.
         """
-        file = self.path / f"{self.part(net)}.pt"
+        file = self.path / f"{self._stem(net)}.pt"
         if not file.is_file():
             return None
         try:
@@ -99,13 +114,24 @@ class StateFolder:
 
     def save(self, net: str, state: Mapping[str, Any]) -> None:
         """Replace the state of one network's training atomically."""
-        with atomic_file(self.path / f"{self.part(net)}.pt") as stream:
+        with atomic_file(self.path / f"{self._stem(net)}.pt") as stream:
             torch.save(dict(state), stream)
+
+    def open_logs(self, net: str, done: int) -> Any:
+        """Open the TensorBoard logs of a network, to be closed by the caller.
+
+        Entries after the `done` epochs that an interrupted run finished are discarded.
+        """
+        tensorboard = require(
+            "torch.utils.tensorboard", extra="train", purpose="Logging the losses of training"
+        )
+        folder = self.path / LOGS / self._stem(net)
+        return tensorboard.SummaryWriter(str(folder), purge_step=done or None)
 
     def finish(self, bundle: Path) -> None:
         """Move the logs into the bundle and remove the rest."""
-        if self.logs.is_dir():
-            shutil.move(self.logs, bundle / LOGS)
+        if (self.path / LOGS).is_dir():
+            shutil.move(self.path / LOGS, bundle / LOGS)
         shutil.rmtree(self.path)
 
 

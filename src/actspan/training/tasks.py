@@ -12,13 +12,12 @@ from torch import Tensor
 
 from actspan.config.stages import PipelineConfig
 from actspan.config.training import PemTrainConfig, TemTrainConfig
-from actspan.core.types import Float32
+from actspan.core.types import Float32, Float64
 from actspan.model.bsn.losses import TemLoss, pem_loss, tem_loss
 from actspan.model.bsn.networks import Network, Tem
 from actspan.model.weights import Net
-from actspan.training.aims import Aims, aims_of
-from actspan.training.mixing import mix_backgrounds, splice
-from actspan.training.samples import Samples, Seen
+from actspan.training.samples import SampleBatch, Samples
+from actspan.training.tem_batches import CellTargets, cell_targets, mix_backgrounds, splice
 
 _CHUNK_VIDEOS = 64  # videos scored at once, to bound memory
 _CHUNK_ROWS = 1 << 16
@@ -34,14 +33,20 @@ class TemTask:
         self._config = config
         self._training, self._validation = training, validation
         if validation is not None:
-            self._judged = _all_aims(validation)
+            self._targets = _all_targets(validation)
 
     def losses(
         self, net: Network, videos: NDArray[np.int64], draw: torch.Generator
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch, total and per channel."""
-        features, aims = self._see(videos, draw)
-        loss = self._loss(net(torch.from_numpy(features)), aims)
+        """Compute the losses of an augmented batch, total and per channel."""
+        samples, config = self._training, self._config
+        batch = samples.crop(videos, config, draw) if config.crop else samples.take(videos)
+        features, targets = batch.features, cell_targets(batch)
+        if config.mix:
+            features = mix_backgrounds(features, targets, config.mix, draw)
+        if config.splice:
+            features, targets = splice(features, targets, config.splice, draw)
+        loss = self._loss(net(torch.from_numpy(features)), targets)
         return {"loss": loss.total, "action": loss.action, "start": loss.start, "end": loss.end}
 
     def validate(self, net: Network) -> float | None:
@@ -49,23 +54,48 @@ class TemTask:
         if self._validation is None:
             return None
         scores = torch.from_numpy(score_samples(net, self._validation))
-        return self._loss(scores, self._judged).total.item()
+        return self._loss(scores, self._targets).total.item()
 
-    def _see(self, videos: NDArray[np.int64], draw: torch.Generator) -> tuple[Float32, Aims]:
-        """Return an augmented batch and its targets."""
-        samples, config = self._training, self._config
-        seen = samples.crop(videos, config, draw) if config.crop else samples.take(videos)
-        features, aims = seen.features, aims_of(seen)
-        if config.mix:
-            features = mix_backgrounds(features, aims, config.mix, draw)
-        if config.splice:
-            features, aims = splice(features, aims, config.splice, draw)
-        return features, aims
+    def _loss(self, scores: Tensor, targets: CellTargets) -> TemLoss:
+        counted = None if targets.counted is None else torch.from_numpy(targets.counted)
+        weight = self._config.action_weight
+        return tem_loss(
+            scores, torch.from_numpy(targets.targets), action_weight=weight, real=counted
+        )
 
-    def _loss(self, scores: Tensor, aims: Aims) -> TemLoss:
-        targets = torch.from_numpy(aims.targets)
-        counted = None if aims.counted is None else torch.from_numpy(aims.counted)
-        return tem_loss(scores, targets, action_weight=self._config.action_weight, real=counted)
+
+class Candidates:
+    """Candidates of many videos, video after video.
+
+    Attributes
+    ----------
+    features : (N, 32) float32 tensor
+        BSP features.
+    targets : (N,) float32 tensor
+        match_iou.
+    """
+
+    def __init__(self, features: list[Float32], targets: list[Float32]) -> None:
+        counts = [len(rows) for rows in targets]
+        self._offsets = np.concatenate([[0], np.cumsum(counts)]).tolist()
+        self.features = torch.from_numpy(np.concatenate(features))
+        self.targets = torch.from_numpy(np.concatenate(targets))
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    @classmethod
+    def find(cls, samples: Samples, tem: Network, pipeline: PipelineConfig) -> Self:
+        """Find the candidates of a trained TEM: the best `keep_training` per video."""
+        scores = score_samples(tem, samples)
+        found = [samples.candidates(k, row, pipeline) for k, row in enumerate(scores)]
+        return cls([one.features for one in found], [one.targets for one in found])
+
+    def of(self, videos: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return the features (n, 32) and targets (n,) of all candidates of some videos."""
+        rows = [slice(self._offsets[v], self._offsets[v + 1]) for v in videos.tolist()]
+        features, targets = ([part[r] for r in rows] for part in (self.features, self.targets))
+        return torch.cat(features), torch.cat(targets)
 
 
 class PemTask:
@@ -96,58 +126,20 @@ class PemTask:
         return pem_loss(predicted, self._validation.targets, self._kind).item()
 
 
-class Candidates:
-    """Candidates of many videos, video after video.
-
-    Attributes
-    ----------
-    features : (N, 32) float32 tensor
-        BSP features.
-    targets : (N,) float32 tensor
-        match_iou.
-    """
-
-    def __init__(self, features: list[Float32], targets: list[Float32]) -> None:
-        counts = [len(rows) for rows in targets]
-        self._offsets = np.concatenate([[0], np.cumsum(counts)]).tolist()
-        self.features = torch.from_numpy(np.concatenate(features))
-        self.targets = torch.from_numpy(np.concatenate(targets))
-
-    def __len__(self) -> int:
-        return len(self._offsets) - 1
-
-    @classmethod
-    def find(cls, samples: Samples, scores: Float32, pipeline: PipelineConfig) -> Self:
-        """Find candidates from boundary scores, (V, 3, T): the best `keep_training` per video."""
-        found = [samples.candidates(k, row, pipeline) for k, row in enumerate(scores)]
-        return cls([one.features for one in found], [one.targets for one in found])
-
-    def of(self, videos: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return the features (n, 32) and targets (n,) of all candidates of some videos."""
-        rows = [slice(self._offsets[v], self._offsets[v + 1]) for v in videos.tolist()]
-        return (
-            torch.cat([self.features[r] for r in rows]),
-            torch.cat([self.targets[r] for r in rows]),
-        )
-
-
 @torch.no_grad()
 def score_samples(tem: Network, samples: Samples) -> Float32:
     """Compute the boundary scores of all samples, (V, 3, T)."""
     tem.eval()
-    scores = [tem(torch.from_numpy(seen.features)).numpy() for seen in _chunks(samples)]
+    scores = [tem(torch.from_numpy(batch.features)).numpy() for batch in _chunks(samples)]
     joined: Float32 = np.concatenate(scores)
     return joined
 
 
 def standardize(tem: Tem, samples: Samples) -> None:
-    """Set TEM's input standardisation from the samples.
-
-    A constant channel gets scale 0, because it carries no information.
-    """
+    """Set TEM's input standardisation from the samples."""
     count, mean, square = 0, 0.0, 0.0
-    for seen in _chunks(samples):  # Chan's parallel variance, chunk by chunk
-        chunk = seen.features
+    for batch in _chunks(samples):  # Chan's parallel variance, chunk by chunk
+        chunk = batch.features
         size = chunk.shape[0] * chunk.shape[2]
         of_chunk = chunk.mean(axis=(0, 2), dtype=np.float64)
         step = of_chunk - mean
@@ -155,20 +147,24 @@ def standardize(tem: Tem, samples: Samples) -> None:
         square += np.square(step) * (count * size / (count + size))
         mean += step * (size / (count + size))
         count += size
-    deviation = np.sqrt(square / count)  # (C,)
-    telling = deviation > 1e-6 * max(float(deviation.max()), 1e-30)
-    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=telling)
+    scale = inverse_deviation(np.sqrt(square / count))  # (C,)
     tem.standardize(torch.from_numpy(mean), torch.from_numpy(scale))
 
 
-def _all_aims(samples: Samples) -> Aims:
-    parts = [aims_of(seen) for seen in _chunks(samples)]
+def inverse_deviation(deviation: Float64) -> Float64:
+    """Return the scale of each channel; that of a constant channel, without information, is 0."""
+    varies = deviation > 1e-6 * max(float(deviation.max()), 1e-30)
+    return np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
+
+
+def _all_targets(samples: Samples) -> CellTargets:
+    parts = [cell_targets(batch) for batch in _chunks(samples)]
     targets = np.concatenate([part.targets for part in parts])
     if all(part.counted is None for part in parts):
-        return Aims(targets, None)
-    return Aims(targets, np.concatenate([part.counts for part in parts]))
+        return CellTargets(targets, None)
+    return CellTargets(targets, np.concatenate([part.mask for part in parts]))
 
 
-def _chunks(samples: Samples) -> Iterator[Seen]:
+def _chunks(samples: Samples) -> Iterator[SampleBatch]:
     for first in range(0, len(samples), _CHUNK_VIDEOS):
         yield samples.take(np.arange(first, min(first + _CHUNK_VIDEOS, len(samples))))

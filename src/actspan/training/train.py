@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import numpy as np
 import torch
 
 from actspan.config.base import to_dict
-from actspan.config.stages import PipelineConfig
 from actspan.config.training import PRESETS, ClassifierTrainConfig, OptimConfig, TrainConfig
 from actspan.core.errors import ConfigError
+from actspan.core.types import Float32
 from actspan.data.dataset import Dataset
 from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source, check_new_bundle
-from actspan.training.ensemble import merge_pems, merge_tems
-from actspan.training.examples import labels_of
+from actspan.training.classifier import labels_of
+from actspan.training.completion import complete, versions
 from actspan.training.loop import Fit, Task, fit
-from actspan.training.parts import Parts, for_dataset, read_parts, set_apart
-from actspan.training.report import Report, Silent
+from actspan.training.parts import for_dataset, read_parts, set_apart
 from actspan.training.samples import Samples
-from actspan.training.state import StateFolder
-from actspan.training.tasks import Candidates, PemTask, TemTask, score_samples, standardize
-from actspan.training.writing import complete, versions
+from actspan.training.state import NoReport, Report, StateFolder
+from actspan.training.tasks import Candidates, PemTask, TemTask, standardize
 
 N = TypeVar("N", bound=Network)
 
@@ -93,7 +92,7 @@ def train(
     --------
     >>> bundle = train(trainable(Dataset.load("my-videos")), "my-model")  # doctest: +SKIP
     """
-    report, out = report or Silent(), Path(out)
+    report, out = report or NoReport(), Path(out)
     given = config or PRESETS["default"]
     config = for_dataset(given, dataset)
     if given.mode == "auto" and config.mode == "window":
@@ -106,14 +105,35 @@ def train(
     settings = {
         "config": to_dict(config),
         "seed": seed,
-        "data": samples.fingerprint(),
+        "data": {part: facts["sha256"] for part, facts in samples.describe().items()},
         "versions": versions(),
     }
     if classifier is not None:
         settings["classifier"] = {"config": to_dict(classifier), "labels": labels_of(dataset)}
     state = StateFolder.open(out, settings, restart=restart)
-    tem, tem_fits = _train_tems(samples, config, seed, state, report)
-    pem, pem_fits = _train_pems(samples, tem, config, seed, state, report)
+    training, validation = samples.training, samples.validation
+
+    def build_tem() -> Tem:
+        dropouts = {"dropout": config.tem.dropout, "hidden_dropout": config.tem.hidden_dropout}
+        tem = Tem(config.pipeline.tem, **dropouts)
+        if config.tem.standardize:
+            standardize(tem, training)
+        return tem
+
+    def build_pem() -> Pem:
+        return Pem(config.pipeline.pem, dropout=config.pem.dropout)
+
+    def candidates(part: Samples) -> Candidates:
+        return Candidates.find(part, tem, config.pipeline)
+
+    common = (config.ensemble, seed, state, report)
+    tem_task = TemTask(training, validation, config.tem)
+    tems, tem_fits = _train_members(build_tem, tem_task, config.tem.optim, *common)
+    tem = merge_tems(tems)
+    validated = None if validation is None else candidates(validation)
+    pem_task = PemTask(candidates(training), validated, config.pem)
+    pems, pem_fits = _train_members(build_pem, pem_task, config.pem.optim, *common)
+    pem = merge_pems(pems)
     bundle = Bundle.create(
         state.path / "bundle",
         config=msgspec.structs.replace(config.pipeline, tem=tem.config, pem=pem.config),
@@ -138,43 +158,6 @@ def train(
     )
 
 
-def _train_tems(
-    samples: Parts, config: TrainConfig, seed: int, state: StateFolder, report: Report
-) -> tuple[Tem, list[Fit]]:
-    """Train one TEM per member of the ensemble, and merge them."""
-    training = config.tem
-    task = TemTask(samples.training, samples.validation, training)
-
-    def build() -> Tem:
-        dropouts = {"dropout": training.dropout, "hidden_dropout": training.hidden_dropout}
-        tem = Tem(config.pipeline.tem, **dropouts)
-        if training.standardize:
-            standardize(tem, samples.training)
-        return tem
-
-    tems, fits = _train_members(build, task, training.optim, config.ensemble, seed, state, report)
-    return merge_tems(tems), fits
-
-
-def _train_pems(
-    samples: Parts, tem: Tem, config: TrainConfig, seed: int, state: StateFolder, report: Report
-) -> tuple[Pem, list[Fit]]:
-    """Train one PEM per member, all on the candidates of the merged TEM, and merge them."""
-    training, validation = (
-        None if part is None else _candidates(part, tem, config.pipeline)
-        for part in (samples.training, samples.validation)
-    )
-    assert training is not None
-    task = PemTask(training, validation, config.pem)
-
-    def build() -> Pem:
-        return Pem(config.pipeline.pem, dropout=config.pem.dropout)
-
-    optim = config.pem.optim
-    pems, fits = _train_members(build, task, optim, config.ensemble, seed, state, report)
-    return merge_pems(pems), fits
-
-
 def _train_members(
     build: Callable[[], N],
     task: Task,
@@ -196,12 +179,51 @@ def _train_members(
     return nets, fits
 
 
-def _candidates(samples: Samples, tem: Network, pipeline: PipelineConfig) -> Candidates:
-    scores = score_samples(tem, samples)
-    return Candidates.find(samples, scores, pipeline)
-
-
 def _preset_of(config: TrainConfig, dataset: Dataset) -> str:
     """Return the name of the preset with these settings, or "custom"."""
     names = [n for n, known in PRESETS.items() if for_dataset(known, dataset) == config]
     return names[-1] if names else "custom"
+
+
+def merge_tems(members: Sequence[Tem]) -> Tem:
+    """Merge TEMs of equal size, which must standardise their input alike.
+
+    The logits of the merged network are the mean of the members' logits. The members lie side by
+    side in the hidden layers: TEM's second convolution has one group per member, and the last
+    layer holds all their weights, divided by their number. The bundle, its graphs and every
+    backend see one wider network.
+    """
+    if len(members) == 1:
+        return members[0]
+    weights = [member.weights() for member in members]
+    config, count = members[0].config, len(members)
+    sizes = {"hidden": config.hidden * count, "members": config.members * count}
+    merged = Tem(msgspec.structs.replace(config, **sizes))
+    scaling = {name: w for name, w in weights[0].items() if name.startswith("input.")}
+    merged.load_weights(scaling | _side_by_side(weights, ("conv1", "conv2"), "conv3"))
+    return merged.eval()
+
+
+def merge_pems(members: Sequence[Pem]) -> Pem:
+    """Merge PEMs of equal size, as `merge_tems` does."""
+    if len(members) == 1:
+        return members[0]
+    config, count = members[0].config, len(members)
+    merged = Pem(msgspec.structs.replace(config, hidden=config.hidden * count))
+    merged.load_weights(_side_by_side([m.weights() for m in members], ("fc1",), "fc2"))
+    return merged.eval()
+
+
+def _side_by_side(
+    members: Sequence[Mapping[str, Float32]], hidden: Sequence[str], last: str
+) -> dict[str, Float32]:
+    """Stack weights: hidden layers by output, the last layer by input and divided."""
+    merged = {
+        f"{layer}.{part}": np.concatenate([w[f"{layer}.{part}"] for w in members])
+        for layer in hidden
+        for part in ("weight", "bias")
+    }
+    weight = np.concatenate([w[f"{last}.weight"] for w in members], axis=1)
+    merged[f"{last}.weight"] = weight / np.float32(len(members))
+    merged[f"{last}.bias"] = np.mean([w[f"{last}.bias"] for w in members], axis=0)
+    return merged

@@ -98,9 +98,9 @@ class EntryReader:
             self._reject_repeated(name)
         seen: set[str] = set()
         for name, part in entries.items():
-            entry, repeated = self._source.decode(part)
-            if repeated:
-                self.repeated_keys(repeated, name)
+            entry, twice = self._source.decode(part)
+            if twice:
+                self.repeated_keys(twice, name)
             try:
                 video_id = canonical_id(self._files.stem(name))
                 if not isinstance(entry, dict):

@@ -1,0 +1,295 @@
+"""Training of a small proposal classifier, for users with labels but without their own classifier.
+
+It is trained on the annotated instances and on the bundle's own proposals for the training
+videos: a proposal that overlaps an instance well gets its label, one that overlaps none is
+background.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from actspan.config.base import to_dict
+from actspan.config.stages import ClassifierConfig
+from actspan.config.training import ClassifierTrainConfig
+from actspan.core.errors import AnnotationError, BundleError
+from actspan.core.tiou import tiou_matrix
+from actspan.core.types import Float32, Proposals, Video
+from actspan.core.wording import counted
+from actspan.data.dataset import Dataset
+from actspan.model.bsn.networks import Classifier
+from actspan.model.bundle import Bundle
+from actspan.pipeline.classifier import PARTS, pool_features
+from actspan.training.loop import Checkpoint, descend
+from actspan.training.parts import propose_videos
+from actspan.training.samples import TRAINING, VALIDATION
+from actspan.training.state import NoReport, Report, StateFolder
+from actspan.training.tasks import inverse_deviation
+
+_WARMUP = 0.2  # share of the steps in which the learning rate rises
+_SAVED_STEPS = 50  # steps after which the state is saved
+
+
+def train_classifier(
+    dataset: Dataset,
+    bundle: Bundle,
+    config: ClassifierTrainConfig | None = None,
+    *,
+    seed: int = 0,
+    proposals: Mapping[str, Proposals] | None = None,
+    state: StateFolder | None = None,
+    report: Report | None = None,
+) -> Bundle:
+    """Train a proposal classifier and put it into the bundle.
+
+    Videos that the bundle's training set apart are not trained on.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Output of `trainable`; the classifier is trained on its training videos. Its validation
+        videos give the accuracy that the bundle records.
+    bundle : Bundle
+        A bundle with TEM and PEM.
+    config : ClassifierTrainConfig, optional
+    seed : int
+        Seed of the initial weights and all random choices.
+    proposals : mapping of video id to Proposals, optional
+        Proposals of the training videos, in seconds, best first; by default the bundle makes them.
+    state : StateFolder, optional
+        Folder for the state of unfinished training, to resume it.
+    report : Report, optional
+        Receives progress and messages.
+
+    Returns
+    -------
+    Bundle
+        The bundle with the classifier, and with its ONNX file if onnx is installed.
+
+    Raises
+    ------
+    AnnotationError
+        The instances have no labels.
+    BundleError
+        The bundle cannot make proposals, or cannot be written.
+
+    Examples
+    --------
+    >>> dataset = trainable(Dataset.load("my-videos"))  # doctest: +SKIP
+    >>> train_classifier(dataset, Bundle.load("my-model")).config.classifier.labels
+    ... # doctest: +SKIP
+    ('jump', 'run')
+    """
+    config, report = config or ClassifierTrainConfig(), report or NoReport()
+    dataset = dataset.select(dataset.videos.with_set_apart(bundle.set_apart, VALIDATION))
+    labels = labels_of(dataset)
+    videos = _videos(dataset, TRAINING)
+    if unlabelled := sum(not label for video in videos for label in video.labels):
+        ignored = counted(unlabelled, "instance")
+        report.say(f"note: the classifier ignores {ignored} without a label")
+    if proposals is None:
+        if not (bundle.has_tem and bundle.has_pem):
+            raise BundleError(
+                f"{bundle.path}: a classifier learns from proposals, which need a TEM and a PEM; "
+                "give proposals that were made elsewhere, or make a bundle of both"
+            )
+        proposals = propose_videos(bundle, dataset, videos, "onnxruntime", "proposing", report)
+    examples = collect_examples(dataset, proposals, labels, config, seed)
+    channels = examples.features.shape[1] // PARTS
+    settings = ClassifierConfig(labels=labels, channels=channels, hidden=config.hidden)
+    with torch.random.fork_rng(devices=[]):
+        net = _fit(examples, settings, config, seed, state, report)
+    record = {
+        "seed": seed,
+        "examples": len(examples),
+        "config": to_dict(config),
+        "accuracy": _accuracies(net, dataset, labels),
+    }
+    bundle = bundle.add_classifier(settings, net.weights(), training=record)
+    if importlib.util.find_spec("onnx") is None:
+        report.say("onnx is not installed, so there is no classifier.onnx yet")
+        return bundle
+    from actspan.runtime.export import export_network
+
+    exported, _ = export_network(bundle, "classifier")
+    return exported
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Pooled segments and their labels.
+
+    Attributes
+    ----------
+    features : (R, inputs) float32
+    label : (R,) int64
+        Positions in the labels; the number of labels stands for background.
+    """
+
+    features: Float32
+    label: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+def collect_examples(
+    dataset: Dataset,
+    proposals: Mapping[str, Proposals],
+    labels: tuple[str, ...],
+    config: ClassifierTrainConfig,
+    seed: int,
+) -> Examples:
+    """Return examples of all training videos: instances, and a bounded number of proposals each."""
+    code = {label: number for number, label in enumerate(labels)}
+    features, targets = [], []
+    for number, video in enumerate(_videos(dataset, TRAINING)):
+        rng = np.random.default_rng([seed, number])
+        found = proposals.get(video.id, Proposals.empty())
+        segments, label = _examples_of(video, found, code, config, rng)
+        features.append(pool_features(dataset.open(video.id), segments))
+        targets.append(label)
+    return Examples(np.concatenate(features), np.concatenate(targets))
+
+
+def _examples_of(
+    video: Video,
+    proposals: Proposals,
+    code: Mapping[str, int],
+    config: ClassifierTrainConfig,
+    rng: np.random.Generator,
+) -> tuple[Proposals, NDArray[np.int64]]:
+    """Return instances, and proposals drawn from those that clearly match one or none.
+
+    Instances without a label, and proposals that match them, are left out.
+    """
+    start, end = video.segments.T
+    own = np.array([code.get(label, -1) for label in video.labels], np.int64)
+    overlap = tiou_matrix(proposals.start, proposals.end, start, end)  # (N, M)
+    best = overlap.max(axis=1, initial=0.0)
+    inside = _draw(best >= config.positive_tiou, config.positives, rng)
+    outside = _draw(best < config.negative_tiou, config.negatives, rng)
+    nearest = overlap[inside].argmax(axis=1) if len(inside) else np.empty(0, np.int64)
+    chosen = proposals[np.concatenate([inside, outside])]
+    segments = Proposals(
+        np.concatenate([start, chosen.start]),
+        np.concatenate([end, chosen.end]),
+        np.ones(len(own) + len(chosen)),
+    )
+    background = np.full(len(outside), len(code), np.int64)
+    label = np.concatenate([own, own[nearest], background])
+    return segments[label >= 0], label[label >= 0]
+
+
+def _draw(mask: NDArray[np.bool_], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    found = np.flatnonzero(mask)
+    return found if len(found) <= most else np.sort(rng.choice(found, most, replace=False))
+
+
+def labels_of(dataset: Dataset) -> tuple[str, ...]:
+    """Return the labels of the training videos, sorted; "" counts as no label.
+
+    Raises
+    ------
+    AnnotationError
+        There are no labels.
+    """
+    found = {label for video in _videos(dataset, TRAINING) for label in video.labels} - {""}
+    if not found:
+        raise AnnotationError(
+            f"{dataset.path}: the training videos' instances have no labels to learn"
+        )
+    return tuple(sorted(found))
+
+
+def _videos(dataset: Dataset, subset: str) -> list[Video]:
+    return [video for video in dataset if video.subset == subset]
+
+
+def _fit(
+    examples: Examples,
+    settings: ClassifierConfig,
+    config: ClassifierTrainConfig,
+    seed: int,
+    state: StateFolder | None,
+    report: Report,
+) -> Classifier:
+    """Train on examples; a fixed share of every batch is background."""
+    torch.manual_seed(seed)
+    net = Classifier(settings, dropout=config.dropout, context_dropout=config.context_dropout)
+    scale = inverse_deviation(examples.features.std(axis=0, dtype=np.float64))
+    mean = torch.from_numpy(examples.features.mean(axis=0, dtype=np.float64))
+    net.standardize(mean.float(), torch.from_numpy(scale).float())
+    steps = config.steps_for(len(examples))
+    optimizer = torch.optim.AdamW(net.parameters(), config.rate, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.rate, total_steps=steps, pct_start=_WARMUP
+    )
+    parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "schedule": schedule}
+    checkpoint = Checkpoint("classifier", parts, state)
+    done = 0
+    if (saved := checkpoint.load()) is not None:
+        torch.set_rng_state(saved["random"])
+        done = int(saved["done"])
+        report.say(f"continuing: classifier: {done} of {steps} steps were done before")
+    net.train()
+    background = examples.label == len(settings.labels)
+    losses = _losses(net, examples, islice(_batches(background, config, seed), done, steps))
+    while done < steps:
+        some = islice(losses, _SAVED_STEPS)
+        means = descend(optimizer, some, lambda step, loss: schedule.step())
+        done = min(done + _SAVED_STEPS, steps)
+        checkpoint.save(done=done, random=torch.get_rng_state())
+        report.progress("training classifier", done, steps, f"loss {means['loss']:.4f}")
+    net.eval()
+    return net
+
+
+def _losses(
+    net: Classifier, examples: Examples, batches: Iterable[NDArray[np.int64]]
+) -> Iterator[dict[str, Tensor]]:
+    features, label = torch.from_numpy(examples.features), torch.from_numpy(examples.label)
+    for rows in batches:
+        chosen = torch.from_numpy(rows)
+        yield {"loss": functional.cross_entropy(net.logits(features[chosen]), label[chosen])}
+
+
+def _batches(
+    background: NDArray[np.bool_], config: ClassifierTrainConfig, seed: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of every step: instances and background in fixed shares, if both exist."""
+    rng = np.random.default_rng([seed, 0xC1A5])
+    inside, outside = np.flatnonzero(~background), np.flatnonzero(background)
+    count = round(config.background_share * config.batch) if len(outside) else 0
+    while True:
+        drawn = rng.choice(inside, config.batch - count)
+        yield np.concatenate([drawn, rng.choice(outside, count)]) if count else drawn
+
+
+@torch.no_grad()
+def _accuracies(net: Classifier, dataset: Dataset, labels: tuple[str, ...]) -> dict[str, float]:
+    """Return the share of instances of each part whose predicted label is right."""
+    shares = {}
+    for subset in (TRAINING, VALIDATION):
+        right = total = 0
+        for video in _videos(dataset, subset):
+            start, end = video.segments.T
+            segments = Proposals(start, end, np.ones(len(start)))
+            pooled = torch.from_numpy(pool_features(dataset.open(video.id), segments))
+            best = net(pooled)[:, :-1].argmax(dim=1).tolist()
+            pairs = zip(best, video.labels, strict=True)
+            right += sum(labels[code] == label for code, label in pairs)
+            total += sum(map(bool, video.labels))
+        if total:
+            shares[subset] = right / total
+    return shares
