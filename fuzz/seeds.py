@@ -273,9 +273,9 @@ def _bench(path: Path) -> None:
 
 
 def _table(path: Path) -> None:
-    with table_writer(path.parent, "ab" * 32) as writer:
-        writer.add(Item(video="a", seconds=9.0, rows=4, crc32=7, since=1.5))
-        writer.add(Item("b", 9.0, 4, 7, 1.5, Window(0, 100, 150)))
+    with table_writer(path.parent, "ab" * 32) as add:
+        add(Item(video="a", seconds=9.0, rows=4, crc32=7, since=1.5))
+        add(Item("b", 9.0, 4, 7, 1.5, Window(0, 100, 150)))
 
 
 def _stage(path: Path) -> None:
