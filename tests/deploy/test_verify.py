@@ -22,8 +22,13 @@ from actspan.deploy.verify.differences import (
     compare_outputs,
     compare_proposals,
 )
-from actspan.deploy.verify.sample_videos import synthetic_videos
-from actspan.deploy.verify.variants import LIMITS, Variant, find_variants, precision_of
+from actspan.deploy.verify.variants import (
+    LIMITS,
+    Variant,
+    find_variants,
+    precision_of,
+    synthetic_videos,
+)
 from actspan.deploy.verify.verify import verify_bundle
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
