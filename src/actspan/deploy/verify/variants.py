@@ -19,6 +19,7 @@ from actspan.data.rescale import Edge
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.outcomes import ScoredVideo, VideoInput
+from actspan.pipeline.steps import feature_inputs
 from actspan.runtime.backends import BACKENDS, Backend, find_backend
 from actspan.runtime.opening import open_net
 from actspan.runtime.session import Session
@@ -179,9 +180,7 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> SampleVideos:
     dataset = check_dataset(dataset, channels=channels, on_error="skip", trained_on=bundle.features)
 
     def inputs() -> Iterator[VideoInput]:
-        return (
-            VideoInput(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in dataset.videos
-        )
+        return feature_inputs(dataset, dataset.videos.ids, bundle.config)
 
     name = f"{path.resolve().name}, {subset or 'all'}"
     truth = tuple(v for v in dataset.videos if len(v.segments))
