@@ -16,7 +16,7 @@ from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.data.videos import Videos
 from actspan.evaluation.bins import Calibration, calibrate
 from actspan.evaluation.detection import DetectionResult, evaluate_detection
