@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 
 from actspan.cli.console import (
+    findings,
     print_json,
     print_notes,
     print_skipped,
@@ -154,7 +155,7 @@ def verify(
             stream.write(to_markdown(found, command_line()).encode())
         say(f"report: {markdown}")
     if json_:
-        print_json(to_dict(found))
+        print_json({**to_dict(found), **findings(found.problems, found.notes)})
     else:
         counts = (found.videos, "video"), (found.proposals, "proposal")
         click.echo(f"{found.material}: {', '.join(counted(*count) for count in counts)}")

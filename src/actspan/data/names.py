@@ -82,7 +82,7 @@ class FileNames:
 class Ignored:
     """Names that a reader found and ignored, counted per kind.
 
-    `said` is the text of a line about one kind, with `{}` for the kind.
+    `text` is the text of a line about one kind, with `{}` for the kind.
 
     Examples
     --------
@@ -93,8 +93,8 @@ class Ignored:
     ('a.csv: ignored columns: type', 'a.csv: ignored keys: class (2)')
     """
 
-    def __init__(self, said: str = "ignored {}") -> None:
-        self._said = said
+    def __init__(self, text: str = "ignored {}") -> None:
+        self._text = text
         self._counts: dict[str, Counter[str]] = {}
 
     def __bool__(self) -> bool:
@@ -109,7 +109,7 @@ class Ignored:
         lines = []
         for kind, counts in self._counts.items():
             names = (name if n == 1 else f"{name} ({n:,})" for name, n in counts.items())
-            lines.append(f"{where}: {self._said.format(kind)}: {listed(names, _NAMED)}")
+            lines.append(f"{where}: {self._text.format(kind)}: {listed(names, _NAMED)}")
         return tuple(lines)
 
 

@@ -22,8 +22,8 @@ from actspan.data.layout import SPEC_FILE
 from actspan.data.names import VIDEOS
 from actspan.data.remote import url_of
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.manifest import MANIFEST
 from actspan.data.store.shards import Packed
+from actspan.data.store.store_manifest import MANIFEST
 from actspan.jobs.checkpoint import Plan, Stamp
 from actspan.jobs.contracts import Source, stamps_of
 from actspan.jobs.origin import checksum
@@ -250,7 +250,7 @@ def _checked(dataset: Dataset) -> Dataset | None:
 def _annotation_faults(dataset: Dataset, checked: Dataset | None) -> list[Problem]:
     """Return the problems that matter; those of features do not, since features are not read."""
     if checked is None:
-        return annotation_faults(dataset, learns=False)
+        return annotation_faults(dataset, uses_instances=False)
     return [p for p in checked.problems if not p.is_error or p in dataset.problems]
 
 

@@ -165,12 +165,10 @@ def open_net(
 
     Parameters
     ----------
-    backend : str
+    backend, threads, streams
         The same as for `open_session`, but not "auto"; see `choose_backend`.
     variant : str
         Variant of the file, if there are several: "fp16" is `tem.fp16.onnx`.
-    threads, streams : int
-        See `SessionOptions`.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from time import monotonic
 
 from actspan.core.errors import ActSpanError
 from actspan.core.types import Proposals
-from actspan.data.readers import Entry, read_array
+from actspan.data.feature_readers import Entry, read_array
 from actspan.data.recording import Recording, plan_windows
 from actspan.data.timebase import SnippetGrid
 from actspan.pipeline.core import BATCH

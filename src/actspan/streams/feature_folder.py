@@ -19,10 +19,10 @@ from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import DATASET_JSON, find_annotations, read_annotations
 from actspan.data.annotations.saving import write_annotations
+from actspan.data.feature_readers import Entry as File
+from actspan.data.feature_readers import read_array
 from actspan.data.layout import SPEC_FILE
 from actspan.data.names import VIDEOS
-from actspan.data.readers import Entry as File
-from actspan.data.readers import read_array
 from actspan.streams.feature_files import (
     JOURNAL,
     FeatureWriter,

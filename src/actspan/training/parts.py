@@ -58,7 +58,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
             f"{dataset.path}: no video in subset 'training'; subsets: {there or 'none'}. Write the "
             "subset of each video to the annotations"
         )
-    checked = check_dataset(dataset.select(chosen), learns=True, **checks)
+    checked = check_dataset(dataset.select(chosen), uses_instances=True, **checks)
     checked = replace(checked, notes=(*checked.notes, *_unused(videos)))
     if not any(v.subset == TRAINING and len(v.segments) for v in checked):
         bad = [problem for problem in checked.problems if problem.skipped is Skipped.SEGMENT]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from actspan.config.stages import PipelineConfig
@@ -161,4 +162,5 @@ def _write_scores(folder: Path, dumps: Dumps, item: Item) -> Item:
     action, start, end = dumps.read(item).reshape(3, -1)[:, : item.rows]
     xmin, xmax = _anchors(item.rows)
     columns = {"action": action, "start": start, "end": end, "xmin": xmin, "xmax": xmax}
-    return item.with_file(write_csv(folder / f"{item.name}.csv", columns))
+    data = write_csv(folder / f"{item.name}.csv", columns)
+    return msgspec.structs.replace(item, crc32=zlib.crc32(data))
