@@ -103,8 +103,8 @@ def _bundle(request: BenchRequest, folder: Path) -> Bundle:
         path = folder / "made-up"
         return synthetic.make_bundle(path, channels=request.channels, length=request.length)
     bundle = Bundle.load(request.model)
-    if not (bundle.has_tem and bundle.has_pem):
-        lacking = "PEM" if bundle.has_tem else "TEM"
+    if len(bundle.nets) < 2:
+        lacking = "PEM" if "tem" in bundle.nets else "TEM"
         raise BundleError(
             f"{bundle.path}: holds no {lacking}; a benchmark runs both networks: "
             "actspan convert TEM PEM --out BUNDLE"

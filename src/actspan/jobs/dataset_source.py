@@ -42,7 +42,7 @@ class FeatureSource(Source):
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
-        if request.scores is None and not bundle.has_tem:
+        if request.scores is None and "tem" not in bundle.nets:
             raise BundleError(
                 f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
                 f"--out {quoted(bundle.path)}, or give boundary scores that were computed "

@@ -116,14 +116,14 @@ class Pipeline:
             The runtime is absent or refuses the model.
         """
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        if pem and not bundle.has_pem:
+        if pem and "pem" not in bundle.nets:
             raise BundleError(
                 f"{bundle.path}: holds no PEM, which proposals need; convert one beside the TEM: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
         threads = threads or os.cpu_count() or 1
-        wanted: tuple[tuple[Net, bool], ...] = (("tem", tem and bundle.has_tem), ("pem", pem))
-        nets = [net for net, needed in wanted if needed]
+        nets: list[Net] = ["tem"] if tem and "tem" in bundle.nets else []
+        nets += ["pem"] if pem else []
         sessions = open_nets(bundle, nets, backend, threads)
         return cls(
             sessions.get("tem"), sessions.get("pem"), bundle.config, threads=threads, edge=edge

@@ -47,7 +47,7 @@ class ServedModel:
     """
 
     def __init__(self, bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> None:
-        if not (bundle.has_tem and bundle.has_pem):
+        if len(bundle.nets) < 2:
             raise BundleError(f"{bundle.path}: a service needs a TEM and a PEM; convert both")
         self.bundle, self.config = bundle, bundle.config
         self.backend = choose_backend(bundle, settings.backend).name
