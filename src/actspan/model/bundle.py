@@ -63,16 +63,6 @@ class Bundle:
     training: Mapping[str, Any] | None = None  # record of the training
 
     @property
-    def has_tem(self) -> bool:
-        """True if the bundle holds a TEM."""
-        return "tem.safetensors" in self.files
-
-    @property
-    def has_pem(self) -> bool:
-        """True if the bundle holds a PEM."""
-        return "pem.safetensors" in self.files
-
-    @property
     def has_classifier(self) -> bool:
         """True if the bundle holds a proposal classifier."""
         return "classifier.safetensors" in self.files

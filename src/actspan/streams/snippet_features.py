@@ -14,8 +14,7 @@ from actspan.config.stages import ExtractionConfig, FeatureSpec, Streams
 from actspan.core.errors import ConfigError, VideoError
 from actspan.core.parallel import map_ordered
 from actspan.core.types import Float32
-from actspan.streams.backbone import Backbone, BackboneFile
-from actspan.streams.pictures import Painter, Pixels
+from actspan.streams.backbone import Backbone, BackboneFile, Painter, Pixels
 from actspan.streams.snippet_grid import Grid, Snippet, SnippetSampler
 from actspan.streams.video_decoding import Frame, VideoFile
 
