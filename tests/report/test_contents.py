@@ -45,7 +45,7 @@ def test_too_few_or_too_many_runs(tmp_path: Path, count: int) -> None:
 
 
 def test_a_run_twice(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there twice"):
+    with pytest.raises(ConfigError, match="given twice"):
         gather([tmp_path, tmp_path / "x" / ".."])
 
 

@@ -42,7 +42,7 @@ def test_curves_of_one_result_name_every_threshold(tmp_path: Path, result: Recal
     drawn = texts(tmp_path / "one.svg")
     assert all(f"tIoU {tiou:.2f}" in drawn for tiou in result.tiou)
     assert f"AUC {result.auc_percent:.1f}" in drawn
-    assert "proposals a video (AN)" in drawn
+    assert "proposals per video (AN)" in drawn
     assert "Recall (%)" in drawn
 
 

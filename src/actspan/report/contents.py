@@ -147,7 +147,7 @@ def name_runs(runs: Sequence[Path]) -> list[str]:
         raise ConfigError(f"{len(runs)} runs; a report compares 1 to {MOST_RUNS}")
     places = [path.resolve() for path in runs]
     if len(set(places)) < len(places):
-        raise ConfigError("a run is there twice; name each once")
+        raise ConfigError("a run is given twice; give each once")
     for count in range(1, max(len(place.parts) for place in places) + 1):
         names = ["/".join(place.parts[-count:]) for place in places]
         if len(set(names)) == len(names):

@@ -85,7 +85,7 @@ class _Reader:
             )
         if len(self._used) > 1:
             yield (
-                f"{path}: instances of {len(self._used)} tiers are read alike "
+                f"{path}: instances of {len(self._used)} tiers are read in the same way "
                 f"({listed(self._used, most=12)}); --tier takes some of them"
             )
 

@@ -182,7 +182,7 @@ def read_annotations(
         notes = (*notes, *_possible_mistakes(read.videos, source.path))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
-        notes = (f"{beside}: ignored, for {found.name} is there too", *notes)
+        notes = (f"{beside}: ignored, because {found.name} exists too", *notes)
     return replace(read, notes=notes)
 
 
@@ -229,9 +229,9 @@ def _possible_mistakes(videos: Videos, path: Path) -> Iterator[str]:
     count = sum(number - 1 for number in keys.values())
     if count:
         names = dict.fromkeys(videos.ids[key[0]] for key, number in keys.items() if number > 1)
-        are = "instances are" if count > 1 else "instance is"
+        occur = "instances occur" if count > 1 else "instance occurs"
         yield (
-            f"{path}: {count:,} {are} there twice, with the same video, times and label: "
+            f"{path}: {count:,} {occur} twice, with the same video, times and label: "
             f"{counted(len(names), 'video')} ({listed(names)})"
         )
     variants: dict[str, list[str]] = {}

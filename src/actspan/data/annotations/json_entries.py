@@ -73,7 +73,7 @@ class EntryReader:
         """Add a problem per key that is repeated in an entry, or in the document beside them."""
         where = "the document" if entry is None else f"video {entry!r}"
         for key in keys:
-            what = f"key {key!r} is there twice in {where}"
+            what = f"key {key!r} occurs twice in {where}"
             remedy = "keep one; the first is read"
             self._reject(entry or "", what, remedy, Skipped.ENTRY)
 

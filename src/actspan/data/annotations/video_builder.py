@@ -58,7 +58,7 @@ class VideoBuilder:
         self.problems: list[Problem] = []
         self.ignored = Ignored()
         for key in repeated:
-            self.ignored.add("keys that are there twice", key)
+            self.ignored.add("keys that occur twice", key)
         self._facts: dict[str, dict[str, Any]] = {}
         self._instances: dict[str, list[Instance]] = {}
         self._ids: dict[str, str] = {}  # by the names in rows

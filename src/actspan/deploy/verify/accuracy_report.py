@@ -42,7 +42,6 @@ def to_dict(found: Verification) -> dict[str, Any]:
         "limits": {name: dataclasses.asdict(limits) for name, limits in LIMITS.items()},
         "versions": library_versions(),
         "notes": list(found.notes),
-        "skipped": [problem.record for problem in found.problems if problem.is_error],
     }
 
 
