@@ -13,7 +13,7 @@ import numpy as np
 
 from actspan import Bundle
 from actspan.bench.logs.readers import read_log
-from actspan.bench.roof import matrix_products, tem_products
+from actspan.bench.machine import matrix_products, tem_products
 from actspan.deploy.variants import export_variants
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, choose_backend, open_net, open_session

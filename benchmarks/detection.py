@@ -18,7 +18,7 @@ from actspan import Bundle, Dataset
 from actspan.cli.train import training_report
 from actspan.core.tiou import tiou_matrix
 from actspan.data.detections import Detections, read_detections
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest

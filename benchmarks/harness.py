@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from actspan.bench.environment import core_count, load_average, processor_name
+from actspan.bench.machine import core_count, load_average, processor_name
 from actspan.bench.timing import Run, interleave, peak_memory, timed
 from actspan.deploy.verify.accuracy_report import library_versions
 

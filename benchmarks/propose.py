@@ -10,12 +10,11 @@ from pathlib import Path
 import click
 
 from actspan import Bundle, Dataset, TemConfig
-from actspan.bench.environment import core_count
-from actspan.bench.roof import matrix_products, require_limits, tem_products
+from actspan.bench.machine import core_count, matrix_products, require_limits, tem_products
 from actspan.bench.timing import timed
 from actspan.data.check import check_dataset
-from actspan.data.store.manifest import verify_store
 from actspan.data.store.pack import PackRequest, pack_dataset
+from actspan.data.store.store_manifest import verify_store
 from benchmarks import data
 from benchmarks.harness import (
     benchmark,

@@ -21,7 +21,7 @@ from actspan.data.recording import Window
 from actspan.data.result_writers import write_result as write_proposals
 from actspan.data.scores import score_writer
 from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.manifest import Manifest
+from actspan.data.store.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
 from actspan.jobs.run import CandidateWriter, write_info
@@ -273,9 +273,9 @@ def _bench(path: Path) -> None:
 
 
 def _table(path: Path) -> None:
-    with table_writer(path.parent, "ab" * 32) as writer:
-        writer.add(Item(video="a", seconds=9.0, rows=4, crc32=7, since=1.5))
-        writer.add(Item("b", 9.0, 4, 7, 1.5, Window(0, 100, 150)))
+    with table_writer(path.parent, "ab" * 32) as add:
+        add(Item(video="a", seconds=9.0, rows=4, crc32=7, since=1.5))
+        add(Item("b", 9.0, 4, 7, 1.5, Window(0, 100, 150)))
 
 
 def _stage(path: Path) -> None:

@@ -27,12 +27,12 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.dataset import Dataset
 from actspan.data.detections import read_detections
+from actspan.data.feature_readers import Entry, feature_shapes, list_arrays, read_array
 from actspan.data.names import Ignored
-from actspan.data.readers import Entry, feature_shapes, list_arrays, read_array
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.manifest import Manifest
 from actspan.data.store.shards import open_shard
+from actspan.data.store.store_manifest import Manifest
 from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.stage import Stage, Table

@@ -6,7 +6,6 @@ import atexit
 import gc
 import importlib
 import sys
-from importlib.abc import MetaPathFinder
 from typing import Any
 
 from actspan.cli import main
@@ -16,7 +15,7 @@ from actspan.cli import main
 _ALLOCATIONS = 50_000
 
 
-class _NumbaWithoutSciPy(MetaPathFinder):
+class _NumbaWithoutSciPy:
     """Import numba just before the kernels that need it, while SciPy's BLAS cannot be found.
 
     numba imports SciPy's linear algebra where it is installed: a quarter of a warm start. No kernel

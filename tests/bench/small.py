@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actspan.bench import roof
+from actspan.bench import machine
 from actspan.bench.material import BenchRequest
 from actspan.bench.result import BenchResult, Stage
 
@@ -17,8 +17,8 @@ SMALL = BenchRequest(
 
 def lower_the_roof(patch: pytest.MonkeyPatch) -> None:
     """What measures the machine does as little as it can."""
-    patch.setattr(roof, "FIXED", ((1, 32, 32, 32),))
-    patch.setattr(roof, "_LARGE", 2**20)
+    patch.setattr(machine, "FIXED", ((1, 32, 32, 32),))
+    patch.setattr(machine, "_LARGE", 2**20)
 
 
 def stage_of(result: BenchResult, name: str, scope: str, batch: int) -> Stage:

@@ -116,7 +116,7 @@ class TestGate:
     def test_with_nothing_to_judge_it_does_not_pass(self, tmp_path: Path) -> None:
         old = write(tmp_path / "old.json", tem_1=100.0)
         new = write(tmp_path / "new.json", tem_16=90.0)
-        with pytest.raises(BenchError, match="nothing to judge"):
+        with pytest.raises(BenchError, match="nothing to compare"):
             slower_rows(compare(read_systems([old, new])), 0.05)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actspan.bench.environment import (
+from actspan.bench.machine import (
     capture_environment,
     core_count,
     noise_notes,

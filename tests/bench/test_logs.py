@@ -162,7 +162,7 @@ def test_without_a_batch_size_only_batches_are_known(tmp_path: Path) -> None:
 
 def test_benchmark_app_may_count_batches() -> None:
     (note,) = read_log(SAMPLES / "benchmark_app.txt").notes
-    assert note.startswith("benchmark_app counted 1 sample a batch, the shape says 4")
+    assert note.startswith("benchmark_app counted 1 sample per batch, the shape says 4")
 
 
 def test_ais_bench_that_contradicts_itself(tmp_path: Path) -> None:

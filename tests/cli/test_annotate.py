@@ -235,7 +235,7 @@ def test_forms_with_times_of_their_own_take_no_unit(tmp_path: Path) -> None:
     (tmp_path / "a.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nx\n")
     done = convert(tmp_path / "a.vtt", tmp_path / "out.json", "--times", "frames", "--fps", "25")
     assert done.exit_code == 1
-    assert "vtt says itself what its times are" in done.stderr
+    assert "vtt gives the unit of its times itself: leave out --times" in done.stderr
 
 
 def test_columns_may_be_named(tmp_path: Path) -> None:

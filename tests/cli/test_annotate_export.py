@@ -214,7 +214,7 @@ def test_what_cannot_be_is_one_line(
 
 def test_a_file_is_no_folder(result: Path, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
-    assert "is a file; elan has a file a video" in bad(result, tmp_path / "out", "--to", "elan")
+    assert "is a file; elan is one file per video" in bad(result, tmp_path / "out", "--to", "elan")
 
 
 def test_annotations_have_no_scores(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from actspan.cli import main
 from actspan.data.detections import read_detections
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.jobs.run import Run
 from tests.made_up import write_bundle, write_dataset
 

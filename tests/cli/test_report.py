@@ -60,7 +60,7 @@ def test_notes_are_said(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
-        pytest.param(["old", "old"], "there twice", 1, id="twice"),
+        pytest.param(["old", "old"], "given twice", 1, id="twice"),
         pytest.param(["old", "--videos", "nobody"], "nobody", 1, id="unknown-video"),
         pytest.param([], "missing argument", 2, id="no-run"),
         pytest.param(["absent"], "does not exist", 1, id="absent"),

@@ -81,7 +81,7 @@ READ = [
     ),
     pytest.param(
         "video,start,end,label,subset\na,1,2,nan,NA\na,2,3,none,\n",
-        {"a": [(1, 2, ""), (2, 3, "none")]}, ["ignored labels that stand for none: nan"], id="nan",
+        {"a": [(1, 2, ""), (2, 3, "none")]}, ["ignored labels that mean none: nan"], id="nan",
     ),
     pytest.param(
         HEAD + "\u200ba,1,2,x\n'b',1,2,x\na,3,4,x\n",
@@ -99,7 +99,7 @@ READ = [
     pytest.param(
         HEAD + "a,1,2,x\na,1,2,x\na,1,2,y\na,1,2,x\n",
         {"a": [(1, 2, "x"), (1, 2, "x"), (1, 2, "y"), (1, 2, "x")]},
-        ["2 instances are there twice, with the same video, times and label: 1 video (a)"],
+        ["2 instances occur twice, with the same video, times and label: 1 video (a)"],
         id="twice",
     ),
     pytest.param(
@@ -321,10 +321,10 @@ def test_a_key_that_is_there_twice_is_named_with_its_video(tmp_path: Path) -> No
     text = f'{{"database": {{"a": {{"duration": 5, "duration": 6, "annotations": [{first}]}}, '
     found = read_json(tmp_path, text + '"b": {}, "b": {}}, "version": 1, "version": 2}')
     assert {(p.video, p.problem) for p in found.problems} == {
-        ("a", "key 'label' is there twice in video 'a'"),
-        ("a", "key 'duration' is there twice in video 'a'"),
+        ("a", "key 'label' occurs twice in video 'a'"),
+        ("a", "key 'duration' occurs twice in video 'a'"),
         ("b", "id listed twice"),
-        ("", "key 'version' is there twice in the document"),
+        ("", "key 'version' occurs twice in the document"),
     }
     assert (found.videos.labels, found.videos.durations[0]) == (("x",), 5.0)
     assert skipped_line(found.problems) == f"skipped: 4 repeated keys (b, a, {found.path})"

@@ -298,7 +298,7 @@ def test_tiers_whose_parents_form_a_ring_end(tmp_path: Path) -> None:
 def test_tiers_that_are_read_alike_are_named(tmp_path: Path) -> None:
     file = write_elan(tmp_path / "x.eaf", {"a": [(1, 2, "x")], "b": [(1, 2, "y")], "c": []})
     (note,) = read_annotations(file).notes
-    assert "instances of 2 tiers are read alike (a, b); --tier" in note
+    assert "instances of 2 tiers are read in the same way (a, b); --tier" in note
 
 
 def test_further_videos_of_elan_are_named(tmp_path: Path) -> None:
@@ -625,7 +625,7 @@ def test_a_table_beside_annotations_json_is_named(tmp_path: Path) -> None:
     write(tmp_path / "annotations.csv", "video,start,end\nb,1,2\n")
     found = read_annotations(tmp_path)
     assert list(instances(found)) == ["a"]
-    assert found.notes[0].endswith("annotations.csv: ignored, for annotations.json is there too")
+    assert found.notes[0].endswith("annotations.csv: ignored, because annotations.json exists too")
 
 
 def test_keys_that_are_there_twice_are_named(tmp_path: Path) -> None:
@@ -633,4 +633,4 @@ def test_keys_that_are_there_twice_are_named(tmp_path: Path) -> None:
         '"observations": {', '"observations": {"first": 1, '
     )
     (note,) = read_annotations(write(tmp_path / "p.boris", text)).notes
-    assert note.endswith("ignored keys that are there twice: first")
+    assert note.endswith("ignored keys that occur twice: first")

@@ -99,7 +99,7 @@ def test_bad_instances_are_left_out_of_training_and_noted_elsewhere(folder: Path
     segments = ([2, 2], [5, 4], [3, 99], [12, 13], [-1, 2], [1, 2], [9.5, 10.5])
     annotations = [{"segment": segment, "label": "x"} for segment in segments]
     edit_annotations(folder, "video3", duration=10.0, annotations=annotations)
-    trained = check_dataset(Dataset.load(folder), learns=True)
+    trained = check_dataset(Dataset.load(folder), uses_instances=True)
     assert trained["video3"].segments.tolist() == [[1, 2], [9.5, 10.5]]
     assert [p.problem for p in trained.problems if p.skipped is Skipped.SEGMENT] == [
         "segment [2, 2]: zero length",
@@ -122,7 +122,7 @@ def test_skip_goes_on_without_what_is_bad(folder: Path) -> None:
     edit_annotations(
         folder, "video1", annotations=[{"segment": [2, 2]}, {"segment": [1, 2], "label": "good"}]
     )
-    dataset = check_dataset(Dataset.load(folder), on_error="skip", learns=True)
+    dataset = check_dataset(Dataset.load(folder), on_error="skip", uses_instances=True)
     assert [v.id for v in dataset] == ["video1", "video2", "video3"]
     assert dataset["video1"].labels == ("good",)
     assert {p.video for p in dataset.problems} == {"video0", "video1"}

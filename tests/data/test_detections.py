@@ -15,7 +15,7 @@ from actspan.data.detections import (
     read_detections,
     write_detections,
 )
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 
 
 def some() -> Detections:

@@ -157,7 +157,7 @@ def test_faults_of_annotations_never_stop_what_does_not_use_them(folder: Path) -
     assert {p.skipped for p in checked.problems} == {Skipped.NOTHING}
     assert {p.remedy for p in checked.problems} == {"annotations are not used here"}
     with pytest.raises(DatasetError, match="listed twice"):
-        check_dataset(Dataset.load(folder), learns=True)
+        check_dataset(Dataset.load(folder), uses_instances=True)
 
 
 def test_an_entry_that_takes_a_video_from_the_work_stops_it(folder: Path) -> None:
@@ -229,9 +229,9 @@ def test_training_stops_where_most_instances_are_bad(folder: Path) -> None:
     write_annotations(folder, document)
     count = sum(len(entry["annotations"]) for entry in document.values())
     with pytest.raises(DatasetError, match="ends before it starts") as caught:
-        check_dataset(Dataset.load(folder), learns=True)
+        check_dataset(Dataset.load(folder), uses_instances=True)
     assert len(caught.value.problems) == count
-    assert len(check_dataset(Dataset.load(folder), learns=True, on_error="skip")) == 8
+    assert len(check_dataset(Dataset.load(folder), uses_instances=True, on_error="skip")) == 8
     assert len(check_dataset(Dataset.load(folder))) == 8
     with pytest.raises(AnnotationError, match=r"without length .*: check the order of times"):
         evaluate_recall(folder, {})

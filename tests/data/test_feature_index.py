@@ -17,8 +17,8 @@ from actspan.core.errors import AnnotationError, ConfigError, DatasetError, Feat
 from actspan.core.types import Float32
 from actspan.data.check import check_dataset
 from actspan.data.feature_index import FeatureIndex, index_features
+from actspan.data.feature_readers import Entry, list_arrays, read_array
 from actspan.data.names import Ignored
-from actspan.data.readers import Entry, list_arrays, read_array
 from tests.made_up import write_dataset
 
 CHANNELS = 6
@@ -477,7 +477,7 @@ def test_files_without_permission_are_named(
         return stat(path, **options)
 
     dataset = Dataset.load(tmp_path) if suffix != ".npz" else None
-    monkeypatch.setattr("actspan.data.readers.Path.stat", refuse)
+    monkeypatch.setattr("actspan.data.feature_readers.Path.stat", refuse)
     if dataset is None:
         with pytest.raises(FeatureError, match="may not be read; change its permissions"):
             list_arrays(tmp_path / "features/a.npz", Ignored())

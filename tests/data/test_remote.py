@@ -26,7 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 def store() -> Iterator[Misbehaving]:
     with pytest.MonkeyPatch.context() as patch, object_store(patch) as store:
         patch.setattr("actspan.core.storage._WAITS", (0.01, 0.02, 0.04))
-        patch.setattr("actspan.core.storage._WAITS", (0.01, 0.02, 0.04))
         yield store
 
 

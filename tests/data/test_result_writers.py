@@ -16,8 +16,8 @@ from pyarrow.parquet import read_table
 from actspan import Proposals
 from actspan.core.errors import ActSpanError, ResultError
 from actspan.data import result_writers
+from actspan.data.result_files import read_result
 from actspan.data.result_writers import result_writer
-from actspan.data.results import read_result
 
 TABLES = pytest.mark.parametrize("suffix", [".csv", ".parquet", ".CSV"])
 

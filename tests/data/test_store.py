@@ -15,9 +15,9 @@ from actspan import Dataset, Video, evaluate_recall
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ConfigError, DatasetError, StoreError
 from actspan.data.check import check_dataset
-from actspan.data.store.manifest import Manifest, find_manifest, verify_store
 from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
 from actspan.data.store.shards import Packed, PackedIndex, open_shard
+from actspan.data.store.store_manifest import Manifest, find_manifest, verify_store
 from actspan.data.timebase import SpanRule, packed_grid, snippet_grid
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
@@ -206,11 +206,11 @@ def test_an_entry_that_packing_left_out_does_not_stop_training(tmp_path: Path) -
     document["database"]["video1"] = 7
     (folder / "annotations.json").write_text(json.dumps(document))
     pack(folder, tmp_path / "store", on_error="skip")
-    checked = check_dataset(Dataset.load(tmp_path / "store"), learns=True)
+    checked = check_dataset(Dataset.load(tmp_path / "store"), uses_instances=True)
     note = "left out when the dataset was packed: bad entry: 7 is not an object"
     assert [(p.video, p.problem, p.is_error) for p in checked.problems] == [("video1", note, False)]
     with pytest.raises(DatasetError, match="bad entry: 7"):
-        check_dataset(Dataset.load(folder), learns=True)
+        check_dataset(Dataset.load(folder), uses_instances=True)
 
 
 def test_values_beyond_float32_are_a_problem_anywhere(tmp_path: Path) -> None:

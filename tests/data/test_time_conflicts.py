@@ -113,7 +113,7 @@ def test_the_one_that_disagrees_is_named(
     assert not note.is_error
     assert f"{note.problem}: {note.remedy}".startswith(expected)
     with pytest.raises(DataError) as caught:
-        check_dataset(Dataset.load(folder), learns=True)
+        check_dataset(Dataset.load(folder), uses_instances=True)
     assert str(caught.value) == f"{folder}: {note.problem}: {note.remedy}"
     assert "--clip" not in str(caught.value)
     assert "--force" not in str(caught.value)
@@ -151,7 +151,7 @@ def test_times_in_frames_are_converted_to_a_new_file(
     change(folder, times=12.5, toml=grid, **changes)
     before = (folder / "annotations.json").read_bytes()
     with pytest.raises(DataError, match="times look like frames") as caught:
-        check_dataset(Dataset.load(folder), learns=True)
+        check_dataset(Dataset.load(folder), uses_instances=True)
     message = str(caught.value)
     assert rate in message
     assert message.endswith(f"and keep the original{otherwise}")
@@ -160,7 +160,7 @@ def test_times_in_frames_are_converted_to_a_new_file(
     assert CliRunner().invoke(main, words).exit_code == 0
     assert (folder / "annotations.json").read_bytes() == before
     (folder / "annotations-seconds.json").replace(folder / "annotations.json")
-    assert not check_dataset(Dataset.load(folder), learns=True).problems
+    assert not check_dataset(Dataset.load(folder), uses_instances=True).problems
 
 
 def test_one_instance_after_the_features_is_left_out_where_no_duration_is_known(
@@ -170,14 +170,14 @@ def test_one_instance_after_the_features_is_left_out_where_no_duration_is_known(
     document = json.loads((folder / "annotations.json").read_text())["database"]
     document["video0"]["annotations"].append({"segment": [5000, 6000], "label": "act"})
     write_annotations(folder, document)
-    dataset = check_dataset(Dataset.load(folder), learns=True)
+    dataset = check_dataset(Dataset.load(folder), uses_instances=True)
     (problem,) = dataset.problems
     assert problem.problem.startswith("segment [5000, 6000]: starts 5,000 s after the end of the")
     assert dataset.videos.segments.max() < 5000
     document["video0"]["annotations"] = [{"segment": [30, 39], "label": "act"}] * 50
     write_annotations(folder, document)
     with pytest.raises(DatasetError, match="50 problems"):
-        check_dataset(Dataset.load(folder), learns=True)
+        check_dataset(Dataset.load(folder), uses_instances=True)
 
 
 def test_instances_after_the_features_are_noted_where_the_video_is_longer(folder: Path) -> None:
@@ -188,7 +188,7 @@ def test_instances_after_the_features_are_noted_where_the_video_is_longer(folder
     document["video2"]["annotations"].append(last)
     write_annotations(folder, document)
     note = "nothing is learned from 1 instance after the end of the features (video2)"
-    assert note in check_dataset(Dataset.load(folder), learns=True).notes
+    assert note in check_dataset(Dataset.load(folder), uses_instances=True).notes
     assert note not in check_dataset(Dataset.load(folder)).notes
 
 

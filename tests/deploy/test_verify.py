@@ -22,8 +22,13 @@ from actspan.deploy.verify.differences import (
     compare_outputs,
     compare_proposals,
 )
-from actspan.deploy.verify.sample_videos import synthetic_videos
-from actspan.deploy.verify.variants import LIMITS, Variant, find_variants, precision_of
+from actspan.deploy.verify.variants import (
+    LIMITS,
+    Variant,
+    find_variants,
+    precision_of,
+    synthetic_videos,
+)
 from actspan.deploy.verify.verify import verify_bundle
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
@@ -116,7 +121,6 @@ def test_videos_that_cannot_be_used_are_one_line(bundle: Bundle, tmp_path: Path)
     assert found.videos == 4
     what = "skipped: 4 videos (video0, video2, video4 and 1 more)"
     assert skipped_line(found.problems) == what
-    assert len(to_dict(found)["skipped"]) == 4
     assert f"* {what}" in to_markdown(found, "x").splitlines()
 
 

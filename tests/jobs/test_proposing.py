@@ -14,7 +14,7 @@ from pyarrow.parquet import read_table
 from actspan import Run
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, BundleError, DatasetError, ResultError, by_kind
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.deploy.verify.verify import verify_bundle
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest

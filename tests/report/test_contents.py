@@ -18,7 +18,7 @@ from actspan.data.annotations.saving import write_annotations
 from actspan.data.result_writers import write_result
 from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run, write_info
 from actspan.report.contents import GroundTruth, gather, name_runs
-from actspan.report.video_list import list_videos
+from actspan.report.listed_videos import list_videos
 from tests.report.conftest import Material
 
 
@@ -45,7 +45,7 @@ def test_too_few_or_too_many_runs(tmp_path: Path, count: int) -> None:
 
 
 def test_a_run_twice(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there twice"):
+    with pytest.raises(ConfigError, match="given twice"):
         gather([tmp_path, tmp_path / "x" / ".."])
 
 

@@ -21,8 +21,8 @@ from actspan.data.result_writers import write_result
 from actspan.jobs.run import RESULT, Run
 from actspan.report.contents import GroundTruth, gather
 from actspan.report.figures import inline_svg, new_figure, set_tip
+from actspan.report.listed_videos import list_videos, pack
 from actspan.report.page import check_page, render, write_report
-from actspan.report.video_list import list_videos, pack
 from tests.report.conftest import Material
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
 

@@ -13,7 +13,7 @@ from actspan import BoundaryScores, Proposals, RecallResult, Video, evaluate_rec
 from actspan.core.errors import ConfigError, DataError, MissingExtraError, ShapeError
 from actspan.report.charts import plot_recall
 from actspan.report.figures import check_picture
-from actspan.report.pictures import plot_timeline
+from actspan.report.paper_pictures import plot_timeline
 
 PNG = b"\x89PNG\r\n"
 FOUND = Proposals([0.0, 20.0, 5.0], [9.0, 41.0, 8.0], [0.4, 0.9, 0.1])
@@ -42,7 +42,7 @@ def test_curves_of_one_result_name_every_threshold(tmp_path: Path, result: Recal
     drawn = texts(tmp_path / "one.svg")
     assert all(f"tIoU {tiou:.2f}" in drawn for tiou in result.tiou)
     assert f"AUC {result.auc_percent:.1f}" in drawn
-    assert "proposals a video (AN)" in drawn
+    assert "proposals per video (AN)" in drawn
     assert "Recall (%)" in drawn
 
 

@@ -255,7 +255,7 @@ def slower_rows(found: Comparison, limit: float) -> list[tuple[str, Row, float]]
     ]
     if not shared:
         raise BenchError(
-            "nothing to judge: no two sides measure the same network or step at the same batch "
+            "nothing to compare: no two systems measure the same network or step at the same batch "
             "size (write tem or pem, and bs<b>, into the names of logs that do not say)"
         )
     return [(name, row, longer) for name, row, longer in shared if longer > limit]

@@ -29,7 +29,7 @@ def comparison_tables(found: Comparison) -> Iterator[Table]:
         yield title, *_side_by_side(found, found.headlines)
     if found.measured:
         title = "Samples/s of one chip or process: the runtime's call alone, and end to end"
-        header = ["side", "what", "batch", "interface", "end to end", "share"]
+        header = ["system", "what", "batch", "interface", "end to end", "share"]
         yield title, header, list(_interface_and_measured(found))
     alone = len(found.systems) == 1
     steps = [row for row in found.steps if alone or sum(r is not None for r in row.rates) > 1]
@@ -42,7 +42,7 @@ def comparison_tables(found: Comparison) -> Iterator[Table]:
         if stage.samples_per_second is None and stage.batches_per_second is not None
     ]
     if unknown:
-        header = ["side", "what", "scope", "batches/s"]
+        header = ["system", "what", "scope", "batches/s"]
         yield "Batches/s, where the batch size is not known", header, unknown
     answers = [
         [name, _title(stage.name), _batch(stage.batch), _accuracy(stage)]
@@ -50,8 +50,8 @@ def comparison_tables(found: Comparison) -> Iterator[Table]:
         if stage.accuracy is not None
     ]
     if answers:
-        header = ["side", "what", "batch", "answers"]
-        yield "What was answered while the clock ran", header, answers
+        header = ["system", "what", "batch", "accuracy"]
+        yield "Accuracy of the timed runs", header, answers
 
 
 def _side_by_side(found: Comparison, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -113,7 +113,7 @@ def pair_table(pair: Pair) -> Table:
         cpu = statistics.median(run.cpu_seconds for run in runs)
         figures = (min(seconds), statistics.median(seconds), max(seconds), cpu)
         rows.append([name, *(f"{value:.4f}" for value in figures)])
-    title = f"Seconds a run, {len(pair.a) // 2} rounds of A B B A"
+    title = f"Seconds per run, {len(pair.a) // 2} rounds of A B B A"
     return title, ["command", "min", "median", "max", "median CPU"], rows
 
 

@@ -14,8 +14,9 @@ from typing import Final, Literal, NewType, Self
 
 import msgspec
 
+from actspan.config.base import NOT_JSON
 from actspan.core.errors import BenchError
-from actspan.core.files import NOT_JSON, atomic_file
+from actspan.core.files import atomic_file
 from actspan.pipeline.stages import Scope
 
 __all__ = [

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from actspan.bench import environment, roof
+from actspan.bench import machine
 from actspan.bench.material import BenchRequest, Material, open_material
 from actspan.bench.result import Accuracy, BenchResult, Stage
 from actspan.bench.stage_timer import StageTimer, run_pem_half, run_tem_half
@@ -23,8 +23,8 @@ from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
+from actspan.data.result_files import read_result
 from actspan.data.result_writers import write_result
-from actspan.data.results import read_result
 from actspan.deploy.verify.differences import CheckpointSession, compare_outputs, compare_proposals
 from actspan.deploy.verify.variants import LIMITS
 from actspan.evaluation.recall import evaluate_recall
@@ -58,7 +58,7 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
     MissingExtraError
         The packages of the extra `bench` are not installed.
     """
-    roof.require_limits()
+    machine.require_limits()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="actspan-bench-")))
         material = stack.enter_context(open_material(request, folder, progress))
@@ -67,10 +67,10 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
         assert config.tem is not None
         timer = StageTimer(request, material.variant, progress)
         bench = _Bench(request, material, timer, pool, folder)
-        load, cores = environment.load_average(), environment.core_count()
-        product = partial(roof.measure_products, roof.FIXED, cores, timer.rule())
+        load, cores = machine.load_average(), machine.core_count()
+        product = partial(machine.measure_products, machine.FIXED, cores, timer.rule())
         limits = partial(
-            roof.measure_roof, config.tem, max(request.batches), cores, timer.rule(least=10)
+            machine.measure_roof, config.tem, max(request.batches), cores, timer.rule(least=10)
         )
         timer.announce("noise")
         before = product()
@@ -78,14 +78,14 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
         lower = limits()
         workload = bench.run()
         timer.announce("roof")
-        highest = roof.highest(lower, limits())
+        highest = machine.highest(lower, limits())
         timer.announce("noise")
-        measured_on = environment.capture_environment(
-            before, product(), roof.flops_of(roof.FIXED), load
+        measured_on = machine.capture_environment(
+            before, product(), machine.flops_of(machine.FIXED), load
         )
         timer.announce("done")
     stages = [
-        roof.with_cost(stage, roof.sample_costs(config, workload, stage.batch or 1), highest)
+        machine.with_cost(stage, machine.sample_costs(config, workload, stage.batch or 1), highest)
         for stage in timer.stages
     ]
     return BenchResult(
@@ -98,13 +98,13 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
         notes=(
             *_notes(request, material, bench.samples),
             *timer.notes(),
-            *environment.noise_notes(measured_on),
+            *machine.noise_notes(measured_on),
         ),
     )
 
 
 def _notes(request: BenchRequest, material: Material, samples: int) -> Iterator[str]:
-    cores, most = environment.core_count(), max(request.batches)
+    cores, most = machine.core_count(), max(request.batches)
     yield from material.dataset.notes
     yield from dataset_notes(material.dataset.problems)
     if material.bundle.config.mode == "window":
@@ -149,7 +149,7 @@ class _Bench:
             )
         self._held = _first_pieces(self._pieces, max(_HELD, 2 * max(request.batches)))
 
-    def run(self) -> roof.Workload:
+    def run(self) -> machine.Workload:
         """Measure everything and return the average sizes of samples."""
         self._timer.announce("checkpoint")
         differences, reference = self._run_checkpoint()
@@ -267,9 +267,9 @@ class _Bench:
             evaluate = partial(evaluate_recall, self._truth, self._result, subset=None)
             time("evaluate", batch=self.samples, work=lambda _: evaluate())
 
-    def _workload(self, held: Sequence[Batch], found: Mapping[str, Proposals]) -> roof.Workload:
+    def _workload(self, held: Sequence[Batch], found: Mapping[str, Proposals]) -> machine.Workload:
         opened = self._material.dataset.open
-        return roof.Workload(
+        return machine.Workload(
             snippets=fmean(len(item) for batch in held for item in batch.features),
             read_bytes=fmean(
                 opened(piece.id).values.dtype.itemsize * item.values.size

@@ -87,12 +87,12 @@ def result_tables(result: BenchResult) -> Iterator[Table]:
     header = ["what", "batch", "samples/s", "batches/s", "CPU ms", "MB", "of roof", "repeats"]
     title = "Rates by the median; CPU time is of a sample, MB the peak of the process"
     yield title, header, [_rates(stage) for stage in result.stages]
-    yield "Milliseconds a batch", ["what", "batch", *_TIMES], [_times(s) for s in result.stages]
+    yield "Milliseconds per batch", ["what", "batch", *_TIMES], [_times(s) for s in result.stages]
     checked = [(s, s.accuracy) for s in result.stages if s.accuracy is not None]
     recall = _RECALL if any(accuracy.recall for _, accuracy in checked) else ()
     header = ["what", "batch", "outputs within", "same proposals", *recall, "verdict"]
     rows = [_accuracy(stage, accuracy, recall) for stage, accuracy in checked]
-    yield "Answers, against the checkpoint's", header, rows
+    yield "Output compared with the checkpoint", header, rows
 
 
 def _whole(result: BenchResult, batch: int) -> list[str]:

@@ -91,7 +91,7 @@ def bench(
     outputs = (json_, csv, markdown, roofline)
     with progress_report() as report:
         from actspan.bench import synthetic
-        from actspan.bench.environment import core_count
+        from actspan.bench.machine import core_count
         from actspan.bench.material import BenchRequest
         from actspan.bench.run import run_benchmark
         from actspan.bench.tables import broken_limits

@@ -215,7 +215,7 @@ def pack(
 
 def _verify(store: Path, as_json: bool) -> None:
     with progress_report() as report:
-        from actspan.data.store.manifest import verify_store
+        from actspan.data.store.store_manifest import verify_store
 
         found = verify_store(store, report)
     shards = len(found.shards)

@@ -147,7 +147,7 @@ def run_demo(
 def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[Path, ...]:
     """Draw the recall curve, and timelines of videos with several actions, which show more."""
     from actspan.report.charts import plot_recall
-    from actspan.report.pictures import plot_timeline
+    from actspan.report.paper_pictures import plot_timeline
 
     curve = out / "recall.png"
     plot_recall(recall, curve)

@@ -12,6 +12,7 @@ import click
 
 from actspan.cli.compile import Precision, Target, refuse_for_target
 from actspan.cli.console import (
+    findings,
     print_json,
     print_notes,
     print_skipped,
@@ -161,7 +162,7 @@ def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
     steps = [asdict(step) for step in done.steps]
     for step in steps:
         step["seconds"] = None if math.isnan(step["seconds"]) else step["seconds"]
-    evaluation = None
+    checked, evaluation = done.verification, None
     if found is not None:
         names = ("run", "backend", "videos", "recall", "untimed", "notes")
         times = [{"net": net, "batch": n} | asdict(t) for (net, n), t in found.times.items()]
@@ -171,7 +172,7 @@ def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
         "steps": steps,
         "left": done.left,
         "unverified": done.unverified or None,
-        "verification": to_dict(done.verification),
+        "verification": {**to_dict(checked), **findings(checked.problems, checked.notes)},
         "evaluation": evaluation,
     }
 

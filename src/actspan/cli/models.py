@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 
 from actspan.cli.console import (
+    findings,
     print_json,
     print_notes,
     print_skipped,
@@ -97,9 +98,9 @@ def _conversion_notes(found: list[Checkpoint], length: int | None) -> Iterator[s
 
 def _next_command(bundle: Bundle) -> str:
     path = quoted(bundle.path)
-    if not bundle.has_pem:
+    if "pem" not in bundle.nets:
         return f"actspan export {path}"
-    source = "" if bundle.has_tem else " --scores scores.npz"
+    source = "" if "tem" in bundle.nets else " --scores scores.npz"
     return f"actspan propose --model {path} --dataset DIR{source} --out run/"
 
 
@@ -154,7 +155,7 @@ def verify(
             stream.write(to_markdown(found, command_line()).encode())
         say(f"report: {markdown}")
     if json_:
-        print_json(to_dict(found))
+        print_json({**to_dict(found), **findings(found.problems, found.notes)})
     else:
         counts = (found.videos, "video"), (found.proposals, "proposal")
         click.echo(f"{found.material}: {', '.join(counted(*count) for count in counts)}")

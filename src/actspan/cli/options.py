@@ -23,7 +23,6 @@ import click
 from click.core import ParameterSource
 
 from actspan.cli.console import exit_on_errors, print_error
-from actspan.core.files import similar_path
 
 T = TypeVar("T")
 
@@ -48,6 +47,8 @@ class PathType(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or end the command with the nearest name if it is missing."""
         if self.exists and not Path(value).exists():
+            from actspan.core.files import similar_path
+
             print_error(f"{value}: does not exist{similar_path(Path(value))}")
             sys.exit(1)
         if not self.exists and str(value) == "-":

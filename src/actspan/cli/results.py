@@ -115,7 +115,7 @@ def report(
     """
     from actspan.report.contents import GroundTruth
     from actspan.report.page import write_report
-    from actspan.report.pictures import check_pictures, write_pictures
+    from actspan.report.paper_pictures import check_pictures, write_pictures
 
     if pictures is not None:
         check_pictures(pictures)

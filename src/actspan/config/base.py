@@ -20,6 +20,9 @@ from actspan.core.wording import suggestion
 
 T = TypeVar("T")
 
+# Exceptions of decoding untrusted JSON. RecursionError is for a thousand nested brackets, at which
+# msgspec and `json` give up.
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DEEPEST = 32  # nested tables; settings need 5
 _TABLES = (dict, list)
 _KINDS = {

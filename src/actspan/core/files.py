@@ -16,14 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
 from actspan.core.errors import ActSpanError
 from actspan.core.wording import closest
 
-# Exceptions of decoding untrusted JSON. RecursionError is for a thousand nested brackets, at which
-# msgspec and `json` give up.
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _NEIGHBOURS = 10_000  # files compared with the name of a missing one
 _KINDS = {
@@ -46,10 +41,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # as o
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open `path` for writing bytes; the file appears only if the block succeeds.
 
-    Raises
-    ------
-    ActSpanError
-        The folder is missing or not writable, or the disk is full; names the file.
+    An ActSpanError names the file if it cannot be made, or if the disk is full.
     """
     if path.is_dir():
         raise ActSpanError(f"{path}: cannot be written: is a folder; give the file a name")
@@ -65,14 +57,10 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())
         os.replace(partial, path)
         sync(path.parent)
-    except OSError as error:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
-        if error.errno in _DISK_ERRORS:
-            raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+        _raise_disk_error(path, error)
         raise  # an error of the block, not of writing
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def remove_leftovers(path: Path) -> None:
@@ -85,10 +73,7 @@ def remove_leftovers(path: Path) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Make a folder to fill; if the block succeeds, it replaces `path`.
 
-    Raises
-    ------
-    ActSpanError
-        The folder cannot be made, or the disk is full; names the folder.
+    An ActSpanError names the folder if it cannot be made, or if the disk is full.
     """
     target = path.resolve()  # a link is kept, and its target is replaced
     partial = target.parent / f".{target.name}.{os.getpid()}.partial"
@@ -100,25 +85,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield partial
         replace_folder(partial, target)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if error.errno in _DISK_ERRORS:
-            raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+        _raise_disk_error(path, error)
         raise  # an error of the block, not of writing
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+
+
+def _raise_disk_error(path: Path, error: BaseException) -> None:
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 @contextmanager
 def name_disk_errors(path: Path) -> Iterator[None]:
-    """Convert disk errors of a block into an error that names the file, or `path`.
-
-    Raises
-    ------
-    ActSpanError
-        Replaces an OSError and keeps its notes.
-    """
+    """Convert an OSError of a block, with its notes, to an ActSpanError that names the file."""
     try:
         yield
     except OSError as error:
@@ -204,13 +184,9 @@ def is_plain_name(name: str) -> bool:
 
 
 def check_size(path: Path, limit: int | None = None) -> None:
-    """Check that a path is a regular file or a folder, and has at most `limit` bytes.
+    """Raise OSError, with the reason, unless a path is a regular file or folder of this size.
 
-    Raises
-    ------
-    OSError
-        The path does not exist, is too large, or is a pipe or a device, which could block or never
-        end; `strerror` says which.
+    A pipe or a device could block or never end.
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
@@ -221,14 +197,15 @@ def check_size(path: Path, limit: int | None = None) -> None:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Read a file of at most `limit` bytes; raises OSError like `check_size`."""
+    """Read a file of at most `limit` bytes; raise OSError like `check_size`."""
     check_size(path, limit)
     return path.read_bytes()
 
 
 def read_text(path: Path, limit: int, encoding: str = "utf-8") -> str:
     """Read a text file like `read_bytes`, keeping line ends; may raise UnicodeDecodeError."""
-    return read_bytes(path, limit).decode(encoding)
+    check_size(path, limit)
+    return path.read_bytes().decode(encoding)
 
 
 def sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ Every file is complete or absent, since it appears only after it was written as 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import tempfile
@@ -46,14 +47,7 @@ def open_storage(where: str | Path) -> Storage:
 
 
 class FolderStorage:
-    """Storage in a local folder.
-
-    Attributes
-    ----------
-    path : Path
-    name : str
-        The path, for messages.
-    """
+    """Storage in a local folder; `name` is its path, for messages."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,12 +58,8 @@ class FolderStorage:
     def locked(self) -> Iterator[None]:
         """Make the folder and lock it; remove incomplete files of killed processes.
 
-        One object can be locked again within the block.
-
-        Raises
-        ------
-        DataError
-            Another process has locked the folder, or it cannot be made.
+        One object can be locked again within the block. Raises DataError if another process has
+        locked the folder, or it cannot be made.
         """
         with _named_errors(self.path, "cannot be made"):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -127,10 +117,7 @@ class FolderStorage:
     def put(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write a file and wait until it is on the disk.
 
-        Raises
-        ------
-        ActSpanError
-            The file cannot be written; no part of it is left.
+        Raises ActSpanError if it cannot be written; no part of it is left.
         """
         with atomic_file(self.path / name) as stream:
             stream.writelines(chunks)
@@ -149,22 +136,10 @@ class FolderStorage:
 class ObjectStorage:
     """Storage in an object store, or in any place that fsspec reaches by a URL.
 
-    It cannot be locked: two processes that write one file write the same bytes.
-
-    Attributes
-    ----------
-    url : str
-        Without a slash at the end.
-    name : str
-        The URL, for messages.
-
-    Raises
-    ------
-    MissingExtraError
-        fsspec is not installed.
-    DataError
-        The driver of the protocol is not installed, or the URL is not valid. Every method raises
-        it if the store still fails after several tries; it names the file.
+    It cannot be locked: two processes that write one file write the same bytes. `name` is the URL,
+    for messages. Raises MissingExtraError if fsspec is not installed, and DataError if the driver
+    of the protocol is not installed, or the URL is not valid. Every method raises DataError, which
+    names the file, if the store still fails after several tries.
     """
 
     def __init__(self, url: str) -> None:
@@ -231,7 +206,7 @@ class ObjectStorage:
         """Copy a file to a local one."""
         self._read(name, self._files.get_file, self._path(name), str(path))
 
-    def open_ranges(self, name: str, *, ahead: int = 0) -> RangedFile:
+    def open_ranges(self, name: str, *, ahead: int = 0) -> IO[bytes]:
         """Open a file to read parts of it, at least `ahead` bytes per request."""
         size = int(self._read(name, self._files.info, self._path(name))["size"])
 
@@ -241,7 +216,8 @@ class ObjectStorage:
                 raise EOFError(f"received {len(found)} of {end - begin} bytes")
             return found
 
-        return RangedFile(partial(self._read, name, read), size, ahead)
+        file: Any = _ObjectFile(partial(self._read, name, read), size)
+        return io.BufferedReader(file, ahead) if ahead else file
 
     def delete(self, name: str) -> None:
         """Remove a file if it exists."""
@@ -279,47 +255,31 @@ class ObjectStorage:
             time.sleep(wait)
 
 
-class RangedFile:
-    """A file of an object store, open for reading, with the methods that pyarrow needs.
+class _ObjectFile(io.RawIOBase):
+    """A file of an object store that is open for reading parts of it."""
 
-    Parameters
-    ----------
-    read : callable
-        Returns the bytes begin <= i < end.
-    size, ahead : int
-        Bytes of the file, and the fewest bytes of a request.
-    """
-
-    closed = False
-
-    def __init__(self, read: Callable[[int, int], bytes], size: int, ahead: int) -> None:
-        self._read, self._size, self._ahead = read, size, ahead
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        super().__init__()
+        self._read_part, self._size = read, size  # returns the bytes begin <= i < end
         self._position = 0
-        self._begin, self._content = 0, b""  # position and content of the last request
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set and return the position."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = origin + offset
         return self._position
 
-    def tell(self) -> int:
-        """Return the position."""
-        return self._position
-
-    def read(self, count: int = -1) -> bytes:
-        """Read the next bytes; fewer than `count` only at the end."""
-        begin = self._position
-        end = self._size if count < 0 else min(begin + count, self._size)
-        if begin < self._begin or end > self._begin + len(self._content):
-            self._content = self._read(begin, min(max(end, begin + self._ahead), self._size))
-            self._begin = begin
-        self._position = end
-        return self._content[begin - self._begin : end - self._begin]
-
-    def close(self) -> None:
-        """Close the file and free its memory."""
-        self.closed, self._content = True, b""
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._position + len(buffer), self._size)
+        part = self._read_part(self._position, end) if end > self._position else b""
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
 
 
 Storage = FolderStorage | ObjectStorage

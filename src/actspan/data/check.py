@@ -22,9 +22,9 @@ from actspan.core.wording import counted
 from actspan.data.csv_features import counter
 from actspan.data.dataset import Dataset
 from actspan.data.faults import annotation_faults, left_out_note, missing_features
+from actspan.data.feature_readers import read_array, read_noted
 from actspan.data.instances import after_features, good_segments, late_ends
-from actspan.data.layout import FileCheck, require_channels, settle_spec
-from actspan.data.readers import read_array, read_noted
+from actspan.data.layout import FileCheck, complete_spec, require_channels
 from actspan.data.store.shards import Packed
 from actspan.data.time_conflicts import compare_times, require_right_times
 from actspan.data.timebase import SnippetGrid, other_stride, snippet_grid
@@ -43,7 +43,7 @@ def check_dataset(
     channels: int | None = None,
     dtype: DTypeLike = np.float32,
     on_error: Literal["fail", "skip"] = "fail",
-    learns: bool = False,
+    uses_instances: bool = False,
     trained_on: FeatureSpec | None = None,
     progress: Progress = no_progress,
 ) -> Dataset:
@@ -63,7 +63,7 @@ def check_dataset(
         Type in which features will be stored: larger values are problems.
     on_error : "fail" or "skip"
         Raise with all problems, or skip the bad data.
-    learns : bool
+    uses_instances : bool
         Whether instances are used. Then times in another unit than seconds are refused, and every
         bad instance is a problem; otherwise faults of annotations are notes, one per kind.
     trained_on : FeatureSpec, optional
@@ -84,10 +84,10 @@ def check_dataset(
     found = check(dataset, channels, np.dtype(dtype), progress)
     path, spans = dataset.path, found.spans
     conflict, gaps = compare_times(dataset.videos, spans, found.steps, found.spec, path)
-    if learns:
+    if uses_instances:
         require_right_times(dataset.videos, spans, found.spec, path, conflict)
     problems = [
-        *annotation_faults(dataset, spans, learns=learns, conflict=conflict),
+        *annotation_faults(dataset, spans, uses_instances=uses_instances, conflict=conflict),
         *_feature_problems(dataset, found.problems),
         *gaps,
     ]
@@ -100,12 +100,12 @@ def check_dataset(
         # Bad instances stop the work only if they are the majority.
         bad, n_good = sum(p.skipped is Skipped.SEGMENT for p in problems), int(good.sum())
         stopping = [p for p in problems if bad > n_good or p.skipped is not Skipped.SEGMENT]
-        raise_errors(stopping, leaves_something=bool(videos) and (n_good > 0 or not learns))
+        raise_errors(stopping, leaves_something=bool(videos) and (n_good > 0 or not uses_instances))
     if not videos:
         nothing = Problem("", str(path), "no videos", "check the folder and the subset")
         raise_nothing_left(problems or [nothing], len(dataset))
     notes = found.notes
-    if learns:
+    if uses_instances:
         late = late_ends(videos)
         used = f"{late}: used up to its end" if late else ""
         notes += filter(None, [used, after_features(videos, spans)])
@@ -125,18 +125,18 @@ def _feature_problems(dataset: Dataset, found: list[Problem]) -> list[Problem]:
     # Videos that were already skipped have a bad entry, or a file that is not read.
     reported = {p.video for p in dataset.problems if p.skipped is Skipped.VIDEO}
     problems = [problem for problem in found if problem.video not in reported]
-    strangers = sorted(dataset.entries.keys() - set(dataset.known.ids) - reported)
+    unannotated = sorted(dataset.entries.keys() - set(dataset.known.ids) - reported)
     absent = {p.video for p in problems} - dataset.entries.keys()
     if absent:
-        cause, cure = missing_features(dataset.videos, dataset.entries, strangers, dataset.path)
+        cause, cure = missing_features(dataset.videos, dataset.entries, unannotated, dataset.path)
         if cause:
-            strangers = []
+            unannotated = []
             problems = [
                 replace(p, problem=cause, remedy=cure) if p.video in absent else p for p in problems
             ]
     what, remedy = "features without annotation", "add annotations, or remove the features"
     return [
-        *(Problem(s, str(dataset.entries[s]), what, remedy, Skipped.FILE) for s in strangers),
+        *(Problem(s, str(dataset.entries[s]), what, remedy, Skipped.FILE) for s in unannotated),
         *problems,
     ]
 
@@ -179,7 +179,7 @@ def _check_files(
                 found.problems.append(check.problem)
     if not checks:
         return found
-    spec, notes, checks, problems = settle_spec(dataset, checks, channels)
+    spec, notes, checks, problems = complete_spec(dataset, checks, channels)
     found.problems.extend(problems)
     for check in checks:
         video, snippets = dataset.videos[check.place], check.snippets(spec)
@@ -272,7 +272,7 @@ def _check_store(
     return found
 
 
-def measure(dataset: Dataset) -> tuple[Float64, Float64]:
+def measure_spans(dataset: Dataset) -> tuple[Float64, Float64]:
     """Return spans and steps of all videos, (V,), from the shapes of their features alone.
 
     They are the seconds that features cover, and the larger of stride and length; NaN if unknown.
@@ -289,7 +289,7 @@ def measure(dataset: Dataset) -> tuple[Float64, Float64]:
             column = counter(array) if entry.is_csv else ""
             checks.append(FileCheck(place, array.shape, entry.is_csv, counter=column))
     if checks:
-        spec, _, checks, _ = settle_spec(dataset, checks, None)
+        spec, _, checks, _ = complete_spec(dataset, checks, None)
         for check in checks:
             snippets = check.snippets(spec)
             found.add(

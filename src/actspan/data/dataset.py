@@ -16,14 +16,14 @@ from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.feature_index import FeatureIndex, index_features
+from actspan.data.feature_readers import SUFFIXES, Entry, read_array
 from actspan.data.layout import read_spec
 from actspan.data.names import advice, holds_videos, is_video
-from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.remote import open_store
 from actspan.data.rescale import Edge
-from actspan.data.store.manifest import Manifest, find_manifest
 from actspan.data.store.shards import Packed
+from actspan.data.store.store_manifest import Manifest, find_manifest
 from actspan.data.timebase import SpanRule, annotated_seconds, packed_grid, snippet_grid, span_rule
 from actspan.data.videos import Videos, canonical_subset, with_labels
 
@@ -188,7 +188,7 @@ class Dataset:
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
         if entry.is_csv and values.shape[1] - 1 == channels and counter(values):
-            values = values[:, 1:]  # as `settle_spec` does
+            values = values[:, 1:]  # as `complete_spec` does
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
         grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)

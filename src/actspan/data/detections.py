@@ -15,8 +15,8 @@ from actspan.core.errors import ResultError, ShapeError
 from actspan.core.types import Float64, Proposals
 from actspan.core.wording import quoted
 from actspan.data.names import FileNames
+from actspan.data.result_files import read_entries
 from actspan.data.result_writers import result_writer
-from actspan.data.results import read_entries
 
 DETECTIONS_FILE = "detections.json"  # file name in a run folder
 Labels = NDArray[np.int64]

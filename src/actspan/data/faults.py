@@ -25,20 +25,20 @@ def annotation_faults(
     dataset: Dataset,
     spans: Float64 | None = None,
     *,
-    learns: bool,
+    uses_instances: bool,
     conflict: TimeConflict | None = None,
 ) -> list[Problem]:
     """Return the problems found when the dataset was loaded, and its bad segments.
 
-    If instances are not used (`learns`), each kind of fault is one note; an entry that cannot be
-    read stays a problem if its video has features, because the video would be missing. A
-    `conflict` is one cause of many bad instances, which are not repeated. `spans` (V,) are the
-    seconds that features cover: the end of videos of unknown duration.
+    If instances are not used, each kind of fault is one note; an entry that cannot be read stays a
+    problem if its video has features, because the video would be missing. A `conflict` is one cause
+    of many bad instances, which are not repeated. `spans` (V,) are the seconds that features cover:
+    the end of videos of unknown duration.
     """
     bad = list(faulty_segments(dataset.videos, dataset.path, spans))
     if not (bad or dataset.problems):
         return []
-    if learns:
+    if uses_instances:
         return [*(_unless_left_out(dataset, problem) for problem in dataset.problems), *bad]
     annotations = find_annotations(dataset.path)
     stopping: list[Problem] = []
@@ -91,27 +91,27 @@ def _notes(faults: Sequence[Problem]) -> Iterator[Problem]:
 def missing_features(
     videos: Videos,
     entries: Collection[str],
-    strangers: Sequence[str],
+    unannotated: Sequence[str],
     path: Path,
     what: str = "features",
 ) -> tuple[str, str]:
     """Return why most videos lack features and what to do; empty if there is no single cause.
 
-    `videos` need features, `entries` have them, and `strangers` have them without annotation;
+    `videos` need features, `entries` have them, and `unannotated` have them without annotation;
     `path` is the dataset folder, and `what` names what is missing: features, or boundary scores.
     """
     missing = [name for name in videos.ids if name not in entries]
-    if 2 * len(missing) > len(videos) and 2 * len(strangers) >= len(missing):
-        pair = _alike_pair(missing, strangers)
-        video, stranger = pair or (missing[0], strangers[0])
-        cause = f"{what} are named otherwise than videos: {stranger!r}, and not {video!r}"
+    if 2 * len(missing) > len(videos) and 2 * len(unannotated) >= len(missing):
+        pair = _alike_pair(missing, unannotated)
+        video, other = pair or (missing[0], unannotated[0])
+        cause = f"{what} are named otherwise than videos: {other!r}, and not {video!r}"
         if pair is None:
             return cause, f"name {what} as annotations do, or check that they belong together"
-        return cause, f"name {what} as annotations do: {video!r} in the place of {stranger!r}"
+        return cause, f"name {what} as annotations do: {video!r} in the place of {other!r}"
     if not entries and holds_videos(path):
         out = quoted(f"{path.name}-features")
         return "no features, only videos", f"actspan extract {quoted(path)} --out {out}"
-    if not missing or strangers:
+    if not missing or unannotated:
         return "", ""
     # The videos of some subsets may be exactly those that have features.
     has: dict[str, set[bool]] = {subset: set() for subset in videos.subsets}

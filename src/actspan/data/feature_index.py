@@ -12,8 +12,8 @@ from actspan.core.errors import FeatureError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import canonical_id
+from actspan.data.feature_readers import SUFFIXES, Entry, feature_shapes, list_arrays
 from actspan.data.names import Ignored, composed, composed_note, file_stem
-from actspan.data.readers import SUFFIXES, Entry, feature_shapes, list_arrays
 
 # Folders of features, relative to the dataset folder: ours first, then the authors' repository.
 _FOLDERS = (

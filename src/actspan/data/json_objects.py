@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from actspan.core.files import NOT_JSON
+from actspan.config.base import NOT_JSON
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

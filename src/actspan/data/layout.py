@@ -15,7 +15,7 @@ from actspan.core.errors import DataError, FeatureError
 from actspan.core.problems import Problem
 from actspan.core.wording import counted
 from actspan.data.csv_features import ROW_NUMBERS, TIMES
-from actspan.data.store.manifest import Manifest
+from actspan.data.store.store_manifest import Manifest
 from actspan.data.timebase import infer_grid, stride_notes
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class FileCheck(NamedTuple):
         return self.shape[1] if spec.layout == "CT" else self.shape[0]
 
 
-class Settled(NamedTuple):
+class CompleteSpec(NamedTuple):
     """The complete spec of a dataset, notes, the files that fit, and problems of the others."""
 
     spec: FeatureSpec
@@ -69,7 +69,7 @@ class Settled(NamedTuple):
     problems: list[Problem]
 
 
-def settle_spec(dataset: Dataset, checks: list[FileCheck], expected: int | None) -> Settled:
+def complete_spec(dataset: Dataset, checks: list[FileCheck], expected: int | None) -> CompleteSpec:
     """Determine layout, channels and snippet grid from the files.
 
     `checks` has at least one file, and none with problems; `expected` are the model's channels.
@@ -103,13 +103,13 @@ def settle_spec(dataset: Dataset, checks: list[FileCheck], expected: int | None)
     bad = [check for check in checks if check.shape[axis] != channels]
     problems = [_misfit(dataset, check, axis, channels) for check in bad]
     if not good:
-        return Settled(spec, [], good, problems)
+        return CompleteSpec(spec, [], good, problems)
     videos = dataset.videos.select(check.place for check in good)
     snippets = [check.snippets(spec) for check in good]
     if spec.stride_frames is not None or spec.stride_seconds is not None:
-        return Settled(spec, stride_notes(videos, snippets, spec), good, problems)
+        return CompleteSpec(spec, stride_notes(videos, snippets, spec), good, problems)
     spec, note = infer_grid(videos, snippets, spec)
-    return Settled(spec, [note], good, problems)
+    return CompleteSpec(spec, [note], good, problems)
 
 
 def _other_problems(dataset: Dataset) -> str:
@@ -206,18 +206,18 @@ def spec_error(
     if not common or (given.layout is None and given.channels is None):
         return ""
     found, size, count = common[0]
-    lines, said = [], []
+    lines, given_text = [], []
     if given.layout is not None:
-        said.append(f"layout {layout!r}")
+        given_text.append(f"layout {layout!r}")
     if given.channels is not None:
-        said.append(f"{channels} channels")
+        given_text.append(f"{channels} channels")
         if size != channels:
             lines.append(f"channels = {size}")
     if found != axis:
         lines.append(f'layout = "{"TC" if found else "CT"}"')
     example = next(shape for shape in shapes if shape[found] == size)
     return (
-        f"{SPEC_FILE} does not fit the features: it says {' and '.join(said)}, and "
+        f"{SPEC_FILE} does not fit the features: it says {' and '.join(given_text)}, and "
         f"{count} of {counted(len(shapes), 'file')} have shapes such as {example}; write "
         f"{' and '.join(lines)} to {SPEC_FILE}"
     )

@@ -57,6 +57,8 @@ class FileNames:
 
         Raises ValueError if another file has the same stem.
         """
+        if name.isascii() and "." not in name:  # most names
+            return name
         given, name = name, composed(name)
         if name != given:
             self._composed.add(given)
@@ -69,7 +71,7 @@ class FileNames:
 
     def notes(self, where: object) -> tuple[str, ...]:
         """Return notes about what was removed and changed."""
-        notes = composed_note(where, len(self._composed))
+        notes = composed_note(where, len(self._composed)) if self._composed else ()
         if not self._files:
             return notes
         suffixes = Counter(name[name.rindex(".") :] for name in self._files.values())
@@ -82,7 +84,7 @@ class FileNames:
 class Ignored:
     """Names that a reader found and ignored, counted per kind.
 
-    `said` is the text of a line about one kind, with `{}` for the kind.
+    `text` is the text of a line about one kind, with `{}` for the kind.
 
     Examples
     --------
@@ -93,8 +95,8 @@ class Ignored:
     ('a.csv: ignored columns: type', 'a.csv: ignored keys: class (2)')
     """
 
-    def __init__(self, said: str = "ignored {}") -> None:
-        self._said = said
+    def __init__(self, text: str = "ignored {}") -> None:
+        self._text = text
         self._counts: dict[str, Counter[str]] = {}
 
     def __bool__(self) -> bool:
@@ -109,7 +111,7 @@ class Ignored:
         lines = []
         for kind, counts in self._counts.items():
             names = (name if n == 1 else f"{name} ({n:,})" for name, n in counts.items())
-            lines.append(f"{where}: {self._said.format(kind)}: {listed(names, _NAMED)}")
+            lines.append(f"{where}: {self._text.format(kind)}: {listed(names, _NAMED)}")
         return tuple(lines)
 
 

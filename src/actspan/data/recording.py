@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from actspan.core.errors import FeatureError, ShapeError
 from actspan.core.types import Features, Float32
-from actspan.data.readers import Entry
+from actspan.data.feature_readers import Entry
 from actspan.data.store.shards import Packed
 from actspan.data.timebase import SnippetGrid
 

@@ -15,7 +15,7 @@ import numpy as np
 from actspan.core.errors import ResultError
 from actspan.core.files import atomic_file
 from actspan.core.types import Proposals
-from actspan.data.results import VERSION
+from actspan.data.result_files import VERSION
 
 ANSWER_SUFFIXES = (".json", ".csv", ".parquet")
 _START = b'{"version": "%s", "results": {' % VERSION.encode()

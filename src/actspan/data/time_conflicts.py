@@ -94,7 +94,7 @@ def _find_conflict(
         return None
     of = f"in {count:,} of {counted(len(videos), 'video')}"
     by_durations, by_spans = _fit(videos, videos.durations), _fit(videos, spans)
-    wrong = _odd_one(factor, by_durations, by_spans)
+    wrong = _which_is_wrong(factor, by_durations, by_spans)
     is_far = not 1 / _HARMFUL < factor < _HARMFUL
     if wrong == "durations":
         return _of_durations(factor, of, path, is_far or not by_durations.within)
@@ -140,7 +140,7 @@ def _fit(videos: Videos, lengths: Float64) -> _Fit:
     return _Fit(bool(np.mean(end <= latest + slack(latest)) >= _MOST), float((end / latest).max()))
 
 
-def _odd_one(
+def _which_is_wrong(
     factor: float, durations: _Fit, features: _Fit
 ) -> Literal["durations", "features", ""]:
     """Return whether durations or features disagree with the instances; "" if it is unclear.

@@ -15,7 +15,7 @@ from actspan.core.errors import ConfigError, ResultError
 from actspan.core.tiou import evaluated_tiou, evaluated_tiou_matrix
 from actspan.core.types import Float64, Proposals
 from actspan.core.wording import counted, listed, rounded
-from actspan.data.results import ResultTable
+from actspan.data.result_files import ResultTable
 
 Int64 = NDArray[np.int64]
 

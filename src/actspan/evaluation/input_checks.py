@@ -19,7 +19,7 @@ from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.instances import ends_of, lengths_of, slack
-from actspan.data.results import ResultTable
+from actspan.data.result_files import ResultTable
 from actspan.data.time_conflicts import TimeConflict, compare_times, require_right_times
 from actspan.data.times import far_beyond, require_seconds
 from actspan.data.videos import Videos
@@ -66,7 +66,7 @@ def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, TimeConf
     """
     if find_annotations(path.parent) != path:
         return videos, None
-    from actspan.data.check import measure
+    from actspan.data.check import measure_spans
     from actspan.data.dataset import Dataset  # takes longer to load than most evaluations
 
     places = np.flatnonzero(videos.counts)
@@ -75,7 +75,7 @@ def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, TimeConf
     some = videos.select(chosen.tolist())
     try:
         dataset = Dataset.load(path.parent).select(some)
-        spans, steps = measure(dataset)
+        spans, steps = measure_spans(dataset)
     except ActSpanError:
         return videos, None  # evaluation does not need features, so their faults do not matter
     conflict, _ = compare_times(some, spans, steps, dataset.spec, path.parent)

@@ -21,7 +21,7 @@ from actspan.core.wording import counted, it_or_them, listed, suggestion
 from actspan.data.annotations.annotation_set import Annotations, canonical_id
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.instances import videos_of, without_extent
-from actspan.data.results import ResultTable, read_result_table
+from actspan.data.result_files import ResultTable, read_result_table
 from actspan.data.videos import Videos, canonical_subset
 from actspan.evaluation.input_checks import check_times
 

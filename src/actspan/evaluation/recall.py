@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from actspan.core.errors import ConfigError
 from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, Video
-from actspan.data.results import ResultTable
+from actspan.data.result_files import ResultTable
 from actspan.evaluation.counting import REPORTED, Budgets, Int64, best_first, count_matches
 from actspan.evaluation.input_checks import (
     impossible_results,

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from actspan.core.errors import ResultError
 from actspan.core.storage import is_url, open_storage
 from actspan.core.types import Proposals, Video
-from actspan.data.results import ResultTable
+from actspan.data.result_files import ResultTable
 from actspan.evaluation.counting import Budgets, best_first, count_matches
 from actspan.evaluation.input_checks import no_match_error
 from actspan.evaluation.inputs import OnError, known_id, load_blocked, load_truth

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from actspan.config.base import NOT_JSON
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ResultError, ShardError
-from actspan.core.files import NOT_JSON
 from actspan.core.problems import Problem
 from actspan.core.storage import FolderStorage, Storage, open_storage
 from actspan.core.wording import counted

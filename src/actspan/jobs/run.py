@@ -25,8 +25,8 @@ from actspan.core.files import atomic_file, check_size, folder_kind, sha256
 from actspan.core.types import Float32, Proposals
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.recording import Window, stitch
+from actspan.data.result_files import read_result
 from actspan.data.result_writers import result_writer
-from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles, score_writer
 from actspan.data.store.arrow_files import Batches
 from actspan.pipeline.outcomes import Outcome

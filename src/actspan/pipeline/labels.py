@@ -21,8 +21,8 @@ from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.detections import DETECTIONS_FILE, Detections
+from actspan.data.result_files import read_result
 from actspan.data.result_writers import check_answer_target, result_writer
-from actspan.data.results import read_result
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import ClassifiedLabels, ProposalClassifier
 from actspan.pipeline.label_file import LabelFile

@@ -83,7 +83,7 @@ def _draw_recall(figure: Any, results: Mapping[str, RecallResult], *, darkest: f
         )
     longest = max(float(each.proposals_per_video[-1]) for each in results.values())
     axes.set(xlim=(0, longest), ylim=(0, 100))
-    axes.set_xlabel("Average number of proposals a video (AN)", color=INK)
+    axes.set_xlabel("Average number of proposals per video (AN)", color=INK)
     axes.set_ylabel("Recall (%)" if single else "Average recall (%)", color=INK)
     counted = {f"{r.videos:,} videos, {r.instances:,} instances" for r in results.values()}
     if len(counted) == 1:
@@ -128,7 +128,7 @@ def recall_chart(results: Sequence[RecallResult]) -> str:
         (result,) = results
         _draw_recall(figure, {"": result}, darkest=0.3)
         label = (
-            f"AR-AN curves. At {result.max_proposals} proposals a video, average recall is "
+            f"AR-AN curves. At {result.max_proposals} proposals per video, average recall is "
             f"{result.at(result.max_proposals):.1f} %; AUC is {result.auc_percent:.1f} %."
         )
     else:

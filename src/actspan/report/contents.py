@@ -16,7 +16,7 @@ from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.data.videos import Videos
 from actspan.evaluation.bins import Calibration, calibrate
 from actspan.evaluation.detection import DetectionResult, evaluate_detection
@@ -147,7 +147,7 @@ def name_runs(runs: Sequence[Path]) -> list[str]:
         raise ConfigError(f"{len(runs)} runs; a report compares 1 to {MOST_RUNS}")
     places = [path.resolve() for path in runs]
     if len(set(places)) < len(places):
-        raise ConfigError("a run is there twice; name each once")
+        raise ConfigError("a run is given twice; give each once")
     for count in range(1, max(len(place.parts) for place in places) + 1):
         names = ["/".join(place.parts[-count:]) for place in places]
         if len(set(names)) == len(names):

@@ -18,8 +18,8 @@ from actspan.core.files import atomic_file, similar_path
 from actspan.core.progress import Progress, no_progress
 from actspan.report.charts import LETTERS
 from actspan.report.contents import Contents, GroundTruth, gather
+from actspan.report.listed_videos import VideoList, list_videos, pack
 from actspan.report.sections import facts, make_sections
-from actspan.report.video_list import VideoList, list_videos, pack
 
 _EXTREMES = 3  # videos shown as the worst, and as the best
 

@@ -92,7 +92,7 @@ def _recall(contents: Contents) -> Section:
     count = counted(results[0].videos, "video")
     count += f" with {counted(results[0].instances, 'instance')}"
     text = (
-        f"{count}. AR@AN is the share of instances found by AN proposals a video, averaged over "
+        f"{count}. AR@AN is the share of instances found by AN proposals per video, averaged over "
         "the tIoU thresholds; AUC is the area under it. In percent."
     )
     return Section("recall", "Average recall", text, tuple(figures))
@@ -152,7 +152,7 @@ def _lost(contents: Contents) -> Section:
 
 def _gains(contents: Contents) -> Section:
     text = (
-        "What AR and AUC would win, in points, if one stage were replaced by an oracle and the "
+        "Points of AR and AUC that would be gained if one stage were replaced by an oracle and the "
         "others stayed as they are. Gains do not add up."
     )
     gains = [run.diagnosis.gains() if run.diagnosis else {} for run in contents.runs]

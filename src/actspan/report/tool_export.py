@@ -22,7 +22,7 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.instances import faulty_segments, good_segments
-from actspan.data.results import RESULT_FILE, is_result, read_result, result_bytes
+from actspan.data.result_files import RESULT_FILE, is_result, read_result, result_bytes
 from actspan.data.videos import Videos
 from actspan.jobs.run import RUN_FILE, Run
 

@@ -62,7 +62,7 @@ def choose_backend(bundle: Bundle, wanted: str = "auto") -> Choice:
 
 
 def _problem(bundle: Bundle, backend: Backend) -> str:
-    nets = [net for net in NETS if (bundle.has_tem if net == "tem" else bundle.has_pem)]
+    nets = [net for net in NETS if net in bundle.nets]
     exportable = backend.suffix == ".onnx" and importlib.util.find_spec("onnx") is not None
     try:
         missing = [net for net in nets if net_file(bundle, net, backend) not in bundle.files]
@@ -165,12 +165,10 @@ def open_net(
 
     Parameters
     ----------
-    backend : str
+    backend, threads, streams
         The same as for `open_session`, but not "auto"; see `choose_backend`.
     variant : str
         Variant of the file, if there are several: "fp16" is `tem.fp16.onnx`.
-    threads, streams : int
-        See `SessionOptions`.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class SessionOptions:
                 raise BackendError(f"{name} must be at least {least}, not {getattr(self, name)}")
 
 
-class Session(Protocol):
+class Session(ABC):
     """A network that is ready to run; several threads may use a session at the same time.
 
     Examples
@@ -42,26 +42,17 @@ class Session(Protocol):
     ...     scores = session.run({"video_feature": bsp})["output"]
     """
 
-    @property
-    def backend(self) -> str:
-        """Name of the backend for `open_session`."""
-
-    @property
-    def input_shapes(self) -> Mapping[str, Shape]:
-        """Name and shape of every input; None stands for any size."""
+    backend: str  # name for `open_session`
+    input_shapes: Mapping[str, Shape]  # by name
+    output_names: tuple[str, ...]
+    batch_range: BatchRange
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs."""
+        return tuple(self.input_shapes)
 
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs."""
-
-    @property
-    def batch_range(self) -> BatchRange:
-        """Smallest and largest size of the first axis per call; None if there is no limit."""
-
+    @abstractmethod
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
         """Compute all outputs from all inputs, by name.
 
@@ -71,25 +62,9 @@ class Session(Protocol):
             An input does not fit the network; the runtime failed, or the session is closed.
         """
 
-    def close(self) -> None:
-        """Free the resources of the session; closing twice has no effect."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-class _Closing(ABC):
-    """A session that is closed at the end of a `with` block."""
-
     @abstractmethod
     def close(self) -> None:
-        """Close the session; see `Session.close`."""
+        """Free the resources of the session; closing twice has no effect."""
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +78,7 @@ class _Closing(ABC):
         self.close()
 
 
-class FileSession(_Closing):
+class FileSession(Session):
     """Base of sessions over a file; a backend adds `_compute` and `_release`.
 
     Parameters
@@ -131,8 +106,7 @@ class FileSession(_Closing):
         input_types: Mapping[str, Any] | None = None,
     ) -> None:
         self.backend = backend
-        self.input_shapes: Mapping[str, Shape] = MappingProxyType(dict(input_shapes))
-        self.input_names = tuple(self.input_shapes)
+        self.input_shapes = MappingProxyType(dict(input_shapes))
         self.output_names = tuple(output_names)
         fixed = [shape[0] for shape in input_shapes.values() if shape and shape[0] is not None]
         self.batch_range = batch_range or ((fixed[0], fixed[0]) if fixed else (1, None))
@@ -237,7 +211,7 @@ def with_any_batch(inner: Session, name: str, rank: int) -> Session:
     return BatchedSession(inner, name, shape[: 1 + len(shape) - rank], rounded)
 
 
-class BatchedSession(_Closing):
+class BatchedSession(Session):
     """A session for any number of rows, over one with limits; see `with_any_batch`.
 
     The rows of a network are independent. A call is split into calls that the inner session
@@ -246,14 +220,13 @@ class BatchedSession(_Closing):
     """
 
     output_names = ("output",)
-    batch_range: BatchRange = (1, None)
+    batch_range = (1, None)
 
     def __init__(self, inner: Session, name: str, lead: Shape, rounded: int) -> None:
         self._inner, self._lead = inner, lead  # the leading axes count rows
         self.backend = inner.backend
-        self.input_names = (name,)
         rest = inner.input_shapes[inner.input_names[0]][len(lead) :]
-        self.input_shapes: Mapping[str, Shape] = MappingProxyType({name: (None, *rest)})
+        self.input_shapes = MappingProxyType({name: (None, *rest)})
         self._unit, self._most = 1, inner.batch_range[1]  # rows: a multiple of unit, at most most
         if len(lead) == 2:
             self._unit = (lead[0] or 1) * (lead[1] or 1)

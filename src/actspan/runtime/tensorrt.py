@@ -82,15 +82,11 @@ class _Engine:
             name: tuple(None if n < 0 else int(n) for n in self._engine.get_tensor_shape(name))
             for name in inputs
         }
-        self.batch_range = self._batch_range(inputs[0])
-
-    def _batch_range(self, name: str) -> BatchRange:
-        """Return the limits of the first optimisation profile, or a fixed size."""
-        fixed = self.input_shapes[name][0]
-        if fixed is not None:
-            return fixed, fixed
-        least, _, most = self._engine.get_tensor_profile_shape(name, 0)
-        return int(least[0]), int(most[0])
+        fixed = self.input_shapes[inputs[0]][0]
+        self.batch_range: BatchRange = (fixed or 1, fixed)
+        if fixed is None:  # the limits of the first optimisation profile
+            least, _, most = self._engine.get_tensor_profile_shape(inputs[0], 0)
+            self.batch_range = int(least[0]), int(most[0])
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Compute the outputs in the order of `output_names`."""
@@ -100,10 +96,8 @@ class _Engine:
             raise RuntimeError("execute_async_v3 reports a failure; see its log")
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
         for name, array in outputs.items():
-            address = self._buffers[name][0]
-            self._call(
-                "cudaMemcpyAsync", array.ctypes.data, address, array.nbytes, kind, self._stream
-            )
+            pair = array.ctypes.data, self._buffers[name][0]
+            self._call("cudaMemcpyAsync", *pair, array.nbytes, kind, self._stream)
         self._call("cudaStreamSynchronize", self._stream)
         del copied  # the copies had to live until the stream finished
         return list(outputs.values())

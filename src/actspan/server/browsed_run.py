@@ -19,7 +19,7 @@ from actspan.core.files import folder_kind, similar_path
 from actspan.core.types import Float32, Proposals, RaggedProposals
 from actspan.core.wording import counted
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
 from actspan.pipeline.recordings import placed, suppress

@@ -20,11 +20,11 @@ from pydantic import BaseModel
 
 from actspan.core.errors import ActSpanError
 from actspan.core.types import Proposals
-from actspan.data.readers import Entry, read_array
+from actspan.data.feature_readers import Entry, read_array
 from actspan.data.recording import Recording, plan_windows
 from actspan.data.timebase import SnippetGrid
 from actspan.pipeline.core import BATCH
-from actspan.pipeline.outcomes import Job
+from actspan.pipeline.outcomes import VideoInput
 from actspan.pipeline.steps import cells, pieces_of
 from actspan.server.database import Database
 from actspan.server.decoding import Decoder, StoppedError, Task
@@ -303,7 +303,7 @@ class JobRunner:
         windows = 1
         if config.mode == "window":
             windows = sum(1 for _ in plan_windows(len(recording), cells(config)))
-        work = pieces_of([Job("", lambda: recording)], config)
+        work = pieces_of([VideoInput("", lambda: recording)], config)
         # Few chunks are submitted ahead, so that new requests do not wait for the whole recording.
         outcomes = self._model.pipeline.run_pieces(work, batch=BATCH, ahead=1)
         proposals = None

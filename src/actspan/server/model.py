@@ -22,7 +22,7 @@ from actspan.core.types import Features, Float32, Proposals
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.pipeline.core import Pipeline, open_nets
-from actspan.pipeline.outcomes import Job
+from actspan.pipeline.outcomes import VideoInput
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 from actspan.server.operations import Metrics
@@ -187,7 +187,7 @@ class ServedModel:
     """
 
     def __init__(self, bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> None:
-        if not (bundle.has_tem and bundle.has_pem):
+        if len(bundle.nets) < 2:
             raise BundleError(f"{bundle.path}: a service needs a TEM and a PEM; convert both")
         self.bundle, self.config = bundle, bundle.config
         self.backend = choose_backend(bundle, settings.backend).name
@@ -217,7 +217,7 @@ class ServedModel:
 
     def _propose(self, groups: Sequence[Sequence[Features]]) -> list[list[Proposals]]:
         """Run the pipeline over the videos of several requests."""
-        jobs = [Job("", lambda f=f: f) for group in groups for f in group]  # type: ignore[misc]
+        jobs = [VideoInput("", lambda f=f: f) for group in groups for f in group]  # type: ignore[misc]
         outcomes = self.pipeline.run(jobs)
         answers = iter([o.proposals for o in outcomes if o.proposals is not None])
         return [[next(answers) for _ in group] for group in groups]

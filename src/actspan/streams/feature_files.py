@@ -11,8 +11,9 @@ from typing import IO, Literal
 import msgspec
 import numpy as np
 
+from actspan.config.base import NOT_JSON
 from actspan.core.errors import ActSpanError, DataError
-from actspan.core.files import NOT_JSON, is_plain_name, read_bytes
+from actspan.core.files import is_plain_name, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import Float32
 

@@ -19,10 +19,10 @@ from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import DATASET_JSON, find_annotations, read_annotations
 from actspan.data.annotations.saving import write_annotations
+from actspan.data.feature_readers import Entry as File
+from actspan.data.feature_readers import read_array
 from actspan.data.layout import SPEC_FILE
 from actspan.data.names import VIDEOS
-from actspan.data.readers import Entry as File
-from actspan.data.readers import read_array
 from actspan.streams.feature_files import (
     JOURNAL,
     FeatureWriter,
@@ -38,13 +38,7 @@ _LISTED = 5  # videos listed in a message
 
 
 def check_extraction_folder(out: Path) -> None:
-    """Raise if the folder holds something else, before any work is done.
-
-    Raises
-    ------
-    DataError
-        It holds videos, or features of another origin; or it is no folder, or named as a file.
-    """
+    """Raise DataError, before any work is done, if features cannot be written to the folder."""
     if fault := folder_name_error(out, "a dataset"):
         raise DataError(fault)
     if out.exists() and not out.is_dir():

@@ -89,7 +89,7 @@ def train_classifier(
         ignored = counted(unlabelled, "instance")
         report.say(f"note: the classifier ignores {ignored} without a label")
     if proposals is None:
-        if not (bundle.has_tem and bundle.has_pem):
+        if len(bundle.nets) < 2:
             raise BundleError(
                 f"{bundle.path}: a classifier learns from proposals, which need a TEM and a PEM; "
                 "give proposals that were made elsewhere, or make a bundle of both"

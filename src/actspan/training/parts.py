@@ -22,7 +22,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.videos import Videos
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.outcomes import Job
+from actspan.pipeline.outcomes import VideoInput
 from actspan.training.sample_sets import RescaledVideos, Windows
 from actspan.training.samples import TRAINING, VALIDATION, Samples, split_videos
 from actspan.training.state import Report
@@ -58,7 +58,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
             f"{dataset.path}: no video in subset 'training'; subsets: {there or 'none'}. Write the "
             "subset of each video to the annotations"
         )
-    checked = check_dataset(dataset.select(chosen), learns=True, **checks)
+    checked = check_dataset(dataset.select(chosen), uses_instances=True, **checks)
     checked = replace(checked, notes=(*checked.notes, *_unused(videos)))
     if not any(v.subset == TRAINING and len(v.segments) for v in checked):
         bad = [problem for problem in checked.problems if problem.skipped is Skipped.SEGMENT]
@@ -175,7 +175,7 @@ def propose_videos(
 ) -> dict[str, Proposals]:
     """Return the bundle's own proposals for some videos, by id; `what` names the progress."""
     mapped = bundle.config.mode == "window"
-    jobs = (Job(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in videos)
+    jobs = (VideoInput(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in videos)
     found = {}
     with Pipeline.load(bundle, backend=backend, edge=dataset.edge) as pipeline:
         for outcome in pipeline.run(jobs):

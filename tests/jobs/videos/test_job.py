@@ -26,7 +26,7 @@ from actspan.core.errors import (
     FeatureError,
     MissingExtraError,
 )
-from actspan.data.results import read_result
+from actspan.data.result_files import read_result
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest, Selection
 from actspan.jobs.sinks import Sink

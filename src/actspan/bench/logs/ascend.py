@@ -97,7 +97,7 @@ def _steps(text: Text) -> dict[str, tuple[int, re.Match[str]]]:
             raise text.error(f"expected {expected}", number)
         step = _SHORT.get(match["step"], match["step"])
         if step in found:
-            raise text.error(f"a second [{step}]: one summary a file", number)
+            raise text.error(f"a second [{step}]: one summary per file", number)
         found[step] = number, match
     for step, expected in (("e2e", _E2E), ("inference", _INFERENCE)):
         if step not in found:
@@ -193,7 +193,7 @@ def _read_printed(text: Text) -> Log:
     rates = [*text.find(_THROUGHPUT), *text.find(_PLAIN)]
     begun = [number for number, _ in text.find(r"hroughput \(?1000")]
     if len(begun) > 1:
-        raise text.error("a second throughput (another device?): one device a file", begun[1])
+        raise text.error("a second throughput (another device?): one device per file", begun[1])
     if begun and not rates:
         raise text.error(f"expected {_EXPECTED}", begun[0])
     if not rates:

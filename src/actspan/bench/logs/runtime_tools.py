@@ -95,8 +95,8 @@ def read_benchmark_app(text: Text) -> Log:
         seconds=Timing(repeats=repeats, **times),
     )
     note = (
-        f"benchmark_app counted {counted(frames, 'sample')} a batch, the shape says "
-        f"{batch}: its FPS are batches a second (give it -layout)"
+        f"benchmark_app counted {counted(frames, 'sample')} per batch, the shape says "
+        f"{batch}: its FPS are batches per second (give it -layout)"
     )
     figures = tuple(value.printed for value in values.values())
     return Log(text.path, BENCHMARK_APP, (stage,), figures, (note,) if batch != frames else ())
@@ -190,7 +190,7 @@ def read_perf_test(text: Text) -> Log:
         stages.append(batch_stage(name, "end-to-end", batch, "onnxruntime", batches=rate))
     unknown = (
         "onnxruntime_perf_test does not state the batch size: call the file ..._bs<b>, or only "
-        "batches a second are known"
+        "batches per second are known"
     )
     notes = (unknown,) if batch is None else ()
     return Log(text.path, PERF_TEST, tuple(stages), tuple(figures), notes)

@@ -89,7 +89,7 @@ def read_trtexec(text: Text) -> Log:
     figures += [Figure(float(m["value"]), "total compute, s", n) for n, m in text.find(_TOTAL)]
     unknown = (
         "the batch size is neither in a --shapes nor in the file's name: call it ..._bs<b>, "
-        "or only batches a second are known"
+        "or only batches per second are known"
     )
     notes = (unknown,) if batch is None else ()
     return Log(text.path, TOOL, tuple(stages), tuple(figures), notes)
@@ -99,7 +99,7 @@ def _times(text: Text) -> _Times:
     new = [(n, m) for n, m in text.find(_NEW) if "Total" not in text.lines[n - 1]]
     old = list(text.find(_OLD))
     if len(new) + len(old) > 1:
-        raise text.error("a second block of GPU compute time: one run a file", (new + old)[1][0])
+        raise text.error("a second block of GPU compute time: one run per file", (new + old)[1][0])
     if new:
         return _new_times(text, *new[0])
     if old:

@@ -56,10 +56,6 @@ def _are_videos(source: Source, parts: Mapping[str, Any]) -> bool:
 
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a JSON document of videos, which are decoded one at a time to save memory."""
-    if not fits(source):
-        raise AnnotationError(
-            f"{source.path}: not ActivityNet's format: an object 'database' of videos is needed"
-        )
     assert source.object is not None
     entries, repeated = source.object
     reader = EntryReader(source)

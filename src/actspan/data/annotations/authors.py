@@ -38,10 +38,7 @@ def fits(source: Source) -> bool:
 
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read the JSON, and the subsets from `video_info_new.csv` beside it."""
-    if source.object is None or not fits(source):
-        raise AnnotationError(
-            f"{source.path}: not the BSN authors' format: videos with 'duration_second' are needed"
-        )
+    assert source.object is not None
     entries, repeated = source.object
     reader = EntryReader(source, _KEYS)
     table = source.path.parent / AUTHORS_TABLE

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
-from actspan.core.errors import AnnotationError
 from actspan.core.problems import Skipped
 from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, number
 from actspan.data.annotations.video_builder import UNUSABLE, Facts, VideoBuilder
@@ -38,10 +37,6 @@ def fits(source: Source) -> bool:
 
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a project; observations and events that cannot be used become problems."""
-    if not fits(source):
-        raise AnnotationError(
-            f"{source.path}: not a project of BORIS: 'observations' and 'behaviors_conf' are needed"
-        )
     document, repeated = source.document
     types = {
         str(entry.get("code")): str(entry.get("type")).lower()

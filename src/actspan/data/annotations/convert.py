@@ -182,7 +182,9 @@ def _converted(
     """
     path = found.path
     if FORMATS[found.format].has_own_unit:
-        raise ConfigError(f"{path}: {found.format} says itself what its times are")
+        raise ConfigError(
+            f"{path}: {found.format} gives the unit of its times itself: leave out --times"
+        )
     if found.unit == times != "seconds":
         return videos, ()
     if found.unit != "seconds":

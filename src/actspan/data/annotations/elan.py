@@ -37,7 +37,6 @@ from actspan.data.annotations.encoding import (
 )
 from actspan.data.annotations.video_builder import (
     VideoBuilder,
-    files_of,
     is_selected,
     read_files,
     require_tiers,
@@ -57,11 +56,6 @@ _DOCUMENT = {
     _SCHEMA: "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
 }
 _ONE_TO_ONE = "Symbolic_Association"
-
-
-def fits(source: Source) -> bool:
-    """Return whether the source is an .eaf file, or a folder with one or more of them."""
-    return next(files_of(source.path, ".eaf"), None) is not None
 
 
 def read(source: Source, options: ReadOptions) -> Annotations:
@@ -91,7 +85,7 @@ class _Reader:
             )
         if len(self._used) > 1:
             yield (
-                f"{path}: instances of {len(self._used)} tiers are read alike "
+                f"{path}: instances of {len(self._used)} tiers are read in the same way "
                 f"({listed(self._used, most=12)}); --tier takes some of them"
             )
 

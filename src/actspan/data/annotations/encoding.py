@@ -64,7 +64,7 @@ def labelled_instances(video: Video) -> Iterator[ScoredInstance]:
         if bad := _NOT_TEXT.search(text):
             raise AnnotationError(
                 f"video {video.id!r}: {what} {text!r} holds {bad.group()!r}, which this format "
-                "cannot carry: rename it"
+                "cannot contain: rename it"
             )
     for start, end, label, score in scored_instances(video):
         yield start, end, label.strip() or UNLABELLED, score

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from actspan.data.annotations import (
 from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
 from actspan.data.annotations.authors import AUTHORS_JSON
 from actspan.data.annotations.encoding import WriteOptions
+from actspan.data.annotations.video_builder import has_files
 from actspan.data.names import composed
 from actspan.data.videos import Videos
 
@@ -71,6 +73,7 @@ class Format:
     fits: Callable[[Source], bool]  # whether a source has this format, by names and content
     read: Callable[[Source, ReadOptions], Annotations]
     encode: Encoder | None = None  # None if it can only be read
+    needs: str = ""  # what JSON must have for `read`, for messages
     in_folder: str = ""  # files that are read from a folder, if it reads folders
     suffix: str = ""  # of a dataset's annotation file; empty for formats of other tools
     file_per_video: bool = False  # each video is written to a separate file
@@ -81,28 +84,36 @@ class Format:
 # The first format that fits is used.
 _ALL = (
     Format("activitynet", "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, "
-           "...)", activitynet.fits, activitynet.read, activitynet.encode, DATASET_JSON,
+           "...)", activitynet.fits, activitynet.read, activitynet.encode,
+           "not ActivityNet's format: an object 'database' of videos is needed", DATASET_JSON,
            suffix=".json"),
-    Format("authors", f"{AUTHORS_JSON} of the BSN authors", authors.fits, authors.read,
-           in_folder=AUTHORS_JSON),
+    Format("authors", f"{AUTHORS_JSON} of the BSN authors", authors.fits, authors.read, None,
+           "not the BSN authors' format: videos with 'duration_second' are needed", AUTHORS_JSON),
     Format("csv", "a table: video,start,end,label", table.fits, table.read, table.encode,
-           DATASET_TABLE, suffix=".csv"),
-    Format("elan", "ELAN's .eaf file, or a folder of them", elan.fits, elan.read, elan.encode,
-           ".eaf files", file_per_video=True, has_tiers=True, has_own_unit=True),
+           in_folder=DATASET_TABLE, suffix=".csv"),
+    Format("elan", "ELAN's .eaf file, or a folder of them", partial(has_files, suffix=".eaf"),
+           elan.read, elan.encode, in_folder=".eaf files", file_per_video=True, has_tiers=True,
+           has_own_unit=True),
     Format("vtt", "WebVTT, as players read it: a .vtt file, or a folder of them",
-           subtitles.fits_vtt, subtitles.read_vtt, subtitles.encode_vtt, ".vtt files",
-           file_per_video=True, has_own_unit=True),
-    Format("srt", "SubRip subtitles: an .srt file, or a folder of them", subtitles.fits_srt,
-           subtitles.read_srt, in_folder=".srt files", has_own_unit=True),
-    Format("textgrid", "Praat's .TextGrid file, or a folder of them", textgrid.fits, textgrid.read,
-           in_folder=".TextGrid files", has_tiers=True, has_own_unit=True),
+           partial(has_files, suffix=".vtt"), subtitles.read_vtt, subtitles.encode_vtt,
+           in_folder=".vtt files", file_per_video=True, has_own_unit=True),
+    Format("srt", "SubRip subtitles: an .srt file, or a folder of them",
+           partial(has_files, suffix=".srt"), subtitles.read_srt, in_folder=".srt files",
+           has_own_unit=True),
+    Format("textgrid", "Praat's .TextGrid file, or a folder of them",
+           partial(has_files, suffix=".textgrid"), textgrid.read, in_folder=".TextGrid files",
+           has_tiers=True, has_own_unit=True),
     Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", thumos.fits,
            thumos.read, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),
     Format("labelstudio", "Label Studio's export: JSON or JSON-MIN", labelstudio.fits,
-           labelstudio.read, labelstudio.encode, has_own_unit=True),
-    Format("boris", "a project of BORIS (.boris, JSON)", boris.fits, boris.read, has_own_unit=True),
-    Format("via", "a project of VGG Image Annotator 3 (JSON)", via.fits, via.read,
+           labelstudio.read, labelstudio.encode, "not a list of Label Studio tasks",
            has_own_unit=True),
+    Format("boris", "a project of BORIS (.boris, JSON)", boris.fits, boris.read, None,
+           "not a project of BORIS: 'observations' and 'behaviors_conf' are needed",
+           has_own_unit=True),
+    Format("via", "a project of VGG Image Annotator 3 (JSON)", via.fits, via.read, None,
+           "not a project of VGG Image Annotator 3: the objects 'attribute', 'file', 'view', "
+           "'metadata' are needed", has_own_unit=True),
 )  # fmt: skip
 FORMATS = {format.name: format for format in _ALL}
 
@@ -153,6 +164,8 @@ def read_annotations(
     source = Source(found or path, format_is_given=format is not None)
     if format is not None:
         chosen = format_named(format)
+        if chosen.needs and not chosen.fits(source):
+            raise AnnotationError(f"{source.path}: {chosen.needs}")
     elif (fitting := next((f for f in _ALL if f.fits(source)), None)) is not None:
         chosen = fitting
     else:
@@ -169,7 +182,7 @@ def read_annotations(
         notes = (*notes, *_possible_mistakes(read.videos, source.path))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
-        notes = (f"{beside}: ignored, for {found.name} is there too", *notes)
+        notes = (f"{beside}: ignored, because {found.name} exists too", *notes)
     return replace(read, notes=notes)
 
 
@@ -216,9 +229,9 @@ def _possible_mistakes(videos: Videos, path: Path) -> Iterator[str]:
     count = sum(number - 1 for number in keys.values())
     if count:
         names = dict.fromkeys(videos.ids[key[0]] for key, number in keys.items() if number > 1)
-        are = "instances are" if count > 1 else "instance is"
+        occur = "instances occur" if count > 1 else "instance occurs"
         yield (
-            f"{path}: {count:,} {are} there twice, with the same video, times and label: "
+            f"{path}: {count:,} {occur} twice, with the same video, times and label: "
             f"{counted(len(names), 'video')} ({listed(names)})"
         )
     variants: dict[str, list[str]] = {}

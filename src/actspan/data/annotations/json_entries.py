@@ -73,7 +73,7 @@ class EntryReader:
         """Add a problem per key that is repeated in an entry, or in the document beside them."""
         where = "the document" if entry is None else f"video {entry!r}"
         for key in keys:
-            what = f"key {key!r} is there twice in {where}"
+            what = f"key {key!r} occurs twice in {where}"
             remedy = "keep one; the first is read"
             self._reject(entry or "", what, remedy, Skipped.ENTRY)
 
@@ -98,9 +98,9 @@ class EntryReader:
             self._reject_repeated(name)
         seen: set[str] = set()
         for name, part in entries.items():
-            entry, repeated = self._source.decode(part)
-            if repeated:
-                self.repeated_keys(repeated, name)
+            entry, twice = self._source.decode(part)
+            if twice:
+                self.repeated_keys(twice, name)
             try:
                 video_id = canonical_id(self._files.stem(name))
                 if not isinstance(entry, dict):

@@ -97,8 +97,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     """
     document, repeated = source.document
     tasks = _tasks(document)
-    if tasks is None:
-        raise AnnotationError(f"{source.path}: not a list of Label Studio tasks")
+    assert tasks is not None
     builder, counts = VideoBuilder(source.path, options, repeated), Counter[str]()
     used = list(_used_tasks(tasks, options, builder, counts))
     if counts[_UNTOUCHED] == len(tasks):

@@ -92,7 +92,9 @@ def write_annotations(
     path = Path(path)
     chosen = format_to_write(path, format)
     if chosen.file_per_video and path.is_file():
-        raise AnnotationError(f"{path}: is a file; {chosen.name} has a file a video, in a folder")
+        raise AnnotationError(
+            f"{path}: is a file; {chosen.name} is one file per video, in a folder"
+        )
     encoded = encode_annotations(videos, chosen.name, media=media, fps=fps, document=document)
     if chosen.file_per_video or path.is_dir():
         try:

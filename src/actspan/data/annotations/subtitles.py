@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +28,7 @@ from actspan.data.annotations.encoding import (
     read_facts,
     written_facts,
 )
-from actspan.data.annotations.video_builder import VideoBuilder, files_of, read_files
+from actspan.data.annotations.video_builder import VideoBuilder, read_files
 
 _FACTS = "NOTE actspan "  # precedes the facts about the video, as JSON
 _NO_CUE = re.compile(r"(NOTE|STYLE|REGION)([ \t]|$)")
@@ -62,11 +61,6 @@ class _Cue(NamedTuple):
     text: list[str]
 
 
-def fits(source: Source, suffix: str) -> bool:
-    """Return whether the source is a file with this suffix, or a folder with some of them."""
-    return next(files_of(source.path, suffix), None) is not None
-
-
 def read_vtt(source: Source, options: ReadOptions) -> Annotations:
     """Read a .vtt file, or all of a folder, where a damaged file becomes a problem."""
     return read_files(source.path, ".vtt", options, _read_vtt_file).built("vtt")
@@ -75,9 +69,6 @@ def read_vtt(source: Source, options: ReadOptions) -> Annotations:
 def read_srt(source: Source, options: ReadOptions) -> Annotations:
     """Read an .srt file, or all of a folder, where a damaged file becomes a problem."""
     return read_files(source.path, ".srt", options, _read_srt_file).built("srt")
-
-
-fits_vtt, fits_srt = partial(fits, suffix=".vtt"), partial(fits, suffix=".srt")
 
 
 def _read_vtt_file(file: Path, builder: VideoBuilder) -> None:

@@ -140,7 +140,7 @@ class _RowReader:
                 self._widths[len(cells)] += 1
                 raise RejectedError(
                     f"{len(cells)} cells, and the header has {self._width}",
-                    "quote cells that hold the sign between columns",
+                    "quote cells that contain the separator",
                 )
             facts = self._facts_of(row) if self._has_facts else _NO_FACTS
             instance = self._instance_of(row, self._units_per_second(facts))

@@ -225,7 +225,7 @@ class CellReader:
     def label(self, text: str) -> str:
         """Return a label; "" for the markers that pandas and R write for a missing one."""
         if text.lower() in _NO_LABEL:
-            self._ignored.add("labels that stand for none", text)
+            self._ignored.add("labels that mean none", text)
             return ""
         return text
 

@@ -20,7 +20,6 @@ from actspan.data.annotations.annotation_set import Annotations, ReadOptions, So
 from actspan.data.annotations.video_builder import (
     Facts,
     VideoBuilder,
-    files_of,
     is_selected,
     read_files,
     require_tiers,
@@ -34,11 +33,6 @@ _TOKEN = re.compile(
 )
 _KINDS = ("IntervalTier", "TextTier")
 _Tokens = Iterator[str | float]
-
-
-def fits(source: Source) -> bool:
-    """Return whether the source is a .TextGrid file, or a folder with one or more of them."""
-    return next(files_of(source.path, ".textgrid"), None) is not None
 
 
 def read(source: Source, options: ReadOptions) -> Annotations:

@@ -17,7 +17,6 @@ from pathlib import PureWindowsPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from actspan.core.errors import AnnotationError
 from actspan.core.problems import Skipped
 from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
 from actspan.data.annotations.video_builder import UNUSABLE, VideoBuilder
@@ -36,11 +35,6 @@ def fits(source: Source) -> bool:
 
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a project; entries that cannot be used become problems."""
-    if not fits(source):
-        raise AnnotationError(
-            f"{source.path}: not a project of VGG Image Annotator 3: the objects "
-            f"{', '.join(map(repr, _PARTS))} are needed"
-        )
     document, repeated = source.document
     builder = VideoBuilder(source.path, options, repeated)
     names = _add_views(document, builder)

@@ -15,6 +15,7 @@ from actspan.data.annotations.annotation_set import (
     Annotations,
     Instance,
     ReadOptions,
+    Source,
     Unit,
     canonical_id,
     make_video,
@@ -57,7 +58,7 @@ class VideoBuilder:
         self.problems: list[Problem] = []
         self.ignored = Ignored()
         for key in repeated:
-            self.ignored.add("keys that are there twice", key)
+            self.ignored.add("keys that occur twice", key)
         self._facts: dict[str, dict[str, Any]] = {}
         self._instances: dict[str, list[Instance]] = {}
         self._ids: dict[str, str] = {}  # by the names in rows
@@ -89,6 +90,8 @@ class VideoBuilder:
             instances.append(instance)
 
     def _check(self, start: float, end: float) -> None:
+        if 0 <= start < end < math.inf:
+            return
         segment = f"segment [{start:g}, {end:g}]"
         if not (math.isfinite(start) and math.isfinite(end)):
             raise ValueError(f"{segment}: not finite")
@@ -170,8 +173,12 @@ class VideoBuilder:
         )
 
 
-def files_of(path: Path, suffix: str) -> Iterator[Path]:
-    """Yield the files with a suffix: `path` itself, or those directly in the folder `path`."""
+def has_files(source: Source, suffix: str) -> bool:
+    """Return whether the source is a file with this suffix, or a folder with some of them."""
+    return next(_files(source.path, suffix), None) is not None
+
+
+def _files(path: Path, suffix: str) -> Iterator[Path]:
     files = path.iterdir() if path.is_dir() else iter([path])
     return (f for f in files if f.suffix.lower() == suffix and not f.name.startswith("."))
 
@@ -187,7 +194,7 @@ def read_files(
     Raises AnnotationError if there is no such file, or the only one is damaged. In a folder, a
     damaged one is a problem.
     """
-    files = sorted(files_of(path, suffix)) if path.is_dir() else [path]
+    files = sorted(_files(path, suffix)) if path.is_dir() else [path]
     if not files:
         raise AnnotationError(f"{path}: holds no {suffix} files")
     builder = VideoBuilder(path, options)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.files import atomic_file, sha256
-from actspan.data.store.manifest import Manifest, ShardRecord, shard_path
+from actspan.data.store.store_manifest import Manifest, ShardRecord, shard_path
 from actspan.data.timebase import SnippetGrid
 
 _BATCH = 2**24  # bytes of features per record batch, which are in memory before they are written

@@ -26,7 +26,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.layout import SPEC_FILE
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.manifest import MANIFEST, DType, Manifest
+from actspan.data.store.store_manifest import MANIFEST, DType, Manifest
 from actspan.data.timebase import SnippetGrid
 
 SHARD_SIZE = 256_000_000  # bytes

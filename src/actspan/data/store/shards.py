@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from actspan.core.files import check_size
 from actspan.data.names import file_stem  # older stores have ids with a suffix
 from actspan.data.store.arrow_files import Batches, Block, block_of, schema_of
-from actspan.data.store.manifest import Manifest, damaged
+from actspan.data.store.store_manifest import Manifest, damaged
 from actspan.data.timebase import SnippetGrid
 
 

@@ -48,32 +48,25 @@ _BANNER = re.compile(r"\[TensorRT v(\d+)\]")
 
 def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[CompileJob]]:
     """Write the graphs for TensorRT; see `CompilerModule.prepare`."""
-    bundle, graphs = _write_graphs(bundle, request)
-    parts = [key, "" if request.precision == "fp32" else request.precision, "engine"]
-    jobs = []
-    for net, (source, notes) in graphs.items():
-        output = ".".join(filter(None, (net, *parts)))
-        least, most = _profile(bundle, net, request.batches)
-        jobs.append(CompileJob(net, source, (output,), INPUT[net], least, most, notes))
-    return bundle, jobs
-
-
-def _write_graphs(
-    bundle: Bundle, request: CompileRequest
-) -> tuple[Bundle, dict[Net, tuple[str, tuple[str, ...]]]]:
-    """Write the file of every network; return the files, with lines about skipped videos."""
     from actspan.deploy.passes.contract import PassSettings
 
-    if request.precision == "fp32":
-        return bundle, {n: (f"{n}.onnx", ()) for n in NETS if f"{n}.onnx" in bundle.files}
-    done = export_variants(
-        bundle,
-        ["fold-scale", request.precision],
-        PassSettings(symmetric=True),  # TensorRT supports only symmetric int8
-        calibrate=request.calibrate,
-    )
-    graphs = {net: (done.file(net), model.notes) for net, model in done.rewritten.items()}
-    return done.bundle, graphs
+    nets = [net for net in NETS if f"{net}.onnx" in bundle.files]
+    sources = {net: f"{net}.onnx" for net in nets}
+    notes: dict[Net, tuple[str, ...]] = {}
+    if request.precision != "fp32":
+        settings = PassSettings(symmetric=True)  # TensorRT supports only symmetric int8
+        passes = ["fold-scale", request.precision]
+        done = export_variants(bundle, passes, settings, calibrate=request.calibrate)
+        bundle, sources = done.bundle, {net: done.file(net) for net in nets}
+        notes = {net: model.notes for net, model in done.rewritten.items()}
+    precision = "" if request.precision == "fp32" else request.precision
+    jobs = []
+    for net in nets:
+        output = ".".join(filter(None, (net, key, precision, "engine")))
+        least, most = _profile(bundle, net, request.batches)
+        job = CompileJob(net, sources[net], (output,), INPUT[net], least, most, notes.get(net, ()))
+        jobs.append(job)
+    return bundle, jobs
 
 
 def _profile(
@@ -135,26 +128,30 @@ class Builder:
     key: str
 
     @property
-    def number(self) -> Version:
-        """Major, minor and patch version."""
-        return _version_of(str(self.trt.__version__))
-
-    @property
     def version(self) -> str:
         """Name and version."""
         return f"TensorRT {self.trt.__version__}"
 
     def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
         """Compile a job; see `Compiler.compile`."""
-        trt = self.trt
+        trt, precision = self.trt, plan.request.precision
+        numbers = [int(n) for n in re.findall(r"\d+", str(trt.__version__))]
+        strong = tuple(numbers) >= _STRONG
         builder = trt.Builder(trt.Logger(trt.Logger.WARNING))
-        network = builder.create_network(self._network_flags())
+        kinds = trt.NetworkDefinitionCreationFlag
+        kind = kinds.STRONGLY_TYPED if strong else kinds.EXPLICIT_BATCH
+        network = builder.create_network(1 << int(kind))
         parser = trt.OnnxParser(network, trt.Logger(trt.Logger.WARNING))
         if not parser.parse((folder / job.source).read_bytes()):
             reasons = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
             raise CompileError(f"{self.version} does not read {job.source}: {reasons}")
         config = builder.create_builder_config()
-        self._set_flags(config, plan.request.precision)
+        if precision == "fp32":
+            config.clear_flag(trt.BuilderFlag.TF32)
+        elif not strong:
+            config.set_flag(trt.BuilderFlag.FP16)
+            if precision == "int8":
+                config.set_flag(trt.BuilderFlag.INT8)
         profile = builder.create_optimization_profile()
         profile.set_shape(job.input, job.least, job.most, job.most)
         config.add_optimization_profile(profile)
@@ -163,20 +160,6 @@ class Builder:
             raise CompileError(f"{self.version} builds no engine of {job.source}; see its messages")
         (folder / job.output).write_bytes(bytes(engine))
         return CompilerReport()
-
-    def _network_flags(self) -> int:
-        kinds = self.trt.NetworkDefinitionCreationFlag
-        kind = kinds.STRONGLY_TYPED if self.number >= _STRONG else kinds.EXPLICIT_BATCH
-        return 1 << int(kind)
-
-    def _set_flags(self, config: Any, precision: str) -> None:
-        flags = self.trt.BuilderFlag
-        if precision == "fp32":
-            config.clear_flag(flags.TF32)
-        elif self.number < _STRONG:
-            config.set_flag(flags.FP16)
-            if precision == "int8":
-                config.set_flag(flags.INT8)
 
 
 def find_compiler(request: CompileRequest) -> Builder | TrtExec:
@@ -227,12 +210,6 @@ def _answer(command: Sequence[str]) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompileError(f"{command[0]} does not answer: {error}") from error
     return done.stdout + done.stderr if done.returncode == 0 else ""
-
-
-def _version_of(text: str) -> Version:
-    numbers = [int(n) for n in re.findall(r"\d+", text)][:3]
-    major, minor, patch = [*numbers, 0, 0, 0][:3]
-    return major, minor, patch
 
 
 def script_lines(plan: CompilePlan) -> list[str]:

@@ -6,7 +6,8 @@ in single precision between casts. A runtime does not have to infer any type.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -31,7 +32,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 class Float16(GraphPass):
-    """Conversion to half precision; inputs and outputs of float32 are cast inside."""
+    """Conversion to half precision."""
 
     contract = Contract(
         name="fp16",
@@ -87,7 +88,7 @@ class Float16(GraphPass):
         return {
             node: "it takes no float16" if is_standard(node) else f"an operator of {node.domain}"
             for node in nodes_of(model)
-            if not _is_cast(node) and _computes_single(node)
+            if not is_standard(node, "Cast") and _computes_single(node)
         }
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -102,9 +103,9 @@ class Float16(GraphPass):
 def _convertible(model: ir.Model) -> ir.Node | None:
     """Return the first node that takes single precision but may take half."""
     for node in model.graph:
-        halves = _Types(node, opset_of(model)).inputs
+        halves, _ = _allowed(node, opset_of(model))
         singles = (value is not None and value.dtype == SINGLE for value in node.inputs)
-        if not _is_cast(node) and any(a and b for a, b in zip(singles, halves, strict=True)):
+        if not is_standard(node, "Cast") and any(map(operator.and_, singles, halves)):
             return node
     return None
 
@@ -115,42 +116,30 @@ def _computes_single(node: ir.Node) -> bool:
     return any(value is not None and value.dtype == SINGLE for value in values)
 
 
-def _is_cast(node: ir.Node) -> bool:
-    return is_standard(node, "Cast")
-
-
-class _Types:
-    """Inputs and outputs of a node that may change from single to half precision.
-
-    Attributes
-    ----------
-    inputs, outputs : list of bool
-    """
-
-    def __init__(self, node: ir.Node, opset: int) -> None:
-        self.inputs = [False] * len(node.inputs)
-        self.outputs = [False] * len(node.outputs)
-        if not is_standard(node) or node.op_type == "BitCast":
-            return
-        schema = onnx.defs.get_schema(node.op_type, opset, "")
-        half = {
-            constraint.type_param_str
-            for constraint in schema.type_constraints
-            if "tensor(float16)" in constraint.allowed_type_strs
-        }
-        taken = set()
-        for index, value in enumerate(node.inputs):
-            kind = schema.inputs[min(index, len(schema.inputs) - 1)].type_str
-            if value is not None and value.dtype in (SINGLE, HALF):
-                self.inputs[index] = kind in half
-                taken.add(kind)
-        for index in range(len(node.outputs)):
-            kind = schema.outputs[min(index, len(schema.outputs) - 1)].type_str
-            self.outputs[index] = kind in half and (kind in taken or _is_cast(node))
-            if kind in half and not self.outputs[index] and node.outputs[index].dtype == SINGLE:
-                self.inputs = [False] * len(node.inputs)  # an attribute defines the type
-                self.outputs = [False] * len(node.outputs)
-                return
+def _allowed(node: ir.Node, opset: int) -> tuple[list[bool], list[bool]]:
+    """Return which inputs and outputs of a node may change from single to half precision."""
+    inputs, outputs = [False] * len(node.inputs), [False] * len(node.outputs)
+    none = list(inputs), list(outputs)
+    if not is_standard(node) or node.op_type == "BitCast":
+        return none
+    schema = onnx.defs.get_schema(node.op_type, opset, "")
+    half = {
+        constraint.type_param_str
+        for constraint in schema.type_constraints
+        if "tensor(float16)" in constraint.allowed_type_strs
+    }
+    taken = set()
+    for index, value in enumerate(node.inputs):
+        kind = schema.inputs[min(index, len(schema.inputs) - 1)].type_str
+        if value is not None and value.dtype in (SINGLE, HALF):
+            inputs[index] = kind in half
+            taken.add(kind)
+    for index, output in enumerate(node.outputs):
+        kind = schema.outputs[min(index, len(schema.outputs) - 1)].type_str
+        outputs[index] = kind in half and (kind in taken or is_standard(node, "Cast"))
+        if kind in half and not outputs[index] and output.dtype == SINGLE:
+            return none  # an attribute defines the type
+    return inputs, outputs
 
 
 class _Converter:
@@ -161,59 +150,49 @@ class _Converter:
         self._twins: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
 
     def run(self) -> None:
-        nodes = list(self._graph)
-        singles = {v for v in self._graph.inputs if v.dtype == SINGLE}
-        singles |= {o for node in nodes for o in node.outputs if o.dtype == SINGLE}
-        singles |= {v for v in self._graph.initializers.values() if v.dtype == SINGLE}
-        types = {node: _Types(node, self._opset) for node in nodes}
-        self._set_types(singles, types)
-        for node, allowed in types.items():
+        graph, allowed = self._graph, {node: _allowed(node, self._opset) for node in self._graph}
+        singles = self._set_types({node: outputs for node, (_, outputs) in allowed.items()})
+        for node, (halves, _) in allowed.items():
             for index, value in enumerate(node.inputs):
                 if value in singles:
-                    wanted = HALF if allowed.inputs[index] else SINGLE
+                    wanted = HALF if halves[index] else SINGLE
                     node.replace_input_with(index, self._as(value, wanted))
-        for index, value in enumerate(self._graph.outputs):
-            if value in singles:
-                self._give_out(index, value)
+        for index, value in enumerate(graph.outputs):
+            if value in singles and (given := self._as(value, self._io)) is not value:
+                name = value.name  # the output keeps its name
+                graph.outputs[index] = given
+                value.name = unique_name(graph, f"{name}_inner")
+                given.name = name
 
-    def _set_types(self, singles: set[ir.Value], types: dict[ir.Node, _Types]) -> None:
-        """Return the type that each value has where it is computed."""
-        for value in self._graph.inputs:
-            if value in singles:
-                value.type = ir.TensorType(self._io)
-        for node, allowed in types.items():
-            for output, half in zip(node.outputs, allowed.outputs, strict=True):
+    def _set_types(self, allowed: Mapping[ir.Node, Sequence[bool]]) -> set[ir.Value]:
+        """Set the type of values where they are computed; return those that were float32."""
+        computed = [output for node in self._graph for output in node.outputs]
+        values = (*self._graph.inputs, *computed, *self._graph.initializers.values())
+        singles = {value for value in values if value.dtype == SINGLE}
+        for value in singles & set(self._graph.inputs):
+            value.type = ir.TensorType(self._io)
+        for node, halves in allowed.items():
+            for output, half in zip(node.outputs, halves, strict=True):
                 if output in singles and half:
                     output.type = ir.TensorType(HALF)
-                    if _is_cast(node):
+                    if is_standard(node, "Cast"):
                         node.attributes["to"] = ir.AttrInt64("to", int(HALF))
+        return singles
 
     def _as(self, value: ir.Value, wanted: ir.DataType) -> ir.Value:
         """Return the value in a type: itself, a converted constant, or a cast for all readers."""
+        key = (value, wanted)
         if value.dtype == wanted:
             return value
-        key = (value, wanted)
         if key not in self._twins:
             array, name = constant_of(value), f"{value.name}_{'fp16' if wanted == HALF else 'fp32'}"
             if array is not None:
                 self._twins[key] = add_constant(self._graph, name, array.astype(wanted.numpy()))
-            else:
-                self._twins[key] = self._cast(value, wanted, unique_name(self._graph, name))
+                return self._twins[key]
+            name = unique_name(self._graph, name)
+            output = ir.Value(name=name, type=ir.TensorType(wanted), shape=value.shape)
+            to = ir.AttrInt64("to", int(wanted))
+            node = ir.Node("", "Cast", [value], [to], outputs=[output], name=f"Cast_{name}")
+            insert_behind(value, node)
+            self._twins[key] = output
         return self._twins[key]
-
-    def _cast(self, value: ir.Value, wanted: ir.DataType, name: str) -> ir.Value:
-        output = ir.Value(name=name, type=ir.TensorType(wanted), shape=value.shape)
-        to = ir.AttrInt64("to", int(wanted))
-        node = ir.Node("", "Cast", [value], [to], outputs=[output], name=f"Cast_{name}")
-        insert_behind(value, node)
-        return output
-
-    def _give_out(self, index: int, value: ir.Value) -> None:
-        """Give an output of the graph the requested type, under its name."""
-        given = self._as(value, self._io)
-        if given is value:
-            return
-        name = value.name
-        self._graph.outputs[index] = given
-        value.name = unique_name(self._graph, f"{name}_inner")
-        given.name = name

@@ -76,9 +76,9 @@ def write_items(
     made_from: str = "",
 ) -> None:
     """Write the files and the table of a folder, on all cores."""
-    with table_writer(folder, made_from) as table:
+    with table_writer(folder, made_from) as add:
         for item in in_parallel(work, items):
-            table.add(item)
+            add(item)
             report.count(item)
 
 

@@ -19,8 +19,8 @@ from actspan.core.files import atomic_folder
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float64, Proposals, RaggedProposals
+from actspan.data.result_files import RESULT_FILE
 from actspan.data.result_writers import result_writer
-from actspan.data.results import RESULT_FILE
 from actspan.data.scores import read_scores_csv
 from actspan.deploy.staged.dumps import (
     Dumps,

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Literal, Self
+from typing import Literal, Self
 from urllib.parse import quote
 
 import msgspec
 
 from actspan import __version__
-from actspan.config.base import Config, dump_toml, from_dict, read_toml, to_dict
+from actspan.config.base import NOT_JSON, Config, dump_toml, from_dict, read_toml, to_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import BundleError, ConfigError, StageError
-from actspan.core.files import NOT_JSON, folder_kind, read_bytes
+from actspan.core.files import folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.data.recording import Window
 from actspan.model.bundle import Bundle
@@ -53,10 +52,6 @@ class Item(Config, frozen=True):
     def name(self) -> str:
         """Name of its files, without suffix."""
         return input_name(self.video, self.window)
-
-    def with_file(self, data: bytes) -> Item:
-        """Return the item with the CRC-32 of the file that a step wrote for it."""
-        return msgspec.structs.replace(self, crc32=zlib.crc32(data))
 
     @property
     def ends_video(self) -> bool:
@@ -117,23 +112,15 @@ class Table:
 
 
 @contextmanager
-def table_writer(folder: Path, made_from: str = "") -> Iterator[TableWriter]:
-    """Write the table of a folder that is not yet in its place."""
+def table_writer(folder: Path, made_from: str = "") -> Iterator[Callable[[Item], None]]:
+    """Yield a function that appends an item to the table of a folder."""
     with (folder / TABLE).open("wb") as stream:
-        table = TableWriter(stream)
-        table.add(_Head(format=1, made_from=made_from))
-        yield table
 
+        def add(row: Item | _Head) -> None:
+            stream.write(msgspec.json.encode(row) + b"\n")
 
-@dataclass(frozen=True, slots=True)
-class TableWriter:
-    """Writer of a table, as inputs come; see `table_writer`."""
-
-    stream: BinaryIO
-
-    def add(self, row: Item | _Head) -> None:
-        """Append a row."""
-        self.stream.write(msgspec.json.encode(row) + b"\n")
+        add(_Head(format=1, made_from=made_from))
+        yield add
 
 
 class ModelRecord(Config, frozen=True):
@@ -254,8 +241,8 @@ class Stage:
 
 def record_model(bundle: Bundle) -> ModelRecord:
     """Return the record of a model for a stage; raise BundleError if it lacks a network."""
-    for net, there in (("tem", bundle.has_tem), ("pem", bundle.has_pem)):
-        if not there:
+    for net in STAGED_NETS:
+        if net not in bundle.nets:
             raise BundleError(
                 f"{bundle.path}: holds no {net.upper()}; the staged path needs both networks: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"

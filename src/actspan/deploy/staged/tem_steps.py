@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from actspan.config.stages import PipelineConfig
@@ -39,7 +40,7 @@ from actspan.deploy.staged.stage import (
     record_model,
     write_stage_file,
 )
-from actspan.jobs.dataset_source import jobs_from_features
+from actspan.jobs.dataset_source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import pieces_of, settled_edge, tem_input
@@ -73,7 +74,7 @@ def write_tem_inputs(request: TemRequest, progress: Progress = no_progress) -> S
     record_model(bundle)
     dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
     dataset = _without_long_names(dataset)
-    dataset, jobs = jobs_from_features(dataset, bundle, request.on_error, progress)
+    dataset, jobs = inputs_from_features(dataset, bundle, request.on_error, progress)
     edge, out = settled_edge(bundle.config, dataset.edge), request.out / "tem"
     report = StepReport(
         "tem-inputs", len(dataset), out, progress, tuple(dataset.problems), tuple(dataset.notes)
@@ -161,4 +162,5 @@ def _write_scores(folder: Path, dumps: Dumps, item: Item) -> Item:
     action, start, end = dumps.read(item).reshape(3, -1)[:, : item.rows]
     xmin, xmax = _anchors(item.rows)
     columns = {"action": action, "start": start, "end": end, "xmin": xmin, "xmax": xmax}
-    return item.with_file(write_csv(folder / f"{item.name}.csv", columns))
+    data = write_csv(folder / f"{item.name}.csv", columns)
+    return msgspec.structs.replace(item, crc32=zlib.crc32(data))

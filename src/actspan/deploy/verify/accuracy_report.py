@@ -42,7 +42,6 @@ def to_dict(found: Verification) -> dict[str, Any]:
         "limits": {name: dataclasses.asdict(limits) for name, limits in LIMITS.items()},
         "versions": library_versions(),
         "notes": list(found.notes),
-        "skipped": [problem.record for problem in found.problems if problem.is_error],
     }
 
 
@@ -69,18 +68,12 @@ def _variant(result: VariantResult, found: Verification) -> dict[str, Any]:
 
 def output_table(found: Verification) -> Table:
     """Build the table of output differences from the checkpoint: a row per variant and network."""
-    header = ["variant", "precision", "net", "max", "mean", "logit max", "logit mean"]
-    rows = [
-        [
-            result.variant.name,
-            result.variant.precision,
-            net.upper(),
-            *map(_small, (d.max, d.mean, d.logit_max, d.logit_mean)),
-        ]
-        for result in found.results
-        for net, d in result.outputs.items()
-    ]
-    return header, rows
+    rows = []
+    for result in found.results:
+        for net, d in result.outputs.items():
+            figures = map(_small, (d.max, d.mean, d.logit_max, d.logit_mean))
+            rows.append([result.variant.name, result.variant.precision, net.upper(), *figures])
+    return ["variant", "precision", "net", "max", "mean", "logit max", "logit mean"], rows
 
 
 def answer_table(found: Verification) -> Table:
@@ -153,19 +146,13 @@ def _source(bundle: Bundle) -> str:
 
 
 def _limits_table() -> list[str]:
-    rows = [
-        [
-            precision,
-            f"{limits.output:g}",
-            "-" if limits.same is None else f"{limits.same:.1%}",
-            f"{limits.recall:g} points",
-            "every AR, AUC" if limits.all_recall else "AR@100, AUC",
-        ]
-        for precision, limits in LIMITS.items()
-    ]
-    return markdown_table(
-        ["precision", "outputs within", "same, at least", "recall within", "of"], rows
-    )
+    rows = []
+    for precision, limits in LIMITS.items():
+        same = "-" if limits.same is None else f"{limits.same:.1%}"
+        of = "every AR, AUC" if limits.all_recall else "AR@100, AUC"
+        rows.append([precision, f"{limits.output:g}", same, f"{limits.recall:g} points", of])
+    header = ["precision", "outputs within", "same, at least", "recall within", "of"]
+    return markdown_table(header, rows)
 
 
 def library_versions(names: Iterable[str] = _PACKAGES) -> dict[str, str]:

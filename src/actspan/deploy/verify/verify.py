@@ -20,8 +20,14 @@ from actspan.deploy.verify.differences import (
     compare_outputs,
     compare_proposals,
 )
-from actspan.deploy.verify.sample_videos import SampleVideos, of_dataset, synthetic_videos
-from actspan.deploy.verify.variants import LIMITS, Variant, find_variants
+from actspan.deploy.verify.variants import (
+    LIMITS,
+    SampleVideos,
+    Variant,
+    find_variants,
+    of_dataset,
+    synthetic_videos,
+)
 from actspan.evaluation.recall import evaluate_recall
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net

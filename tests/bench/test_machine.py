@@ -5,15 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from actspan.bench.result import (
-    BatchesPerSecond,
-    Cost,
-    Roof,
-    SamplesPerSecond,
-    Stage,
-    Timing,
-)
-from actspan.bench.roof import (
+from actspan.bench.machine import (
     Workload,
     attainable,
     flops_of,
@@ -24,6 +16,14 @@ from actspan.bench.roof import (
     sample_costs,
     tem_products,
     with_cost,
+)
+from actspan.bench.result import (
+    BatchesPerSecond,
+    Cost,
+    Roof,
+    SamplesPerSecond,
+    Stage,
+    Timing,
 )
 from actspan.bench.timing import Rule
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig

@@ -16,7 +16,7 @@ from actspan.core.types import BoundaryScores, Float64, Proposals, Video
 from actspan.report.charts import plot_recall
 from actspan.report.contents import Contents, EvaluatedRun
 from actspan.report.figures import COLOURS, INK, check_picture, new_figure, save, tidy
-from actspan.report.video_list import VideoList
+from actspan.report.listed_videos import VideoList
 
 FORMATS = (".png", ".svg")
 _EXTREMES = 3  # timelines of the worst and of the best videos

@@ -19,8 +19,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.config.base import NOT_JSON
 from actspan.core.errors import ResultError
-from actspan.core.files import NOT_JSON, folder_kind, read_bytes
+from actspan.core.files import folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.parallel import chunked
 from actspan.core.types import Float64, Proposals
