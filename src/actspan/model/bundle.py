@@ -82,11 +82,7 @@ class Bundle:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Load a bundle's `model.toml`; the other files are checked when they are used.
 
-        Raises
-        ------
-        BundleError
-            The folder is not a bundle, has a newer format, or its settings are damaged or
-            contradict each other.
+        Raises BundleError if the folder is not a bundle, has a newer format, or is damaged.
         """
         read = read_manifest(Path(path))
         return cls(Path(path), read.pipeline, read.features, read.source, read.files, read.training)
@@ -147,13 +143,7 @@ class Bundle:
         return bundle
 
     def file(self, name: str) -> Path:
-        """Return the path of a file of the bundle; check its checksum.
-
-        Raises
-        ------
-        BundleError
-            The bundle lacks the file, or it is damaged; the message says how to write it again.
-        """
+        """Return the path of a file of the bundle; raise BundleError if it is absent or damaged."""
         path, record = self.path / name, self.files.get(name)
         if record is None:
             raise self._absent(name)
@@ -175,13 +165,7 @@ class Bundle:
         return BundleError(f"{self.path}: has no {name}; write it: {command}")
 
     def weights(self, net: Net) -> dict[str, Float32]:
-        """Load the float32 weights of one network; check checksum and shapes.
-
-        Raises
-        ------
-        BundleError
-            The bundle lacks this network, or the file is missing, damaged or does not fit.
-        """
+        """Load the float32 weights of one network; raise as `file`, or if they do not fit."""
         path = self.file(f"{net}.safetensors")
         try:
             return unpack_weights(path.read_bytes(), getattr(self.config, net))
@@ -194,11 +178,7 @@ class Bundle:
 
         A reader never sees a half-written file. `model.toml` is written last; after an
         interruption the file counts as absent. The returned bundle has the new record.
-
-        Raises
-        ------
-        BundleError
-            `name` is not a plain file name, or the folder cannot be written.
+        Raises BundleError for a bad name, or if the folder cannot be written.
         """
         if name == MANIFEST or not is_plain_name(name):
             raise BundleError(f"{self.path}: {name!r} cannot be the name of an added file")
@@ -224,13 +204,8 @@ class Bundle:
     def add_networks(self, weights: Mapping[Net, Mapping[str, ArrayLike]]) -> Self:
         """Write networks, under the names of `weight_shapes`; replace those of the same kind.
 
-        Files exported or compiled from a replaced network are no longer valid.
-
-        Raises
-        ------
-        BundleError
-            Weights do not fit the settings, settings contradict each other, or the folder cannot
-            be written.
+        Files exported or compiled from a replaced network are no longer valid. Raises BundleError
+        if weights do not fit the settings, or the folder cannot be written.
         """
         packed = {net: self._pack(net, arrays) for net, arrays in weights.items()}
         kept = {n: r for n, r in self.files.items() if n.partition(".")[0] not in packed}
@@ -247,13 +222,7 @@ class Bundle:
         *,
         training: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Add a proposal classifier, or replace it, with the record of its training.
-
-        Raises
-        ------
-        BundleError
-            The weights do not fit `config`, or the folder cannot be written.
-        """
+        """Add a proposal classifier, or replace it, with the record of its training."""
         record = dict(self.training or {})
         if training is not None:
             record["classifier"] = msgspec.to_builtins(dict(training))

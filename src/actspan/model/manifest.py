@@ -92,14 +92,7 @@ class Manifest(Config, frozen=True):
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read the `model.toml` of a bundle.
-
-    Raises
-    ------
-    BundleError
-        `path` is not a bundle, or of another format, or its settings are damaged or contradict
-        each other.
-    """
+    """Read the `model.toml` of a bundle; raise as `Bundle.load`."""
     where = path / MANIFEST
     if not where.is_file():
         raise BundleError(
@@ -120,13 +113,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def check_new_bundle(path: Path, *, overwrite: bool = False) -> None:
-    """Raise, before long work, if no bundle can be written to a path.
-
-    Raises
-    ------
-    BundleError
-        The path exists and must not be replaced, or has a file's name.
-    """
+    """Raise BundleError, before long work, if no bundle can be written to a path."""
     if fault := folder_name_error(path, "a bundle"):
         raise BundleError(fault)
     if (path / MANIFEST).is_file():

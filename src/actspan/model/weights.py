@@ -71,16 +71,11 @@ def members_of(tem: Mapping[str, Float32]) -> int:
 
 
 def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[str, Float32]:
-    """Return the weights of one network as contiguous float32; raise if they do not fit.
+    """Return the weights of one network as contiguous float32; raise ShapeError if they do not fit.
 
     TEM may also have `input.mean` and `input.scale`, (C,); its input is then
-    `(x - mean) * scale`.
-
-    Raises
-    ------
-    ShapeError
-        A weight is missing, unknown, of another shape, or holds NaN or infinity; the message names
-        it.
+    `(x - mean) * scale`. The error names the weight that is missing, unknown, of another shape, or
+    not finite.
     """
     shapes = weight_shapes(config)
     if isinstance(config, TemConfig) and ("input.mean" in weights or "input.scale" in weights):

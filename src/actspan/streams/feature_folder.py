@@ -38,13 +38,7 @@ _LISTED = 5  # videos listed in a message
 
 
 def check_extraction_folder(out: Path) -> None:
-    """Raise if the folder holds something else, before any work is done.
-
-    Raises
-    ------
-    DataError
-        It holds videos, or features of another origin; or it is no folder, or named as a file.
-    """
+    """Raise DataError, before any work is done, if features cannot be written to the folder."""
     if fault := folder_name_error(out, "a dataset"):
         raise DataError(fault)
     if out.exists() and not out.is_dir():

@@ -77,7 +77,7 @@ class Extractor:
 
     Examples
     --------
-    >>> grid = Grid(Span(0.25, "s"), Span(0.25, "s"))
+    >>> grid = Grid(Span(0.25, "s"), Span(0.5, "s"))  # doctest: +SKIP
     >>> with Extractor(find_backbone("default"), grid) as extractor:  # doctest: +SKIP
     ...     for part in extractor.run([Path("video.mp4")]):
     ...         print(part.seconds, part.rows.shape)
@@ -117,21 +117,13 @@ class Extractor:
         """Extract videos one after another; yield each one's parts in order, the last with its end.
 
         A video that fails does not stop the others. Memory does not depend on their length.
-
-        Raises
-        ------
-        ModelError, BackendError
-            The backbone failed.
         """
         return self._parts(self._batches(paths), ahead=self._threads + 1)
 
     def follow(self, video: VideoFile) -> Iterator[Part]:
         """Extract one video that is still being recorded; yield every snippet as soon as possible.
 
-        Raises
-        ------
-        VideoError, ModelError, BackendError
-            Not one frame can be decoded, or the backbone failed.
+        Raises VideoError if not one frame can be decoded.
         """
         return self._parts(self._decode(video), ahead=0)
 

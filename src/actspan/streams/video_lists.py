@@ -45,10 +45,8 @@ def find_videos(given: Sequence[str]) -> VideoList:
 
     Raises
     ------
-    VideoError
-        An argument matches no video.
-    AnnotationError
-        The dataset's annotations cannot be read.
+    VideoError, AnnotationError
+        An argument matches no video, or the dataset's annotations cannot be read.
     """
     if len(given) == 1 and (Path(given[0]) / VIDEOS).is_dir():
         return _of_dataset(Path(given[0]))

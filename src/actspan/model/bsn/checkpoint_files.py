@@ -75,10 +75,8 @@ def load_content(path: Path) -> Any:
 
     Raises
     ------
-    CheckpointError
-        The file is not a checkpoint, damaged, or not safe to open.
-    MissingExtraError
-        PyTorch is not installed; every form but safetensors needs it.
+    CheckpointError, MissingExtraError
+        The file is not a checkpoint, damaged, or not safe to open, or PyTorch is not installed.
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else f"does not exist{similar_path(path)}"
@@ -206,12 +204,8 @@ class Found(NamedTuple):
 def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
     """Find the network whose weights are under one of the usual keys, behind one prefix.
 
-    Entries that do not belong to the network are added to `ignored`.
-
-    Raises
-    ------
-    CheckpointError
-        There is no TEM and no PEM, or more than one of them; names `path`.
+    Entries that do not belong to the network are added to `ignored`. Raises CheckpointError, which
+    names `path`, if there is no TEM and no PEM, or more than one of them.
     """
     levels = list(_levels(content))
     state_dict = content.get("state_dict", {}) if isinstance(content, Mapping) else None
