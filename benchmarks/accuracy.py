@@ -32,7 +32,7 @@ from actspan.evaluation.baselines import (
     plain_windows,
     uniform_random,
 )
-from actspan.pipeline.outcomes import Job
+from actspan.pipeline.outcomes import VideoInput
 from actspan.training.parts import trainable
 from actspan.training.train import train
 from benchmarks.harness import benchmark
@@ -53,9 +53,9 @@ def reduced(dataset: Dataset, share: float, seed: int) -> Dataset:
 def evaluate(bundle: Bundle, dataset: Dataset, *, pem: bool) -> Figures:
     """Return AR@AN and AUC on the validation part, with or without PEM."""
     validation = dataset.subset("validation")
-    jobs = (Job(video.id, lambda name=video.id: validation.read(name)) for video in validation)
+    videos = (VideoInput(v.id, lambda name=v.id: validation.read(name)) for v in validation)
     with Pipeline.load(bundle, pem=pem, edge=dataset.edge) as pipeline:
-        proposals = {outcome.id: outcome.proposals for outcome in pipeline.run(jobs)}
+        proposals = {outcome.id: outcome.proposals for outcome in pipeline.run(videos)}
     return evaluate_recall(validation.videos, proposals, subset="validation").summary()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from actspan import Features, Pipeline, generate_proposals
 from actspan.bench.timing import timed
-from actspan.pipeline.outcomes import STAGES, Job, Outcome, StageClock
+from actspan.pipeline.outcomes import STAGES, Outcome, StageClock, VideoInput
 from benchmarks import data
 from benchmarks.harness import benchmark, duration, print_table, seed_option
 
@@ -19,16 +19,16 @@ CELLS = (100, 200, 400)
 SHOWN = {"tem": "TEM", "candidates": "candidates + BSP", "pem": "PEM", "soft-nms": "Soft-NMS"}
 
 
-def make_jobs(videos: int, cells: int, seed: int) -> list[Job]:
+def make_jobs(videos: int, cells: int, seed: int) -> list[VideoInput]:
     """Make videos of T snippets, so that none is rescaled."""
     made = [
         Features(data.make_features(n, seed, snippets=cells, channels=CHANNELS), 0.5, 0.5)
         for n in range(videos)
     ]
-    return [Job(str(i), lambda x=x: x) for i, x in enumerate(made)]  # type: ignore[misc]
+    return [VideoInput(str(i), lambda x=x: x) for i, x in enumerate(made)]  # type: ignore[misc]
 
 
-def run(pipeline: Pipeline, jobs: Sequence[Job]) -> list[Outcome]:
+def run(pipeline: Pipeline, jobs: Sequence[VideoInput]) -> list[Outcome]:
     """Return all outcomes; the clock is reset first."""
     pipeline.clock = StageClock()
     return list(pipeline.run(jobs))

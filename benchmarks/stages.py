@@ -11,7 +11,7 @@ import numpy as np
 
 from actspan import BoundaryScores, Bundle, Pipeline, Proposals
 from actspan.pipeline.core import BATCH
-from actspan.pipeline.outcomes import Job, ScoredVideo, StageClock
+from actspan.pipeline.outcomes import ScoredVideo, StageClock, VideoInput
 from actspan.runtime.opening import choose_backend, open_net
 from benchmarks import data
 from benchmarks.harness import (
@@ -92,7 +92,7 @@ class Baseline:
 
 def run_pipeline(pipeline: Pipeline, videos: list[ScoredVideo]) -> list[Proposals]:
     """Run ActSpan's stages after TEM."""
-    jobs = [Job(str(i), lambda video=video: video) for i, video in enumerate(videos)]  # type: ignore[misc]
+    jobs = [VideoInput(str(i), lambda video=video: video) for i, video in enumerate(videos)]  # type: ignore[misc]
     return [outcome.proposals for outcome in pipeline.run(jobs)]
 
 

@@ -22,24 +22,26 @@ from benchmarks.faults.world import BrokenError, Case, World
 
 
 class Verdict(NamedTuple):
-    """Outcome of one fault."""
+    """Outcome of one fault; `broken` says what was wrong."""
 
     kind: str
     seed: int
     ended: str
-    broken: str
+    broken: str = ""
 
 
-def inject(world: World, kind: Kind, seed: int) -> Verdict:
+def inject(world: World, task: tuple[Kind, int]) -> Verdict:
     """Inject one fault; keep its folder if something went wrong."""
-    folder = world.folder / f"{kind.__name__}-{seed}"
+    kind, seed = task
+    name = kind.__name__
+    folder = world.folder / f"{name}-{seed}"
     folder.mkdir()
     try:
-        ended, broken = kind(Case(world, folder, random.Random(f"{kind.__name__}-{seed}"))), ""
+        ended = kind(Case(world, folder, random.Random(f"{name}-{seed}")))
     except BrokenError as error:
-        return Verdict(kind.__name__, seed, "BROKEN", str(error))
+        return Verdict(name, seed, "BROKEN", str(error))
     shutil.rmtree(folder)
-    return Verdict(kind.__name__, seed, ended, broken)
+    return Verdict(name, seed, ended)
 
 
 def ready() -> None:
@@ -79,7 +81,7 @@ def table(verdicts: list[Verdict]) -> list[str]:
 @click.option("--only", help="One kind, by its name.")
 @click.option("--jobs", default=2, help="Faults at a time.")
 def main(seed: int, share: float, only: str | None, jobs: int) -> None:
-    """Put faults into runs on purpose, and hold what is left against an undisturbed run.
+    """Put faults into runs on purpose, and compare what is left with an undisturbed run.
 
     \b
     Example:
@@ -99,7 +101,7 @@ def main(seed: int, share: float, only: str | None, jobs: int) -> None:
     ]
     forked = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(jobs, mp_context=forked) as pool:
-        verdicts = list(pool.map(partial(_inject, world), tasks))
+        verdicts = list(pool.map(partial(inject, world), tasks))
     click.echo("\n".join(table(verdicts)))
     broken = [verdict for verdict in verdicts if verdict.broken]
     for verdict in broken:
@@ -110,10 +112,6 @@ def main(seed: int, share: float, only: str | None, jobs: int) -> None:
         click.echo(f"what they left: {folder}")
         sys.exit(1)
     shutil.rmtree(folder)
-
-
-def _inject(world: World, task: tuple[Kind, int]) -> Verdict:
-    return inject(world, *task)
 
 
 if __name__ == "__main__":

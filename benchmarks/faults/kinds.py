@@ -1,4 +1,4 @@
-"""The kinds of fault: each injects one, checks what must hold, and says how it ended."""
+"""The kinds of fault: each injects one, checks the result, and returns how it ended."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def kill_at_a_moment(case: Case) -> str:
     """Kill the driver (SIGKILL) at random times"""
     for _ in range(case.random.randint(1, 3)):
         driver = case.start(*case.line("--resume"))
-        case.a_moment()
+        case.wait_a_moment()
         driver.signal(signal.SIGKILL)
         driver.wait()
-        case.require_never_half()
-    case.require_it_goes_on()
+        case.require_complete_or_absent()
+    case.require_resumes()
     return AGAIN
 
 
@@ -39,22 +39,22 @@ def kill_at_an_operation(case: Case) -> str:
     number = case.random.randint(1, 70)
     kill = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
     case.propose(setup=lambda: at_operation(number, kill))
-    case.require_never_half()
-    case.require_it_goes_on()
+    case.require_complete_or_absent()
+    case.require_resumes()
     return AGAIN
 
 
 def _stopped(case: Case, number: int, code: int) -> str:
     driver = case.start(*case.line())
-    case.a_moment()
+    case.wait_a_moment()
     driver.signal(number)
     ended = driver.wait()
     require(ended.code in (code, 0, -number), f"exit code {ended.code}: {ended.text[-2000:]}")
     require("Traceback" not in ended.text, ended.text[-2000:])
-    case.require_never_half()
+    case.require_complete_or_absent()
     if any(case.partial.glob("*.shard")):
         require("nothing lost: " in ended.text, f"no word of what is kept: {ended.text}")
-    case.require_it_goes_on()
+    case.require_resumes()
     return AGAIN
 
 
@@ -83,7 +83,7 @@ def full_disk(case: Case) -> str:
         ended.require_clear_error()
         larger = ["mount", "-o", "remount,size=16m", str(case.out.parent)]
         subprocess.run(larger, check=True)
-        case.require_it_goes_on()
+        case.require_resumes()
     finally:
         subprocess.run(["umount", str(case.out.parent)], check=True)
     return AGAIN
@@ -97,7 +97,7 @@ def large_files(case: Case) -> str:
         case.require_same()
         return SAME
     ended.require_clear_error()
-    case.require_it_goes_on()
+    case.require_resumes()
     return AGAIN
 
 
@@ -111,12 +111,12 @@ def little_memory(case: Case) -> str:
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
     ended = case.propose(setup=limit)
-    case.require_never_half()
+    case.require_complete_or_absent()
     if ended.code == 1:
         ended.require_clear_error()
     elif ended.code > 0:
         require(False, f"exit code {ended.code}: {ended.text[-2000:]}")
-    case.require_it_goes_on()
+    case.require_resumes()
     return SAME if ended.code == 0 else AGAIN
 
 
@@ -139,10 +139,10 @@ def damaged_shard(case: Case) -> str:
     file = case.random.choice(files)
     _damage(file, case.random)
     if file.suffix == ".shard":
-        case.require_it_goes_on()
+        case.require_resumes()
         return AGAIN
     case.propose("--resume").require_clear_error()
-    require(case.propose("--force").code == 0, "--force does not start anew")
+    require(case.propose("--force").code == 0, "--force does not start again")
     case.require_same()
     return ERROR
 
@@ -159,9 +159,7 @@ def damaged_run(case: Case) -> str:
 
 def damaged_bundle(case: Case) -> str:
     """Damage a file of a bundle"""
-    case.bundle = case.folder / "bundle"
-    shutil.copytree(case.world.bundle, case.bundle)
-    what = _damage(case.random.choice(sorted(case.bundle.iterdir())), case.random)
+    what = _damage(case.random.choice(sorted(case.copy_bundle().iterdir())), case.random)
     ended = case.propose()
     if ended.code == 0:  # weights are not read where there is a graph
         found = contents(case.out, "run.toml")
@@ -187,14 +185,12 @@ def damaged_store(case: Case) -> str:
 
 def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
     """Spoil a video's features right after the check."""
-    case.dataset = case.folder / "set"
-    shutil.copytree(case.world.dataset, case.dataset)
-    file = case.dataset / "features" / f"video{case.random.randrange(VIDEOS)}.npy"
+    file = case.copy_dataset() / "features" / f"video{case.random.randrange(VIDEOS)}.npy"
     good = file.read_bytes()
-    way = case.random.choice(["gone", "cut", "empty", "nan"])
+    way = case.random.choice(["deleted", "cut", "empty", "nan"])
 
     def spoil() -> None:
-        if way == "gone":
+        if way == "deleted":
             file.unlink()
         elif way == "nan":
             np.save(file, np.full_like(np.load(file), np.nan))
@@ -220,7 +216,7 @@ def features_turn_bad(case: Case) -> str:
     file, good, setup = _spoil(case)
     case.propose(setup=setup).require_clear_error()
     file.write_bytes(good)
-    case.require_it_goes_on()
+    case.require_resumes()
     return AGAIN
 
 
@@ -243,27 +239,22 @@ def no_permission(case: Case) -> str:
         (case.folder / "closed").mkdir(mode=0o500)
         case.out = case.folder / "closed" / "run"
     elif which == 1:
-        case.dataset = case.folder / "set"
-        shutil.copytree(case.world.dataset, case.dataset)
-        (case.dataset / "features" / "video3.npy").chmod(0)
+        (case.copy_dataset() / "features" / "video3.npy").chmod(0)
     else:
-        case.bundle = case.folder / "bundle"
-        shutil.copytree(case.world.bundle, case.bundle)
-        (case.bundle / "tem.onnx").chmod(0)
+        (case.copy_bundle() / "tem.onnx").chmod(0)
     case.propose(setup=lambda: os.setuid(65534)).require_clear_error()
     return ERROR
 
 
 def repeated_ids(case: Case) -> str:
     """Repeat an id: in annotations or in features"""
-    case.dataset = case.folder / "set"
-    shutil.copytree(case.world.dataset, case.dataset)
+    dataset = case.copy_dataset()
     number = case.random.randrange(VIDEOS)
     if case.random.random() < 0.5:
-        features = case.dataset / "features"
+        features = dataset / "features"
         shutil.copy(features / f"video{number}.npy", features / f"v_video{number}.npy")
     else:
-        file = case.dataset / "annotations.json"
+        file = dataset / "annotations.json"
         name = f'"video{number}":'
         file.write_text(file.read_text().replace(name, f'"v_video{(number + 1) % VIDEOS}":'))
     case.propose().require_clear_error()
@@ -280,11 +271,11 @@ def two_drivers(case: Case) -> str:
     if ended.code != second.code:
         require(1 in (ended.code, second.code), f"codes {ended.code}, {second.code}")
     case.require_same()
-    case.require_it_goes_on()
+    case.require_resumes()
     return SAME
 
 
-# how often each is done unless told
+# the usual number of faults of each kind
 KINDS: dict[Kind, int] = {
     kill_at_a_moment: 50,
     kill_at_an_operation: 50,

@@ -1,4 +1,4 @@
-"""A small dataset and model, commands that can be killed, and what must hold after each fault."""
+"""A small dataset and model, commands that can be killed, and checks after each fault."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.made_up import write_bundle, write_dataset
@@ -86,37 +86,14 @@ def _run_and_exit(arguments: list[str], log: Path, setup: Setup | None) -> None:
         os._exit(code)
 
 
-@dataclass
 class World:
-    """What all cases share; nothing of it is ever changed.
+    """A small dataset (also as a store) and model, and the undisturbed run; never changed."""
 
-    Attributes
-    ----------
-    folder : Path
-    seconds : float
-        That an undisturbed run takes.
-    expected : mapping of str to bytes
-        Its files.
-    """
-
-    folder: Path
-    seconds: float = 0.0
-    expected: dict[str, bytes] = field(default_factory=dict)
-
-    @property
-    def bundle(self) -> Path:
-        """A model of small random networks."""
-        return self.folder / "bundle"
-
-    @property
-    def dataset(self) -> Path:
-        """A dataset folder."""
-        return self.folder / "set"
-
-    @property
-    def store(self) -> Path:
-        """The same dataset as a packed store."""
-        return self.folder / "store"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bundle, self.dataset, self.store = (folder / n for n in ("bundle", "set", "store"))
+        self.seconds = 0.0  # that an undisturbed run takes
+        self.expected: dict[str, bytes] = {}  # its files
 
     @classmethod
     def make(cls, folder: Path) -> World:
@@ -139,27 +116,29 @@ class World:
         return world
 
 
-@dataclass
 class Case:
     """One fault, with a folder and a source of random numbers of its own."""
 
-    world: World
-    folder: Path
-    random: random.Random
-    out: Path = field(init=False)
-    bundle: Path = field(init=False)
-    dataset: Path = field(init=False)
+    def __init__(self, world: World, folder: Path, random: random.Random) -> None:
+        self.world, self.folder, self.random = world, folder, random
+        self.out = folder / "run"
+        self.bundle, self.dataset = world.bundle, world.dataset
 
-    def __post_init__(self) -> None:
-        self.out, self.bundle, self.dataset = (
-            self.folder / "run",
-            self.world.bundle,
-            self.world.dataset,
-        )
+    def copy_dataset(self) -> Path:
+        """Use a copy of the dataset, which may be damaged."""
+        self.dataset = self.folder / "set"
+        shutil.copytree(self.world.dataset, self.dataset)
+        return self.dataset
+
+    def copy_bundle(self) -> Path:
+        """Use a copy of the bundle, which may be damaged."""
+        self.bundle = self.folder / "bundle"
+        shutil.copytree(self.world.bundle, self.bundle)
+        return self.bundle
 
     @property
     def partial(self) -> Path:
-        """Where the unfinished run lies."""
+        """The folder of the unfinished run."""
         return self.out.with_name(f"{self.out.name}.partial")
 
     def start(self, *arguments: str, setup: Setup | None = None) -> Command:
@@ -183,10 +162,10 @@ class Case:
         ]
 
     def propose(self, *options: str, setup: Setup | None = None) -> Ended:
-        """Make the run."""
+        """Run the command of the run."""
         return self.run(*self.line(*options), setup=setup)
 
-    def a_moment(self) -> None:
+    def wait_a_moment(self) -> None:
         """Wait for a random part of the time that an undisturbed run takes."""
         time.sleep(self.random.uniform(0, 1.1 * self.world.seconds))
 
@@ -195,7 +174,7 @@ class Case:
         self.propose("--resume", setup=lambda: kill_after_shards(shards))
         require(self.partial.is_dir(), "the run was not stopped")
 
-    def require_never_half(self) -> None:
+    def require_complete_or_absent(self) -> None:
         """Require that the run is complete or does not exist."""
         if self.out.exists():
             self.require_same()
@@ -208,7 +187,7 @@ class Case:
             moved = name == "run.toml" and self.dataset != self.world.dataset
             require(same or moved, f"{name} differs from that of an undisturbed run")
 
-    def require_it_goes_on(self, *options: str) -> None:
+    def require_resumes(self, *options: str) -> None:
         """Resume the run and require the same bytes, with no other files left."""
         ended = self.propose("--resume", *options)
         require(ended.code == 0, f"exit code {ended.code}: {ended.text[-2000:]}")
@@ -230,6 +209,7 @@ def kill_after_shards(shards: int) -> None:
     sys.addaudithook(hook)
 
 
+# audit events of operations that change the disk
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "tempfile.mkstemp", "os.chmod")
 
 

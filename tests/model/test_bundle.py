@@ -55,7 +55,7 @@ def test_comes_back_as_it_was_written(bundle: Bundle) -> None:
     assert again.features == FeatureSpec(channels=5, stride_seconds=0.5)
     assert again.source.note == "made up"
     assert again.training == {"seed": 3, "losses": [0.5, 0.25]}
-    assert (again.has_tem, again.has_pem) == (True, True)
+    assert again.nets == {"tem", "pem"}
     for net, config in (("tem", TEM), ("pem", PEM)):
         read = again.weights(net)
         assert read.keys() == weight_shapes(config).keys()
@@ -87,7 +87,7 @@ def test_source_names_files_and_checksums(tmp_path: Path) -> None:
 )
 def test_a_missing_network_is_named(tmp_path: Path, net: str, remedy: str) -> None:
     bundle = create(tmp_path / "b", **{net: None})
-    assert (bundle.has_tem, bundle.has_pem) == (net != "tem", net != "pem")
+    assert bundle.nets == {"tem", "pem"} - {net}
     with pytest.raises(BundleError, match=remedy):
         bundle.weights(net)  # type: ignore[arg-type]
     with pytest.raises(BundleError, match=remedy):
@@ -199,13 +199,13 @@ def test_other_folders_are_never_replaced(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
-    assert create(tmp_path / "b").has_tem
+    assert "tem" in create(tmp_path / "b").nets
 
 
 def test_a_bundle_is_replaced_only_on_request(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="there is a bundle already"):
         create(bundle.path, tem=None)
-    assert create(bundle.path, tem=None, overwrite=True).has_tem is False
+    assert create(bundle.path, tem=None, overwrite=True).nets == {"pem"}
     assert files_of(bundle.path.parent) == ["b"]
     assert files_of(bundle.path) == ["model.toml", "pem.safetensors"]
 
@@ -215,7 +215,7 @@ def test_a_link_to_a_bundle_stays_a_link(bundle: Bundle, tmp_path: Path) -> None
     link.symlink_to(bundle.path)
     create(link, tem=None, overwrite=True)
     assert link.is_symlink()
-    assert not Bundle.load(bundle.path).has_tem
+    assert "tem" not in Bundle.load(bundle.path).nets
 
 
 def test_added_files_are_recorded_and_verified(bundle: Bundle) -> None:

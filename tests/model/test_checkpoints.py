@@ -444,7 +444,7 @@ def test_two_checkpoints_make_a_bundle(tmp_path: Path, swap: bool) -> None:
 
 def test_one_checkpoint_makes_half_a_bundle(tmp_path: Path) -> None:
     bundle, _ = convert_checkpoints([save(tmp_path / "p.pth", pem_state())], tmp_path / "b")
-    assert (bundle.has_tem, bundle.has_pem, bundle.features.channels) == (False, True, None)
+    assert (bundle.nets, bundle.features.channels) == ({"pem"}, None)
 
 
 @pytest.mark.parametrize("second", ["tem", "pem"])

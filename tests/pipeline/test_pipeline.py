@@ -8,7 +8,7 @@ import pytest
 
 from actspan import BoundaryScores, Bundle, Features, Pipeline
 from actspan.core.errors import BundleError, ShapeError
-from actspan.pipeline.outcomes import Job, Outcome, ScoredVideo, StageClock
+from actspan.pipeline.outcomes import Outcome, ScoredVideo, StageClock, VideoInput
 from tests.made_up import CHANNELS, write_bundle
 
 
@@ -45,7 +45,7 @@ def test_results_depend_on_neither_batch_nor_threads(
 ) -> None:
     many = videos(20)
     expected = list(pipeline.propose(many))
-    jobs = [Job(str(i), lambda f=f: f) for i, f in enumerate(many)]  # type: ignore[misc]
+    jobs = [VideoInput(str(i), lambda f=f: f) for i, f in enumerate(many)]  # type: ignore[misc]
     with Pipeline.load(bundle, threads=threads) as other:
         outcomes = list(other.run(jobs, batch=batch))
     assert [o.id for o in outcomes] == [str(i) for i in range(20)]
@@ -57,11 +57,11 @@ def test_results_depend_on_neither_batch_nor_threads(
 def test_videos_stream_through_without_being_held(pipeline: Pipeline) -> None:
     taken = 0
 
-    def endless() -> Iterator[Job]:
+    def endless() -> Iterator[VideoInput]:
         nonlocal taken
         while True:
             taken += 1
-            yield Job("", lambda: videos(1)[0])
+            yield VideoInput("", lambda: videos(1)[0])
 
     outcomes = pipeline.run(endless(), batch=2)
     for _ in range(4):
@@ -71,7 +71,7 @@ def test_videos_stream_through_without_being_held(pipeline: Pipeline) -> None:
 
 
 def outcome_of(pipeline: Pipeline, item: Features | ScoredVideo) -> Outcome:
-    return next(pipeline.run([Job("x", lambda: item)]))
+    return next(pipeline.run([VideoInput("x", lambda: item)]))
 
 
 def test_boundary_scores_from_elsewhere_take_the_same_way(pipeline: Pipeline) -> None:

@@ -11,7 +11,7 @@ import pytest
 from actspan import Bundle, Features, Pipeline, Run
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.pipeline.outcomes import Job, Outcome
+from actspan.pipeline.outcomes import Outcome, VideoInput
 from actspan.pipeline.recordings import Recordings
 from tests.made_up import CHANNELS, STRIDE, write_bundle, write_dataset
 
@@ -34,7 +34,7 @@ def recording(snippets: int, seed: int = 0) -> Features:
 
 
 def outcomes_of(bundle: Bundle, *features: Features, batch: int = 16) -> list[Outcome]:
-    jobs = [Job(str(i), lambda f=f: f) for i, f in enumerate(features)]  # type: ignore[misc]
+    jobs = [VideoInput(str(i), lambda f=f: f) for i, f in enumerate(features)]  # type: ignore[misc]
     with Pipeline.load(bundle) as pipeline:
         return list(pipeline.run(jobs, batch=batch))
 

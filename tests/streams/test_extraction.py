@@ -78,8 +78,7 @@ def test_the_output_is_a_dataset(request_: ExtractRequest) -> None:
 
 def test_features_are_those_of_the_plain_way(request_: ExtractRequest) -> None:
     """One video, a frame at a time, sampled and embedded with nothing shared or batched."""
-    from actspan.streams.backbone import Backbone, find_backbone
-    from actspan.streams.pictures import Painter
+    from actspan.streams.backbone import Backbone, Painter, find_backbone
     from actspan.streams.video_decoding import VideoFile
 
     extract_videos(request_)

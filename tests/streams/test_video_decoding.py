@@ -14,7 +14,7 @@ import av
 
 from actspan.config.stages import PictureConfig
 from actspan.core.errors import VideoError
-from actspan.streams.pictures import Painter, Size, normalise
+from actspan.streams.backbone import Painter, Size, normalise
 from actspan.streams.video_decoding import VideoFile, parse_duration
 from tests.streams.made_videos import (
     cut,

@@ -14,11 +14,11 @@ from actspan.core.progress import Progress
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
 from actspan.deploy.verify.variants import Variant, find_variants
-from actspan.jobs.dataset_source import jobs_from_features
+from actspan.jobs.dataset_source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.outcomes import Job
+from actspan.pipeline.outcomes import VideoInput
 from actspan.runtime.backends import find_backend
 from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import choose_backend
@@ -61,7 +61,7 @@ class Material:
     sessions: dict[Net, Session]
     pipeline: Pipeline  # with these sessions
     dataset: Dataset  # checked
-    jobs: tuple[Job, ...]  # one per video
+    jobs: tuple[VideoInput, ...]  # one per video
     description: str
 
 
@@ -80,7 +80,7 @@ def open_material(request: BenchRequest, folder: Path, progress: Progress) -> It
     if find_backend(variant.backend)[0].suffix == ".onnx" and not has_onnx:
         bundle, _ = export_bundle(bundle, check_torch=False)
     dataset, videos_name = _dataset(request, bundle, folder)
-    dataset, jobs = jobs_from_features(dataset, bundle, request.on_error, progress)
+    dataset, jobs = inputs_from_features(dataset, bundle, request.on_error, progress)
     with ExitStack() as stack:
         sessions: dict[Net, Session] = {}
         for net in NETS:
@@ -103,8 +103,8 @@ def _bundle(request: BenchRequest, folder: Path) -> Bundle:
         path = folder / "made-up"
         return synthetic.make_bundle(path, channels=request.channels, length=request.length)
     bundle = Bundle.load(request.model)
-    if not (bundle.has_tem and bundle.has_pem):
-        lacking = "PEM" if bundle.has_tem else "TEM"
+    if len(bundle.nets) < 2:
+        lacking = "PEM" if "tem" in bundle.nets else "TEM"
         raise BundleError(
             f"{bundle.path}: holds no {lacking}; a benchmark runs both networks: "
             "actspan convert TEM PEM --out BUNDLE"

@@ -8,19 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from actspan.cli.console import print_json, print_notes, progress_report, say, step_report
-from actspan.cli.evaluation_output import (
-    detection_document,
-    diagnosis_document,
-    mistakes_document,
-    print_detection,
-    print_detection_remarks,
-    print_diagnosis,
-    print_mistakes,
-    print_recall,
-    print_recall_remarks,
-    recall_document,
-)
+from actspan.cli.console import print_notes, progress_report, say, step_report
+from actspan.cli.evaluation_output import print_evaluation, print_remarks
 from actspan.cli.options import (
     Existing,
     ExistingFile,
@@ -38,6 +27,7 @@ from actspan.core.wording import counted, listed
 if TYPE_CHECKING:
     from actspan.data.annotations.annotation_set import Annotations
     from actspan.evaluation.diagnosis import Diagnosis
+    from actspan.evaluation.mistakes import Mistakes
     from actspan.evaluation.protocols import Protocol
 
 
@@ -104,97 +94,54 @@ def evaluate(
     truth = _with_set_apart(truth, result, subset)
     print_notes(truth.notes)
     thresholds = parse_thresholds(agreed.tiou(task) if tiou is None else tiou)
-    settings: dict[str, Any] = {
-        "subset": subset,
-        "tiou": thresholds,
-        "blocked": blocked,
-        "on_error": on_error,
-    }
-    if task == "detection":
-        _evaluate_detection(truth, result, settings, diagnose, json_)
-    else:
-        settings["max_proposals"] = max_proposals or agreed.max_proposals
-        _evaluate_recall(truth, result, settings, plot, diagnose, json_)
-
-
-def _evaluate_recall(
-    truth: Annotations,
-    result: Path,
-    settings: dict[str, Any],
-    plot: Path | None,
-    diagnose: bool,
-    as_json: bool,
-) -> None:
-    from actspan.data.detections import DETECTIONS_FILE
-    from actspan.evaluation.mistakes import diagnose_detections
-    from actspan.evaluation.recall import evaluate_recall
-    from actspan.evaluation.sharded import evaluate_shards, is_sharded
-
+    settings = {"subset": subset, "tiou": thresholds, "blocked": blocked, "on_error": on_error}
+    budget = max_proposals or agreed.max_proposals
     if plot is not None:
         from actspan.report.figures import check_picture
 
         check_picture(plot)
     with step_report("evaluate"):
-        compute = evaluate_shards if is_sharded(result) else evaluate_recall
-        found = compute(truth, result, **settings)
-    diagnosis = mistakes = None
-    if diagnose:
-        diagnosis = _diagnose(truth, result, settings)
-        if (result / DETECTIONS_FILE).is_file():
-            of_detections = {k: v for k, v in settings.items() if k != "max_proposals"}
-            mistakes = diagnose_detections(truth, result, **of_detections)
-    if as_json:
-        document = recall_document(found, settings["subset"])
-        if diagnosis is not None:
-            document["diagnosis"] = diagnosis_document(diagnosis)
-        if mistakes is not None:
-            document["diagnosis"]["detections"] = mistakes_document(mistakes)
-        print_json(document)
-    else:
-        print_recall(found, settings["subset"])
-        if diagnosis is not None:
-            print_diagnosis(diagnosis)
-        if mistakes is not None:
-            print_mistakes(mistakes)
+        found = _evaluate(task, truth, result, budget, settings)
+    details = _diagnose(task, truth, result, budget, settings) if diagnose else (None, None)
+    print_evaluation(found, subset, *details, as_json=json_)
     if plot is not None:
         from actspan.report.charts import plot_recall
 
         plot_recall(found, plot)
         say(f"picture: {plot}")
-    print_recall_remarks(found)
+    print_remarks(found)
 
 
-def _diagnose(truth: Annotations, result: Path, settings: dict[str, Any]) -> Diagnosis:
+def _evaluate(
+    task: str, truth: Annotations, result: Path, budget: int, settings: dict[str, Any]
+) -> Any:
+    """Return the RecallResult or DetectionResult of a result."""
+    if task == "detection":
+        from actspan.evaluation.detection import evaluate_detection
+
+        return evaluate_detection(truth, result, **settings)
+    from actspan.evaluation.recall import evaluate_recall
+    from actspan.evaluation.sharded import evaluate_shards, is_sharded
+
+    compute = evaluate_shards if is_sharded(result) else evaluate_recall
+    return compute(truth, result, max_proposals=budget, **settings)
+
+
+def _diagnose(
+    task: str, truth: Annotations, result: Path, budget: int, settings: dict[str, Any]
+) -> tuple[Diagnosis | None, Mistakes | None]:
+    """Return the losses of the stages of a run, and the errors of detections if there are any."""
+    from actspan.data.detections import DETECTIONS_FILE
     from actspan.evaluation.diagnosis import diagnose
-
-    with progress_report() as report:
-        return diagnose(
-            result,
-            truth,
-            **settings,
-            progress=report,
-        )
-
-
-def _evaluate_detection(
-    truth: Annotations, result: Path, settings: dict[str, Any], diagnose: bool, as_json: bool
-) -> None:
-    from actspan.evaluation.detection import evaluate_detection
     from actspan.evaluation.mistakes import diagnose_detections
 
-    with step_report("evaluate"):
-        found = evaluate_detection(truth, result, **settings)
-        mistakes = diagnose_detections(truth, result, **settings) if diagnose else None
-    if as_json:
-        document = {**detection_document(found), "subset": settings["subset"]}
-        if mistakes is not None:
-            document["diagnosis"] = {"detections": mistakes_document(mistakes)}
-        print_json(document)
-    else:
-        print_detection(found, settings["subset"])
-        if mistakes is not None:
-            print_mistakes(mistakes)
-    print_detection_remarks(found)
+    diagnosis = mistakes = None
+    if task == "proposal":
+        with progress_report() as report:
+            diagnosis = diagnose(result, truth, max_proposals=budget, progress=report, **settings)
+    if task == "detection" or (result / DETECTIONS_FILE).is_file():
+        mistakes = diagnose_detections(truth, result, **settings)
+    return diagnosis, mistakes
 
 
 def _read_truth(

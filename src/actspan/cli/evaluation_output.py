@@ -1,13 +1,17 @@
-"""Output of `actspan evaluate`: documents for JSON, tables, and remarks on what was not counted."""
+"""Output of `actspan evaluate`: documents for JSON, tables, and remarks on what was not counted.
+
+All shares and gains are in percent, segments in seconds.
+"""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.console import findings, print_findings, say
+from actspan.cli.console import findings, print_findings, print_json, say
 from actspan.cli.tables import count_and_names, print_figures, print_table
 from actspan.core.wording import counted
 
@@ -30,8 +34,58 @@ def _number(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def recall_document(found: RecallResult, subset: str) -> dict[str, Any]:
-    """Return the result for JSON, all recall in percent."""
+def print_evaluation(
+    found: RecallResult | DetectionResult,
+    subset: str,
+    diagnosis: Diagnosis | None,
+    mistakes: Mistakes | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print recall or mAP, with a diagnosis if there is one, in percent."""
+    from actspan.evaluation.recall import RecallResult
+
+    if isinstance(found, RecallResult):
+        document, show = _recall_document(found), partial(_print_recall, found, subset)
+    else:
+        document, show = _detection_document(found), partial(_print_detection, found, subset)
+    if not as_json:
+        show()
+        if diagnosis is not None:
+            _print_diagnosis(diagnosis)
+        if mistakes is not None:
+            _print_mistakes(mistakes)
+        return
+    document |= {"subset": subset, **findings(found.problems, found.notes)}
+    details = {} if diagnosis is None else _diagnosis_document(diagnosis)
+    if mistakes is not None:
+        details["detections"] = _mistakes_document(mistakes)
+    print_json({**document, "diagnosis": details} if details else document)
+
+
+def print_remarks(found: RecallResult | DetectionResult) -> None:
+    """Print what was skipped and what counts as missed."""
+    from actspan.evaluation.recall import RecallResult
+
+    if isinstance(found, RecallResult):
+        missing = "videos without proposals, counted as missed"
+        extra = "videos with results, not evaluated (other subset, no instances)"
+    else:
+        missing = "videos without detections"
+        extra = "videos with detections but not evaluated"
+        if found.undetected:
+            say(f"classes without detections, AP 0: {count_and_names(found.undetected)}")
+        if found.unknown:
+            names = count_and_names([name or "''" for name in found.unknown])
+            what = counted(sum(found.unknown.values()), "detection")
+            say(f"{what} with labels that the ground truth lacks, skipped: {names}")
+    for title, videos in ((missing, found.missing), (extra, found.extra)):
+        if videos:
+            say(f"{title}: {count_and_names(videos)}")
+    print_findings(found.problems, found.notes)
+
+
+def _recall_document(found: RecallResult) -> dict[str, Any]:
     names = ("max_proposals", "videos", "instances", "proposals", "missing", "extra")
     return {
         **found.summary(),
@@ -40,9 +94,7 @@ def recall_document(found: RecallResult, subset: str) -> dict[str, Any]:
             "proposals_per_video": found.proposals_per_video.tolist(),
             "average_recall": (100.0 * found.average_recall).tolist(),
         },
-        "subset": subset,
         **{name: getattr(found, name) for name in names},
-        **findings(found.problems, found.notes),
     }
 
 
@@ -51,8 +103,7 @@ def _last_recall(found: RecallResult) -> dict[str, float]:
     return _by_tiou(found.tiou, (100.0 * found.recall[:, -1]).tolist())
 
 
-def print_recall(found: RecallResult, subset: str) -> None:
-    """Print AR and AUC, and recall at every threshold, in percent."""
+def _print_recall(found: RecallResult, subset: str) -> None:
     videos, instances = counted(found.videos, "video"), counted(found.instances, "instance")
     click.echo(f"{subset}: {videos}, {instances}; in percent")
     print_figures(found.summary(), digits=2)
@@ -60,18 +111,7 @@ def print_recall(found: RecallResult, subset: str) -> None:
     print_figures(_last_recall(found), digits=1)
 
 
-def print_recall_remarks(found: RecallResult) -> None:
-    """Print what was skipped and what counts as missed."""
-    if found.missing:
-        say(f"videos without proposals, counted as missed: {count_and_names(found.missing)}")
-    if found.extra:
-        names = count_and_names(found.extra)
-        say(f"videos with results, not evaluated (other subset, no instances): {names}")
-    print_findings(found.problems, found.notes)
-
-
-def detection_document(found: DetectionResult) -> dict[str, Any]:
-    """Return the result for JSON, all of it in percent."""
+def _detection_document(found: DetectionResult) -> dict[str, Any]:
     means, curves = found.by_class(), (100.0 * found.average_precision.T).tolist()
     instances, detections = found.instances.tolist(), found.detections.tolist()
     counts = zip(found.classes, curves, instances, detections, strict=True)
@@ -89,12 +129,10 @@ def detection_document(found: DetectionResult) -> dict[str, Any]:
         **found.summary(),
         "classes": classes,
         **{name: getattr(found, name) for name in names},
-        **findings(found.problems, found.notes),
     }
 
 
-def print_detection(found: DetectionResult, subset: str) -> None:
-    """Print mAP by threshold and AP by class, in percent."""
+def _print_detection(found: DetectionResult, subset: str) -> None:
     instances = int(found.instances.sum())
     counts = (found.videos, "video"), (instances, "instance"), (len(found.classes), "class")
     click.echo(f"{subset}: {', '.join(counted(*pair) for pair in counts)}; in percent")
@@ -108,23 +146,7 @@ def print_detection(found: DetectionResult, subset: str) -> None:
     print_table(("class", "AP", "instances", "detections"), rows)
 
 
-def print_detection_remarks(found: DetectionResult) -> None:
-    """Print what was skipped and what counts as missed."""
-    if found.undetected:
-        say(f"classes without detections, AP 0: {count_and_names(found.undetected)}")
-    if found.unknown:
-        names = count_and_names([name or "''" for name in found.unknown])
-        what = counted(sum(found.unknown.values()), "detection")
-        say(f"{what} with labels that the ground truth lacks, skipped: {names}")
-    if found.missing:
-        say(f"videos without detections: {count_and_names(found.missing)}")
-    if found.extra:
-        say(f"videos with detections but not evaluated: {count_and_names(found.extra)}")
-    print_findings(found.problems, found.notes)
-
-
-def mistakes_document(found: Mistakes) -> dict[str, Any]:
-    """Return shares of the best detections, and gains of average mAP, in percent."""
+def _mistakes_document(found: Mistakes) -> dict[str, Any]:
     from actspan.evaluation.mistakes import KINDS
 
     shares, gains = 100.0 * found.share, 100.0 * found.gain
@@ -139,9 +161,8 @@ def mistakes_document(found: Mistakes) -> dict[str, Any]:
     return {"right": 100.0 * float(found.right.mean()), "kinds": kinds}
 
 
-def print_mistakes(found: Mistakes) -> None:
-    """Print one row per kind of error."""
-    document = mistakes_document(found)
+def _print_mistakes(found: Mistakes) -> None:
+    document = _mistakes_document(found)
     kinds = document["kinds"].items()
     rows = [(kind, f"{row['share']:.1f}", f"{row['gain']:+.2f}") for kind, row in kinds]
     rows.append(("(right)", f"{document['right']:.1f}", ""))
@@ -149,8 +170,7 @@ def print_mistakes(found: Mistakes) -> None:
     print_table(header, rows, title="Wrong detections, mean over the thresholds")
 
 
-def diagnosis_document(found: Diagnosis) -> dict[str, Any]:
-    """Return the whole diagnosis for JSON: shares and gains in percent, segments in seconds."""
+def _diagnosis_document(found: Diagnosis) -> dict[str, Any]:
     recall = {
         by: [
             {
@@ -204,8 +224,7 @@ def _missed(found: Diagnosis) -> list[dict[str, Any]]:
     return rows
 
 
-def print_diagnosis(found: Diagnosis) -> None:
-    """Print instances lost per stage, gains of perfect stages, and recall by kind of instance."""
+def _print_diagnosis(found: Diagnosis) -> None:
     largest, losses, now = found.recall.max_proposals, _losses(found), found.recall.summary()
     names = [*(name for name in (f"{tiou:.2f}" for tiou in _SHOWN) if name in losses), "mean"]
     shares = [(name, *(f"{share:.1f}" for share in losses[name].values())) for name in names]

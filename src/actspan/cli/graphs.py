@@ -77,7 +77,7 @@ def export(
     if "int8" not in chosen:
         refuse_options(["calibrate"], "without --passes int8")
     loaded = Bundle.load(bundle)
-    if not loaded.has_tem:
+    if "tem" not in loaded.nets:
         refuse_options(["batch", "length"], "without a TEM in the bundle")
     fixed = not any("fix-dims" in names for names in variants)
     exported, checks = export_bundle(

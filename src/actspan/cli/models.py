@@ -98,9 +98,9 @@ def _conversion_notes(found: list[Checkpoint], length: int | None) -> Iterator[s
 
 def _next_command(bundle: Bundle) -> str:
     path = quoted(bundle.path)
-    if not bundle.has_pem:
+    if "pem" not in bundle.nets:
         return f"actspan export {path}"
-    source = "" if bundle.has_tem else " --scores scores.npz"
+    source = "" if "tem" in bundle.nets else " --scores scores.npz"
     return f"actspan propose --model {path} --dataset DIR{source} --out run/"
 
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -28,10 +27,10 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.pipeline.core import open_nets
-from actspan.pipeline.outcomes import Job
+from actspan.pipeline.outcomes import VideoInput
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.stages import Batch, Steps
-from actspan.pipeline.steps import pieces_of
+from actspan.pipeline.steps import feature_inputs, pieces_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +90,10 @@ def evaluate(
     recall = evaluate_recall(videos.videos, run, subset=None).summary()
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
     checked = check_dataset(videos, channels=channels)
-    mapped = bundle.config.mode == "window"
-    jobs = [Job(v.id, partial(checked.open, v.id, mapped=mapped)) for v in checked.videos]
+    inputs = list(feature_inputs(checked, checked.videos.ids, bundle.config))
     times: dict[tuple[Net, int], StepTimes] = {}
     for batch in batches:
-        for net, found in _time_steps(bundle, jobs, backend, batch, checked.edge).items():
+        for net, found in _time_steps(bundle, inputs, backend, batch, checked.edge).items():
             times[net, batch] = found
             with atomic_file(run / f"{net}_bs{batch}.txt") as stream:
                 stream.write("\n".join([*performance_lines(found), ""]).encode())
@@ -128,7 +126,7 @@ class _StepClock(Counter[str]):
 
 
 def _time_steps(
-    bundle: Bundle, jobs: Iterable[Job], backend: str, batch: int, edge: Edge
+    bundle: Bundle, inputs: Iterable[VideoInput], backend: str, batch: int, edge: Edge
 ) -> dict[Net, StepTimes]:
     """Process videos to proposals in one thread, one batch at a time, and time every step.
 
@@ -147,7 +145,7 @@ def _time_steps(
         # The first call of a runtime is slower.
         steps.tem(np.zeros((batch, config.tem.channels, config.tem.length), np.float32))
         steps.pem(np.zeros((batch * config.pgm.keep, config.bsp.size), np.float32))
-        for chunk in chunked(pieces_of(jobs, config), batch):
+        for chunk in chunked(pieces_of(inputs, config), batch):
             if len(chunk) < batch:
                 break
             with tem.time("read"):

@@ -92,7 +92,7 @@ class BundleFeatures:
 
 def _extraction(bundle: Bundle) -> ExtractionConfig:
     """Return the settings with which the bundle's features were extracted."""
-    if not bundle.has_tem:
+    if "tem" not in bundle.nets:
         raise BundleError(f"{bundle.path}: holds no TEM, which features of a video need")
     features = bundle.features
     if features.extraction is None:

@@ -29,8 +29,8 @@ from actspan.jobs.contracts import Source, stamps_of
 from actspan.jobs.origin import checksum
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
-from actspan.pipeline.outcomes import Job, Piece, ScoredVideo
-from actspan.pipeline.steps import pieces_of
+from actspan.pipeline.outcomes import Piece, ScoredVideo, VideoInput
+from actspan.pipeline.steps import feature_inputs, pieces_of
 
 OnError = Literal["fail", "skip"]
 # A shard takes some tenths of a second, but one recording may last a day.
@@ -42,7 +42,7 @@ class FeatureSource(Source):
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
-        if request.scores is None and not bundle.has_tem:
+        if request.scores is None and "tem" not in bundle.nets:
             raise BundleError(
                 f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
                 f"--out {quoted(bundle.path)}, or give boundary scores that were computed "
@@ -77,9 +77,7 @@ class FeatureSource(Source):
 
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Yield the pieces of videos; workers read them."""
-        mapped = self.config.mode == "window"  # long recordings are read in parts
-        jobs = (Job(video, partial(self.dataset.open, video, mapped=mapped)) for video in videos)
-        return pieces_of(jobs, self.config)
+        return pieces_of(feature_inputs(self.dataset, videos, self.config), self.config)
 
     def checksums(self) -> dict[str, str]:
         """Return checksums of the annotations, and of the description of the features."""
@@ -136,13 +134,12 @@ def check_features(
     )
 
 
-def jobs_from_features(
+def inputs_from_features(
     dataset: Dataset, bundle: Bundle, on_error: OnError, progress: Progress = no_progress
-) -> tuple[Dataset, Iterable[Job]]:
+) -> tuple[Dataset, Iterable[VideoInput]]:
     """Check like `check_features`; return the dataset without bad videos, and its jobs."""
     dataset = check_features(dataset, bundle, on_error, progress)
-    mapped = bundle.config.mode == "window"
-    return dataset, (Job(v, partial(dataset.open, v, mapped=mapped)) for v in dataset.videos.ids)
+    return dataset, feature_inputs(dataset, dataset.videos.ids, bundle.config)
 
 
 class ScoreSource(FeatureSource):
@@ -195,7 +192,7 @@ class ScoreSource(FeatureSource):
         def read(video: str) -> ScoredVideo:
             return ScoredVideo(self._scores.read(video), seconds[video])
 
-        return pieces_of((Job(video, partial(read, video)) for video in videos), self.config)
+        return pieces_of((VideoInput(video, partial(read, video)) for video in videos), self.config)
 
     def file(self, video: str) -> str:
         """Return the location of the scores."""

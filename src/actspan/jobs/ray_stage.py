@@ -13,7 +13,7 @@ from actspan.core.errors import ShapeError
 from actspan.core.types import Features, Proposals
 from actspan.data.rescale import Edge
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.outcomes import Job
+from actspan.pipeline.outcomes import VideoInput
 
 
 class ProposeStage:
@@ -82,7 +82,7 @@ class ProposeStage:
         }
 
 
-def _jobs(batch: Mapping[str, Any]) -> Iterator[Job]:
+def _jobs(batch: Mapping[str, Any]) -> Iterator[VideoInput]:
     missing = {"video", "features", "stride"} - set(batch)
     if missing:
         raise ShapeError(
@@ -104,4 +104,4 @@ def _jobs(batch: Mapping[str, Any]) -> Iterator[Job]:
             float(length),
             None if isnan(span) else float(span),
         )
-        yield Job(str(video), lambda features=features: features)  # type: ignore[misc]
+        yield VideoInput(str(video), lambda features=features: features)  # type: ignore[misc]

@@ -16,13 +16,15 @@ from typing import Any, Self
 import msgspec
 from numpy.typing import ArrayLike
 
-from actspan.config.base import dump_toml, to_dict
+from actspan import __version__
+from actspan.config.base import dump_toml, from_dict, read_toml, to_dict
 from actspan.config.stages import ClassifierConfig, FeatureSpec, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError, ConfigError, ShapeError
 from actspan.core.files import (
     atomic_file,
     atomic_folder,
     check_size,
+    folder_kind,
     is_plain_name,
     sha256,
     sync,
@@ -37,7 +39,6 @@ from actspan.model.manifest import (
     Source,
     check_new_bundle,
     mismatch,
-    read_manifest,
     remedy,
     unreadable,
     writing_command,
@@ -63,16 +64,6 @@ class Bundle:
     training: Mapping[str, Any] | None = None  # record of the training
 
     @property
-    def has_tem(self) -> bool:
-        """True if the bundle holds a TEM."""
-        return "tem.safetensors" in self.files
-
-    @property
-    def has_pem(self) -> bool:
-        """True if the bundle holds a PEM."""
-        return "pem.safetensors" in self.files
-
-    @property
     def has_classifier(self) -> bool:
         """True if the bundle holds a proposal classifier."""
         return "classifier.safetensors" in self.files
@@ -92,14 +83,28 @@ class Bundle:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Load a bundle's `model.toml`; the other files are checked when they are used.
 
-        Raises
-        ------
-        BundleError
-            The folder is not a bundle, has a newer format, or its settings are damaged or
-            contradict each other.
+        Raises BundleError if the folder is not a bundle, has a newer format, or is damaged.
         """
-        read = read_manifest(Path(path))
-        return cls(Path(path), read.pipeline, read.features, read.source, read.files, read.training)
+        path = Path(path)
+        where = path / MANIFEST
+        if not where.is_file():
+            raise BundleError(
+                f"{path}{folder_kind(path)} is not a bundle: there is no {where}. Make one: "
+                "actspan convert CHECKPOINT... --out BUNDLE, or actspan train"
+            )
+        try:
+            values = read_toml(where)
+            version = values.get("format_version")
+            if version != FORMAT_VERSION:
+                raise BundleError(
+                    f"{where}: format version {version!r} is not known; actspan {__version__} "
+                    f"reads version {FORMAT_VERSION}: use a newer actspan, or write the bundle "
+                    "again"
+                )
+            read = from_dict(Manifest, values, where=str(where))
+        except ConfigError as error:
+            raise BundleError(f"{error}. Repair it, or write the bundle again") from error
+        return cls(path, read.pipeline, read.features, read.source, read.files, read.training)
 
     @classmethod
     def create(
@@ -157,13 +162,7 @@ class Bundle:
         return bundle
 
     def file(self, name: str) -> Path:
-        """Return the path of a file of the bundle; check its checksum.
-
-        Raises
-        ------
-        BundleError
-            The bundle lacks the file, or it is damaged; the message says how to write it again.
-        """
+        """Return the path of a file of the bundle; raise BundleError if it is absent or damaged."""
         path, record = self.path / name, self.files.get(name)
         if record is None:
             raise self._absent(name)
@@ -185,13 +184,7 @@ class Bundle:
         return BundleError(f"{self.path}: has no {name}; write it: {command}")
 
     def weights(self, net: Net) -> dict[str, Float32]:
-        """Load the float32 weights of one network; check checksum and shapes.
-
-        Raises
-        ------
-        BundleError
-            The bundle lacks this network, or the file is missing, damaged or does not fit.
-        """
+        """Load the float32 weights of one network; raise as `file`, or if they do not fit."""
         path = self.file(f"{net}.safetensors")
         try:
             return unpack_weights(path.read_bytes(), getattr(self.config, net))
@@ -204,11 +197,7 @@ class Bundle:
 
         A reader never sees a half-written file. `model.toml` is written last; after an
         interruption the file counts as absent. The returned bundle has the new record.
-
-        Raises
-        ------
-        BundleError
-            `name` is not a plain file name, or the folder cannot be written.
+        Raises BundleError for a bad name, or if the folder cannot be written.
         """
         if name == MANIFEST or not is_plain_name(name):
             raise BundleError(f"{self.path}: {name!r} cannot be the name of an added file")
@@ -234,13 +223,8 @@ class Bundle:
     def add_networks(self, weights: Mapping[Net, Mapping[str, ArrayLike]]) -> Self:
         """Write networks, under the names of `weight_shapes`; replace those of the same kind.
 
-        Files exported or compiled from a replaced network are no longer valid.
-
-        Raises
-        ------
-        BundleError
-            Weights do not fit the settings, settings contradict each other, or the folder cannot
-            be written.
+        Files exported or compiled from a replaced network are no longer valid. Raises BundleError
+        if weights do not fit the settings, or the folder cannot be written.
         """
         packed = {net: self._pack(net, arrays) for net, arrays in weights.items()}
         kept = {n: r for n, r in self.files.items() if n.partition(".")[0] not in packed}
@@ -257,13 +241,7 @@ class Bundle:
         *,
         training: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Add a proposal classifier, or replace it, with the record of its training.
-
-        Raises
-        ------
-        BundleError
-            The weights do not fit `config`, or the folder cannot be written.
-        """
+        """Add a proposal classifier, or replace it, with the record of its training."""
         record = dict(self.training or {})
         if training is not None:
             record["classifier"] = msgspec.to_builtins(dict(training))

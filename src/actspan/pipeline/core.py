@@ -25,7 +25,7 @@ from actspan.core.types import BoundaryScores, Features, Float32, Proposals
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
-from actspan.pipeline.outcomes import Failure, Job, Outcome, Piece, ScoredVideo, StageClock
+from actspan.pipeline.outcomes import Failure, Outcome, Piece, ScoredVideo, StageClock, VideoInput
 from actspan.pipeline.recordings import with_recording_proposals
 from actspan.pipeline.steps import (
     final_proposals,
@@ -116,14 +116,14 @@ class Pipeline:
             The runtime is absent or refuses the model.
         """
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        if pem and not bundle.has_pem:
+        if pem and "pem" not in bundle.nets:
             raise BundleError(
                 f"{bundle.path}: holds no PEM, which proposals need; convert one beside the TEM: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
         threads = threads or os.cpu_count() or 1
-        wanted: tuple[tuple[Net, bool], ...] = (("tem", tem and bundle.has_tem), ("pem", pem))
-        nets = [net for net, needed in wanted if needed]
+        nets: list[Net] = ["tem"] if tem and "tem" in bundle.nets else []
+        nets += ["pem"] if pem else []
         sessions = open_nets(bundle, nets, backend, threads)
         return cls(
             sessions.get("tem"), sessions.get("pem"), bundle.config, threads=threads, edge=edge
@@ -155,17 +155,17 @@ class Pipeline:
         """
         if isinstance(features, Features):
             return next(self.propose([features]))
-        jobs = (Job("", lambda f=f: f) for f in features)  # type: ignore[misc]
-        return (o.proposals for o in self.run(jobs) if o.proposals is not None)
+        videos = (VideoInput("", lambda f=f: f) for f in features)  # type: ignore[misc]
+        return (o.proposals for o in self.run(videos) if o.proposals is not None)
 
-    def run(self, jobs: Iterable[Job], *, batch: int = BATCH) -> Iterator[Outcome]:
-        """Take jobs through all stages; outcomes come in order, a bounded number at a time.
+    def run(self, videos: Iterable[VideoInput], *, batch: int = BATCH) -> Iterator[Outcome]:
+        """Take videos through all stages; outcomes come in order, a bounded number at a time.
 
         A chunk has `batch` videos or windows. Yields one outcome per video in rescale mode; one per
         window in window mode, the last with proposals. Raises the error of a video that cannot be
         read, after the outcomes of those before it.
         """
-        return self.run_pieces(pieces_of(jobs, self.config), batch=batch, ahead=2 * self.threads)
+        return self.run_pieces(pieces_of(videos, self.config), batch=batch, ahead=2 * self.threads)
 
     def run_pieces(self, pieces: Iterable[Piece], *, batch: int, ahead: int) -> Iterator[Outcome]:
         """Take pieces through all stages as `attempt` does, but raise if one cannot be read."""
@@ -274,7 +274,9 @@ def open_nets(
     Missing ONNX files are exported first. `backend` may be "auto".
     """
     chosen = choose_backend(bundle, backend).name
-    if find_backend(chosen)[0].suffix == ".onnx":
+    nets = list(nets)
+    missing = [net for net in nets if f"{net}.onnx" not in bundle.files]
+    if missing and find_backend(chosen)[0].suffix == ".onnx":
         bundle = with_onnx(bundle)
     return {n: open_net(bundle, n, backend=chosen, threads=1, streams=threads) for n in nets}
 

@@ -1,4 +1,4 @@
-"""Jobs and outcomes of the pipeline."""
+"""Inputs and outcomes of the pipeline."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class ScoredVideo:
         return ScoredVideo(part, self.seconds * (len(part) / len(self.scores)))
 
 
-class Source(Protocol):
-    """Input of a job: `Features`, a `Recording` on disk, or a `ScoredVideo`."""
+class SnippetRows(Protocol):
+    """Rows of a video: `Features`, a `Recording` on disk, or a `ScoredVideo`."""
 
     def __len__(self) -> int: ...
 
@@ -50,11 +50,11 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One video to process, and how to open its features or scores."""
+class VideoInput:
+    """A video to process, and how to open its features or scores."""
 
     id: str
-    open: Callable[[], Source]
+    open: Callable[[], SnippetRows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import numpy as np
 from actspan.config.stages import PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.core.errors import ActSpanError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.data.dataset import Dataset
 from actspan.data.recording import Window, pad_window, plan_windows
 from actspan.data.rescale import Edge, fit_to_cells
-from actspan.pipeline.outcomes import Job, Outcome, Piece, ScoredVideo
+from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, VideoInput
 from actspan.proposals.candidates import fuse, generate_proposals_batch
 from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.session import Session
@@ -33,26 +34,34 @@ def cells(config: PipelineConfig) -> int:
     return (config.tem or TemConfig()).length
 
 
-def pieces_of(jobs: Iterable[Job], config: PipelineConfig) -> Iterator[Piece]:
-    """Yield the pieces of every job: the whole video, or its windows in order.
+def pieces_of(videos: Iterable[VideoInput], config: PipelineConfig) -> Iterator[Piece]:
+    """Yield the pieces of every video: all of it, or its windows in order.
 
     A whole video is opened by the worker that loads it.
     """
-    for job in jobs:
+    for video in videos:
         if config.mode != "window":
-            yield Piece(job.id, partial(_load_whole, job))
+            yield Piece(video.id, partial(_load_whole, video))
             continue
         try:
-            source = job.open()
+            source = video.open()
         except ActSpanError as error:
-            yield failed_piece(job.id, error)
+            yield failed_piece(video.id, error)
             continue
         for window in plan_windows(len(source), cells(config)):
-            yield Piece(job.id, partial(source.rows, window.first, window.last), window)
+            yield Piece(video.id, partial(source.rows, window.first, window.last), window)
 
 
-def _load_whole(job: Job) -> Features | ScoredVideo:
-    source = job.open()
+def feature_inputs(
+    dataset: Dataset, videos: Iterable[str], config: PipelineConfig
+) -> Iterator[VideoInput]:
+    """Yield the features of videos of a dataset; long recordings are read in parts."""
+    mapped = config.mode == "window"
+    return (VideoInput(video, partial(dataset.open, video, mapped=mapped)) for video in videos)
+
+
+def _load_whole(video: VideoInput) -> Features | ScoredVideo:
+    source = video.open()
     return source.rows(0, len(source))
 
 

@@ -176,12 +176,7 @@ def _rank_pairs(
 def match_instances(proposals: Proposals, instances: Float64) -> tuple[Float64, Float64]:
     """Compute the overlap of every proposal with its best instance in the video.
 
-    Parameters
-    ----------
-    proposals : Proposals
-        N proposals.
-    instances : (M, 2) float64
-        Start and end, in the coordinates of the proposals; not clipped.
+    `instances`, (M, 2), are in the coordinates of the proposals; not clipped.
 
     Returns
     -------
@@ -196,23 +191,9 @@ def match_instances(proposals: Proposals, instances: Float64) -> tuple[Float64, 
 
 
 def fuse(candidates: Proposals, confidence: Float32) -> Float64:
-    """Compute final scores: confidence x start score x end score (bsn.md section 7).
+    """Compute final scores: confidence x start score x end score (bsn.md section 7), (N,) float64.
 
-    Parameters
-    ----------
-    candidates : Proposals
-        N candidates with boundary scores.
-    confidence : (N,) float32
-        PEM's scores.
-
-    Returns
-    -------
-    (N,) float64
-
-    Raises
-    ------
-    ShapeError
-        The candidates carry no boundary scores.
+    `confidence`, (N,), are PEM's scores. Raises ShapeError if candidates have no boundary scores.
     """
     if candidates.start_score is None or candidates.end_score is None:
         raise ShapeError("candidates without start and end scores cannot be ranked")

@@ -41,11 +41,7 @@ def soft_nms(
     -------
     Proposals
         At most `keep`, by their lowered score, descending. A single proposal is unchanged.
-
-    Raises
-    ------
-    ShapeError
-        A segment ends before it starts, or a number is NaN or infinite.
+        ShapeError is raised for a segment that ends before it starts, and for NaN or infinity.
 
     Examples
     --------

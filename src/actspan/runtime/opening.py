@@ -62,7 +62,7 @@ def choose_backend(bundle: Bundle, wanted: str = "auto") -> Choice:
 
 
 def _problem(bundle: Bundle, backend: Backend) -> str:
-    nets = [net for net in NETS if (bundle.has_tem if net == "tem" else bundle.has_pem)]
+    nets = [net for net in NETS if net in bundle.nets]
     exportable = backend.suffix == ".onnx" and importlib.util.find_spec("onnx") is not None
     try:
         missing = [net for net in nets if net_file(bundle, net, backend) not in bundle.files]
@@ -227,7 +227,7 @@ def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> s
     if len({_BATCH.sub(".", name) for name in found}) > 1:
         raise BackendError(
             f"{bundle.path}: there are {', '.join(found)}; keep the one that {backend.name} "
-            f"shall open as {plain}"
+            f"is to open as {plain}"
         )
     return max(found, key=_batch_of, default=plain)
 

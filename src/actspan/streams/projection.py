@@ -74,12 +74,8 @@ class Projection:
 def fit_projection(files: Iterable[Path], channels: int) -> Projection:
     """Fit principal components to the features in some files, each scaled to unit variance.
 
-    Channels are scaled to unit variance first, so that both streams count equally.
-
-    Raises
-    ------
-    ConfigError
-        There are fewer snippets, or fewer channels, than requested components.
+    Channels are scaled to unit variance first, so that both streams count equally. Raises
+    ConfigError if there are fewer snippets, or fewer channels, than requested components.
     """
     count, total, products = _moments(files)
     if channels > min(count - 1, len(total)):

@@ -14,8 +14,7 @@ from actspan.config.stages import ExtractionConfig, FeatureSpec, Streams
 from actspan.core.errors import ConfigError, VideoError
 from actspan.core.parallel import map_ordered
 from actspan.core.types import Float32
-from actspan.streams.backbone import Backbone, BackboneFile
-from actspan.streams.pictures import Painter, Pixels
+from actspan.streams.backbone import Backbone, BackboneFile, Painter, Pixels
 from actspan.streams.snippet_grid import Grid, Snippet, SnippetSampler
 from actspan.streams.video_decoding import Frame, VideoFile
 
@@ -78,7 +77,7 @@ class Extractor:
 
     Examples
     --------
-    >>> grid = Grid(Span(0.25, "s"), Span(0.25, "s"))
+    >>> grid = Grid(Span(0.25, "s"), Span(0.5, "s"))  # doctest: +SKIP
     >>> with Extractor(find_backbone("default"), grid) as extractor:  # doctest: +SKIP
     ...     for part in extractor.run([Path("video.mp4")]):
     ...         print(part.seconds, part.rows.shape)
@@ -118,21 +117,13 @@ class Extractor:
         """Extract videos one after another; yield each one's parts in order, the last with its end.
 
         A video that fails does not stop the others. Memory does not depend on their length.
-
-        Raises
-        ------
-        ModelError, BackendError
-            The backbone failed.
         """
         return self._parts(self._batches(paths), ahead=self._threads + 1)
 
     def follow(self, video: VideoFile) -> Iterator[Part]:
         """Extract one video that is still being recorded; yield every snippet as soon as possible.
 
-        Raises
-        ------
-        VideoError, ModelError, BackendError
-            Not one frame can be decoded, or the backbone failed.
+        Raises VideoError if not one frame can be decoded.
         """
         return self._parts(self._decode(video), ahead=0)
 
@@ -220,7 +211,7 @@ def _complete_settings(
     if clip is not None and streams in ("motion", "both"):
         raise ConfigError(
             f"backbone {name} sees a whole clip and gives one vector: only --stream appearance "
-            "fits it; what moves is in there already"
+            "fits it, which covers motion too"
         )
     return ExtractionConfig(
         sha256=backbone.file.sha256,

@@ -43,8 +43,7 @@ class VideoFile:
     ----------
     path : Path
     stream : object, optional
-        Object with `read(size)` that supplies the bytes, from front to back; `path` is then only a
-        name.
+        Supplies the bytes, from front to back; `path` is then only a name.
 
     Attributes
     ----------
@@ -54,10 +53,8 @@ class VideoFile:
         Seconds that the file says it lasts.
     end : float
         Seconds to the end of the last frame that was decoded.
-    damaged : int
-        Packets that could not be decoded, so far.
-    others : int
-        Number of further video streams, which are ignored.
+    damaged, others : int
+        Numbers of packets that could not be decoded so far, and of further video streams.
     container, stream : av.container.InputContainer, av.VideoStream
         PyAV's objects, for access to packets.
     origin : float
@@ -65,10 +62,8 @@ class VideoFile:
 
     Raises
     ------
-    VideoError
-        The file is missing, is no video, or holds no moving pictures that can be decoded.
-    MissingExtraError
-        PyAV is not installed.
+    VideoError, MissingExtraError
+        The file is missing or holds no moving pictures that can be decoded, or there is no PyAV.
     """
 
     def __init__(self, path: Path, stream: Readable | None = None) -> None:
@@ -194,7 +189,7 @@ class VideoFile:
             if self.end < announced - slack and not self._others_reach(announced - slack):
                 parts.append(f"ends after {self.end:.1f} s of {announced:.1f} s: cut short")
         if self.damaged:
-            parts.append(f"{counted(self.damaged, 'damaged packet')} passed over")
+            parts.append(f"{counted(self.damaged, 'damaged packet')} skipped")
         return "; ".join(parts)
 
     def _others_reach(self, time: float) -> bool:

@@ -45,10 +45,8 @@ def find_videos(given: Sequence[str]) -> VideoList:
 
     Raises
     ------
-    VideoError
-        An argument matches no video.
-    AnnotationError
-        The dataset's annotations cannot be read.
+    VideoError, AnnotationError
+        An argument matches no video, or the dataset's annotations cannot be read.
     """
     if len(given) == 1 and (Path(given[0]) / VIDEOS).is_dir():
         return _of_dataset(Path(given[0]))
@@ -150,7 +148,7 @@ def _of_dataset(folder: Path) -> VideoList:
         remedy = "put it there, or remove it from the annotations"
         problems.append(Problem(name, str(folder / VIDEOS), "no such video", remedy))
     for name in sorted(paths.keys() - annotated):
-        what = "not in the annotations, so left alone"
+        what = "not in the annotations, so skipped"
         problems.append(Problem(name, str(paths[name]), what, "annotate it", Skipped.NOTHING))
     kept = {name: path for name, path in paths.items() if name in annotated}
     return VideoList(kept, annotations, (*_of_videos(annotations.problems), *problems))
@@ -184,4 +182,4 @@ def video_problem(name: str, path: Path, error: VideoError) -> Problem:
 
 def shortfall_note(name: str, path: str, note: str) -> Problem:
     """Return the note on a video that is partly missing or damaged."""
-    return Problem(name, path, note, "none needed, if what is left will do", Skipped.NOTHING)
+    return Problem(name, path, note, "none needed if the rest is enough", Skipped.NOTHING)

@@ -22,7 +22,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.videos import Videos
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.outcomes import Job
+from actspan.pipeline.outcomes import VideoInput
 from actspan.training.sample_sets import RescaledVideos, Windows
 from actspan.training.samples import TRAINING, VALIDATION, Samples, split_videos
 from actspan.training.state import Report
@@ -175,7 +175,7 @@ def propose_videos(
 ) -> dict[str, Proposals]:
     """Return the bundle's own proposals for some videos, by id; `what` names the progress."""
     mapped = bundle.config.mode == "window"
-    jobs = (Job(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in videos)
+    jobs = (VideoInput(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in videos)
     found = {}
     with Pipeline.load(bundle, backend=backend, edge=dataset.edge) as pipeline:
         for outcome in pipeline.run(jobs):

@@ -17,6 +17,7 @@ from actspan.core.errors import ExportError
 from actspan.deploy.passes.contract import Inputs
 from actspan.deploy.passes.fix_dims import advice, free_axes
 from actspan.deploy.passes.model_form import graphs_in
+from actspan.runtime.session import reason_of
 
 # ONNX Runtime's names of NumPy's types.
 _TYPES: dict[str, type[np.generic]] = {"tensor(float)": np.float32, "tensor(double)": np.float64}
@@ -124,7 +125,7 @@ def _open(model: onnx.ModelProto, which: str) -> Any:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # the vendor's exceptions have no common base
-        raise ExportError(f"ONNX Runtime refuses {which}: {_reason(error)}") from error
+        raise ExportError(f"ONNX Runtime refuses {which}: {reason_of(error)}") from error
 
 
 def _run(session: Any, inputs: Inputs) -> list[NDArray[Any]]:
@@ -132,12 +133,8 @@ def _run(session: Any, inputs: Inputs) -> list[NDArray[Any]]:
     try:
         outputs: list[NDArray[Any]] = session.run(None, fed)
     except Exception as error:
-        raise ExportError(f"ONNX Runtime fails: {_reason(error)}") from error
+        raise ExportError(f"ONNX Runtime fails: {reason_of(error)}") from error
     return outputs
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).rpartition(" : ")[2].strip().splitlines() or [repr(error)])[0]
 
 
 def _on_random_inputs(

@@ -241,8 +241,8 @@ class Stage:
 
 def record_model(bundle: Bundle) -> ModelRecord:
     """Return the record of a model for a stage; raise BundleError if it lacks a network."""
-    for net, there in (("tem", bundle.has_tem), ("pem", bundle.has_pem)):
-        if not there:
+    for net in STAGED_NETS:
+        if net not in bundle.nets:
             raise BundleError(
                 f"{bundle.path}: holds no {net.upper()}; the staged path needs both networks: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"

@@ -82,16 +82,16 @@ class Acl:
         self._check(acl.rt.set_device(device), "acl.rt.set_device")
         self._context = self._value(acl.rt.create_context(device), "acl.rt.create_context")
         self._model = self._value(acl.mdl.load_from_file(model), "acl.mdl.load_from_file")
-        self._desc = acl.mdl.create_desc()
-        self._check(acl.mdl.get_desc(self._desc, self._model), "acl.mdl.get_desc")
-        if acl.mdl.get_num_inputs(self._desc) != 1 or acl.mdl.get_num_outputs(self._desc) != 1:
+        self._desc = desc = acl.mdl.create_desc()
+        self._check(acl.mdl.get_desc(desc, self._model), "acl.mdl.get_desc")
+        if acl.mdl.get_num_inputs(desc) != 1 or acl.mdl.get_num_outputs(desc) != 1:
             raise RuntimeError("the network has several inputs or outputs; one each is needed")
-        dims = self._value(acl.mdl.get_input_dims(self._desc, 0), "acl.mdl.get_input_dims")
+        dims = self._value(acl.mdl.get_input_dims(desc, 0), "acl.mdl.get_input_dims")
         self.shape = tuple(dims["dims"])
-        self._given = self._type(acl.mdl.get_input_data_type(self._desc, 0))
-        self._answered = self._type(acl.mdl.get_output_data_type(self._desc, 0))
-        self._input = self._dataset(acl.mdl.get_input_size_by_index(self._desc, 0))
-        self._output = self._dataset(acl.mdl.get_output_size_by_index(self._desc, 0))
+        self._given = self._type(acl.mdl.get_input_data_type(desc, 0))
+        self._answered = self._type(acl.mdl.get_output_data_type(desc, 0))
+        self._input = self._dataset(acl.mdl.get_input_size_by_index(desc, 0))
+        self._output = self._dataset(acl.mdl.get_output_size_by_index(desc, 0))
 
     def _check(self, code: int, what: str) -> None:
         if code != 0:
@@ -170,13 +170,7 @@ INTERFACES: dict[str, Any] = {"ais_bench": AisBench, "acl": Acl, "onnxruntime": 
 
 
 def read_list(path: str) -> list[Input]:
-    """Read the inputs of a list.
-
-    Raises
-    ------
-    ValueError
-        A line is malformed, two inputs have the same name, or inputs differ in size.
-    """
+    """Read the inputs of a list; raise ValueError if it is malformed or inputs differ in size."""
     found = []
     with open(path, encoding="utf-8") as stream:
         for number, line in enumerate(stream, start=1):
@@ -206,22 +200,19 @@ def find_problems(inputs: Sequence[Input]) -> list[str]:
 def block_shape(shape: Sequence[Any], entry: Input, batch: int | None) -> tuple[int, ...]:
     """Return the shape of a call: the network's, with free sizes from the list and `batch`.
 
-    Raises
-    ------
-    ValueError
-        The network does not take a batch of these inputs.
+    Raise ValueError if the network does not take a batch of these inputs.
     """
     if len(shape) == 2:  # the rows of all inputs along one axis: PEM as ActSpan exports it
         wanted = [(batch or 1) * entry.height, entry.width]
     else:
         wanted = [batch or 1, entry.height, entry.width]
     text = " x ".join(str(size) for size in shape)
-    if len(shape) != len(wanted):
-        raise ValueError(f"the network takes {text}, not {entry.height} x {entry.width} inputs")
     fixed = [isinstance(size, int) and size > 0 for size in shape]
     filled = tuple(int(s) if f else w for s, f, w in zip(shape, fixed, wanted))  # noqa: B905  3.7
-    whole = filled[0] % entry.height == 0 if len(shape) == 2 else filled[1] == entry.height
-    if not whole or filled[-1] != entry.width:
+    whole = len(shape) == len(wanted) and filled[-1] == entry.width
+    if whole:
+        whole = filled[0] % entry.height == 0 if len(shape) == 2 else filled[1] == entry.height
+    if not whole:
         raise ValueError(f"the network takes {text}, not {entry.height} x {entry.width} inputs")
     if batch and filled[0] != wanted[0]:
         raise ValueError(f"the network takes {text}: leave out --batch {batch}")

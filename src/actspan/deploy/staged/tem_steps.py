@@ -40,7 +40,7 @@ from actspan.deploy.staged.stage import (
     record_model,
     write_stage_file,
 )
-from actspan.jobs.dataset_source import jobs_from_features
+from actspan.jobs.dataset_source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import pieces_of, settled_edge, tem_input
@@ -74,7 +74,7 @@ def write_tem_inputs(request: TemRequest, progress: Progress = no_progress) -> S
     record_model(bundle)
     dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
     dataset = _without_long_names(dataset)
-    dataset, jobs = jobs_from_features(dataset, bundle, request.on_error, progress)
+    dataset, jobs = inputs_from_features(dataset, bundle, request.on_error, progress)
     edge, out = settled_edge(bundle.config, dataset.edge), request.out / "tem"
     report = StepReport(
         "tem-inputs", len(dataset), out, progress, tuple(dataset.problems), tuple(dataset.notes)

@@ -18,7 +18,8 @@ from actspan.data.dataset import Dataset
 from actspan.data.rescale import Edge
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
-from actspan.pipeline.outcomes import Job, ScoredVideo
+from actspan.pipeline.outcomes import ScoredVideo, VideoInput
+from actspan.pipeline.steps import feature_inputs
 from actspan.runtime.backends import BACKENDS, Backend, find_backend
 from actspan.runtime.opening import open_net
 from actspan.runtime.session import Session
@@ -157,7 +158,7 @@ class SampleVideos:
     """Videos to run variants on."""
 
     name: str  # for reports
-    jobs: Callable[[], Iterator[Job]]  # returns new jobs, the same ones each time
+    jobs: Callable[[], Iterator[VideoInput]]  # returns new jobs, the same ones each time
     count: int
     truth: tuple[Video, ...] = ()  # videos with instances, if recall can be measured
     edge: Edge = "clamp"  # how rescaling fills cells beyond the outer snippets
@@ -177,15 +178,14 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> SampleVideos:
     dataset = Dataset.load(path).subset(subset, bundle.set_apart)
     dataset.require_fit(bundle.config)
     dataset = check_dataset(dataset, channels=channels, on_error="skip", trained_on=bundle.features)
-    mapped = bundle.config.mode == "window"
 
-    def jobs() -> Iterator[Job]:
-        return (Job(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in dataset.videos)
+    def inputs() -> Iterator[VideoInput]:
+        return feature_inputs(dataset, dataset.videos.ids, bundle.config)
 
     name = f"{path.resolve().name}, {subset or 'all'}"
     truth = tuple(v for v in dataset.videos if len(v.segments))
     notes = (*dataset.notes, *dataset_notes(dataset.problems))
-    return SampleVideos(name, jobs, len(dataset), truth, dataset.edge, notes, dataset.problems)
+    return SampleVideos(name, inputs, len(dataset), truth, dataset.edge, notes, dataset.problems)
 
 
 def synthetic_videos(bundle: Bundle, *, videos: int = VIDEOS, seed: int = 0) -> SampleVideos:
@@ -196,10 +196,10 @@ def synthetic_videos(bundle: Bundle, *, videos: int = VIDEOS, seed: int = 0) -> 
     """
     make = _scores if bundle.config.tem is None else _features(bundle, bundle.config.tem)
 
-    def jobs() -> Iterator[Job]:
-        return (Job(f"made-up-{i}", partial(make, seed, i)) for i in range(videos))
+    def inputs() -> Iterator[VideoInput]:
+        return (VideoInput(f"made-up-{i}", partial(make, seed, i)) for i in range(videos))
 
-    return SampleVideos(f"made-up, seed {seed}", jobs, videos)
+    return SampleVideos(f"made-up, seed {seed}", inputs, videos)
 
 
 def _features(bundle: Bundle, config: TemConfig) -> Callable[[int, int], Features]:

@@ -12,6 +12,7 @@ import pickletools
 import re
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -75,10 +76,8 @@ def load_content(path: Path) -> Any:
 
     Raises
     ------
-    CheckpointError
-        The file is not a checkpoint, damaged, or not safe to open.
-    MissingExtraError
-        PyTorch is not installed; every form but safetensors needs it.
+    CheckpointError, MissingExtraError
+        The file is not a checkpoint, damaged, or not safe to open, or PyTorch is not installed.
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else f"does not exist{similar_path(path)}"
@@ -206,12 +205,8 @@ class Found(NamedTuple):
 def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
     """Find the network whose weights are under one of the usual keys, behind one prefix.
 
-    Entries that do not belong to the network are added to `ignored`.
-
-    Raises
-    ------
-    CheckpointError
-        There is no TEM and no PEM, or more than one of them; names `path`.
+    Entries that do not belong to the network are added to `ignored`. Raises CheckpointError, which
+    names `path`, if there is no TEM and no PEM, or more than one of them.
     """
     levels = list(_levels(content))
     state_dict = content.get("state_dict", {}) if isinstance(content, Mapping) else None
@@ -251,14 +246,11 @@ def _levels(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]
 
 def _networks(trail: tuple[str, ...], state: Mapping[str, Any]) -> Iterator[Found]:
     """Yield every network with weights at a level, the one with the most weights first."""
-    hits: dict[tuple[Net, str], int] = {}
+    hits: Counter[tuple[Net, str]] = Counter()
     for name in state:
-        for net, names in _NETS.items():
-            known = ".".join(name.rsplit(".", 2)[-2:])
-            if known in names:
-                place = (net, name.removesuffix(known))
-                hits[place] = hits.get(place, 0) + 1
-    for net, prefix in sorted(hits, key=lambda place: -hits[place]):
+        known = ".".join(name.rsplit(".", 2)[-2:])
+        hits.update((net, name.removesuffix(known)) for net in _NETS if known in _NETS[net])
+    for (net, prefix), _ in hits.most_common():
         part = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
         yield Found(net, trail, prefix, part)
 

@@ -130,12 +130,10 @@ def balanced_logistic(probabilities: Tensor, positive: Tensor) -> Tensor:
 def pem_loss(
     predicted: Tensor, targets: Tensor, kind: PemLoss, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Compute the distance of the predicted from the true IoU, a scalar.
+    """Compute the distance of the predicted from the true IoU, (N,) in [0, 1]; a scalar.
 
     Parameters
     ----------
-    predicted, targets : (N,) tensors
-        IoU in [0, 1].
     kind : "published", "weighted" or "weighted-logistic"
         The plain mean of smooth L1; its mean over good, and sampled middle and bad proposals (as
         the paper intends); the same mean of the cross entropy between both IoU.
@@ -167,18 +165,9 @@ _DISTANCES: dict[PemLoss, Callable[[Tensor, Tensor], Tensor]] = {
 def proposal_weights(targets: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     """Compute the weight of each proposal: 1 for good ones; middle and bad ones are balanced.
 
-    Parameters
-    ----------
-    targets : (N,) tensor
-        IoU; good above 0.6, bad below 0.2.
-    generator : torch.Generator, optional
-        With it the weights are drawn, 0 or 1; without it they are probabilities, in [0, 1].
-
-    Returns
-    -------
-    (N,) float tensor
-        Selects as many middle and twice as many bad proposals as good ones (counting at least one
-        good one), or all if there are fewer.
+    Targets are IoU, (N,); good above 0.6, bad below 0.2. The weights select as many middle and
+    twice as many bad proposals as good ones (counting at least one), or all if there are fewer.
+    With a generator they are drawn, 0 or 1; without one they are probabilities.
     """
     good, bad = targets > HIGH, targets < LOW
     middle = ~(good | bad)

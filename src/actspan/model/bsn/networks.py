@@ -31,13 +31,7 @@ class Network(nn.Module):
         }
 
     def load_weights(self, weights: Mapping[str, ArrayLike]) -> None:
-        """Load weights, on whatever device the parameters are.
-
-        Raises
-        ------
-        ShapeError
-            A weight is missing, unknown, of another shape or not finite; nothing was changed.
-        """
+        """Load weights, on whatever device the parameters are; raise as `check_weights`."""
         checked = check_weights(weights, self.config)
         self.load_state_dict({name: torch.from_numpy(w.copy()) for name, w in checked.items()})
 
@@ -63,13 +57,8 @@ class Standardize(nn.Module):
 class Tem(Network):
     """Temporal Evaluation Module: two wide temporal convolutions and a pointwise one.
 
-    Parameters
-    ----------
-    config : TemConfig
-    dropout : float
-        Share of input channels dropped as a whole while training.
-    hidden_dropout : float, optional
-        Share of hidden channels dropped after each ReLU; the value of `dropout` by default.
+    While training, `dropout` is the share of input channels dropped as a whole, `hidden_dropout`
+    (the same by default) that of hidden channels dropped after each ReLU.
 
     Examples
     --------
@@ -128,12 +117,6 @@ class Tem(Network):
 class Pem(Network):
     """Proposal Evaluation Module: a perceptron with one hidden layer over BSP features.
 
-    Parameters
-    ----------
-    config : PemConfig
-    dropout : float
-        Share of hidden units dropped while training.
-
     Examples
     --------
     >>> Pem()(torch.zeros(5, 32)).shape
@@ -163,14 +146,8 @@ class Pem(Network):
 class Classifier(Network):
     """Labels of a proposal: a perceptron with one hidden layer over its pooled features.
 
-    Parameters
-    ----------
-    config : ClassifierConfig
-    dropout : float
-        Share of inputs and of hidden units dropped while training.
-    context_dropout : float
-        Share of proposals that are trained without their context, so that their inside counts
-        most.
+    While training, `dropout` is the share of inputs and of hidden units dropped, `context_dropout`
+    that of proposals without their context, so that their inside counts most.
 
     Examples
     --------
