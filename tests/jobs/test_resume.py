@@ -397,3 +397,11 @@ def test_onnx_files_that_are_written_on_the_way_do_not_matter(
     again = interrupted(replace(made, model=bundle, out=tmp_path / "run"))
     assert Bundle.load(bundle).files.keys() == kept.files.keys()
     assert propose(again).kept == 4
+
+
+def test_shards_of_a_result_file_do_not_make_a_run(made: ProposeRequest, tmp_path: Path) -> None:
+    place = str(tmp_path / "shards")
+    again = interrupted(replace(made, out=tmp_path / "x.json", shards=place))
+    with pytest.raises(ResultError, match="out was a result file, is a run folder"):
+        propose(replace(again, out=tmp_path / "run"))
+    assert propose(again).kept == 4

@@ -4,8 +4,7 @@ Positions may be fractions or seconds, the same for both segments. All computati
 a grid of T cells some tIoU equal a threshold exactly, so the order of operations decides. The
 published code has two: Soft-NMS and matching subtract the intersection from one length first
 (`tiou`), the ActivityNet evaluator adds both lengths first (`evaluated_tiou`). Each is used as
-published. `compiled` has both for kernels; it is a separate module because loading the compiler
-takes longer than many jobs that need only arrays.
+published. `actspan.core.kernels` has both for kernels.
 """
 
 from __future__ import annotations

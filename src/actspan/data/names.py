@@ -57,6 +57,8 @@ class FileNames:
 
         Raises ValueError if another file has the same stem.
         """
+        if name.isascii() and "." not in name:  # most names
+            return name
         given, name = name, composed(name)
         if name != given:
             self._composed.add(given)
@@ -69,7 +71,7 @@ class FileNames:
 
     def notes(self, where: object) -> tuple[str, ...]:
         """Return notes about what was removed and changed."""
-        notes = composed_note(where, len(self._composed))
+        notes = composed_note(where, len(self._composed)) if self._composed else ()
         if not self._files:
             return notes
         suffixes = Counter(name[name.rindex(".") :] for name in self._files.values())

@@ -7,6 +7,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -120,17 +121,19 @@ class Saved(NamedTuple):
     damaged: int = 0
 
 
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Plan and committed shards of a job; without a storage nothing is saved."""
 
-    def __init__(self, storage: Storage | None, plan: Plan) -> None:
-        self.storage, self.plan = storage, plan
+    storage: Storage | None
+    plan: Plan
 
     @classmethod
     def start(cls, storage: Storage | None, plan: Plan) -> Self:
         """Write the plan of a new job, in place of any older one."""
         if storage is not None:
-            remove_shards(storage)
+            if storage.names():
+                remove_shards(storage)
             text = msgspec.json.encode(plan)
             storage.put(PLAN_FILE, [hashlib.sha256(text).hexdigest().encode(), b"\n", text, b"\n"])
         return cls(storage, plan)

@@ -144,6 +144,8 @@ def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> Saved:
     """
     plan = checkpoint.plan
     differences = plan.differences(answer_inputs(source))
+    if source.request.writes_run and plan.keeps == "result":
+        differences.append("out was a result file, is a run folder")
     if differences:
         raise ResultError(
             f"{checkpoint.name}: cannot be resumed: it was started with different inputs: "

@@ -274,7 +274,9 @@ def open_nets(
     Missing ONNX files are exported first. `backend` may be "auto".
     """
     chosen = choose_backend(bundle, backend).name
-    if find_backend(chosen)[0].suffix == ".onnx":
+    nets = list(nets)
+    missing = [net for net in nets if f"{net}.onnx" not in bundle.files]
+    if missing and find_backend(chosen)[0].suffix == ".onnx":
         bundle = with_onnx(bundle)
     return {n: open_net(bundle, n, backend=chosen, threads=1, streams=threads) for n in nets}
 

@@ -1,36 +1,41 @@
-"""Segments that people corrected, stored in the service's database."""
+"""Segments that people corrected: their storage in the database, their routes and their export."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from io import BytesIO
+from typing import Annotated, NamedTuple
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from actspan.core.errors import ConfigError, DataError
+import numpy as np
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from actspan.core.errors import ConfigError
+from actspan.core.types import Video
+from actspan.data.annotations.formats import FORMATS
+from actspan.data.annotations.saving import encode_annotations
 from actspan.server.database import Database
+from actspan.server.library import Library
+from actspan.server.problems import ConflictError, ProblemError, RequestBody, failures
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
 
 Segment = tuple[float, float, str]  # start and end in seconds, label
-
-
-class StaleCorrectionError(DataError):
-    """Error of a change that is based on an outdated revision."""
+WRITABLE = [form for form in FORMATS.values() if form.encode is not None]
+VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
+Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 
 
 class Correction(NamedTuple):
-    """Instances of a video as a person corrected them.
+    """Instances of a video as a person corrected them, sorted by start.
 
-    Attributes
-    ----------
-    revision : int
-        Number of changes so far; the next change must state it.
-    segments : tuple of (start, end, label)
-        Seconds, sorted by start.
-    changed : str
-        Time of the change, ISO 8601, UTC.
+    The next change must state the `revision`, the number of changes so far. `changed` is the time
+    of the last change, ISO 8601, UTC.
     """
 
     revision: int
@@ -39,14 +44,7 @@ class Correction(NamedTuple):
 
 
 class Corrections:
-    """Corrections of all videos, by id; safe to use from several threads.
-
-    Examples
-    --------
-    >>> corrections = Corrections(Database(Path("actspan-serve")))  # doctest: +SKIP
-    >>> corrections.put("video_1", [(12.5, 60.0, "jump")], revision=0).revision  # doctest: +SKIP
-    1
-    """
+    """Corrections of all videos, by id; safe to use from several threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -76,22 +74,16 @@ class Corrections:
         return {str(video): _correction(*rest) for video, *rest in rows}
 
     def put(self, video: str, segments: Sequence[Segment], *, revision: int) -> Correction:
-        """Replace a video's corrections.
+        """Replace a video's corrections; `revision` is the one that was edited, 0 for none.
 
-        Parameters
-        ----------
-        video : str
-        segments : sequence of (start, end, label)
-            Seconds, in any order; an empty sequence says that the video has no instances.
-        revision : int
-            Revision that was edited: that of `get`, 0 if there was none.
+        An empty sequence says that the video has no instances.
 
         Raises
         ------
         ConfigError
             A segment has no length, starts before the video or has a label that is too long, or
             there are too many segments.
-        StaleCorrectionError
+        ConflictError
             The revision is not the newest.
         """
         _check(segments)
@@ -109,7 +101,7 @@ class Corrections:
         with self._database.transaction() as connection:
             newest = self.revision(video)
             if revision != newest:
-                raise StaleCorrectionError(
+                raise ConflictError(
                     f"corrections of {video!r} are at revision {newest}, not {revision}: somebody "
                     "else changed them; load them again"
                 )
@@ -133,3 +125,131 @@ def _check(segments: Sequence[Segment]) -> None:
 def _correction(revision: int, segments: str, changed: str) -> Correction:
     loaded = tuple((float(s), float(e), str(label)) for s, e, label in json.loads(segments))
     return Correction(revision, loaded, changed)
+
+
+class Instance(RequestBody):
+    """Labelled segment, seconds."""
+
+    start: Seconds
+    end: Seconds
+    label: str = Field("", max_length=LONGEST_LABEL)
+
+
+class NewCorrections(RequestBody):
+    """Segments that replace a video's corrections."""
+
+    revision: int = Field(ge=0, le=2**53, description="Revision that was edited.")
+    segments: list[Instance] = Field(max_length=MOST_SEGMENTS)
+
+
+class Corrected(BaseModel):
+    """Corrections of a video; `segments` is null if there are none."""
+
+    revision: int
+    segments: list[Instance] | None
+    changed: str | None = None
+
+
+def add_corrections(router: APIRouter, library: Library, corrections: Corrections) -> None:
+    """Add the routes that read, replace, remove and export corrections."""
+
+    @router.get("/corrections", responses=failures(404, 422))
+    def read_corrections(name: VideoId) -> Corrected:
+        """Return the corrections of a video."""
+        library.video(name)
+        return corrections_of(corrections, name)
+
+    @router.put("/corrections", responses=failures(404, 409, 422))
+    def replace_corrections(name: VideoId, new: NewCorrections) -> Corrected:
+        """Replace the corrections of a video."""
+        library.video(name)
+        segments = [(s.start, s.end, s.label) for s in new.segments]
+        return _as_corrected(corrections.put(name, segments, revision=new.revision))
+
+    @router.delete("/corrections", responses=failures(404, 409, 422))
+    def remove_corrections(
+        name: VideoId, revision: Annotated[int, Query(ge=0, le=2**53)]
+    ) -> Corrected:
+        """Remove the corrections of a video."""
+        library.video(name)
+        corrections.remove(name, revision=revision)
+        return corrections_of(corrections, name)
+
+    @router.get(
+        "/corrections/export",
+        response_class=Response,
+        responses=failures(422) | {200: {"content": {"application/octet-stream": {}}}},
+    )
+    def export_corrections(
+        form: Annotated[str, Query(max_length=50)] = "activitynet",
+        everything: Annotated[bool, Query(description="Also videos without corrections.")] = False,
+    ) -> Response:
+        """Export all corrections as annotations: a file, or a ZIP archive of several."""
+        if form not in {known.name for known in WRITABLE}:
+            raise ProblemError(422, f"form {form!r} is not one of those that /api/browse names")
+        videos = corrected_videos(library, corrections, everything=everything)
+        files = encode_annotations(videos, form, media=lambda video: _file_name(library, video))
+        name, content = _as_one_file(files, f"corrections-{form}")
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(content, media_type="application/octet-stream", headers=headers)
+
+
+def corrections_of(corrections: Corrections, name: str) -> Corrected:
+    """Return a video's corrections, with null segments if there are none."""
+    found = corrections.get(name)
+    if found is None:
+        return Corrected(revision=corrections.revision(name), segments=None)
+    return _as_corrected(found)
+
+
+def _as_corrected(found: Correction) -> Corrected:
+    segments = [Instance(start=s, end=e, label=label) for s, e, label in found.segments]
+    return Corrected(revision=found.revision, segments=segments, changed=found.changed)
+
+
+def corrected_videos(
+    library: Library, corrections: Corrections, *, everything: bool = False
+) -> list[Video]:
+    """Return the videos with corrected instances and all other facts of the ground truth.
+
+    They are in the order of the ground truth, then others by id. With `everything`, videos without
+    corrections are among them, with the instances of the ground truth.
+    """
+    found = corrections.all()
+    videos = [
+        _with_segments(video, found[video.id].segments) if video.id in found else video
+        for video in library.truth.values()
+        if everything or video.id in found
+    ]
+    for name in (name for name in found if name not in library.truth):
+        seconds = library.seconds(name) if name in library.ids else float("nan")
+        videos.append(_with_segments(Video(name, seconds), found[name].segments))
+    return videos
+
+
+def _with_segments(video: Video, segments: Iterable[Segment]) -> Video:
+    kept = tuple(segments)
+    return replace(
+        video,
+        segments=np.array([(start, end) for start, end, _ in kept], np.float64),
+        labels=tuple(label for _, _, label in kept),
+        scores=None,
+    )
+
+
+def _file_name(library: Library, video: Video) -> str:
+    """Return the file name of the video that tools open beside an exported file."""
+    path = library.media.get(video.id)
+    return f"{video.id}.mp4" if path is None else path.name
+
+
+def _as_one_file(files: Mapping[str, bytes], name: str) -> tuple[str, bytes]:
+    """Return a single file as it is, or several as a ZIP archive of this name."""
+    if len(files) == 1:
+        (only,) = files.items()
+        return only
+    packed = BytesIO()
+    with ZipFile(packed, "w", ZIP_DEFLATED) as archive:
+        for file, content in files.items():
+            archive.writestr(ZipInfo(file), content)  # a fixed date: same input, same bytes
+    return f"{name}.zip", packed.getvalue()

@@ -16,7 +16,8 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,6 +28,7 @@ from actspan.core.errors import CompileError
 from actspan.deploy.compile.plan import (
     CompileJob,
     CompilePlan,
+    Compiler,
     CompileRequest,
     CompilerReport,
     Log,
@@ -110,52 +112,44 @@ def _write_graph(bundle: Bundle, net: Net, batch: int, name: str) -> tuple[Bundl
     return bundle, sizes
 
 
-@dataclass(frozen=True, slots=True)
-class Atc:
-    """The compiler `atc`; see `Compiler`."""
-
-    path: Path
-    env: Mapping[str, str]  # its environment
-    key: str = ""
-
-    @property
-    def version(self) -> str:
-        """Path of the compiler, which contains the version."""
-        return f"atc of {self.path.resolve()}"
-
-    def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
-        """Compile a job; see `Compiler.compile`."""
-        words = [str(self.path), *atc_words(job, plan.request)[1:]]
-        code, printed = run_program(words, job, folder, log, self.env)
-        if code != 0:
-            raise CompileError(f"atc ended with {code}: {explain_atc(printed)}")
-        _find_output(folder, job)
-        return CompilerReport(["atc", *words[1:]])
-
-
-def _find_output(folder: Path, job: CompileJob) -> None:
-    """Rename the output to the expected name: newer versions add the host system to it."""
+def _run_atc(
+    path: Path,
+    env: Mapping[str, str],
+    job: CompileJob,
+    plan: CompilePlan,
+    folder: Path,
+    log: Log,
+) -> CompilerReport:
+    words = atc_words(job, plan.request)
+    code, printed = run_program([str(path), *words[1:]], job, folder, log, env)
+    if code != 0:
+        raise CompileError(f"atc ended with {code}: {explain_atc(printed)}")
     wanted = folder / job.output
-    others = sorted(folder.glob(f"{job.stem}_*.om"))
+    others = sorted(folder.glob(f"{job.stem}_*.om"))  # newer versions add the host system
     if not wanted.is_file() and others:
         others[0].rename(wanted)
     if not wanted.is_file():
         raise CompileError(f"atc ended well, but wrote no {job.output}")
+    return CompilerReport(words)
 
 
-def find_compiler(request: CompileRequest) -> Atc:
+def find_compiler(request: CompileRequest) -> Compiler:
     """Find atc on PATH, or by CANN's `set_env.sh`; see `CompilerModule`."""
+    env: Mapping[str, str] = os.environ
     found = shutil.which("atc")
-    if found is not None:
-        return Atc(Path(found), os.environ)
-    scripts = [path for path in _scripts() if path.is_file()]
+    scripts = [] if found else [path for path in _scripts() if path.is_file()]
     for script in scripts:
         env = _sourced(script)
         found = shutil.which("atc", path=env.get("PATH", ""))
-        if found is not None:
-            return Atc(Path(found), env)
-    where = f"and {', '.join(map(str, scripts))} does not bring it" if scripts else "nor is CANN"
-    raise CompileError(f"target ascend: atc is not on PATH, {where}: {_GET}")
+        if found:
+            break
+    if not found:
+        where = (
+            f"and {', '.join(map(str, scripts))} does not bring it" if scripts else "nor is CANN"
+        )
+        raise CompileError(f"target ascend: atc is not on PATH, {where}: {_GET}")
+    path = Path(found)
+    return Compiler(f"atc of {path.resolve()}", partial(_run_atc, path, env))
 
 
 def _scripts() -> Iterator[Path]:
@@ -212,7 +206,7 @@ _OPERATORS = (
     "(ASCEND_OPP_PATH), install the kernels package of this chip, or use a newer CANN"
 )
 _SOC_OPERATOR = (
-    "the chip that was asked for has no such operator: is --soc what npu-smi info shows, and are "
+    "the requested chip has no such operator: is --soc what npu-smi info shows, and are "
     "the kernels of that chip installed?"
 )
 _FILE = "a file cannot be read or written: look at the path, its rights and the free space"

@@ -11,7 +11,7 @@ import contextlib
 import io
 import os
 import shlex
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from actspan.core.errors import CompileError, require
 from actspan.deploy.compile.plan import (
     CompileJob,
     CompilePlan,
+    Compiler,
     CompileRequest,
     CompilerReport,
     Log,
@@ -49,72 +50,65 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
     return bundle, jobs
 
 
-@dataclass(frozen=True, slots=True)
-class Converter:
-    """OpenVINO's converter; see `Compiler`."""
+def _convert(
+    version: str, nncf: Any, job: CompileJob, plan: CompilePlan, folder: Path, log: Log
+) -> CompilerReport:
+    """Compile a job by OpenVINO's converter; `nncf` is None unless the result shall be int8."""
+    import openvino
 
-    openvino: Any
-    nncf: Any = None
-    key: str = ""
-
-    @property
-    def version(self) -> str:
-        """Names and versions of the packages."""
-        ours = f"OpenVINO {str(self.openvino.__version__).partition('-')[0]}"
-        return ours if self.nncf is None else f"{ours}, NNCF {self.nncf.__version__}"
-
-    def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
-        """Compile a job; see `Compiler.compile`."""
-        source = folder / job.source
-        notes: tuple[str, ...] = ()
-        try:
-            if plan.request.precision == "int8":
-                model, notes = self._quantised(job, plan, source)
-            else:
-                model = self.openvino.Core().read_model(str(source))
-            half = plan.request.precision == "fp16"
-            self.openvino.save_model(model, str(folder / job.output), compress_to_fp16=half)
-        except RuntimeError as error:
-            raise CompileError(f"{self.version} refuses {job.source}: {error}") from error
-        return CompilerReport(notes=notes)
-
-    def _quantised(
-        self, job: CompileJob, plan: CompilePlan, source: Path
-    ) -> tuple[Any, tuple[str, ...]]:
-        """Return the quantised model, with lines about what calibration skipped."""
-        import onnx_ir as ir
-
-        from actspan.deploy.passes.calibration import DatasetCalibration
-        from actspan.deploy.passes.int8 import equalise_inputs, shapes_of
-
-        assert plan.request.calibrate is not None
-        calibration = DatasetCalibration(plan.request.calibrate, job.net, plan.bundle)
-        prepared = rewrite_model(read_model(source), ["constant-fold"], where=job.source).model
-        graph = ir.from_proto(prepared)
-        sample = calibration.sample(shapes_of(graph.graph))
-        equalise_inputs(graph, sample.inputs)
-        model = self.openvino.Core().read_model(ir.to_proto(graph).SerializeToString())
-        layers = [op for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS]
-        with contextlib.redirect_stdout(io.StringIO()):  # hides its progress bars
-            quantised = self.nncf.quantize(
-                model,
-                self.nncf.Dataset(sample.inputs),
-                subset_size=len(sample.inputs),
-                preset=self.nncf.QuantizationPreset.MIXED,
-                ignored_scope=self.nncf.IgnoredScope(names=[layers[-1].get_friendly_name()]),
-            )
-        return quantised, sample.notes
+    source = folder / job.source
+    notes: tuple[str, ...] = ()
+    try:
+        if nncf is not None:
+            model, notes = _quantised(nncf, job, plan, source)
+        else:
+            model = openvino.Core().read_model(str(source))
+        half = plan.request.precision == "fp16"
+        openvino.save_model(model, str(folder / job.output), compress_to_fp16=half)
+    except RuntimeError as error:
+        raise CompileError(f"{version} refuses {job.source}: {error}") from error
+    return CompilerReport(notes=notes)
 
 
-def find_compiler(request: CompileRequest) -> Converter:
+def _quantised(
+    nncf: Any, job: CompileJob, plan: CompilePlan, source: Path
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the quantised model, with lines about what calibration skipped."""
+    import onnx_ir as ir
+    import openvino
+
+    from actspan.deploy.passes.calibration import DatasetCalibration
+    from actspan.deploy.passes.int8 import equalise_inputs, shapes_of
+
+    assert plan.request.calibrate is not None
+    calibration = DatasetCalibration(plan.request.calibrate, job.net, plan.bundle)
+    prepared = rewrite_model(read_model(source), ["constant-fold"], where=job.source).model
+    graph = ir.from_proto(prepared)
+    sample = calibration.sample(shapes_of(graph.graph))
+    equalise_inputs(graph, sample.inputs)
+    model = openvino.Core().read_model(ir.to_proto(graph).SerializeToString())
+    layers = [op for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS]
+    with contextlib.redirect_stdout(io.StringIO()):  # hides its progress bars
+        quantised = nncf.quantize(
+            model,
+            nncf.Dataset(sample.inputs),
+            subset_size=len(sample.inputs),
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(names=[layers[-1].get_friendly_name()]),
+        )
+    return quantised, sample.notes
+
+
+def find_compiler(request: CompileRequest) -> Compiler:
     """Find OpenVINO; see `CompilerModule.find_compiler`."""
     openvino = require("openvino", extra="openvino", purpose="target openvino")
-    if request.precision != "int8":
-        return Converter(openvino)
-    os.environ.setdefault("NNCF_CI", "1")  # disables NNCF's usage statistics
-    nncf: Any = require("nncf", extra="openvino", purpose="target openvino in int8")
-    nncf.set_log_level(40)  # only errors
-    return Converter(openvino, nncf)
+    version, nncf = f"OpenVINO {str(openvino.__version__).partition('-')[0]}", None
+    if request.precision == "int8":
+        os.environ.setdefault("NNCF_CI", "1")  # disables NNCF's usage statistics
+        nncf = require("nncf", extra="openvino", purpose="target openvino in int8")
+        nncf.set_log_level(40)  # only errors
+        version = f"{version}, NNCF {nncf.__version__}"
+    return Compiler(version, partial(_convert, version, nncf))
 
 
 def script_lines(plan: CompilePlan) -> list[str]:

@@ -109,25 +109,14 @@ class CompilerReport:
     notes: tuple[str, ...] = ()  # lines about what was skipped
 
 
-class Compiler(Protocol):
+@dataclass(frozen=True, slots=True)
+class Compiler:
     """A vendor's compiler that is available."""
 
-    @property
-    def version(self) -> str:
-        """Version for messages and for the record: `atc of /usr/local/Ascend/...`."""
-
-    @property
-    def key(self) -> str:
-        """Part of the names of files that run only on this machine; empty for other files."""
-
-    def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
-        """Compile a job in a folder of its own, which contains its ONNX file.
-
-        Raises
-        ------
-        CompileError
-            The compiler failed; the message says why and what to do.
-        """
+    version: str  # for messages and for the record: `atc of /usr/local/Ascend/...`
+    # Compiles a job in a folder of its own, which contains its ONNX file; raises CompileError.
+    compile: Callable[[CompileJob, CompilePlan, Path, Log], CompilerReport]
+    key: str = ""  # part of the names of files that run only on this machine
 
 
 class CompilerModule(Protocol):

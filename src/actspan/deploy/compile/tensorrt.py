@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from actspan.core.errors import CompileError
 from actspan.deploy.compile.plan import (
     CompileJob,
     CompilePlan,
+    Compiler,
     CompileRequest,
     CompilerReport,
     Log,
@@ -96,73 +97,48 @@ def trtexec_words(job: CompileJob, request: CompileRequest, version: Version) ->
     return [*words, "--skipInference" if version >= _SKIPS else "--buildOnly"]
 
 
-@dataclass(frozen=True, slots=True)
-class TrtExec:
-    """The program `trtexec`; see `Compiler`."""
-
-    path: Path
-    number: Version
-    key: str
-
-    @property
-    def version(self) -> str:
-        """Name and version."""
-        return f"trtexec {'.'.join(map(str, self.number))}"
-
-    def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
-        """Compile a job; see `Compiler.compile`."""
-        words = trtexec_words(job, plan.request, self.number)
-        code, printed = run_program([str(self.path), *words[1:]], job, folder, log)
-        if code != 0 or not (folder / job.output).is_file():
-            errors = [line for line in printed.splitlines() if "[E]" in line]
-            said = errors[0].partition("[E]")[2].strip() if errors else "it names no error"
-            raise CompileError(f"trtexec ended with {code}: {said}")
-        return CompilerReport(words)
+def _run_trtexec(
+    path: Path, version: Version, job: CompileJob, plan: CompilePlan, folder: Path, log: Log
+) -> CompilerReport:
+    words = trtexec_words(job, plan.request, version)
+    code, printed = run_program([str(path), *words[1:]], job, folder, log)
+    if code != 0 or not (folder / job.output).is_file():
+        errors = [line for line in printed.splitlines() if "[E]" in line]
+        said = errors[0].partition("[E]")[2].strip() if errors else "it names no error"
+        raise CompileError(f"trtexec ended with {code}: {said}")
+    return CompilerReport(words)
 
 
-@dataclass(frozen=True, slots=True)
-class Builder:
-    """The Python builder; see `Compiler`."""
-
-    trt: Any
-    key: str
-
-    @property
-    def version(self) -> str:
-        """Name and version."""
-        return f"TensorRT {self.trt.__version__}"
-
-    def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
-        """Compile a job; see `Compiler.compile`."""
-        trt, precision = self.trt, plan.request.precision
-        numbers = [int(n) for n in re.findall(r"\d+", str(trt.__version__))]
-        strong = tuple(numbers) >= _STRONG
-        builder = trt.Builder(trt.Logger(trt.Logger.WARNING))
-        kinds = trt.NetworkDefinitionCreationFlag
-        kind = kinds.STRONGLY_TYPED if strong else kinds.EXPLICIT_BATCH
-        network = builder.create_network(1 << int(kind))
-        parser = trt.OnnxParser(network, trt.Logger(trt.Logger.WARNING))
-        if not parser.parse((folder / job.source).read_bytes()):
-            reasons = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
-            raise CompileError(f"{self.version} does not read {job.source}: {reasons}")
-        config = builder.create_builder_config()
-        if precision == "fp32":
-            config.clear_flag(trt.BuilderFlag.TF32)
-        elif not strong:
-            config.set_flag(trt.BuilderFlag.FP16)
-            if precision == "int8":
-                config.set_flag(trt.BuilderFlag.INT8)
-        profile = builder.create_optimization_profile()
-        profile.set_shape(job.input, job.least, job.most, job.most)
-        config.add_optimization_profile(profile)
-        engine = builder.build_serialized_network(network, config)
-        if engine is None:
-            raise CompileError(f"{self.version} builds no engine of {job.source}; see its messages")
-        (folder / job.output).write_bytes(bytes(engine))
-        return CompilerReport()
+def _build(trt: Any, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
+    """Compile a job by the Python builder."""
+    name, precision = f"TensorRT {trt.__version__}", plan.request.precision
+    strong = tuple(map(int, re.findall(r"\d+", name))) >= _STRONG
+    builder = trt.Builder(trt.Logger(trt.Logger.WARNING))
+    kinds = trt.NetworkDefinitionCreationFlag
+    kind = kinds.STRONGLY_TYPED if strong else kinds.EXPLICIT_BATCH
+    network = builder.create_network(1 << int(kind))
+    parser = trt.OnnxParser(network, trt.Logger(trt.Logger.WARNING))
+    if not parser.parse((folder / job.source).read_bytes()):
+        reasons = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
+        raise CompileError(f"{name} does not read {job.source}: {reasons}")
+    config = builder.create_builder_config()
+    if precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)
+    elif not strong:
+        config.set_flag(trt.BuilderFlag.FP16)
+        if precision == "int8":
+            config.set_flag(trt.BuilderFlag.INT8)
+    profile = builder.create_optimization_profile()
+    profile.set_shape(job.input, job.least, job.most, job.most)
+    config.add_optimization_profile(profile)
+    engine = builder.build_serialized_network(network, config)
+    if engine is None:
+        raise CompileError(f"{name} builds no engine of {job.source}; see its messages")
+    (folder / job.output).write_bytes(bytes(engine))
+    return CompilerReport()
 
 
-def find_compiler(request: CompileRequest) -> Builder | TrtExec:
+def find_compiler(request: CompileRequest) -> Compiler:
     """Find the builder or trtexec; see `CompilerModule.find_compiler`."""
     try:
         trt = importlib.import_module("tensorrt")
@@ -173,9 +149,12 @@ def find_compiler(request: CompileRequest) -> Builder | TrtExec:
         raise CompileError(f"target tensorrt: TensorRT is not installed: {_GET}")
     gpu = _gpu_name()
     if trt is not None:
-        return Builder(trt, gpu_key(gpu, str(trt.__version__)))
+        version = str(trt.__version__)
+        return Compiler(f"TensorRT {version}", partial(_build, trt), gpu_key(gpu, version))
     number = _trtexec_version(Path(str(path)))
-    return TrtExec(Path(str(path)), number, gpu_key(gpu, ".".join(map(str, number))))
+    version = ".".join(map(str, number))
+    run = partial(_run_trtexec, Path(str(path)), number)
+    return Compiler(f"trtexec {version}", run, gpu_key(gpu, version))
 
 
 def _gpu_name() -> str:
