@@ -31,7 +31,7 @@ from actspan.data.feature_readers import Entry, feature_shapes, list_arrays, rea
 from actspan.data.names import Ignored
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.shards import open_shard
+from actspan.data.store.shards import Packed, open_shard
 from actspan.data.store.store_manifest import Manifest
 from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
@@ -45,7 +45,7 @@ from actspan.model.bundle import Bundle
 from actspan.model.manifest import FileRecord
 from actspan.pipeline.label_file import LabelFile
 from actspan.runtime.opening import open_session
-from actspan.server.correction_routes import NewCorrections
+from actspan.server.corrections import NewCorrections
 from actspan.server.inference_tensors import (
     TensorSpec,
     check_outputs,
@@ -104,8 +104,9 @@ def shard(path: Path) -> None:
         except ActSpanError:
             continue
         for row, _ in enumerate(found.ids()):
-            found.features(row).sum()
-            found.grid(row)
+            entry = Packed(found, row)
+            entry.values.sum()
+            str(entry.grid)
 
 
 def candidates(path: Path) -> None:

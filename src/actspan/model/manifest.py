@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from actspan import __version__
-from actspan.config.base import Config, from_dict, read_toml
+from actspan.config.base import Config
 from actspan.config.stages import FeatureSpec, PipelineConfig
 from actspan.core.errors import BundleError, ConfigError
-from actspan.core.files import check_size, folder_kind, folder_name_error, is_plain_name, sha256
+from actspan.core.files import check_size, folder_name_error, is_plain_name, sha256
 from actspan.core.limits import WEIGHTS
 from actspan.core.wording import quoted
 
@@ -89,27 +89,6 @@ class Manifest(Config, frozen=True):
         for name in self.files:
             if not is_plain_name(name):
                 raise ConfigError(f"{name!r} is not a plain file name")
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Read the `model.toml` of a bundle; raise as `Bundle.load`."""
-    where = path / MANIFEST
-    if not where.is_file():
-        raise BundleError(
-            f"{path}{folder_kind(path)} is not a bundle: there is no {where}. Make one: "
-            "actspan convert CHECKPOINT... --out BUNDLE, or actspan train"
-        )
-    try:
-        values = read_toml(where)
-        version = values.get("format_version")
-        if version != FORMAT_VERSION:
-            raise BundleError(
-                f"{where}: format version {version!r} is not known; actspan {__version__} reads "
-                f"version {FORMAT_VERSION}: use a newer actspan, or write the bundle again"
-            )
-        return from_dict(Manifest, values, where=str(where))
-    except ConfigError as error:
-        raise BundleError(f"{error}. Repair it, or write the bundle again") from error
 
 
 def check_new_bundle(path: Path, *, overwrite: bool = False) -> None:

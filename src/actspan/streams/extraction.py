@@ -33,7 +33,6 @@ from actspan.streams.feature_folder import FeatureFolder, check_extraction_folde
 from actspan.streams.snippet_features import Ending, Extractor, Part
 from actspan.streams.snippet_grid import Grid, Span
 from actspan.streams.video_lists import (
-    VideoList,
     find_videos,
     probe_videos,
     shortfall_note,
@@ -161,13 +160,19 @@ def extract_videos(
         paths = {name: sources.paths[name] for name in lengths}
         todo = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
         shown = VideoProgress(progress, sum(lengths[name] for name in todo.values()))
-        for video in (engine or _extract_here)(request, extractor, todo, folder, shown):
+        if engine is None:
+            videos = write_features(extractor, todo, folder, shown)
+        else:
+            videos = engine(request, extractor, todo, folder, shown)
+        for video in videos:
             if isinstance(video.ending, VideoError):
                 problems.append(video_problem(video.name, video.path, video.ending))
             else:
                 _record(video, video.ending, folder)
                 done.append(video)
-    folder.project(_training(sources, paths))
+    annotated = sources.annotations or ()
+    training = [video.id for video in annotated if video.subset == "training"]
+    folder.project(training or paths)
     failed = {p.video for p in problems if p.skipped is Skipped.VIDEO}
     labelled = folder.write_annotations(sources.annotations, failed)
     kept = [name for name in paths if name not in failed]
@@ -213,22 +218,6 @@ def open_extractor(request: ExtractRequest) -> Extractor:
         threads=request.threads,
         backend=request.backend,
     )
-
-
-def _training(sources: VideoList, paths: Mapping[str, Path]) -> list[str]:
-    """Return the videos of the training part; all videos without subsets."""
-    given = sources.annotations or ()
-    return [video.id for video in given if video.subset == "training"] or list(paths)
-
-
-def _extract_here(
-    _: ExtractRequest,
-    extractor: Extractor,
-    todo: Mapping[Path, str],
-    folder: FeatureFolder,
-    progress: VideoProgress,
-) -> Iterator[ExtractedVideo]:
-    return write_features(extractor, todo, folder, progress)
 
 
 def write_features(

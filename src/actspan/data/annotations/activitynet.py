@@ -31,7 +31,7 @@ from actspan.data.annotations.annotation_set import (
 )
 from actspan.data.annotations.encoding import WriteOptions, written_id
 from actspan.data.annotations.json_entries import COUNTS, RATES, EntryReader
-from actspan.data.json_objects import is_object, split
+from actspan.data.json_objects import is_object
 from actspan.data.names import Ignored
 from actspan.data.videos import Videos, canonical_subset
 
@@ -62,7 +62,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     beside = {key: part for key, part in entries.items() if key in _HEAD}
     if is_object(entries.get("database")):
         beside, of_document = {k: v for k, v in entries.items() if k != "database"}, repeated
-        entries, repeated = split(entries["database"]) or ({}, [])
+        entries, repeated = source.split(entries["database"]) or ({}, [])
     else:
         entries, of_document = {k: v for k, v in entries.items() if k not in _HEAD}, []
     videos = Videos(reader.videos(entries, repeated))

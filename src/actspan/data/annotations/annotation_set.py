@@ -109,8 +109,12 @@ class Source:
 
         Raises AnnotationError if it cannot be read, or is not JSON.
         """
+        return self.split(self.json)
+
+    def split(self, part: Any) -> tuple[dict[str, Any], list[str]] | None:
+        """Return a part of the JSON split, and its repeated keys; raise as `object` does."""
         try:
-            return split(self.json)
+            return split(part)
         except (ValueError, RecursionError) as error:
             raise self._not_json(error) from error
 

@@ -38,15 +38,16 @@ class Shard:
         self, name: str, batches: Sequence[Any], blocks: Blocks, manifest: Manifest
     ) -> None:
         self.name = name
-        self._blocks, self._manifest = blocks, manifest
+        self.blocks, self.manifest = blocks, manifest
+        self.is_local = isinstance(blocks, list)
         self._ids = [batch["video"] for batch in batches]
         counts: list[int] = [batch.num_rows for batch in batches]
         self._first = [0, *accumulate(counts)]  # video of each batch
-        self._seconds = [
+        self.seconds = [
             np.concatenate([np.from_dlpack(batch[column]) for batch in batches])
             for column in ("stride", "length", "span")
         ]
-        if not all((column > 0).all() for column in self._seconds[:2]):
+        if not all((column > 0).all() for column in self.seconds[:2]):
             raise ValueError("a stride or length in seconds that is not positive")
 
     def __len__(self) -> int:
@@ -58,31 +59,11 @@ class Shard:
 
     def id(self, row: int) -> str:
         """Return the id of a video."""
-        batch, place = self._find(row)
+        batch, place = self.find(row)
         name: str = self._ids[batch][place].as_py()
         return name
 
-    def features(self, row: int) -> NDArray[Any]:
-        """Return a video's features, (n, C), float32 or float16; a view if the file is local."""
-        batch, place = self._find(row)
-        rows, bounds = self._blocks[batch]
-        return rows[bounds[place] : bounds[place + 1]]
-
-    def shape(self, row: int) -> tuple[int, int] | None:
-        """Return the shape (n, C) of a video's features; None if it is unknown before download."""
-        if self._manifest.length is not None:
-            return self._manifest.length, self._manifest.channels
-        if not isinstance(self._blocks, list):
-            return None
-        rows, channels = self.features(row).shape
-        return rows, channels
-
-    def grid(self, row: int) -> SnippetGrid:
-        """Return the snippet grid of a video, as determined when it was packed."""
-        stride, length, span = (column.item(row) for column in self._seconds)
-        return SnippetGrid(stride, length, None if isnan(span) else span)
-
-    def _find(self, row: int) -> tuple[int, int]:
+    def find(self, row: int) -> tuple[int, int]:
         """Return the number of a video's record batch, and its place there."""
         batch = bisect_right(self._first, row) - 1
         return batch, row - self._first[batch]
@@ -103,24 +84,25 @@ class Packed(NamedTuple):
         return file_stem(self.shard.id(self.row))
 
     @property
-    def path(self) -> Path:
-        """The shard's file."""
-        return Path(self.shard.name)
-
-    @property
     def values(self) -> NDArray[Any]:
-        """The features, (n, C), float32 or float16."""
-        return self.shard.features(self.row)
+        """The features, (n, C), float32 or float16; a view if the file is local."""
+        batch, place = self.shard.find(self.row)
+        rows, bounds = self.shard.blocks[batch]
+        return rows[bounds[place] : bounds[place + 1]]
 
     @property
     def shape(self) -> tuple[int, int] | None:
         """The shape (n, C), or None if it is unknown before download."""
-        return self.shard.shape(self.row)
+        manifest = self.shard.manifest
+        if manifest.length is not None:
+            return manifest.length, manifest.channels
+        return (len(self.values), manifest.channels) if self.shard.is_local else None
 
     @property
     def grid(self) -> SnippetGrid:
         """The snippet grid, as determined when the features were packed."""
-        return self.shard.grid(self.row)
+        stride, length, span = (column.item(self.row) for column in self.shard.seconds)
+        return SnippetGrid(stride, length, None if isnan(span) else span)
 
 
 class PackedIndex(Mapping[str, Packed]):

@@ -99,7 +99,7 @@ class FixDims(GraphPass):
         "length.",
         needs="an axis with its size, a batch or a length; the axis is free, or has that size and "
         "is given by its place or as batch or length",
-        ensures="no axis that was asked for is free",
+        ensures="no requested axis is free",
         tolerance=1e-6,
     )
 
