@@ -20,7 +20,6 @@ from actspan.server.corrections import (
     Instance,
     VideoId,
     add_corrections,
-    corrections_of,
 )
 from actspan.server.database import Database
 from actspan.server.library import Library
@@ -161,7 +160,7 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
             ],
             has_media=name in library.media,
             curves=[_curves_info(run, name) for run in library.runs],
-            corrections=corrections_of(corrections, name),
+            corrections=corrections.get(name),
         )
 
     @routes.get("/proposals", responses=failures(404, 422))
