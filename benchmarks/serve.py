@@ -268,7 +268,12 @@ def main(
     seed: int,
     model: Path | None,
 ) -> None:
-    """Throughput and latency of the service, and 1,000 requests of which 10 % are malformed."""
+    """Measure the service: throughput and latency, and 1,000 requests of which 10 % are malformed.
+
+    \b
+    Example:
+      python -m benchmarks.serve --model bsn/
+    """
     bundle = data.make_bundle(folder / "bundle", seed) if model is None else Bundle.load(model)
     channels = bundle.config.tem.channels if bundle.config.tem else data.CHANNELS
     made = [

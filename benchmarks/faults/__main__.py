@@ -52,7 +52,7 @@ def ready() -> None:
     import rich.progress
     import rich.traceback  # noqa: F401
 
-    import actspan.cli.datasets
+    import actspan.cli.pack
     import actspan.cli.propose
     import actspan.cli.tables
     import actspan.jobs.driver  # noqa: F401
