@@ -95,11 +95,11 @@ def print_row(name: str, row: Figures, note: str = "", columns: Sequence[str] = 
 @click.option("--dataset", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="default")
 @click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))
-@click.option("--labels", multiple=True, help="Patterns; only such instances are used.")
-@click.option("--share", default=1.0, help="Of the training videos, others for each seed.")
+@click.option("--labels", multiple=True, help="Use only instances whose label matches.")
+@click.option("--share", default=1.0, help="Share of the training videos to use.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML: changes of the preset.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep bundles here, and reuse them.")
-@click.option("--draws", default=10, help="Of each guess.")
+@click.option("--draws", default=10, help="Random draws per guess.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON, too.")
 def main(
     folder: Path,

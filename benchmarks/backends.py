@@ -140,9 +140,9 @@ def print_rates(rates: dict[str, float], chosen: str) -> None:
 
 @benchmark
 @click.option("--batches", default=24, help="Batches of 16 videos in a round.")
-@click.option("--threads", default=2, help="Threads, or calls at once.")
+@click.option("--threads", default=2, help="Threads, or concurrent calls.")
 @rounds_option(5)
-@click.option("--seconds", default=3, help="For benchmark_app in a round.")
+@click.option("--seconds", default=3, help="Seconds of benchmark_app per round.")
 @click.option("--backends", help="Comma-separated. [default: all that are usable]")
 @click.option("--variants/--no-variants", default=True, help="Also time rewritten graphs.")
 @seed_option

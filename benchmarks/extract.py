@@ -120,7 +120,7 @@ def measure_memory(videos: Sequence[Path], minutes: Sequence[float], folder: Pat
 @benchmark
 @click.argument("videos", nargs=-1, required=True)
 @click.option("--minutes", "-m", multiple=True, type=float, default=(5, 60), help="Lengths.")
-@click.option("--threads", default=2, help="For the backbone.")
+@click.option("--threads", default=2, help="Threads of the backbone.")
 @rounds_option(3)
 @click.option("--only", type=click.Choice(["speed", "memory"]), help="One of the two tables.")
 def main(

@@ -41,7 +41,7 @@ def rounds_option(default: int) -> Any:
     return click.option("--rounds", default=default, help="Runs of each, in turn; medians count.")
 
 
-seed_option = click.option("--seed", default=0, help="Of the synthetic data.")
+seed_option = click.option("--seed", default=0, help="Seed of the synthetic data.")
 
 
 def runs_of(

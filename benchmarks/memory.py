@@ -35,7 +35,7 @@ def median_peak(taken: Sequence[Peak]) -> Peak:
 
 @benchmark
 @click.argument("videos", nargs=-1, type=click.IntRange(min=1))
-@click.option("--channels", default=NARROW, help="Of the features; 400 as published.")
+@click.option("--channels", default=NARROW, help="Channels of the features; published: 400.")
 @click.option("--backend", default="onnxruntime", help="Inference runtime.")
 @rounds_option(1)
 @seed_option

@@ -16,7 +16,7 @@ from actspan.core.storage import FolderStorage
 from actspan.data.result_writers import result_writer
 from actspan.jobs.checkpoint import Checkpoint, Plan
 from actspan.jobs.dataset_source import FeatureSource
-from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.engine import LocalEngine
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.outcomes import Outcome, StageClock
 from benchmarks import data
@@ -141,9 +141,9 @@ def model_row(costs: Costs, machines: int, videos: int, seed: int) -> tuple[str,
 
 @benchmark
 @click.argument("machines", nargs=-1, type=click.IntRange(1))
-@click.option("--videos", default=1_000_000, help="Videos to cost.")
+@click.option("--videos", default=1_000_000, help="Number of videos to estimate the cost of.")
 @click.option("--sample", default=2000, help="Videos to measure on.")
-@click.option("--seed", default=0, help="Of the synthetic data, and of chance in the model.")
+@click.option("--seed", default=0, help="Seed of all random choices.")
 def main(folder: Path, machines: tuple[int, ...], videos: int, sample: int, seed: int) -> None:
     """Measure what a video costs here, and compute a large run on MACHINES of 16 cores each.
 

@@ -51,8 +51,8 @@ def cost_of(
 
 
 @benchmark
-@click.option("--videos", default=96, help="Videos of each T.")
-@click.option("--rounds", default=5, help="Times that each runs; the least counts.")
+@click.option("--videos", default=96, help="Videos per temporal scale T.")
+@click.option("--rounds", default=5, help="Runs of each; the fastest counts.")
 @seed_option
 def main(folder: Path, videos: int, rounds: int, seed: int) -> None:
     """Show what a video costs at T = 100, 200 and 400, and that cost is linear in videos.

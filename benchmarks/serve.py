@@ -243,10 +243,20 @@ def mix(
 
 
 @benchmark
-@click.option("--videos", type=click.IntRange(BATCH), default=256, help="Of each round.")
+@click.option("--videos", type=click.IntRange(BATCH), default=256, help="Videos per round.")
 @rounds_option(5)
-@click.option("--requests", type=click.IntRange(10), default=1000, help="Good and bad ones.")
-@click.option("--connections", type=click.IntRange(1), default=4, help="For requests of 16.")
+@click.option(
+    "--requests",
+    type=click.IntRange(10),
+    default=1000,
+    help="Number of requests, good and bad ones.",
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(1),
+    default=4,
+    help="Connections for requests of 16 videos.",
+)
 @seed_option
 @click.option("--model", type=click.Path(path_type=Path), help="A bundle, not a synthetic one.")
 def main(
@@ -258,7 +268,12 @@ def main(
     seed: int,
     model: Path | None,
 ) -> None:
-    """Throughput and latency of the service, and 1,000 requests of which 10 % are malformed."""
+    """Measure the service: throughput and latency, and 1,000 requests of which 10 % are malformed.
+
+    \b
+    Example:
+      python -m benchmarks.serve --model bsn/
+    """
     bundle = data.make_bundle(folder / "bundle", seed) if model is None else Bundle.load(model)
     channels = bundle.config.tem.channels if bundle.config.tem else data.CHANNELS
     made = [

@@ -100,7 +100,7 @@ def run_pipeline(pipeline: Pipeline, videos: list[ScoredVideo]) -> list[Proposal
 @click.option("--videos", default=480, help="Videos for ActSpan.")
 @click.option("--sample", default=12, help="Videos on which the baseline is timed.")
 @click.option("--threads", default=2, help="Workers of ActSpan.")
-@click.option("--backend", default="auto", help="Of ActSpan; the fastest one unless given.")
+@click.option("--backend", default="auto", help="Backend of ActSpan.")
 @rounds_option(5)
 @seed_option
 def main(

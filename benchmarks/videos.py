@@ -54,9 +54,13 @@ def evaluate(bundle: Bundle, source: Path) -> tuple[Figures, str]:
 
 @benchmark
 @click.argument("videos", type=click.Path(path_type=Path, exists=True))
-@click.option("--keep", required=True, type=click.Path(path_type=Path), help="Features and models.")
+@click.option(
+    "--keep", required=True, type=click.Path(path_type=Path), help="Folder for features and models."
+)
 @click.option("--streams", multiple=True, type=click.Choice(STREAMS), default=("both",))
-@click.option("--share", multiple=True, type=float, default=(1.0,), help="Of the training videos.")
+@click.option(
+    "--share", multiple=True, type=float, default=(1.0,), help="Shares of the training videos."
+)
 @click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))
 def main(
     folder: Path,

@@ -166,13 +166,13 @@ def take_screenshots(out: Path, folder: Path, media: Path | None, runs: tuple[Pa
 
 
 @benchmark
-@click.option("--videos", default=5000, help="Of the large run.")
-@click.option("--hours", default=2.0, help="Of the recording that is scrubbed.")
-@click.option("--rounds", default=5, help="Times that the page is opened again.")
+@click.option("--videos", default=5000, help="Videos of the large run.")
+@click.option("--hours", default=2.0, help="Hours of the recording.")
+@click.option("--rounds", default=5, help="Number of times the page is opened.")
 @seed_option
-@click.option("--screenshots", type=click.Path(path_type=Path), help="Take pictures into here.")
+@click.option("--screenshots", type=click.Path(path_type=Path), help="Folder for screenshots.")
 @click.option(
-    "--results", multiple=True, type=click.Path(path_type=Path), help="Runs to take pictures of."
+    "--results", multiple=True, type=click.Path(path_type=Path), help="Runs to take screenshots of."
 )
 @click.option("--media", type=click.Path(path_type=Path), help="Dataset with their videos.")
 def main(

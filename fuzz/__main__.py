@@ -1,4 +1,4 @@
-"""Fuzz readers in turn, each in a process of its own, and print what came of it."""
+"""Fuzz readers in turn, each in its own process, and print a table; or repeat a finding."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -19,11 +20,11 @@ import click
 
 from benchmarks.harness import print_table
 from fuzz.seeds import write_seeds
-from fuzz.targets import TARGETS
+from fuzz.targets import REFUSALS, TARGETS, read_input
 
-MEMORY = 3000  # MB a process may take: torch and a runtime are in it
-TIMEOUT = 60  # seconds an input may take, of the clock: a busy machine must not count as a hang
-MOST_DEATHS = 20  # of a target: enough to look into
+MEMORY = 3000  # MB per process, with torch and a runtime
+TIMEOUT = 60  # seconds per input, wall time: a busy machine must not count as a hang
+MOST_DEATHS = 20  # per target: enough to investigate
 _FIGURES = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+)")
 
 
@@ -34,7 +35,7 @@ class Record:
     target: str
     seed: int
     seconds: float = 0
-    processor: float = 0  # seconds of it: of a machine that is shared less than of the clock
+    processor: float = 0  # seconds of processor time, less than wall time on a shared machine
     executions: int = 0
     first_coverage: int = 0
     coverage: int = 0
@@ -128,6 +129,18 @@ def _row(record: Record) -> Iterator[str]:
     yield str(record.seed)
 
 
+def repeat(target: str, data: bytes) -> None:
+    """Read one input, and print the result and how long it took."""
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "scores").mkdir()
+        begin = time.process_time()
+        try:
+            click.echo(f"returned {read_input(target, data, Path(name))!r}")
+        except REFUSALS as error:
+            click.echo(f"refused: {type(error).__name__}: {error}")
+        click.echo(f"{time.process_time() - begin:.3f} s of processor time")
+
+
 @click.command(help=__doc__)
 @click.option("--seconds", default=60, show_default=True, help="For each reader.")
 @click.option(
@@ -137,8 +150,18 @@ def _row(record: Record) -> Iterator[str]:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("build/fuzz"), show_default=True
 )
-def main(seconds: int, readers: tuple[str, ...], seed: int, out: Path) -> None:
+@click.option(
+    "--again",
+    type=click.Path(path_type=Path, exists=True),
+    help="Read this input with the one reader.",
+)
+def main(seconds: int, readers: tuple[str, ...], seed: int, out: Path, again: Path | None) -> None:
     """Run the command line."""
+    if again is not None:
+        if len(readers) != 1:
+            raise click.UsageError("--again needs one --reader")
+        repeat(readers[0], again.read_bytes())
+        return
     os.environ.setdefault("HDF5_PLUGIN_PATH", "")
     records = [fuzz(name, out.resolve() / name, seconds, seed) for name in readers or TARGETS]
     heads = [

@@ -45,7 +45,7 @@ from actspan.model.bundle import Bundle
 from actspan.model.manifest import FileRecord
 from actspan.pipeline.label_file import LabelFile
 from actspan.runtime.opening import open_session
-from actspan.server.correction_routes import NewCorrections
+from actspan.server.corrections import NewCorrections
 from actspan.server.inference_tensors import (
     TensorSpec,
     check_outputs,

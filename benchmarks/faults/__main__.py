@@ -52,7 +52,7 @@ def ready() -> None:
     import rich.progress
     import rich.traceback  # noqa: F401
 
-    import actspan.cli.datasets
+    import actspan.cli.pack
     import actspan.cli.propose
     import actspan.cli.tables
     import actspan.jobs.driver  # noqa: F401
@@ -76,10 +76,10 @@ def table(verdicts: list[Verdict]) -> list[str]:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--seed", default=0, help="Of the first fault of each kind; others count up.")
-@click.option("--share", default=1.0, help="Of the usual number of faults of each kind.")
-@click.option("--only", help="One kind, by its name.")
-@click.option("--jobs", default=2, help="Faults at a time.")
+@click.option("--seed", default=0, help="Seed of the first fault of each kind.")
+@click.option("--share", default=1.0, help="Share of the usual number of faults.")
+@click.option("--only", help="Run only faults of this kind.")
+@click.option("--jobs", default=2, help="Faults that run at the same time.")
 def main(seed: int, share: float, only: str | None, jobs: int) -> None:
     """Put faults into runs on purpose, and compare what is left with an undisturbed run.
 

@@ -107,3 +107,18 @@ def test_a_folder_without_annotations_is_named(tmp_path: Path) -> None:
     ):
         read_annotations(tmp_path)
     assert read_annotations(write_dataset(tmp_path / "set")).format == "activitynet"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b'{"database": {"\xff": {}}}', id="an-id"),
+        pytest.param(b'{"database": {"a": {"\xff": 1}}}', id="a-key"),
+        pytest.param(b'{"a": {"annotations": [], "x": "\xff"}}', id="a-value"),
+    ],
+)
+def test_bytes_that_are_no_text(data: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "annotations.json"
+    file.write_bytes(data)
+    with pytest.raises(AnnotationError, match="not valid JSON: 'utf-8' codec"):
+        read_annotations(file)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from actspan import Proposals
 from actspan.core.errors import ConfigError, ResultError
+from actspan.data.detections import read_detections
 from actspan.pipeline.label_file import LabelFile, ScoredLabels
-from actspan.pipeline.labels import LabelChoice, label_all
+from actspan.pipeline.labels import DetectionWriter, LabelChoice
 
 PROPOSALS = Proposals([0, 5], [4, 9], [0.8, 0.5])
 
@@ -137,8 +138,11 @@ def test_scores_never_rise_and_come_best_first(scores: list[float], top: int) ->
 def test_many_videos_in_order(tmp_path: Path) -> None:
     names = [f"video{i}" for i in range(50)]
     labels = read(tmp_path, dict.fromkeys(names, SCORES))
-    found = list(label_all(labels, ((name, PROPOSALS) for name in names), threads=3))
-    assert [name for name, _ in found] == names
+    with DetectionWriter(tmp_path / "detections.json", labels, threads=3) as writer:
+        for name in names:
+            writer.add(name, PROPOSALS)
+        assert writer.finish() == len(names) * len(labels.label(names[0], PROPOSALS))
+    assert list(read_detections(tmp_path / "detections.json")) == names
 
 
 @pytest.mark.parametrize(

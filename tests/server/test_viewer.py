@@ -221,7 +221,7 @@ def test_a_proposal_is_played_alone(visit: Visit) -> None:
 
 def test_the_list_is_found_and_ordered(visit: Visit) -> None:
     page = visit.page
-    visit.until("!document.getElementById('count').textContent.includes('judged')")
+    visit.until("!document.getElementById('count').textContent.includes('evaluated')")
     page.get_by_label("Find a video").fill("video1")
     visit.until_text("count", "11 videos")
     page.get_by_label("Order of the videos").select_option(label="worst AUC first")

@@ -105,12 +105,8 @@ class Comparison:
 def read_systems(sources: Sequence[str]) -> tuple[System, ...]:
     """Read systems from `PATH` or `NAME=PATH`; paths with the same NAME make one system.
 
-    A folder is a system of all logs in it and below it; other files are left out.
-
-    Raises
-    ------
-    BenchError
-        A file cannot be read, a folder holds no logs, or a system measures something twice.
+    A folder is a system of all logs in it and below it; other files are left out. A file that
+    cannot be read, a folder without logs or a stage that is measured twice is a `BenchError`.
     """
     plain = [Path(source) for source in sources]
     named: dict[str, list[Path]] = {}
@@ -240,12 +236,8 @@ def _notes(system: System, interface: Rates, measured: Rates) -> Iterator[Note]:
 def slower_rows(found: Comparison, limit: float) -> list[tuple[str, Row, float]]:
     """Return the rows in which a system takes longer than the first by more than `limit`.
 
-    A row comes with the name of the system and the relative extra time: 0.05 is 5 %.
-
-    Raises
-    ------
-    BenchError
-        No row has figures of two systems. A check that compares nothing must not pass.
+    A row comes with the name of the system and the relative extra time: 0.05 is 5 %. If no row has
+    figures of two systems, a `BenchError` is raised: a check that compares nothing must not pass.
     """
     shared = [
         (system.name, row, 1 / ratio - 1)

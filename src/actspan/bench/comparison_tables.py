@@ -119,6 +119,9 @@ def pair_table(pair: Pair) -> Table:
 
 def comparison_to_dict(found: Comparison, check: ReportCheck | None) -> dict[str, Any]:
     """Convert a comparison to plain values for JSON: all that was read, and the results."""
+    claims = None
+    if check is not None:
+        claims = {**msgspec.to_builtins(check, enc_hook=str), "holds": check.holds}
     return {
         "chips": found.chips,
         "sides": [
@@ -141,7 +144,7 @@ def comparison_to_dict(found: Comparison, check: ReportCheck | None) -> dict[str
         "end_to_end": list(map(_row, found.measured)),
         "steps": list(map(_row, found.steps)),
         "notes": msgspec.to_builtins(found.notes),
-        "claims": None if check is None else _check(check),
+        "claims": claims,
     }
 
 
@@ -152,16 +155,6 @@ def _row(row: Row) -> dict[str, Any]:
         "batch": row.batch,
         "samples_per_second": list(row.rates),
         "ratios": list(row.ratios),
-    }
-
-
-def _check(check: ReportCheck) -> dict[str, Any]:
-    return {
-        "file": str(check.file),
-        "holds": check.holds,
-        "equations": check.equations,
-        "commands": check.commands,
-        "findings": [{"kind": f.kind, "line": f.line, "text": f.text} for f in check.findings],
     }
 
 

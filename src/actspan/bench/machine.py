@@ -184,13 +184,7 @@ def measure_products(shapes: Sequence[Shape], cores: int, rule: Rule) -> Measure
 
 
 def require_limits() -> Any:
-    """Load the function that keeps BLAS from starting threads, which would wait for each other.
-
-    Raises
-    ------
-    MissingExtraError
-        The package `threadpoolctl` is not installed.
-    """
+    """Load the function that keeps BLAS from starting threads, which would wait for each other."""
     return require("threadpoolctl", extra="bench", purpose="actspan bench").threadpool_limits
 
 

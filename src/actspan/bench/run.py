@@ -202,7 +202,9 @@ class _Bench:
         limits, of = LIMITS[self._material.variant.precision], f"{len(reference)} videos"
         same = compare_proposals(reference, found)
         recall = None
-        if self._request.dataset is not None and self._truth:  # synthetic videos have no actions
+        if (
+            self._request.dataset is not None and self._truth
+        ):  # those of synthetic videos are random
             recall = evaluate_recall(self._truth, found, subset=None).summary()
         accuracy: dict[str, Accuracy] = {
             net: Accuracy(

@@ -53,17 +53,10 @@ class StageTimer:
         streams: int | None = None,
         least: int = 20,
     ) -> None:
-        """Time `work` and record it as a stage of this batch size.
+        """Time `work` and record it as a stage of this batch size, with at least `least` repeats.
 
-        Parameters
-        ----------
-        samples : int, optional
-            Samples that one call of `work` processes. Default: `batch`.
-        streams : int, optional
-            Threads that call `work`; 1 for work that has its own threads. Default: the streams of
-            the request.
-        least : int
-            Minimum number of repeats.
+        A call of `work` processes `samples` (`batch` by default). As many threads call it as the
+        request has streams, unless `streams` is given: 1 for work that has its own threads.
         """
         self.announce(f"{name}, batch {batch}")
         request = self._request

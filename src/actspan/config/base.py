@@ -7,16 +7,18 @@ import re
 import tomllib
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
 import tomli_w
-from msgspec import inspect
 
 from actspan.core.errors import ConfigError
 from actspan.core.files import read_text
 from actspan.core.limits import SETTINGS
 from actspan.core.wording import suggestion
+
+if TYPE_CHECKING:
+    from msgspec import inspect
 
 T = TypeVar("T")
 
@@ -178,6 +180,8 @@ def explain_error(error: str, kind: Any) -> str:
     >>> explain_error("Invalid enum value 'tc' - at `$`", Literal["TC", "CT"])
     "'tc' is not allowed; allowed are: 'CT', 'TC'"
     """
+    from msgspec import inspect  # imported late: only wrong settings need it
+
     what, _, path = error.partition(" - at `$")
     place = path.rstrip("`").lstrip(".")
     inside, subject = (f" in {place}", f"{place}: ") if place else ("", "")
@@ -201,6 +205,8 @@ def explain_error(error: str, kind: Any) -> str:
 
 def _types_at(kind: inspect.Type, place: str) -> list[inspect.Type]:
     """Return the types that a value may have at a place such as `tem.hidden` or `join[0]`."""
+    from msgspec import inspect
+
     kinds = [kind]
     for key in ["", *re.findall(r"\[.*?\]|[^.\[\]]+", place)]:
         below: list[inspect.Type] = []

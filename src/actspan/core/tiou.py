@@ -4,8 +4,7 @@ Positions may be fractions or seconds, the same for both segments. All computati
 a grid of T cells some tIoU equal a threshold exactly, so the order of operations decides. The
 published code has two: Soft-NMS and matching subtract the intersection from one length first
 (`tiou`), the ActivityNet evaluator adds both lengths first (`evaluated_tiou`). Each is used as
-published. `compiled` has both for kernels; it is a separate module because loading the compiler
-takes longer than many jobs that need only arrays.
+published. `actspan.core.kernels` has both for kernels.
 """
 
 from __future__ import annotations
@@ -33,13 +32,7 @@ def _ratio(part: Float64, whole: Float64) -> Float64:
 
 
 def tiou_matrix(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
-    """Compute the intersection over union of every a with every b.
-
-    Returns
-    -------
-    (A, B) float64
-        0 where both segments are empty.
-    """
+    """Compute the intersection over union of every a with every b: (A, B) float64, 0 if empty."""
     start_a, end_a, start_b, end_b = _crossed(start_a, end_a, start_b, end_b)
     inter = _intersection(start_a, end_a, start_b, end_b)
     union = (end_a - start_a) - inter + end_b - start_b
@@ -47,13 +40,7 @@ def tiou_matrix(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float
 
 
 def evaluated_tiou(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
-    """Compute the intersection over union of each a with its b, in the evaluator's order.
-
-    Returns
-    -------
-    (N,) float64
-        0 where both segments are empty.
-    """
+    """Compute the intersection over union of each a with its b: (N,) float64, 0 if empty."""
     inter = _intersection(start_a, end_a, start_b, end_b)
     union = ((end_b - start_b) + (end_a - start_a)) - inter
     return _ratio(inter, union)

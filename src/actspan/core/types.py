@@ -276,54 +276,25 @@ def _pairs(value: ArrayLike) -> Float64:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
-    """One annotated video.
+    """One annotated video; ShapeError if labels or scores are not as many as the segments."""
 
-    Attributes
-    ----------
-    id : str
-        Id without the prefix `v_` of some layouts.
-    duration : float
-        Seconds; NaN if unknown, so that only the features give it.
-    subset : str
-        "training", "validation", "testing", or "" if the source does not say.
-    segments : (M, 2) float64
-        Start and end of each instance, seconds, as annotated (not clipped).
-    labels : tuple of str
-        One label per instance.
-    frames, fps : optional
-        Number of frames, and frames per second.
-    feature_frames : int, optional
-        Frames that the features cover, in the authors' layout; it fixes both spans there.
-    snippet_stride, snippet_length : float, optional
-        Seconds; this video's own snippet grid, if the annotations give one.
-    extra : mapping
-        Other keys of the source, kept for writing.
-    ignored : (K, 2) float64
-        Ambiguous stretches, seconds (THUMOS14's "Ambiguous"): neither instances nor background.
-        They are not ground truth; a detection that touches one and
-        matches no instance does not count as false.
-    scores : (M,) float64, optional
-        Scores, if the instances are proposals or detections for review; annotations have none.
-
-    Raises
-    ------
-    ShapeError
-        The number of labels or scores differs from the number of segments.
-    """
-
-    id: str
-    duration: float
-    subset: str = ""
+    id: str  # without the prefix `v_` of some layouts
+    duration: float  # seconds; NaN if unknown, so that only the features give it
+    subset: str = ""  # "training", "validation", "testing", or "" if the source does not say
+    # (M, 2) start and end of each instance, seconds, as annotated (not clipped)
     segments: Float64 = field(default_factory=lambda: _NO_PAIRS)
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # one per instance
     frames: int | None = None
     fps: float | None = None
+    # Frames that the features cover, in the authors' layout; they fix both spans there.
     feature_frames: int | None = None
-    snippet_stride: float | None = None
+    snippet_stride: float | None = None  # seconds; this video's own snippet grid
     snippet_length: float | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)  # other keys of the source, for writing
+    # (K, 2) ambiguous stretches, seconds (THUMOS14): neither ground truth nor background. A
+    # detection that touches one and matches no instance does not count as false.
     ignored: Float64 = field(default_factory=lambda: _NO_PAIRS)
-    scores: Float64 | None = None
+    scores: Float64 | None = None  # (M,) if the instances are proposals or detections
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", _pairs(self.segments))

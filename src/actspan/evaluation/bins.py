@@ -46,13 +46,8 @@ def bins_of(
 ) -> dict[str, tuple[Bin, ...]]:
     """Return recall by length, by coverage and by the number of instances.
 
-    Parameters
-    ----------
-    seconds, coverage, crowd : (M,) float64
-        Length of each instance, its share of the video (NaN where the video's duration is not
-        known), and the number of instances in its video.
-    found : (K, M) bool
-        Whether each instance is found at each threshold.
+    Each instance (M,) has a length in seconds, a share of its video (NaN if its duration is not
+    known), the number of instances in its video, and whether it is found at each threshold (K, M).
     """
     limits = np.quantile(seconds, np.arange(1, len(LENGTH) + 1) / len(LENGTH), method="higher")
     highs = limits.tolist()

@@ -31,8 +31,6 @@ class DetectionResult:
         Classes of the ground truth, sorted.
     instances, detections : (L,) int64
         Numbers per class.
-    undetected : tuple of str
-        Classes without any detection; they count with AP 0.
     unknown : mapping of str to int
         Labels that the ground truth lacks, and how many detections carry them; they do not count.
     missing : tuple of str
@@ -51,12 +49,17 @@ class DetectionResult:
     instances: Int64
     detections: Int64
     videos: int
-    undetected: tuple[str, ...] = ()
     unknown: Mapping[str, int] = ()  # type: ignore[assignment]
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def undetected(self) -> tuple[str, ...]:
+        """Classes without any detection; they count with AP 0."""
+        counts = zip(self.classes, self.detections.tolist(), strict=True)
+        return tuple(name for name, count in counts if not count)
 
     @property
     def mean_average_precision(self) -> Float64:
@@ -128,7 +131,6 @@ def evaluate_detection(
         instances=labelled.instances,
         detections=np.diff(labelled.offsets),
         videos=labelled.videos,
-        undetected=labelled.undetected,
         unknown=labelled.unknown,
         missing=labelled.missing,
         extra=labelled.extra,

@@ -41,38 +41,21 @@ from actspan.runtime.opening import open_session
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagnosis:
-    """The stages at which a run loses instances.
+    """The stages at which a run loses its M instances.
 
-    Attributes
-    ----------
-    recall : RecallResult
-        Recall of the run.
-    videos, labels : tuple of str
-        The video and the label of each of the M instances.
-    segments : (M, 2) float64
-        Seconds.
-    best : (M, 6) float64
-        Largest tIoU left after each stage, see `actspan.evaluation.stages.Trace`; the last column
-        is that of the result.
-    lost : (K, M) int64
-        Position in `STAGES` of the stage that loses it at each threshold, len(STAGES) if found.
-    bins : mapping of str to tuple of Bin
-        Recall by "length", "coverage" and "instances" (per video).
-    ideal : mapping of stage to RecallResult
-        Recall of the run if this stage were perfect. A stage whose gain cannot be computed is
-        missing.
-    notes : tuple of str
-        What could not be computed, and why.
+    `best` has the largest tIoU left after each stage, see `actspan.evaluation.stages.Trace`; the
+    last column is that of the result. `ideal` has the recall of the run if a stage were perfect; a
+    stage whose gain cannot be computed is missing, and a note says why.
     """
 
     recall: RecallResult
-    videos: tuple[str, ...]
-    segments: Float64
+    videos: tuple[str, ...]  # of each instance
+    segments: Float64  # (M, 2), seconds
     labels: tuple[str, ...]
-    best: Float64
-    lost: Int64
-    bins: Mapping[str, tuple[Bin, ...]]
-    ideal: Mapping[str, RecallResult]
+    best: Float64  # (M, 6)
+    lost: Int64  # (K, M), position in STAGES of the stage that loses it; len(STAGES) if found
+    bins: Mapping[str, tuple[Bin, ...]]  # by "length", "coverage" and "instances" (per video)
+    ideal: Mapping[str, RecallResult]  # by stage
     notes: tuple[str, ...] = ()
 
     def losses(self) -> Float64:

@@ -33,12 +33,8 @@ def check_times(videos: Videos, path: Path) -> tuple[Videos, tuple[str, ...]]:
     """Raise if times are not seconds; drop durations that contradict instances and features.
 
     Features beside the annotations `path` are opened only if durations are missing or instances
-    pass them. Dropped durations affect only notes; a note says so.
-
-    Raises
-    ------
-    DataError
-        Most instances are far beyond their video or its features, or the stride is wrong.
+    pass them. Dropped durations affect only notes; a note says so. If most instances are far beyond
+    their video or its features, or the stride is wrong, a `DataError` is raised.
     """
     latest: Float64 = ends_of(videos, videos.durations)
     late = float(np.mean(videos.segments[:, 1] > latest + slack(latest)))

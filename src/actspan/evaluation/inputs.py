@@ -166,13 +166,7 @@ def known_id(name: str, known: Container[str]) -> str:
 
 
 def known_ids(names: Iterable[str], known: Container[str]) -> list[str]:
-    """Return `known_id` of each name.
-
-    Raises
-    ------
-    ResultError
-        Two names refer to one video.
-    """
+    """Return `known_id` of each name; two that refer to one video are a `ResultError`."""
     names = list(names)
     ids = [known_id(name, known) for name in names]
     if len(set(ids)) != len(ids):
@@ -186,12 +180,7 @@ def load_proposals(
 ) -> ResultTable:
     """Return the proposals of all videos in seconds, under the known ids of the ground truth.
 
-    A literal `v_` makes no difference on either side.
-
-    Raises
-    ------
-    ResultError
-        They cannot be read, a score is NaN, or a video is given with and without `v_`.
+    A literal `v_` makes no difference on either side. A NaN score is a `ResultError`.
     """
     if isinstance(source, (str, os.PathLike)):
         table = read_result_table(Path(source))

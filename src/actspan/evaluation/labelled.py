@@ -56,12 +56,6 @@ class Labelled:
         """Number of instances per class, (L,)."""
         return np.diff(self.truth_offsets)
 
-    @property
-    def undetected(self) -> tuple[str, ...]:
-        """Classes without detections."""
-        counts = np.diff(self.offsets).tolist()
-        return tuple(name for name, count in zip(self.classes, counts, strict=True) if not count)
-
     def counted(self, hit: Bool) -> Bool:
         """Return which detections are right or wrong at each threshold, (K, D) bool."""
         counted: Bool = hit | ~self.unsure

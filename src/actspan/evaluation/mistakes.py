@@ -28,24 +28,15 @@ LIST = 10  # multiple of a class's instances up to which its best detections are
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mistakes:
-    """Wrong detections by kind, and how much average mAP would gain without them.
+    """Wrong detections by kind, and how much average mAP would gain without them; in [0, 1].
 
-    Attributes
-    ----------
-    tiou : (K,) float64
-    right : (K,) float64
-        Share of each class's best detections (10 times as many as it has instances) that find an
-        instance; in [0, 1].
-    share : (K, 5) float64
-        Share of these detections that are wrong in each of `KINDS`; in [0, 1].
-    gain : (5,) float64
-        Average mAP without the wrong detections of a kind, less average mAP as it is; in [0, 1].
+    Shares are of each class's best detections, 10 times as many as it has instances.
     """
 
-    tiou: Float64
-    right: Float64
-    share: Float64
-    gain: Float64
+    tiou: Float64  # (K,), thresholds
+    right: Float64  # (K,), share that finds an instance
+    share: Float64  # (K, 5), share that is wrong in each of `KINDS`
+    gain: Float64  # (5,), average mAP without the wrong detections of a kind, minus that with them
 
 
 def diagnose_detections(

@@ -34,13 +34,11 @@ class RecallResult:
     Attributes
     ----------
     recall : (K, A) float64
-        Share of instances matched at tIoU `tiou[k]` by budget a + 1; in [0, 1].
+        Share of instances matched at tIoU threshold `tiou[k]` by budget a + 1; in [0, 1].
     average_recall : (A,) float64
         Mean of `recall` over the thresholds.
     proposals_per_video : (A,) float64
         Average number of proposals per video at each budget.
-    tiou : (K,) float64
-        Thresholds.
     videos, instances, proposals : int
         Numbers of evaluated videos, their instances and their proposals.
     missing : tuple of str

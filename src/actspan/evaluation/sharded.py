@@ -38,18 +38,9 @@ def evaluate_shards(
     """Evaluate the committed shards, with exactly the result of `evaluate_recall`.
 
     Shards are read twice, because the budget of a video depends on the number of all proposals.
-    Memory does not grow with the number of proposals.
-
-    Parameters
-    ----------
-    where : Path or str
-        `RUN.partial`, or the URL of its shards; the other parameters are those of
-        `evaluate_recall`.
-
-    Raises
-    ------
-    ResultError
-        There is no such run, or a shard is damaged; or an error of `evaluate_recall`.
+    Memory does not grow with the number of proposals. `where` is `RUN.partial` or the URL of its
+    shards; if there is no such run or a shard is damaged, a `ResultError` is raised. The other
+    parameters and errors are those of `evaluate_recall`.
     """
     thresholds, left_out = check_thresholds(tiou), load_blocked(blocked)
     checkpoint = Checkpoint.find(open_storage(where))

@@ -61,13 +61,7 @@ class Evidence:
 
 
 def read_run_videos(run: Run, videos: Mapping[str, Video]) -> Iterator[RunVideo]:
-    """Yield the evaluated videos of a run, in the run's order.
-
-    Raises
-    ------
-    ResultError
-        Candidates or boundary scores are missing or damaged.
-    """
+    """Yield the evaluated videos of a run, in the run's order."""
     with run.scores() as scores:
         for name, parts in groupby(run.candidates(), key=attrgetter("video")):
             if name in videos:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -14,14 +12,14 @@ from typing import Any, Self
 from actspan.core.errors import ActSpanError, ConfigError
 from actspan.core.files import replace_folder, sha256, sync
 from actspan.core.types import Proposals
-from actspan.data.detections import DETECTIONS_FILE, Detections
+from actspan.data.detections import DETECTIONS_FILE
 from actspan.data.result_writers import result_writer
 from actspan.jobs.checkpoint import OtherResultError
 from actspan.jobs.clips import Clip, cut_clips
-from actspan.jobs.contracts import Source
 from actspan.jobs.propose_request import ProposeRequest, Summary
 from actspan.jobs.run import RunWriter, write_info
-from actspan.pipeline.labels import Labeller
+from actspan.jobs.source import Source
+from actspan.pipeline.labels import DetectionWriter, Labeller
 from actspan.pipeline.outcomes import Outcome
 
 
@@ -66,11 +64,11 @@ class _FileSink(Sink):
 
     def __init__(self, request: ProposeRequest, labels: Labeller | None) -> None:
         self._partial, self._labels = request.partial, labels
-        self._labelled: _DetectionWriter | None = None
+        self._labelled: DetectionWriter | None = None
 
     def _open_detections(self, path: Path) -> None:
         if self._labels is not None:
-            self._labelled = self.stack.enter_context(_DetectionWriter(path, self._labels))
+            self._labelled = self.stack.enter_context(DetectionWriter(path, self._labels))
 
     def close(self) -> None:
         """Complete the files."""
@@ -149,42 +147,6 @@ class ResultSink(_FileSink):
             )
         os.replace(self._file, self._out)
         sync(self._out.parent)
-
-
-class _DetectionWriter:
-    """Writer of labelled proposals, which are labelled on all cores."""
-
-    def __init__(self, path: Path, labels: Labeller) -> None:
-        self._count, self._labels = 0, labels
-        self._file = result_writer(path, labelled=True)
-        self._threads = os.cpu_count() or 1
-        self._waiting: deque[tuple[str, Future[Detections]]] = deque()
-
-    def __enter__(self) -> Self:
-        self._writer = self._file.__enter__()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="label")
-        return self
-
-    def __exit__(self, *details: Any) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._file.__exit__(*details)
-
-    def add(self, video: str, proposals: Proposals) -> None:
-        self._waiting.append((video, self._pool.submit(self._labels.label, video, proposals)))
-        while len(self._waiting) > 2 * self._threads:
-            self._write()
-
-    def _write(self) -> None:
-        video, future = self._waiting.popleft()
-        found = future.result()
-        self._writer.add(video, found.segments, found.labels)
-        self._count += len(found)
-
-    def finish(self) -> int:
-        """Write the detections of the last videos, and return the number of all."""
-        while self._waiting:
-            self._write()
-        return self._count
 
 
 class SegmentList(Sink):

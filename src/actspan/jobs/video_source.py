@@ -20,8 +20,8 @@ from actspan.data.recording import Window
 from actspan.data.videos import canonical_subset
 from actspan.jobs.bundle_features import BundleFeatures
 from actspan.jobs.checkpoint import Plan, digest
-from actspan.jobs.contracts import Source
 from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import cells, failed_piece

@@ -36,32 +36,20 @@ _RANKS = {2: "two-dimensional", 3: "three-dimensional"}
 
 def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every weight that a network must have."""
-    H = config.hidden
-    if isinstance(config, ClassifierConfig):
+    H, shapes = config.hidden, dict[str, tuple[int, ...]]()
+    layers: dict[str, tuple[int, ...]]
+    if isinstance(config, TemConfig):
+        inner = (H, H // config.members, 3)
+        layers = {"conv1": (H, config.channels, 3), "conv2": inner, "conv3": (3, H, 1)}
+    elif isinstance(config, PemConfig):
+        layers = {"fc1": (H, config.inputs), "fc2": (1, H)}
+    else:
+        shapes |= {"input.mean": (config.inputs,), "input.scale": (config.inputs,)}
         outputs = len(config.labels) + 1  # plus background
-        return {
-            "input.mean": (config.inputs,),
-            "input.scale": (config.inputs,),
-            "fc1.weight": (H, config.inputs),
-            "fc1.bias": (H,),
-            "fc2.weight": (outputs, H),
-            "fc2.bias": (outputs,),
-        }
-    if isinstance(config, PemConfig):
-        return {
-            "fc1.weight": (H, config.inputs),
-            "fc1.bias": (H,),
-            "fc2.weight": (1, H),
-            "fc2.bias": (1,),
-        }
-    return {
-        "conv1.weight": (H, config.channels, 3),
-        "conv1.bias": (H,),
-        "conv2.weight": (H, H // config.members, 3),
-        "conv2.bias": (H,),
-        "conv3.weight": (3, H, 1),
-        "conv3.bias": (3,),
-    }
+        layers = {"fc1": (H, config.inputs), "fc2": (outputs, H)}
+    for name, shape in layers.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
 
 
 def members_of(tem: Mapping[str, Float32]) -> int:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from actspan.core.errors import ConfigError
-from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped, raise_errors
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals
@@ -38,15 +38,7 @@ class Labeller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LabelChoice:
-    """Source of labels: a score file, a bundle's classifier, or none.
-
-    Attributes
-    ----------
-    file : Path, optional
-    classify : bool
-        Use the classifier.
-    top : int
-        Number of labels per proposal; the best are used.
+    """Source of labels: a score file, a bundle's classifier, or none; `top` labels per proposal.
 
     Raises
     ------
@@ -125,35 +117,41 @@ class LabelChoice:
         return ProposalClassifier.open(bundle)
 
 
-def label_all(
-    labeller: Labeller, results: Iterable[tuple[str, Proposals]], *, threads: int | None = None
-) -> Iterator[tuple[str, Detections]]:
-    """Label the proposals of many videos, on all cores, in order.
+class DetectionWriter:
+    """Writer of labelled proposals, which are labelled on all cores and written in order."""
 
-    `results` (video id, Proposals in seconds) are read as detections are consumed, so memory stays
-    constant.
-    """
-    workers = threads or os.cpu_count() or 1
+    def __init__(self, path: Path, labels: Labeller, *, threads: int | None = None) -> None:
+        self._count, self._labels = 0, labels
+        self._file = result_writer(path, labelled=True)
+        self._threads = threads or os.cpu_count() or 1
+        self._waiting: deque[tuple[str, Future[Detections]]] = deque()
 
-    def label(result: tuple[str, Proposals]) -> tuple[str, Detections]:
-        video, proposals = result
-        return video, labeller.label(video, proposals)
+    def __enter__(self) -> Self:
+        self._writer = self._file.__enter__()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="label")
+        return self
 
-    with ThreadPoolExecutor(workers, thread_name_prefix="label") as pool:
-        yield from map_ordered(pool, label, results, ahead=2 * workers)
+    def __exit__(self, *details: Any) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._file.__exit__(*details)
 
+    def add(self, video: str, proposals: Proposals) -> None:
+        """Label a video's proposals, seconds; a bounded number of videos waits for this."""
+        self._waiting.append((video, self._pool.submit(self._labels.label, video, proposals)))
+        while len(self._waiting) > 2 * self._threads:
+            self._write()
 
-def write_labelled(
-    results: Iterable[tuple[str, Proposals]], labels: Labeller, path: Path
-) -> tuple[int, int]:
-    """Label results (seconds), write them, and return the numbers of videos and detections."""
-    videos = detections = 0
-    with result_writer(path, labelled=True) as writer:
-        for video, found in label_all(labels, results):
-            writer.add(video, found.segments, found.labels)
-            videos += 1
-            detections += len(found)
-    return videos, detections
+    def _write(self) -> None:
+        video, future = self._waiting.popleft()
+        found = future.result()
+        self._writer.add(video, found.segments, found.labels)
+        self._count += len(found)
+
+    def finish(self) -> int:
+        """Write the detections of the last videos, and return the number of all."""
+        while self._waiting:
+            self._write()
+        return self._count
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +162,6 @@ class LabelRequest:
     ----------
     result : Path
         A result file, or a run folder.
-    labels : LabelChoice
     out : Path, optional
         File for the detections; `detections.json` in the run by default.
     model, dataset : Path, optional
@@ -259,14 +256,14 @@ def _write(
     problems: tuple[Problem, ...],
     progress: Progress,
 ) -> LabelSummary:
-    def reported() -> Iterator[tuple[str, Proposals]]:
-        for done, result in enumerate(results.items(), start=1):
-            yield result
-            progress("label", done, len(results))
-
     begin = perf_counter()
-    videos, detections = write_labelled(reported(), labels, request.target)
-    return LabelSummary(request.target, videos, detections, perf_counter() - begin, problems)
+    with DetectionWriter(request.target, labels) as writer:
+        for done, (video, proposals) in enumerate(results.items(), start=1):
+            writer.add(video, proposals)
+            progress("label", done, len(results))
+        detections = writer.finish()
+    seconds = perf_counter() - begin
+    return LabelSummary(request.target, len(results), detections, seconds, problems)
 
 
 def _raise_unless_skipped(request: LabelRequest, missing: Sequence[Problem], videos: int) -> None:

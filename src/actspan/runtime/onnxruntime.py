@@ -11,7 +11,6 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from actspan.core.errors import BackendError, MissingExtraError
-from actspan.model.bsn.graph import GraphBuilder
 from actspan.runtime.backends import Backend, Support
 from actspan.runtime.session import FileSession, SessionOptions, reason_of
 
@@ -37,7 +36,7 @@ class OnnxRuntimeSession(FileSession):
     """Session of ONNX Runtime."""
 
     def __init__(self, path: Path, backend: Backend, options: SessionOptions) -> None:
-        provider = _provider(backend)
+        provider = _CPU if backend.variant == "CPU" else _provider(backend)
         try:
             session = _open(str(path), provider, options)
         except Exception as error:  # the vendor's exceptions have no common base
@@ -86,8 +85,8 @@ def check(backend: Backend, device: int = 0) -> Support:
     """Check that the provider starts; see `actspan.runtime.backends.BackendModule`."""
     version = str(onnxruntime.__version__)
     try:
-        provider = _provider(backend)
-        if provider != _CPU:
+        if backend.variant != "CPU":
+            provider = _provider(backend)
             started = _open(_probe(), provider, SessionOptions(device=device)).get_providers()[0]
             if started != provider:
                 return Support(version, f"{provider} does not start: is its device there?")
@@ -102,6 +101,8 @@ def check(backend: Backend, device: int = 0) -> Support:
 
 def _probe() -> bytes:
     """Return the smallest model, which shows whether a provider starts."""
+    from actspan.model.bsn.graph import GraphBuilder
+
     graph = GraphBuilder({})
     graph.add("Identity", "x", output="output")
     model: bytes = graph.model("probe", ("x", (1,)), (1,)).SerializeToString()
@@ -109,7 +110,7 @@ def _probe() -> bytes:
 
 
 def _provider(backend: Backend) -> str:
-    """Return the provider's full name, or raise if this installation lacks it."""
+    """Return the full name of a provider besides the CPU's, or raise if it is not installed."""
     there: dict[str, str] = {name.lower(): name for name in onnxruntime.get_available_providers()}
     wanted = f"{backend.variant}ExecutionProvider"
     if wanted.lower() not in there:

@@ -227,7 +227,7 @@ def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> s
     if len({_BATCH.sub(".", name) for name in found}) > 1:
         raise BackendError(
             f"{bundle.path}: there are {', '.join(found)}; keep the one that {backend.name} "
-            f"shall open as {plain}"
+            f"is to open as {plain}"
         )
     return max(found, key=_batch_of, default=plain)
 

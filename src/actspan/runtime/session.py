@@ -43,14 +43,10 @@ class Session(ABC):
     """
 
     backend: str  # name for `open_session`
+    input_names: tuple[str, ...]
     input_shapes: Mapping[str, Shape]  # by name
     output_names: tuple[str, ...]
     batch_range: BatchRange
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the inputs."""
-        return tuple(self.input_shapes)
 
     @abstractmethod
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
@@ -106,6 +102,7 @@ class FileSession(Session):
         input_types: Mapping[str, Any] | None = None,
     ) -> None:
         self.backend = backend
+        self.input_names = tuple(input_shapes)
         self.input_shapes = MappingProxyType(dict(input_shapes))
         self.output_names = tuple(output_names)
         fixed = [shape[0] for shape in input_shapes.values() if shape and shape[0] is not None]
@@ -226,6 +223,7 @@ class BatchedSession(Session):
         self._inner, self._lead = inner, lead  # the leading axes count rows
         self.backend = inner.backend
         rest = inner.input_shapes[inner.input_names[0]][len(lead) :]
+        self.input_names = (name,)
         self.input_shapes = MappingProxyType({name: (None, *rest)})
         self._unit, self._most = 1, inner.batch_range[1]  # rows: a multiple of unit, at most most
         if len(lead) == 2:

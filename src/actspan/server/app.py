@@ -32,8 +32,7 @@ from actspan.server.bodies import BodyReader
 from actspan.server.database import Database
 from actspan.server.decoding import Decoder
 from actspan.server.inference_tensors import InferRequest
-from actspan.server.job_runner import JobRunner
-from actspan.server.job_store import JobStore
+from actspan.server.job_queue import JobRunner, JobStore
 from actspan.server.library import Library
 from actspan.server.model import ServedModel
 from actspan.server.operations import Metrics
@@ -45,13 +44,7 @@ _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 class ProposalService:
-    """Parts of a service with a model: the model, the jobs, and their operations.
-
-    Raises
-    ------
-    BundleError, BackendError
-        The model cannot be opened.
-    """
+    """Parts of a service with a model: the model, the jobs, and their operations."""
 
     def __init__(self, database: Database, settings: ServeSettings, metrics: Metrics) -> None:
         assert settings.model is not None
@@ -183,12 +176,7 @@ def make_token(host: str, token: str | None) -> str | None:
 def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
     """Answer requests until SIGTERM or SIGINT; finish those in progress before returning.
 
-    Parameters
-    ----------
-    settings : ServeSettings
-        Settings; port 0 chooses a free port.
-    announce : function of str
-        Called with the address, once requests are accepted.
+    Port 0 chooses a free port; `announce` is called with the address, once requests are accepted.
 
     Raises
     ------

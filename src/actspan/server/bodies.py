@@ -30,10 +30,8 @@ class BodyReader:
     async def read(self, request: Request) -> AsyncIterator[bytearray]:
         """Yield a body in memory; its memory counts as used until the block ends.
 
-        Raises
-        ------
-        ProblemError
-            The body breaks off (400), arrives too slowly (408), or others take up the memory (429).
+        Raises ProblemError if the body breaks off (400), arrives too slowly (408), or others take
+        up the memory (429).
         """
         body, reserved = bytearray(), 0
         try:
@@ -59,10 +57,8 @@ class BodyReader:
     async def store(self, request: Request, path: Path) -> int:
         """Write a body durably to a new file and return its size. Remove the file on failure.
 
-        Raises
-        ------
-        ProblemError
-            The body breaks off (400), arrives too slowly (408), or the disk is full (507).
+        Raises ProblemError if the body breaks off (400), arrives too slowly (408), or the disk is
+        full (507).
         """
         try:
             return await self._write(request, path)

@@ -12,21 +12,18 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from actspan.config.stages import SoftNmsConfig
-from actspan.core.errors import ConfigError, ResultError
 from actspan.server.browsed_run import TILE, BrowsedRun, ShownProposals
-from actspan.server.correction_routes import (
+from actspan.server.corrections import (
     WRITABLE,
     Corrected,
+    Corrections,
     Instance,
     VideoId,
     add_corrections,
-    corrections_of,
-    find_video,
 )
-from actspan.server.corrections import Corrections
 from actspan.server.database import Database
 from actspan.server.library import Library
-from actspan.server.problems import ProblemError, Responses, failures
+from actspan.server.problems import NotServedError, Responses, failures
 from actspan.server.video_list import ListQuery, VideoPage, list_videos
 
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Index of the run, from 0.")]
@@ -151,7 +148,7 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
     @routes.get("/video", responses=failures(404, 422))
     def video(name: VideoId) -> ShownVideo:
         """Return a video with its ground truth and corrections."""
-        found = find_video(library, name)
+        found = library.video(name)
         seconds = library.seconds(name)
         return ShownVideo(
             id=name,
@@ -163,14 +160,14 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
             ],
             has_media=name in library.media,
             curves=[_curves_info(run, name) for run in library.runs],
-            corrections=corrections_of(corrections, name),
+            corrections=corrections.get(name),
         )
 
     @routes.get("/proposals", responses=failures(404, 422))
     def proposals(name: VideoId, run: RunNumber = 0) -> ProposalColumns:
         """Return the proposals of a run for a video."""
-        find_video(library, name)
-        return _columns(_run(library, run).proposals(name))
+        library.video(name)
+        return _columns(library.run(run).proposals(name))
 
     @routes.get("/suppressed", responses=failures(404, 409, 422))
     def suppressed(
@@ -182,8 +179,8 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
         keep: Annotated[int, Query(ge=1, le=2000)] = 100,
     ) -> ProposalColumns:
         """Return the proposals of a run with other settings of Soft-NMS."""
-        find_video(library, name)
-        browsed = _run(library, run)
+        library.video(name)
+        browsed = library.run(run)
         own = browsed.config.soft_nms
         config = SoftNmsConfig(
             threshold_short=threshold_short,
@@ -192,10 +189,7 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
             keep=keep,
             picks=keep + max(own.picks - own.keep, 0),  # as many more as in the run
         )
-        try:
-            return _columns(browsed.suppressed(name, config))
-        except ResultError as error:
-            raise ProblemError(409, str(error)) from error
+        return _columns(browsed.suppressed(name, config))
 
 
 def _add_files(routes: APIRouter, library: Library) -> None:
@@ -210,31 +204,21 @@ def _add_files(routes: APIRouter, library: Library) -> None:
 
         The three curves are action, start and end.
         """
-        find_video(library, name)
-        found = _run(library, run).curves(name)
+        library.video(name)
+        found = library.run(run).curves(name)
         if found is None:
-            raise ProblemError(404, f"run {run} has no curves of video {name!r}")
-        try:
-            values = found.tile(level, tile)
-        except ResultError as error:
-            raise ProblemError(404, str(error)) from error
-        return Response(values.astype("<f4").tobytes(), media_type="application/octet-stream")
+            raise NotServedError(f"run {run} has no curves of video {name!r}")
+        values = found.tile(level, tile).astype("<f4")
+        return Response(values.tobytes(), media_type="application/octet-stream")
 
     @routes.get("/media", response_class=FileResponse, responses=failures(404, 422) | _MEDIA)
     def media(name: VideoId) -> FileResponse:
         """Return the file of a video, or a range of it."""
-        find_video(library, name)
+        library.video(name)
         path = library.media.get(name)
         if path is None or not path.is_file():
-            raise ProblemError(404, f"no video file of {name!r} is served")
+            raise NotServedError(f"no video file of {name!r} is served")
         return FileResponse(path)
-
-
-def _run(library: Library, number: int) -> BrowsedRun:
-    try:
-        return library.run(number)
-    except ConfigError as error:
-        raise ProblemError(404, str(error)) from error
 
 
 def _run_info(run: BrowsedRun) -> RunInfo:

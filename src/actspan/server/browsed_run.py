@@ -25,6 +25,7 @@ from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlac
 from actspan.pipeline.recordings import placed, suppress
 from actspan.pipeline.steps import cells, final_proposals
 from actspan.proposals.candidates import fuse
+from actspan.server.problems import ConflictError, NotServedError
 
 TILE = 1024  # columns
 _RECENT = 8  # number of videos whose curves and candidates stay in memory
@@ -33,12 +34,8 @@ _RECENT = 8  # number of videos whose curves and candidates stay in memory
 class ZoomLevels:
     """Three curves, halved until they fit one tile.
 
-    Minimum and maximum are kept, so that peaks stay visible at every zoom level.
-
-    Parameters
-    ----------
-    curves : (3, T) array_like
-        Action, start, end.
+    Minimum and maximum are kept, so that peaks stay visible at every zoom level. The curves are
+    (3, T): action, start, end.
 
     Examples
     --------
@@ -69,17 +66,14 @@ class ZoomLevels:
     def tile(self, level: int, index: int) -> Float32:
         """Return columns from index * TILE on, (2, 3, <= TILE) float32: minimum, maximum.
 
-        Raises
-        ------
-        ResultError
-            The tile does not exist.
+        Raises NotServedError for a tile that does not exist.
         """
         if not 0 <= level < len(self._levels):
-            raise ResultError(f"no level {level}: {counted(len(self), 'level')}, counted from 0")
+            raise NotServedError(f"no level {level}: {counted(len(self), 'level')}, counted from 0")
         columns = self._levels[level]
         tiles = -(-columns.shape[2] // TILE)
         if not 0 <= index < tiles:
-            raise ResultError(
+            raise NotServedError(
                 f"no tile {index} of level {level}: {counted(tiles, 'tile')}, counted from 0"
             )
         return columns[:, :, index * TILE : (index + 1) * TILE]
@@ -96,17 +90,7 @@ class BrowsedRun:
     """Run folder, or a result file alone.
 
     Only `run.toml` is read at construction; everything else is read at the first access.
-
-    Parameters
-    ----------
-    name : str
-        Name that tells it from the other runs.
-    path : Path
-
-    Raises
-    ------
-    ResultError, ConfigError
-        The path is neither a run nor a result, or `run.toml` is damaged.
+    Raises ResultError or ConfigError if the path is neither a run nor a result, or damaged.
     """
 
     def __init__(self, name: str, path: Path) -> None:
@@ -187,7 +171,7 @@ class BrowsedRun:
         with self._reading:
             place = self._places.get(video)
         if self.run is None or place is None:
-            raise ResultError(f"{self.name}: no candidates of video {video!r} to suppress again")
+            raise ConflictError(f"{self.name}: no candidates of video {video!r} to suppress again")
         return tuple(self.run.candidates(place.batches))
 
     def proposals(self, video: str) -> ShownProposals:
@@ -198,10 +182,7 @@ class BrowsedRun:
     def suppressed(self, video: str, config: SoftNmsConfig) -> ShownProposals:
         """Suppress again with other settings of Soft-NMS, by the pipeline's own code.
 
-        Raises
-        ------
-        ResultError
-            The run has no candidates of the video.
+        Raises ConflictError if the run has no candidates of the video.
         """
         windows = self._candidates(video)
         if self.config.mode == "window":

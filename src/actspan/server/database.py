@@ -51,12 +51,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 
 class Database:
-    """Connection that threads use in turn.
-
-    Parameters
-    ----------
-    folder : Path
-        Created if missing; it belongs to this process until `close`.
+    """Connection that threads use in turn; the folder belongs to this process until `close`.
 
     Raises
     ------

@@ -44,20 +44,11 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Upload to decode.
+    """Upload to decode to a file of features with these channels.
 
-    Attributes
-    ----------
-    source, target : str
-        Paths of the upload and of the features to write.
-    channels : int
-        Channels of the features that are needed.
-    stride : float
-        Seconds from snippet to snippet of features; for a video it is computed.
-    longest : float, optional
-        Maximum duration of the recording, seconds.
-    model, backend, backbone : str, optional
-        For videos: as for `BundleFeatures`.
+    `stride` is in seconds from snippet to snippet of features; for a video it is computed.
+    `longest` bounds the duration of the recording, seconds. For videos, `model`, `backend` and
+    `backbone` are those of `BundleFeatures`.
     """
 
     kind: Kind
@@ -74,14 +65,9 @@ class Task:
 class Decoder:
     """Process that decodes uploads one after another, with limits.
 
-    It is started at the first use, and again after it was killed.
-
-    Parameters
-    ----------
-    limits : Limits
-    for_job : bool
-        A job's decoder has limited processor time and decodes one upload. The other decoder serves
-        requests that are answered at once, and has a limited time per upload.
+    It is started at the first use, and again after it was killed. A job's decoder has limited
+    processor time and decodes one upload. The other decoder serves requests that are answered at
+    once, and has a limited time per upload.
     """
 
     def __init__(self, limits: Limits, *, for_job: bool) -> None:

@@ -92,18 +92,8 @@ def read_request(
 ) -> tuple[InferRequest, Tensors]:
     """Return a request and its tensors; binary tensors are views of the body.
 
-    Parameters
-    ----------
-    body : bytes
-    header : int, optional
-        Number of bytes of JSON; the whole body unless given.
-    specs : sequence of TensorSpec
-        Inputs of the model.
-
-    Raises
-    ------
-    ProblemError
-        The body does not fit the protocol or the model (400).
+    The first `header` bytes of the body are JSON, or all unless given; `specs` are the inputs of
+    the model. Raises ProblemError (400) if the body does not fit the protocol or the model.
     """
     size = len(body)
     if header is not None and header > size:

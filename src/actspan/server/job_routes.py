@@ -11,8 +11,7 @@ from fastapi import Path as InPath
 from pydantic import AfterValidator, BaseModel, Field
 
 from actspan.server.bodies import BodyReader
-from actspan.server.job_runner import JobRunner
-from actspan.server.job_store import JobAnswer, JobStore, State
+from actspan.server.job_queue import JobAnswer, JobRunner, JobStore, State
 from actspan.server.model import ServedModel
 from actspan.server.operations import Metrics
 from actspan.server.problems import ProblemError, failures
@@ -95,7 +94,8 @@ class JobAcceptor:
             if kind != "video":
                 options.check_stride()
             self._check_room()  # other jobs may have arrived during the upload
-            answer = self.store.add(job, name, kind, options, size)
+            self.store.add(job, name, kind, options, size)
+            answer = _find(self.store, job)
         except BaseException:
             self.store.remove_files(job)
             raise

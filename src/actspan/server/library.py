@@ -10,13 +10,14 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
 
-from actspan.core.errors import ActSpanError, AnnotationError, ConfigError, ResultError
+from actspan.core.errors import ActSpanError, AnnotationError
 from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.recall import evaluate_video
 from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun
+from actspan.server.problems import NotServedError
 from actspan.streams.video_lists import find_videos
 
 _PAUSE = 0.001  # seconds after each evaluation, so that requests go first
@@ -80,23 +81,14 @@ class BackgroundEvaluation:
 class Library:
     """Everything that the viewer can show.
 
-    Opening reads a few small files. Results are read at the first access, or by `warm`.
-
-    Parameters
-    ----------
-    runs : sequence of Path
-        Run folders or result files, at most 7; the viewer sorts by the first.
-    ground_truth : Path, optional
-        Annotations; those that the runs were made from unless given.
-    videos : Path, optional
-        A folder of videos, or a dataset folder.
+    Opening reads a few small files. Results are read at the first access, or by `warm`. There are
+    at most 7 runs; the viewer sorts by the first. Ground truth is the annotations that the runs
+    were made from, unless given; `videos` is a folder of videos, or a dataset folder.
 
     Raises
     ------
-    ConfigError
-        A run is given twice, or there are too many.
-    ResultError, AnnotationError, VideoError
-        A file is missing or damaged.
+    ConfigError, ResultError, AnnotationError, VideoError
+        A run is given twice, there are too many, or a file is missing or damaged.
     """
 
     def __init__(
@@ -162,9 +154,9 @@ class Library:
         return frozenset(self.ids)
 
     def video(self, name: str) -> Video:
-        """Return the known facts of a video, or raise ResultError; its duration may be NaN."""
+        """Return the known facts of a video, or raise NotServedError; its duration may be NaN."""
         if name not in self._known:
-            raise ResultError(f"no video {name!r} in what is served")
+            raise NotServedError(f"no video {name!r} in what is served")
         return self.truth.get(name) or Video(name, math.nan)
 
     def seconds(self, name: str) -> float:
@@ -177,9 +169,9 @@ class Library:
         return max((float(end.max()) for end in ends if len(end)), default=math.nan)
 
     def run(self, number: int) -> BrowsedRun:
-        """Return a run by its index, or raise ConfigError."""
+        """Return a run by its index, or raise NotServedError."""
         if not 0 <= number < len(self.runs):
-            raise ConfigError(
+            raise NotServedError(
                 f"no run {number}: {counted(len(self.runs), 'run')} served, counted from 0"
             )
         return self.runs[number]

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from starlette.exceptions import HTTPException
 
-from actspan.core.errors import DataError, ShapeError
+from actspan.core.errors import ConfigError, DataError, ResultError, ShapeError
 from actspan.core.wording import suggestion
 
 Responses = dict[int | str, dict[str, Any]]  # OpenAPI's `responses` of an operation
@@ -49,15 +49,9 @@ class ProblemDetails(BaseModel):
 
 
 class ProblemError(Exception):
-    """Error that ends a request with a status and an explanation.
+    """Error that ends a request with a status, what is wrong, and what to do about it.
 
-    Parameters
-    ----------
-    status : int
-    detail : str
-        What is wrong, and what to do about it.
-    headers : mapping, optional
-        Further headers of the answer, such as Retry-After.
+    `headers` are further headers of the answer, such as Retry-After.
     """
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -75,6 +69,14 @@ class ProblemError(Exception):
             error=self.detail,
         )
         return Response(details.model_dump_json(), self.status, self.headers, MEDIA_TYPE)
+
+
+class NotServedError(ResultError):
+    """Error of a request for something that does not exist here (404)."""
+
+
+class ConflictError(DataError):
+    """Error of a request that the present state does not allow (409)."""
 
 
 class RequestBody(BaseModel):
@@ -118,13 +120,7 @@ def unknown_names(what: str, unknown: Iterable[str], known: Collection[str]) -> 
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """Raise for a query with parameters that the operation does not have.
-
-    Raises
-    ------
-    ProblemError
-        Names the unknown parameters and similar ones that exist (400).
-    """
+    """Raise ProblemError (400) for query parameters that the operation does not have."""
     if not request.query_params:
         return
     operations = request.app.openapi()["paths"][request.scope["route"].path_format]
@@ -146,10 +142,19 @@ def install(app: FastAPI) -> None:
     async def validation(request: Request, error: RequestValidationError) -> Response:
         return ProblemError(422, validation_detail(error)).response()
 
+    @app.exception_handler(ConfigError)
     @app.exception_handler(ShapeError)
     @app.exception_handler(DataError)
     async def bad_input(request: Request, error: Exception) -> Response:
         return ProblemError(422, str(error)).response()
+
+    @app.exception_handler(NotServedError)
+    async def not_served(request: Request, error: Exception) -> Response:
+        return ProblemError(404, str(error)).response()
+
+    @app.exception_handler(ConflictError)
+    async def conflict(request: Request, error: Exception) -> Response:
+        return ProblemError(409, str(error)).response()
 
     @app.exception_handler(HTTPException)
     async def bad_address(request: Request, error: HTTPException) -> Response:

@@ -26,12 +26,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 class SecurityMiddleware:
     """ASGI middleware that refuses requests that must not be answered.
 
-    Parameters
-    ----------
-    app : ASGIApp
-    settings : ServeSettings
-    body_limit : function of a path
-        Returns the maximum size of a body for a path, bytes.
+    `body_limit` returns the maximum size of a body for a path, bytes.
     """
 
     def __init__(

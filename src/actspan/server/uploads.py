@@ -45,10 +45,7 @@ def kind_of(head: bytes) -> Kind | None:
 def npy_array(data: bytes | bytearray | mmap.mmap) -> NDArray[Any]:
     """Return the array of an npy file as a view of its bytes; nothing is unpickled or allocated.
 
-    Raises
-    ------
-    FeatureError
-        The file is damaged, or is not a table of numbers.
+    Raises FeatureError if the file is damaged, or is not a table of numbers.
     """
     size = memoryview(data).nbytes
     try:
@@ -77,11 +74,7 @@ def arrow_array(path: Path) -> NDArray[Any]:
     """Return the array of an Arrow IPC file or stream, with a row per snippet.
 
     Columns are numbers, one per channel, or there is one column of fixed-size lists.
-
-    Raises
-    ------
-    FeatureError
-        The file is damaged, or has other content.
+    Raises FeatureError if the file is damaged, or has other content.
     """
     import pyarrow as pa
 

@@ -42,9 +42,9 @@ def check_extraction_folder(out: Path) -> None:
     if fault := folder_name_error(out, "a dataset"):
         raise DataError(fault)
     if out.exists() and not out.is_dir():
-        raise DataError(f"{out}: exists and is no folder; a dataset folder is made there")
+        raise DataError(f"{out}: exists and is not a folder; choose another path")
     if (out / VIDEOS).is_dir():
-        raise DataError(f"{out}: holds videos; let the features go to another folder")
+        raise DataError(f"{out}: holds videos; write the features to another folder")
     features = out / _FEATURES
     if not (out / JOURNAL).exists() and features.is_dir() and any(features.iterdir()):
         raise DataError(f"{features}: holds features that extract did not make; choose another")

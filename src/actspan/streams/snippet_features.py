@@ -211,7 +211,7 @@ def _complete_settings(
     if clip is not None and streams in ("motion", "both"):
         raise ConfigError(
             f"backbone {name} sees a whole clip and gives one vector: only --stream appearance "
-            "fits it; what moves is in there already"
+            "fits it, which covers motion too"
         )
     return ExtractionConfig(
         sha256=backbone.file.sha256,

@@ -19,7 +19,7 @@ _ROUNDING = 1e-3  # seconds: some containers have timestamps in whole millisecon
 
 
 class Span(NamedTuple):
-    """A stretch of time, in seconds or in frames: `0.25s`, `8f`."""
+    """A length of time, in seconds or in frames: `0.25s`, `8f`."""
 
     value: float
     unit: str
@@ -31,7 +31,7 @@ class Span(NamedTuple):
         value = float(found[1]) if found else 0.0
         if found is None or value <= 0:
             raise ConfigError(
-                f"{text!r} is no stretch of time: give seconds (0.25s) or frames (8f)"
+                f"{text!r} is not a length of time: give seconds (0.25s) or frames (8f)"
             )
         return cls(value / 1000, "s") if found[2] == "ms" else cls(value, found[2])
 
@@ -73,7 +73,7 @@ class Grid:
         elif spec.stride_frames is not None:
             stride, unit, length = spec.stride_frames, "f", spec.length_frames
         else:
-            raise ConfigError("features without a stride: nothing says which snippets they want")
+            raise ConfigError("features without a stride: the length of their snippets is unknown")
         return cls(Span(stride, unit), Span(length or stride, unit))
 
     def settings(self) -> dict[str, Any]:

@@ -189,7 +189,7 @@ class VideoFile:
             if self.end < announced - slack and not self._others_reach(announced - slack):
                 parts.append(f"ends after {self.end:.1f} s of {announced:.1f} s: cut short")
         if self.damaged:
-            parts.append(f"{counted(self.damaged, 'damaged packet')} passed over")
+            parts.append(f"{counted(self.damaged, 'damaged packet')} skipped")
         return "; ".join(parts)
 
     def _others_reach(self, time: float) -> bool:

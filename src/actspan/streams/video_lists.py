@@ -148,7 +148,7 @@ def _of_dataset(folder: Path) -> VideoList:
         remedy = "put it there, or remove it from the annotations"
         problems.append(Problem(name, str(folder / VIDEOS), "no such video", remedy))
     for name in sorted(paths.keys() - annotated):
-        what = "not in the annotations, so left alone"
+        what = "not in the annotations, so skipped"
         problems.append(Problem(name, str(paths[name]), what, "annotate it", Skipped.NOTHING))
     kept = {name: path for name, path in paths.items() if name in annotated}
     return VideoList(kept, annotations, (*_of_videos(annotations.problems), *problems))
@@ -182,4 +182,4 @@ def video_problem(name: str, path: Path, error: VideoError) -> Problem:
 
 def shortfall_note(name: str, path: str, note: str) -> Problem:
     """Return the note on a video that is partly missing or damaged."""
-    return Problem(name, path, note, "none needed, if what is left will do", Skipped.NOTHING)
+    return Problem(name, path, note, "none needed if the rest is enough", Skipped.NOTHING)

@@ -52,7 +52,8 @@ def train_classifier(
 ) -> Bundle:
     """Train a proposal classifier and put it into the bundle.
 
-    Videos that the bundle's training set apart are not trained on.
+    Videos that the bundle's training set apart are not trained on. The result has the classifier's
+    ONNX file too if onnx is installed.
 
     Parameters
     ----------
@@ -61,20 +62,10 @@ def train_classifier(
         videos give the accuracy that the bundle records.
     bundle : Bundle
         A bundle with TEM and PEM.
-    config : ClassifierTrainConfig, optional
-    seed : int
-        Seed of the initial weights and all random choices.
     proposals : mapping of video id to Proposals, optional
         Proposals of the training videos, in seconds, best first; by default the bundle makes them.
     state : StateFolder, optional
         Folder for the state of unfinished training, to resume it.
-    report : Report, optional
-        Receives progress and messages.
-
-    Returns
-    -------
-    Bundle
-        The bundle with the classifier, and with its ONNX file if onnx is installed.
 
     Raises
     ------
@@ -127,13 +118,9 @@ def train_classifier(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Pooled segments and their labels.
+    """Pooled segments, (R, inputs) float32, and the positions of their labels, (R,) int64.
 
-    Attributes
-    ----------
-    features : (R, inputs) float32
-    label : (R,) int64
-        Positions in the labels; the number of labels stands for background.
+    The number of labels stands for background.
     """
 
     features: Float32
@@ -199,10 +186,7 @@ def _draw(mask: NDArray[np.bool_], most: int, rng: np.random.Generator) -> NDArr
 def labels_of(dataset: Dataset) -> tuple[str, ...]:
     """Return the labels of the training videos, sorted; "" counts as no label.
 
-    Raises
-    ------
-    AnnotationError
-        There are no labels.
+    Raises AnnotationError if there are none.
     """
     found = {label for video in _videos(dataset, TRAINING) for label in video.labels} - {""}
     if not found:

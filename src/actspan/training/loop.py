@@ -43,16 +43,9 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Result of a training.
+    """Result of a training: its chosen epoch, from 1, and the losses of that epoch.
 
-    Attributes
-    ----------
-    epoch : int
-        The chosen epoch, from 1.
-    epochs, steps : int
-        Total numbers.
-    training, validation : float
-        Losses of the chosen epoch; None without a validation set.
+    `validation` is None without a validation set; `epochs` and `steps` are total numbers.
     """
 
     epoch: int

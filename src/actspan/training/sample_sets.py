@@ -30,14 +30,9 @@ from actspan.training.samples import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RescaledVideos:
-    """Videos rescaled to T cells, in one array; see `Samples`.
+    """Videos rescaled to T cells, in one array (V, C, T) float32; see `Samples`.
 
-    Attributes
-    ----------
-    ids : tuple of str
-    features : (V, C, T) float32
-    labels : tuple of SampleLabels
-        Fractions of each video's feature span, not clipped.
+    Labels are fractions of each video's feature span, not clipped.
     """
 
     ids: tuple[str, ...]
@@ -99,17 +94,8 @@ class RescaledVideos:
 class Windows:
     """Windows of recordings (bsn.md section 11); see `Samples`. Each recording is stored once.
 
-    Attributes
-    ----------
-    ids : tuple of str
-        Ids of the recordings.
-    recordings : tuple of (C, n) float32
-    labels : tuple of SampleLabels
-        Labels of each recording; in snippets, not clipped.
-    places : tuple of (int, Window)
-        Recording and window of each sample.
-    length : int
-        T.
+    Recordings are (C, n) float32, their labels in snippets, not clipped. `places` has the recording
+    and the window of each sample; `length` is T.
     """
 
     ids: tuple[str, ...]

@@ -35,12 +35,7 @@ Loaded = TypeVar("Loaded")
 class SampleLabels:
     """Annotations of a video, or of a window of it.
 
-    Attributes
-    ----------
-    instances : (M, 2) float64
-        Start and end.
-    ignored : (K, 2) float64
-        Ambiguous stretches (`Video.ignored`).
+    Instances, (M, 2), and ambiguous stretches (`Video.ignored`), (K, 2), are float64: start, end.
     """
 
     instances: Float64
@@ -125,18 +120,9 @@ def draw_windows(
 def interpolate(features: Float32, first: Float64, cells: Float64, length: int) -> Float32:
     """Resample features to windows, linearly interpolated between cell centres.
 
-    Parameters
-    ----------
-    features : (B, C, n) float32
-    first, cells : (B,) float64
-        Start and length of each window, in cells of `features`.
-    length : int
-        T, the number of cells of the result.
-
-    Returns
-    -------
-    (B, C, T) float32
-        Outside `features` the outer cell is repeated.
+    Features are (B, C, n) float32, the result (B, C, T) with T = `length`. Windows start at `first`
+    and have `cells` cells of `features`, (B,) float64. Outside `features` the outer cell is
+    repeated.
     """
     B, C, n = features.shape
     steps = (np.arange(length) + 0.5) / length
@@ -200,12 +186,8 @@ def fingerprint_of(
 def split_videos(videos: Sequence[Video], share: float, seed: int) -> tuple[set[str], set[str]]:
     """Set a share of the videos apart; the choice depends on the seed, not on their order.
 
-    Returns the ids of the training and of the validation videos, at least one each.
-
-    Raises
-    ------
-    ConfigError
-        `share` is not between 0 and 1, or there are fewer than two videos.
+    Returns the ids of the training and of the validation videos, at least one each; raises
+    ConfigError if `share` is not between 0 and 1, or there are fewer than two videos.
     """
     if not 0 < share < 1:
         raise ConfigError(f"--validation-split {share}: must lie between 0 and 1")

@@ -39,30 +39,17 @@ class NoReport:
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The folder `OUT.training` beside the bundle that is being trained.
-
-    Attributes
-    ----------
-    path : Path
-    member : int
-        The ensemble member whose states are saved and loaded.
-    """
+    """The folder `OUT.training` beside the bundle, with the states of one ensemble member."""
 
     path: Path
     member: int = 0
 
     @classmethod
     def open(cls, out: Path, settings: Mapping[str, Any], *, restart: bool) -> Self:
-        """Create the folder, or open the existing one to resume.
+        """Create the folder beside the bundle `out`, or open the existing one to resume.
 
-        Parameters
-        ----------
-        out : Path
-            Path of the bundle.
-        settings : mapping
-            All settings that affect the result, for JSON; only a state with equal ones is resumed.
-        restart : bool
-            Discard an existing state.
+        `settings` are all that affect the result, for JSON; only a state with equal ones is
+        resumed. `restart` discards an existing state.
 
         Raises
         ------
@@ -96,13 +83,7 @@ class StateFolder:
         return f"{net}-{self.member}" if self.member else net
 
     def load(self, net: str) -> dict[str, Any] | None:
-        """Load the last saved state of one network's training; None without one.
-
-        Raises
-        ------
-        ActSpanError
-            The file is damaged.
-        """
+        """Load the last saved state of one network's training; None without one."""
         file = self.path / f"{self._stem(net)}.pt"
         if not file.is_file():
             return None

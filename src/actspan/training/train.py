@@ -65,12 +65,8 @@ def train(
     validation_split : float, optional
         If the dataset has no validation videos: the share of the training videos to set apart.
         With neither, the last epoch is kept.
-    restart : bool
-        Discard an unfinished training.
-    overwrite : bool
-        Replace an existing bundle.
-    report : Report, optional
-        Receives progress and messages.
+    restart, overwrite : bool
+        Discard an unfinished training; replace an existing bundle.
 
     Returns
     -------

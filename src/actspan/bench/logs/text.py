@@ -47,13 +47,7 @@ class Log:
 
 
 class Text:
-    """A file's lines, numbered from 1, and its JSON document if it is one.
-
-    Raises
-    ------
-    BenchError
-        The file cannot be read.
-    """
+    """A file's lines, numbered from 1, and its JSON document if it is one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

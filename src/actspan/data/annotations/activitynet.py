@@ -31,7 +31,7 @@ from actspan.data.annotations.annotation_set import (
 )
 from actspan.data.annotations.encoding import WriteOptions, written_id
 from actspan.data.annotations.json_entries import COUNTS, RATES, EntryReader
-from actspan.data.json_objects import is_object, split
+from actspan.data.json_objects import decode, is_object, split
 from actspan.data.names import Ignored
 from actspan.data.videos import Videos, canonical_subset
 
@@ -49,7 +49,7 @@ def fits(source: Source) -> bool:
 
 def _are_videos(source: Source, parts: Mapping[str, Any]) -> bool:
     """Return whether the first annotated object is not in the BSN authors' format."""
-    objects = (source.decode(part)[0] for part in parts.values() if is_object(part))
+    objects = (source.parsed(decode, part)[0] for part in parts.values() if is_object(part))
     annotated = (o for o in objects if isinstance(o.get("annotations", o.get("actions")), list))
     return "duration_second" not in next(annotated, {"duration_second": None})
 
@@ -62,14 +62,14 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     beside = {key: part for key, part in entries.items() if key in _HEAD}
     if is_object(entries.get("database")):
         beside, of_document = {k: v for k, v in entries.items() if k != "database"}, repeated
-        entries, repeated = split(entries["database"]) or ({}, [])
+        entries, repeated = source.parsed(split, entries["database"]) or ({}, [])
     else:
         entries, of_document = {k: v for k, v in entries.items() if k not in _HEAD}, []
     videos = Videos(reader.videos(entries, repeated))
     notes = reader.notes()
     document = {}
     for key, part in beside.items():
-        document[key], inner = source.decode(part)
+        document[key], inner = source.parsed(decode, part)
         of_document += inner
     if of_document:
         reader.repeated_keys(of_document)

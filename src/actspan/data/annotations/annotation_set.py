@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from sys import intern
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ AMBIGUOUS = "Ambiguous"
 Unit = Literal["seconds", "milliseconds", "frames"]
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
+T = TypeVar("T")
 _NEVER_JSON = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")
 _JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
@@ -109,27 +110,22 @@ class Source:
 
         Raises AnnotationError if it cannot be read, or is not JSON.
         """
-        try:
-            return split(self.json)
-        except (ValueError, RecursionError) as error:
-            raise self._not_json(error) from error
+        return self.parsed(split, self.json)
 
     @cached_property
     def document(self) -> tuple[Any, list[str]]:
         """The decoded JSON and all repeated keys; raise AnnotationError as `object` does."""
-        return self.decode(self.json)
+        return self.parsed(decode, self.json)
 
-    def decode(self, part: Any) -> tuple[Any, list[str]]:
-        """Return a part of the JSON decoded, and its repeated keys; raise as `object` does."""
+    def parsed(self, parse: Callable[[Any], T], part: Any) -> T:
+        """Return `parse(part)` for a part of the JSON; raise AnnotationError as `object` does."""
         try:
-            return decode(part)
-        except (ValueError, RecursionError) as error:
-            raise self._not_json(error) from error
-
-    def _not_json(self, error: Exception) -> AnnotationError:
-        if isinstance(error, RecursionError):
-            return AnnotationError(f"{self.path}: JSON nested too deeply to be annotations")
-        return AnnotationError(f"{self.path}: not valid JSON: {error}")
+            return parse(part)
+        except RecursionError as error:
+            what = "JSON nested too deeply to be annotations"
+            raise AnnotationError(f"{self.path}: {what}") from error
+        except ValueError as error:
+            raise AnnotationError(f"{self.path}: not valid JSON: {error}") from error
 
 
 def canonical_id(name: str) -> str:

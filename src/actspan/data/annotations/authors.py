@@ -20,7 +20,7 @@ from actspan.data.annotations.annotation_set import (
 )
 from actspan.data.annotations.json_entries import EntryReader
 from actspan.data.annotations.role_names import NAMES, normalized
-from actspan.data.json_objects import is_object
+from actspan.data.json_objects import decode, is_object
 from actspan.data.videos import Videos
 
 AUTHORS_JSON = "anet_anno_action.json"
@@ -33,7 +33,9 @@ def fits(source: Source) -> bool:
     if not source.may_be_json or source.object is None:
         return False
     parts = source.object[0].values()
-    return any(is_object(part) and "duration_second" in source.decode(part)[0] for part in parts)
+    return any(
+        is_object(part) and "duration_second" in source.parsed(decode, part)[0] for part in parts
+    )
 
 
 def read(source: Source, options: ReadOptions) -> Annotations:

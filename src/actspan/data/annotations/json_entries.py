@@ -22,6 +22,7 @@ from actspan.data.annotations.annotation_set import (
     seconds,
 )
 from actspan.data.annotations.role_names import LABEL_NUMBERS, NAMES, TIMES, normalized
+from actspan.data.json_objects import decode
 from actspan.data.names import FileNames, Ignored
 from actspan.data.videos import canonical_subset
 
@@ -98,7 +99,7 @@ class EntryReader:
             self._reject_repeated(name)
         seen: set[str] = set()
         for name, part in entries.items():
-            entry, twice = self._source.decode(part)
+            entry, twice = self._source.parsed(decode, part)
             if twice:
                 self.repeated_keys(twice, name)
             try:

@@ -206,7 +206,7 @@ _OPERATORS = (
     "(ASCEND_OPP_PATH), install the kernels package of this chip, or use a newer CANN"
 )
 _SOC_OPERATOR = (
-    "the chip that was asked for has no such operator: is --soc what npu-smi info shows, and are "
+    "the requested chip has no such operator: is --soc what npu-smi info shows, and are "
     "the kernels of that chip installed?"
 )
 _FILE = "a file cannot be read or written: look at the path, its rights and the free space"

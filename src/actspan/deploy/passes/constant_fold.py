@@ -31,7 +31,7 @@ _NOT_FOLDED = {
     *("Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike"),
     *("ConstantOfShape", "Identity"),
 }
-# Domains without operators: passes of libraries leave such nodes alone.
+# Domains without operators: passes of libraries ignore these nodes.
 _HIDDEN, _GUARD = "actspan.hidden", "actspan.output"
 _ORIGINAL = "actspan.kept"  # marks an Identity of the original model
 _TRACE = "pkg.onnxscript.optimizer.folded_from"  # metadata of the folder, which grows with each run

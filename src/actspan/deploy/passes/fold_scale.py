@@ -44,8 +44,8 @@ class FoldScale(GraphPass):
         tag="scale",
         summary="Fold Mul or Div by a constant, or one per channel, into the weights before it.",
         needs="nothing",
-        ensures="no such Mul or Div follows a layer with constant weights, directly or behind "
-        "operators that a positive scale passes through (Relu, MaxPool, Squeeze, ...)",
+        ensures="no Mul or Div of this kind follows a layer with constant weights, directly or "
+        "behind operators that a positive scale passes through (Relu, MaxPool, Squeeze, ...)",
         tolerance=1e-5,
         kind="scales behind a layer",
     )

@@ -40,7 +40,7 @@ class Float16(GraphPass):
         summary="Store weights and compute in half precision.",
         needs="every type is known, no weight beyond 65504, no control flow",
         ensures="no float32 weight but where an operator takes nothing else; inputs and outputs "
-        "of the type asked for",
+        "of the requested type",
         tolerance=1e-2,
         kind="operators on float32",
         retypes=True,

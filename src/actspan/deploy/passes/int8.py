@@ -55,8 +55,8 @@ class Int8(GraphPass):
         summary="Quantise weights (one scale per channel) and activations to 8 bits.",
         needs="a dataset to calibrate on, opset 13 or newer, float32 layers with constant weights "
         "before the last one",
-        ensures="every such layer reads dequantised inputs and weights; the last layer stays in "
-        "float32",
+        ensures="each of these layers reads dequantised inputs and weights; the last layer stays "
+        "in float32",
         tolerance=0.1,
         kind="layers before the last",
         complete=True,

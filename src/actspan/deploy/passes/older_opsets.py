@@ -177,7 +177,7 @@ def _dropout(node: ir.Node) -> str | None:
         if training is None or training.any():
             return "it is in training mode"
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
-        return "its mask is asked for"
+        return "its mask is read"
     node.resize_inputs(1)
     node.attributes.pop("seed", None)
     return None

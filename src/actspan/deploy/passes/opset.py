@@ -35,7 +35,7 @@ class ConvertOpset(GraphPass):
         summary="Convert to another opset, up or down.",
         needs=f"an opset from {OLDEST} to what the installed onnx knows; downwards, operators "
         "that the older version has",
-        ensures="the opset asked for, and an IR version that goes with it",
+        ensures="the requested opset, and an IR version that goes with it",
         tolerance=1e-6,
     )
 

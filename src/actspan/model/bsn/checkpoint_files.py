@@ -12,6 +12,7 @@ import pickletools
 import re
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -245,14 +246,11 @@ def _levels(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]
 
 def _networks(trail: tuple[str, ...], state: Mapping[str, Any]) -> Iterator[Found]:
     """Yield every network with weights at a level, the one with the most weights first."""
-    hits: dict[tuple[Net, str], int] = {}
+    hits: Counter[tuple[Net, str]] = Counter()
     for name in state:
-        for net, names in _NETS.items():
-            known = ".".join(name.rsplit(".", 2)[-2:])
-            if known in names:
-                place = (net, name.removesuffix(known))
-                hits[place] = hits.get(place, 0) + 1
-    for net, prefix in sorted(hits, key=lambda place: -hits[place]):
+        known = ".".join(name.rsplit(".", 2)[-2:])
+        hits.update((net, name.removesuffix(known)) for net in _NETS if known in _NETS[net])
+    for (net, prefix), _ in hits.most_common():
         part = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
         yield Found(net, trail, prefix, part)
 

@@ -9,9 +9,9 @@ export class Refused extends Error {
 
 // FastAPI gives a text, or a list of what is wrong with a request
 function reason(body) {
-  const told = body?.detail ?? body?.error?.message ?? body?.error ?? body;
-  if (Array.isArray(told)) return told.map((d) => `${d.loc?.slice(1).join(" ")}: ${d.msg}`).join("; ");
-  return typeof told === "string" ? told : JSON.stringify(told);
+  const message = body?.detail ?? body?.error?.message ?? body?.error ?? body;
+  if (Array.isArray(message)) return message.map((d) => `${d.loc?.slice(1).join(" ")}: ${d.msg}`).join("; ");
+  return typeof message === "string" ? message : JSON.stringify(message);
 }
 
 async function ask(path, { query = {}, ...how } = {}) {

@@ -134,16 +134,16 @@ export class Editor extends EventTarget {
   }
 
   async #failed(error) {
-    let told = error.message;
+    let message = error.message;
     if (error.status === 409) {
       try {
         this.#take(await api.readCorrections(this.id));
-        told = "Somebody else changed these corrections; the newest ones are shown.";
+        message = "Somebody else changed these corrections; the newest ones are shown.";
       } catch {
-        // told the first reason; saving is tried again with the next change
+        // the first reason is shown; saving is tried again with the next change
       }
     }
-    this.#say(told);
+    this.#say(message);
   }
 
   #say(state) {

@@ -79,7 +79,7 @@ export class List {
       if (asking !== this.#asking) return;
       this.#pages.set(page, videos);
       this.total = total;
-      byId("count").textContent = plural(total, "video") + (judging ? " · being judged" : "");
+      byId("count").textContent = plural(total, "video") + (judging ? " · being evaluated" : "");
       if (judging) this.#soon(() => this.refresh(), AGAIN);
       this.#draw();
     } catch (error) {

@@ -112,7 +112,7 @@ async function start() {
   corrections(about, workspace);
   keyboard(workspace, list, goTo);
   workspace.addEventListener("runs", () => legend(about, workspace));
-  workspace.addEventListener("told", (event) => say(event.detail));
+  workspace.addEventListener("message", (event) => say(event.detail));
   workspace.addEventListener("edit", () => workspace.editor?.state === "saved" && list.refresh());
   addEventListener("hashchange", () => addressed().has("id") && show(addressed().get("id")));
   addEventListener("beforeunload", (event) => workspace.unsaved && event.preventDefault());
@@ -138,7 +138,7 @@ function nothing(about) {
   byId("empty").hidden = false;
   byId("empty").textContent = about.runs.length
     ? "The runs that are served hold no videos."
-    : "No run is served: actspan serve --results RUN shows one. With --model, Propose finds moments in something new.";
+    : "No run is served: actspan serve --results RUN shows one. With --model, Propose finds segments in a new recording.";
 }
 
 start().catch((error) => say(error.message));

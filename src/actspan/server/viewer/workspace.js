@@ -225,7 +225,7 @@ export class Workspace extends EventTarget {
 
   #unplayable() {
     byId("stage").hidden = true;
-    this.dispatchEvent(new CustomEvent("told", {
+    this.dispatchEvent(new CustomEvent("message", {
       detail: "This browser cannot play the video file; the timeline works without it.",
     }));
   }

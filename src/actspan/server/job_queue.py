@@ -1,18 +1,32 @@
-"""Storage of jobs: rows of the database, and files of uploads."""
+"""Queue of jobs: their storage, and the thread that runs them one after another.
+
+Interrupted jobs are repeated after a restart.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Condition, Event, Thread
+from time import monotonic
 from typing import Literal
 
 from pydantic import BaseModel
 
+from actspan.core.errors import ActSpanError
+from actspan.data.feature_readers import Entry, read_array
+from actspan.data.recording import Recording
+from actspan.data.timebase import SnippetGrid
 from actspan.server.database import Database
-from actspan.server.proposals import ProposalOptions
+from actspan.server.decoding import Decoder, StoppedError, Task
+from actspan.server.model import ServedModel
+from actspan.server.operations import Metrics
+from actspan.server.proposals import ProposalOptions, as_json
+from actspan.server.settings import ServeSettings
 from actspan.server.uploads import Kind
 
 State = Literal["queued", "running", "done", "failed"]
@@ -23,6 +37,9 @@ _SELECT = (
 )
 _COUNT = "SELECT count(*) FROM jobs "
 _IN_STATE = "WHERE (?1 IS NULL OR state = ?1) "
+log = logging.getLogger("actspan.server")
+_UPDATE = 0.5  # seconds between two updates of progress
+_DECODING = {"npy": 0.1, "arrow": 0.1, "video": 0.95}  # share of decoding in a job's progress
 
 
 class JobAnswer(BaseModel):
@@ -50,15 +67,9 @@ class ClaimedJob:
 
 
 class JobStore:
-    """Jobs of a data folder. The effect of a method is on disk when it returns.
+    """Jobs of a data folder, of which the newest `kept` finished ones are kept.
 
-    Parameters
-    ----------
-    database : Database
-    folder : Path
-        Data folder; uploads are in `uploads/`, named by their job.
-    kept : int
-        Number of finished jobs to keep.
+    The effect of a method is on disk when it returns. Uploads are files named by their job.
     """
 
     def __init__(self, database: Database, folder: Path, kept: int) -> None:
@@ -71,37 +82,32 @@ class JobStore:
         return uuid.uuid4().hex
 
     def upload(self, job: str) -> Path:
-        """Return the path of a job's upload."""
+        """Return the path of the upload of a job."""
         return self._uploads / job
 
     def features(self, job: str) -> Path:
         """Return the path of a job's decoded features."""
         return self._uploads / f"{job}.features.npy"
 
-    def add(
-        self, job: str, name: str, kind: Kind, options: ProposalOptions, size: int
-    ) -> JobAnswer:
+    def add(self, job: str, name: str, kind: Kind, options: ProposalOptions, size: int) -> None:
         """Accept a job whose upload is on disk."""
         self._database.execute(
             "INSERT INTO jobs (id, name, kind, wish, size, created, state) "
             "VALUES (?, ?, ?, ?, ?, ?, 'queued')",
             *(job, name, kind, json.dumps(asdict(options)), size, time.time()),
         )
-        found = self.find(job)
-        assert found is not None
-        return found
 
     def find(self, job: str) -> JobAnswer | None:
         """Return a job, or None."""
         rows = self._database.rows(_SELECT + "WHERE id = ?", job)
-        return JobAnswer(**dict(rows[0])) if rows else None
+        return JobAnswer(**rows[0]) if rows else None
 
     def page(self, state: State | None, limit: int, offset: int) -> tuple[list[JobAnswer], int]:
         """Return jobs, newest first, and the number of all jobs in this state."""
         page = _IN_STATE + "ORDER BY created DESC, id LIMIT ?2 OFFSET ?3"
         rows = self._database.rows(_SELECT + page, state, limit, offset)
         ((total,),) = self._database.rows(_COUNT + _IN_STATE, state)
-        return [JobAnswer(**dict(row)) for row in rows], total
+        return [JobAnswer(**row) for row in rows], total
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state."""
@@ -177,3 +183,114 @@ class JobStore:
         """Remove the upload and the features of a job."""
         for path in (self.upload(job), self.features(job)):
             path.unlink(missing_ok=True)
+
+
+class JobRunner:
+    """Runner of the jobs of a store."""
+
+    def __init__(
+        self, store: JobStore, model: ServedModel, settings: ServeSettings, metrics: Metrics
+    ) -> None:
+        self._store, self._model = store, model
+        self._settings, self._metrics = settings, metrics
+        self._decoder = Decoder(settings.limits, for_job=True)
+        self._thread = Thread(target=self._work, name="jobs", daemon=True)
+        self._changed = Condition()
+        self._closed = False
+        self._running = ""
+        self._stop = Event()  # stops the running job
+
+    def start(self) -> None:
+        """Start with the waiting jobs."""
+        self._store.recover()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Notify the runner of a new job."""
+        with self._changed:
+            self._changed.notify()
+
+    def cancel(self, job: str) -> None:
+        """Stop a job if it runs; it must have been removed from the store before."""
+        with self._changed:
+            if self._running == job:
+                self._stop.set()
+
+    def close(self) -> None:
+        """Stop; the running job is queued again, for the next start."""
+        with self._changed:
+            self._closed = True
+            self._stop.set()
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._decoder.close()
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            self._run(job)
+
+    def _next(self) -> ClaimedJob | None:
+        with self._changed:
+            while not self._closed:
+                self._running = ""
+                self._stop.clear()
+                job = self._store.claim()
+                if job is not None:
+                    self._running = job.id
+                    return job
+                self._changed.wait()
+        return None
+
+    def _run(self, job: ClaimedJob) -> None:
+        started = monotonic()
+        try:
+            result = self._result(job)
+        except StoppedError:
+            if self._closed:
+                self._store.requeue(job.id)
+            else:
+                self._store.remove_files(job.id)  # the job was cancelled
+        except ActSpanError as error:
+            self._store.finish(job.id, error=str(error))
+        except Exception:
+            log.exception("job %s failed", job.id)
+            self._store.finish(job.id, error="the service failed; its log says why")
+        else:
+            self._metrics.job_seconds.observe(monotonic() - started)
+            self._store.finish(job.id, result=result)
+
+    def _result(self, job: ClaimedJob) -> bytes:
+        share = _DECODING[job.kind]
+        updated = monotonic()
+
+        def progress(fraction: float) -> None:
+            nonlocal updated
+            if self._stop.is_set():
+                raise StoppedError
+            if monotonic() - updated >= _UPDATE:
+                updated = monotonic()
+                self._store.set_progress(job.id, fraction)
+
+        features = self._store.features(job.id)
+        task = Task(
+            kind=job.kind,
+            source=str(self._store.upload(job.id)),
+            target=str(features),
+            channels=self._model.channels,
+            stride=job.options.stride,
+            longest=self._settings.limits.recording_seconds,
+            model=str(self._model.bundle.path),
+            backend=self._settings.backend,
+            backbone=self._settings.backbone,
+        )
+        stride = self._decoder.decode(
+            task, stop=self._stop, progress=lambda fraction: progress(share * fraction)
+        )
+        grid = SnippetGrid(stride, stride if job.kind == "video" else job.options.length)
+        values = read_array(Entry(features), mapped=True)
+        recording = Recording(Entry(Path("upload")), values, grid)
+        proposals = self._model.propose_recording(
+            recording, lambda fraction: progress(share + (1 - share) * fraction)
+        )
+        return as_json(job.options.select(proposals), recording.seconds)
