@@ -211,12 +211,12 @@ def _extract_worker(
     request: ExtractRequest, folder: FeatureFolder, videos: Sequence[tuple[Path, str]]
 ) -> Work:
     """Open the backbone, in a worker's process; return what extracts videos to their files."""
-    extractor, nobody = open_extractor(request), VideoProgress(no_progress, 0.0)
+    extractor, silent = open_extractor(request), VideoProgress(no_progress, 0.0)
 
     def work(numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
         for number in numbers:
             path, name = videos[number]
-            (done,) = write_features(extractor, {path: name}, folder, nobody)
+            (done,) = write_features(extractor, {path: name}, folder, silent)
             if isinstance(done.ending, VideoError):
                 yield {"error": str(done.ending)}
             else:

@@ -172,8 +172,8 @@ class LiveSource(DecodedSource):
         self.ids, self.seconds = (canonical_id(self._live.path.stem),), (0.0,)
         if bundle.config.mode != "window":
             raise BundleError(
-                f"{bundle.path}: looks at whole videos (mode rescale), so it cannot follow one "
-                "that is not over. Train a model that looks at windows: actspan train --mode window"
+                f"{bundle.path}: processes whole videos (mode rescale), so it cannot follow one "
+                "that has not ended. Train a model of windows: actspan train --mode window"
             )
 
     def check(self, progress: Progress) -> None:
