@@ -15,9 +15,8 @@ import click
 
 from actspan.bench.timing import anonymous_memory
 from actspan.jobs.checkpoint import Checkpoint
-from actspan.jobs.contracts import EngineMaker
 from actspan.jobs.driver import propose
-from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.engine import EngineMaker, LocalEngine
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
 from actspan.jobs.ray_pool import ClusterConfig

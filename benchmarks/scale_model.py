@@ -16,7 +16,7 @@ from actspan.core.storage import FolderStorage
 from actspan.data.result_writers import result_writer
 from actspan.jobs.checkpoint import Checkpoint, Plan
 from actspan.jobs.dataset_source import FeatureSource
-from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.engine import LocalEngine
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.outcomes import Outcome, StageClock
 from benchmarks import data

@@ -201,7 +201,7 @@ def _check_file(dataset: Dataset, dtype: np.dtype[Any], place: int) -> FileCheck
     if entry is None:
         return FileCheck(place, problem=_no_features(dataset, name))
     assert not isinstance(entry, Packed)
-    is_constant = False
+    is_csv, is_constant = entry.is_csv, False
     try:
         values, dropped = read_noted(entry, mapped=True)
         what, is_constant = _check_values(values, dtype)
@@ -209,8 +209,8 @@ def _check_file(dataset: Dataset, dtype: np.dtype[Any], place: int) -> FileCheck
         what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
     if what:
         return FileCheck(place, problem=_damaged(name, str(entry), what))
-    column = counter(values) if entry.is_csv else ""
-    return FileCheck(place, values.shape, entry.is_csv, None, dropped, column, is_constant)
+    column = counter(values) if is_csv else ""
+    return FileCheck(place, values.shape, is_csv, None, dropped, column, is_constant)
 
 
 def _check_values(array: NDArray[Any], dtype: np.dtype[Any]) -> tuple[str, bool]:

@@ -50,7 +50,7 @@ class _Stretch(NamedTuple):
     end: float
     seek: float | None  # from where to look for the first key frame; None is the start of the file
     key: float  # time of that key frame
-    turned: float  # degrees by which pictures are rotated for display, anticlockwise
+    rotation: float  # degrees by which pictures are rotated for display, anticlockwise
 
 
 def cut_clips(
@@ -167,12 +167,12 @@ class _Cutter:
         self._take = self._copy if copies else self._encode
         self._inputs = [video.stream] if sound is None else [video.stream, sound]
         copied = out.add_stream_from_template
-        self._picture = copied(video.stream) if copies else self._encoder(stretch.turned)
+        self._picture = copied(video.stream) if copies else self._encoder(stretch.rotation)
         self._sound = None if sound is None else copied(sound)
         self._over = False  # whether all pictures are written
         self._early = 0.5 / video.fps  # a frame that starts this close before the cut belongs to it
 
-    def _encoder(self, turned: float) -> Any:
+    def _encoder(self, rotation: float) -> Any:
         given = self._video.stream
         rate = Fraction(self._video.fps).limit_denominator(1001)
         made = self._out.add_stream("libx264", rate=rate, options={"crf": _QUALITY})
@@ -181,8 +181,8 @@ class _Cutter:
         made.codec_context.time_base = Fraction(1, _TICKS)
         if given.sample_aspect_ratio:
             made.codec_context.sample_aspect_ratio = given.sample_aspect_ratio
-        if turned:
-            made.set_display_rotation(turned)
+        if rotation:
+            made.set_display_rotation(rotation)
         return made
 
     def write(self) -> None:

@@ -25,9 +25,9 @@ from actspan.data.scores import ScoreFiles
 from actspan.data.store.shards import Packed
 from actspan.data.store.store_manifest import MANIFEST
 from actspan.jobs.checkpoint import Plan, Stamp
-from actspan.jobs.contracts import Source, stamps_of
 from actspan.jobs.origin import checksum
 from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.source import Source, stamps_of
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece, ScoredVideo, VideoInput
 from actspan.pipeline.steps import feature_inputs, pieces_of

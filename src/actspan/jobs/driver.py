@@ -1,7 +1,7 @@
 """The main job: read, compute, commit, and hand the results to the sinks, in order.
 
 source      lists and opens videos            dataset_source.py, video_source.py
-engine      computes shards of videos         local_engine.py, ray_engine.py
+engine      computes shards of videos         engine.py, ray_engine.py
 checkpoint  saves the plan and each shard     checkpoint.py
 sinks       receive the results in order      sinks.py
 """
@@ -20,9 +20,8 @@ from actspan.core.problems import Problem, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
 from actspan.core.storage import Storage
 from actspan.jobs.checkpoint import Checkpoint, Plan, Saved, locked_storage
-from actspan.jobs.contracts import Engine, EngineMaker, Source
 from actspan.jobs.dataset_source import FeatureSource, ScoreSource
-from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.engine import Engine, EngineMaker, LocalEngine
 from actspan.jobs.origin import (
     answer_inputs,
     find_unfinished,
@@ -34,6 +33,7 @@ from actspan.jobs.origin import (
 from actspan.jobs.propose_request import ProposeRequest, Summary
 from actspan.jobs.shard_format import Result
 from actspan.jobs.sinks import ResultSink, RunSink, Sink
+from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import ClassifiedLabels
 from actspan.pipeline.labels import Labeller
@@ -99,13 +99,7 @@ def propose(
 
 
 def open_source(request: ProposeRequest, bundle: Bundle) -> Source:
-    """Open the source of a request.
-
-    Raises
-    ------
-    DataError, BundleError
-        It cannot be opened, or does not fit the bundle.
-    """
+    """Open the source of a request; raise if it cannot be opened, or does not fit the bundle."""
     if request.scores is not None:
         return ScoreSource(request, bundle)
     if request.dataset is not None:

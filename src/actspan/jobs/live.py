@@ -14,9 +14,9 @@ from typing import Self
 
 from actspan.core.errors import VideoError
 from actspan.core.types import Proposals
-from actspan.jobs.contracts import Source
 from actspan.jobs.propose_request import Selection
 from actspan.jobs.sinks import Sink
+from actspan.jobs.source import Source
 from actspan.pipeline.outcomes import Outcome
 from actspan.pipeline.recordings import placed
 from actspan.pipeline.steps import cells

@@ -22,9 +22,9 @@ from actspan.core.storage import Storage
 from actspan.core.wording import counted
 from actspan.data.remote import url_of
 from actspan.jobs.checkpoint import Checkpoint, Saved, digest, locked_storage, remove_shards
-from actspan.jobs.contracts import Source
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.run import RUN_FILE, Run
+from actspan.jobs.source import Source
 
 PACKAGES = ("actspan", "numpy", "numba", "onnxruntime")
 

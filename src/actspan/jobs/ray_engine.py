@@ -22,13 +22,13 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.storage import open_storage
 from actspan.data.remote import local_folder, location_of
 from actspan.jobs.checkpoint import Checkpoint
-from actspan.jobs.contracts import Engine, EngineMaker, Source
 from actspan.jobs.driver import open_source
-from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.engine import Engine, EngineMaker, LocalEngine
 from actspan.jobs.origin import versions
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_pool import ClusterConfig, Work, ray_session, work_through
 from actspan.jobs.shard_format import Result
+from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import with_onnx
 from actspan.pipeline.outcomes import StageClock
@@ -55,14 +55,9 @@ def ray_engine(config: ClusterConfig) -> EngineMaker:
     """Return the engine that computes `propose` with workers on Ray.
 
     Paths that the request names must be readable by every worker: in folders that all machines
-    share, or in an object store. The same applies to the shards until the run is complete.
-
-    Raises
-    ------
-    MissingExtraError, ClusterError
-        As for `ray_session`, when the engine starts.
-    ConfigError
-        The job saves no shards, or reads a live video.
+    share, or in an object store. The same applies to the shards until the run is complete. When the
+    engine starts, it raises as `ray_session`, and ConfigError for a job without `out` or of a live
+    video.
 
     Examples
     --------
@@ -75,11 +70,13 @@ def ray_engine(config: ClusterConfig) -> EngineMaker:
             raise ConfigError("a live video is decoded where it arrives, not by workers of Ray")
         if request.out is None:
             raise ConfigError("workers of Ray save their results beside out, so it must be given")
-        backend = choose_backend(bundle, request.backend).name  # the same for all workers
+        backend = choose_backend(bundle, request.backend).name
         if find_backend(backend)[0].suffix == ".onnx":
             with_onnx(bundle)  # export once here instead of in every worker
+        if not source.is_decoded:  # a backbone chooses its own backend
+            request = replace(request, backend=backend)  # the same for all workers
         with ray_session(config):
-            yield RayEngine(replace(request, backend=backend), source, config)
+            yield RayEngine(request, source, config)
 
     return engine
 
@@ -178,11 +175,6 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
     """Return the engine that runs `extract_videos` with workers on Ray; each loads the backbone.
 
     Videos and the output folder must have the same paths on all machines.
-
-    Raises
-    ------
-    MissingExtraError, ClusterError
-        As for `ray_session`, when the engine starts.
     """
 
     def engine(
@@ -219,12 +211,12 @@ def _extract_worker(
     request: ExtractRequest, folder: FeatureFolder, videos: Sequence[tuple[Path, str]]
 ) -> Work:
     """Open the backbone, in a worker's process; return what extracts videos to their files."""
-    extractor, nobody = open_extractor(request), VideoProgress(no_progress, 0.0)
+    extractor, silent = open_extractor(request), VideoProgress(no_progress, 0.0)
 
     def work(numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
         for number in numbers:
             path, name = videos[number]
-            (done,) = write_features(extractor, {path: name}, folder, nobody)
+            (done,) = write_features(extractor, {path: name}, folder, silent)
             if isinstance(done.ending, VideoError):
                 yield {"error": str(done.ending)}
             else:

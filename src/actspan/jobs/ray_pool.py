@@ -213,8 +213,8 @@ def work_through(
         if fruitless == _PASSES:
             raise ClusterError(
                 f"workers were lost {_PASSES} times over {counted(len(left), 'piece')} of work "
-                f"(number {min(left)} first): out of memory, or machines gone? ray status and "
-                "the workers' logs tell; what is done stays"
+                f"(number {min(left)} first): out of memory, or machines gone? See ray status "
+                "and the workers' logs; finished work is kept"
             )
 
 

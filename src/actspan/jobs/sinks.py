@@ -16,9 +16,9 @@ from actspan.data.detections import DETECTIONS_FILE
 from actspan.data.result_writers import result_writer
 from actspan.jobs.checkpoint import OtherResultError
 from actspan.jobs.clips import Clip, cut_clips
-from actspan.jobs.contracts import Source
 from actspan.jobs.propose_request import ProposeRequest, Summary
 from actspan.jobs.run import RunWriter, write_info
+from actspan.jobs.source import Source
 from actspan.pipeline.labels import DetectionWriter, Labeller
 from actspan.pipeline.outcomes import Outcome
 

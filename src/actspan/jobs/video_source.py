@@ -20,8 +20,8 @@ from actspan.data.recording import Window
 from actspan.data.videos import canonical_subset
 from actspan.jobs.bundle_features import BundleFeatures
 from actspan.jobs.checkpoint import Plan, digest
-from actspan.jobs.contracts import Source
 from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import cells, failed_piece
@@ -172,8 +172,8 @@ class LiveSource(DecodedSource):
         self.ids, self.seconds = (canonical_id(self._live.path.stem),), (0.0,)
         if bundle.config.mode != "window":
             raise BundleError(
-                f"{bundle.path}: looks at whole videos (mode rescale), so it cannot follow one "
-                "that is not over. Train a model that looks at windows: actspan train --mode window"
+                f"{bundle.path}: processes whole videos (mode rescale), so it cannot follow one "
+                "that has not ended. Train a model of windows: actspan train --mode window"
             )
 
     def check(self, progress: Progress) -> None:

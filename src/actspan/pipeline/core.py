@@ -55,7 +55,6 @@ class Pipeline:
     tem, pem : Session, optional
         Without a TEM only boundary scores are accepted; without a PEM candidates are ranked by
         start score x end score.
-    config : PipelineConfig
     threads : int
         Number of workers.
     edge : "clamp" or "zero"
@@ -96,12 +95,10 @@ class Pipeline:
         tem: bool = True,
         pem: bool = True,
     ) -> Self:
-        """Open the networks of a bundle; missing ONNX files are exported first.
+        """Open the networks of a bundle on a backend; missing ONNX files are exported first.
 
         Parameters
         ----------
-        backend : str
-            An inference runtime, or "auto".
         threads : int, optional
             Number of workers; all cores by default.
         tem, pem : bool

@@ -32,13 +32,8 @@ _FORMS = (
 class ScoredLabels:
     """Labels of one video.
 
-    Attributes
-    ----------
-    label : (S,) int64
-        Positions in the names of the file.
-    score : (S,) float64
-    segments : (S, 2) float64, optional
-        Segment of each label, seconds. None: labels of the whole video.
+    Labels are positions in the names of the file, (S,) int64, scores (S,) float64. Segments are
+    (S, 2) float64, seconds; None: labels of the whole video.
     """
 
     label: NDArray[np.int64]
@@ -48,18 +43,10 @@ class ScoredLabels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelFile:
-    """Labels of many videos, to fuse with proposals.
+    """Labels of many videos, for their proposals.
 
-    Attributes
-    ----------
-    path : Path
-    names : tuple of str
-        Names of all labels in the file.
-    videos : mapping of video id to ScoredLabels
-    top : int
-        Number of a video's labels that each proposal gets.
-    notes : tuple of str
-        Messages about ignored or doubtful entries, with counts.
+    `names` are those of all labels in the file; each proposal gets the `top` best labels of its
+    video. `notes` are messages about ignored or doubtful entries, with counts.
 
     Examples
     --------
@@ -78,15 +65,9 @@ class LabelFile:
     def read(cls, path: Path | str, *, top: int = 2) -> LabelFile:
         """Read a score file.
 
-        Parameters
-        ----------
-        path : Path or str
-            JSON: `{video: [{label, score}]}`; the same under `results`; `results` with a list of
-            scores per video and the names in `class`, as classifiers of ActivityNet are published;
-            or entries `{segment, label, score}` that label proposals one by one (`score`
-            defaults to 1).
-        top : int
-            Number of a video's labels that each proposal gets; the best are used.
+        It is JSON: `{video: [{label, score}]}`; the same under `results`; `results` with a list of
+        scores per video and the names in `class`, as classifiers of ActivityNet are published; or
+        entries `{segment, label, score}` that label proposals one by one (`score` defaults to 1).
 
         Raises
         ------

@@ -38,15 +38,7 @@ class Labeller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LabelChoice:
-    """Source of labels: a score file, a bundle's classifier, or none.
-
-    Attributes
-    ----------
-    file : Path, optional
-    classify : bool
-        Use the classifier.
-    top : int
-        Number of labels per proposal; the best are used.
+    """Source of labels: a score file, a bundle's classifier, or none; `top` labels per proposal.
 
     Raises
     ------
@@ -170,7 +162,6 @@ class LabelRequest:
     ----------
     result : Path
         A result file, or a run folder.
-    labels : LabelChoice
     out : Path, optional
         File for the detections; `detections.json` in the run by default.
     model, dataset : Path, optional

@@ -9,7 +9,6 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Condition, Event, Thread
@@ -19,18 +18,14 @@ from typing import Literal
 from pydantic import BaseModel
 
 from actspan.core.errors import ActSpanError
-from actspan.core.types import Proposals
 from actspan.data.feature_readers import Entry, read_array
-from actspan.data.recording import Recording, plan_windows
+from actspan.data.recording import Recording
 from actspan.data.timebase import SnippetGrid
-from actspan.pipeline.core import BATCH
-from actspan.pipeline.outcomes import VideoInput
-from actspan.pipeline.steps import cells, pieces_of
 from actspan.server.database import Database
 from actspan.server.decoding import Decoder, StoppedError, Task
-from actspan.server.model import ServedModel
 from actspan.server.operations import Metrics
 from actspan.server.proposals import ProposalOptions, as_json
+from actspan.server.served_model import ServedModel
 from actspan.server.settings import ServeSettings
 from actspan.server.uploads import Kind
 
@@ -295,20 +290,7 @@ class JobRunner:
         grid = SnippetGrid(stride, stride if job.kind == "video" else job.options.length)
         values = read_array(Entry(features), mapped=True)
         recording = Recording(Entry(Path("upload")), values, grid)
-        proposals = self._propose(recording, lambda done: progress(share + (1 - share) * done))
+        proposals = self._model.propose_recording(
+            recording, lambda fraction: progress(share + (1 - share) * fraction)
+        )
         return as_json(job.options.select(proposals), recording.seconds)
-
-    def _propose(self, recording: Recording, progress: Callable[[float], None]) -> Proposals:
-        config = self._model.config
-        windows = 1
-        if config.mode == "window":
-            windows = sum(1 for _ in plan_windows(len(recording), cells(config)))
-        work = pieces_of([VideoInput("", lambda: recording)], config)
-        # Few chunks are submitted ahead, so that new requests do not wait for the whole recording.
-        outcomes = self._model.pipeline.run_pieces(work, batch=BATCH, ahead=1)
-        proposals = None
-        for number, outcome in enumerate(outcomes, start=1):
-            progress(number / windows)
-            proposals = outcome.proposals  # set by the last window
-        assert proposals is not None
-        return proposals

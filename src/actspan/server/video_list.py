@@ -40,7 +40,9 @@ class ListedRun(BaseModel):
 
     proposals: int = Field(description="Number of proposals.")
     score: float | None = Field(description="Best score.")
-    judged: RunMetrics | None = Field(description="Null before the evaluation.")
+    judged: RunMetrics | None = Field(
+        description="Null without instances, and before the evaluation."
+    )
 
 
 class ListedVideo(BaseModel):

@@ -10,7 +10,7 @@ import pytest
 
 from actspan.core.errors import ActSpanError, DataError
 from actspan.jobs.driver import propose
-from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.engine import LocalEngine
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
 from actspan.jobs.ray_pool import ClusterConfig

@@ -71,11 +71,12 @@ class Followed:
     def __init__(self, stream: GrowingVideo, model: Bundle, encoder: str, **settings: Any) -> None:
         self.request = ProposeRequest(model.path, live=stream, backbone=encoder, **settings)
         self.seconds: list[float] = []
-        self.first = threading.Event()
+        self.first, self.over, self.early = threading.Event(), threading.Event(), False
         self.segments = SegmentList()
 
     def report(self, seconds: float, proposals: Proposals) -> None:
         self.seconds.append(seconds)
+        self.early |= not self.over.is_set()
         self.first.set()
 
     def run(self) -> Followed:
@@ -100,7 +101,7 @@ def test_a_pipe_ends_with_the_offline_answer(
 
     def open_and_feed() -> None:
         with pipe.open("wb", buffering=0) as stream:
-            feed(path, stream.write, 1.0).join()
+            feed(path, stream.write, 2.0).join()
             over.set()
 
     writer = threading.Thread(target=open_and_feed)
@@ -108,15 +109,10 @@ def test_a_pipe_ends_with_the_offline_answer(
     selection = Selection(min_score=0.2)
     with GrowingVideo(str(pipe), idle=0.0) as stream:
         followed = Followed(stream, model("window"), encoder, selection=selection)
-        reported_early = []
-        watch = threading.Thread(
-            target=lambda: followed.first.wait() and reported_early.append(not over.is_set())
-        )
-        watch.start()
+        followed.over = over
         followed.run()
-    watch.join()
     writer.join()
-    assert reported_early == [True]
+    assert followed.early, "nothing was reported before the video was over"
     followed.check(offline(path, model("window"), encoder, selection))
     assert followed.seconds[:3] == pytest.approx([4.0, 6.0, 8.0])
 

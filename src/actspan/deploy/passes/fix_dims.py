@@ -127,14 +127,14 @@ class FixDims(GraphPass):
 
     def broken(self, model: ir.Model) -> str | None:
         """Check the sizes of the result; see `GraphPass.broken`."""
-        left = [axis.label for axis, _ in self._wanted(_free(model))]
+        left = [axis.label for axis, _ in self._requested(_free(model))]
         return f"axes are still free: {', '.join(left)}" if left else None
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fix inputs, and every axis of the same name; other shapes are inferred again."""
-        wanted = self._wanted(_free(model))
-        places = {(axis.input, axis.index): size for axis, size in wanted}
-        names: dict[object, int] = {axis.name: size for axis, size in wanted if axis.name}
+        requested = self._requested(_free(model))
+        places = {(axis.input, axis.index): size for axis, size in requested}
+        names: dict[object, int] = {axis.name: size for axis, size in requested if axis.name}
         computed = (value for node in model.graph.all_nodes() for value in node.outputs)
         for value in (*model.graph.inputs, *model.graph.outputs, *computed):
             if value.shape is not None:
@@ -144,9 +144,9 @@ class FixDims(GraphPass):
                         for index, dim in enumerate(_dims_of(value))
                     ]
                 )
-        return ir.passes.PassResult(model, bool(wanted))
+        return ir.passes.PassResult(model, bool(requested))
 
-    def _wanted(self, axes: list[FreeAxis]) -> list[tuple[FreeAxis, int]]:
+    def _requested(self, axes: list[FreeAxis]) -> list[tuple[FreeAxis, int]]:
         """Return the axes to fix, and their sizes."""
         sizes = {_label(key, axes): size for key, size in self._dims.items()}
         found = ((axis, sizes.get(axis.label) or self._roles.get(axis.role)) for axis in axes)

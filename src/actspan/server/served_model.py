@@ -19,10 +19,12 @@ import numpy as np
 from actspan.config.stages import TemConfig
 from actspan.core.errors import BundleError
 from actspan.core.types import Features, Float32, Proposals
+from actspan.data.recording import Recording, plan_windows
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
-from actspan.pipeline.core import Pipeline, open_nets
+from actspan.pipeline.core import BATCH, Pipeline, open_nets
 from actspan.pipeline.outcomes import VideoInput
+from actspan.pipeline.steps import cells, pieces_of
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 from actspan.server.operations import Metrics
@@ -221,6 +223,23 @@ class ServedModel:
         outcomes = self.pipeline.run(jobs)
         answers = iter([o.proposals for o in outcomes if o.proposals is not None])
         return [[next(answers) for _ in group] for group in groups]
+
+    def propose_recording(
+        self, recording: Recording, progress: Callable[[float], None]
+    ) -> Proposals:
+        """Return the proposals of a recording; `progress` is called with the done share of it."""
+        windows = 1
+        if self.config.mode == "window":
+            windows = sum(1 for _ in plan_windows(len(recording), cells(self.config)))
+        work = pieces_of([VideoInput("", lambda: recording)], self.config)
+        # Few chunks are submitted ahead, so that new requests do not wait for the whole recording.
+        outcomes = self.pipeline.run_pieces(work, batch=BATCH, ahead=1)
+        proposals = None
+        for number, outcome in enumerate(outcomes, start=1):
+            progress(number / windows)
+            proposals = outcome.proposals  # set by the last window
+        assert proposals is not None
+        return proposals
 
     def start(self) -> None:
         """Start to answer requests."""

@@ -1,65 +1,42 @@
-"""Contracts of the parts of a job: a source lists and opens videos, an engine computes them."""
+"""The contract of sources: they list the videos of a job, check and open them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress
 from actspan.data.rescale import Edge
-from actspan.jobs.checkpoint import Checkpoint, Plan, Stamp
+from actspan.jobs.checkpoint import Plan, Stamp
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.shard_format import Result
 from actspan.model.bundle import Bundle
-from actspan.pipeline.outcomes import Piece, StageClock
+from actspan.pipeline.outcomes import Piece
 
 
 class Source(ABC):
     """Videos to process: a dataset of features, boundary scores, video files, or a live video.
 
-    Either `check` is called, to start a job, or `restore`, to resume
-    one and in workers; the attributes then describe the videos that remain.
-
-    Attributes
-    ----------
-    ids : tuple of str
-        Ids of the videos, in the order of the answer.
-    problems : tuple of Problem
-        Problems of the videos that were left out, and notes.
-    notes : tuple of str
-    spec : FeatureSpec
-    seconds : tuple of float
-        Seconds of each video, if they are known without features.
-    paths : mapping of video id to Path
-        Video files; empty for features.
-    folder : Path, optional
-        The dataset, if the source is one.
-    edge : "clamp" or "zero"
-        How rescaling fills outer cells, if the bundle does not say.
-    shard_size : int
-        Default number of videos per shard.
-    is_decoded : bool
-        Pieces come from a decoder, one after another, which itself reports the progress.
+    Either `check` is called, to start a job, or `restore`, to resume one and in workers; the
+    attributes then describe the videos that remain.
     """
 
-    folder: Path | None = None
-    edge: Edge = "clamp"
-    is_decoded = False
+    folder: Path | None = None  # the dataset, if the source is one
+    edge: Edge = "clamp"  # how rescaling fills outer cells, if the bundle does not say
+    is_decoded = False  # pieces come from a decoder, one by one, which itself reports progress
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         self.request, self.bundle, self.config = request, bundle, bundle.config
-        self.shard_size = 1
-        self.ids: tuple[str, ...] = ()
-        self.problems: tuple[Problem, ...] = ()
+        self.shard_size = 1  # default number of videos per shard
+        self.ids: tuple[str, ...] = ()  # of the videos, in the order of the answer
+        self.problems: tuple[Problem, ...] = ()  # of videos that were left out, and notes
         self.notes: tuple[str, ...] = ()
         self.spec = FeatureSpec()
-        self.seconds: tuple[float, ...] = ()
-        self.paths: Mapping[str, Path] = {}
+        self.seconds: tuple[float, ...] = ()  # of each video, if known without features
+        self.paths: Mapping[str, Path] = {}  # video files by id; empty for features
 
     def close(self) -> None:
         """Close what was opened."""
@@ -122,27 +99,3 @@ def stamps_of(files: Iterable[Path | None]) -> tuple[Stamp, ...]:
                 known[file] = None
         found.append(known[file])
     return tuple(found)
-
-
-class Engine(Protocol):
-    """Computation of shards, whose bytes do not depend on the engine."""
-
-    @property
-    def clock(self) -> StageClock:
-        """Time of the stages, and number of videos with flat scores."""
-        ...
-
-    def run(
-        self, checkpoint: Checkpoint, missing: Sequence[int], progress: Progress
-    ) -> Iterator[tuple[int, Iterable[Result] | None]]:
-        """Compute missing shards; yield the number and results of each, in any order.
-
-        Results are computed while they are consumed, which must end before the next shard. They
-        are None if a worker has committed the shard already. Raises DataError if a video cannot be
-        read and none may be skipped.
-        """
-        ...
-
-
-# An engine is made before the source is checked, so that both can happen in parallel.
-EngineMaker = Callable[[ProposeRequest, Bundle, Source], AbstractContextManager[Engine]]

@@ -1,20 +1,45 @@
-"""Engine of threads in this process."""
+"""Engines compute the shards of a job; the one here uses threads of this process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, Self
 
 from actspan.core.errors import DataError, ResultError
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress
 from actspan.jobs.checkpoint import Checkpoint
-from actspan.jobs.contracts import Source
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.shard_format import Result
+from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import Failure, Outcome, StageClock
+
+
+class Engine(Protocol):
+    """Computation of shards, whose bytes do not depend on the engine."""
+
+    @property
+    def clock(self) -> StageClock:
+        """Time of the stages, and number of videos with flat scores."""
+        ...
+
+    def run(
+        self, checkpoint: Checkpoint, missing: Sequence[int], progress: Progress
+    ) -> Iterator[tuple[int, Iterable[Result] | None]]:
+        """Compute missing shards; yield the number and results of each, in any order.
+
+        Results are computed while they are consumed, which must end before the next shard. They
+        are None if a worker has committed the shard already. Raises DataError if a video cannot be
+        read and none may be skipped.
+        """
+        ...
+
+
+# An engine is made before the source is checked, so that both can happen in parallel.
+EngineMaker = Callable[[ProposeRequest, Bundle, Source], AbstractContextManager[Engine]]
 
 
 class LocalEngine:
@@ -23,11 +48,6 @@ class LocalEngine:
     The videos of all shards pass through the pipeline in one stream, so that no thread waits where
     one shard ends and the next begins. A shard depends only on the plan and the model, so its bytes
     are the same wherever it is computed.
-
-    Raises
-    ------
-    BundleError, BackendError
-        The same as `Pipeline.load`.
     """
 
     def __init__(self, request: ProposeRequest, bundle: Bundle, source: Source) -> None:
