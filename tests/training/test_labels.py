@@ -25,9 +25,9 @@ from tests.made_up import write_bundle
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
-from actspan.training.classifier import collect_examples, labels_of, train_classifier
 from actspan.training.parts import trainable
 from actspan.training.train import train
+from actspan.training.train_classifier import collect_examples, labels_of, train_classifier
 from tests.training.test_training import TINY, Collected
 
 QUICK = ClassifierTrainConfig(hidden=16, steps=150, batch=64, dropout=0.1)

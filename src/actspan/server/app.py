@@ -34,9 +34,9 @@ from actspan.server.decoding import Decoder
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.job_queue import JobRunner, JobStore
 from actspan.server.library import Library
-from actspan.server.model import ServedModel
 from actspan.server.operations import Metrics
 from actspan.server.security import SecurityMiddleware
+from actspan.server.served_model import ServedModel
 from actspan.server.settings import ServeSettings
 
 VIEWER = Path(__file__).parent / "viewer"  # static assets, served at /

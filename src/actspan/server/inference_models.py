@@ -14,9 +14,9 @@ from actspan.core.types import Features, Proposals
 from actspan.model.weights import Net
 from actspan.pipeline.steps import cells
 from actspan.server.inference_tensors import Datatype, StrictBody, Tensors, TensorSpec
-from actspan.server.model import ServedModel
 from actspan.server.problems import ProblemError, validation_detail
 from actspan.server.proposals import ProposalOptions, ProposalQuery
+from actspan.server.served_model import ServedModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from actspan.server.inference_tensors import (
     read_request,
     write_answer,
 )
-from actspan.server.model import ServedModel
 from actspan.server.operations import check_ready
 from actspan.server.problems import ProblemError, Responses, failures
 from actspan.server.proposals import BINARY, request_body
+from actspan.server.served_model import ServedModel
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # Above these numbers of bytes, of JSON and in total, parsing would block other requests.
