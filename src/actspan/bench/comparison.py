@@ -19,17 +19,6 @@ from actspan.core.files import folder_kind, similar_path
 from actspan.jobs.run import RUN_FILE
 from actspan.pipeline.stages import Scope
 
-__all__ = [
-    "Comparison",
-    "Note",
-    "Row",
-    "System",
-    "combined",
-    "compare",
-    "read_systems",
-    "slower_rows",
-]
-
 _SUFFIXES = (".txt", ".log", ".json", ".csv", ".out")
 _NETS = ("tem", "pem")
 _ORDER = (*_NETS, "bsn")

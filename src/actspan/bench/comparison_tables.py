@@ -15,8 +15,6 @@ from actspan.bench.tables import Table
 from actspan.bench.timing import Pair
 from actspan.core.wording import markdown_table
 
-__all__ = ["comparison_page", "comparison_tables", "comparison_to_dict", "pair_table", "verdict"]
-
 
 def comparison_tables(found: Comparison) -> Iterator[Table]:
     """Yield the tables that have rows: headlines, interface and measured rates, steps, accuracy.

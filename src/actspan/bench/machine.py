@@ -26,26 +26,6 @@ from actspan.core.errors import require
 from actspan.deploy.verify.accuracy_report import library_versions
 from actspan.model.weights import weight_shapes
 
-__all__ = [
-    "FIXED",
-    "Workload",
-    "attainable",
-    "capture_environment",
-    "core_count",
-    "flops_of",
-    "highest",
-    "load_average",
-    "matrix_products",
-    "measure_products",
-    "measure_roof",
-    "noise_notes",
-    "processor_name",
-    "require_limits",
-    "sample_costs",
-    "tem_products",
-    "with_cost",
-]
-
 _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "openvino", "torch", "pyarrow")
 _VARIABLES = (
     "OMP_NUM_THREADS",

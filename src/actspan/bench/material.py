@@ -24,8 +24,6 @@ from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 
-__all__ = ["BenchRequest", "Material", "open_material"]
-
 VIDEOS = 128  # number of synthetic videos
 _DISTINCT = 600  # further synthetic videos share files with these
 _WINDOWS = 5  # duration of a synthetic recording, in windows

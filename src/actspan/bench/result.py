@@ -19,22 +19,6 @@ from actspan.core.errors import BenchError
 from actspan.core.files import atomic_file
 from actspan.pipeline.stages import Scope
 
-__all__ = [
-    "FORMAT",
-    "Accuracy",
-    "BatchesPerSecond",
-    "BenchResult",
-    "Cost",
-    "Environment",
-    "Roof",
-    "SamplesPerSecond",
-    "Stage",
-    "Timing",
-    "decode_result",
-    "samples_of",
-    "write_result",
-]
-
 FORMAT: Final = "actspan-bench-1"
 
 SamplesPerSecond = NewType("SamplesPerSecond", float)

@@ -35,8 +35,6 @@ from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.stages import Batch, Steps, suppression_of_recordings, table
 from actspan.pipeline.steps import pieces_of
 
-__all__ = ["run_benchmark"]
-
 _CHECKED = 16  # videos whose output is compared with the checkpoint's
 _CHECKED_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 100_000}  # outputs compared one by one
 _HELD = 64  # least number of videos or windows whose intermediate data stay in memory

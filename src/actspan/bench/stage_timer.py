@@ -19,8 +19,6 @@ from actspan.pipeline.outcomes import Outcome, Piece
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.stages import Batch, Scope, Steps
 
-__all__ = ["StageTimer", "run_pem_half", "run_tem_half"]
-
 _OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # stages that depend on backend and precision
 
 

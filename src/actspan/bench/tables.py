@@ -16,18 +16,6 @@ from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.wording import markdown_table
 from actspan.pipeline.stages import Scope
 
-__all__ = [
-    "Table",
-    "broken_limits",
-    "heading",
-    "result_page",
-    "result_tables",
-    "result_to_csv",
-    "sentences",
-    "title_of",
-    "write_summaries",
-]
-
 Table = tuple[str, list[str], list[list[str]]]  # title, header, rows
 
 _TITLES = {
