@@ -28,7 +28,7 @@ from actspan.data.result_writers import write_result
 from actspan.deploy.verify.differences import CheckpointSession, compare_outputs, compare_proposals
 from actspan.deploy.verify.variants import LIMITS
 from actspan.evaluation.recall import evaluate_recall
-from actspan.jobs.run import write_result_file
+from actspan.jobs.sinks import write_result_file
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import Piece

@@ -14,7 +14,7 @@ from actspan.bench.timing import Rule, measure
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.progress import Progress
 from actspan.deploy.verify.variants import Variant
-from actspan.jobs.run import write_result_file
+from actspan.jobs.sinks import write_result_file
 from actspan.pipeline.outcomes import Outcome, Piece
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.stages import Batch, Scope, Steps
