@@ -15,8 +15,7 @@ import click
 
 from actspan.bench.timing import anonymous_memory
 from actspan.jobs.checkpoint import Checkpoint
-from actspan.jobs.driver import propose
-from actspan.jobs.engine import EngineMaker, LocalEngine
+from actspan.jobs.driver import EngineMaker, LocalEngine, propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
 from actspan.jobs.ray_pool import ClusterConfig

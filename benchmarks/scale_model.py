@@ -15,9 +15,9 @@ from actspan.core.progress import no_progress
 from actspan.core.storage import FolderStorage
 from actspan.data.result_writers import result_writer
 from actspan.jobs.checkpoint import Checkpoint, Plan
-from actspan.jobs.dataset_source import FeatureSource
-from actspan.jobs.engine import LocalEngine
+from actspan.jobs.driver import LocalEngine
 from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.source import FeatureSource
 from actspan.pipeline.outcomes import Outcome, StageClock
 from benchmarks import data
 from benchmarks.harness import benchmark, duration, print_table

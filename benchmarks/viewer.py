@@ -17,7 +17,7 @@ from actspan.core.files import atomic_folder
 from actspan.data.annotations.saving import write_annotations
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.run import RunWriter, write_info
+from actspan.jobs.sinks import RunWriter, write_info
 from actspan.pipeline.outcomes import Outcome
 from benchmarks.data import make_recording, make_window_bundle
 from benchmarks.harness import benchmark, print_table, seed_option

@@ -31,7 +31,7 @@ from actspan.core.wording import counted
 from actspan.data.result_files import read_result
 from actspan.data.result_writers import write_result
 from actspan.evaluation.recall import evaluate_recall
-from actspan.jobs.run import write_result_file
+from actspan.jobs.sinks import write_result_file
 from actspan.pipeline.outcomes import Outcome, Piece
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.stages import Batch, Scope, Steps, suppression_of_recordings, table
