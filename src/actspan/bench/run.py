@@ -16,7 +16,13 @@ import msgspec
 from actspan.bench import machine
 from actspan.bench.material import BenchRequest, Material, open_material
 from actspan.bench.result import Accuracy, BenchResult, Stage
-from actspan.bench.stage_timer import StageTimer, run_pem_half, run_tem_half
+from actspan.bench.stage_timer import (
+    StageTimer,
+    run_pem_half,
+    run_tem_half,
+    suppression_of_recordings,
+    table,
+)
 from actspan.core.errors import BenchError
 from actspan.core.parallel import chunked
 from actspan.core.problems import dataset_notes, skipped_line
@@ -31,9 +37,8 @@ from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.sinks import write_result_file
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.outcomes import Piece
-from actspan.pipeline.stages import Batch, Steps, suppression_of_recordings, table
-from actspan.pipeline.steps import pieces_of
+from actspan.pipeline.outcomes import Piece, StageClock
+from actspan.pipeline.steps import Batch, Steps, pieces_of
 
 _CHECKED = 16  # videos whose output is compared with the checkpoint's
 _CHECKED_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 100_000}  # outputs compared one by one
@@ -136,7 +141,8 @@ class _Bench:
         self._request, self._material, self._timer, self._pool = request, material, timer, pool
         self._config = material.bundle.config
         self._result, self._scratch = folder / "result.json", folder / "scratch.json"
-        self._steps = Steps(self._config, material.sessions, material.dataset.edge)
+        sessions = material.sessions
+        self._steps = Steps(self._config, sessions["tem"], sessions["pem"], material.dataset.edge)
         self._pieces = list(pieces_of(material.jobs, self._config))
         self._truth = [video for video in material.dataset.videos if len(video.segments)]
         self.samples = len(self._pieces)
@@ -152,7 +158,7 @@ class _Bench:
         self._timer.announce("checkpoint")
         differences, reference = self._run_checkpoint()
         for size in self._request.batches:
-            held = [self._steps.walk(part) for part in chunked(self._held, size)]
+            held = self._walk(size)
             full = [batch for batch in held if len(batch.pieces) == size]
             for step in table(self._steps, full):
                 self._timer.time(step.name, step.scope, size, step.work)
@@ -163,6 +169,10 @@ class _Bench:
         self._time_latency(held)
         self._time_files(found)
         return self._workload(held, found)
+
+    def _walk(self, size: int) -> list[Batch]:
+        walk, load, parts = self._steps.walk, self._steps.load, chunked(self._held, size)
+        return [walk(part, load(part), StageClock()) for part in parts]
 
     def _run_checkpoint(self) -> tuple[dict[str, float], dict[str, Proposals]]:
         """Compute the weights in double precision on the first videos.
@@ -200,9 +210,7 @@ class _Bench:
         limits, of = LIMITS[self._material.variant.precision], f"{len(reference)} videos"
         same = compare_proposals(reference, found)
         recall = None
-        if (
-            self._request.dataset is not None and self._truth
-        ):  # those of synthetic videos are random
+        if self._request.dataset is not None and self._truth:  # synthetic videos are random
             recall = evaluate_recall(self._truth, found, subset=None).summary()
         accuracy: dict[str, Accuracy] = {
             net: Accuracy(
@@ -259,7 +267,7 @@ class _Bench:
         """Time the work that is done once for all videos; a batch is the whole set."""
         time = partial(self._timer.time, scope="step", streams=1, least=_WHOLE)
         if self._config.mode == "window":
-            held = [self._steps.walk(part) for part in chunked(self._held, _HELD)]
+            held = self._walk(_HELD)
             suppress = suppression_of_recordings(self._config, held)
             time("soft-nms", batch=len(self._held), work=suppress)
         time("write", batch=self.samples, work=lambda _: write_result(self._scratch, found))

@@ -7,17 +7,19 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from actspan.bench.material import BenchRequest
-from actspan.bench.result import BatchesPerSecond, Stage, Timing, samples_of
+from actspan.bench.result import BatchesPerSecond, Scope, Stage, Timing, samples_of
 from actspan.bench.timing import Rule, measure
+from actspan.config.stages import PipelineConfig
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.progress import Progress
 from actspan.deploy.verify.variants import Variant
 from actspan.jobs.sinks import write_result_file
 from actspan.pipeline.outcomes import Outcome, Piece
 from actspan.pipeline.recordings import Recordings
-from actspan.pipeline.stages import Batch, Scope, Steps
+from actspan.pipeline.steps import Batch, Steps
 
 _OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # stages that depend on backend and precision
 
@@ -99,7 +101,7 @@ def run_tem_half(
 
     def work(chunk: Sequence[Piece]) -> None:
         features = steps.load(chunk)
-        steps.candidates(chunk, features, steps.tem(steps.rescale(features)))
+        steps.candidates(chunk, steps.scored(steps.tem(steps.rescale(features)), features))
 
     for _ in map_ordered(pool, work, chunked(pieces, batch), ahead=2 * streams):
         pass
@@ -114,8 +116,7 @@ def run_pem_half(
     def work(task: tuple[int, Batch]) -> list[Outcome]:
         number, batch = task
         confidence = steps.pem(batch.rows)
-        proposals = None if windows else steps.suppress(batch, confidence)
-        outcomes = batch.outcomes(confidence, proposals)
+        outcomes = batch.outcomes(confidence, steps.suppress(batch, confidence))
         return [replace(outcome, id=f"{number}-{outcome.id}") for outcome in outcomes]
 
     tasks = ((number, batch) for number in range(rounds) for batch in batches)
@@ -124,3 +125,47 @@ def run_pem_half(
         write_result_file(map(Recordings(steps.config).add, outcomes), path)
     else:
         write_result_file(outcomes, path)
+
+
+class Step(NamedTuple):
+    """A stage at a batch size, ready to be timed."""
+
+    name: str
+    scope: Scope
+    work: Callable[[int], object]  # called with the number of the repeat, which selects the batch
+
+
+def table(steps: Steps, batches: Sequence[Batch]) -> Iterator[Step]:
+    """Yield every stage that workers run on a batch; repeats take the batches in turn."""
+
+    def of(number: int) -> Batch:
+        return batches[number % len(batches)]
+
+    def candidates(number: int) -> object:
+        batch = of(number)
+        return steps.candidates(batch.pieces, steps.scored(batch.output, batch.features))
+
+    def suppress(number: int) -> object:
+        batch = of(number)
+        return steps.suppress(batch, batch.confidence)
+
+    yield Step("read", "step", lambda n: steps.load(of(n).pieces))
+    yield Step("rescale", "step", lambda n: steps.rescale(of(n).features))
+    yield Step("tem", "interface", lambda n: steps.tem(of(n).video))
+    yield Step("candidates", "step", candidates)
+    yield Step("pem", "interface", lambda n: steps.pem(of(n).rows))
+    if steps.config.mode == "rescale":
+        yield Step("soft-nms", "step", suppress)
+
+
+def suppression_of_recordings(
+    config: PipelineConfig, batches: Sequence[Batch]
+) -> Callable[[int], object]:
+    """Return Soft-NMS of window mode: over all windows of each recording, on one thread."""
+    outcomes = [outcome for batch in batches for outcome in batch.outcomes(batch.confidence)]
+
+    def work(number: int) -> object:
+        recordings = Recordings(config)
+        return [recordings.add(outcome) for outcome in outcomes]
+
+    return work
