@@ -168,10 +168,11 @@ class Pipeline:
         for a video that cannot be read. The earlier windows of a recording that fails were yielded
         before it, and must be discarded.
         """
-        chunks, recordings = chunked(pieces, batch), Recordings(self.config)
+        chunks = chunked(pieces, batch)
+        recordings = Recordings(self.config) if self.config.mode == "window" else None
         for results, clock in map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead):
             self.clock.add(clock)
-            yield from results if self.config.mode == "rescale" else recordings.complete(results)
+            yield from results if recordings is None else recordings.complete(results)
 
     def _run_chunk(self, pieces: Sequence[Piece]) -> tuple[list[Outcome | Failure], StageClock]:
         clock = StageClock()
