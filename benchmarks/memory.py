@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from actspan.data.store.pack import PackRequest, pack_dataset
+from actspan.data.data_requests import PackRequest
+from actspan.data.store.pack import pack_dataset
 from actspan.streams.video_lists import find_videos
 from benchmarks import data
 from benchmarks.extract import concatenate

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from actspan import BoundaryScores, Bundle, Pipeline, Proposals
-from actspan.pipeline.core import BATCH
+from actspan.config.stages import BATCH
 from actspan.pipeline.outcomes import ScoredVideo, StageClock, VideoInput
 from actspan.runtime.opening import choose_backend, open_net
 from benchmarks import data

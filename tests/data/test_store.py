@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -410,9 +409,8 @@ def test_an_id_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
     ids=lambda options: next(iter(options)),
 )
 def test_requests_that_make_no_sense(options: dict[str, Any], folder: Path, tmp_path: Path) -> None:
-    request = replace(PackRequest(folder, tmp_path / "store"), **options)
     with pytest.raises(ConfigError):
-        pack_dataset(request)
+        pack(folder, tmp_path / "store", **options)
 
 
 def test_one_shard_is_read_without_the_others(folder: Path, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from actspan.bench import synthetic
+from actspan.bench.bench_request import BenchRequest
 from actspan.core.errors import BackendError, BundleError
 from actspan.core.progress import Progress
 from actspan.core.wording import counted
@@ -24,32 +24,9 @@ from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 
-__all__ = ["BenchRequest", "Material", "open_material"]
-
 VIDEOS = 128  # number of synthetic videos
 _DISTINCT = 600  # further synthetic videos share files with these
 _WINDOWS = 5  # duration of a synthetic recording, in windows
-
-
-@dataclass(frozen=True, slots=True)
-class BenchRequest:
-    """Settings of `run_benchmark`."""
-
-    model: Path | None = None  # a bundle; None for synthetic networks of the published sizes
-    dataset: Path | None = None  # a dataset folder; None for synthetic features
-    subset: str | None = None  # of the dataset; None for all videos
-    videos: int | None = None  # largest number of the dataset's videos; number of synthetic ones
-    batches: tuple[int, ...] = (1, 16)
-    backend: str = "auto"
-    variant: str = ""  # of the graphs in the bundle: "fp16" for `tem.fp16.onnx`
-    threads: int = 1  # that share a call of the runtime
-    streams: int = 1  # concurrent calls
-    seconds: float = 3.0  # longest time of each measurement, unless its median settles before
-    channels: int = synthetic.CHANNELS  # of synthetic networks
-    length: int = synthetic.LENGTH  # cells per video of synthetic networks
-    snippets: int | None = None  # per synthetic video; None for the number of cells
-    on_error: Literal["fail", "skip"] = "fail"  # about problems in the dataset
-    command: str = ""  # command line that repeats the benchmark
 
 
 @dataclass(frozen=True, slots=True, eq=False)

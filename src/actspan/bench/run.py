@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from actspan.bench import machine
-from actspan.bench.material import BenchRequest, Material, open_material
+from actspan.bench.bench_request import BenchRequest
+from actspan.bench.material import Material, open_material
 from actspan.bench.result import Accuracy, BenchResult, Stage
 from actspan.bench.stage_timer import StageTimer, run_pem_half, run_tem_half
 from actspan.core.errors import BenchError

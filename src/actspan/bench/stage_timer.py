@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from actspan.bench.material import BenchRequest
+from actspan.bench.bench_request import BenchRequest
 from actspan.bench.result import BatchesPerSecond, Stage, Timing, samples_of
 from actspan.bench.timing import Rule, measure
 from actspan.core.parallel import chunked, map_ordered

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from actspan.config.base import OnError
 from actspan.core.errors import BundleError, DatasetError, FeatureError, ResultError
 from actspan.core.files import sha256
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
@@ -32,7 +33,6 @@ from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece, ScoredVideo, VideoInput
 from actspan.pipeline.steps import feature_inputs, pieces_of
 
-OnError = Literal["fail", "skip"]
 # A shard takes some tenths of a second, but one recording may last a day.
 _SHARD_SIZE = {"rescale": 256, "window": 8}
 

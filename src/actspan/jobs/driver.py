@@ -12,13 +12,17 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 
-from actspan.core.errors import ConfigError
-from actspan.core.files import name_disk_errors
+from actspan.core.errors import ConfigError, ResultError
+from actspan.core.files import folder_name_error, name_disk_errors
 from actspan.core.problems import Problem, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
 from actspan.core.storage import Storage
+from actspan.core.wording import suggestion
+from actspan.data.data_requests import ANSWER_SUFFIXES
+from actspan.data.result_writers import check_answer_target
 from actspan.jobs.checkpoint import Checkpoint, Plan, Saved, locked_storage
 from actspan.jobs.dataset_source import FeatureSource, ScoreSource
 from actspan.jobs.engine import Engine, EngineMaker, LocalEngine
@@ -31,12 +35,13 @@ from actspan.jobs.origin import (
     run_info,
 )
 from actspan.jobs.propose_request import ProposeRequest, Summary
+from actspan.jobs.run import check_run_target
 from actspan.jobs.shard_format import Result
 from actspan.jobs.sinks import ResultSink, RunSink, Sink
 from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import ClassifiedLabels
-from actspan.pipeline.labels import Labeller
+from actspan.pipeline.labels import Labeller, open_classifier, read_labels
 
 
 def propose(
@@ -66,13 +71,14 @@ def propose(
         A part is missing, damaged, or does not fit. Finished shards stay, and a note on the
         exception says so.
     """
+    request.check()
     with name_disk_errors(request.out or request.model), ExitStack() as stack:
         bundle = Bundle.load(request.model)
         source = open_source(request, bundle)
         stack.callback(source.close)
         if request.resume and (finished := finished_run(source)):
             return finished
-        request.check_target(source.protected)
+        _check_target(request, source.protected)
         storage = stack.enter_context(locked_storage(request))
         unfinished = find_unfinished(storage, request)
         workers = stack.enter_context(engine(request, bundle, source))
@@ -98,6 +104,25 @@ def propose(
     return summary
 
 
+def _check_target(request: ProposeRequest, protected: Callable[[], Iterable[Path]]) -> None:
+    """Raise ResultError if results cannot be written to `out`, or would replace `protected`."""
+    out = request.out
+    if out is None:
+        return
+    if not request.writes_run:
+        given = (request.model, request.scores, request.labels.labels_from)
+        files = [*protected(), *(path for path in given if path is not None)]
+        check_answer_target(out, files, replace=request.overwrite)
+        return
+    if out.suffix:
+        meant = suggestion(out.suffix, ANSWER_SUFFIXES)
+        fault = folder_name_error(out, "a run") or (f"{out}: a run is a folder" if meant else "")
+        if fault:
+            suffixes = ", ".join(ANSWER_SUFFIXES)
+            raise ResultError(f"{fault}; the result alone is a file in {suffixes}{meant}")
+    check_run_target(out, replace=request.overwrite)
+
+
 def open_source(request: ProposeRequest, bundle: Bundle) -> Source:
     """Open the source of a request; raise if it cannot be opened, or does not fit the bundle."""
     if request.scores is not None:
@@ -120,15 +145,15 @@ def _open_labels(source: Source, stack: ExitStack) -> Callable[[], Labeller | No
             "the classifier needs the features of whole videos, which are not kept here: run "
             "actspan extract, then propose from the dataset"
         )
-    labels, problems = choice.read(source.ids, source.request.on_error)
+    labels, problems = read_labels(choice, source.ids, source.request.on_error)
     source.problems += problems
-    opening = choice.open_classifier(source.bundle, features=source.request.scores is None)
+    opening = open_classifier(choice, source.bundle, features=source.request.scores is None)
     classifier = stack.enter_context(opening)
 
     def make() -> Labeller | None:
         if classifier is None or not isinstance(source, FeatureSource):
             return labels
-        return ClassifiedLabels(source.dataset, classifier, choice.top)
+        return ClassifiedLabels(source.dataset, classifier, choice.top_labels)
 
     return make
 

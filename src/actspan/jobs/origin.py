@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -44,7 +43,7 @@ def answer_inputs(source: Source) -> dict[str, dict[str, str]]:
         "backend": request.backend,
         "labels": str(request.labels.info()),
     }
-    given = {"scores": request.scores, "label scores": request.labels.file}
+    given = {"scores": request.scores, "label scores": request.labels.labels_from}
     return {
         "bundle": files | {"settings": hashlib.sha256(config).hexdigest()},
         "dataset": source.checksums(),
@@ -97,7 +96,7 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
         "versions": versions(),
         "pipeline": to_dict(bundle.config),
         "labels": request.labels.info(),
-        "selection": None if selection == Selection() else asdict(selection),
+        "selection": None if selection == Selection() else msgspec.structs.asdict(selection),
         "timing": {
             "seconds": round(summary.seconds, 3),
             "videos_per_second": round(summary.rate, 1),

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from actspan.config.stages import FeatureSpec
+from actspan.config.stages import Edge, FeatureSpec
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress
-from actspan.data.rescale import Edge
 from actspan.jobs.checkpoint import Plan, Stamp
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle

@@ -8,9 +8,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from actspan.config.stages import PipelineConfig
+from actspan.config.stages import Edge, PipelineConfig
 from actspan.core.types import Features, Float32, Proposals, RaggedProposals
-from actspan.data.rescale import Edge
 from actspan.model.weights import Net
 from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo
 from actspan.pipeline.recordings import Recordings
