@@ -198,7 +198,7 @@ def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
             file.write_bytes(good[: len(good) // 2] if way == "cut" else b"")
 
     def setup() -> None:
-        from actspan.jobs.dataset_source import FeatureSource
+        from actspan.jobs.source import FeatureSource
 
         check = FeatureSource.check
 

@@ -80,7 +80,7 @@ def deploy(
     _check_datasets((dataset, evaluate), request.subset)
     _check_datasets((request.calibrate,), None)
     if evaluate is not None:
-        from actspan.jobs.run import check_run_target
+        from actspan.jobs.origin import check_run_target
 
         bundle = request.out or sources[0]
         run = run or bundle.with_name(f"{bundle.resolve().name}-run")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,16 +14,18 @@ import msgspec
 
 from actspan.config.base import to_dict
 from actspan.core.errors import FeatureError, ResultError
-from actspan.core.files import sha256
+from actspan.core.files import folder_name_error, sha256
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress
 from actspan.core.storage import Storage
-from actspan.core.wording import counted
+from actspan.core.wording import counted, suggestion
+from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.data.remote import url_of
-from actspan.jobs.checkpoint import Checkpoint, Saved, digest, locked_storage, remove_shards
+from actspan.data.result_writers import check_answer_target
+from actspan.jobs.checkpoint import Checkpoint, Plan, Saved, digest, locked_storage, remove_shards
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.run import RUN_FILE, Run
-from actspan.jobs.source import Source
+from actspan.jobs.source import Source, checksum
 
 PACKAGES = ("actspan", "numpy", "numba", "onnxruntime")
 
@@ -50,16 +52,6 @@ def answer_inputs(source: Source) -> dict[str, dict[str, str]]:
         "settings": settings | {name: checksum(path) for name, path in given.items() if path},
         "versions": versions(),
     }
-
-
-def checksum(path: Path) -> str:
-    """Return the checksum of a file, or of the files directly in a folder."""
-    if path.is_file():
-        return sha256(path)
-    if not path.is_dir():
-        return "absent"
-    listed = [(f.name, sha256(f)) for f in sorted(path.iterdir()) if f.is_file()]
-    return hashlib.sha256(msgspec.json.encode(listed)).hexdigest()
 
 
 def origin(source: Source) -> str:
@@ -106,14 +98,28 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
     }
 
 
-def find_unfinished(storage: Storage | None, request: ProposeRequest) -> Checkpoint | None:
-    """Return the unfinished job to resume, if there is one.
+def new_plan(source: Source) -> Plan:
+    """Return the plan of a new job."""
+    request = source.request
+    return Plan(
+        inputs=answer_inputs(source),
+        keeps="run" if request.writes_run else "result",
+        videos=source.ids,
+        shard_size=request.shard_size or source.shard_size,
+        stamps=source.stamps(source.ids),
+        seconds=source.seconds,
+        spec=source.spec,
+        problems=source.problems,
+        notes=source.notes,
+    )
+
+
+def find_unfinished(storage: Storage, request: ProposeRequest) -> Checkpoint | None:
+    """Return the unfinished job in a storage if it is to be resumed, not replaced.
 
     Raises ResultError if the request says neither to resume nor to replace it, or its plan is
     damaged.
     """
-    if storage is None:
-        return None
     try:
         found = Checkpoint.find(storage)
     except ResultError:
@@ -220,3 +226,32 @@ def finished_result(request: ProposeRequest) -> str | None:
     if out is None or request.writes_run or request.overwrite or not out.is_file():
         return None
     return sha256(out)
+
+
+def check_target(request: ProposeRequest, protected: Callable[[], Iterable[Path]]) -> None:
+    """Raise ResultError if results cannot be written to `out`, or would replace `protected`."""
+    out = request.out
+    if out is None:
+        return
+    if not request.writes_run:
+        given = (request.model, request.scores, request.labels.labels_from)
+        files = [*protected(), *(path for path in given if path is not None)]
+        check_answer_target(out, files, replace=request.overwrite)
+        return
+    if out.suffix:
+        meant = suggestion(out.suffix, ANSWER_SUFFIXES)
+        fault = folder_name_error(out, "a run") or (f"{out}: a run is a folder" if meant else "")
+        if fault:
+            suffixes = ", ".join(ANSWER_SUFFIXES)
+            raise ResultError(f"{fault}; the result alone is a file in {suffixes}{meant}")
+    check_run_target(out, replace=request.overwrite)
+
+
+def check_run_target(path: Path, *, replace: bool = False) -> None:
+    """Raise ResultError unless `path` is new, an empty folder, or a run that may be replaced."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / RUN_FILE).is_file():
+        raise ResultError(f"{path}: exists and is not a run, so it is left alone: choose another")
+    if not replace:
+        raise ResultError(f"{path}: there is a run already: choose another folder, or use --force")
