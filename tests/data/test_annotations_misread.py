@@ -12,8 +12,7 @@ from actspan import Video
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import skipped_line
 from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from tests.data.annotation_files import boris_project, task, via_project, write_label_studio
 
 HEAD = "video,start,end,label\n"

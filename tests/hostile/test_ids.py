@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.store.pack import PackRequest, pack_dataset
 from actspan.deploy.staged.tem_steps import TemRequest, write_tem_inputs
 from actspan.jobs.driver import propose

@@ -14,7 +14,7 @@ from actspan import Bundle, Dataset, Proposals, Video
 from actspan.config.training import ClassifierTrainConfig
 from actspan.core.errors import AnnotationError, BundleError, ConfigError, ShapeError
 from actspan.core.types import Features
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import write_annotations
 from actspan.data.detections import read_detections
 from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose

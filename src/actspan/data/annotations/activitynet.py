@@ -41,7 +41,7 @@ _SUBSETS = frozenset({"training", "validation", "testing"})
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object of videos, or has one under `database`."""
-    if not source.may_be_json or source.object is None:
+    if source.object is None:
         return False
     parts = source.object[0]
     return is_object(parts.get("database")) or _are_videos(source, parts)

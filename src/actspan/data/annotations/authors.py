@@ -30,7 +30,7 @@ _KEYS = frozenset({"duration_second", "duration_frame", "feature_frame"})
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object of videos with `duration_second`."""
-    if not source.may_be_json or source.object is None:
+    if source.object is None:
         return False
     parts = source.object[0].values()
     return any(

@@ -16,8 +16,13 @@ from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.annotation_set import Annotations, Unit
-from actspan.data.annotations.formats import DATASET_JSON, FORMATS, read_annotations
-from actspan.data.annotations.saving import format_to_write, write_annotations
+from actspan.data.annotations.formats import (
+    DATASET_JSON,
+    FORMATS,
+    format_to_write,
+    read_annotations,
+    write_annotations,
+)
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
 from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset

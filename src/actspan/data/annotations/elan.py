@@ -29,9 +29,9 @@ from actspan.data.annotations.annotation_set import Annotations, ReadOptions, So
 from actspan.data.annotations.elan_xml import TimeSlots, milliseconds_of, parse
 from actspan.data.annotations.encoding import (
     WriteOptions,
-    file_names,
     labelled_instances,
     milliseconds,
+    named_files,
     read_facts,
     written_facts,
 )
@@ -175,7 +175,7 @@ class _Annotation(NamedTuple):
 
 def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of an .eaf file per video; times are whole milliseconds."""
-    for name, video in zip(file_names(videos, ".eaf"), videos, strict=True):
+    for name, video in named_files(videos, ".eaf"):
         layers = _layers(video)
         root = Element("ANNOTATION_DOCUMENT", _DOCUMENT)
         _add_header(root, video, options)

@@ -22,9 +22,9 @@ from actspan.core.types import Video
 from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
 from actspan.data.annotations.encoding import (
     WriteOptions,
-    file_names,
     labelled_instances,
     milliseconds,
+    named_files,
     read_facts,
     written_facts,
 )
@@ -174,7 +174,7 @@ def _add(
 
 def encode_vtt(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of a .vtt file per video, cues by start, in whole milliseconds."""
-    for name, video in zip(file_names(videos, ".vtt"), videos, strict=True):
+    for name, video in named_files(videos, ".vtt"):
         yield name, "\n".join(_written_lines(video)).encode()
 
 
