@@ -268,8 +268,8 @@ def test_lists_of_subsets_beside_the_videos(tmp_path: Path) -> None:
     found = read_json(tmp_path, {"database": database, **lists, "info": {"by": "me"}})
     assert found.videos.subsets == ("training", "training", "testing")
     assert notes(found) == [
-        "subsets taken from the lists 'training', 'val'",
         "keys beside the videos not understood, which JSON keeps: info",
+        "subsets taken from the lists 'training', 'val'",
         "ignored 1 id in lists of subsets that are no videos: z",
     ]
     assert [(p.video, p.problem) for p in found.problems] == [

@@ -34,6 +34,11 @@ _text = _words.map(str.strip)
 _positive = st.floats(1e-3, 1e6)
 
 
+def is_label(text: str) -> bool:
+    """Return whether a text is no marker: of an ambiguous segment, or in tables of no label."""
+    return text != "Ambiguous" and text.lower() not in ("nan", "na", "n/a", "<na>", "null")
+
+
 @st.composite
 def videos(draw: st.DrawFn) -> list[Video]:
     names = _text.map(composed).filter(bool)  # ids are read in Unicode NFC
@@ -53,7 +58,7 @@ def video_of(draw: st.DrawFn, name: str) -> Video:
         duration=draw(st.just(math.nan) | _positive),
         subset=draw(st.sampled_from(["", "training", "validation", "testing", "Fold 1"])),
         segments=instances,
-        labels=tuple(draw(_text.filter(lambda x: x != "Ambiguous")) for _ in instances),
+        labels=tuple(draw(_text.filter(is_label)) for _ in instances),
         frames=draw(st.none() | st.integers(1, 10**6)),
         fps=draw(st.none() | _positive),
         ignored=segments(),

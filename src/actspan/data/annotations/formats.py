@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from actspan.data.annotations import (
     authors,
     boris,
     elan,
+    elan_writer,
     labelstudio,
     subtitles,
     table,
@@ -81,9 +83,8 @@ class Format:
     has_own_unit: bool = False  # it fixes the unit of its times
 
 
-def _with(suffix: str) -> Callable[[Source], bool]:
-    """Return a check for a file with a suffix, or a folder with some of them."""
-    return lambda source: bool(files_of(source.path, suffix))
+def _has_files(suffix: str, source: Source) -> bool:
+    return bool(files_of(source.path, suffix))
 
 
 # The first format that fits is used.
@@ -96,17 +97,17 @@ _ALL = (
            "not the BSN authors' format: videos with 'duration_second' are needed", AUTHORS_JSON),
     Format("csv", "a table: video,start,end,label", table.fits, table.read, table.encode,
            in_folder=DATASET_TABLE, suffix=".csv"),
-    Format("elan", "ELAN's .eaf file, or a folder of them", _with(".eaf"),
-           elan.read, elan.encode, in_folder=".eaf files", file_per_video=True, has_tiers=True,
-           has_own_unit=True),
+    Format("elan", "ELAN's .eaf file, or a folder of them", partial(_has_files, ".eaf"),
+           elan.read, elan_writer.encode, in_folder=".eaf files", file_per_video=True,
+           has_tiers=True, has_own_unit=True),
     Format("vtt", "WebVTT, as players read it: a .vtt file, or a folder of them",
-           _with(".vtt"), subtitles.read_vtt, subtitles.encode_vtt,
+           partial(_has_files, ".vtt"), subtitles.read_vtt, subtitles.encode_vtt,
            in_folder=".vtt files", file_per_video=True, has_own_unit=True),
     Format("srt", "SubRip subtitles: an .srt file, or a folder of them",
-           _with(".srt"), subtitles.read_srt, in_folder=".srt files",
+           partial(_has_files, ".srt"), subtitles.read_srt, in_folder=".srt files",
            has_own_unit=True),
     Format("textgrid", "Praat's .TextGrid file, or a folder of them",
-           _with(".textgrid"), textgrid.read, in_folder=".TextGrid files",
+           partial(_has_files, ".textgrid"), textgrid.read, in_folder=".TextGrid files",
            has_tiers=True, has_own_unit=True),
     Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", thumos.fits,
            thumos.read, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),

@@ -1,9 +1,9 @@
 """Label Studio's JSON: reading annotated tasks, and writing tasks with predictions to correct.
 
 Exports are lists of tasks, in full (`JSON`) or flat (`JSON-MIN`). `labelstudio_regions` reads the
-regions that have times. Other regions are counted and ignored. A task that has only these gives no information about
-segments: its video is left out, because it must not count as background. Predictions, drafts and
-cancelled annotations are not read.
+regions that have times. Other regions are counted and ignored. A task that has only these gives no
+information about segments: its video is left out, because it must not count as background.
+Predictions, drafts and cancelled annotations are not read.
 
 Written instances with scores become predictions, which a person accepts or corrects; others become
 annotations. The task's data contain the frame rate, and the labelling interface, which is written
