@@ -110,7 +110,7 @@ def test_a_training_that_is_cut_off_ends_with_the_same_weights(
         assert not out.exists()
     again = Collected()
     done = train(dataset, out, TINY, report=again, **options)  # type: ignore[arg-type]
-    assert "continuing: classifier: 100 of 150 steps were done before" in again.lines
+    assert "continuing: classifier: 100 of 150 steps were already done" in again.lines
     assert not (tmp_path / "cut.training").exists()
     for net in ("tem", "pem", "classifier"):
         for name, weight in whole.weights(net).items():  # type: ignore[arg-type]
