@@ -63,7 +63,7 @@ def with_annotated_labels(dataset: Dataset, run: Path) -> dict[str, Detections]:
     return found
 
 
-@benchmark
+@benchmark()
 @click.option("--dataset", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--model", "models", required=True, multiple=True, type=click.Path(path_type=Path))
 @click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from actspan import Dataset
+from actspan.bench import synthetic
 from actspan.bench.timing import timed
 from actspan.core.progress import no_progress
 from actspan.core.storage import FolderStorage
@@ -22,7 +23,7 @@ from actspan.pipeline.outcomes import Outcome, StageClock
 from benchmarks import data
 from benchmarks.harness import benchmark, duration, print_table
 
-VIDEO_BYTES = 2 * data.LENGTH * data.CHANNELS  # float16
+VIDEO_BYTES = 2 * synthetic.LENGTH * synthetic.CHANNELS  # float16
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
 
     Processor time is used because it does not depend on other processes.
     """
-    bundle = data.make_bundle(folder / "bundle", seed)
+    bundle = synthetic.make_bundle(folder / "bundle", seed)
     path = data.make_store(folder / "store", videos, seed)
     opening = timed(lambda: Dataset.load(path)).cpu_seconds
     dataset = Dataset.load(path)
@@ -139,7 +140,7 @@ def model_row(costs: Costs, machines: int, videos: int, seed: int) -> tuple[str,
     return str(machines), *map(duration, figures), f"{machines * whole / 3600:.1f}", bound
 
 
-@benchmark
+@benchmark()
 @click.argument("machines", nargs=-1, type=click.IntRange(1))
 @click.option("--videos", default=1_000_000, help="Number of videos to estimate the cost of.")
 @click.option("--sample", default=2000, help="Videos to measure on.")

@@ -46,13 +46,13 @@ from actspan.model.manifest import FileRecord
 from actspan.pipeline.label_file import LabelFile
 from actspan.runtime.opening import open_session
 from actspan.server.corrections import NewCorrections
+from actspan.server.error_responses import ProblemError
 from actspan.server.inference_tensors import (
     TensorSpec,
     check_outputs,
     read_request,
     write_answer,
 )
-from actspan.server.problems import ProblemError
 from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.feature_files import Journal
 from actspan.streams.projection import Projection

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from actspan.bench.comparison import combined
-from actspan.bench.result import Accuracy, BenchResult, Environment, SamplesPerSecond, Stage
+from actspan.bench.result import Accuracy, BenchResult, Environment, SamplesPerSecond, Scope, Stage
 from actspan.core.errors import ActSpanError, BenchError
 from actspan.core.files import atomic_file
 from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.wording import markdown_table
-from actspan.pipeline.stages import Scope
 
 Table = tuple[str, Sequence[str], list[list[str]]]  # title, header, rows
 

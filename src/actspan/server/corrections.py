@@ -18,8 +18,8 @@ from actspan.core.types import Video
 from actspan.data.annotations.formats import FORMATS
 from actspan.data.annotations.saving import encode_annotations
 from actspan.server.database import Database
+from actspan.server.error_responses import ConflictError, ProblemError, RequestBody, failures
 from actspan.server.library import Library
-from actspan.server.problems import ConflictError, ProblemError, RequestBody, failures
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
 

@@ -13,6 +13,7 @@ from actspan import __version__
 from actspan.core.wording import suggestion
 from actspan.model.weights import NETS
 from actspan.server.bodies import BodyReader
+from actspan.server.error_responses import ProblemError, Responses, failures
 from actspan.server.inference_models import InferenceModel, network, whole_pipeline
 from actspan.server.inference_tensors import (
     InferAnswer,
@@ -22,7 +23,6 @@ from actspan.server.inference_tensors import (
     write_answer,
 )
 from actspan.server.operations import check_ready
-from actspan.server.problems import ProblemError, Responses, failures
 from actspan.server.proposals import BINARY, request_body
 from actspan.server.served_model import ServedModel
 

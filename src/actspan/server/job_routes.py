@@ -11,9 +11,9 @@ from fastapi import Path as InPath
 from pydantic import AfterValidator, BaseModel, Field
 
 from actspan.server.bodies import BodyReader
+from actspan.server.error_responses import ProblemError, failures
 from actspan.server.job_queue import JobAnswer, JobRunner, JobStore, State
 from actspan.server.operations import Metrics
-from actspan.server.problems import ProblemError, failures
 from actspan.server.proposals import (
     BINARY,
     FEATURE_MEDIA,

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actspan import __version__
-from actspan.server.problems import ProblemError, failures
+from actspan.server.error_responses import ProblemError, failures
 from actspan.server.settings import Limits
 
 if TYPE_CHECKING:
