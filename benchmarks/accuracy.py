@@ -91,7 +91,7 @@ def print_row(name: str, row: Figures, note: str = "", columns: Sequence[str] = 
     click.echo(f"{name:20s} {figures}  {note}")
 
 
-@benchmark
+@benchmark()
 @click.option("--dataset", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="default")
 @click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))

@@ -12,20 +12,18 @@ import click
 import numpy as np
 
 from actspan import Bundle
+from actspan.bench import synthetic
 from actspan.bench.logs.readers import read_log
 from actspan.bench.machine import matrix_products, tem_products
 from actspan.deploy.variants import export_variants
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, choose_backend, open_net, open_session
 from actspan.runtime.session import Session
-from benchmarks import data
 from benchmarks.harness import (
     benchmark,
     median_seconds,
     print_table,
-    rounds_option,
     run_new,
-    seed_option,
 )
 
 BATCH = 16
@@ -41,7 +39,7 @@ class Contenders:
     def __init__(
         self, bundle: Bundle, batches: int, threads: int, seed: int, stack: ExitStack
     ) -> None:
-        videos = [data.make_features(number, seed).T for number in range(BATCH)]
+        videos = [synthetic.make_features(number, seed).T for number in range(BATCH)]
         self.batch = {"video": np.stack(videos)}  # (16, C, T)
         self.bundle, self.batches, self.threads, self._stack = bundle, batches, threads, stack
         self._pool = stack.enter_context(ThreadPoolExecutor(threads))
@@ -106,7 +104,7 @@ def benchmark_app(model: Path, folder: Path, seconds: int) -> float:
     run_new(
         "benchmark_app",
         *("-m", model, "-d", "CPU", "-hint", "throughput", "-infer_precision", "f32"),
-        *("-shape", f"video[{BATCH},{data.CHANNELS},{data.LENGTH}]", "-t", seconds),
+        *("-shape", f"video[{BATCH},{synthetic.CHANNELS},{synthetic.LENGTH}]", "-t", seconds),
         *("-json_stats", "-report_type", "no_counters", "-report_folder", folder),
     )
     (report,) = folder.glob("benchmark_report*.json")
@@ -138,14 +136,12 @@ def print_rates(rates: dict[str, float], chosen: str) -> None:
     click.echo(f"best / sgemm of TEM's size: {ours[best] / product:.2f}x (target >= 0.85x)")
 
 
-@benchmark
+@benchmark(rounds=5, seed=True)
 @click.option("--batches", default=24, help="Batches of 16 videos in a round.")
 @click.option("--threads", default=2, help="Threads, or concurrent calls.")
-@rounds_option(5)
 @click.option("--seconds", default=3, help="Seconds of benchmark_app per round.")
 @click.option("--backends", help="Comma-separated. [default: all that are usable]")
 @click.option("--variants/--no-variants", default=True, help="Also time rewritten graphs.")
-@seed_option
 def main(
     folder: Path,
     batches: int,
@@ -170,17 +166,17 @@ def main(
     usable = [name for name in known if check_backend(name).usable]
     videos = BATCH * batches
     click.echo(
-        f"TEM {data.CHANNELS} x {data.LENGTH}, {videos} videos a round, {threads} threads, "
-        f"median of {rounds} rounds; synthetic data, seed {seed}\n"
+        f"TEM {synthetic.CHANNELS} x {synthetic.LENGTH}, {videos} videos a round, "
+        f"{threads} threads, median of {rounds} rounds; synthetic data, seed {seed}\n"
     )
-    bundle = data.make_bundle(folder / "bundle", seed)
+    bundle = synthetic.make_bundle(folder / "bundle", seed)
     with ExitStack() as stack:
         contenders = Contenders(bundle, batches, threads, seed, stack)
         runs: dict[str, Callable[[], object]] = {PRODUCT: contenders.product}
         for name in usable if backends is None else backends.split(","):
             runs.update(contenders.of_backend(name))
         if variants:
-            dataset = data.make_dataset(folder / "dataset", 32, seed)
+            dataset = synthetic.make_dataset(folder / "dataset", 32, seed)
             runs.update(contenders.of_variants(dataset))
         reported: list[float] = []
         if check_backend("openvino").usable:

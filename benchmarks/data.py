@@ -16,7 +16,6 @@ from actspan import Bundle, PemConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.bench.synthetic import (
     CHANNELS,
     LENGTH,
-    make_bundle,
     make_dataset,
     make_features,
     make_instances,
@@ -34,24 +33,6 @@ from actspan.data.store.pack import SHARD_SIZE
 from actspan.data.store.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.model.manifest import Source
-
-__all__ = [
-    "CHANNELS",
-    "LENGTH",
-    "make_bundle",
-    "make_csv_dataset",
-    "make_dataset",
-    "make_features",
-    "make_instances",
-    "make_recording",
-    "make_store",
-    "make_window_bundle",
-    "name_of",
-    "seconds_of",
-    "write_annotations",
-    "write_csv_features",
-    "write_result",
-]
 
 STRIDE = 0.5  # seconds, of recordings
 _STRETCHES = 60  # distinct stretches of a recording, in turn

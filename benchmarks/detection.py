@@ -23,9 +23,9 @@ from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.labels import LabelChoice
-from actspan.training.classifier import train_classifier
 from actspan.training.parts import trainable
 from actspan.training.state import Report
+from actspan.training.train_classifier import train_classifier
 from benchmarks.accuracy import print_mean, print_row
 from benchmarks.harness import benchmark
 
@@ -63,7 +63,7 @@ def with_annotated_labels(dataset: Dataset, run: Path) -> dict[str, Detections]:
     return found
 
 
-@benchmark
+@benchmark()
 @click.option("--dataset", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--model", "models", required=True, multiple=True, type=click.Path(path_type=Path))
 @click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))

@@ -15,9 +15,7 @@ from benchmarks.harness import (
     benchmark,
     median_seconds,
     print_comparison,
-    rounds_option,
     run_new,
-    seed_option,
 )
 
 
@@ -30,11 +28,9 @@ def check_equal(ours: actspan.RecallResult, theirs: published.PlainRecall) -> No
         raise click.ClickException("the two evaluators disagree: their speed cannot be compared")
 
 
-@benchmark
+@benchmark(rounds=3, seed=True)
 @click.option("--videos", default=4728, help="Videos with instances.")
 @click.option("--proposals", default=100, help="Proposals per video.")
-@rounds_option(3)
-@seed_option
 def main(folder: Path, videos: int, proposals: int, rounds: int, seed: int) -> None:
     """Compare `evaluate_recall` with a plain pandas evaluator of the published steps.
 

@@ -23,7 +23,6 @@ from benchmarks.harness import (
     peak_of_command,
     print_table,
     program,
-    rounds_option,
     runs_of,
 )
 
@@ -117,11 +116,10 @@ def measure_memory(videos: Sequence[Path], minutes: Sequence[float], folder: Pat
     print_table(header, lines)
 
 
-@benchmark
+@benchmark(rounds=3)
 @click.argument("videos", nargs=-1, required=True)
 @click.option("--minutes", "-m", multiple=True, type=float, default=(5, 60), help="Lengths.")
 @click.option("--threads", default=2, help="Threads of the backbone.")
-@rounds_option(3)
 @click.option("--only", type=click.Choice(["speed", "memory"]), help="One of the two tables.")
 def main(
     folder: Path,

@@ -23,25 +23,33 @@ from actspan.deploy.verify.accuracy_report import library_versions
 _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "pyarrow", "pandas", "scipy")
 
 
-def benchmark(function: Callable[..., None]) -> click.Command:
-    """Make a command of a function, which gets a temporary `folder`; print the machine first."""
+def benchmark(
+    *, rounds: int | None = None, seed: bool = False
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command of a function, which gets a temporary `folder`; print the machine first.
 
-    @functools.wraps(function)
-    def run(**options: Any) -> None:
-        print_machine()
-        with tempfile.TemporaryDirectory() as folder:
-            function(folder=Path(folder), **options)
+    `rounds` is the default of an option `--rounds`, `seed` adds `--seed`.
+    """
 
-    settings = {"help_option_names": ["-h", "--help"], "show_default": True}
-    return click.command(context_settings=settings)(run)
+    def decorate(function: Callable[..., None]) -> click.Command:
+        @functools.wraps(function)
+        def run(**options: Any) -> None:
+            print_machine()
+            with tempfile.TemporaryDirectory() as folder:
+                function(folder=Path(folder), **options)
 
+        added = []
+        if seed:
+            added.append(click.option("--seed", default=0, help="Seed of the synthetic data."))
+        if rounds is not None:
+            text = "Runs of each, in turn; medians count."
+            added.append(click.option("--rounds", default=rounds, help=text))
+        for option in added:
+            option(run)
+        settings = {"help_option_names": ["-h", "--help"], "show_default": True}
+        return click.command(context_settings=settings)(run)
 
-def rounds_option(default: int) -> Any:
-    """Return the option `--rounds`."""
-    return click.option("--rounds", default=default, help="Runs of each, in turn; medians count.")
-
-
-seed_option = click.option("--seed", default=0, help="Seed of the synthetic data.")
+    return decorate
 
 
 def runs_of(
@@ -70,13 +78,7 @@ def program(name: str, *arguments: object) -> list[str]:
 
 
 def run_new(name: str, *arguments: object) -> str:
-    """Run a program of this environment in a new process; return what it printed.
-
-    Raises
-    ------
-    click.ClickException
-        The program failed; the message contains its output.
-    """
+    """Run a program of this environment in a new process; return what it printed."""
     # what is installed has its bytecode
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
@@ -101,13 +103,7 @@ class Peak(NamedTuple):
 
 
 def peak_of_command(line: Sequence[str]) -> Peak:
-    """Run a command and watch its memory.
-
-    Raises
-    ------
-    click.ClickException
-        The command failed, or the system is not Linux.
-    """
+    """Run a command and watch its memory."""
     if not Path("/proc/self/status").is_file():
         raise click.ClickException("needs /proc, which only Linux has")
     with tempfile.TemporaryFile("w+") as errors:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from actspan.bench import synthetic
 from actspan.data.store.pack import PackRequest, pack_dataset
 from actspan.streams.video_lists import find_videos
 from benchmarks import data
@@ -18,8 +19,6 @@ from benchmarks.harness import (
     peak_of_command,
     print_table,
     program,
-    rounds_option,
-    seed_option,
 )
 from benchmarks.propose import command
 
@@ -33,12 +32,10 @@ def median_peak(taken: Sequence[Peak]) -> Peak:
     return Peak(*map(statistics.median, zip(*taken, strict=True)))
 
 
-@benchmark
+@benchmark(rounds=1, seed=True)
 @click.argument("videos", nargs=-1, type=click.IntRange(min=1))
 @click.option("--channels", default=NARROW, help="Channels of the features; published: 400.")
 @click.option("--backend", default="onnxruntime", help="Inference runtime.")
-@rounds_option(1)
-@seed_option
 def videos(
     folder: Path, videos: tuple[int, ...], channels: int, backend: str, rounds: int, seed: int
 ) -> None:
@@ -56,11 +53,11 @@ def videos(
         f"`actspan propose` on {backend}, features of {channels} channels in a store; median of "
         f"{rounds} round(s); synthetic data, seed {seed}\n"
     )
-    bundle = data.make_bundle(folder / "bundle", seed, channels=channels)
+    bundle = synthetic.make_bundle(folder / "bundle", seed, channels=channels)
     commands = []
     for count in counts:
         source, store = folder / f"dataset-{count}", folder / f"store-{count}"
-        data.make_dataset(source, count, seed, DISTINCT, channels=channels)
+        synthetic.make_dataset(source, count, seed, DISTINCT, channels=channels)
         pack_dataset(PackRequest(source, store, dtype="float16"))
         line = command(bundle.path, store, folder / f"{count}.json")
         commands.append([*line, "--backend", backend])
@@ -76,10 +73,8 @@ def videos(
     print_table(("videos", "peak memory", "of the first", "growth a video", "time"), lines)
 
 
-@benchmark
+@benchmark(rounds=3, seed=True)
 @click.argument("hours", nargs=-1, type=click.FloatRange(0, min_open=True))
-@rounds_option(3)
-@seed_option
 def recordings(folder: Path, hours: tuple[float, ...], rounds: int, seed: int) -> None:
     """Measure `actspan propose` on recordings of 1 and 24 hours, or of HOURS.
 
@@ -104,7 +99,7 @@ def recordings(folder: Path, hours: tuple[float, ...], rounds: int, seed: int) -
     print_table(("recording", "peak memory", "of the first", "time"), lines)
 
 
-@benchmark
+@benchmark()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("videos", nargs=-1, required=True)
 @click.option("--minutes", "-m", multiple=True, type=float, default=(4, 16), help="Lengths.")
@@ -132,10 +127,9 @@ def films(folder: Path, model: Path, videos: tuple[str, ...], minutes: tuple[flo
     print_table(("propose", "peak memory", "of real time, start-up included"), lines)
 
 
-@benchmark
+@benchmark(seed=True)
 @click.argument("videos", nargs=-1, type=click.IntRange(min=1))
 @click.option("--lean", is_flag=True, help="Write only what later steps read.")
-@seed_option
 def staged(folder: Path, videos: tuple[int, ...], lean: bool, seed: int) -> None:
     """Measure the steps of `actspan staged` on 500 and 5000 videos of 100 x 400, or on VIDEOS.
 
@@ -146,11 +140,11 @@ def staged(folder: Path, videos: tuple[int, ...], lean: bool, seed: int) -> None
       python -m benchmarks.memory staged 500 5000
     """
     header = ("step", "peak memory", "time", "a video", "disk a video", f"disk of {ACTIVITYNET:,}")
-    bundle = data.make_bundle(folder / "bundle", seed).path
-    warm = data.make_dataset(folder / "warm", 2, seed, 2)
+    bundle = synthetic.make_bundle(folder / "bundle", seed).path
+    warm = synthetic.make_dataset(folder / "warm", 2, seed, 2)
     list(staged_rows(bundle, warm, folder / "stage-0", 2, lean))  # kernels are compiled once
     for count in videos or (500, 5000):
-        dataset = data.make_dataset(folder / f"set-{count}", count, seed, DISTINCT)
+        dataset = synthetic.make_dataset(folder / f"set-{count}", count, seed, DISTINCT)
         click.echo(f"\n{count:,} videos{', lean' if lean else ''}\n")
         stage = folder / f"stage-{count}"
         print_table(header, list(staged_rows(bundle, dataset, stage, count, lean)))

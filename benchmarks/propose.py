@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from actspan import Bundle, Dataset, TemConfig
+from actspan.bench import synthetic
 from actspan.bench.machine import core_count, matrix_products, require_limits, tem_products
 from actspan.bench.timing import timed
 from actspan.data.check import check_dataset
@@ -22,9 +23,7 @@ from benchmarks.harness import (
     median_seconds,
     print_table,
     program,
-    rounds_option,
     run_new,
-    seed_option,
 )
 from benchmarks.published_evaluation import compare, read_result
 from benchmarks.published_steps import run_after_tem, run_tem
@@ -45,8 +44,8 @@ def _options(bundle: Path, dataset: Path, out: Path) -> list[object]:
 
 def published(bundle: Bundle, features: Path, work: Path, numbers: range, seed: int) -> None:
     """Run the published steps on some videos: CSV features to `result.json`, with matching."""
-    seconds = {data.name_of(number): data.seconds_of(number) for number in numbers}
-    instances = {data.name_of(n): data.make_instances(n, seed) for n in numbers}
+    seconds = {synthetic.name_of(number): synthetic.seconds_of(number) for number in numbers}
+    instances = {synthetic.name_of(n): synthetic.make_instances(n, seed) for n in numbers}
     run_tem(features, work, list(seconds), bundle.file("tem.onnx"))
     run_after_tem(work, seconds, bundle.file("pem.onnx"), instances)
 
@@ -63,22 +62,16 @@ def arithmetic() -> Callable[[], None]:
 
 
 def measure(folder: Path, videos: int, sample: int, rounds: int, seed: int) -> dict[str, float]:
-    """Time all contenders in turn; return the seconds of each for all videos.
-
-    Raises
-    ------
-    click.ClickException
-        The command failed, or folder and store do not give the same bytes.
-    """
-    bundle = data.make_bundle(folder / "bundle", seed)
+    """Time all contenders in turn; return the seconds of each for all videos."""
+    bundle = synthetic.make_bundle(folder / "bundle", seed)
     datasets = {
         "packed": folder / "store",
-        ".npy": data.make_dataset(folder / "npy", videos, seed, distinct=600),
+        ".npy": synthetic.make_dataset(folder / "npy", videos, seed, distinct=600),
         "CSV": data.make_csv_dataset(folder / "csv", videos, seed),
     }
     steps = {
         "pack": partial(
-            pack_dataset, PackRequest(datasets[".npy"], datasets["packed"], length=data.LENGTH)
+            pack_dataset, PackRequest(datasets[".npy"], datasets["packed"], length=synthetic.LENGTH)
         ),
         "verify": partial(verify_store, datasets["packed"]),
         "open and check": lambda: check_dataset(Dataset.load(datasets["packed"])),
@@ -112,11 +105,9 @@ def measure(folder: Path, videos: int, sample: int, rounds: int, seed: int) -> d
     return seconds
 
 
-@benchmark
+@benchmark(rounds=3, seed=True)
 @click.option("--videos", default=4728, help="Videos; the default is ActivityNet's validation set.")
 @click.option("--sample", default=12, help="Videos on which the published steps are timed.")
-@rounds_option(3)
-@seed_option
 def main(folder: Path, videos: int, sample: int, rounds: int, seed: int) -> None:
     """Compare `actspan propose` with the published steps, and with what its TEM costs at least.
 
@@ -131,8 +122,9 @@ def main(folder: Path, videos: int, sample: int, rounds: int, seed: int) -> None
       python -m benchmarks.propose --videos 600
     """
     click.echo(
-        f"features ({data.LENGTH}, {data.CHANNELS}) on disk -> result file, {videos:,} videos, "
-        f"start-up included; median of {rounds} rounds; synthetic data, seed {seed}"
+        f"features ({synthetic.LENGTH}, {synthetic.CHANNELS}) on disk -> result file, "
+        f"{videos:,} videos, start-up included; median of {rounds} rounds; "
+        f"synthetic data, seed {seed}"
     )
     seconds = measure(folder, videos, min(sample, videos), rounds, seed)
     names = {name: f"propose, {name}" for name in TARGETS}

@@ -13,15 +13,15 @@ from typing import Any
 
 import click
 
+from actspan.bench import synthetic
 from actspan.bench.timing import anonymous_memory
 from actspan.jobs.checkpoint import Checkpoint
-from actspan.jobs.driver import propose
-from actspan.jobs.engine import EngineMaker, LocalEngine
+from actspan.jobs.driver import EngineMaker, LocalEngine, propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
 from actspan.jobs.ray_pool import ClusterConfig
 from benchmarks import data
-from benchmarks.harness import benchmark, duration, print_table, rounds_option, seed_option
+from benchmarks.harness import benchmark, duration, print_table
 
 DISTINCT = 300  # videos; the others repeat them
 ENGINES = {0: "local engine, 1 thread", 1: "1 Ray worker", 2: "2 Ray workers"}
@@ -140,14 +140,8 @@ def run(request: ProposeRequest, workers: int) -> Measured:
 def measure(
     folder: Path, videos: int, shard: int, rounds: int, seed: int
 ) -> dict[int, list[Measured]]:
-    """Return the runs by number of workers (0: the local engine), measured in turn.
-
-    Raises
-    ------
-    click.ClickException
-        The runs gave different bytes.
-    """
-    bundle = data.make_bundle(folder / "bundle", seed)
+    """Return the runs by number of workers (0: the local engine), measured in turn."""
+    bundle = synthetic.make_bundle(folder / "bundle", seed)
     store = data.make_store(folder / "store", videos, seed, DISTINCT)
     runs: dict[int, list[Measured]] = {workers: [] for workers in ENGINES}
     results = set()
@@ -163,11 +157,9 @@ def measure(
     return runs
 
 
-@benchmark
+@benchmark(rounds=1, seed=True)
 @click.option("--videos", default=20_000, help="Videos, of 80 kB in the store each.")
 @click.option("--shard", default=256, help="Videos per shard of the run.")
-@rounds_option(1)
-@seed_option
 def main(folder: Path, videos: int, shard: int, rounds: int, seed: int) -> None:
     """Compare `propose` by Ray workers of one thread with the local engine of one thread.
 
@@ -180,7 +172,7 @@ def main(folder: Path, videos: int, shard: int, rounds: int, seed: int) -> None:
       python -m benchmarks.ray --videos 4000 --shard 64
     """
     click.echo(
-        f"features ({data.LENGTH}, {data.CHANNELS}) float16 in a store -> result file, "
+        f"features ({synthetic.LENGTH}, {synthetic.CHANNELS}) float16 in a store -> result file, "
         f"{videos:,} videos in shards of {shard}; median of {rounds} round(s); synthetic data, "
         f"seed {seed}\n"
     )

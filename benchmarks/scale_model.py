@@ -10,19 +10,20 @@ import click
 import numpy as np
 
 from actspan import Dataset
+from actspan.bench import synthetic
 from actspan.bench.timing import timed
 from actspan.core.progress import no_progress
 from actspan.core.storage import FolderStorage
 from actspan.data.result_writers import result_writer
 from actspan.jobs.checkpoint import Checkpoint, Plan
-from actspan.jobs.dataset_source import FeatureSource
-from actspan.jobs.engine import LocalEngine
+from actspan.jobs.driver import LocalEngine
 from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.source import FeatureSource
 from actspan.pipeline.outcomes import Outcome, StageClock
 from benchmarks import data
 from benchmarks.harness import benchmark, duration, print_table
 
-VIDEO_BYTES = 2 * data.LENGTH * data.CHANNELS  # float16
+VIDEO_BYTES = 2 * synthetic.LENGTH * synthetic.CHANNELS  # float16
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
 
     Processor time is used because it does not depend on other processes.
     """
-    bundle = data.make_bundle(folder / "bundle", seed)
+    bundle = synthetic.make_bundle(folder / "bundle", seed)
     path = data.make_store(folder / "store", videos, seed)
     opening = timed(lambda: Dataset.load(path)).cpu_seconds
     dataset = Dataset.load(path)
@@ -139,7 +140,7 @@ def model_row(costs: Costs, machines: int, videos: int, seed: int) -> tuple[str,
     return str(machines), *map(duration, figures), f"{machines * whole / 3600:.1f}", bound
 
 
-@benchmark
+@benchmark()
 @click.argument("machines", nargs=-1, type=click.IntRange(1))
 @click.option("--videos", default=1_000_000, help="Number of videos to estimate the cost of.")
 @click.option("--sample", default=2000, help="Videos to measure on.")
@@ -155,7 +156,7 @@ def main(folder: Path, machines: tuple[int, ...], videos: int, sample: int, seed
       python -m benchmarks.scale_model 1 4 16 64
     """
     costs = measure(folder, sample, seed)
-    click.echo(f"ms of processor time a video, one thread, {sample:,} videos:\n")
+    click.echo(f"ms of CPU time per video, one thread, {sample:,} videos:\n")
     named = {**costs.stages, "all": costs.computing}
     named |= {"opening, every worker": costs.opening, "assembling, driver": costs.assembling}
     print_table(("", *named), [("ms", *(f"{value:.3f}" for value in named.values()))])

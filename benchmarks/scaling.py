@@ -9,10 +9,10 @@ import click
 import numpy as np
 
 from actspan import Features, Pipeline, generate_proposals
+from actspan.bench import synthetic
 from actspan.bench.timing import timed
 from actspan.pipeline.outcomes import STAGES, Outcome, StageClock, VideoInput
-from benchmarks import data
-from benchmarks.harness import benchmark, duration, print_table, seed_option
+from benchmarks.harness import benchmark, duration, print_table
 
 CHANNELS = 64  # few: the growth of cost with T does not depend on them
 CELLS = (100, 200, 400)
@@ -22,7 +22,7 @@ SHOWN = {"tem": "TEM", "candidates": "candidates + BSP", "pem": "PEM", "soft-nms
 def make_jobs(videos: int, cells: int, seed: int) -> list[VideoInput]:
     """Make videos of T snippets, so that none is rescaled."""
     made = [
-        Features(data.make_features(n, seed, snippets=cells, channels=CHANNELS), 0.5, 0.5)
+        Features(synthetic.make_features(n, seed, snippets=cells, channels=CHANNELS), 0.5, 0.5)
         for n in range(videos)
     ]
     return [VideoInput(str(i), lambda x=x: x) for i, x in enumerate(made)]  # type: ignore[misc]
@@ -38,7 +38,9 @@ def cost_of(
     folder: Path, cells: int, videos: int, rounds: int, seed: int
 ) -> tuple[float, dict[str, float]]:
     """Return the pairs of peaks of a video, and its least core-seconds per stage."""
-    bundle = data.make_bundle(folder / f"bundle-{cells}", seed, channels=CHANNELS, length=cells)
+    bundle = synthetic.make_bundle(
+        folder / f"bundle-{cells}", seed, channels=CHANNELS, length=cells
+    )
     jobs = make_jobs(videos, cells, seed)
     with Pipeline.load(bundle) as pipeline:
         outcomes = run(pipeline, jobs)
@@ -50,10 +52,9 @@ def cost_of(
     return float(pairs), {str(s): min(clock[s] for clock in taken) / videos for s in STAGES}
 
 
-@benchmark
+@benchmark(seed=True)
 @click.option("--videos", default=96, help="Videos per temporal scale T.")
 @click.option("--rounds", default=5, help="Runs of each; the fastest counts.")
-@seed_option
 def main(folder: Path, videos: int, rounds: int, seed: int) -> None:
     """Show what a video costs at T = 100, 200 and 400, and that cost is linear in videos.
 
@@ -79,8 +80,8 @@ def main(folder: Path, videos: int, rounds: int, seed: int) -> None:
     print_table(("T", "pairs", *SHOWN.values()), lines)
 
     counts = (5 * videos // 2, 5 * videos, 10 * videos)
-    bundle = data.make_bundle(folder / "bundle", seed, channels=CHANNELS)
-    jobs = make_jobs(max(counts), data.LENGTH, seed)
+    bundle = synthetic.make_bundle(folder / "bundle", seed, channels=CHANNELS)
+    jobs = make_jobs(max(counts), synthetic.LENGTH, seed)
     with Pipeline.load(bundle) as pipeline:
         run(pipeline, jobs)
         least = {

@@ -28,9 +28,9 @@ import msgspec
 import numpy as np
 
 from actspan import Bundle, Features, Pipeline, Proposals
+from actspan.bench import synthetic
 from actspan.bench.timing import Run, anonymous_memory, timed
-from benchmarks import data
-from benchmarks.harness import benchmark, print_table, program, rounds_option, seed_option
+from benchmarks.harness import benchmark, print_table, program
 
 BATCH = 16  # videos per request, as in a chunk of the pipeline
 STRIDE = 0.5
@@ -195,7 +195,7 @@ def compare(
         wrong = sum(sent.wrong for sent in taken)
         cost = middle([sent.run for sent in taken])
         lines.append(row(name, cost, base, len(videos), *times, str(streams), str(wrong)))
-    header = ("way", "videos/s", "of in memory", "processor time a video", "in memory, of that")
+    header = ("way", "videos/s", "of in-memory speed", "CPU time per video", "of it in memory")
     print_table((*header, "p50", "p99", "connections", "wrong answers"), lines)
     return [*batches, *singles]
 
@@ -242,9 +242,8 @@ def mix(
     print_table(header, [(f"{count:,}", str(bad), *classes, str(sent.wrong), *held)])
 
 
-@benchmark
+@benchmark(rounds=5, seed=True)
 @click.option("--videos", type=click.IntRange(BATCH), default=256, help="Videos per round.")
-@rounds_option(5)
 @click.option(
     "--requests",
     type=click.IntRange(10),
@@ -257,7 +256,6 @@ def mix(
     default=4,
     help="Connections for requests of 16 videos.",
 )
-@seed_option
 @click.option("--model", type=click.Path(path_type=Path), help="A bundle, not a synthetic one.")
 def main(
     folder: Path,
@@ -274,10 +272,10 @@ def main(
     Example:
       python -m benchmarks.serve --model bsn/
     """
-    bundle = data.make_bundle(folder / "bundle", seed) if model is None else Bundle.load(model)
-    channels = bundle.config.tem.channels if bundle.config.tem else data.CHANNELS
+    bundle = synthetic.make_bundle(folder / "bundle", seed) if model is None else Bundle.load(model)
+    channels = bundle.config.tem.channels if bundle.config.tem else synthetic.CHANNELS
     made = [
-        data.make_features(number, seed, snippets=60 + number % 81, channels=channels)
+        synthetic.make_features(number, seed, snippets=60 + number % 81, channels=channels)
         for number in range(videos)
     ]
     features = [Features(values, STRIDE, STRIDE) for values in made]

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from actspan import BoundaryScores, Bundle, Pipeline, Proposals
+from actspan.bench import synthetic
 from actspan.pipeline.core import BATCH
 from actspan.pipeline.outcomes import ScoredVideo, StageClock, VideoInput
 from actspan.runtime.opening import choose_backend, open_net
@@ -20,8 +21,6 @@ from benchmarks.harness import (
     duration,
     median_seconds,
     print_comparison,
-    rounds_option,
-    seed_option,
 )
 from benchmarks.published_evaluation import compare, read_result
 from benchmarks.published_steps import (
@@ -58,9 +57,9 @@ class Baseline:
 
     def __init__(self, bundle: Bundle, folder: Path, scores: np.ndarray, seed: int) -> None:
         self.bundle, self.folder = bundle, folder
-        self.names = [data.name_of(number) for number in range(len(scores))]
-        self.seconds = {name: data.seconds_of(i) for i, name in enumerate(self.names)}
-        self.instances = {n: data.make_instances(i, seed) for i, n in enumerate(self.names)}
+        self.names = [synthetic.name_of(number) for number in range(len(scores))]
+        self.seconds = {name: synthetic.seconds_of(i) for i, name in enumerate(self.names)}
+        self.instances = {n: synthetic.make_instances(i, seed) for i, n in enumerate(self.names)}
         self.timings: dict[str, list[Timings]] = {"tem": [], "like": [], "published": []}
         data.write_csv_features(folder / "csv", range(len(scores)), seed)
         make_folders(folder)
@@ -96,13 +95,11 @@ def run_pipeline(pipeline: Pipeline, videos: list[ScoredVideo]) -> list[Proposal
     return [outcome.proposals for outcome in pipeline.run(jobs)]
 
 
-@benchmark
+@benchmark(rounds=5, seed=True)
 @click.option("--videos", default=480, help="Videos for ActSpan.")
 @click.option("--sample", default=12, help="Videos on which the baseline is timed.")
 @click.option("--threads", default=2, help="Workers of ActSpan.")
 @click.option("--backend", default="auto", help="Backend of ActSpan.")
-@rounds_option(5)
-@seed_option
 def main(
     folder: Path, videos: int, sample: int, threads: int, backend: str, rounds: int, seed: int
 ) -> None:
@@ -117,17 +114,17 @@ def main(
       python -m benchmarks.stages
     """
     sample = min(sample, videos)
-    bundle = data.make_bundle(folder / "bundle", seed)
+    bundle = synthetic.make_bundle(folder / "bundle", seed)
     backend = choose_backend(bundle, backend).name
     click.echo(
         f"after TEM, {threads} threads, median of {rounds} rounds; ActSpan on {videos} videos, "
         f"baseline on {sample} of them; synthetic data, seed {seed}; backend {backend}"
     )
-    features = np.stack([data.make_features(i, seed).T for i in range(videos)])  # (N, C, T)
+    features = np.stack([synthetic.make_features(i, seed).T for i in range(videos)])  # (N, C, T)
     tem = Tem(bundle, features, backend, threads)
     scores = np.concatenate(tem.by_workers())  # (N, 3, T)
     scored = [
-        ScoredVideo(BoundaryScores.from_array(row), data.seconds_of(number))
+        ScoredVideo(BoundaryScores.from_array(row), synthetic.seconds_of(number))
         for number, row in enumerate(scores)
     ]
     baseline = Baseline(bundle, folder / "plain", scores[:sample], seed)
@@ -157,13 +154,7 @@ def main(
 
 
 def check_agreement(baseline: Baseline, proposals: list[Proposals]) -> None:
-    """Run the baseline and compare.
-
-    Raises
-    ------
-    click.ClickException
-        The two sides give different proposals.
-    """
+    """Run the baseline and compare."""
     baseline.like_for_like()
     ours = dict(zip(baseline.names, proposals, strict=True))
     theirs = read_result(baseline.folder / "result.json")

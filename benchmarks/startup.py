@@ -6,21 +6,17 @@ from pathlib import Path
 
 import click
 
-from benchmarks import data
+from actspan.bench import synthetic
 from benchmarks.harness import (
     benchmark,
     duration,
     median_seconds,
     print_table,
-    rounds_option,
     run_new,
-    seed_option,
 )
 
 
-@benchmark
-@rounds_option(9)
-@seed_option
+@benchmark(rounds=9, seed=True)
 def main(folder: Path, rounds: int, seed: int) -> None:
     """Time `actspan --help`, and `actspan propose` on one video, beside `python -c pass`.
 
@@ -31,8 +27,8 @@ def main(folder: Path, rounds: int, seed: int) -> None:
       python -m benchmarks.startup
     """
     click.echo(f"start-up, median of {rounds} rounds")
-    bundle = data.make_bundle(folder / "bundle", seed)
-    dataset = data.make_dataset(folder / "dataset", 1, seed)
+    bundle = synthetic.make_bundle(folder / "bundle", seed)
+    dataset = synthetic.make_dataset(folder / "dataset", 1, seed)
     places = ("--model", bundle.path, "--dataset", dataset, "--out", folder / "x.json")
     contenders = {
         "python -c pass": lambda: run_new("python", "-c", "pass"),

@@ -52,7 +52,7 @@ def evaluate(bundle: Bundle, source: Path) -> tuple[Figures, str]:
     return figures, f"{summary.video_seconds / summary.seconds:.1f}x real time"
 
 
-@benchmark
+@benchmark()
 @click.argument("videos", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--keep", required=True, type=click.Path(path_type=Path), help="Folder for features and models."

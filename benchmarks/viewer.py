@@ -17,10 +17,10 @@ from actspan.core.files import atomic_folder
 from actspan.data.annotations.formats import write_annotations
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.run import RunWriter, write_info
+from actspan.jobs.sinks import RunWriter, write_info
 from actspan.pipeline.outcomes import Outcome
 from benchmarks.data import make_recording, make_window_bundle
-from benchmarks.harness import benchmark, print_table, seed_option
+from benchmarks.harness import benchmark, print_table
 from benchmarks.serve import running_service
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -165,11 +165,10 @@ def take_screenshots(out: Path, folder: Path, media: Path | None, runs: tuple[Pa
                 click.echo(f"picture  {path}")
 
 
-@benchmark
+@benchmark(seed=True)
 @click.option("--videos", default=5000, help="Videos of the large run.")
 @click.option("--hours", default=2.0, help="Hours of the recording.")
 @click.option("--rounds", default=5, help="Number of times the page is opened.")
-@seed_option
 @click.option("--screenshots", type=click.Path(path_type=Path), help="Folder for screenshots.")
 @click.option(
     "--results", multiple=True, type=click.Path(path_type=Path), help="Runs to take screenshots of."

@@ -24,7 +24,7 @@ from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
-from actspan.jobs.run import CandidateWriter, write_info
+from actspan.jobs.sinks import CandidateWriter, write_info
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source

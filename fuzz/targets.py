@@ -45,13 +45,13 @@ from actspan.model.manifest import FileRecord
 from actspan.pipeline.label_file import LabelFile
 from actspan.runtime.opening import open_session
 from actspan.server.corrections import NewCorrections
+from actspan.server.error_responses import ProblemError
 from actspan.server.inference_tensors import (
     TensorSpec,
     check_outputs,
     read_request,
     write_answer,
 )
-from actspan.server.problems import ProblemError
 from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.feature_files import Journal
 from actspan.streams.projection import Projection
@@ -140,10 +140,10 @@ def computed(path: Path) -> None:
 
 def encode_frames(results: list[Any]) -> list[bytes]:
     """Return the header of a shard, one frame per result, and its end."""
-    with ShardEncoder(PLAN.fingerprint, 0, PLAN.keeps) as encoder:
-        for result in results:
-            encoder.add(result)
-        data = b"".join(encoder.chunks())
+    encoder = ShardEncoder(io.BytesIO(), PLAN.fingerprint, 0, PLAN.keeps)
+    for result in results:
+        encoder.add(result)
+    data = b"".join(encoder.chunks())
     cuts, at = [0], 16  # the first piece is the magic number and the head
     while at < len(data):
         at += 8 + struct.unpack_from("<I", data, at)[0]

@@ -15,11 +15,15 @@ pytest.importorskip("scipy")
 pytest.importorskip("onnx")
 
 import actspan  # noqa: E402
+from actspan.bench import synthetic  # noqa: E402
 from actspan.config.stages import FeatureSpec  # noqa: E402
 from actspan.model.manifest import Source  # noqa: E402
 from actspan.runtime.export import export_bundle  # noqa: E402
-from benchmarks import accuracy, published_evaluation  # noqa: E402
-from benchmarks import data as synthetic  # noqa: E402
+from benchmarks import (  # noqa: E402
+    accuracy,
+    data,
+    published_evaluation,
+)
 from benchmarks.published_evaluation import compare, read_result  # noqa: E402
 from benchmarks.published_steps import (  # noqa: E402
     make_folders,
@@ -116,7 +120,7 @@ def test_actspan_gives_the_proposals_of_the_baseline(
     numbers = range(3)
     names = [synthetic.name_of(number) for number in numbers]
     seconds = {synthetic.name_of(number): synthetic.seconds_of(number) for number in numbers}
-    synthetic.write_csv_features(tmp_path / "csv", numbers)
+    data.write_csv_features(tmp_path / "csv", numbers)
     run_tem(tmp_path / "csv", tmp_path, names, bundle.file("tem.onnx"))
     run_after_tem(tmp_path, seconds, bundle.file("pem.onnx"))
 
@@ -132,8 +136,8 @@ def test_actspan_gives_the_proposals_of_the_baseline(
 
 def test_actspan_evaluates_like_the_baseline(tmp_path: Path) -> None:
     truth, result = tmp_path / "annotations.json", tmp_path / "result.json"
-    synthetic.write_annotations(truth, range(40))
-    synthetic.write_result(result, range(36), proposals=57)  # four videos have no proposals
+    data.write_annotations(truth, range(40))
+    data.write_result(result, range(36), proposals=57)  # four videos have no proposals
     theirs = published_evaluation.evaluate(truth, result)
     ours = actspan.evaluate_recall(truth, result)
     np.testing.assert_array_equal(ours.recall, theirs.recall)

@@ -15,7 +15,7 @@ from actspan.core.files import sha256
 from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.result_writers import write_result
-from actspan.jobs.run import write_info
+from actspan.jobs.sinks import write_info
 from tests.data.annotation_files import write_elan
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
 

@@ -35,7 +35,7 @@ _positive = st.floats(1e-3, 1e6)
 
 
 def is_label(text: str) -> bool:
-    """Return whether a text is no marker: of an ambiguous segment, or in tables of no label."""
+    """Say whether readers keep a text as a label: some mark a missing label or an ambiguous one."""
     return text != "Ambiguous" and text.lower() not in ("nan", "na", "n/a", "<na>", "null")
 
 

@@ -20,8 +20,8 @@ import torch
 
 from actspan import PemConfig
 from actspan.model.bsn.networks import Pem
+from actspan.server.error_responses import ProblemError
 from actspan.server.inference_tensors import TensorSpec, read_request
-from actspan.server.problems import ProblemError
 from fuzz.seeds import write_seeds
 from tests.data.annotation_files import write_elan
 from tests.hostile.guard import Guard

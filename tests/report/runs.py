@@ -11,7 +11,7 @@ from actspan import BoundaryScores, Proposals, Video, generate_proposals
 from actspan.core.files import atomic_folder
 from actspan.data.annotations.formats import write_annotations
 from actspan.data.detections import Detections, write_detections
-from actspan.jobs.run import RunWriter, write_info
+from actspan.jobs.sinks import RunWriter, write_info
 from actspan.pipeline.outcomes import Outcome
 
 CELLS = 60

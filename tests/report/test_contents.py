@@ -15,7 +15,8 @@ from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.files import sha256
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.result_writers import write_result
-from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run, write_info
+from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run
+from actspan.jobs.sinks import write_info
 from actspan.report.contents import GroundTruth, gather, name_runs
 from actspan.report.listed_videos import list_videos
 from tests.report.conftest import Material

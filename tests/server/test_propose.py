@@ -15,8 +15,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
-from actspan.server.model import Batcher
 from actspan.server.operations import Metrics
+from actspan.server.served_model import Batcher
 from actspan.server.settings import Batching, Limits
 from tests.made_up import CHANNELS, STRIDE
 from tests.server.bodies import arrow, column_table, list_table, npy

@@ -25,9 +25,9 @@ from tests.made_up import write_bundle
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
-from actspan.training.classifier import collect_examples, labels_of, train_classifier
 from actspan.training.parts import trainable
 from actspan.training.train import train
+from actspan.training.train_classifier import collect_examples, labels_of, train_classifier
 from tests.training.test_training import TINY, Collected
 
 QUICK = ClassifierTrainConfig(hidden=16, steps=150, batch=64, dropout=0.1)
@@ -110,7 +110,7 @@ def test_a_training_that_is_cut_off_ends_with_the_same_weights(
         assert not out.exists()
     again = Collected()
     done = train(dataset, out, TINY, report=again, **options)  # type: ignore[arg-type]
-    assert "continuing: classifier: 100 of 150 steps were done before" in again.lines
+    assert "continuing: classifier: 100 of 150 steps were already done" in again.lines
     assert not (tmp_path / "cut.training").exists()
     for net in ("tem", "pem", "classifier"):
         for name, weight in whole.weights(net).items():  # type: ignore[arg-type]

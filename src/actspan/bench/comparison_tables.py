@@ -8,14 +8,11 @@ from typing import Any
 
 import msgspec
 
-from actspan.bench.comparison import Comparison, Row
+from actspan.bench.comparison import Comparison, Row, System
 from actspan.bench.report_check import ReportCheck
 from actspan.bench.result import Stage
-from actspan.bench.tables import Table
+from actspan.bench.tables import Table, page_of, shown
 from actspan.bench.timing import Pair
-from actspan.core.wording import markdown_table
-
-__all__ = ["comparison_page", "comparison_tables", "comparison_to_dict", "pair_table", "verdict"]
 
 
 def comparison_tables(found: Comparison) -> Iterator[Table]:
@@ -62,7 +59,7 @@ def _side_by_side(found: Comparison, rows: Sequence[Row]) -> tuple[list[str], li
             _title(row.name),
             _batch(row.batch),
             *map(_rate, row.rates),
-            *("-" if ratio is None else f"{ratio:.3f}" for ratio in row.ratios),
+            *(shown(ratio, ".3f") for ratio in row.ratios),
         ]
         for row in rows
     ]
@@ -102,7 +99,7 @@ def _batch(batch: int | None) -> str:
 
 
 def _rate(rate: float | None) -> str:
-    return "-" if rate is None else f"{rate:,.2f}"
+    return shown(rate, ",.2f")
 
 
 def pair_table(pair: Pair) -> Table:
@@ -119,56 +116,54 @@ def pair_table(pair: Pair) -> Table:
 
 def comparison_to_dict(found: Comparison, check: ReportCheck | None) -> dict[str, Any]:
     """Convert a comparison to plain values for JSON: all that was read, and the results."""
-    claims = None
-    if check is not None:
-        claims = {**msgspec.to_builtins(check, enc_hook=str), "holds": check.holds}
+    claims = check and {**msgspec.to_builtins(check, enc_hook=str), "holds": check.holds}
+    sides = [{"name": system.name, "logs": _logs(system)} for system in found.systems]
     return {
         "chips": found.chips,
-        "sides": [
-            {
-                "name": system.name,
-                "logs": [
-                    {
-                        "file": str(log.path),
-                        "tool": log.tool,
-                        "stages": msgspec.to_builtins(log.stages),
-                        "figures": msgspec.to_builtins(log.figures),
-                    }
-                    for log in system.logs
-                ],
-            }
-            for system in found.systems
-        ],
-        "headlines": list(map(_row, found.headlines)),
-        "interface": list(map(_row, found.interface)),
-        "end_to_end": list(map(_row, found.measured)),
-        "steps": list(map(_row, found.steps)),
+        "sides": sides,
+        "headlines": _rows(found.headlines),
+        "interface": _rows(found.interface),
+        "end_to_end": _rows(found.measured),
+        "steps": _rows(found.steps),
         "notes": msgspec.to_builtins(found.notes),
         "claims": claims,
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "scope": row.scope,
-        "batch": row.batch,
-        "samples_per_second": list(row.rates),
-        "ratios": list(row.ratios),
-    }
+def _logs(system: System) -> list[dict[str, Any]]:
+    return [
+        {
+            "file": str(log.path),
+            "tool": log.tool,
+            "stages": msgspec.to_builtins(log.stages),
+            "figures": msgspec.to_builtins(log.figures),
+        }
+        for log in system.logs
+    ]
+
+
+def _rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": row.name,
+            "scope": row.scope,
+            "batch": row.batch,
+            "samples_per_second": list(row.rates),
+            "ratios": list(row.ratios),
+        }
+        for row in rows
+    ]
 
 
 def comparison_page(found: Comparison, check: ReportCheck | None, command: str) -> str:
     """Return the Markdown page: tables, notes, and findings about the checked report."""
-    lines = ["# Speed, compared", "", f"Written by `{command}`; do not edit it.", ""]
-    for title, header, rows in comparison_tables(found):
-        lines += [f"{title}:", "", *markdown_table(header, rows), ""]
-    lines += [f"* {note.about}: {note.text}" for note in found.notes]
+    lines = [f"* {note.about}: {note.text}" for note in found.notes]
     if check is not None:
         lines += ["", f"Arithmetic in {check.file.name}:", ""]
         lines += [f"* line {f.line}, {f.kind}: {f.text}" for f in check.findings]
         lines.append(f"* {verdict(check)}")
-    return "\n".join([*lines, ""])
+    page = page_of("Speed, compared", command, comparison_tables(found))
+    return page + "".join(f"{line}\n" for line in lines)
 
 
 def verdict(check: ReportCheck) -> str:

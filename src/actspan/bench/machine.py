@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import Any
 
 import msgspec
@@ -23,28 +23,11 @@ from actspan.bench.result import Cost, Environment, Roof, SamplesPerSecond, Stag
 from actspan.bench.timing import Measured, Rule, measure
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import require
+from actspan.core.types import Proposals
+from actspan.data.dataset import Dataset
 from actspan.deploy.verify.accuracy_report import library_versions
 from actspan.model.weights import weight_shapes
-
-__all__ = [
-    "FIXED",
-    "Workload",
-    "attainable",
-    "capture_environment",
-    "core_count",
-    "flops_of",
-    "highest",
-    "load_average",
-    "matrix_products",
-    "measure_products",
-    "measure_roof",
-    "noise_notes",
-    "processor_name",
-    "require_limits",
-    "sample_costs",
-    "tem_products",
-    "with_cost",
-]
+from actspan.pipeline.steps import Batch
 
 _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "openvino", "torch", "pyarrow")
 _VARIABLES = (
@@ -91,7 +74,7 @@ def capture_environment(
         versions=library_versions(_LIBRARIES),
         load_average=load,
         sgemm_gflops=flops * before.rate / 1e9,
-        sgemm_spread=statistics.pstdev(before.seconds) / statistics.fmean(before.seconds),
+        sgemm_spread=pstdev(before.seconds) / fmean(before.seconds),
         sgemm_after_gflops=flops * after.rate / 1e9,
     )
 
@@ -145,6 +128,27 @@ class Workload:
     candidates: float  # that PEM scores
     proposals: float  # in the result
     result_bytes: float  # in the result file
+
+
+def workload_of(
+    dataset: Dataset,
+    held: Sequence[Batch],
+    found: Mapping[str, Proposals],
+    result_bytes: int,
+    samples: int,
+) -> Workload:
+    """Return averages over batches in memory, and over a result with its file's size."""
+    return Workload(
+        snippets=fmean(len(item) for batch in held for item in batch.features),
+        read_bytes=fmean(
+            dataset.open(piece.id).values.dtype.itemsize * item.values.size
+            for batch in held
+            for piece, item in zip(batch.pieces, batch.features, strict=True)
+        ),
+        candidates=fmean(len(rows) for batch in held for rows in batch.candidates),
+        proposals=sum(map(len, found.values())) / samples,
+        result_bytes=result_bytes / samples,
+    )
 
 
 def tem_products(config: TemConfig, videos: int) -> tuple[Shape, ...]:

@@ -1,20 +1,25 @@
-"""Material of `actspan bench`: a model and videos, given or synthetic, opened and checked."""
+"""Material of `actspan bench`: a model and videos, given or synthetic, and the expected output."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from actspan.bench import synthetic
+from actspan.bench.result import Accuracy, Stage
 from actspan.core.errors import BackendError, BundleError
 from actspan.core.progress import Progress
+from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.deploy.verify.variants import Variant, find_variants
-from actspan.jobs.dataset_source import inputs_from_features
+from actspan.deploy.verify.differences import CheckpointSession, compare_outputs, compare_proposals
+from actspan.deploy.verify.variants import LIMITS, Variant, find_variants
+from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
@@ -24,11 +29,11 @@ from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 
-__all__ = ["BenchRequest", "Material", "open_material"]
-
 VIDEOS = 128  # number of synthetic videos
 _DISTINCT = 600  # further synthetic videos share files with these
 _WINDOWS = 5  # duration of a synthetic recording, in windows
+_CHECKED = 16  # videos whose output is compared with the checkpoint's
+_CHECKED_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 100_000}  # outputs compared one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,62 @@ class Material:
     dataset: Dataset  # checked
     jobs: tuple[VideoInput, ...]  # one per video
     description: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """Output of the checkpoint in double precision on the first videos."""
+
+    differences: Mapping[str, float]  # largest difference of each session's outputs from it
+    proposals: Mapping[str, Proposals]
+
+    @classmethod
+    def of(cls, material: Material, streams: int) -> Reference:
+        """Compute the output, and compare that of the material's sessions."""
+        exact = {
+            net: CheckpointSession(material.bundle, net, remember=_CHECKED_ROWS[net])
+            for net in NETS
+        }
+        config, edge = material.bundle.config, material.dataset.edge
+        with Pipeline(exact["tem"], exact["pem"], config, threads=streams, edge=edge) as pipeline:
+            outcomes = pipeline.run(material.jobs[:_CHECKED])
+            proposals = {o.id: o.proposals for o in outcomes if o.proposals is not None}
+        differences: dict[str, float] = {
+            net: compare_outputs(exact[net].calls, session).max
+            for net, session in material.sessions.items()
+        }
+        return cls(differences, proposals)
+
+    def accuracy(
+        self, found: Mapping[str, Proposals], precision: str, recall: Mapping[str, float] | None
+    ) -> dict[str, Accuracy]:
+        """Compare networks and proposals with the limits of a precision; `recall` is of `found`."""
+        limits, of = LIMITS[precision], f"{len(self.proposals)} videos"
+        found_same = compare_proposals(self.proposals, found)
+        accuracy: dict[str, Accuracy] = {
+            net: Accuracy(
+                max_difference=difference,
+                of=of,
+                broken=tuple(limits.broken({net: difference}, same=1.0)),
+            )
+            for net, difference in self.differences.items()
+        }
+        accuracy["bsn"] = Accuracy(
+            recall=recall,
+            max_difference=max(self.differences.values()),
+            same=found_same.same,
+            of=of,
+            broken=tuple(limits.broken(self.differences, found_same.settled)),
+        )
+        return accuracy
+
+
+def with_accuracy(stage: Stage, batch: int, accuracy: Mapping[str, Accuracy]) -> Stage:
+    """Add the accuracy of its outputs to a network, or of the proposals to the whole."""
+    scope = "end-to-end" if stage.name == "bsn" else "interface"
+    if stage.name not in accuracy or (stage.scope, stage.batch) != (scope, batch):
+        return stage
+    return msgspec.structs.replace(stage, accuracy=accuracy[stage.name])
 
 
 @contextmanager

@@ -22,8 +22,6 @@ from actspan.bench.comparison import Comparison
 from actspan.bench.logs.text import Text
 from actspan.bench.logs.trtexec import find_shapes
 
-__all__ = ["Equation", "Finding", "ReportCheck", "check_report", "find_equations", "matches"]
-
 _SIGNS = str.maketrans("（）：＝／＋－＊，×✕÷≈", "():=/+-*,**/=")
 _GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TIMES = re.compile(r"(?<=[\d)])\s*[xX]\s*(?=[\d(])")

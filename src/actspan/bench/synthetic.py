@@ -21,21 +21,6 @@ from actspan.data.annotations.formats import DATASET_JSON, write_annotations
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
 
-__all__ = [
-    "CHANNELS",
-    "LENGTH",
-    "make_bundle",
-    "make_dataset",
-    "make_features",
-    "make_instances",
-    "make_pem",
-    "make_tem",
-    "make_video",
-    "name_of",
-    "seconds_of",
-    "standardised_for",
-]
-
 Weights = dict[str, Float32]
 
 CHANNELS, LENGTH = 400, 100

@@ -5,30 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from actspan.bench.comparison import combined
-from actspan.bench.result import Accuracy, BenchResult, Environment, SamplesPerSecond, Stage
+from actspan.bench.result import Accuracy, BenchResult, Environment, SamplesPerSecond, Scope, Stage
 from actspan.core.errors import ActSpanError, BenchError
 from actspan.core.files import atomic_file
 from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.wording import markdown_table
-from actspan.pipeline.stages import Scope
 
-__all__ = [
-    "Table",
-    "broken_limits",
-    "heading",
-    "result_page",
-    "result_tables",
-    "result_to_csv",
-    "sentences",
-    "title_of",
-    "write_summaries",
-]
-
-Table = tuple[str, list[str], list[list[str]]]  # title, header, rows
+Table = tuple[str, Sequence[str], list[list[str]]]  # title, header, rows
 
 _TITLES = {
     ("bsn", "end-to-end"): "all, end to end",
@@ -49,6 +36,19 @@ _RECALL = ("AR@1", "AR@10", "AR@100", "AUC")
 _IDENTITY = ("name", "scope", "batch", "samples_per_second", "batches_per_second")
 _SETTINGS = ("backend", "precision", "threads", "streams", "cpu_seconds", "peak_memory_bytes")
 _TIMES = ("min", "mean", "median", "p90", "p99", "max")
+
+
+def shown(value: float | None, form: str) -> str:
+    """Format a number, or show "-" where there is none."""
+    return "-" if value is None else format(value, form)
+
+
+def page_of(title: str, command: str, tables: Iterable[Table], intro: Sequence[str] = ()) -> str:
+    """Return the first part of a Markdown page: title, command and tables."""
+    lines = [f"# {title}", "", f"Written by `{command}`; do not edit it.", "", *intro]
+    for name, header, rows in tables:
+        lines += [f"{name}:", "", *markdown_table(header, rows), ""]
+    return "\n".join([*lines, ""])
 
 
 def title_of(stage: Stage) -> str:
@@ -81,10 +81,10 @@ def _batches(result: BenchResult) -> list[int]:
 
 def result_tables(result: BenchResult) -> Iterator[Table]:
     """Yield the tables: the whole, rates, times, accuracy."""
-    header = ["batch", "1/(1/TEM + 1/PEM)", "stages in turn", "end to end", "overlap"]
+    header = ["batch", "1/(1/TEM + 1/PEM)", "stages one by one", "end to end", "overlap"]
     title = "Samples/s: networks, all stages one after the other, and together"
     yield title, header, [_whole(result, batch) for batch in _batches(result)]
-    header = ["what", "batch", "samples/s", "batches/s", "CPU ms", "MB", "of roof", "repeats"]
+    header = ["what", "batch", "samples/s", "batches/s", "CPU ms", "MB", "of roofline", "repeats"]
     title = "Rates by the median; CPU time is of a sample, MB the peak of the process"
     yield title, header, [_rates(stage) for stage in result.stages]
     yield "Milliseconds per batch", ["what", "batch", *_TIMES], [_times(s) for s in result.stages]
@@ -104,8 +104,8 @@ def _whole(result: BenchResult, batch: int) -> list[str]:
     together = _rate_of(result, "bsn", batch) or 0.0
     rates = [f"{rate:,.0f}" for rate in (combine("tem", "pem"), in_turn, together)]
     overlap = together / in_turn
-    change = "gained" if overlap >= 1.0 else "lost"
-    return [str(batch), *rates, f"{overlap:.2f}x of in turn: {change}"]
+    change = "faster" if overlap >= 1.0 else "slower"
+    return [str(batch), *rates, f"{overlap:.2f}x of one by one: {change}"]
 
 
 def _rate_of(result: BenchResult, name: str, batch: int) -> SamplesPerSecond | None:
@@ -120,19 +120,17 @@ def _rate_of(result: BenchResult, name: str, batch: int) -> SamplesPerSecond | N
 def _rates(stage: Stage) -> list[str]:
     samples, batches, seconds = stage.samples_per_second, stage.batches_per_second, stage.seconds
     repeats = seconds.repeats if seconds and seconds.repeats else 0
-    cpu = None if stage.cpu_seconds is None else stage.cpu_seconds / (repeats * (stage.batch or 1))
+    taken, done = stage.cpu_seconds, repeats * (stage.batch or 1)
+    cpu = None if taken is None else 1e3 * (taken / done)
     mark = " (*)" if stage.settled is False else ""
-    share = None if stage.cost is None else stage.cost.share
-    return [
-        title_of(stage),
-        str(stage.batch),
-        "-" if samples is None else _figure(samples),
-        "-" if batches is None else _figure(batches),
-        "-" if cpu is None else f"{1e3 * cpu:.3g}",
-        "-" if stage.peak_memory_bytes is None else f"{stage.peak_memory_bytes / 2**20:.0f}",
-        "-" if share is None else f"{share:.1%}",
-        f"{repeats}{mark}",
-    ]
+    peak = None if stage.peak_memory_bytes is None else stage.peak_memory_bytes / 2**20
+    figures = (
+        shown(cpu, ".3g"),
+        shown(peak, ".0f"),
+        shown(None if stage.cost is None else stage.cost.share, ".1%"),
+    )
+    rates = ("-" if rate is None else _figure(rate) for rate in (samples, batches))
+    return [title_of(stage), str(stage.batch), *rates, *figures, f"{repeats}{mark}"]
 
 
 def _times(stage: Stage) -> list[str]:
@@ -150,9 +148,9 @@ def _accuracy(stage: Stage, found: Accuracy, budgets: Sequence[str]) -> list[str
     return [
         title_of(stage),
         str(stage.batch),
-        "-" if found.max_difference is None else f"{found.max_difference:.1e}",
+        shown(found.max_difference, ".1e"),
         "-" if found.same is None else f"{100 * found.same:.2f} %",
-        *(f"{recall[name]:.2f}" if name in recall else "-" for name in budgets),
+        *(shown(recall.get(name), ".2f") for name in budgets),
         "WRONG" if found.broken else "ok",
     ]
 
@@ -225,11 +223,9 @@ def _csv_row(stage: Stage) -> dict[str, object]:
 
 def result_page(result: BenchResult) -> str:
     """Return the Markdown page: tables and notes."""
-    lines = ["# Speed", "", f"Written by `{result.command}`; do not edit it.", ""]
-    lines += [f"{heading(result)}.", ""]
-    for title, header, rows in result_tables(result):
-        lines += [f"{title}:", "", *markdown_table(header, rows), ""]
-    return "\n".join([*lines, *(f"- {text}" for text in sentences(result)), ""])
+    intro = [f"{heading(result)}.", ""]
+    page = page_of("Speed", result.command, result_tables(result), intro)
+    return page + "".join(f"- {text}\n" for text in sentences(result))
 
 
 def write_summaries(result: BenchResult, folder: Path) -> list[Path]:

@@ -24,22 +24,6 @@ import numpy as np
 from actspan.core.errors import BenchError
 from actspan.core.progress import Progress, no_progress
 
-__all__ = [
-    "FEWEST_ROUNDS",
-    "Measured",
-    "Pair",
-    "Rule",
-    "Run",
-    "anonymous_memory",
-    "interleave",
-    "is_settled",
-    "measure",
-    "peak_memory",
-    "run_command",
-    "time_pair",
-    "timed",
-]
-
 FEWEST_ROUNDS = 5  # with fewer, the interval is meaningless
 _CONFIDENCE = 0.95
 _RESAMPLES = 10_000

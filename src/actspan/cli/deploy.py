@@ -103,7 +103,7 @@ def deploy(
     _check_datasets((dataset, evaluate), chosen)
     _check_datasets((calibrate,), None)
     if evaluate is not None:
-        from actspan.jobs.run import check_run_target
+        from actspan.jobs.propose_request import check_run_target
 
         bundle = out or sources[0]
         run = run or bundle.with_name(f"{bundle.resolve().name}-run")

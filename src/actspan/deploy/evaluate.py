@@ -29,8 +29,7 @@ from actspan.model.weights import Net
 from actspan.pipeline.core import open_nets
 from actspan.pipeline.outcomes import VideoInput
 from actspan.pipeline.recordings import Recordings
-from actspan.pipeline.stages import Batch, Steps
-from actspan.pipeline.steps import feature_inputs, pieces_of
+from actspan.pipeline.steps import Batch, Steps, feature_inputs, pieces_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def _time_steps(
     samples = calls = 0
     sessions = open_nets(bundle, ["tem", "pem"], backend, 1)
     with sessions["tem"], sessions["pem"]:
-        steps = Steps(config, sessions, edge)
+        steps = Steps(config, sessions["tem"], sessions["pem"], edge)
         assert config.tem is not None
         # The first call of a runtime is slower.
         steps.tem(np.zeros((batch, config.tem.channels, config.tem.length), np.float32))
@@ -155,7 +154,8 @@ def _time_steps(
             with tem.time("inference"):
                 output = steps.tem(video)
             with tem.time("postprocess"):
-                scored, candidates, rows = steps.candidates(chunk, features, output)
+                scored = steps.scored(output, features)
+                candidates, rows = steps.candidates(chunk, scored)
             with pem.time("inference"):
                 confidence = steps.pem(rows)
             done = Batch(chunk, features, video, output, scored, candidates, rows, confidence)

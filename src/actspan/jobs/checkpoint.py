@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from tempfile import SpooledTemporaryFile
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -25,6 +26,7 @@ from actspan.jobs.shard_format import Content, Result, ShardEncoder, decode_shar
 PLAN_FILE = "plan.json"
 _FORMAT = 1
 _SHARD, _FILE = re.compile(r"(\d{6,})\.shard"), "{:06d}.shard"
+_SPOOLED = 64 << 20  # bytes of a shard that are held in memory; larger ones use the disk
 _IN_MEMORY = 1 << 21  # candidates of a shard that stay in memory until they are delivered
 
 Stamp = tuple[int, int] | None  # (bytes, time of change in ns) of a file; None if there is no file
@@ -186,7 +188,8 @@ class Checkpoint:
             return self.read(number)
         held: list[Result] = []
         size = 0
-        with ShardEncoder(self.plan.fingerprint, number, self.plan.keeps) as encoder:
+        with SpooledTemporaryFile(_SPOOLED) as file:
+            encoder = ShardEncoder(file, self.plan.fingerprint, number, self.plan.keeps)
             for result in results:
                 encoder.add(result)
                 if isinstance(result, Problem) and result.is_error:
@@ -228,7 +231,7 @@ class Checkpoint:
             elif self.storage is not None:
                 videos = sum(len(plan.ids(number)) for number in done)
                 error.add_note(
-                    f"nothing lost: {len(done)} of {counted(len(plan), 'shard')} ({videos:,} of "
+                    f"saved: {len(done)} of {counted(len(plan), 'shard')} ({videos:,} of "
                     f"{counted(len(plan.videos), 'video')}) are in {self.name}; the same "
                     "command with --resume completes it"
                 )

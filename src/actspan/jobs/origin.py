@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,10 +20,10 @@ from actspan.core.progress import Progress
 from actspan.core.storage import Storage
 from actspan.core.wording import counted
 from actspan.data.remote import url_of
-from actspan.jobs.checkpoint import Checkpoint, Saved, digest, locked_storage, remove_shards
+from actspan.jobs.checkpoint import Checkpoint, Plan, Saved, digest, locked_storage, remove_shards
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.run import RUN_FILE, Run
-from actspan.jobs.source import Source
+from actspan.jobs.source import Source, checksum
 
 PACKAGES = ("actspan", "numpy", "numba", "onnxruntime")
 
@@ -51,16 +50,6 @@ def answer_inputs(source: Source) -> dict[str, dict[str, str]]:
         "settings": settings | {name: checksum(path) for name, path in given.items() if path},
         "versions": versions(),
     }
-
-
-def checksum(path: Path) -> str:
-    """Return the checksum of a file, or of the files directly in a folder."""
-    if path.is_file():
-        return sha256(path)
-    if not path.is_dir():
-        return "absent"
-    listed = [(f.name, sha256(f)) for f in sorted(path.iterdir()) if f.is_file()]
-    return hashlib.sha256(msgspec.json.encode(listed)).hexdigest()
 
 
 def origin(source: Source) -> str:
@@ -107,14 +96,28 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
     }
 
 
-def find_unfinished(storage: Storage | None, request: ProposeRequest) -> Checkpoint | None:
-    """Return the unfinished job to resume, if there is one.
+def new_plan(source: Source) -> Plan:
+    """Return the plan of a new job."""
+    request = source.request
+    return Plan(
+        inputs=answer_inputs(source),
+        keeps="run" if request.writes_run else "result",
+        videos=source.ids,
+        shard_size=request.shard_size or source.shard_size,
+        stamps=source.stamps(source.ids),
+        seconds=source.seconds,
+        spec=source.spec,
+        problems=source.problems,
+        notes=source.notes,
+    )
+
+
+def find_unfinished(storage: Storage, request: ProposeRequest) -> Checkpoint | None:
+    """Return the unfinished job in a storage if it is to be resumed, not replaced.
 
     Raises ResultError if the request says neither to resume nor to replace it, or its plan is
     damaged.
     """
-    if storage is None:
-        return None
     try:
         found = Checkpoint.find(storage)
     except ResultError:

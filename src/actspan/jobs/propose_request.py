@@ -13,7 +13,7 @@ from actspan.core.problems import Problem
 from actspan.core.types import Proposals
 from actspan.core.wording import suggestion
 from actspan.data.result_writers import ANSWER_SUFFIXES, check_answer_target
-from actspan.jobs.run import check_run_target
+from actspan.jobs.run import RUN_FILE
 from actspan.pipeline.core import BATCH
 from actspan.pipeline.labels import LabelChoice
 from actspan.pipeline.outcomes import Outcome, Stage
@@ -180,3 +180,16 @@ class Summary:
     def rate(self) -> float:
         """Videos per second, counting only those that were computed."""
         return (self.videos - self.kept) / self.seconds if self.seconds else 0.0
+
+
+def check_run_target(path: Path, *, replace: bool = False) -> None:
+    """Raise ResultError, before work starts, if a run cannot be written to `path`.
+
+    It must not exist, or be an empty folder, or a run that may be replaced.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / RUN_FILE).is_file():
+        raise ResultError(f"{path}: exists and is not a run, so it is left alone: choose another")
+    if not replace:
+        raise ResultError(f"{path}: there is a run already: choose another folder, or use --force")

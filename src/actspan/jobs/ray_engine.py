@@ -22,8 +22,7 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.storage import open_storage
 from actspan.data.remote import local_folder, location_of
 from actspan.jobs.checkpoint import Checkpoint
-from actspan.jobs.driver import open_source
-from actspan.jobs.engine import Engine, EngineMaker, LocalEngine
+from actspan.jobs.driver import Engine, EngineMaker, LocalEngine, open_source
 from actspan.jobs.origin import versions
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_pool import ClusterConfig, Work, ray_session, work_through

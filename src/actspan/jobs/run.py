@@ -12,27 +12,24 @@ A run appears when it is complete; until then it has a hidden name in the same f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from actspan.config.base import dump_toml, read_toml
+from actspan.config.base import read_toml
 from actspan.core.errors import ConfigError, ResultError
-from actspan.core.files import atomic_file, check_size, folder_kind, sha256
+from actspan.core.files import check_size, folder_kind, sha256
 from actspan.core.types import Float32, Proposals
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.recording import Window, stitch
 from actspan.data.result_files import read_result
-from actspan.data.result_writers import result_writer
-from actspan.data.scores import ScoreFiles, score_writer
+from actspan.data.scores import ScoreFiles
 from actspan.data.store.arrow_files import Batches
-from actspan.pipeline.outcomes import Outcome
 
 RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"
-_COLUMNS = {
+CANDIDATE_COLUMNS = {
     "start": "float64",
     "end": "float64",
     "start_score": "float32",
@@ -122,7 +119,7 @@ class Run:
         try:
             check_size(path)
             with pa.memory_map(str(path)) as source:
-                yield Batches(source.read_buffer(), _schema())
+                yield Batches(source.read_buffer(), candidate_schema())
         except (OSError, ValueError, pa.ArrowException) as error:
             raise ResultError(f"{path}: cannot be read: {error}") from error
 
@@ -144,11 +141,11 @@ class Candidates(NamedTuple):
     confidence: Float32  # PEM's scores, (N,)
 
 
-def _schema() -> Any:
+def candidate_schema() -> Any:
     """Return the columns of `candidates.arrow` as a `pyarrow.Schema`."""
     import pyarrow as pa
 
-    lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
+    lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in CANDIDATE_COLUMNS.items()]
     place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
     return pa.schema([*place, *lists])
 
@@ -157,7 +154,7 @@ def _rows(batch: Any) -> Iterator[Candidates]:
     for row in range(batch.num_rows):
         columns = {
             name: batch.column(name)[row].values.to_numpy().copy()  # the file will be closed
-            for name in _COLUMNS
+            for name in CANDIDATE_COLUMNS
         }
         score = columns["start_score"].astype(np.float64) * columns["end_score"]
         found = Proposals(
@@ -167,94 +164,3 @@ def _rows(batch: Any) -> Iterator[Candidates]:
             batch.column(key)[row].as_py() for key in ("video", "offset", "seconds")
         )
         yield Candidates(name, offset, seconds, found, columns["confidence"])
-
-
-class CandidateWriter:
-    """Writer of `candidates.arrow`, with one record batch per video or window."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        import pyarrow as pa
-
-        self._pa = pa
-        self._schema = _schema()
-        self._writer = pa.ipc.new_file(stream, self._schema)
-
-    def add(self, outcome: Outcome) -> None:
-        """Append the candidates of a video or window."""
-        pa, found = self._pa, outcome.candidates
-        offsets = pa.array([0, len(found)], pa.int32())
-        values = (
-            *(found.start, found.end, found.start_score, found.end_score),
-            outcome.confidence,
-        )
-        lists = [
-            pa.ListArray.from_arrays(offsets, pa.array(column, getattr(pa, kind)()))
-            for column, kind in zip(values, _COLUMNS.values(), strict=True)
-        ]
-        place = [pa.array([x]) for x in (outcome.id, outcome.offset, outcome.seconds)]
-        self._writer.write_batch(pa.record_batch([*place, *lists], schema=self._schema))
-
-    def close(self) -> None:
-        """Write the end of the file."""
-        self._writer.close()
-
-
-def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
-    """Write the result alone, as outcomes come: JSON, or a table, depending on the suffix."""
-    with result_writer(path) as writer:
-        for outcome in outcomes:
-            if outcome.proposals is not None:  # None for a window that is not the last
-                writer.add(outcome.id, outcome.proposals)
-
-
-class RunWriter:
-    """Writer of a run as outcomes come; `write_info` adds `run.toml`."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._windows: list[tuple[Window, Float32]] = []  # of the current recording
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:  # If one cannot be opened, those before it are closed.
-            self._scores = stack.enter_context(score_writer(self._folder / SCORES))
-            stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
-            self._candidates = CandidateWriter(stream)
-            stack.callback(self._candidates.close)
-            self._result = stack.enter_context(result_writer(self._folder / RESULT))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *details: Any) -> None:
-        self._stack.__exit__(*details)
-
-    def add(self, outcome: Outcome) -> None:
-        """Append one video, or the next window of a recording."""
-        self._candidates.add(outcome)
-        if outcome.proposals is not None:  # None for a window that is not the last
-            self._result.add(outcome.id, outcome.proposals)
-        if outcome.window is None:
-            self._scores.add(outcome.id, np.asarray(outcome.scores))
-            return
-        self._windows.append((outcome.window, np.asarray(outcome.scores)))
-        if outcome.window.is_final:
-            self._scores.add(outcome.id, stitch(self._windows))
-            self._windows.clear()
-
-
-def write_info(folder: Path, info: Mapping[str, Any]) -> None:
-    """Write `run.toml`."""
-    with atomic_file(folder / RUN_FILE) as stream:
-        stream.write(dump_toml({"format": 1, **info}).encode())
-
-
-def check_run_target(path: Path, *, replace: bool = False) -> None:
-    """Raise ResultError, before work starts, if a run cannot be written to `path`.
-
-    It must not exist, or be an empty folder, or a run that may be replaced.
-    """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not (path / RUN_FILE).is_file():
-        raise ResultError(f"{path}: exists and is not a run, so it is left alone: choose another")
-    if not replace:
-        raise ResultError(f"{path}: there is a run already: choose another folder, or use --force")

@@ -13,7 +13,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Literal
 
 import msgspec
@@ -30,7 +29,6 @@ Content = Literal["run", "result"]  # everything that was computed, or proposals
 
 _MAGIC = b"actspan shard 1\n"
 _FRAME = struct.Struct("<II")
-_IN_MEMORY = 64 << 20  # bytes of a shard that are held in memory; larger ones use the disk
 _CHUNK = 1 << 20
 
 
@@ -69,21 +67,15 @@ def is_window(result: Result) -> bool:
 class ShardEncoder:
     """Encoder of one shard, result by result; the same results give the same bytes.
 
-    `fingerprint` is that of the plan. With `keeps` "result", only proposals are stored.
+    `file` is a temporary one; `fingerprint` is that of the plan. With `keeps` "result", only
+    proposals are stored.
     """
 
-    def __init__(self, fingerprint: str, number: int, keeps: Content) -> None:
-        self._keeps = keeps
-        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by __exit__
+    def __init__(self, file: IO[bytes], fingerprint: str, number: int, keeps: Content) -> None:
+        self._keeps, self._file = keeps, file
         self._file.write(_MAGIC + _framed(_Header(fingerprint, number)))
         self._records = 0
         self._complete = self._file.tell(), 0  # position and records before the current recording
-
-    def __enter__(self) -> ShardEncoder:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self._file.close()
 
     def add(self, result: Result) -> None:
         """Append a result; a recording that fails takes its earlier windows with it."""
@@ -93,14 +85,8 @@ class ShardEncoder:
                 self._file.seek(position)
                 self._file.truncate()
             self._append(_ProblemRecord(result))
-        elif self._keeps == "run":
-            self._append(_whole(result))
-        elif result.proposals is not None:
-            self._append(
-                _ResultRecord(
-                    result.id, result.seconds, None, _answer(result.proposals), None, None
-                )
-            )
+        elif self._keeps == "run" or result.proposals is not None:
+            self._append(_record(result, self._keeps))
         if not (is_window(result) or (isinstance(result, Problem) and not result.is_error)):
             self._complete = self._file.tell(), self._records
 
@@ -121,25 +107,26 @@ def _framed(record: _Frame) -> bytes:
     return _FRAME.pack(len(data), zlib.crc32(data)) + data
 
 
-def _whole(outcome: Outcome) -> _ResultRecord:
+def _record(outcome: Outcome, keeps: Content) -> _ResultRecord:
+    answer, found = None, outcome.proposals
+    if found is not None:
+        answer = _packed("<f8", found.start), _packed("<f8", found.end), _packed("<f8", found.score)
+    if keeps == "result":
+        return _ResultRecord(outcome.id, outcome.seconds, None, answer, None, None)
     found = outcome.candidates
-    float64 = [np.asarray(column, "<f8").tobytes() for column in (found.start, found.end)]
-    float32 = [
-        np.asarray(column, "<f4").tobytes()
-        for column in (found.start_score, found.end_score, outcome.confidence)
-    ]
-    scores = np.asarray(outcome.scores, "<f4").tobytes()
-    candidates = (float64[0], float64[1], float32[0], float32[1], float32[2])
-    answer = _answer(outcome.proposals)
+    candidates = (
+        _packed("<f8", found.start),
+        _packed("<f8", found.end),
+        _packed("<f4", found.start_score),
+        _packed("<f4", found.end_score),
+        _packed("<f4", outcome.confidence),
+    )
+    scores = _packed("<f4", outcome.scores)
     return _ResultRecord(outcome.id, outcome.seconds, outcome.window, answer, scores, candidates)
 
 
-def _answer(found: Proposals | None) -> tuple[bytes, bytes, bytes] | None:
-    if found is None:
-        return None
-    columns = (found.start, found.end, found.score)
-    start, end, score = (np.asarray(column, "<f8").tobytes() for column in columns)
-    return start, end, score
+def _packed(dtype: str, column: Any) -> bytes:
+    return np.asarray(column, dtype).tobytes()
 
 
 def decode_shard(
@@ -186,7 +173,8 @@ def _outcome(record: _ResultRecord, known: Mapping[str, str]) -> Outcome:
     proposals = None
     if record.answer is not None:
         proposals = Proposals(*(np.frombuffer(column, "<f8") for column in record.answer))
-    scores, candidates, confidence = _NO_SCORES, _NO_CANDIDATES, _NO_CONFIDENCE
+    scores: Any = None
+    candidates, confidence = Proposals.empty(), np.empty(0, np.float32)
     if record.scores is not None and record.candidates is not None:
         scores = BoundaryScores.from_array(np.frombuffer(record.scores, "<f4").reshape(3, -1))
         start, end = (np.frombuffer(column, "<f8") for column in record.candidates[:2])
@@ -198,8 +186,3 @@ def _outcome(record: _ResultRecord, known: Mapping[str, str]) -> Outcome:
     window = None if record.window is None else Window(*record.window)
     video = known.get(record.id, record.id)
     return Outcome(video, record.seconds, scores, candidates, confidence, proposals, window)
-
-
-# Outcomes of plans that keep only proposals have no scores and no candidates.
-_NO_SCORES: Any = None
-_NO_CANDIDATES, _NO_CONFIDENCE = Proposals.empty(), np.empty(0, np.float32)

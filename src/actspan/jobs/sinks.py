@@ -1,23 +1,36 @@
-"""Sinks of a job: they receive results in order, as they are committed."""
+"""Sinks of a job: they receive results in order, as they are committed; writers of runs."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
+import numpy as np
+
+from actspan.config.base import dump_toml
 from actspan.core.errors import ActSpanError, ConfigError
-from actspan.core.files import replace_folder, sha256, sync
-from actspan.core.types import Proposals
+from actspan.core.files import atomic_file, replace_folder, sha256, sync
+from actspan.core.types import Float32, Proposals
 from actspan.data.detections import DETECTIONS_FILE
+from actspan.data.recording import Window, stitch
 from actspan.data.result_writers import result_writer
+from actspan.data.scores import score_writer
 from actspan.jobs.checkpoint import OtherResultError
 from actspan.jobs.clips import Clip, cut_clips
 from actspan.jobs.propose_request import ProposeRequest, Summary
-from actspan.jobs.run import RunWriter, write_info
+from actspan.jobs.run import (
+    CANDIDATE_COLUMNS,
+    CANDIDATES,
+    RESULT,
+    RUN_FILE,
+    SCORES,
+    candidate_schema,
+)
 from actspan.jobs.source import Source
 from actspan.pipeline.labels import DetectionWriter, Labeller
 from actspan.pipeline.outcomes import Outcome
@@ -37,6 +50,7 @@ class Sink:
     """
 
     detections = 0
+    labelled: DetectionWriter | None = None
 
     def __enter__(self) -> Self:
         self.stack = ExitStack()
@@ -53,83 +67,144 @@ class Sink:
 
     def close(self) -> None:
         """Complete what was written."""
+        if self.labelled is not None:
+            self.detections = self.labelled.finish()
         self.stack.close()
 
     def publish(self, summary: Summary) -> None:
         """Move what was written to its place."""
 
 
-class _FileSink(Sink):
-    """Base of the sinks that write files; with labels, one of the files has the detections."""
+class CandidateWriter:
+    """Writer of `candidates.arrow`, with one record batch per video or window."""
 
-    def __init__(self, request: ProposeRequest, labels: Labeller | None) -> None:
-        self._partial, self._labels = request.partial, labels
-        self._labelled: DetectionWriter | None = None
+    def __init__(self, stream: IO[bytes]) -> None:
+        import pyarrow as pa
 
-    def _open_detections(self, path: Path) -> None:
-        if self._labels is not None:
-            self._labelled = self.stack.enter_context(DetectionWriter(path, self._labels))
+        self._pa = pa
+        self._schema = candidate_schema()
+        self._writer = pa.ipc.new_file(stream, self._schema)
+
+    def add(self, outcome: Outcome) -> None:
+        """Append the candidates of a video or window."""
+        pa, found = self._pa, outcome.candidates
+        offsets = pa.array([0, len(found)], pa.int32())
+        values = (
+            *(found.start, found.end, found.start_score, found.end_score),
+            outcome.confidence,
+        )
+        lists = [
+            pa.ListArray.from_arrays(offsets, pa.array(column, getattr(pa, kind)()))
+            for column, kind in zip(values, CANDIDATE_COLUMNS.values(), strict=True)
+        ]
+        place = [pa.array([x]) for x in (outcome.id, outcome.offset, outcome.seconds)]
+        self._writer.write_batch(pa.record_batch([*place, *lists], schema=self._schema))
 
     def close(self) -> None:
-        """Complete the files."""
-        if self._labelled is not None:
-            self.detections = self._labelled.finish()
-        super().close()
+        """Write the end of the file."""
+        self._writer.close()
 
 
-class RunSink(_FileSink):
+def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
+    """Write the result alone, as outcomes come: JSON, or a table, depending on the suffix."""
+    with result_writer(path) as writer:
+        for outcome in outcomes:
+            if outcome.proposals is not None:  # None for a window that is not the last
+                writer.add(outcome.id, outcome.proposals)
+
+
+class RunWriter:
+    """Writer of a run as outcomes come; `write_info` adds `run.toml`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._windows: list[tuple[Window, Float32]] = []  # of the current recording
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:  # If one cannot be opened, those before it are closed.
+            self._scores = stack.enter_context(score_writer(self._folder / SCORES))
+            stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
+            self._candidates = CandidateWriter(stream)
+            stack.callback(self._candidates.close)
+            self._result = stack.enter_context(result_writer(self._folder / RESULT))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._stack.__exit__(*details)
+
+    def add(self, outcome: Outcome) -> None:
+        """Append one video, or the next window of a recording."""
+        self._candidates.add(outcome)
+        if outcome.proposals is not None:  # None for a window that is not the last
+            self._result.add(outcome.id, outcome.proposals)
+        if outcome.window is None:
+            self._scores.add(outcome.id, np.asarray(outcome.scores))
+            return
+        self._windows.append((outcome.window, np.asarray(outcome.scores)))
+        if outcome.window.is_final:
+            self._scores.add(outcome.id, stitch(self._windows))
+            self._windows.clear()
+
+
+def write_info(folder: Path, info: Mapping[str, Any]) -> None:
+    """Write `run.toml`."""
+    with atomic_file(folder / RUN_FILE) as stream:
+        stream.write(dump_toml({"format": 1, **info}).encode())
+
+
+@dataclass
+class RunSink(Sink):
     """Writer of a run folder; `info` returns the content of `run.toml` for a summary."""
 
-    def __init__(
-        self,
-        request: ProposeRequest,
-        labels: Labeller | None,
-        info: Callable[[Summary], Mapping[str, Any]],
-    ) -> None:
-        super().__init__(request, labels)
-        self._info, self._folder = info, self._partial / ".run"
+    request: ProposeRequest
+    labels: Labeller | None
+    info: Callable[[Summary], Mapping[str, Any]]
 
     def start(self, source: Source) -> None:
         """Open the files of the run, in a hidden folder."""
+        self._folder = self.request.partial / ".run"
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir()
         self._writer = self.stack.enter_context(RunWriter(self._folder))
-        self._open_detections(self._folder / DETECTIONS_FILE)
+        if self.labels is not None:
+            labelled = DetectionWriter(self._folder / DETECTIONS_FILE, self.labels)
+            self.labelled = self.stack.enter_context(labelled)
 
     def add(self, outcome: Outcome) -> None:
         """Append a video or window."""
         self._writer.add(outcome)
-        if self._labelled is not None and outcome.proposals is not None:
-            self._labelled.add(outcome.id, outcome.proposals)
+        if self.labelled is not None and outcome.proposals is not None:
+            self.labelled.add(outcome.id, outcome.proposals)
 
     def publish(self, summary: Summary) -> None:
         """Write `run.toml`, and move the folder to its place."""
         files = {file.name: sha256(file) for file in sorted(self._folder.iterdir())}
-        write_info(self._folder, {**self._info(summary), "files": files})
-        target = self._partial.with_name(self._partial.name.removesuffix(".partial"))
-        replace_folder(self._folder, target)
+        write_info(self._folder, {**self.info(summary), "files": files})
+        partial = self._folder.parent
+        replace_folder(self._folder, partial.with_name(partial.name.removesuffix(".partial")))
 
 
-class ResultSink(_FileSink):
+@dataclass
+class ResultSink(Sink):
     """Writer of a result file: JSON, or a table, depending on its suffix; or of its detections.
 
     `finished` is the SHA-256 that the file must have, because a complete file is resumed.
     """
 
-    def __init__(
-        self, request: ProposeRequest, labels: Labeller | None, finished: str | None
-    ) -> None:
-        super().__init__(request, labels)
-        assert request.out is not None
-        self._out, self._finished = request.out, finished
-        self._file = self._partial / f".result{request.out.suffix}"
-        self._write: Callable[[str, Proposals], None]
+    request: ProposeRequest
+    labels: Labeller | None
+    finished: str | None
 
     def start(self, source: Source) -> None:
         """Open the file, under a hidden name."""
-        self._open_detections(self._file)
-        if self._labelled is not None:
-            self._write = self._labelled.add
+        assert self.request.out is not None
+        self._out = self.request.out
+        self._file = self.request.partial / f".result{self._out.suffix}"
+        self._write: Callable[[str, Proposals], None]
+        if self.labels is not None:
+            self.labelled = self.stack.enter_context(DetectionWriter(self._file, self.labels))
+            self._write = self.labelled.add
         else:
             self._write = self.stack.enter_context(result_writer(self._file)).add
 
@@ -140,7 +215,7 @@ class ResultSink(_FileSink):
 
     def publish(self, summary: Summary) -> None:
         """Move the file to its place; raise OtherResultError if it is not the finished one."""
-        if self._finished not in (None, sha256(self._file)):
+        if self.finished not in (None, sha256(self._file)):
             raise OtherResultError(
                 f"{self._out}: is complete, and these options and files give another result: "
                 "choose another file, or replace it: without --resume"

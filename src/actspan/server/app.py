@@ -25,18 +25,23 @@ from actspan.server import (
     inference_routes,
     job_routes,
     operations,
-    problems,
     proposals,
 )
 from actspan.server.bodies import BodyReader
 from actspan.server.database import Database
 from actspan.server.decoding import Decoder
+from actspan.server.error_responses import (
+    ProblemDetails,
+    failures,
+    install_handlers,
+    refuse_unknown_parameters,
+)
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.job_queue import JobRunner, JobStore
 from actspan.server.library import Library
-from actspan.server.model import ServedModel
 from actspan.server.operations import Metrics
 from actspan.server.security import SecurityMiddleware
+from actspan.server.served_model import ServedModel
 from actspan.server.settings import ServeSettings
 
 VIEWER = Path(__file__).parent / "viewer"  # static assets, served at /
@@ -112,9 +117,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
             redoc_url=None,
             openapi_url="/openapi.json",
             telemetry={"auto_configure": False},
-            responses=problems.failures(400, 401, 403),
+            responses=failures(400, 401, 403),
         )
-        problems.install(app)
+        install_handlers(app)
         library = Library(settings.results, settings.ground_truth, settings.videos)
         model = None if service is None else service.model
         routers = [
@@ -123,7 +128,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
             *(service.routers() if service is not None else ()),
         ]
         for router in routers:
-            app.include_router(router, dependencies=[Depends(problems.refuse_unknown_parameters)])
+            app.include_router(router, dependencies=[Depends(refuse_unknown_parameters)])
         app.frontend("/", directory=VIEWER, fallback=None)
         _describe(app)
         app.state.service, app.state.library, app.state.is_ready = service, library, False
@@ -153,7 +158,7 @@ def _body_limit(settings: ServeSettings, path: str) -> int:
 def _describe(app: FastAPI) -> None:
     """Add the schemas to the OpenAPI document that no operation states as its type."""
     _, schemas = models_json_schema(
-        [(problems.ProblemDetails, "serialization"), (InferRequest, "validation")],
+        [(ProblemDetails, "serialization"), (InferRequest, "validation")],
         ref_template="#/components/schemas/{model}",
     )
     generate: Callable[[], dict[str, Any]] = app.openapi

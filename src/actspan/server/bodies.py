@@ -11,8 +11,8 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from actspan.core.files import sync
+from actspan.server.error_responses import ProblemError
 from actspan.server.operations import Metrics
-from actspan.server.problems import ProblemError
 from actspan.server.settings import Limits
 
 _BODIES_AT_ONCE = 8  # number of largest bodies that fit in memory together

@@ -22,8 +22,8 @@ from actspan.server.corrections import (
     add_corrections,
 )
 from actspan.server.database import Database
+from actspan.server.error_responses import NotServedError, Responses, failures
 from actspan.server.library import Library
-from actspan.server.problems import NotServedError, Responses, failures
 from actspan.server.video_list import ListQuery, VideoPage, list_videos
 
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Index of the run, from 0.")]

@@ -25,7 +25,7 @@ from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlac
 from actspan.pipeline.recordings import placed, suppress
 from actspan.pipeline.steps import cells, final_proposals
 from actspan.proposals.candidates import fuse
-from actspan.server.problems import ConflictError, NotServedError
+from actspan.server.error_responses import ConflictError, NotServedError
 
 TILE = 1024  # columns
 _RECENT = 8  # number of videos whose curves and candidates stay in memory

@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field, model_validator
 from actspan.core.types import Video
 from actspan.data.annotations.formats import FORMATS, encode_annotations
 from actspan.server.database import Database
+from actspan.server.error_responses import ConflictError, ProblemError, RequestBody, failures
 from actspan.server.library import Library
-from actspan.server.problems import ConflictError, ProblemError, RequestBody, failures
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
 

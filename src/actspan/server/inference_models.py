@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from actspan.core.types import Features, Proposals
 from actspan.model.weights import Net
 from actspan.pipeline.steps import cells
+from actspan.server.error_responses import ProblemError, validation_detail
 from actspan.server.inference_tensors import Datatype, StrictBody, Tensors, TensorSpec
-from actspan.server.model import ServedModel
-from actspan.server.problems import ProblemError, validation_detail
 from actspan.server.proposals import ProposalOptions, ProposalQuery
+from actspan.server.served_model import ServedModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from actspan import __version__
 from actspan.core.wording import suggestion
 from actspan.model.weights import NETS
 from actspan.server.bodies import BodyReader
+from actspan.server.error_responses import ProblemError, Responses, failures
 from actspan.server.inference_models import InferenceModel, network, whole_pipeline
 from actspan.server.inference_tensors import (
     InferAnswer,
@@ -21,10 +22,9 @@ from actspan.server.inference_tensors import (
     read_request,
     write_answer,
 )
-from actspan.server.model import ServedModel
 from actspan.server.operations import check_ready
-from actspan.server.problems import ProblemError, Responses, failures
 from actspan.server.proposals import BINARY, request_body
+from actspan.server.served_model import ServedModel
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # Above these numbers of bytes, of JSON and in total, parsing would block other requests.

@@ -23,9 +23,9 @@ from actspan.data.recording import Recording
 from actspan.data.timebase import SnippetGrid
 from actspan.server.database import Database
 from actspan.server.decoding import Decoder, StoppedError, Task
-from actspan.server.model import ServedModel
 from actspan.server.operations import Metrics
 from actspan.server.proposals import ProposalOptions, as_json
+from actspan.server.served_model import ServedModel
 from actspan.server.settings import ServeSettings
 from actspan.server.uploads import Kind
 

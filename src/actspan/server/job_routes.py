@@ -11,10 +11,9 @@ from fastapi import Path as InPath
 from pydantic import AfterValidator, BaseModel, Field
 
 from actspan.server.bodies import BodyReader
+from actspan.server.error_responses import ProblemError, failures
 from actspan.server.job_queue import JobAnswer, JobRunner, JobStore, State
-from actspan.server.model import ServedModel
 from actspan.server.operations import Metrics
-from actspan.server.problems import ProblemError, failures
 from actspan.server.proposals import (
     BINARY,
     FEATURE_MEDIA,
@@ -25,6 +24,7 @@ from actspan.server.proposals import (
     ProposeAnswer,
     request_body,
 )
+from actspan.server.served_model import ServedModel
 from actspan.server.settings import Limits
 from actspan.server.uploads import HEAD, Kind, kind_of
 

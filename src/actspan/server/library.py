@@ -17,7 +17,7 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.recall import evaluate_video
 from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun
-from actspan.server.problems import NotServedError
+from actspan.server.error_responses import NotServedError
 from actspan.streams.video_lists import find_videos
 
 _PAUSE = 0.001  # seconds after each evaluation, so that requests go first

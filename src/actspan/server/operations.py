@@ -20,11 +20,11 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actspan import __version__
-from actspan.server.problems import ProblemError, failures
+from actspan.server.error_responses import ProblemError, failures
 from actspan.server.settings import Limits
 
 if TYPE_CHECKING:
-    from actspan.server.model import ServedModel
+    from actspan.server.served_model import ServedModel
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _JOB_SECONDS = (0.1, 1, 10, 60, 600, 3600, 21600)

@@ -20,8 +20,8 @@ from actspan.core.types import Features, Float32, Proposals
 from actspan.jobs.propose_request import Selection
 from actspan.server.bodies import BodyReader
 from actspan.server.decoding import Decoder, Task
-from actspan.server.model import ServedModel
-from actspan.server.problems import ProblemError, failures
+from actspan.server.error_responses import ProblemError, failures
+from actspan.server.served_model import ServedModel
 from actspan.server.settings import Limits
 from actspan.server.uploads import HEAD, check_features, kind_of, npy_array
 

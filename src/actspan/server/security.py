@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actspan.server.problems import SECURITY_HEADERS, ProblemError
+from actspan.server.error_responses import SECURITY_HEADERS, ProblemError
 from actspan.server.settings import ServeSettings
 
 _COOKIE = "actspan_token"

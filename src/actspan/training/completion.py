@@ -23,10 +23,10 @@ from actspan.data.dataset import Dataset
 from actspan.evaluation.baselines import compare_with_guesses, not_beaten
 from actspan.model.bundle import Bundle
 from actspan.streams.projection import PROJECTION
-from actspan.training.classifier import train_classifier
 from actspan.training.parts import propose_videos
 from actspan.training.samples import VALIDATION
 from actspan.training.state import Report, StateFolder
+from actspan.training.train_classifier import train_classifier
 
 
 def complete(

@@ -19,13 +19,13 @@ from actspan.data.dataset import Dataset
 from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source, check_new_bundle
-from actspan.training.classifier import labels_of
 from actspan.training.completion import complete, versions
 from actspan.training.loop import Fit, Task, fit
 from actspan.training.parts import for_dataset, read_parts, set_apart
 from actspan.training.samples import Samples
 from actspan.training.state import NoReport, Report, StateFolder
 from actspan.training.tasks import Candidates, PemTask, TemTask, standardize
+from actspan.training.train_classifier import labels_of
 
 N = TypeVar("N", bound=Network)
 

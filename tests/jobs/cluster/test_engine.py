@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from actspan.core.errors import ActSpanError, DataError
-from actspan.jobs.driver import propose
-from actspan.jobs.engine import LocalEngine
+from actspan.jobs.driver import LocalEngine, propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
 from actspan.jobs.ray_pool import ClusterConfig

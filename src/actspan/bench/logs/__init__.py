@@ -1,1 +1,1 @@
-"""Logs of benchmark tools: one reader per format, and a table of formats (`FORMS`)."""
+"""Logs of benchmark tools: one reader per format, listed in `readers.READERS`."""

@@ -14,16 +14,15 @@ from typing import Any
 from actspan.bench.logs.text import (
     NUMBER,
     Figure,
-    Log,
+    Part,
+    Reader,
     Text,
     batch_in_name,
     batch_stage,
+    marked,
     network_of,
 )
 from actspan.bench.result import Stage, Timing
-
-BENCHMARK, PURE_INFERENCE = "NPU benchmark", "NPU benchmark, pure inference"
-AIS_BENCH = "ais_bench"
 
 # The benchmark's summary, `perf_vision_batchsize_<b>_device_<d>.txt`:
 #   [e2e] throughputRate: 180.879, latency: 106303
@@ -45,45 +44,30 @@ _STEP = re.compile(
 )
 
 
-def is_benchmark(text: Text) -> bool:
-    """Check for a line with a `throughputRate`."""
-    return text.contains(r"\]\s*throughputRate:")
-
-
-def read_benchmark(text: Text) -> Log:
-    """Read a performance summary of the NPU benchmark."""
+def _read_benchmark(text: Text) -> Iterator[Part]:
     found = _steps(text)
     name, batch = network_of(text), batch_in_name(text.path)
     rates = {step: float(match["rate"]) for step, (_, match) in found.items()}
     call = float(found["inference"][1]["interface"])
-    stages = [
-        batch_stage(name, "interface", batch, "ascend", samples=call),
-        batch_stage(name, "end-to-end", batch, "ascend", samples=rates["e2e"]),
-    ]
-    for step, rate in rates.items():
-        if step == "postprocess" and rate:  # 0 means that the step had no work
-            stages.append(batch_stage(f"{name} {step}", "step", batch, "", batches=rate))
-        elif step != "e2e" and rate:
-            stages.append(batch_stage(f"{name} {step}", "step", batch, "", samples=rate))
-    figures, notes = [], []
-    for step, (number, match) in found.items():
-        figures.append(Figure(rates[step], f"[{step}] throughputRate", number))
+    yield batch_stage(name, "interface", batch, "ascend", samples=call)
+    yield batch_stage(name, "end-to-end", batch, "ascend", samples=rates["e2e"])
+    for step, (line, match) in found.items():
+        rate, whole = rates[step], step == "postprocess"
+        if step != "e2e" and rate:  # 0 means that the step had no work
+            samples, batches = (None, rate) if whole else (rate, None)
+            yield batch_stage(f"{name} {step}", "step", batch, "", samples=samples, batches=batches)
+        yield Figure(rate, f"[{step}] throughputRate", line)
         if match["interface"] is not None:
-            rate = float(match["interface"])
-            figures.append(Figure(rate, "Interface throughputRate", number))
-        delay = float(match["milliseconds"])
-        figures.append(Figure(delay, f"[{step}] {match['delay']}, ms", number))
+            yield Figure(float(match["interface"]), "Interface throughputRate", line)
+        yield Figure(float(match["milliseconds"]), f"[{step}] {match['delay']}, ms", line)
+    rate = rates.get("postprocess", 0.0)
     if batch is None:
-        notes.append(
+        yield (
             "the batch size is not in the file's name: call it perf_vision_batchsize_<b>_... "
             "or ..._bs<b>"
         )
-    elif batch > 1 and rates.get("postprocess"):
-        rate = rates["postprocess"]
-        notes.append(
-            f"[postprocess] counts batches: {rate:g} batches/s are {rate * batch:.1f} samples/s"
-        )
-    return Log(text.path, BENCHMARK, tuple(stages), tuple(figures), tuple(notes))
+    elif batch > 1 and rate:
+        yield f"[postprocess] counts batches: {rate:g} batches/s are {rate * batch:.1f} samples/s"
 
 
 def _steps(text: Text) -> dict[str, tuple[int, re.Match[str]]]:
@@ -105,6 +89,8 @@ def _steps(text: Text) -> dict[str, tuple[int, re.Match[str]]]:
     return found
 
 
+BENCHMARK = Reader("NPU benchmark", marked(r"\]\s*throughputRate:"), _read_benchmark)
+
 # Pure inference, `PureInfer_perf_of_<model>_in_device_<d>.txt`:
 #   ave_throughputRate = 323.826samples/s, ave_latency = 3.08851ms
 # The latency is that of a sample. The batch size is in the name of this file, or of the file that
@@ -118,13 +104,7 @@ _PURE_EXPECTED = "'ave_throughputRate = <number>samples/s, ave_latency = <number
 _PURE_FILE = re.compile(r"PureInfer_perf_of_\S+\.txt")
 
 
-def is_pure_inference(text: Text) -> bool:
-    """Check for a line with an `ave_throughputRate`, or for the heading of the summary."""
-    return text.contains(r"PureInfer Performance Summary|ave_throughputRate")
-
-
-def read_pure_inference(text: Text) -> Log:
-    """Read a summary of pure inference."""
+def _read_pure_inference(text: Text) -> Iterator[Part]:
     lines = [number for number, _ in text.find("ave_throughputRate")]
     if not lines:
         raise text.cut_off(_PURE_EXPECTED)
@@ -138,16 +118,18 @@ def read_pure_inference(text: Text) -> Log:
     files = [text.path, *(Path(found.group()) for _, found in text.find(_PURE_FILE))]
     batch = next(filter(None, map(batch_in_name, files)), None)
     batches = None if batch is None else rate / batch
-    stage = batch_stage(
-        network_of(text), "interface", batch, "ascend", samples=rate, batches=batches
-    )
-    figures = (
-        Figure(rate, "ave_throughputRate, samples/s", line),
-        Figure(float(match["latency"]), "ave_latency, ms", line),
-    )
-    unknown = "the batch size is not in the file's name: call it ..._bs<b>"
-    return Log(text.path, PURE_INFERENCE, (stage,), figures, () if batch else (unknown,))
+    yield batch_stage(network_of(text), "interface", batch, "ascend", samples=rate, batches=batches)
+    yield Figure(rate, "ave_throughputRate, samples/s", line)
+    yield Figure(float(match["latency"]), "ave_latency, ms", line)
+    if batch is None:
+        yield "the batch size is not in the file's name: call it ..._bs<b>"
 
+
+PURE_INFERENCE = Reader(
+    "NPU benchmark, pure inference",
+    marked(r"PureInfer Performance Summary|ave_throughputRate"),
+    _read_pure_inference,
+)
 
 # ais_bench prints
 #   [INFO] NPU_compute_time (ms): min = 2.4, max = 3.9, mean = 3.5, median = 3.7, ...
@@ -177,58 +159,48 @@ _ROW = re.compile(
 _EXPECTED = "'throughput 1000*batchsize.mean(<number>)/NPU_compute_time.mean(<number>): <number>'"
 
 
-def is_ais_bench(text: Text) -> bool:
-    """Check for `NPU_compute_time`."""
-    if text.document is not None:
-        return isinstance(text.document, dict) and "NPU_compute_time" in text.document
-    return text.contains("NPU_compute_time")
-
-
-def read_ais_bench(text: Text) -> Log:
-    """Read the printed output or the summary JSON of ais_bench."""
+def _read_ais_bench(text: Text) -> Iterator[Part]:
     return _read_printed(text) if text.document is None else _read_json(text)
 
 
-def _read_printed(text: Text) -> Log:
+AIS_BENCH = Reader("ais_bench", marked("NPU_compute_time", key="NPU_compute_time"), _read_ais_bench)
+
+
+def _read_printed(text: Text) -> Iterator[Part]:
     rates = [*text.find(_THROUGHPUT), *text.find(_PLAIN)]
     begun = [number for number, _ in text.find(r"hroughput \(?1000")]
     if len(begun) > 1:
         raise text.error("a second throughput (another device?): one device per file", begun[1])
-    if begun and not rates:
-        raise text.error(f"expected {_EXPECTED}", begun[0])
     if not rates:
-        raise text.cut_off(_EXPECTED)
+        raise text.error(f"expected {_EXPECTED}", begun[0]) if begun else text.cut_off(_EXPECTED)
     line, match = rates[0]
-    figures: list[Figure] = []
-    timing = None
+    rate, mean, timing = float(match["rate"]), None, None
     for number, times in (*text.find(_TIMES), *text.find(_ROW)):
         values = {key: float(times[key]) for key in _KEYS}
-        figures += _figures(times["what"], values, number)
+        yield from _figures(times["what"], values, number)
         if times["what"] == "NPU_compute_time":
-            timing = _timing(values)
-    rate, notes = float(match["rate"]), list[str]()
+            mean, timing = values["mean"], _timing(values)
     if match.re is _PLAIN:
-        if timing is None or timing.mean is None:
+        if mean is None:
             raise text.cut_off("'NPU_compute_time (ms): min = <number>, ..., mean = <number>'")
-        named, batch = batch_in_name(text.path), rate * timing.mean
+        named, batch = batch_in_name(text.path), rate * (mean / 1000)
         if named and math.isclose(named, batch, rel_tol=0.05):  # the mean is rounded
             batch = named
     else:
         batch, mean = float(match["batch"]), float(match["mean"])
-        figures.append(Figure(mean, "NPU_compute_time.mean, ms", line))
+        yield Figure(mean, "NPU_compute_time.mean, ms", line)
         follows = 1000 * batch / mean if mean else math.inf
         if not math.isclose(rate, follows, rel_tol=1e-4):
-            notes.append(
+            yield (
                 f"the log states {rate:g} samples/s, but 1000 x {batch:g} / {mean:g} is {follows:g}"
             )
-    figures.append(Figure(rate, "throughput", line))
-    stage = _stage(text, line, rate, batch, timing)
-    return Log(text.path, AIS_BENCH, (stage,), tuple(figures), tuple(notes))
+    yield Figure(rate, "throughput", line)
+    yield _stage(text, line, rate, batch, timing)
 
 
-def _read_json(text: Text) -> Log:
-    rate = _number(text, text.document, "throughput")
-    figures, timing = [Figure(rate, "throughput", text.line_of("throughput"))], None
+def _read_json(text: Text) -> Iterator[Part]:
+    rate, batch, timing = _number(text, text.document, "throughput"), 0.0, None
+    yield Figure(rate, "throughput", text.line_of("throughput"))
     for what in _MEASURED:
         if what not in text.document:
             continue
@@ -237,13 +209,12 @@ def _read_json(text: Text) -> Log:
             raise text.error(f"{what}: an object with min, max, mean, median and P99 was expected")
         names = (*_KEYS[:4], "P99" if "P99" in entry else "percentile(99%)")
         values = {k: _number(text, entry, n, what) for k, n in zip(_KEYS, names, strict=True)}
-        figures += _figures(what, values, text.line_of(what))
+        yield from _figures(what, values, text.line_of(what))
         if what == "NPU_compute_time":
+            batch = rate * values["mean"] / 1000  # by its definition: the JSON does not state it
             count = entry.get("count")
             timing = _timing(values, count if isinstance(count, int) else None)
-    mean = next(f.value for f in figures if f.label == "NPU_compute_time mean, ms")
-    batch = rate * mean / 1000  # by its definition: the JSON does not state it
-    return Log(text.path, AIS_BENCH, (_stage(text, 1, rate, batch, timing),), tuple(figures))
+    yield _stage(text, 1, rate, batch, timing)
 
 
 def _figures(what: str, milliseconds: dict[str, float], line: int) -> Iterator[Figure]:

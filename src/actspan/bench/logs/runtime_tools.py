@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from actspan.bench.logs.text import (
     NUMBER,
     Figure,
-    Log,
+    Part,
+    Reader,
     Text,
     batch_in_name,
     batch_stage,
+    marked,
     network_of,
 )
 from actspan.bench.result import Timing
 from actspan.core.wording import counted
-
-BENCHMARK_APP, PERF_TEST = "benchmark_app", "onnxruntime_perf_test"
 
 # benchmark_app prints its figures, and writes a statistics report as CSV or JSON. Its throughput
 # (FPS) is iterations per second times the batch size that it assumes. Without `-layout` it assumes
@@ -41,7 +41,7 @@ _PRINTED = {
 }
 # Inputs are listed before outputs, each with type, layout and shape.
 _SHAPE = re.compile(r"\(node: [^)]*\) : \S+ / \[[^\]]*\] / \[(?P<batch>\d+),")
-_SECONDS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _REPORTED = {  # key of the report: name in `Timing` or here
     "throughput": "throughput",
     "latency (ms)": "median",
@@ -64,16 +64,8 @@ class _Value:
     printed: Figure
 
 
-def is_benchmark_app(text: Text) -> bool:
-    """Check for a statistics report or printed output of benchmark_app."""
-    if text.document is not None:
-        return isinstance(text.document, dict) and "execution_results" in text.document
-    begun = r"^Execution results$|^\[Step \d+/\d+\]|^Command line param"
-    return text.contains(begun) or text.contains(_PRINTED["throughput"])
-
-
-def read_benchmark_app(text: Text) -> Log:
-    """Read the printed output or a report in CSV or JSON."""
+def _read_benchmark_app(text: Text) -> Iterator[Part]:
+    """Yield the parts of the printed output, or of a report in CSV or JSON."""
     is_report = text.document is not None or text.contains(r"^[^\[].*;")
     values, shape = _reported(text) if is_report else _printed(text)
     if "throughput" not in values:
@@ -86,20 +78,27 @@ def read_benchmark_app(text: Text) -> Log:
     batch = shape or batch_in_name(text.path) or frames
     times = {name: values[name].value for name in _TIMES if name in values}
     repeats = round(values["repeats"].value) if "repeats" in values else None
-    stage = batch_stage(
-        network_of(text),
-        "interface",
-        batch,
-        "openvino",
-        batches=values["throughput"].value / frames,
-        seconds=Timing(repeats=repeats, **times),
+    rate, timing = values["throughput"].value / frames, Timing(repeats=repeats, **times)
+    yield batch_stage(
+        network_of(text), "interface", batch, "openvino", batches=rate, seconds=timing
     )
-    note = (
-        f"benchmark_app counted {counted(frames, 'sample')} per batch, the shape says "
-        f"{batch}: its FPS are batches per second (give it -layout)"
-    )
-    figures = tuple(value.printed for value in values.values())
-    return Log(text.path, BENCHMARK_APP, (stage,), figures, (note,) if batch != frames else ())
+    yield from (value.printed for value in values.values())
+    if batch != frames:
+        yield (
+            f"benchmark_app counted {counted(frames, 'sample')} per batch, the shape says "
+            f"{batch}: its FPS are batches per second (give it -layout)"
+        )
+
+
+BENCHMARK_APP = Reader(
+    "benchmark_app",
+    marked(
+        r"^Execution results$|^\[Step \d+/\d+\]|^Command line param|"
+        rf"{_PRINTED['throughput'].pattern}",
+        key="execution_results",
+    ),
+    _read_benchmark_app,
+)
 
 
 def _printed(text: Text) -> tuple[Mapping[str, _Value], int | None]:
@@ -159,38 +158,37 @@ _REPEATS = re.compile(r"Total (?:inference requests|iterations):\s*(?P<value>\d+
 _NAMES = {"Min": "min", "Max": "max", "P50": "median", "P90": "p90", "P99": "p99"}
 
 
-def is_perf_test(text: Text) -> bool:
-    """Check for the time of a session's creation, or an average time."""
-    return text.contains(r"Session creation time cost|Average.* time cost")
-
-
-def read_perf_test(text: Text) -> Log:
-    """Read the summary of onnxruntime_perf_test."""
+def _read_perf_test(text: Text) -> Iterator[Part]:
     mean = next(text.find(_AVERAGE), None)
     if mean is None:
         raise text.cut_off("'Average inference time cost: <number> ms'")
     line, match = mean
     average = float(match["value"])
-    seconds = average * (1e-3 if match["unit"] == "ms" else 1)
+    seconds = average * _SECONDS[match["unit"]]
     if not seconds:
         raise text.error("a time above 0 was expected", line)
-    times, figures = {}, [Figure(average, f"average, {match['unit']}", line)]
+    yield Figure(average, f"average, {match['unit']}", line)
+    times = {}
     for line, match in text.find(_LATENCY):
         times[_NAMES[match["name"]]] = float(match["value"])
-        figures.append(Figure(float(match["value"]), f"{match['name']} Latency, s", line))
+        yield Figure(float(match["value"]), f"{match['name']} Latency, s", line)
     repeats = next((int(match["value"]) for _, match in text.find(_REPEATS)), None)
     name, batch = network_of(text), batch_in_name(text.path)
     timing = Timing(repeats=repeats, mean=seconds, **times)
-    stages = [
-        batch_stage(name, "interface", batch, "onnxruntime", batches=1 / seconds, seconds=timing)
-    ]
+    yield batch_stage(name, "interface", batch, "onnxruntime", batches=1 / seconds, seconds=timing)
     for line, match in text.find(_RATE):
         rate = float(match["value"])
-        figures.append(Figure(rate, "inferences per second", line))
-        stages.append(batch_stage(name, "end-to-end", batch, "onnxruntime", batches=rate))
-    unknown = (
-        "onnxruntime_perf_test does not state the batch size: call the file ..._bs<b>, or only "
-        "batches per second are known"
-    )
-    notes = (unknown,) if batch is None else ()
-    return Log(text.path, PERF_TEST, tuple(stages), tuple(figures), notes)
+        yield Figure(rate, "inferences per second", line)
+        yield batch_stage(name, "end-to-end", batch, "onnxruntime", batches=rate)
+    if batch is None:
+        yield (
+            "onnxruntime_perf_test does not state the batch size: call the file ..._bs<b>, or only "
+            "batches per second are known"
+        )
+
+
+PERF_TEST = Reader(
+    "onnxruntime_perf_test",
+    marked(r"Session creation time cost|Average.* time cost"),
+    _read_perf_test,
+)

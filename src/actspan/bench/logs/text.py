@@ -5,19 +5,23 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from actspan.bench.result import BatchesPerSecond, SamplesPerSecond, Stage, Timing, samples_of
+from actspan.bench.result import (
+    BatchesPerSecond,
+    SamplesPerSecond,
+    Scope,
+    Stage,
+    Timing,
+    samples_of,
+)
 from actspan.core.errors import BenchError
 from actspan.core.files import read_bytes
 from actspan.core.limits import LINE, LOG
-from actspan.pipeline.stages import Scope
-
-__all__ = ["NUMBER", "Figure", "Log", "Text", "batch_in_name", "batch_stage", "network_of"]
 
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 
@@ -99,11 +103,33 @@ class Text:
         return max((i for i, line in enumerate(self.lines, 1) if line.strip()), default=1)
 
 
-def network_of(text: Text) -> str:
-    """Return `tem` or `pem`, found in the log's model, the file's name or its folder's name.
+Part = Stage | Figure | str  # of a log; a str is a note
 
-    Return the name of any other model, or `network` if no name is found.
+
+class Reader(NamedTuple):
+    """A format of logs: its tool, and functions that recognise it and yield its parts.
+
+    `read` raises ValueError, or BenchError with the line, if a log is damaged.
     """
+
+    tool: str
+    fits: Callable[[Text], bool]
+    read: Callable[[Text], Iterator[Part]]
+
+
+def marked(pattern: str, *, key: str | None = None) -> Callable[[Text], bool]:
+    """Return a check for a line with `pattern`, or for `key` in a JSON document if it is given."""
+
+    def fits(text: Text) -> bool:
+        if key is None or text.document is None:
+            return text.contains(pattern)
+        return isinstance(text.document, dict) and key in text.document
+
+    return fits
+
+
+def network_of(text: Text) -> str:
+    """Return `tem` or `pem` from the log's model, file name or folder, or another model's name."""
     models = [Path(m.group()).stem for _, m in text.find(_MODEL_FILE)]
     for name in (*models, text.path.stem, text.path.absolute().parent.name):
         if found := _NETWORK.search(name):
@@ -112,7 +138,7 @@ def network_of(text: Text) -> str:
 
 
 def batch_in_name(path: Path) -> int | None:
-    """Return the batch size in a file's name: `..._batchsize_16_...`, `tem_bs16.txt`."""
+    """Return the batch size in a name such as `..._batchsize_16_...` or `tem_bs16.txt`."""
     found = _BATCH.search(path.stem)
     return int(found.group(1)) or None if found else None
 
@@ -127,20 +153,15 @@ def batch_stage(
     samples: float | None = None,
     seconds: Timing | None = None,
 ) -> Stage:
-    """Return a stage from batches per second, with samples per second if the batch is known.
-
-    Where a tool counts samples, `samples` is given instead of `batches`.
-    """
-    per_batch = None if batches is None else BatchesPerSecond(batches)
-    per_sample = None if samples is None else SamplesPerSecond(samples)
-    if per_batch is not None and batch is not None and per_sample is None:
-        per_sample = samples_of(per_batch, batch)
+    """Return a stage; samples per second follow from batches if only these are given."""
+    if samples is None and batches is not None and batch is not None:
+        samples = samples_of(BatchesPerSecond(batches), batch)
     return Stage(
         name=name,
         scope=scope,
         batch=batch,
-        samples_per_second=per_sample,
-        batches_per_second=per_batch,
+        samples_per_second=None if samples is None else SamplesPerSecond(samples),
+        batches_per_second=None if batches is None else BatchesPerSecond(batches),
         seconds=seconds,
         backend=backend,
     )

@@ -18,17 +18,15 @@ from pathlib import Path
 from actspan.bench.logs.text import (
     NUMBER,
     Figure,
-    Log,
+    Part,
+    Reader,
     Text,
     batch_in_name,
     batch_stage,
+    marked,
     network_of,
 )
 from actspan.bench.result import Timing
-
-__all__ = ["TOOL", "Shapes", "find_shapes", "is_trtexec", "read_trtexec"]
-
-TOOL = "trtexec"
 
 _BEGIN = r"\[I\]\s+(?:GPU Compute|Host Latency|=== Performance)|&&&& RUNNING TensorRT.trtexec"
 _NEW = re.compile(r"(?:^|\]\s|\s)GPU Compute Time:\s*(?P<rest>.*)$")
@@ -55,13 +53,7 @@ _INPUT_NAMES = {"tem": "video", "pem": "video_feature"}  # of the published expo
 _Times = Mapping[str, tuple[int, float]]  # name: line number, milliseconds
 
 
-def is_trtexec(text: Text) -> bool:
-    """Check for trtexec's first line, or a heading of its summary."""
-    return text.contains(_BEGIN)
-
-
-def read_trtexec(text: Text) -> Log:
-    """Read either layout."""
+def _read_trtexec(text: Text) -> Iterator[Part]:
     times = _times(text)
     name = network_of(text)
     # qps of a network with implicit batches counts samples
@@ -74,46 +66,45 @@ def read_trtexec(text: Text) -> Log:
     timing = Timing(repeats=None, **seconds)
     if not timing.mean:
         raise text.error("a mean above 0 ms was expected", times["mean"][0])
-    stages = [
-        batch_stage(name, "interface", batch, "tensorrt", batches=1 / timing.mean, seconds=timing)
-    ]
-    figures = [Figure(v, f"GPU Compute {key}, ms", line) for key, (line, v) in times.items()]
+    rate = 1 / timing.mean
+    yield batch_stage(name, "interface", batch, "tensorrt", batches=rate, seconds=timing)
+    for key, (line, value) in times.items():
+        yield Figure(value, f"GPU Compute {key}, ms", line)
     for line, match in text.find(_THROUGHPUT):
         qps = float(match["value"])
-        figures.append(Figure(qps, "Throughput, qps", line))
+        yield Figure(qps, "Throughput, qps", line)
         if qps > 0:  # by the host's clock, with copies; TensorRT 7 prints 0 for an explicit batch
             batches, samples = (qps, None) if implicit is None else (qps / implicit, qps)
-            stages.append(
-                batch_stage(name, "end-to-end", batch, "tensorrt", batches=batches, samples=samples)
+            yield batch_stage(
+                name, "end-to-end", batch, "tensorrt", batches=batches, samples=samples
             )
-    figures += [Figure(float(m["value"]), "total compute, s", n) for n, m in text.find(_TOTAL)]
-    unknown = (
-        "the batch size is neither in a --shapes nor in the file's name: call it ..._bs<b>, "
-        "or only batches per second are known"
-    )
-    notes = (unknown,) if batch is None else ()
-    return Log(text.path, TOOL, tuple(stages), tuple(figures), notes)
+    for line, match in text.find(_TOTAL):
+        yield Figure(float(match["value"]), "total compute, s", line)
+    if batch is None:
+        yield (
+            "the batch size is neither in a --shapes nor in the file's name: call it ..._bs<b>, "
+            "or only batches per second are known"
+        )
+
+
+TRTEXEC = Reader("trtexec", marked(_BEGIN), _read_trtexec)
 
 
 def _times(text: Text) -> _Times:
     new = [(n, m) for n, m in text.find(_NEW) if "Total" not in text.lines[n - 1]]
-    old = list(text.find(_OLD))
-    if len(new) + len(old) > 1:
-        raise text.error("a second block of GPU compute time: one run per file", (new + old)[1][0])
-    if new:
-        return _new_times(text, *new[0])
-    if old:
-        return _old_times(text, old[0][0])
-    raise text.cut_off("'[I] GPU Compute' or '[I] GPU Compute Time: min = <number> ms, ...'")
-
-
-def _new_times(text: Text, number: int, match: re.Match[str]) -> _Times:
-    times = {
-        _name(part): (number, float(part["value"])) for part in _NEW_PART.finditer(match["rest"])
-    }
+    blocks = [*new, *text.find(_OLD)]
+    if not blocks:
+        raise text.cut_off("'[I] GPU Compute' or '[I] GPU Compute Time: min = <number> ms, ...'")
+    if len(blocks) > 1:
+        raise text.error("a second block of GPU compute time: one run per file", blocks[1][0])
+    line, match = blocks[0]
+    if not new:
+        return _old_times(text, line)
+    parts = _NEW_PART.finditer(match["rest"])
+    times = {_name(part): (line, float(part["value"])) for part in parts}
     for name in _NEEDED:
         if name not in times:
-            raise text.error(f"expected '{name} = <number> ms' in GPU Compute Time", number)
+            raise text.error(f"expected '{name} = <number> ms' in GPU Compute Time", line)
     return times
 
 

@@ -40,7 +40,7 @@ from actspan.deploy.staged.stage import (
     record_model,
     write_stage_file,
 )
-from actspan.jobs.dataset_source import inputs_from_features
+from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import pieces_of, settled_edge, tem_input

@@ -131,7 +131,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
         raise ProblemError(400, unknown_names("parameter", unknown, known))
 
 
-def install(app: FastAPI) -> None:
+def install_handlers(app: FastAPI) -> None:
     """Register handlers that answer all errors of an app as problem details."""
 
     @app.exception_handler(ProblemError)

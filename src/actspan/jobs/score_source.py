@@ -1,4 +1,4 @@
-"""Sources of a job from a dataset: its features, or boundary scores that were computed before."""
+"""Source of a job from boundary scores that were computed before."""
 
 from __future__ import annotations
 
@@ -6,140 +6,21 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
 
-from actspan.core.errors import BundleError, DatasetError, FeatureError, ResultError
-from actspan.core.files import sha256
+from actspan.core.errors import DatasetError, FeatureError, ResultError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
-from actspan.core.progress import Progress, no_progress
-from actspan.core.wording import counted, quoted
-from actspan.data.annotations.formats import find_annotations
+from actspan.core.progress import Progress
+from actspan.core.wording import counted
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.faults import annotation_faults, missing_features
-from actspan.data.layout import SPEC_FILE
-from actspan.data.names import VIDEOS
-from actspan.data.remote import url_of
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.shards import Packed
-from actspan.data.store.store_manifest import MANIFEST
-from actspan.jobs.checkpoint import Plan, Stamp
-from actspan.jobs.origin import checksum
+from actspan.jobs.checkpoint import Plan
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.source import Source, stamps_of
+from actspan.jobs.source import FeatureSource
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece, ScoredVideo, VideoInput
-from actspan.pipeline.steps import feature_inputs, pieces_of
-
-OnError = Literal["fail", "skip"]
-# A shard takes some tenths of a second, but one recording may last a day.
-_SHARD_SIZE = {"rescale": 256, "window": 8}
-
-
-class FeatureSource(Source):
-    """The features of a dataset, one file per video or a packed store."""
-
-    def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
-        super().__init__(request, bundle)
-        if request.scores is None and "tem" not in bundle.nets:
-            raise BundleError(
-                f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
-                f"--out {quoted(bundle.path)}, or give boundary scores that were computed "
-                "elsewhere: --scores"
-            )
-        assert request.dataset is not None
-        self.folder = request.dataset
-        self.shard_size = _SHARD_SIZE[bundle.config.mode]
-        self._take(Dataset.load(self.folder).subset(request.subset, bundle.set_apart))
-        self.edge = self.dataset.edge
-
-    def _take(self, dataset: Dataset) -> None:
-        self.dataset, self.ids, self.spec = dataset, dataset.videos.ids, dataset.spec
-        self.problems, self.notes = dataset.problems, dataset.notes
-
-    def check(self, progress: Progress) -> None:
-        """Read all features, and keep the videos without problems; see `Source.check`."""
-        dataset = replace(self.dataset, problems=self.problems)
-        self._take(check_features(dataset, self.bundle, self.request.on_error, progress))
-
-    def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
-        """Take videos and spec from a plan; check the features that are still needed."""
-        self.dataset = replace(
-            self.dataset, spec=plan.spec, problems=plan.problems, notes=plan.notes
-        )
-        needed = set(missing)
-        if needed and self.request.on_error == "fail":
-            left = [video for video in self.dataset if video.id in needed]
-            check_features(self.dataset.select(left), self.bundle, "fail", progress)
-        self.ids, self.spec = plan.videos, plan.spec
-        self.problems, self.notes = plan.problems, plan.notes
-
-    def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
-        """Yield the pieces of videos; workers read them."""
-        return pieces_of(feature_inputs(self.dataset, videos, self.config), self.config)
-
-    def checksums(self) -> dict[str, str]:
-        """Return checksums of the annotations, and of the description of the features."""
-        assert self.folder is not None
-        texts = [self.folder / SPEC_FILE, self.folder / MANIFEST]
-        given = (find_annotations(self.folder), *texts)
-        return {path.name: checksum(path) for path in given if path is not None}
-
-    def record(self) -> dict[str, Any]:
-        """Return where the dataset is, and its annotations."""
-        assert self.folder is not None
-        annotations, scores = find_annotations(self.folder), self.request.scores
-        return {
-            "path": str(url_of(self.folder) or self.folder.resolve()),
-            "subset": self.request.subset,
-            "annotations": None if annotations is None else annotations.name,
-            "annotations_sha256": None if annotations is None else sha256(annotations),
-            "scores": None if scores is None else str(scores),
-        }
-
-    def protected(self) -> tuple[Path, ...]:
-        """Return the folders of features and videos, and the annotations."""
-        assert self.folder is not None
-        annotations = find_annotations(self.folder)
-        folders = (self.folder / "features", self.folder / VIDEOS)
-        return folders if annotations is None else (*folders, annotations)
-
-    def file(self, video: str) -> str:
-        """Return the file of a video's features."""
-        return str(self.dataset.entries.get(video, self.folder))
-
-    def stamps(self, videos: Iterable[str]) -> tuple[Stamp, ...]:
-        """Return size and time of each video's features; None for packed ones."""
-        entries = (self.dataset.entries.get(video) for video in videos)
-        if self.dataset.packing is not None:  # the manifest of a store has checksums
-            return tuple(None for _ in entries)
-        return stamps_of(None if e is None or isinstance(e, Packed) else e.path for e in entries)
-
-
-def check_features(
-    dataset: Dataset, bundle: Bundle, on_error: OnError, progress: Progress = no_progress
-) -> Dataset:
-    """Check all features, and return the dataset without videos that have problems.
-
-    Raises the same as `check_dataset`, and StoreError if it was packed for another kind of model.
-    """
-    dataset.require_fit(bundle.config)
-    return check_dataset(
-        dataset,
-        channels=None if bundle.config.tem is None else bundle.config.tem.channels,
-        on_error=on_error,
-        trained_on=bundle.features,
-        progress=progress,
-    )
-
-
-def inputs_from_features(
-    dataset: Dataset, bundle: Bundle, on_error: OnError, progress: Progress = no_progress
-) -> tuple[Dataset, Iterable[VideoInput]]:
-    """Check like `check_features`; return the dataset without bad videos, and its jobs."""
-    dataset = check_features(dataset, bundle, on_error, progress)
-    return dataset, feature_inputs(dataset, dataset.videos.ids, bundle.config)
+from actspan.pipeline.steps import pieces_of
 
 
 class ScoreSource(FeatureSource):
