@@ -14,7 +14,8 @@ from actspan import Dataset, Video, evaluate_recall
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ConfigError, DatasetError, StoreError
 from actspan.data.check import check_dataset
-from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
+from actspan.data.data_requests import PackRequest
+from actspan.data.store.pack import PackSummary, pack_dataset
 from actspan.data.store.shards import Packed, PackedIndex, open_shard
 from actspan.data.store.store_manifest import Manifest, find_manifest, verify_store
 from actspan.data.timebase import SpanRule, packed_grid, snippet_grid

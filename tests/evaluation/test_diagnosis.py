@@ -1,4 +1,4 @@
-"""Where instances are lost: the account adds up, and each stage is blamed for its own."""
+"""Where instances are missed: the stages add up, and each miss is counted at its stage."""
 
 from __future__ import annotations
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.data_requests import PackRequest
 from actspan.data.store.pack import pack_dataset
 from actspan.deploy.deploy_requests import TemRequest

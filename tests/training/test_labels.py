@@ -15,7 +15,7 @@ from actspan import Bundle, Dataset, Proposals, Video
 from actspan.config.training import ClassifierTrainConfig
 from actspan.core.errors import AnnotationError, BundleError, ConfigError, ShapeError
 from actspan.core.types import Features
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import write_annotations
 from actspan.data.detections import read_detections
 from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
@@ -111,7 +111,7 @@ def test_a_training_that_is_cut_off_ends_with_the_same_weights(
         assert not out.exists()
     again = Collected()
     done = train(dataset, out, TINY, report=again, **options)  # type: ignore[arg-type]
-    assert "continuing: classifier: 100 of 150 steps were done before" in again.lines
+    assert "continuing: classifier: 100 of 150 steps were already done" in again.lines
     assert not (tmp_path / "cut.training").exists()
     for net in ("tem", "pem", "classifier"):
         for name, weight in whole.weights(net).items():  # type: ignore[arg-type]

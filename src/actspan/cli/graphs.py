@@ -251,7 +251,7 @@ def _goals(
 
 def _raise_if_missed(written: Path, missed: Iterable[str]) -> None:
     if reasons := "; ".join(missed):
-        raise ExportError(f"{written} is written, but not all is done. {reasons}")
+        raise ExportError(f"{written} is written, but is incomplete. {reasons}")
 
 
 def _passes_answer(rewritten: Rewritten) -> dict[str, object]:

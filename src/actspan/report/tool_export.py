@@ -17,8 +17,7 @@ from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.convert import of_subset, with_facts
 from actspan.data.annotations.encoding import FPS
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.data_requests import ExportRequest
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.instances import faulty_segments, good_segments

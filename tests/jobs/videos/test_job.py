@@ -282,7 +282,7 @@ def test_videos_are_resumed_to_the_same_bytes(
     propose(replace(request, out=tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt) as caught:
         propose(request, sinks=[Stopping()])
-    assert caught.value.__notes__[0].startswith("nothing lost: 2 of 2 shards (2 of 2 videos)")
+    assert caught.value.__notes__[0].startswith("saved: 2 of 2 shards (2 of 2 videos)")
     (request.partial / "000001.shard").unlink()
     assert propose(request).kept == 1
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
