@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config.stages import FeatureSpec, PipelineConfig
+from actspan.config.stages import Edge, FeatureSpec, PipelineConfig
 from actspan.core.errors import AnnotationError, DataError, FeatureError, ShapeError
 from actspan.core.files import folder_kind
 from actspan.core.problems import Problem
@@ -23,7 +23,6 @@ from actspan.data.feature_readers import SUFFIXES, Entry, read_noted
 from actspan.data.layout import read_spec
 from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.remote import open_store
-from actspan.data.rescale import Edge
 from actspan.data.store.shards import Packed
 from actspan.data.store.store_manifest import MANIFEST, Manifest
 from actspan.data.timebase import (
