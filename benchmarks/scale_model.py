@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
+from msgspec.structs import replace
 
 from actspan import Dataset
 from actspan.bench import synthetic

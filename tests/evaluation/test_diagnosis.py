@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from actspan import Bundle, Proposals, Run, Video, evaluate_recall, soft_nms
 from actspan.config.stages import PipelineConfig, SoftNmsConfig

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from actspan.bench import machine
+from actspan.bench.bench_request import BenchRequest
 from actspan.bench.material import (
-    BenchRequest,
     Material,
     Reference,
     open_material,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from actspan.bench.bench_request import CHANNELS, LENGTH
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.files import atomic_file
 from actspan.core.types import Float32, Video
@@ -23,7 +24,6 @@ from actspan.model.manifest import Source
 
 Weights = dict[str, Float32]
 
-CHANNELS, LENGTH = 400, 100
 DEVIATION = 1.46  # standard deviation of synthetic features
 _PATTERNS = 24  # independent curves that a video's channels are mixed from
 

@@ -14,13 +14,13 @@ from time import perf_counter
 
 import numpy as np
 
+from actspan.config.stages import Edge
 from actspan.core.files import atomic_file
 from actspan.core.parallel import chunked
 from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.progress import Progress, no_progress
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.rescale import Edge
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest

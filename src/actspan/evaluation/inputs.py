@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from actspan.config.base import OnError
 from actspan.core.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
@@ -25,7 +25,6 @@ from actspan.data.result_files import ResultTable, read_result_table
 from actspan.data.videos import Videos, canonical_subset
 from actspan.evaluation.input_checks import check_times
 
-OnError = Literal["fail", "skip"]
 _USUAL = "validation"  # the subset that is evaluated by default
 
 

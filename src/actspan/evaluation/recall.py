@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.config.base import OnError
 from actspan.core.errors import ConfigError
 from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, Video
@@ -24,7 +25,7 @@ from actspan.evaluation.input_checks import (
     other_unit,
     repeated_results,
 )
-from actspan.evaluation.inputs import Chosen, OnError, load_blocked, load_proposals, load_truth
+from actspan.evaluation.inputs import Chosen, load_blocked, load_proposals, load_truth
 from actspan.evaluation.protocols import check_thresholds
 
 

@@ -16,11 +16,11 @@ from typing import Self, overload
 
 import numpy as np
 
-from actspan.config.stages import PipelineConfig
+from actspan.config.stages import BATCH, Edge, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.types import BoundaryScores, Features, Proposals
-from actspan.data.rescale import Edge, fit_to_cells
+from actspan.data.rescale import fit_to_cells
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.pipeline.outcomes import Failure, Outcome, Piece, ScoredVideo, StageClock, VideoInput
@@ -32,8 +32,6 @@ from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import choose_backend, open_net
 from actspan.runtime.session import Session
-
-BATCH = 16  # videos per chunk: large enough for TEM's throughput, small enough for the caches
 
 
 class Pipeline:

@@ -14,12 +14,12 @@ from functools import partial
 
 import numpy as np
 
-from actspan.config.stages import PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
+from actspan.config.stages import Edge, PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 from actspan.data.dataset import Dataset
 from actspan.data.recording import Window, pad_window, plan_windows
-from actspan.data.rescale import Edge, fit_to_cells
+from actspan.data.rescale import fit_to_cells
 from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, StageClock, VideoInput
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import fuse, generate_proposals_batch
@@ -27,11 +27,6 @@ from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.session import Session
 
 PEM_ROWS = 4096  # rows per call
-
-
-def settled_edge(config: PipelineConfig, edge: Edge) -> Edge:
-    """Return how rescaling fills outer cells: the model's setting, else the dataset's."""
-    return edge if config.rescale.edge == "auto" else config.rescale.edge
 
 
 def cells(config: PipelineConfig) -> int:
@@ -80,7 +75,7 @@ def failed_piece(video: str, error: ActSpanError) -> Piece:
 
 
 def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32:
-    """Return TEM's input for a video or window, (T, C).
+    """Return TEM's input for a video or window, (T, C); `edge` is used if the config says "auto".
 
     Raises ShapeError if features have another number of channels than the model.
     """
@@ -91,7 +86,8 @@ def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32
         )
     if config.mode == "window":
         return pad_window(features.values, tem.length)
-    return fit_to_cells(features, tem.length, edge)
+    given = config.rescale.edge
+    return fit_to_cells(features, tem.length, edge if given == "auto" else given)
 
 
 def find_candidates(
@@ -174,8 +170,7 @@ class Steps:
         *,
         reuse: bool = False,
     ) -> None:
-        self.config, self._tem, self._pem = config, tem, pem
-        self._edge = settled_edge(config, edge)
+        self.config, self._tem, self._pem, self._edge = config, tem, pem, edge
         self._memory = threading.local() if reuse else None
 
     def walk(

@@ -27,12 +27,12 @@ from actspan.data.feature_readers import Entry as File
 from actspan.data.feature_readers import read_array
 from actspan.data.layout import SPEC_FILE
 from actspan.data.names import VIDEOS
+from actspan.streams.extract_request import Precision
 from actspan.streams.feature_files import (
     JOURNAL,
     FeatureWriter,
     Journal,
     JournalEntry,
-    Precision,
 )
 from actspan.streams.projection import PROJECTION, Projection, fit_projection
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from sys import intern
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.files import check_size, read_bytes
 from actspan.core.limits import DOCUMENT
@@ -28,7 +29,6 @@ from actspan.data.videos import Videos, with_labels
 # THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
 AMBIGUOUS = "Ambiguous"
 
-Unit = Literal["seconds", "milliseconds", "frames"]
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
 T = TypeVar("T")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed, quoted
-from actspan.data.annotations.annotation_set import Annotations, Unit
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import (
     DATASET_JSON,
     FORMATS,
@@ -23,34 +24,12 @@ from actspan.data.annotations.formats import (
     read_annotations,
     write_annotations,
 )
+from actspan.data.data_requests import ConvertRequest
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
 from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset
 
 _SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; if most are shorter, the unit must be another
-
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """Request to convert annotations."""
-
-    source: Path
-    target: Path  # in an existing folder, `annotations.json` is written
-    format: str | None = None  # of the source; by default from its content
-    target_format: str | None = None  # by default from the target's suffix
-    # New names of subsets; "" names the videos that have none.
-    rename_subsets: Mapping[str, str] = field(default_factory=dict)
-    subset: str | None = None  # keep only the videos of this subset (its new name)
-    fps: float | None = None  # of videos that do not give their own
-    times: Unit | None = None  # unit of the source's times; times that cannot be are refused
-    clip: bool = False  # clip instances to their video
-    tiers: tuple[str, ...] = ()  # patterns of the tiers to read
-    # Names of a table's columns by role ("video", "label", ...); found by name by default.
-    columns: Mapping[str, str] = field(default_factory=dict)
-    # Annotations or a table with durations, subsets, rates and frames that the source lacks.
-    durations: Path | None = None
-    on_error: Literal["fail", "skip"] = "fail"
-    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +55,7 @@ class Converted:
         }
 
 
-def convert_annotations(request: Conversion) -> Converted:
+def convert_annotations(request: ConvertRequest) -> Converted:
     """Read annotations in one format and write them in another.
 
     Raises DatasetError if there are problems and `on_error` is "fail"; AnnotationError if the
@@ -135,7 +114,7 @@ def convert_annotations(request: Conversion) -> Converted:
     return Converted(found.format, target, videos, tuple(problems), tuple(notes))
 
 
-def _target_of(request: Conversion) -> tuple[Path, str]:
+def _target_of(request: ConvertRequest) -> tuple[Path, str]:
     """Return the file to write and its format; raise AnnotationError if the file exists."""
     target = request.target / DATASET_JSON if request.target.is_dir() else request.target
     format = format_to_write(target, request.target_format).name
@@ -149,7 +128,7 @@ def _target_of(request: Conversion) -> tuple[Path, str]:
 
 
 def _in_seconds(
-    videos: Videos, request: Conversion, found: Annotations
+    videos: Videos, request: ConvertRequest, found: Annotations
 ) -> tuple[Videos, tuple[str, ...]]:
     """Convert times to seconds and clip them, as requested; return the videos and notes."""
     notes: tuple[str, ...] = ()

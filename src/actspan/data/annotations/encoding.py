@@ -13,9 +13,9 @@ from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
 from actspan.data.annotations.annotation_set import AMBIGUOUS, number
 from actspan.data.annotations.video_builder import Facts
+from actspan.data.data_requests import UNLABELLED
 from actspan.data.videos import canonical_subset
 
-UNLABELLED = "action"  # the label of instances without one, in formats that need a label
 FPS = 25.0  # default frames per second, for formats that count frames
 
 _LONGEST_NAME = 150  # bytes of a file's name before its suffix; file systems allow 255 in all

@@ -34,7 +34,6 @@ from actspan.data.annotations.annotation_set import (
     number,
 )
 from actspan.data.annotations.encoding import (
-    UNLABELLED,
     ScoredInstance,
     WriteOptions,
     labelled_instances,
@@ -43,6 +42,7 @@ from actspan.data.annotations.encoding import (
 )
 from actspan.data.annotations.labelstudio_regions import RegionReader, value_of
 from actspan.data.annotations.video_builder import UNUSABLE, Facts, VideoBuilder
+from actspan.data.data_requests import UNLABELLED
 
 # Notes about tasks, which are written behind their number.
 _SEVERAL = "have several annotations: the ground truth, or the latest, is taken"

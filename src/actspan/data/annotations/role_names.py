@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from actspan.data.annotations.annotation_set import Unit
+from actspan.config.stages import Unit
 
 # Names are in lower case and without separators. Per role, the first name that exists is used. JSON
 # documents use the same names as keys.

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import listed, suggestion
-from actspan.data.annotations.annotation_set import ReadOptions, Unit, seconds
+from actspan.data.annotations.annotation_set import ReadOptions, seconds
 from actspan.data.annotations.role_names import (
     LABEL_NUMBERS,
     NAMES,

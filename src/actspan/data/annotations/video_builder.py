@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import listed, suggestion
@@ -15,7 +16,6 @@ from actspan.data.annotations.annotation_set import (
     Annotations,
     Instance,
     ReadOptions,
-    Unit,
     canonical_id,
     make_video,
 )
