@@ -18,8 +18,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from actspan.core.errors import ActSpanError
+from actspan.data.dataset import Recording
 from actspan.data.feature_readers import Entry, read_array
-from actspan.data.recording import Recording
 from actspan.data.timebase import SnippetGrid
 from actspan.server.database import Database
 from actspan.server.decoding import Decoder, StoppedError, Task
