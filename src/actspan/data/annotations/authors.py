@@ -7,8 +7,6 @@ from io import StringIO
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
-from actspan.core.files import read_text
-from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import (
@@ -16,6 +14,7 @@ from actspan.data.annotations.annotation_set import (
     ReadOptions,
     Source,
     canonical_id,
+    text_of,
 )
 from actspan.data.annotations.json_entries import EntryReader
 from actspan.data.annotations.role_names import NAMES, normalized, place_of
@@ -62,8 +61,9 @@ def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
     if not table.is_file():
         return {}
     try:
-        rows = [row for row in csv.reader(StringIO(read_text(table, DOCUMENT), newline="")) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = text_of(table, "CSV UTF-8")
+        rows = [row for row in csv.reader(StringIO(text, newline="")) if row]
+    except csv.Error as error:
         raise AnnotationError(f"{table}: cannot be read: {error}; save it as CSV UTF-8") from error
     head = rows[0] if rows else []
     names = [normalized(name) for name in head]

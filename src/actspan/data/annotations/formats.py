@@ -193,7 +193,7 @@ def _unknown_format(source: Source) -> str:
             f"{path}{folder_kind(path)}: holds none of: {in_folders}; a file of another format has "
             "to be named itself"
         )
-    if not source.may_be_json:
+    if source.json is None:
         remedy = _REMEDIES.get(path.suffix.lower(), _OTHER)
         what = f"{path.suffix} is not read: {remedy}" if path.suffix else remedy
         return f"{path}: of no known format; {what}; {known}"

@@ -25,7 +25,7 @@ from actspan.data.annotations.annotation_set import Annotations, Instance, ReadO
 from actspan.data.annotations.encoding import WriteOptions, scored_instances, written_facts
 from actspan.data.annotations.role_names import TIMES
 from actspan.data.annotations.table_columns import Columns, find_columns, resolve_columns
-from actspan.data.annotations.table_lines import CellReader, Table, escaped_id, is_blank
+from actspan.data.annotations.table_lines import TOTALS, CellReader, Table, escaped_id, is_blank
 from actspan.data.annotations.video_builder import Facts, RejectedError, VideoBuilder
 from actspan.data.videos import canonical_subset
 
@@ -132,7 +132,8 @@ class _RowReader:
         if row.get("kind", "").upper() == "POINT":
             self._builder.ignored.add("events without a length", label or "(no label)")
             return
-        if self.cells.is_total(video, label):
+        if not label and video.lower() in TOTALS:
+            self._builder.ignored.add("rows that are totals", video)
             return
         try:
             if len(cells) > self._width and self._columns.head and any(cells[self._width :]):

@@ -14,9 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
-from actspan.core.files import read_bytes
-from actspan.core.limits import DOCUMENT
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, content_of
 from actspan.data.annotations.video_builder import (
     Facts,
     VideoBuilder,
@@ -104,8 +102,8 @@ def _number(tokens: _Tokens) -> float:
 
 
 def _text(file: Path) -> str:
+    data = content_of(file)
     try:
-        data = read_bytes(file, DOCUMENT)
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise AnnotationError(f"{file}: cannot be read as UTF-8 or UTF-16 text: {error}") from error
