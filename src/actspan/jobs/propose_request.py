@@ -75,7 +75,7 @@ class ProposeRequest(Config, frozen=True):
     live: Any = None
     selection: Selection = field(default_factory=Selection)
     backbone: Annotated[
-        str | None, doc("Without --dataset: onnx:FILE, if the model needs a custom backbone.")
+        str | None, doc("With VIDEOS or --follow: onnx:FILE, if the model needs a custom backbone.")
     ] = None
     subset: Annotated[
         str | None,
@@ -90,7 +90,7 @@ class ProposeRequest(Config, frozen=True):
     threads: Annotated[Positive | None, doc("Number of threads. [default: all cores]")] = None
     batch: Annotated[Positive, doc("With --dataset: videos per batch.")] = BATCH
     on_error: Annotated[
-        OnError, doc("Stop at problems in the dataset, or skip what cannot be used.")
+        OnError, doc("Stop at problems in the input, or skip what cannot be used.")
     ] = "fail"
     overwrite: Annotated[
         bool, doc("Replace an existing or unfinished run, or a FILE that is not a result.")
