@@ -48,10 +48,10 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     builder = VideoBuilder(source.path, options)
     for file in files:
         _read_class(file, builder)
-    for folder in sorted({file.parent for file in files}):
-        for other in sorted(folder.iterdir()):
-            if other.is_file() and other not in files and not other.name.startswith("."):
-                builder.ignored.add("files", other.name)
+    beside = sorted(path for folder in {file.parent for file in files} for path in folder.iterdir())
+    for other in beside:
+        if other.is_file() and other not in files and not other.name.startswith("."):
+            builder.ignored.add("files", other.name)
     return builder.built("thumos14")
 
 
