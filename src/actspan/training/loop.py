@@ -89,29 +89,6 @@ def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
     return optim.rate * share
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """State of a training: its parts (network, optimizer, ...) and further values."""
-
-    name: Net
-    parts: Mapping[str, Any]
-    state: StateFolder | None
-
-    def save(self, **values: Any) -> None:
-        """Save the parts and the values."""
-        if self.state is not None:
-            parts = {name: part.state_dict() for name, part in self.parts.items()}
-            self.state.save(self.name, parts | values)
-
-    def load(self) -> dict[str, Any] | None:
-        """Load the parts of an unfinished training, and return all saved values; None if new."""
-        saved = None if self.state is None else self.state.load(self.name)
-        if saved is not None:
-            for name, part in self.parts.items():
-                part.load_state_dict(saved[name])
-        return saved
-
-
 def descend(
     optimizer: torch.optim.Optimizer,
     losses: Iterable[Mapping[str, Tensor]],
@@ -146,12 +123,11 @@ def fit(
     validated = net if average is None else average  # also the network that is kept
     kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
     optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
-    parts = {"net": net, "optimizer": optimizer, "average": average}
-    checkpoint = Checkpoint(task.name, {k: p for k, p in parts.items() if p is not None}, state)
+    parts = {"net": net, "optimizer": optimizer} | ({"average": average} if average else {})
     title = task.name.upper() + (f" {state.member + 1}" if state.member else "")
     best: dict[str, Any] = {}
     done = 0
-    if (saved := checkpoint.load()) is not None:
+    if (saved := state.load(task.name, parts)) is not None:
         done, best = saved["done"], saved["best"]
         report.say(f"continuing: {title}: {done} of {plan.epochs} epochs were done before")
     with closing(state.open_logs(task.name, done)) as logs:
@@ -175,7 +151,7 @@ def fit(
                 best = {"epoch": epoch + 1, "training": means["loss"], "validation": validation}
                 best["weights"] = weights
             _log(logs, epoch + 1, means, validation, optimizer.param_groups[0]["lr"])
-            checkpoint.save(done=epoch + 1, best=best)
+            state.save(task.name, parts, done=epoch + 1, best=best)
     net.load_state_dict(best.pop("weights"))
     net.eval()
     return Fit(epochs=plan.epochs, steps=plan.steps, **best)
