@@ -7,7 +7,6 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 from threading import Thread
@@ -34,7 +33,7 @@ from actspan.server.error_responses import (
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.library import Library
 from actspan.server.operations import Metrics
-from actspan.server.proposal_routes import JOBS, direct_router, job_router
+from actspan.server.proposal_routes import direct_router, job_router
 from actspan.server.security import SecurityMiddleware
 from actspan.server.service import ProposalService
 from actspan.server.settings import ServeSettings
@@ -90,9 +89,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         _describe(app)
         app.state.service, app.state.library, app.state.is_ready = service, library, False
         app.state.opened = opened.pop_all()  # setup succeeded, so everything stays open
-    app.add_middleware(
-        SecurityMiddleware, settings=settings, body_limit=partial(_body_limit, settings)
-    )
+    app.add_middleware(SecurityMiddleware, settings=settings)
     app.add_middleware(operations.MetricsMiddleware, metrics=metrics)
     return app
 
@@ -105,11 +102,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.is_ready = True
         yield
         app.state.is_ready = False
-
-
-def _body_limit(settings: ServeSettings, path: str) -> int:
-    limits = settings.limits
-    return limits.upload_bytes if path == JOBS else limits.request_bytes
 
 
 def _describe(app: FastAPI) -> None:

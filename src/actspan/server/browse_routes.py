@@ -221,14 +221,13 @@ def _add_files(routes: APIRouter, library: Library) -> None:
 
 
 def _run_info(run: BrowsedRun) -> RunInfo:
-    settings = run.config.soft_nms
     return RunInfo(
         name=run.name,
         created=run.info.get("created"),
         mode=run.config.mode,
         has_curves=run.has_curves,
         can_suppress=run.can_suppress,
-        suppression=Suppression.model_validate(settings, from_attributes=True),
+        suppression=Suppression.model_validate(run.config.soft_nms, from_attributes=True),
     )
 
 

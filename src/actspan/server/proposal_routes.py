@@ -27,9 +27,9 @@ from actspan.server.proposals import (
     as_json,
 )
 from actspan.server.service import ProposalService
+from actspan.server.settings import JOBS_PATH
 from actspan.server.uploads import HEAD, Kind, check_features, kind_of, npy_array
 
-JOBS = "/api/jobs"
 _JSON, _ARROW = "application/json", "application/vnd.apache.arrow.stream"
 _FEATURES = dict.fromkeys(("application/x-npy", _ARROW, "application/octet-stream"), BINARY)
 _NO_VIDEOS = (
@@ -42,7 +42,9 @@ _JOB_ID = re.compile("[0-9a-f]{32}")
 
 def _check_id(given: str) -> str:
     if not _JOB_ID.fullmatch(given):
-        raise ValueError(f"{given!r} is no job id: 32 hexadecimal digits, as POST {JOBS} answers")
+        raise ValueError(
+            f"{given!r} is no job id: 32 hexadecimal digits, as POST {JOBS_PATH} answers"
+        )
     return given
 
 
@@ -133,7 +135,7 @@ def _decoded(data: bytearray, channels: int, decoder: Decoder) -> Float32:
 
 def job_router(service: ProposalService) -> APIRouter:
     """Return the operations that submit, show, list and remove jobs."""
-    routes = APIRouter(prefix=JOBS, tags=["jobs"])
+    routes = APIRouter(prefix=JOBS_PATH, tags=["jobs"])
     store = service.store
     location = {"Location": {"description": "Path of the job.", "schema": {"type": "string"}}}
     media = _FEATURES | ({"video/*": BINARY} if service.model.takes_videos else {})
@@ -153,7 +155,7 @@ def job_router(service: ProposalService) -> APIRouter:
         await asyncio.to_thread(_check_room, service)
         job = store.new_id()
         size = await service.store_body(request, store.upload(job))
-        response.headers["Location"] = f"{JOBS}/{job}"
+        response.headers["Location"] = f"{JOBS_PATH}/{job}"
         return await asyncio.to_thread(_add, service, job, query.name, options, size)
 
     @routes.get("", responses=failures(422))

@@ -10,6 +10,7 @@ from actspan.core.errors import ConfigError
 from actspan.pipeline.core import BATCH
 
 MIB, GIB, HOUR = 2**20, 2**30, 3600.0
+JOBS_PATH = "/api/jobs"  # path of the jobs, whose bodies have a limit of their own
 
 
 @dataclass(frozen=True, slots=True)

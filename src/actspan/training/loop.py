@@ -11,34 +11,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from actspan.config.training import OptimConfig
 from actspan.model.bsn.networks import Network
-from actspan.model.weights import Net
 from actspan.training.state import Report, StateFolder
+from actspan.training.tasks import Task
 
 _WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the peak rate
-
-
-class Task(Protocol):
-    """A network's training data and loss."""
-
-    name: Net
-    videos: int  # number of videos to draw batches from
-
-    def losses(
-        self, net: Network, videos: NDArray[np.int64], draw: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Compute the losses of a batch, scalars; `loss` is minimised."""
-
-    def validate(self, net: Network) -> float | None:
-        """Compute the loss over the whole validation set; None if there is no such set."""
 
 
 @dataclass(frozen=True, slots=True)

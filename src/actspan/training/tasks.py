@@ -127,7 +127,10 @@ def _partners(count: int, draw: torch.Generator) -> Int64:
 
 
 class TemTask:
-    """Cells of the training videos; validated on all cells of the validation videos."""
+    """Cells of the training videos; validated on all cells of the validation videos.
+
+    `videos` is the number of videos to draw batches from.
+    """
 
     name: Net = "tem"
 
@@ -139,7 +142,7 @@ class TemTask:
             self._targets = _all_targets(validation)
 
     def losses(self, net: Network, videos: Int64, draw: torch.Generator) -> dict[str, Tensor]:
-        """Compute the losses of an augmented batch, total and per channel."""
+        """Compute the losses of an augmented batch: `loss`, to be minimised, and per channel."""
         samples, config = self._training, self._config
         batch = samples.crop(videos, config, draw) if config.crop else samples.take(videos)
         features, targets = batch.features, cell_targets(batch)
@@ -151,7 +154,7 @@ class TemTask:
         return {"loss": loss.total, "action": loss.action, "start": loss.start, "end": loss.end}
 
     def validate(self, net: Network) -> float | None:
-        """Compute the loss over the whole validation set."""
+        """Compute the loss over the whole validation set; None if there is no such set."""
         if self._validation is None:
             return None
         scores = torch.from_numpy(score_samples(net, self._validation))
@@ -200,7 +203,10 @@ class Candidates:
 
 
 class PemTask:
-    """Candidates of the training videos; validated on those of the validation videos."""
+    """Candidates of the training videos; validated on those of the validation videos.
+
+    It has the same methods as `TemTask`.
+    """
 
     name: Net = "pem"
 
@@ -223,6 +229,9 @@ class PemTask:
         chunks = torch.split(self._validation.features, _CHUNK_ROWS)
         predicted = torch.cat([net(chunk)[:, 0] for chunk in chunks])
         return pem_loss(predicted, self._validation.targets, self._kind).item()
+
+
+Task = TemTask | PemTask
 
 
 @torch.no_grad()
