@@ -107,7 +107,9 @@ def fit(
     validated = net if average is None else average  # also the network that is kept
     kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
     optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
-    parts = {"net": net, "optimizer": optimizer} | ({"average": average} if average else {})
+    parts: dict[str, Any] = {"net": net, "optimizer": optimizer}
+    if average is not None:
+        parts["average"] = average
     title = task.name.upper() + (f" {state.member + 1}" if state.member else "")
     best: dict[str, Any] = {}
     done = 0
