@@ -27,9 +27,9 @@ from actspan.bench.synthetic import (
 )
 from actspan.config.base import dump_toml, to_dict
 from actspan.config.stages import FeatureSpec
-from actspan.data.annotations import saving
+from actspan.data.annotations import formats
+from actspan.data.data_requests import SHARD_SIZE
 from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.pack import SHARD_SIZE
 from actspan.data.store.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.model.manifest import Source
@@ -40,7 +40,7 @@ _STRETCHES = 60  # distinct stretches of a recording, in turn
 
 def write_annotations(path: Path, numbers: Sequence[int], seed: int = 0) -> None:
     """Write ground truth in the ActivityNet format, all of it `validation`."""
-    saving.write_annotations(path, [make_video(number, seed) for number in numbers])
+    formats.write_annotations(path, [make_video(number, seed) for number in numbers])
 
 
 def write_result(path: Path, numbers: Sequence[int], proposals: int = 100, seed: int = 0) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
+from msgspec.structs import replace
 
 from actspan import Dataset
 from actspan.bench import synthetic
@@ -156,7 +157,7 @@ def main(folder: Path, machines: tuple[int, ...], videos: int, sample: int, seed
       python -m benchmarks.scale_model 1 4 16 64
     """
     costs = measure(folder, sample, seed)
-    click.echo(f"ms of processor time a video, one thread, {sample:,} videos:\n")
+    click.echo(f"ms of CPU time per video, one thread, {sample:,} videos:\n")
     named = {**costs.stages, "all": costs.computing}
     named |= {"opening, every worker": costs.opening, "assembling, driver": costs.assembling}
     print_table(("", *named), [("ms", *(f"{value:.3f}" for value in named.values()))])

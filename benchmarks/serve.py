@@ -195,7 +195,7 @@ def compare(
         wrong = sum(sent.wrong for sent in taken)
         cost = middle([sent.run for sent in taken])
         lines.append(row(name, cost, base, len(videos), *times, str(streams), str(wrong)))
-    header = ("way", "videos/s", "of in memory", "processor time a video", "in memory, of that")
+    header = ("way", "videos/s", "of in-memory speed", "CPU time per video", "of it in memory")
     print_table((*header, "p50", "p99", "connections", "wrong answers"), lines)
     return [*batches, *singles]
 

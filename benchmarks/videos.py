@@ -18,7 +18,8 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.sinks import SegmentList
-from actspan.streams.extraction import ExtractRequest, extract_videos
+from actspan.streams.extract_request import ExtractRequest
+from actspan.streams.extraction import extract_videos
 from actspan.training.parts import trainable
 from actspan.training.state import Report
 from actspan.training.train import train

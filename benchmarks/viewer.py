@@ -14,7 +14,7 @@ import numpy as np
 from actspan import BoundaryScores, Proposals, Video
 from actspan.cli.demo import run_demo
 from actspan.core.files import atomic_folder
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import write_annotations
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.sinks import RunWriter, write_info

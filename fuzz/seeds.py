@@ -15,7 +15,7 @@ from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_res
 from actspan.config.base import dump_toml
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.types import BoundaryScores, Proposals, Video
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.recording import Window
 from actspan.data.result_writers import write_result as write_proposals

@@ -23,8 +23,7 @@ from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import FeatureSpec, PictureConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.dataset import Dataset
 from actspan.data.detections import read_detections
 from actspan.data.feature_readers import Entry, feature_shapes, list_arrays, read_array

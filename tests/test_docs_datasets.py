@@ -14,8 +14,7 @@ from click.testing import CliRunner
 
 from actspan import Video
 from actspan.cli import main
-from actspan.data.annotations.formats import FORMATS, read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
 from tests.conftest import ROOT
 from tests.data.annotation_files import (
     boris_project,

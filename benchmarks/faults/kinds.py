@@ -53,7 +53,7 @@ def _stopped(case: Case, number: int, code: int) -> str:
     require("Traceback" not in ended.text, ended.text[-2000:])
     case.require_complete_or_absent()
     if any(case.partial.glob("*.shard")):
-        require("nothing lost: " in ended.text, f"no word of what is kept: {ended.text}")
+        require("saved: " in ended.text, f"no word of what is kept: {ended.text}")
     case.require_resumes()
     return AGAIN
 
@@ -212,7 +212,7 @@ def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
 
 
 def features_turn_bad(case: Case) -> str:
-    """Spoil features after the check, with --on-error fail"""
+    """Damage features after the check, with --on-error fail"""
     file, good, setup = _spoil(case)
     case.propose(setup=setup).require_clear_error()
     file.write_bytes(good)
@@ -221,14 +221,14 @@ def features_turn_bad(case: Case) -> str:
 
 
 def features_are_skipped(case: Case) -> str:
-    """Spoil features after the check, with --on-error skip"""
+    """Damage features after the check, with --on-error skip"""
     file, _, setup = _spoil(case)
     ended = case.propose("--on-error", "skip", setup=setup)
     require(ended.code == 0, ended.text[-2000:])
     require(file.stem in (case.out / "run.toml").read_text(), "the run does not list it")
     found = (case.out / "result.json").read_bytes()
     require(found.count(b'"video') == VIDEOS - 1, "another number of videos than all but one")
-    return "listed, the others done"
+    return "listed as skipped, others computed"
 
 
 def no_permission(case: Case) -> str:

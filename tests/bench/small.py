@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actspan.bench import machine
-from actspan.bench.material import BenchRequest
+from actspan.bench.bench_request import BenchRequest
 from actspan.bench.result import BenchResult, Stage
 
 SMALL = BenchRequest(

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from actspan.bench.comparison import compare, read_systems
 from actspan.bench.logs.readers import read_log

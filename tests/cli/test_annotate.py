@@ -13,8 +13,7 @@ from click.testing import CliRunner, Result
 
 from actspan import Video
 from actspan.cli import annotate, main
-from actspan.data.annotations.formats import FORMATS, read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
 from tests.data.annotation_files import task, timeline_region, write_label_studio, write_thumos
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from actspan import Proposals, Video
 from actspan.cli import main
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import write_annotations
 from actspan.data.result_writers import write_result
 from tests.made_up import edit_annotations, write_dataset
 

@@ -69,7 +69,7 @@ def test_calibrates_on_a_dataset(tmp_path: Path) -> None:
         pytest.param(["--passes", "fold-scal"], "(did you mean 'fold-scale'?)", id="near-name"),
         pytest.param(["--dim", "batch=2"], "no free axis is called 'batch'", id="unknown-axis"),
         pytest.param(["--batch", 3], "the batch of video (axis 0) is 1 already", id="need"),
-        pytest.param(["--passes", "int8"], "give a dataset to calibrate on", id="no-data"),
+        pytest.param(["--passes", "int8"], "a dataset is needed for calibration", id="no-data"),
         pytest.param(["--passes", "int8", "--calibrate", "nowhere"], "nowhere", id="no-folder"),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_pass_that_was_asked_for_and_leaves_something_fails(
     target = tmp_path / "out.onnx"
     result = actspan("optimize", unfinished, target, "--passes", "conv1d-to-conv2d")
     assert result.exit_code == 1
-    wanted = f"error: {target} is written, but not all is done. conv1d-to-conv2d: {LEFT}"
+    wanted = f"error: {target} is written, but is incomplete. conv1d-to-conv2d: {LEFT}"
     assert result.stderr.startswith(wanted)
     assert len(result.stderr.splitlines()) == 1
     assert "Squeeze" in [node.op_type for node in onnx.load(target).graph.node]
@@ -163,7 +163,7 @@ def test_int8_that_finds_nothing_to_quantise_fails(tmp_path: Path) -> None:
     result = actspan("optimize", tmp_path / "in.onnx", target, "--calibrate", dataset)
     assert result.exit_code == 1
     assert result.stderr == (
-        f"error: {target} is written, but not all is done. int8: nothing is quantised: the last "
+        f"error: {target} is written, but is incomplete. int8: nothing is quantised: the last "
         "layers stay in float32 (Conv 'Conv_0')\n"
     )
 
@@ -202,7 +202,7 @@ def test_export_fails_where_a_pass_misses_its_goal(
     assert result.exit_code == code
     if code:
         assert result.stderr.splitlines()[-1] == (
-            f"error: {bundle.path} is written, but not all is done. tem.conv2d.onnx: "
+            f"error: {bundle.path} is written, but is incomplete. tem.conv2d.onnx: "
             "conv1d-to-conv2d: 1 of 2 left; pem.onnx: conv1d-to-conv2d: 1 of 2 left"
         )
     else:

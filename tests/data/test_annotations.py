@@ -8,8 +8,7 @@ import pytest
 
 from actspan.core.errors import AnnotationError
 from actspan.data.annotations.annotation_set import canonical_id
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from tests.made_up import write_dataset
 
 

@@ -12,8 +12,7 @@ from actspan import Video
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import skipped_line
 from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from tests.data.annotation_files import boris_project, task, via_project, write_label_studio
 
 HEAD = "video,start,end,label\n"
@@ -269,8 +268,8 @@ def test_lists_of_subsets_beside_the_videos(tmp_path: Path) -> None:
     found = read_json(tmp_path, {"database": database, **lists, "info": {"by": "me"}})
     assert found.videos.subsets == ("training", "training", "testing")
     assert notes(found) == [
-        "subsets taken from the lists 'training', 'val'",
         "keys beside the videos not understood, which JSON keeps: info",
+        "subsets taken from the lists 'training', 'val'",
         "ignored 1 id in lists of subsets that are no videos: z",
     ]
     assert [(p.video, p.problem) for p in found.problems] == [

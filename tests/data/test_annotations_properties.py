@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from actspan import Video
 from actspan.core.errors import ActSpanError, AnnotationError
-from actspan.data.annotations.formats import FORMATS, read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
 from actspan.data.names import composed
 from tests.data.annotation_files import (
     boris_project,

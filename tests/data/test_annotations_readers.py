@@ -18,8 +18,7 @@ import pytest
 
 from actspan import Video
 from actspan.core.errors import AnnotationError, ConfigError
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import encode_annotations, write_annotations
+from actspan.data.annotations.formats import encode_annotations, read_annotations, write_annotations
 
 ODD = (
     "commas, \"quotes\" and 'more'",

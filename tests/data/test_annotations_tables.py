@@ -204,8 +204,8 @@ def test_rows_of_other_lengths_are_counted(tmp_path: Path) -> None:
     found = read(tmp_path, "video,start,end,label,\na,1,2,run, fast\na,3,4\nb,5,6,x,,y\n")
     assert content(found)["a"] == [(1.0, 2.0, "run"), (3.0, 4.0, "")]
     assert notes(found) == [
-        "1 row has fewer cells than the header, so the last are taken as empty (first: line 3)",
         "1 row has cells in columns without a name, which were ignored (first: line 2)",
+        "1 row has fewer cells than the header, so the last are taken as empty (first: line 3)",
     ]
     (problem,) = found.problems  # what stands before the sixth cell may be shifted
     assert problem.problem == "6 cells, and the header has 5"

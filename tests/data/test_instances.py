@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.data.annotations.annotation_set import Unit
 from actspan.data.instances import (
     clipped,
     faulty_segments,

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,8 @@ from actspan import Dataset, Video, evaluate_recall
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ConfigError, DatasetError, StoreError
 from actspan.data.check import check_dataset
-from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
+from actspan.data.data_requests import PackRequest
+from actspan.data.store.pack import PackSummary, pack_dataset
 from actspan.data.store.shards import Packed, PackedIndex, open_shard
 from actspan.data.store.store_manifest import Manifest, find_manifest, verify_store
 from actspan.data.timebase import SpanRule, packed_grid, snippet_grid
@@ -410,9 +410,8 @@ def test_an_id_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
     ids=lambda options: next(iter(options)),
 )
 def test_requests_that_make_no_sense(options: dict[str, Any], folder: Path, tmp_path: Path) -> None:
-    request = replace(PackRequest(folder, tmp_path / "store"), **options)
     with pytest.raises(ConfigError):
-        pack_dataset(request)
+        pack(folder, tmp_path / "store", **options)
 
 
 def test_one_shard_is_read_without_the_others(folder: Path, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from actspan import Dataset
 from actspan.config.stages import FeatureSpec
 from actspan.core.types import Video
-from actspan.data.annotations.convert import Conversion, convert_annotations
+from actspan.data.annotations.convert import convert_annotations
 from actspan.data.check import check_dataset
-from actspan.data.store.pack import PackRequest, pack_dataset
+from actspan.data.data_requests import ConvertRequest, PackRequest
+from actspan.data.store.pack import pack_dataset
 from actspan.data.timebase import SpanRule, annotated_seconds, infer_grid, snippet_grid, span_rule
 from actspan.data.videos import Videos
 
@@ -67,7 +68,7 @@ def test_what_position_one_stands_for(
     folder = authors(tmp_path / "set", *counts)
     assert seconds_of(folder) == pytest.approx(seconds)
     # files that were converted keep both counts, and with them the rule
-    convert_annotations(Conversion(folder, tmp_path / "annotations.json"))
+    convert_annotations(ConvertRequest(folder, tmp_path / "annotations.json"))
     assert seconds_of(tmp_path) == pytest.approx(seconds)
 
 

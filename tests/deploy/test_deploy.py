@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from actspan import Bundle
 from actspan.core.errors import BundleError, CheckpointError, ConfigError
-from actspan.deploy.compile.plan import CompileRequest
-from actspan.deploy.deploy import DeployRequest, deploy
+from actspan.deploy.deploy import deploy
+from actspan.deploy.deploy_requests import DeployRequest
 from actspan.deploy.evaluate import evaluate
 from tests.deploy.compile.tools import atc_on_path, only
 from tests.made_up import write_bundle, write_dataset
@@ -34,7 +34,7 @@ def names(done: object) -> list[str]:
 def test_a_bundle_to_openvino(bundle: Bundle, dataset: Path, tmp_path: Path) -> None:
     told: list[str] = []
     request = DeployRequest(
-        (bundle.path,), tmp_path / "out", CompileRequest("openvino"), dataset=dataset
+        "openvino", sources=(bundle.path,), out=tmp_path / "out", dataset=dataset
     )
     done = deploy(request, told.append)
     assert [step for step in dict.fromkeys(names(done)) if step != "passes"] == [
@@ -54,7 +54,7 @@ def test_a_bundle_to_openvino(bundle: Bundle, dataset: Path, tmp_path: Path) -> 
 
 def test_an_ensemble_to_openvino(dataset: Path, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", members=2)
-    request = DeployRequest((bundle.path,), None, CompileRequest("openvino"), dataset=dataset)
+    request = DeployRequest("openvino", sources=(bundle.path,), out=None, dataset=dataset)
     done = deploy(request)
     assert [r.status for r in done.verification.results] == ["ok", "ok"]
     run = tmp_path / "run"
@@ -68,7 +68,7 @@ def test_checkpoints_replace_a_bundle_as_a_whole_and_only_when_asked(
 ) -> None:
     pem, out = bundle.path / "pem.safetensors", write_bundle(tmp_path / "out").path
     before = (out / "model.toml").read_bytes()
-    request = DeployRequest((pem,), out, CompileRequest("openvino"))
+    request = DeployRequest("openvino", sources=(pem,), out=out)
     with pytest.raises(BundleError, match="--force"):
         deploy(request)
     with pytest.raises(BundleError, match="--force"):  # the network that it lacks is not added
@@ -84,7 +84,7 @@ def test_checkpoints_replace_a_bundle_as_a_whole_and_only_when_asked(
 
 def test_in_its_place(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b")
-    done = deploy(DeployRequest((bundle.path,), None, CompileRequest("openvino")))
+    done = deploy(DeployRequest("openvino", sources=(bundle.path,), out=None))
     assert done.bundle.path == bundle.path
     assert "tem.xml" in Bundle.load(bundle.path).files
 
@@ -94,7 +94,7 @@ def test_without_the_compiler_a_script_is_left(
 ) -> None:
     only(monkeypatch)
     monkeypatch.setattr("actspan.deploy.compile.ascend._SET_ENV", ())
-    done = deploy(DeployRequest((bundle.path,), tmp_path / "out", CompileRequest("ascend")))
+    done = deploy(DeployRequest("ascend", sources=(bundle.path,), out=tmp_path / "out"))
     assert (tmp_path / "out" / "compile-ascend.sh").is_file()
     assert "atc is not on PATH" in done.left[0]
     assert "compile-ascend.sh" in done.left[1]
@@ -108,7 +108,7 @@ def test_with_the_compiler_the_guides_files_appear(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     atc_on_path(monkeypatch, tmp_path / "bin")
-    done = deploy(DeployRequest((bundle.path,), tmp_path / "out", CompileRequest("ascend")))
+    done = deploy(DeployRequest("ascend", sources=(bundle.path,), out=tmp_path / "out"))
     made = [step.file for step in done.steps if step.name == "compile"]
     assert made == ["tem.fp16.bs1.om", "tem.fp16.bs16.om", "pem.fp16.bs1.om", "pem.fp16.bs16.om"]
     assert not done.left
@@ -117,7 +117,7 @@ def test_with_the_compiler_the_guides_files_appear(
 
 def test_checkpoints_need_a_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--out"):
-        deploy(DeployRequest((tmp_path / "tem.pth",), None, CompileRequest("openvino")))
+        deploy(DeployRequest("openvino", sources=(tmp_path / "tem.pth",), out=None))
 
 
 @pytest.mark.parametrize("mode", ["rescale", "window"])
@@ -149,7 +149,7 @@ def test_only_whole_batches_are_timed(bundle: Bundle, dataset: Path, tmp_path: P
 def test_the_published_pem_to_openvino(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     checkpoints = (data / "weights" / "pem_best.pth.tar", data / "golden" / "tem_made_up.pth.tar")
-    done = deploy(DeployRequest(checkpoints, tmp_path / "out", CompileRequest("openvino")))
+    done = deploy(DeployRequest("openvino", sources=checkpoints, out=tmp_path / "out"))
     assert done.verification.holds, [result.broken for result in done.verification.results]
     assert [step.file for step in done.steps if step.name == "convert"] == [
         "pem.safetensors",

@@ -1,12 +1,12 @@
-"""Where instances are lost: the account adds up, and each stage is blamed for its own."""
+"""Where instances are missed: the stages add up, and each miss is counted at its stage."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from actspan import Bundle, Proposals, Run, Video, evaluate_recall, soft_nms
 from actspan.config.stages import PipelineConfig, SoftNmsConfig

@@ -24,8 +24,8 @@ from actspan.core.errors import (
 )
 from actspan.data.detections import Detections
 from actspan.data.result_writers import write_result
-from actspan.evaluation.counting import plain_recall
 from actspan.evaluation.detection import evaluate_detection
+from tests.evaluation.plain_recall import plain_recall
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 

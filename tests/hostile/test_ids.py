@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import write_annotations
-from actspan.data.store.pack import PackRequest, pack_dataset
-from actspan.deploy.staged.tem_steps import TemRequest, write_tem_inputs
+from actspan.data.annotations.formats import read_annotations, write_annotations
+from actspan.data.data_requests import PackRequest
+from actspan.data.store.pack import pack_dataset
+from actspan.deploy.deploy_requests import TemRequest
+from actspan.deploy.staged.tem_steps import write_tem_inputs
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import CHANNELS, write_bundle

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from pyarrow.csv import read_csv
 from pyarrow.parquet import read_table
 

@@ -6,13 +6,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from actspan import Bundle, Run
 from actspan.core.errors import ActSpanError, DataError, DatasetError, FeatureError, ResultError
@@ -172,7 +172,7 @@ def interrupted(request: ProposeRequest, shards: int = 2) -> ProposeRequest:
     with pytest.raises(KeyboardInterrupt) as caught:
         propose(request, report)
     (note,) = caught.value.__notes__
-    assert note.startswith(f"nothing lost: {shards} of 4 shards ({2 * shards} of 7 videos) are in")
+    assert note.startswith(f"saved: {shards} of 4 shards ({2 * shards} of 7 videos) are in")
     return replace(request, resume=True)
 
 
@@ -333,7 +333,7 @@ def test_features_that_vanish_stop_the_run_and_it_goes_on(own: ProposeRequest, w
     features = (own.dataset / "features" / "video5.npy").read_bytes()
     with pytest.raises(DataError, match=r"video5.npy: .*--on-error skip") as caught:
         propose(own, vanishing(own, "video5", after=VIDEOS))
-    assert "nothing lost: 2 of 4 shards" in caught.value.__notes__[0]
+    assert "saved: 2 of 4 shards" in caught.value.__notes__[0]
     with pytest.raises(DatasetError, match="video5: no features"):
         propose(replace(own, resume=True))
     (own.dataset / "features" / "video5.npy").write_bytes(features)

@@ -15,7 +15,8 @@ from actspan import Proposals
 from actspan.core.errors import ConfigError, ResultError
 from actspan.data.detections import read_detections
 from actspan.pipeline.label_file import LabelFile, ScoredLabels
-from actspan.pipeline.labels import DetectionWriter, LabelChoice
+from actspan.pipeline.label_request import LabelChoice
+from actspan.pipeline.labels import DetectionWriter, read_labels
 
 PROPOSALS = Proposals([0, 5], [4, 9], [0.8, 0.5])
 
@@ -117,7 +118,7 @@ def test_a_label_twice_for_a_segment_counts_once(tmp_path: Path) -> None:
 def test_videos_without_labels_and_labels_without_videos_are_notes(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
     path.write_text(json.dumps({"a": SCORES, "b": [], "x": SCORES, "y": SCORES}))
-    _, found = LabelChoice(path).read(["a", "b"], "fail")
+    _, found = read_labels(LabelChoice(path), ["a", "b"], "fail")
     assert [(p.problem, p.remedy, p.is_error) for p in found] == [
         ("2 videos without proposals (x, y)", "their labels are not used", False),
         ("no labels for 1 video (b)", "their proposals become no detections", False),

@@ -9,7 +9,7 @@ import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video, generate_proposals
 from actspan.core.files import atomic_folder
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.jobs.sinks import RunWriter, write_info
 from actspan.pipeline.outcomes import Outcome

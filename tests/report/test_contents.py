@@ -13,8 +13,7 @@ import pytest
 from actspan import Proposals, evaluate_recall
 from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.files import sha256
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.result_writers import write_result
 from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run
 from actspan.jobs.sinks import write_info

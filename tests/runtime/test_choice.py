@@ -6,8 +6,9 @@ from types import MappingProxyType
 
 import pytest
 
-from actspan import Bundle, Pipeline
+from actspan import Bundle
 from actspan.core.errors import BackendError
+from actspan.pipeline.core import open_nets
 from actspan.runtime.backends import BACKENDS, Support
 from actspan.runtime.opening import choose_backend
 from tests.made_up import write_bundle
@@ -87,9 +88,8 @@ def test_the_pipeline_runs_on_what_is_chosen(bundle: Bundle) -> None:
     for name in ("onnxruntime", "torch"):
         if name == "torch":
             pytest.importorskip("torch")
-        with Pipeline.load(bundle, backend=name, threads=1) as pipeline:
-            assert pipeline._tem is not None
-            assert pipeline._tem.backend == name
+        with open_nets(bundle, ["tem"], name, 1)["tem"] as tem:
+            assert tem.backend == name
 
 
 def test_the_table_is_a_table() -> None:

@@ -150,7 +150,7 @@ def test_a_browser_enters_by_the_address_that_is_printed(tmp_path: Path) -> None
 )
 def test_open_doors_are_refused(settings: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        ServeSettings(**settings)
+        ServeSettings(**settings).check()
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
@@ -19,7 +19,8 @@ pytest.importorskip("onnx", reason="needs the extra 'video'")
 from actspan.core.errors import ActSpanError, ConfigError, DataError, DatasetError
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.streams.extraction import ExtractRequest, extract_videos
+from actspan.streams.extract_request import ExtractRequest
+from actspan.streams.extraction import extract_videos
 from actspan.streams.snippet_features import Extractor
 from actspan.streams.snippet_grid import Grid, Span
 from tests.made_up import edit_annotations, write_annotations
@@ -127,7 +128,8 @@ def test_a_torn_journal_is_mended(request_: ExtractRequest) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from actspan.streams.extraction import ExtractRequest, extract_videos
+from actspan.streams.extract_request import ExtractRequest
+from actspan.streams.extraction import extract_videos
 from actspan.streams.feature_files import FeatureWriter
 
 whole = FeatureWriter.finish
@@ -162,7 +164,7 @@ def test_after_a_kill_the_rest_is_done_and_nothing_else(
 @pytest.mark.parametrize(
     "change",
     [
-        {"grid": Grid(Span(0.5, "s"), Span(0.5, "s"))},
+        {"stride": "0.5s", "length": "0.5s"},
         {"streams": "motion"},
         {"frames": 2},
         {"precision": "float16"},
@@ -207,8 +209,7 @@ def test_features_of_other_settings_are_removed_only_on_demand(
 
 
 def test_frames_as_the_unit_follow_each_video(request_: ExtractRequest) -> None:
-    grid = Grid(Span(5.0, "f"), Span(5.0, "f"))
-    extract_videos(replace(request_, grid=grid))
+    extract_videos(replace(request_, stride="5f", length="5f"))
     dataset = check_dataset(Dataset.load(request_.out))
     assert dataset.read("one").stride == pytest.approx(0.2)
     assert len(dataset.read("one")) == 5

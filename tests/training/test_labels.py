@@ -9,18 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from actspan import Bundle, Dataset, Proposals, Video
 from actspan.config.training import ClassifierTrainConfig
 from actspan.core.errors import AnnotationError, BundleError, ConfigError, ShapeError
 from actspan.core.types import Features
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import write_annotations
 from actspan.data.detections import read_detections
 from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.classifier import ProposalClassifier
-from actspan.pipeline.labels import LabelChoice
+from actspan.pipeline.label_request import LabelChoice
 from tests.made_up import write_bundle
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
@@ -110,7 +111,7 @@ def test_a_training_that_is_cut_off_ends_with_the_same_weights(
         assert not out.exists()
     again = Collected()
     done = train(dataset, out, TINY, report=again, **options)  # type: ignore[arg-type]
-    assert "continuing: classifier: 100 of 150 steps were done before" in again.lines
+    assert "continuing: classifier: 100 of 150 steps were already done" in again.lines
     assert not (tmp_path / "cut.training").exists()
     for net in ("tem", "pem", "classifier"):
         for name, weight in whole.weights(net).items():  # type: ignore[arg-type]
@@ -202,7 +203,7 @@ def test_labels_are_right(folder: Path, trained: Bundle) -> None:
 def test_no_torch_is_needed_to_apply_it(folder: Path, trained: Bundle, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from actspan.pipeline.labels import LabelChoice\n"
+        "from actspan.pipeline.label_request import LabelChoice\n"
         "from actspan.jobs.driver import propose\n"
         "from actspan.jobs.propose_request import ProposeRequest\n"
         f"propose(ProposeRequest(Path({str(trained.path)!r}), Path({str(folder)!r}), "
@@ -231,9 +232,7 @@ def test_examples_are_instances_and_a_bounded_number_of_clear_proposals(folder: 
 
 
 def replace_config(**changes: int) -> ClassifierTrainConfig:
-    from msgspec.structs import replace as replaced
-
-    return replaced(QUICK, **changes)
+    return structs.replace(QUICK, **changes)
 
 
 def test_what_it_needs_is_named(folder: Path, tmp_path: Path) -> None:
@@ -247,7 +246,7 @@ def test_what_it_needs_is_named(folder: Path, tmp_path: Path) -> None:
     request = ProposeRequest(
         half.path, folder, tmp_path / "x.json", labels=LabelChoice(classify=True)
     )
-    whole = replace(request, model=write_bundle(tmp_path / "whole").path)
+    whole = structs.replace(request, model=write_bundle(tmp_path / "whole").path)
     with pytest.raises(BundleError, match="has no classifier of proposals"):
         propose(whole)
     assert not (tmp_path / "x.json").exists()

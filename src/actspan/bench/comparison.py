@@ -13,11 +13,10 @@ from pathlib import Path
 
 from actspan.bench.logs.readers import is_log, read_log
 from actspan.bench.logs.text import Log
-from actspan.bench.result import SamplesPerSecond, Stage
+from actspan.bench.result import SamplesPerSecond, Scope, Stage
 from actspan.core.errors import BenchError
 from actspan.core.files import folder_kind, similar_path
 from actspan.jobs.run import RUN_FILE
-from actspan.pipeline.stages import Scope
 
 _SUFFIXES = (".txt", ".log", ".json", ".csv", ".out")
 _NETS = ("tem", "pem")

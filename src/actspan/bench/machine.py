@@ -27,7 +27,7 @@ from actspan.core.types import Proposals
 from actspan.data.dataset import Dataset
 from actspan.deploy.verify.accuracy_report import library_versions
 from actspan.model.weights import weight_shapes
-from actspan.pipeline.stages import Batch
+from actspan.pipeline.steps import Batch
 
 _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "openvino", "torch", "pyarrow")
 _VARIABLES = (

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from actspan.bench import synthetic
+from actspan.bench.bench_request import CHANNELS, LENGTH, BenchRequest
 from actspan.bench.result import Accuracy, Stage
 from actspan.core.errors import BackendError, BundleError
 from actspan.core.progress import Progress
@@ -34,27 +34,6 @@ _DISTINCT = 600  # further synthetic videos share files with these
 _WINDOWS = 5  # duration of a synthetic recording, in windows
 _CHECKED = 16  # videos whose output is compared with the checkpoint's
 _CHECKED_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 100_000}  # outputs compared one by one
-
-
-@dataclass(frozen=True, slots=True)
-class BenchRequest:
-    """Settings of `run_benchmark`."""
-
-    model: Path | None = None  # a bundle; None for synthetic networks of the published sizes
-    dataset: Path | None = None  # a dataset folder; None for synthetic features
-    subset: str | None = None  # of the dataset; None for all videos
-    videos: int | None = None  # largest number of the dataset's videos; number of synthetic ones
-    batches: tuple[int, ...] = (1, 16)
-    backend: str = "auto"
-    variant: str = ""  # of the graphs in the bundle: "fp16" for `tem.fp16.onnx`
-    threads: int = 1  # that share a call of the runtime
-    streams: int = 1  # concurrent calls
-    seconds: float = 3.0  # longest time of each measurement, unless its median settles before
-    channels: int = synthetic.CHANNELS  # of synthetic networks
-    length: int = synthetic.LENGTH  # cells per video of synthetic networks
-    snippets: int | None = None  # per synthetic video; None for the number of cells
-    on_error: Literal["fail", "skip"] = "fail"  # about problems in the dataset
-    command: str = ""  # command line that repeats the benchmark
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,7 +194,7 @@ def _model_name(request: BenchRequest) -> str:
     if request.model is not None:
         return f"model {request.model.resolve().name}"
     size = (request.channels, request.length)
-    published = size == (synthetic.CHANNELS, synthetic.LENGTH)
+    published = size == (CHANNELS, LENGTH)
     return (
         f"MADE-UP networks, TEM for {size[0]} channels x {size[1]} cells"
         f"{' (the published sizes)' if published else ''}"

@@ -17,12 +17,12 @@ import msgspec
 from actspan.config.base import NOT_JSON
 from actspan.core.errors import BenchError
 from actspan.core.files import atomic_file
-from actspan.pipeline.stages import Scope
 
 FORMAT: Final = "actspan-bench-1"
 
 SamplesPerSecond = NewType("SamplesPerSecond", float)
 BatchesPerSecond = NewType("BatchesPerSecond", float)
+Scope = Literal["interface", "end-to-end", "step"]
 
 
 def samples_of(rate: BatchesPerSecond, batch: int) -> SamplesPerSecond:

@@ -13,14 +13,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from actspan.bench import machine
+from actspan.bench.bench_request import BenchRequest
 from actspan.bench.material import (
-    BenchRequest,
     Material,
     Reference,
     open_material,
     with_accuracy,
 )
-from actspan.bench.result import BatchesPerSecond, BenchResult, Stage, Timing, samples_of
+from actspan.bench.result import BatchesPerSecond, BenchResult, Scope, Stage, Timing, samples_of
+from actspan.bench.timed_steps import suppression_of_recordings, table, walk
 from actspan.bench.timing import Rule, measure
 from actspan.core.errors import BenchError
 from actspan.core.parallel import chunked, map_ordered
@@ -34,8 +35,7 @@ from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.sinks import write_result_file
 from actspan.pipeline.outcomes import Outcome, Piece
 from actspan.pipeline.recordings import Recordings
-from actspan.pipeline.stages import Batch, Scope, Steps, suppression_of_recordings, table
-from actspan.pipeline.steps import pieces_of
+from actspan.pipeline.steps import Batch, Steps, pieces_of
 
 _HELD = 64  # least number of videos or windows whose intermediate data stay in memory
 _LONGEST = 512  # ... and the largest, where a recording has more windows
@@ -110,7 +110,8 @@ class _Bench:
         self._progress, self._announced = progress, 0
         self._config = material.bundle.config
         self._result, self._scratch = folder / "result.json", folder / "scratch.json"
-        self._steps = Steps(self._config, material.sessions, material.dataset.edge)
+        sessions = material.sessions
+        self._steps = Steps(self._config, sessions["tem"], sessions["pem"], material.dataset.edge)
         self._pieces = list(pieces_of(material.jobs, self._config))
         self._truth = [video for video in material.dataset.videos if len(video.segments)]
         most = max(request.batches)
@@ -137,7 +138,7 @@ class _Bench:
         self.announce("checkpoint")
         reference = Reference.of(self._material, self._request.streams)
         for size in self._request.batches:
-            held = [self._steps.walk(part) for part in chunked(self._held, size)]
+            held = walk(self._steps, self._held, size)
             full = [batch for batch in held if len(batch.pieces) == size]
             for step in table(self._steps, full):
                 self._time(step.name, step.scope, size, step.work)
@@ -213,7 +214,7 @@ class _Bench:
 
         def work(chunk: Sequence[Piece]) -> None:
             features = steps.load(chunk)
-            steps.candidates(chunk, features, steps.tem(steps.rescale(features)))
+            steps.candidates(chunk, steps.scored(steps.tem(steps.rescale(features)), features))
 
         ahead = 2 * self._request.streams
         for _ in map_ordered(self._pool, work, chunked(self._pieces, size), ahead=ahead):
@@ -226,8 +227,7 @@ class _Bench:
         def work(task: tuple[int, Batch]) -> list[Outcome]:
             number, batch = task
             confidence = steps.pem(batch.rows)
-            proposals = None if windows else steps.suppress(batch, confidence)
-            outcomes = batch.outcomes(confidence, proposals)
+            outcomes = batch.outcomes(confidence, steps.suppress(batch, confidence))
             return [replace(outcome, id=f"{number}-{outcome.id}") for outcome in outcomes]
 
         tasks = ((number, batch) for number in range(rounds) for batch in batches)
@@ -255,7 +255,7 @@ class _Bench:
             len(self._pieces),
         )
         if self._config.mode == "window":
-            held = [self._steps.walk(part) for part in chunked(self._held, _HELD)]
+            held = walk(self._steps, self._held, _HELD)
             suppress = suppression_of_recordings(self._config, held)
             time("soft-nms", batch=len(self._held), work=suppress)
         time("write", batch=samples, work=lambda _: write_result(self._scratch, found))

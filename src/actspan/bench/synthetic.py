@@ -14,17 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
+from actspan.bench.bench_request import CHANNELS, LENGTH
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.files import atomic_file
 from actspan.core.types import Float32, Video
-from actspan.data.annotations.formats import DATASET_JSON
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import DATASET_JSON, write_annotations
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
 
 Weights = dict[str, Float32]
 
-CHANNELS, LENGTH = 400, 100
 DEVIATION = 1.46  # standard deviation of synthetic features
 _PATTERNS = 24  # independent curves that a video's channels are mixed from
 

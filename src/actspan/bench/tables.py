@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from actspan.bench.comparison import combined
-from actspan.bench.result import Accuracy, BenchResult, Environment, SamplesPerSecond, Stage
+from actspan.bench.result import Accuracy, BenchResult, Environment, SamplesPerSecond, Scope, Stage
 from actspan.core.errors import ActSpanError, BenchError
 from actspan.core.files import atomic_file
 from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.wording import markdown_table
-from actspan.pipeline.stages import Scope
 
 Table = tuple[str, Sequence[str], list[list[str]]]  # title, header, rows
 
@@ -82,10 +81,10 @@ def _batches(result: BenchResult) -> list[int]:
 
 def result_tables(result: BenchResult) -> Iterator[Table]:
     """Yield the tables: the whole, rates, times, accuracy."""
-    header = ["batch", "1/(1/TEM + 1/PEM)", "stages in turn", "end to end", "overlap"]
+    header = ["batch", "1/(1/TEM + 1/PEM)", "stages one by one", "end to end", "overlap"]
     title = "Samples/s: networks, all stages one after the other, and together"
     yield title, header, [_whole(result, batch) for batch in _batches(result)]
-    header = ["what", "batch", "samples/s", "batches/s", "CPU ms", "MB", "of roof", "repeats"]
+    header = ["what", "batch", "samples/s", "batches/s", "CPU ms", "MB", "of roofline", "repeats"]
     title = "Rates by the median; CPU time is of a sample, MB the peak of the process"
     yield title, header, [_rates(stage) for stage in result.stages]
     yield "Milliseconds per batch", ["what", "batch", *_TIMES], [_times(s) for s in result.stages]
@@ -105,8 +104,8 @@ def _whole(result: BenchResult, batch: int) -> list[str]:
     together = _rate_of(result, "bsn", batch) or 0.0
     rates = [f"{rate:,.0f}" for rate in (combine("tem", "pem"), in_turn, together)]
     overlap = together / in_turn
-    change = "gained" if overlap >= 1.0 else "lost"
-    return [str(batch), *rates, f"{overlap:.2f}x of in turn: {change}"]
+    change = "faster" if overlap >= 1.0 else "slower"
+    return [str(batch), *rates, f"{overlap:.2f}x of one by one: {change}"]
 
 
 def _rate_of(result: BenchResult, name: str, batch: int) -> SamplesPerSecond | None:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import click
+from msgspec.structs import replace
 
 from actspan.cli.console import findings, print_findings, print_json
-from actspan.cli.options import (
-    Existing,
-    OnError,
-    Output,
-    Positive,
-    Seconds,
-    Text,
-    command,
-    request_from_options,
-)
+from actspan.cli.options import Text, command
 from actspan.core.wording import counted
+from actspan.data.data_requests import ConvertRequest, ExportRequest
 
 # These repeat `FORMATS`, which is not imported so that --help stays fast. A test compares the two.
 READ = ["activitynet", "authors", "csv", "elan", "vtt", "srt", "textgrid", "thumos14"]
@@ -44,18 +37,16 @@ def annotate() -> None:
 
 @command(
     annotate,
-    from_="Format of SOURCE. [default: detected from its names and content]",
-    to="Format of TARGET. [default: by its suffix]",
+    arguments=["source", "target"],
+    names={
+        "format": "from_",
+        "target_format": "to",
+        "tiers": "tier",
+        "rename_subsets": "rename_subset",
+    },
+    without=["columns"],
     rename_subset="Rename a subset: validation=training. '=training' names the subset of videos "
     "that have none.",
-    subset="Convert only the videos of this subset, by its name in TARGET. [default: all]",
-    fps="Frame rate of videos that do not give their own, where times are frames.",
-    times="Unit of SOURCE's times; frames need a rate (--fps). [default: seconds; an "
-    "error if they cannot be seconds]",
-    clip="Clip instances to the duration of their video.",
-    durations="Read durations, subsets and frame rates from here: a table (video, duration), "
-    "annotations or a dataset folder.",
-    tier="ELAN, Praat: read only tiers that match this pattern.",
     video_column="Tables: name of the column of video ids or file names.",
     label_column="Tables: name of the column of labels.",
     start_column="Tables: name of the column of start times.",
@@ -63,29 +54,19 @@ def annotate() -> None:
     subset_column="Tables: name of the column of subsets.",
     duration_column="Tables: name of the column of durations of videos (in the table of "
     "--durations, if given).",
-    force="Replace TARGET if it exists.",
 )
 def convert(
-    source: Existing,
-    target: Output,
+    request: ConvertRequest,
     *,
     from_: Annotated[str, click.Choice(READ)] | None = None,
     to: Annotated[str, click.Choice(WRITTEN)] | None = None,
     rename_subset: tuple[Annotated[str, Text("OLD=NEW")], ...] = (),
-    subset: str | None = None,
-    fps: Seconds | None = None,
-    times: Literal["seconds", "frames", "milliseconds"] | None = None,
-    clip: bool = False,
-    durations: Existing | None = None,
-    tier: tuple[str, ...] = (),
     video_column: _Name | None = None,
     label_column: _Name | None = None,
     start_column: _Name | None = None,
     end_column: _Name | None = None,
     subset_column: _Name | None = None,
     duration_column: _Name | None = None,
-    on_error: OnError = "fail",
-    force: bool = False,
     json_: bool = False,
 ) -> None:
     """Convert annotations from SOURCE to TARGET.
@@ -103,19 +84,11 @@ def convert(
           --rename-subset validation=training --rename-subset test=validation
     """
     renamed = _new_names(rename_subset)
-    from actspan.data.annotations.convert import Conversion, convert_annotations
+    from actspan.data.annotations.convert import convert_annotations
 
     given = click.get_current_context().params
     columns = {role: given[f"{role}_column"] for role in _ROLES if given[f"{role}_column"]}
-    request = request_from_options(
-        Conversion,
-        format=from_,
-        target_format=to,
-        rename_subsets=renamed,
-        tiers=tier,
-        columns=columns,
-    )
-    done = convert_annotations(request)
+    done = convert_annotations(replace(request, columns=columns, rename_subsets=renamed))
     counts = done.summary()
     if json_:
         found = findings(done.problems, done.notes)
@@ -148,34 +121,11 @@ def _new_names(pairs: Sequence[str]) -> dict[str, str]:
     return names
 
 
-@command(
-    annotate,
-    to="Format to write: the tool that TARGET is for.",
-    top="Export only the N best per video. [default: all]",
-    min_score="Leave out segments that score less than this. [default: none]",
-    label="Label of proposals in the tool.",
-    videos="Where the tool finds the videos: a folder, or an address with {id} (ELAN, Label "
-    "Studio).",
-    durations="Read durations, subsets and frame rates from here: annotations, a table or a "
-    "dataset folder. [default: for a run, the dataset it was made from]",
-    subset="Export only the videos of this subset. [default: all]",
-    fps="Frames per second of videos that do not give their own (Label Studio counts frames). "
-    "[default: 25, with a note]",
-)
+@command(annotate, arguments=["source", "target"], names={"format": "to"})
 def export(
-    source: Existing,
-    target: Output,
+    request: ExportRequest,
     *,
     to: Annotated[str, click.Choice(EXPORTED)],
-    top: Positive | None = None,
-    min_score: float | None = None,
-    label: str = "action",
-    videos: Annotated[str, Text("WHERE")] | None = None,
-    durations: Existing | None = None,
-    subset: str | None = None,
-    fps: Seconds | None = None,
-    on_error: OnError = "fail",
-    force: bool = False,
     json_: bool = False,
 ) -> None:
     """Export SOURCE to an annotation tool or a player.
@@ -193,9 +143,9 @@ def export(
           --videos '/data/local-files/?d=videos/{id}.mp4'
       actspan annotate export annotations.json captions/ --to vtt
     """
-    from actspan.report.tool_export import ExportRequest, export_to_tool
+    from actspan.report.tool_export import export_to_tool
 
-    done = export_to_tool(request_from_options(ExportRequest, format=to))
+    done = export_to_tool(request)
     videos_, instances = len(done.videos), sum(len(video.segments) for video in done.videos)
     if json_:
         figures = {"what": done.what, "videos": videos_, "instances": instances}
@@ -203,6 +153,10 @@ def export(
     else:
         found = counted(instances, done.what.removesuffix("s"))
         click.echo(f"{to}: {found} of {counted(videos_, 'video')}")
-        shown = done.files if len(done.files) <= 2 else [f"{len(done.files):,} files in {target}"]
+        shown = (
+            done.files
+            if len(done.files) <= 2
+            else [f"{len(done.files):,} files in {request.target}"]
+        )
         click.echo(f"written: {', '.join(map(str, shown))}")
     print_findings(done.problems, done.notes)

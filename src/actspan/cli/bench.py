@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
+from actspan.bench.bench_request import BenchRequest
 from actspan.cli.console import progress_report, say
-from actspan.cli.options import (
-    ExistingFolder,
-    OnError,
-    OutputFile,
-    OutputFolder,
-    Positive,
-    Seconds,
-    command,
-    command_line,
-    request_from_options,
-)
+from actspan.cli.options import command, command_line, given_options
 from actspan.cli.tables import print_table
+from actspan.config.base import OutputFile, OutputFolder, Positive
 
 if TYPE_CHECKING:
     from actspan.bench.result import BenchResult
 
 
 @command(
-    model="A bundle. [default: made-up networks of published sizes]",
-    dataset="A dataset folder. [default: made-up features]",
-    subset="Use only the videos of this subset: validation, ... [default: all]",
-    videos="Use at most N videos. [default: all; 128 made-up ones]",
-    batch="Videos per batch; may be repeated.",
-    variant="Variant of the graphs of the bundle: fp16 uses tem.fp16.onnx.",
-    threads="Threads per call.",
-    streams="Calls that run at the same time. [default: cores / threads]",
-    seconds="Longest time per measurement; it ends earlier when its median settles.",
-    channels="Channels of made-up networks. [default: 400]",
-    length="Cells of made-up networks. [default: 100]",
-    snippets="Snippets of made-up videos. [default: as many as cells]",
-    on_error="Stop at problems in the dataset, or skip what cannot be used.",
+    without=["command"],
     json_="Write the result, as input of actspan compare.",
     csv="Write one row per stage.",
     markdown="Write the tables as a Markdown page.",
@@ -47,21 +28,9 @@ if TYPE_CHECKING:
     roofline="Write the roofline plot: .png, .svg or .pdf.",
 )
 def bench(
+    request: BenchRequest,
     *,
-    model: ExistingFolder | None = None,
-    dataset: ExistingFolder | None = None,
-    subset: str | None = None,
-    videos: Positive | None = None,
-    batch: tuple[Positive, ...] = (1, 16),
-    backend: str = "auto",
-    variant: str = "",
-    threads: Positive = 1,
     streams: Positive | None = None,
-    seconds: Seconds = 3.0,
-    channels: Positive | None = None,
-    length: Annotated[int, click.IntRange(2)] | None = None,
-    snippets: Positive | None = None,
-    on_error: OnError = "fail",
     json_: OutputFile | None = None,
     csv: OutputFile | None = None,
     markdown: OutputFile | None = None,
@@ -82,27 +51,24 @@ def bench(
       actspan bench --model bsn/ --backend openvino --batch 16 --roofline roofline.png
       actspan compare before.json after.json --fail-if slower:5%
     """
-    if subset is not None and dataset is None:
+    given = given_options()
+    if request.subset is not None and request.dataset is None:
         raise click.UsageError("--subset needs --dataset")
-    if model is not None and (channels or length):
+    if request.model is not None and {"channels", "length"} & given:
         raise click.UsageError("--channels and --length are of made-up networks, not of --model")
-    if dataset is not None and snippets:
+    if request.dataset is not None and request.snippets:
         raise click.UsageError("--snippets is of made-up videos, not of --dataset")
     outputs = (json_, csv, markdown, roofline)
     with progress_report() as report:
-        from actspan.bench import synthetic
         from actspan.bench.machine import core_count
-        from actspan.bench.material import BenchRequest
         from actspan.bench.run import run_benchmark
         from actspan.bench.tables import broken_limits
 
         _check_outputs(outputs, roofline)
-        request = request_from_options(
-            BenchRequest,
-            batches=tuple(dict.fromkeys(batch)),
-            streams=streams or max(core_count() // threads, 1),
-            channels=channels or synthetic.CHANNELS,
-            length=length or synthetic.LENGTH,
+        request = replace(
+            request,
+            batches=tuple(dict.fromkeys(request.batches)),
+            streams=streams or max(core_count() // request.threads, 1),
             command=command_line(),
         )
         result = run_benchmark(request, report)

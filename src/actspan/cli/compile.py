@@ -7,41 +7,26 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from actspan.cli.console import print_json, print_notes, say, step_report
-from actspan.cli.options import (
-    Existing,
-    Positive,
-    command,
-    refuse_options,
-    request_from_options,
-)
+from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
+from actspan.config.base import Existing
+from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 
 if TYPE_CHECKING:
-    from actspan.deploy.compile.plan import CompileRequest
     from actspan.model.bundle import Bundle
 
-Target = Literal["ascend", "tensorrt", "openvino"]
 Precision = Literal["fp32", "fp16", "int8"]
 
 
 @command(
-    target="Vendor's compiler to use.",
-    batch="Videos per call; may be repeated. ascend compiles one file per size, tensorrt one "
-    "for the range; openvino takes any size.",
-    precision="Precision of the compiled networks. [default: fp16; fp32 for openvino]",
-    soc="Name of the chip of an Ascend device.",
-    calibrate="Dataset folder from which int8 takes its value ranges.",
     print_="Write the commands as a script, and run none.",
     record="Add the files that the script made in the bundle's folder to the bundle.",
 )
 def compile_(
     bundle: Existing,
+    request: CompileRequest,
     *,
-    target: Target,
-    batch: tuple[Positive, ...] = (1, 16),
     precision: Precision | None = None,
-    soc: str = "Ascend310",
-    calibrate: Existing | None = None,
     print_: bool = False,
     record: bool = False,
     json_: bool = False,
@@ -61,18 +46,16 @@ def compile_(
     """
     if print_ and record:
         raise click.UsageError("--print writes the script, --record comes after it has run")
-    refuse_for_target(target, precision)
+    refuse_for_target(request.target, precision)
     from actspan.deploy.compile.compile import (
         compile_plan,
         find_compiler,
         prepare_plan,
         take_outputs,
     )
-    from actspan.deploy.compile.plan import TARGETS, CompileRequest
     from actspan.model.bundle import Bundle
 
     loaded = Bundle.load(bundle)
-    request = request_from_options(CompileRequest, batches=batch, precision=precision or "")
     if print_:
         _write_script(loaded, request, json_)
         return
@@ -96,7 +79,7 @@ def compile_(
             }
             for one in done
         ]
-        given = {"bundle": bundle, "target": target, "precision": request.precision}
+        given = {"bundle": bundle, "target": request.target, "precision": request.precision}
         print_json({**given, "files": files})
         return
     rows = [
@@ -110,7 +93,7 @@ def compile_(
         for one in done
     ]
     print_table(("file", "from", "input", "size", "seconds"), rows)
-    backend = TARGETS[target].backends[request.precision]
+    backend = TARGETS[request.target].backends[request.precision]
     click.echo(f"run it:  actspan propose --backend {backend} ...")
     click.echo(f"compare it with the checkpoint:  actspan verify --backends {backend} ...")
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from actspan.cli.console import progress_report
-from actspan.cli.options import OutputFolder, command, refuse_options
+from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_figures
+from actspan.config.base import OutputFolder
 from actspan.core.errors import MissingExtraError
 from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import quoted

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
-from actspan.cli.compile import Precision, Target, refuse_for_target
+from actspan.cli.compile import Precision, refuse_for_target
 from actspan.cli.console import (
     findings,
     print_json,
@@ -21,55 +22,31 @@ from actspan.cli.console import (
     step_report,
 )
 from actspan.cli.models import print_verification
-from actspan.cli.options import (
-    Existing,
-    Output,
-    Positive,
-    command,
-    refuse_options,
-    request_from_options,
-)
+from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_figures, print_table
+from actspan.config.base import Existing
 from actspan.core.wording import counted
+from actspan.deploy.deploy_requests import DeployRequest
 
 if TYPE_CHECKING:
-    from actspan.deploy.deploy import Deployment, DeployRequest
+    from actspan.deploy.deploy import Deployment
     from actspan.deploy.evaluate import Evaluation
 
 
 @command(
-    target="Vendor's compiler to use.",
-    out="Bundle to write. [default for a bundle: change it in place]",
-    dataset="Verify on this dataset. [default: made-up features]",
-    evaluate="Also propose on this dataset, and report recall and speed.",
-    subset="Subset of these datasets, or all.",
-    run="Run folder of --evaluate. [default: NAME-run, beside the bundle]",
+    arguments=["sources"],
+    names={"script_only": "print_"},
     batch="Videos per call; may be repeated.",
-    precision="Precision of the compiled networks. [default: fp16; fp32 for openvino]",
-    soc="Name of the chip of an Ascend device.",
     calibrate="Dataset from which int8 takes its value ranges. [default: --dataset]",
-    length="Temporal scale T of a checkpoint's TEM.",
-    threads="Number of threads.",
-    print_="Write a script that compiles, instead of compiling here.",
-    force="Replace an existing bundle or run.",
+    evaluate="Also propose on this dataset, and report recall and speed.",
+    run="Run folder of --evaluate. [default: NAME-run, beside the bundle]",
 )
 def deploy(
-    sources: tuple[Existing, ...],
+    request: DeployRequest,
     *,
-    target: Target,
-    out: Output | None = None,
-    dataset: Existing | None = None,
-    evaluate: Existing | None = None,
-    subset: str = "validation",
-    run: Output | None = None,
-    batch: tuple[Positive, ...] = (1, 16),
     precision: Precision | None = None,
-    soc: str = "Ascend310",
-    calibrate: Existing | None = None,
-    length: Annotated[int, click.IntRange(2)] = 100,
-    threads: Positive = 2,
-    print_: bool = False,
-    force: bool = False,
+    evaluate: Existing | None = None,
+    run: Path | None = None,
     json_: bool = False,
 ) -> None:
     """Deploy checkpoints, or a bundle, to a device: convert, export, rewrite, compile, verify.
@@ -85,33 +62,29 @@ def deploy(
       actspan deploy bsn/ --target openvino --dataset my-videos/ --evaluate my-videos/
       actspan deploy tem_best.pth.tar pem_best.pth.tar --target ascend --out bsn/ --print
     """
+    sources, dataset = request.sources, request.dataset
     is_bundle = len(sources) == 1 and sources[0].is_dir()
-    if out is None and not is_bundle:
+    if request.out is None and not is_bundle:
         raise click.UsageError("checkpoints become a bundle: say which folder to write: --out")
-    from actspan.deploy.compile.plan import CompileRequest
-    from actspan.deploy.deploy import DeployRequest
     from actspan.deploy.deploy import deploy as deploy_sources
 
     if is_bundle:
         refuse_options(["length"], "on a bundle, whose TEM has a length")
-    refuse_for_target(target, precision)
+    refuse_for_target(request.target, precision)
     if evaluate is None:
         refuse_options(["run"], "without --evaluate")
         if dataset is None:
             refuse_options(["subset"], "without --dataset or --evaluate")
-    chosen = None if subset == "all" else subset
-    _check_datasets((dataset, evaluate), chosen)
-    _check_datasets((calibrate,), None)
+    if request.subset == "all":
+        request = replace(request, subset=None)
+    _check_datasets((dataset, evaluate), request.subset)
+    _check_datasets((request.calibrate,), None)
     if evaluate is not None:
-        from actspan.jobs.propose_request import check_run_target
+        from actspan.jobs.origin import check_run_target
 
-        bundle = out or sources[0]
+        bundle = request.out or sources[0]
         run = run or bundle.with_name(f"{bundle.resolve().name}-run")
-        check_run_target(run, replace=force)
-    compiling = CompileRequest(target, batch, precision or "", soc, calibrate or dataset)
-    request = request_from_options(
-        DeployRequest, compile=compiling, subset=chosen, script_only=print_
-    )
+        check_run_target(run, replace=request.overwrite)
     with step_report("deploy") as report:
         done = deploy_sources(request, report)
     found = None
@@ -123,7 +96,7 @@ def deploy(
         print_json(_answer(done, found))
     else:
         _print(done, found)
-    ok = done.verification.holds and (print_ or not done.left)
+    ok = done.verification.holds and (request.script_only or not done.left)
     click.get_current_context().exit(0 if ok else 1)
 
 
@@ -145,7 +118,7 @@ def _evaluate(done: Deployment, request: DeployRequest, dataset: Path, run: Path
                 dataset,
                 run,
                 backend=request.backend,
-                batches=request.compile.batches,
+                batches=request.batches,
                 subset=request.subset,
                 threads=request.threads,
                 overwrite=request.overwrite,

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from actspan.cli.console import print_notes, progress_report, say, step_report
 from actspan.cli.evaluation_output import print_evaluation, print_remarks
-from actspan.cli.options import (
-    Existing,
-    ExistingFile,
-    ExistingOrUrl,
-    OnError,
-    OutputFile,
-    Positive,
-    Text,
-    command,
-    refuse_options,
-)
+from actspan.cli.options import Text, command, refuse_options
+from actspan.config.base import Existing, ExistingFile, ExistingOrUrl, OnError, OutputFile, Positive
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted, listed
 

@@ -234,7 +234,7 @@ def _print_diagnosis(found: Diagnosis) -> None:
     gains = [("(as it is)", *(f"{value:.2f}" for value in now.values()))]
     for stage, row in all_gains.items():
         gains.append((stage, *(f"{gain:+.2f}" for gain in row.values())))
-    print_table(("stage", *now), gains, title="What a perfect stage would gain, in points")
+    print_table(("stage", *now), gains, title="Gain of a perfect stage, in points")
     if any(gain < -0.005 for row in all_gains.values() for gain in row.values()):
         click.echo(
             "below zero: what a perfect stage lets through can outrank better neighbours, or lower "

@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from actspan.cli.console import findings, print_findings, print_json, progress_report, say
-from actspan.cli.options import (
-    OnError,
-    Output,
-    Positive,
-    Text,
-    command,
-    ray_config,
-    request_from_options,
-)
+from actspan.cli.options import command, ray_config
 from actspan.cli.tables import count_and_names
 from actspan.core.wording import counted, quoted
 from actspan.jobs.ray_pool import ClusterConfig
+from actspan.streams.extract_request import ExtractRequest
 
 if TYPE_CHECKING:
     from actspan.streams.extraction import Extracted
-    from actspan.streams.snippet_grid import Grid
-
-_Time = Annotated[str, Text("TIME")]
 
 
-@command(
-    out="Dataset folder to write.",
-    backbone="default (EfficientNet-Lite0), or onnx:FILE with its preprocessing in FILE's .toml.",
-    stride="Time from one snippet to the next: seconds (0.25s) or frames (8f). [default: 0.25s]",
-    length="Length of a snippet. [default: twice the stride]",
-    frames="Number of frames used per snippet. [default: 4]",
-    stream="Encode what the frames show, how they change, or both. [default: both]",
-    channels="Project features to N principal components of the training part. [default: keep all]",
-    precision="Precision of the features on disk.",
-    threads="Number of threads of the backbone. [default: all cores]",
-    backend="Inference runtime for the backbone.",
-    on_error="Stop at videos that cannot be opened, or skip them.",
-    force="Remove features in --out that were made with other settings.",
-)
+@command(arguments=["videos"], names={"streams": "stream"})
 def extract(
-    videos: tuple[str, ...],
+    request: ExtractRequest,
     *,
-    out: Output,
-    backbone: str = "default",
-    stride: _Time | None = None,
-    length: _Time | None = None,
-    frames: Positive | None = None,
-    stream: Literal["appearance", "motion", "both"] | None = None,
-    channels: Positive | None = None,
-    precision: Literal["float16", "float32"] = "float16",
-    threads: Positive | None = None,
-    backend: str = "auto",
-    on_error: OnError = "fail",
-    force: bool = False,
     json_: bool = False,
     engine: Literal["local", "ray"] = "local",
     cluster: ClusterConfig,
@@ -77,10 +42,8 @@ def extract(
     """
     ray = ray_config(engine, cluster)
     with progress_report() as report:
-        from actspan.streams.extraction import ExtractRequest, extract_videos
+        from actspan.streams.extraction import extract_videos
 
-        grid = _grid(stride, length)
-        request = request_from_options(ExtractRequest, grid=grid, streams=stream)
         extraction = None
         if ray is not None:
             from actspan.jobs.ray_engine import ray_extraction
@@ -95,15 +58,6 @@ def extract(
         print_json({**figures, "features": to_dict(done.spec), **findings(done.problems)})
     else:
         _print_extracted(done)
-
-
-def _grid(stride: str | None, length: str | None) -> Grid:
-    """Return the requested grid; by default, neighbouring snippets overlap by half."""
-    from actspan.streams.extraction import DEFAULT_GRID
-    from actspan.streams.snippet_grid import Grid, Span
-
-    chosen = DEFAULT_GRID.stride if stride is None else Span.parse(stride)
-    return Grid(chosen, chosen.twice() if length is None else Span.parse(length))
 
 
 def _print_extracted(done: Extracted) -> None:

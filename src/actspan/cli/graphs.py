@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 
 from actspan.cli.console import print_json, say
-from actspan.cli.options import (
-    Existing,
-    Output,
-    Positive,
-    Text,
-    command,
-    refuse_options,
-    request_from_options,
-    split_names,
-)
+from actspan.cli.options import Text, command, refuse_options, split_names
 from actspan.cli.tables import print_table
+from actspan.config.base import Existing, Positive
 from actspan.core.errors import ExportError, require
 
 if TYPE_CHECKING:
@@ -88,7 +80,7 @@ def export(
         require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
         from actspan.deploy.passes.contract import PassSettings
 
-        settings = request_from_options(PassSettings)
+        settings = PassSettings(batch, length, opset, io)
         done = _export_variants(exported, variants, settings, calibrate)
     checks += [check for variant in done for check in variant.checks]
     networks = [(variant.file(net), r) for variant in done for net, r in variant.rewritten.items()]
@@ -146,8 +138,8 @@ def _print_checks(checks: list[ExportCheck]) -> None:
     list_="List the passes, and stop.",
 )
 def optimize(
-    source: Output | None = None,
-    target: Output | None = None,
+    source: Path | None = None,
+    target: Path | None = None,
     *,
     passes: str | None = None,
     dim: tuple[Annotated[str, Text("AXIS=N")], ...] = (),
@@ -155,9 +147,9 @@ def optimize(
     length: Positive | None = None,
     opset: Positive | None = None,
     io: Literal["fp32", "fp16"] = "fp32",
-    calibrate: Output | None = None,
+    calibrate: Path | None = None,
     model_kind: Literal["tem", "pem"] = "tem",
-    bundle: Output | None = None,
+    bundle: Path | None = None,
     list_: bool = False,
     json_: bool = False,
 ) -> None:
@@ -188,7 +180,7 @@ def optimize(
     from actspan.deploy.passes.contract import PassSettings
 
     calibration = _calibration(calibrate, model_kind, bundle)
-    settings = request_from_options(PassSettings, dims=dims, calibration=calibration)
+    settings = PassSettings(batch, length, opset, io, calibration, dims=dims)
     names = split_names(passes)
     wanted = with_implied(names, settings)
     if not wanted:
@@ -259,7 +251,7 @@ def _goals(
 
 def _raise_if_missed(written: Path, missed: Iterable[str]) -> None:
     if reasons := "; ".join(missed):
-        raise ExportError(f"{written} is written, but not all is done. {reasons}")
+        raise ExportError(f"{written} is written, but is incomplete. {reasons}")
 
 
 def _passes_answer(rewritten: Rewritten) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
@@ -15,17 +16,9 @@ from actspan.cli.console import (
     progress_report,
     say,
 )
-from actspan.cli.options import (
-    Existing,
-    ExistingFolder,
-    Output,
-    OutputFile,
-    Positive,
-    command,
-    command_line,
-    split_names,
-)
+from actspan.cli.options import command, command_line, split_names
 from actspan.cli.tables import print_table
+from actspan.config.base import Existing, ExistingFolder, OutputFile, Positive
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
@@ -40,9 +33,9 @@ if TYPE_CHECKING:
     force="Replace networks that the bundle in --out already has.",
 )
 def convert(
-    checkpoints: tuple[Output, ...],
+    checkpoints: tuple[Path, ...],
     *,
-    out: Output,
+    out: Path,
     length: Annotated[int, click.IntRange(2)] | None = None,
     force: bool = False,
     json_: bool = False,

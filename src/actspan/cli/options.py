@@ -1,11 +1,10 @@
 """Options of commands, made from the parameters of a function.
 
 A parameter before `*` is an argument, one after it an option: its name, type and default are those
-of the option. Its help is given to `command`, or comes from `SHARED`, where options that several
-commands have are described once. A parameter whose type is a struct of settings stands for one
-option per field, with the bounds and the description of the field. `request_from_options` makes
-the request of the library. Commands do not name its type before they run: the modules of most
-requests import NumPy, and `--help` must not.
+of the option. A parameter whose type is a struct, such as the request of a job, stands for one
+option per field, with the bounds and the description of the field; a field that is a struct itself
+gives its own fields. Another parameter with the name of such an option replaces it. Help that is
+not the description of a field is given to `command`, or is in `SHARED`.
 """
 
 from __future__ import annotations
@@ -14,38 +13,52 @@ import inspect
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
 from click.core import ParameterSource
+from msgspec import NODEFAULT, Meta, Struct, structs
 
 from actspan.cli.console import exit_on_errors, print_error
+from actspan.config.base import Bounds, PathKind, details
 
 T = TypeVar("T")
 
+# Options that have another name than the field of a request.
+NAMES = {"batches": "batch", "overwrite": "force"}
+
 SHARED = {
     "backend": "Inference runtime, with its precision; see actspan backends.",
+    "model": "Bundle to use.",
+    "on_error": "Stop at problems, or skip what cannot be used.",
+    "subset": "Use only the videos of this subset: training, validation, ... [default: all]",
+    "threads": "Number of threads. [default: all cores]",
     "engine": "Where to compute: in this process, or on workers of Ray (pip install "
     "'actspan[cluster]').",
     "force": "Replace existing files.",
     "json_": "Print the answer as JSON.",
-    "model": "Bundle to use.",
-    "on_error": "Stop at problems, or skip what cannot be used.",
     "out": "Folder to write.",
     "seed": "Seed of all random choices.",
-    "subset": "Use only the videos of this subset: training, validation, ... [default: all]",
-    "threads": "Number of threads. [default: all cores]",
 }
 
 
 class PathType(click.Path):
-    """A path to read, which has to exist, or to write, which may not be `-`."""
+    """A path to read, which has to exist, or to write, which may not be `-`; or a URL to read."""
+
+    def __init__(self, kind: PathKind) -> None:
+        self._url = kind.url
+        can_be_file, can_be_folder = kind.kind != "folder", kind.kind != "file"
+        super().__init__(kind.exists, can_be_file, can_be_folder, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or end the command with the nearest name if it is missing."""
+        """Return the path, or the URL; end the command with the nearest name if it is missing."""
+        if self._url and "://" in str(value):
+            return value
         if self.exists and not Path(value).exists():
             from actspan.core.files import similar_path
 
@@ -54,14 +67,6 @@ class PathType(click.Path):
         if not self.exists and str(value) == "-":
             self.fail("'-' (standard input or output) is not taken here: give a path", param, ctx)
         return super().convert(value, param, ctx)
-
-
-class UrlOrPathType(PathType):
-    """A path that has to exist, or a URL, which stays a str."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or the URL."""
-        return value if "://" in str(value) else super().convert(value, param, ctx)
 
 
 @dataclass(frozen=True)
@@ -83,41 +88,57 @@ class Text(click.ParamType):  # type: ignore[type-arg]
             self.fail(str(error), param, ctx)
 
 
-Existing = Annotated[Path, PathType(exists=True, path_type=Path)]
-ExistingFile = Annotated[Path, PathType(exists=True, dir_okay=False, path_type=Path)]
-ExistingFolder = Annotated[Path, PathType(exists=True, file_okay=False, path_type=Path)]
-ExistingOrUrl = Annotated[Path, UrlOrPathType(exists=True, path_type=Path)]
-Output = Annotated[Path, PathType(path_type=Path)]
-OutputFile = Annotated[Path, PathType(dir_okay=False, path_type=Path)]
-OutputFolder = Annotated[Path, PathType(file_okay=False, path_type=Path)]
-Positive = Annotated[int, click.IntRange(1)]
-Seconds = Annotated[float, click.FloatRange(0, min_open=True)]
-OnError = Literal["fail", "skip"]
-
-
 def command(
-    group: click.Group | None = None, /, **helps: str
+    group: click.Group | None = None,
+    /,
+    *,
+    arguments: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    without: Sequence[str] = (),
+    **helps: str,
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Return a decorator that makes a command of a function, with its docstring as help.
 
     Parameters
     ----------
+    arguments : sequence of str
+        Fields of the request that are arguments, not options.
+    names : mapping of str to str
+        Names of options that differ from those of the fields, besides `NAMES`.
+    without : sequence of str
+        Fields that are no options.
     helps : str
         Help of the options, by parameter. A trailing `_` is not part of an option's name.
     """
+    option_names = NAMES | dict(names or {})
 
     def decorate(function: Callable[..., None]) -> click.Command:
-        structs: dict[str, Any] = {}
-        params = list(_parameters(function, helps, structs))
-        if unknown := set(helps) - {param.name for param in params}:
+        own = inspect.signature(function, eval_str=True).parameters
+        kinds = {name: p.annotation for name, p in own.items() if is_struct(p.annotation)}
+        rows: dict[str, tuple[Any, Any]] = {}  # type and default by option
+        texts = dict(SHARED)
+        for name, parameter in own.items():
+            if name not in kinds:
+                rows[name] = parameter.annotation, parameter.default
+                continue
+            for option, annotation, default in _fields(kinds[name], option_names):
+                if option not in without:
+                    rows[option] = annotation, default
+                    texts[option] = _description(annotation) or texts.get(option, "")
+        texts |= helps
+        if unknown := {*helps, *arguments} - rows.keys():
             raise TypeError(f"{function.__name__} has no option {', '.join(unknown)}")
+        before = {*arguments, *(n for n, p in own.items() if p.kind is not p.KEYWORD_ONLY)}
+        params: list[click.Parameter] = [
+            _argument(name, *row) if name in before else _option(name, *row, texts[name])
+            for name, row in rows.items()
+        ]
 
         def run(**values: Any) -> None:
             with exit_on_errors():
-                for name, kind in structs.items():
-                    fields = kind.__struct_fields__
-                    values[name] = kind(**{field: values.pop(field) for field in fields})
-                function(**values)
+                given = {name: values[name] for name in own if name not in kinds}
+                made = {name: _build(kind, values, option_names) for name, kind in kinds.items()}
+                function(**given, **made)
 
         name = function.__name__.strip("_").replace("_", "-")
         made = click.Command(name, callback=run, params=params, help=inspect.getdoc(function))
@@ -128,56 +149,89 @@ def command(
     return decorate
 
 
-def _parameters(
-    function: Callable[..., None], helps: dict[str, str], structs: dict[str, Any]
-) -> Iterator[click.Parameter]:
-    hints = get_type_hints(function, include_extras=True)
-    for name, parameter in inspect.signature(function).parameters.items():
-        kind = hints[name]
-        if fields := getattr(kind, "__struct_fields__", ()):
-            structs[name] = kind
-            types, defaults = get_type_hints(kind, include_extras=True), kind()
-            for field in fields:
-                yield _option(field, types[field], getattr(defaults, field), helps)
-        elif parameter.kind is parameter.KEYWORD_ONLY:
-            yield _option(name, kind, parameter.default, helps)
-        else:
-            found, many = _click_type(kind)
-            required = parameter.default is parameter.empty
-            yield click.Argument([name], type=found, nargs=-1 if many else 1, required=required)
+def _fields(kind: Any, names: Mapping[str, str]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield name, type and default of the options of a struct, and of the structs in it."""
+    for field in structs.fields(kind):
+        if is_struct(field.type):
+            yield from _fields(field.type, names)
+            continue
+        default = inspect.Parameter.empty if field.default is NODEFAULT else field.default
+        if field.default_factory is not NODEFAULT:
+            default = field.default_factory()
+        yield names.get(field.name, field.name), field.type, default
 
 
-def _option(name: str, annotation: Any, default: Any, helps: dict[str, str]) -> click.Option:
-    described = (getattr(part, "description", None) for part in get_args(annotation))
-    text = helps.get(name) or next(filter(None, described), None) or SHARED[name]
-    flag = f"--{name.strip('_').replace('_', '-')}"
-    if annotation is bool:
-        return click.Option([flag, name], is_flag=True, help=text)
+def _build(kind: Any, values: Mapping[str, Any], names: Mapping[str, str]) -> Any:
+    """Return a struct with the values of its options."""
+    made = {}
+    for field in structs.fields(kind):
+        option = names.get(field.name, field.name)
+        if is_struct(field.type):
+            made[field.name] = _build(field.type, values, names)
+        elif option in values:
+            made[field.name] = values[option]
+    return kind(**made)
+
+
+def is_struct(kind: Any) -> bool:
+    """Return True for the type of a request or of settings."""
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+def _argument(name: str, annotation: Any, default: Any) -> click.Argument:
     found, many = _click_type(annotation)
+    required = default is inspect.Parameter.empty
+    return click.Argument([name], type=found, nargs=-1 if many else 1, required=required)
+
+
+def _option(name: str, annotation: Any, default: Any, text: str) -> click.Option:
+    names = [f"--{name.strip('_').replace('_', '-')}", name]
+    found, many = _click_type(annotation)
+    if found is bool:
+        return click.Option(names, is_flag=True, help=text)
     if default is inspect.Parameter.empty:
-        return click.Option([flag, name], type=found, multiple=many, required=True, help=text)
+        return click.Option(names, type=found, multiple=many, required=True, help=text)
     shown = default not in (None, "", (), {})
     return click.Option(
-        [flag, name], type=found, multiple=many, default=default, show_default=shown, help=text
+        names, type=found, multiple=many, default=default, show_default=shown, help=text
     )
 
 
 def _click_type(annotation: Any) -> tuple[Any, bool]:
     """Return the type for click of an annotation, and whether there may be many values."""
-    origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        for detail in parts[1:]:
-            if isinstance(detail, click.ParamType):
+    for detail in details(annotation):
+        match detail:
+            case click.ParamType():
                 return detail, False
-            if (least := getattr(detail, "ge", None)) is not None:
-                return (click.IntRange if parts[0] is int else click.FloatRange)(least), False
+            case PathKind():
+                return PathType(detail), False
+            case Bounds(low, high, excluded):
+                kind: Any = click.IntRange if _plain(annotation) is int else click.FloatRange
+                limit = None if high == inf else high
+                return kind(low, limit, excluded == low, excluded == high), False
+            case Meta(extra={"metavar": metavar}):
+                return Text(metavar), False
+    plain = _plain(annotation)
+    origin, parts = get_origin(plain), get_args(plain)
     if origin is Literal:
         return click.Choice(parts), False
     if origin is dict:
         return Text("JSON", _amounts), False
-    if parts:  # X | None, tuple[X, ...], or Annotated without a type for click
-        return _click_type(parts[0])[0], origin is tuple
-    return annotation, False
+    if origin is tuple:
+        return _click_type(parts[0])[0], True
+    return PathType(PathKind()) if plain is Path else plain, False
+
+
+def _plain(annotation: Any) -> Any:
+    """Return a type without its metadata and without None."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def _description(annotation: Any) -> str:
+    found = (d.description for d in details(annotation) if isinstance(d, Meta))
+    return next(filter(None, found), "")
 
 
 def _amounts(text: str) -> dict[str, float]:
@@ -186,24 +240,6 @@ def _amounts(text: str) -> dict[str, float]:
     except (ValueError, TypeError, AttributeError):
         example = '{"NPU": 1}'
         raise ValueError(f"{text}: an object of amounts is needed, as in '{example}'") from None
-
-
-def request_from_options(kind: type[T], **values: Any) -> T:
-    """Make a request from the options of the running command that have the names of its fields.
-
-    Parameters
-    ----------
-    kind : type
-        A dataclass or a struct. Its field `overwrite` is the option --force.
-    values
-        Other fields.
-    """
-    given = click.get_current_context().params
-    fields = getattr(kind, "__struct_fields__", None) or kind.__dataclass_fields__  # type: ignore[attr-defined]
-    options = {name: given[name] for name in fields if name in given}
-    if "overwrite" in fields and "force" in given:
-        options["overwrite"] = given["force"]
-    return kind(**options | values)
 
 
 def given_options() -> set[str]:

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import Annotated
 
 import click
 
 from actspan.cli.console import findings, print_findings, print_json, progress_report, say
-from actspan.cli.options import (
-    Existing,
-    OnError,
-    Output,
-    Positive,
-    Text,
-    command,
-    refuse_options,
-    request_from_options,
-)
+from actspan.cli.options import Text, command, refuse_options
 from actspan.core.wording import counted
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from actspan.data.data_requests import PackRequest
 
 
 def _bytes(text: str) -> int:
@@ -34,29 +24,15 @@ def _bytes(text: str) -> int:
 
 
 @command(
-    out="Store folder to write.",
-    dtype="Type of the stored features; float16 halves the size and rounds them.",
-    length="Rescale every video to this many cells, as a model of that length would. [default: "
-    "keep the snippets as they are]",
-    edge="How --length fills the cells beyond the outer snippets. [default: as the dataset does]",
-    subset="Pack only the videos of this subset: training, validation, ... [default: all]",
-    shard_size="Size of the features per file.",
+    arguments=["dataset"],
     verify="Do not pack: check every byte of the store DATASET.",
-    on_error="Stop at problems in the dataset, or skip what cannot be used.",
-    force="Replace an existing store.",
 )
 def pack(
-    dataset: Existing,
+    request: PackRequest,
     *,
-    out: Output | None = None,
-    dtype: Literal["float32", "float16"] = "float32",
-    length: Positive | None = None,
-    edge: Literal["clamp", "zero"] | None = None,
-    subset: str | None = None,
+    out: Path | None = None,
     shard_size: Annotated[int, Text("SIZE", _bytes)] = "256MB",  # type: ignore[assignment]
     verify: bool = False,
-    on_error: OnError = "fail",
-    force: bool = False,
     json_: bool = False,
 ) -> None:
     """Pack the features of DATASET into a few files that are mapped into memory.
@@ -76,12 +52,12 @@ def pack(
     if verify:
         of_packing = ("dtype", "length", "edge", "subset", "shard_size", "on_error", "force")
         refuse_options(of_packing, "with --verify")
-        _verify(dataset, json_)
+        _verify(request.dataset, json_)
         return
     with progress_report() as report:
-        from actspan.data.store.pack import PackRequest, pack_dataset
+        from actspan.data.store.pack import pack_dataset
 
-        done = pack_dataset(request_from_options(PackRequest), report)
+        done = pack_dataset(request, report)
     manifest = done.manifest
     shards = len(manifest.shards)
     if json_:

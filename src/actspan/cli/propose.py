@@ -6,24 +6,13 @@ from contextlib import ExitStack
 from typing import Annotated, Literal
 
 import click
+from msgspec.structs import replace
 
 from actspan.cli.console import progress_report
-from actspan.cli.options import (
-    Existing,
-    ExistingFile,
-    ExistingOrUrl,
-    OnError,
-    Output,
-    OutputFolder,
-    Positive,
-    Text,
-    command,
-    given_options,
-    ray_config,
-    refuse_options,
-    request_from_options,
-)
+from actspan.cli.options import Text, command, given_options, ray_config, refuse_options
+from actspan.config.base import Bounds, OutputFolder
 from actspan.core.progress import no_progress
+from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_pool import ClusterConfig
 
 _SOURCES = {"videos": "VIDEOS", "dataset": "--dataset", "follow": "--follow"}
@@ -46,55 +35,19 @@ _FEW = 10  # segments per video in a table, or as clips
 
 
 @command(
-    model="Bundle: a folder or URL.",
-    dataset="A dataset of features: a folder or URL (s3://...).",
+    arguments=["videos"],
+    names={"classify": "detections"},
+    without=["live"],
     follow="A video that is still being recorded; - is standard input.",
-    out="A run folder to write (no suffix), or FILE.json, FILE.csv or FILE.parquet for the result "
-    "alone.",
-    top="Keep the N best proposals per video. [default: 10 in a table or with --clips, else all]",
-    min_score="Leave out proposals that score less than this.",
-    clips="With VIDEOS: cut the segments into files in this folder.",
-    backbone="Without --dataset: onnx:FILE, if the model needs a custom backbone.",
     idle="With --follow: seconds after which a file that no longer grows is complete.",
-    subset="Process only the videos of this subset: training, validation, ... [default: all]",
-    scores="Start from boundary scores: scores.npz, a run, or a folder of TEM CSVs.",
-    labels_from="Label the proposals from a score file: {video: [{label, score}, ...]}.",
-    detections="Label the proposals with the model's classifier.",
-    top_labels="Labels per proposal.",
-    backend="Inference runtime; see actspan backends.",
-    batch="With --dataset: videos per batch.",
-    on_error="Stop at problems in the dataset, or skip what cannot be used.",
-    force="Replace an existing or unfinished run, or a FILE that is not a result.",
-    resume="Resume a run that was interrupted.",
-    shard_size="Videos that are saved together during the run. [default: 256; 8 for "
-    "recordings, 1 for VIDEOS]",
-    shards="Folder or URL (s3://...) for these shards. [default: OUT.partial]",
+    clips="With VIDEOS: cut the segments into files in this folder.",
 )
 def propose(
-    videos: tuple[str, ...] = (),
+    request: ProposeRequest,
     *,
-    model: ExistingOrUrl,
-    dataset: ExistingOrUrl | None = None,
     follow: Annotated[str, Text("FILE")] | None = None,
-    out: Output | None = None,
-    top: Positive | None = None,
-    min_score: float = 0.0,
+    idle: Annotated[float, Bounds(0)] = 10.0,
     clips: OutputFolder | None = None,
-    backbone: str | None = None,
-    idle: Annotated[float, click.FloatRange(0)] = 10.0,
-    subset: str | None = None,
-    scores: Existing | None = None,
-    labels_from: ExistingFile | None = None,
-    detections: bool = False,
-    top_labels: Positive = 2,
-    backend: str = "auto",
-    threads: Positive | None = None,
-    batch: Positive = 16,
-    on_error: OnError = "fail",
-    force: bool = False,
-    resume: bool = False,
-    shard_size: Positive | None = None,
-    shards: Annotated[str, Text("PLACE")] | None = None,
     json_: bool = False,
     engine: Literal["local", "ray"] = "local",
     cluster: ClusterConfig,
@@ -129,23 +82,19 @@ def propose(
         from actspan.cli.propose_output import ProposeOutput, open_live
         from actspan.data.remote import local_folder
         from actspan.jobs import driver
-        from actspan.jobs.propose_request import ProposeRequest, Selection
         from actspan.model.bundle import Bundle
-        from actspan.pipeline.labels import LabelChoice
         from actspan.runtime.opening import choose_backend
 
-        folder = local_folder(model)
-        choice = choose_backend(Bundle.load(folder), backend) if dataset else None
-        few = clips or not (dataset or follow or out or json_)
-        request = request_from_options(
-            ProposeRequest,
-            model=folder,
-            dataset=local_folder(dataset) if dataset else None,
-            live=stack.enter_context(open_live(follow, idle)) if follow else None,
-            selection=Selection(top or (_FEW if few else None), min_score),
-            labels=LabelChoice(labels_from, detections, top_labels),
-            backend=choice.name if choice else backend,
-        )
+        request = replace(request, model=local_folder(request.model))
+        choice = None
+        if follow is not None:
+            request = replace(request, live=stack.enter_context(open_live(follow, idle)))
+        if request.dataset is not None:
+            choice = choose_backend(Bundle.load(request.model), request.backend)
+            dataset = local_folder(request.dataset)
+            request = replace(request, dataset=dataset, backend=choice.name)
+        elif request.selection.top is None and (clips or not (follow or request.out or json_)):
+            request = replace(request, selection=replace(request.selection, top=_FEW))
         output = ProposeOutput(request, choice, clips, as_json=json_)
         if ray is None:
             summary = driver.propose(request, progress, sinks=output.sinks)

@@ -14,43 +14,20 @@ from actspan.cli.console import (
     progress_report,
     say,
 )
-from actspan.cli.options import (
-    Existing,
-    ExistingFile,
-    OnError,
-    OutputFile,
-    OutputFolder,
-    Positive,
-    Text,
-    command,
-    request_from_options,
-)
+from actspan.cli.options import Text, command
+from actspan.config.base import Existing, OnError, OutputFile, OutputFolder
 from actspan.core.wording import counted
+from actspan.pipeline.label_request import LabelRequest
 
 _LARGE = 15_000_000  # bytes; larger pages are slow to open
 
 
 @command(
+    arguments=["result"],
+    without=["classify"],
     labels_from="A score file: {video: [{label, score}, ...]}, or one label per proposal.",
-    model="A bundle with a classifier of proposals.",
-    dataset="The dataset whose features the classifier uses.",
-    top_labels="Labels per proposal.",
-    out="File for the detections. [default: detections.json in the run]",
-    on_error="Stop at videos without labels or features, or leave them without detections.",
-    force="Replace the file in --out even if it is not a result.",
 )
-def label(
-    result: Existing,
-    *,
-    labels_from: ExistingFile | None = None,
-    model: Existing | None = None,
-    dataset: Existing | None = None,
-    top_labels: Positive = 2,
-    out: OutputFile | None = None,
-    on_error: OnError = "fail",
-    force: bool = False,
-    json_: bool = False,
-) -> None:
+def label(request: LabelRequest, *, json_: bool = False) -> None:
     """Label the proposals of RESULT (a result.json or a run folder).
 
     Labels come from a score file, or from a classifier in a bundle. Each proposal gets its best
@@ -61,15 +38,14 @@ def label(
       actspan label run/ --labels-from scores.json
       actspan label result.json --model bsn/ --dataset my-videos/ --out detections.json
     """
-    if (labels_from is None) == (model is None):
+    if (request.labels.labels_from is None) == (request.model is None):
         raise click.UsageError("give either --labels-from or --model")
-    if (model is None) != (dataset is None):
+    if (request.model is None) != (request.dataset is None):
         raise click.UsageError("--model and --dataset belong together")
     with progress_report() as report:
-        from actspan.pipeline.labels import LabelChoice, LabelRequest, label_result
+        from actspan.pipeline.labels import label_result
 
-        labels = LabelChoice(labels_from, model is not None, top_labels)
-        done = label_result(request_from_options(LabelRequest, labels=labels), report)
+        done = label_result(request, report)
     if json_:
         figures = {name: getattr(done, name) for name in ("out", "videos", "detections", "seconds")}
         print_json({**figures, **findings(done.problems)})

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from actspan.cli.console import findings, print_findings, print_json, progress_report, say
-from actspan.cli.options import (
-    Existing,
-    OnError,
-    Output,
-    Positive,
-    command,
-    request_from_options,
-)
+from actspan.cli.options import command
+from actspan.config.base import Existing, OnError
+from actspan.deploy.deploy_requests import RunRequest, StagedNet, TemRequest
 
 if TYPE_CHECKING:
     from actspan.deploy.staged.dumps import StepReport
 
-_Net = Literal["tem", "pem"]
-_NET = "Network to use."
 _LEAN = "Write only the files that later steps read."
 _DUMPS = "Folder of the dumps. [default: tem-output/ or pem-output/ in the stage]"
 _SUFFIX = "Suffix of the dumps; ais_bench writes _0.bin."
@@ -46,26 +40,8 @@ def staged() -> None:
     """
 
 
-@command(
-    staged,
-    model="A bundle.",
-    dataset="A dataset folder.",
-    out="Stage folder to write.",
-    subset="Process only the videos of this subset: training, validation, ... [default: all]",
-    lean=_LEAN,
-    force="Replace an existing stage and its dumps.",
-)
-def tem_inputs(
-    *,
-    model: Existing,
-    dataset: Existing,
-    out: Output,
-    subset: str | None = None,
-    lean: bool = False,
-    on_error: OnError = "fail",
-    force: bool = False,
-    json_: bool = False,
-) -> None:
+@command(staged)
+def tem_inputs(request: TemRequest, *, json_: bool = False) -> None:
     """Start a stage: write TEM's inputs, one file per video (or window of a long recording).
 
     \b
@@ -73,23 +49,23 @@ def tem_inputs(
       actspan staged tem-inputs --model bsn/ --dataset my-videos/ --out stage/
     """
     with progress_report() as report:
-        from actspan.deploy.staged.tem_steps import TemRequest, write_tem_inputs
+        from actspan.deploy.staged.tem_steps import write_tem_inputs
 
-        done = write_tem_inputs(request_from_options(TemRequest), report)
+        done = write_tem_inputs(request, report)
     _print(done, "TEM inputs", json_)
 
 
 @command(
     staged,
-    net=_NET,
+    net="Network to use.",
     out="List to write. [default: tem.info or pem.info in the stage]",
     prefix="Folder of the inputs on the device's host. [default: where they are now]",
 )
 def info(
     stage: Existing,
     *,
-    net: _Net,
-    out: Output | None = None,
+    net: StagedNet,
+    out: Path | None = None,
     prefix: str | None = None,
     json_: bool = False,
 ) -> None:
@@ -171,7 +147,7 @@ def pem_outputs(
     *,
     dumps: Existing | None = None,
     suffix: str = "_1.bin",
-    out: Output | None = None,
+    out: Path | None = None,
     lean: bool = False,
     on_error: OnError = "fail",
     json_: bool = False,
@@ -197,28 +173,8 @@ def pem_outputs(
     _print(done, "PEM results", json_)
 
 
-@command(
-    staged,
-    net=_NET,
-    model="The bundle that the stage was made with.",
-    backend="Inference runtime; see actspan backends.",
-    batch="Inputs per call.",
-    threads="Calls at the same time. [default: all cores]",
-    out="Folder for the dumps. [default: tem-output/ or pem-output/ in the stage]",
-    force="Replace existing dumps.",
-)
-def run(
-    stage: Existing,
-    *,
-    net: _Net,
-    model: Existing,
-    backend: str = "auto",
-    batch: Positive = 16,
-    threads: Positive | None = None,
-    out: Output | None = None,
-    force: bool = False,
-    json_: bool = False,
-) -> None:
+@command(staged, arguments=["stage"])
+def run(request: RunRequest, *, json_: bool = False) -> None:
     """Run TEM or PEM over its inputs, in place of a vendor's tool.
 
     \b
@@ -226,14 +182,14 @@ def run(
       actspan staged run stage/ --net tem --model bsn/ --backend onnxruntime
     """
     with progress_report() as report:
-        from actspan.deploy.staged.runner import RunRequest, run_net
+        from actspan.deploy.staged.runner import run_net
 
-        done = run_net(request_from_options(RunRequest), report)
-    _print(done, f"{net.upper()} dumps", json_)
+        done = run_net(request, report)
+    _print(done, f"{request.net.upper()} dumps", json_)
 
 
 @command(staged, out="Script to write.")
-def script(*, out: Output) -> None:
+def script(*, out: Path) -> None:
     """Write a runner for hosts without ActSpan: one file that needs Python 3.7 and numpy.
 
     The runner computes a network over a list (staged info) with ais_bench, pyACL or ONNX Runtime,

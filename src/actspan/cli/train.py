@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import click
@@ -16,24 +17,14 @@ from actspan.cli.console import (
     progress_report,
     say,
 )
-from actspan.cli.options import (
-    Existing,
-    ExistingFile,
-    OnError,
-    Output,
-    Positive,
-    Text,
-    command,
-    given_options,
-)
+from actspan.cli.options import Text, command, given_options
 from actspan.cli.tables import print_table
+from actspan.config.base import Existing, ExistingFile, OnError, Positive
 from actspan.config.training import DEFAULT_PRESET, PRESETS
 from actspan.core.errors import require
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from actspan.config.training import TrainConfig
     from actspan.model.bundle import Bundle
 
@@ -63,7 +54,7 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
 def train(
     *,
     dataset: Existing,
-    out: Output,
+    out: Path,
     seed: Annotated[int, click.IntRange(0)] = 0,
     preset: Annotated[str, click.Choice(list(PRESETS))] = DEFAULT_PRESET,
     config: ExistingFile | None = None,

@@ -7,7 +7,20 @@ import re
 import tomllib
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, get_type_hints
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 import tomli_w
@@ -54,6 +67,42 @@ class Bounds(NamedTuple):
         return f"in {start}{self.low:,}, {self.high:,}{')' if self.excluded == self.high else ']'}"
 
 
+class PathKind(NamedTuple):
+    """Kind of path that an option of a command takes; it is not checked on creation."""
+
+    exists: bool = False
+    kind: Literal["any", "file", "folder"] = "any"
+    url: bool = False  # true if a URL is taken too
+
+
+Positive = Annotated[int, Bounds(1)]
+Seconds = Annotated[float, Bounds(0, excluded=0)]
+Existing = Annotated[Path, PathKind(exists=True)]
+ExistingFile = Annotated[Path, PathKind(exists=True, kind="file")]
+ExistingFolder = Annotated[Path, PathKind(exists=True, kind="folder")]
+ExistingOrUrl = Annotated[Path, PathKind(exists=True, url=True)]
+OutputFile = Annotated[Path, PathKind(kind="file")]
+OutputFolder = Annotated[Path, PathKind(kind="folder")]
+OnError = Literal["fail", "skip"]
+
+
+def doc(text: str, metavar: str = "") -> msgspec.Meta:
+    """Return the description of a setting, which is also the help of its option.
+
+    `metavar` is the name of the values in the help, such as TIME.
+    """
+    return msgspec.Meta(description=text, extra={"metavar": metavar} if metavar else None)
+
+
+def details(hint: Any) -> list[Any]:
+    """Return the metadata of an annotation and of the parts of a union."""
+    found = list(getattr(hint, "__metadata__", ()))
+    parts = get_args(hint) if get_origin(hint) in (Annotated, Union, UnionType) else ()
+    for part in parts:
+        found += details(part)
+    return found
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of all settings: immutable, compared by value, checked on creation."""
 
@@ -66,7 +115,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             self._bounds[kind] = [
                 (name, part)
                 for name, hint in hints
-                for part in getattr(hint, "__metadata__", ())
+                for part in details(hint)
                 if isinstance(part, Bounds)
             ]
         for name, bounds in self._bounds[kind]:
@@ -74,7 +123,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             if value is not None and not (
                 bounds.low <= value <= bounds.high and value != bounds.excluded
             ):
-                stage = re.sub(r"(Train)?(Config|Spec)$", "", kind.__name__)
+                stage = re.sub(r"(Train)?(Config|Spec|Request|Settings)$", "", kind.__name__)
                 stage = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", stage).lower()
                 raise ConfigError(f"{stage}: {name} must be {bounds}, not {value}")
 

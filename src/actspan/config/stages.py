@@ -17,6 +17,9 @@ _Positive = Annotated[float, Bounds(0, excluded=0)]
 _OptionalPositive = Annotated[float | None, Bounds(0, excluded=0)]
 
 Streams = Literal["appearance", "motion", "both"]
+BATCH = 16  # videos per chunk: large enough for TEM's throughput, small enough for the caches
+Edge = Literal["clamp", "zero"]  # how rescaling fills cells beyond the outer snippets
+Unit = Literal["seconds", "frames", "milliseconds"]  # of times in annotations
 Triple = tuple[float, float, float]
 
 

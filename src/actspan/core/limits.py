@@ -11,7 +11,7 @@ DOCUMENT = 2 * GIB  # annotations, tables, results; the result of 100,000 videos
 SETTINGS = 16 * MIB  # TOML
 LOG = 64 * MIB
 PICKLE = 4 * MIB  # of a checkpoint, beside its tensors; 300 names take 0.02
-WEIGHTS = 2 * GIB  # BSN's are 5 MB; protobuf, and so ONNX, ends there too
+WEIGHTS = 2 * GIB  # BSN's are 5 MB; protobuf, and so ONNX, has the same limit
 
 # Compressed features: a few bytes must not become gigabytes. Features of real videos shrink by less
 # than 10; the zeros of a masked stream by more, hence a size that is always allowed.

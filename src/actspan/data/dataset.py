@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from actspan.config.stages import FeatureSpec, PipelineConfig
+from actspan.config.stages import Edge, FeatureSpec, PipelineConfig
 from actspan.core.errors import AnnotationError, DataError, FeatureError
 from actspan.core.files import folder_kind
 from actspan.core.problems import Problem
@@ -21,7 +21,6 @@ from actspan.data.layout import read_spec
 from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.recording import Recording
 from actspan.data.remote import open_store
-from actspan.data.rescale import Edge
 from actspan.data.store.shards import Packed
 from actspan.data.store.store_manifest import Manifest, find_manifest
 from actspan.data.timebase import SpanRule, annotated_seconds, packed_grid, snippet_grid, span_rule

@@ -19,8 +19,7 @@ import numpy as np
 from actspan.core.errors import AnnotationError, DataError
 from actspan.core.files import atomic_file
 from actspan.core.types import Float32, Float64, Video
-from actspan.data.annotations.formats import DATASET_JSON, read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import DATASET_JSON, read_annotations, write_annotations
 from actspan.data.layout import SPEC_FILE
 
 CHANNELS = 32

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from actspan.config.stages import Edge
 from actspan.core.errors import ConfigError, ShapeError
 from actspan.core.kernels import kernel
 from actspan.core.types import Features, Float32, Float64
 
-Edge = Literal["clamp", "zero"]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 

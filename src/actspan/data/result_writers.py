@@ -17,7 +17,6 @@ from actspan.core.files import atomic_file
 from actspan.core.types import Proposals
 from actspan.data.result_files import VERSION
 
-ANSWER_SUFFIXES = (".json", ".csv", ".parquet")
 _START = b'{"version": "%s", "results": {' % VERSION.encode()
 _COLUMNS = ("video", "start", "end", "score")
 _LABELLED = (*_COLUMNS, "label")

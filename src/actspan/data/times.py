@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, rounded
-from actspan.data.annotations.annotation_set import Unit
 from actspan.data.annotations.formats import DATASET_JSON, find_annotations
 from actspan.data.instances import ends_of, slack
 from actspan.data.videos import Videos

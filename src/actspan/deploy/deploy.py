@@ -9,39 +9,19 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 
 from actspan.core.errors import CompileError, ConfigError, MissingExtraError
 from actspan.core.files import atomic_folder
 from actspan.deploy.compile.compile import compile_plan, find_compiler, prepare_plan, write_script
-from actspan.deploy.compile.plan import TARGETS, CompilePlan, Compiler, CompileRequest, Log, no_log
+from actspan.deploy.compile.plan import CompilePlan, Compiler, Log, no_log
+from actspan.deploy.deploy_requests import DeployRequest
 from actspan.deploy.verify.verify import Verification, verify_bundle
 from actspan.model.bsn.checkpoints import convert_checkpoints
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import MANIFEST, check_new_bundle
 from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import check_backend
-
-
-@dataclass(frozen=True, slots=True)
-class DeployRequest:
-    """Settings of `deploy`."""
-
-    sources: tuple[Path, ...]  # checkpoints, or one bundle
-    out: Path | None  # bundle to create; None changes a given bundle in place
-    compile: CompileRequest
-    dataset: Path | None = None  # dataset to verify on; None for synthetic features
-    subset: str | None = "validation"  # of that dataset
-    length: int = 100  # T, the temporal scale of a checkpoint's TEM
-    threads: int = 2  # workers of the verification
-    script_only: bool = False  # write the commands for another host, and compile nothing
-    overwrite: bool = False  # replace an existing bundle
-
-    @property
-    def backend(self) -> str:
-        """Runtime that opens the compiled files."""
-        return TARGETS[self.compile.target].backends[self.compile.precision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +84,7 @@ def deploy(request: DeployRequest, log: Log = no_log) -> Deployment:
 
     Examples
     --------
-    >>> target = CompileRequest("openvino")
-    >>> deploy(DeployRequest((tem, pem), Path("bsn/"), target))  # doctest: +SKIP
+    >>> deploy(DeployRequest("openvino", sources=(tem, pem), out="bsn/"))  # doctest: +SKIP
     """
     out = request.out
     is_new = out is not None and not (out / MANIFEST).exists()
@@ -124,7 +103,7 @@ def _deploy(request: DeployRequest, summary: _Summary) -> Deployment:
         bundle, checks = export_bundle(bundle)
         rows += [(c.file, f"within {c.numpy_difference:.1e} of the weights") for c in checks]
     with summary.time("passes") as rows:
-        plan = prepare_plan(bundle, request.compile, compiler)
+        plan = prepare_plan(bundle, request, compiler)
         plain = {f"{job.net}.onnx" for job in plan.jobs}
         sources = dict.fromkeys(job.source for job in plan.jobs if job.source not in plain)
         rows += [(name, "as the weights") for name in sources]
@@ -153,7 +132,7 @@ def _compiler(request: DeployRequest) -> tuple[Compiler | None, str]:
     if request.script_only:
         return None, ""
     try:
-        return find_compiler(request.compile), ""
+        return find_compiler(request), ""
     except (CompileError, MissingExtraError) as error:
         return None, str(error)
 

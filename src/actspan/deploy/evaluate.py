@@ -14,13 +14,13 @@ from time import perf_counter
 
 import numpy as np
 
+from actspan.config.stages import Edge
 from actspan.core.files import atomic_file
 from actspan.core.parallel import chunked
 from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.progress import Progress, no_progress
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.rescale import Edge
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
@@ -29,8 +29,7 @@ from actspan.model.weights import Net
 from actspan.pipeline.core import open_nets
 from actspan.pipeline.outcomes import VideoInput
 from actspan.pipeline.recordings import Recordings
-from actspan.pipeline.stages import Batch, Steps
-from actspan.pipeline.steps import feature_inputs, pieces_of
+from actspan.pipeline.steps import Batch, Steps, feature_inputs, pieces_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def _time_steps(
     samples = calls = 0
     sessions = open_nets(bundle, ["tem", "pem"], backend, 1)
     with sessions["tem"], sessions["pem"]:
-        steps = Steps(config, sessions, edge)
+        steps = Steps(config, sessions["tem"], sessions["pem"], edge)
         assert config.tem is not None
         # The first call of a runtime is slower.
         steps.tem(np.zeros((batch, config.tem.channels, config.tem.length), np.float32))
@@ -155,7 +154,8 @@ def _time_steps(
             with tem.time("inference"):
                 output = steps.tem(video)
             with tem.time("postprocess"):
-                scored, candidates, rows = steps.candidates(chunk, features, output)
+                scored = steps.scored(output, features)
+                candidates, rows = steps.candidates(chunk, scored)
             with pem.time("inference"):
                 confidence = steps.pem(rows)
             done = Batch(chunk, features, video, output, scored, candidates, rows, confidence)

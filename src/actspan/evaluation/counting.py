@@ -1,19 +1,19 @@
 """Budgets of proposals and matches within them, with NumPy alone: a compiler loads too slowly.
 
-The protocol is that of bsn.md section 9. `plain_recall` follows it line by line, as the reference.
+The protocol is that of bsn.md section 9.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import ConfigError, ResultError
-from actspan.core.tiou import evaluated_tiou, evaluated_tiou_matrix
-from actspan.core.types import Float64, Proposals
+from actspan.core.tiou import evaluated_tiou
+from actspan.core.types import Float64
 from actspan.core.wording import counted, listed, rounded
 from actspan.data.result_files import ResultTable
 
@@ -161,41 +161,3 @@ def _alike(sizes: Int64) -> Iterator[tuple[int, Int64]]:
         step = max(1, _PAIRS // max(1, size))
         for begin in range(0, len(alike) if size else 0, step):
             yield size, alike[begin : begin + step]
-
-
-def plain_recall(
-    truth: Mapping[str, Float64],
-    proposals: Mapping[str, Proposals],
-    *,
-    max_proposals: int,
-    tiou: Float64,
-) -> tuple[Float64, Float64, Float64]:
-    """Compute recall (K, A), average recall (A,) and proposals per video (A,), slowly.
-
-    `truth` has the instances (M, 2) of each evaluated video; both are in seconds.
-    """
-    videos = len(truth)
-    offered = sum(len(proposals[v]) for v in truth if v in proposals)
-    ratio = max_proposals * float(videos) / offered
-
-    overlaps = []  # one (instances, kept) matrix per video
-    for video, segments in truth.items():
-        found = proposals.get(video, Proposals.empty())
-        kept = min(int(len(found) * ratio), len(found))
-        best = found[np.argsort(-found.score, kind="stable")][:kept]
-        overlaps.append(evaluated_tiou_matrix(segments[:, 0], segments[:, 1], best.start, best.end))
-
-    total = sum(matrix.shape[1] for matrix in overlaps)
-    instances = sum(matrix.shape[0] for matrix in overlaps)
-    share = np.arange(1, max_proposals + 1) / float(max_proposals)
-    share = share * (max_proposals * float(videos) / total)
-    recall = np.empty((len(tiou), max_proposals))
-    for t, threshold in enumerate(tiou):
-        for k in range(max_proposals):
-            matched = 0
-            for matrix in overlaps:
-                kept = matrix.shape[1]
-                contributing = min(int(kept * share[k]), kept)
-                matched += int((matrix[:, :contributing] >= threshold).any(axis=1).sum())
-            recall[t, k] = matched / instances
-    return recall, recall.mean(axis=0), share * (float(total) / videos)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.config.base import from_dict
+from actspan.config.base import OnError, from_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.parallel import map_ordered
@@ -21,7 +21,7 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float32, Float64, Proposals, Video
 from actspan.evaluation.bins import Bin, bins_of
 from actspan.evaluation.counting import Budgets, Int64
-from actspan.evaluation.inputs import OnError, load_blocked, load_videos
+from actspan.evaluation.inputs import load_blocked, load_videos
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.evaluation.stages import (
     IDEAL,

@@ -30,11 +30,10 @@ _COMPARED = 200  # ids that are compared to find out how they differ
 
 
 def check_times(videos: Videos, path: Path) -> tuple[Videos, tuple[str, ...]]:
-    """Raise if times are not seconds; drop durations that contradict instances and features.
+    """Raise a `DataError` if times are not seconds; drop durations that contradict instances.
 
     Features beside the annotations `path` are opened only if durations are missing or instances
-    pass them. Dropped durations affect only notes; a note says so. If most instances are far beyond
-    their video or its features, or the stride is wrong, a `DataError` is raised.
+    pass them. Dropped durations affect only notes, and are themselves noted.
     """
     latest: Float64 = ends_of(videos, videos.durations)
     late = float(np.mean(videos.segments[:, 1] > latest + slack(latest)))
@@ -85,10 +84,7 @@ def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, TimeConf
 
 
 def impossible_results(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
-    """Yield notes about results (P,), seconds, that cannot match anything.
-
-    `beyond` of them start after the end of their video.
-    """
+    """Yield notes about results (P,), seconds, that match nothing; `beyond` start too late."""
     of = f"of {counted(len(start), 'result')}"
     if turned := int(np.count_nonzero(end < start)):
         yield f"{turned:,} {of} end before they start: they match nothing"
@@ -100,10 +96,9 @@ def impossible_results(start: Float64, end: Float64, beyond: int) -> Iterator[st
 def repeated_results(
     thing: str, start: Float64, end: Float64, first: NDArray[np.int64]
 ) -> Iterator[str]:
-    """Yield a note about results that repeat the previous one.
+    """Yield a note about results (P,) that repeat the previous one of their video or class.
 
-    Results (P,) are sorted by falling score within each video or class, so that duplicates are
-    adjacent; `first` has the index of the first result of each.
+    They are sorted by falling score within each, which begins at an index in `first`.
     """
     again = np.flatnonzero(start[1:] == start[:-1]) + 1
     again = np.setdiff1d(again[end[again] == end[again - 1]], first)
@@ -120,8 +115,7 @@ def other_unit(
 ) -> tuple[str, ...]:
     """Return a note if times of ground truth and proposals seem to have different units.
 
-    `first` and `counts` (V,) have the index of each video's first proposal in `found`, and the
-    number of its proposals.
+    Each video has `counts` (V,) proposals in `found`, from the index in `first` (V,).
     """
     if not counts.any():
         return ()
@@ -144,10 +138,9 @@ def no_match_error(
     evaluated: Collection[str],
     found: Collection[str],
 ) -> ResultError:
-    """Return the error about results that are for none of the evaluated videos.
+    """Return the error about results of the videos `found`, none of which is evaluated.
 
-    `what` is "proposals" or "detections"; `evaluated` and `found` are the ids of the evaluated
-    videos and of those with results. The reason is another subset, or ids that differ.
+    `what` is "proposals" or "detections". The reason is another subset, or ids that differ.
     """
     head = f"no {what} for any of the {counted(len(evaluated), 'evaluated video')}"
     if isinstance(ground_truth, (str, os.PathLike)):
@@ -172,39 +165,34 @@ def _id_difference(found: list[str], known: list[str]) -> str:
     """Return the way in which ids of results and of the ground truth differ."""
     if not found:
         return "the results have no videos"
-    difference = (
+    if difference := (
         _added_ends("results have", found, "ground truth", known)
         or _added_ends("ground truth has", known, "results", found)
         or _capitals(found, known)
         or _other_prefixes(found, known)
-    )
-    if difference:
+    ):
         return f"{difference}; rename them in one of the two"
     return f"ids of the results are {listed(found)}; of the ground truth {listed(known)}"
 
 
 def _added_ends(owner: str, whole: list[str], other: str, bare: list[str]) -> str:
     """Return a text about the most common prefix and suffix of `whole` around a bare id, or ""."""
-    whole, cores = whole[:_COMPARED], set(bare)
-    lengths = {len(name) for name in bare}
     examples: dict[tuple[str, str], tuple[str, str]] = {}
     counts: Counter[tuple[str, str]] = Counter()
+    whole = whole[:_COMPARED]
     for name in whole:
-        for first in range(len(name)):
-            for last in (first + length for length in lengths if first + length <= len(name)):
-                if (core := name[first:last]) in cores:
-                    ends = name[:first], name[last:]
-                    counts[ends] += 1
-                    examples.setdefault(ends, (name, core))
-    if not counts:
-        return ""
-    (before, after), count = counts.most_common(1)[0]
+        for core in filter(None, bare):
+            before, found, after = name.partition(core)
+            if found:
+                counts[before, after] += 1
+                examples.setdefault((before, after), (name, core))
+    (before, after), count = next(iter(counts.most_common(1)), (("", ""), 0))
     if 2 * count <= min(len(whole), len(bare)):
         return ""
     name, core = examples[before, after]
     places = {"in front": before, "at the end": after}
-    ends_text = " and ".join(f"{end!r} {place}" for place, end in places.items() if end)
-    return f"the {owner} {ends_text} of ids: {name}, and the {other} {core}"
+    ends = " and ".join(f"{end!r} {place}" for place, end in places.items() if end)
+    return f"the {owner} {ends} of ids: {name}, and the {other} {core}"
 
 
 def _capitals(found: list[str], known: list[str]) -> str:
@@ -227,7 +215,4 @@ def _other_prefixes(found: list[str], known: list[str]) -> str:
 
 def _prefix(ids: list[str]) -> str:
     """Return the common prefix of all ids, up to a separator."""
-    first, last = min(ids), max(ids)
-    ends = [match.end() for match in re.finditer(r"[\W_]", first)]
-    shared = [first[:end] for end in ends if last.startswith(first[:end])]
-    return max(shared, key=len, default="")
+    return re.sub(r"[^\W_]*$", "", os.path.commonprefix(ids))  # noqa: RUF071 characters

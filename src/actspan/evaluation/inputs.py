@@ -6,12 +6,12 @@ import json
 import os
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from actspan.config.base import OnError
 from actspan.core.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
@@ -25,18 +25,7 @@ from actspan.data.result_files import ResultTable, read_result_table
 from actspan.data.videos import Videos, canonical_subset
 from actspan.evaluation.input_checks import check_times
 
-OnError = Literal["fail", "skip"]
 _USUAL = "validation"  # the subset that is evaluated by default
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """The videos to evaluate: those of a subset with instances."""
-
-    segments: dict[str, Float64]  # (M, 2) per video, seconds, M >= 1, in the source's order
-    durations: dict[str, float] = field(default_factory=dict)  # seconds; NaN if unknown
-    problems: tuple[Problem, ...] = ()  # entries and instances that were skipped
-    notes: tuple[str, ...] = ()  # counts of what is not evaluated
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +33,10 @@ class Chosen:
     """The videos of a subset, with or without instances."""
 
     videos: Videos  # in the source's order; at least one has instances
+    segments: dict[str, Float64]  # (M, 2), seconds, of each video with instances
     where: str  # `file: ` for messages, or nothing
     problems: tuple[Problem, ...] = ()  # entries and instances that were skipped
-    notes: tuple[str, ...] = ()  # requests that have no effect
+    notes: tuple[str, ...] = ()  # requests that have no effect, and what is not evaluated
 
 
 def load_videos(
@@ -99,7 +89,7 @@ def load_videos(
             raise AnnotationError(f"{where}{what} of {len(empty):,}: check the order of times")
         missed = (f"{what}; counted as missed",)
     notes = (*all_noted, *time_notes, *_unknown_blocked(videos.ids, blocked), *missed)
-    return Chosen(chosen, where, problems, notes)
+    return Chosen(chosen, chosen.segments_by_id(), where, problems, notes)
 
 
 def _places(videos: Videos, subset: str | None) -> tuple[Sequence[int], tuple[str, ...]]:
@@ -146,15 +136,14 @@ def load_truth(
     subset: str | None,
     blocked: frozenset[str],
     on_error: OnError,
-) -> Truth:
-    """Return the instances of a subset's videos that have any; raise as `load_videos` does."""
+) -> Chosen:
+    """Load videos of which only those with instances are evaluated; note how many have none."""
     chosen = load_videos(source, subset, blocked, on_error)
-    segments = chosen.videos.segments_by_id()
-    bare = len(chosen.videos) - len(segments)
+    bare = len(chosen.videos) - len(chosen.segments)
+    if not bare:
+        return chosen
     of = f"{bare:,} of {counted(len(chosen.videos), 'video')}"
-    without = (f"{of} without instances, not evaluated",) if bare else ()
-    durations = dict(zip(chosen.videos.ids, chosen.videos.durations.tolist(), strict=True))
-    return Truth(segments, durations, chosen.problems, (*chosen.notes, *without))
+    return replace(chosen, notes=(*chosen.notes, f"{of} without instances, not evaluated"))
 
 
 def known_id(name: str, known: Container[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.config.base import OnError
 from actspan.core.errors import AnnotationError, ResultError
 from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, Video
@@ -19,7 +20,7 @@ from actspan.data.detections import Detections, read_detections
 from actspan.data.names import FileNames
 from actspan.evaluation.counting import Int64
 from actspan.evaluation.input_checks import impossible_results, no_match_error, repeated_results
-from actspan.evaluation.inputs import OnError, known_ids, load_blocked, load_videos
+from actspan.evaluation.inputs import known_ids, load_blocked, load_videos
 
 Bool = NDArray[np.bool_]
 

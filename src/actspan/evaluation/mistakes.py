@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.config.base import OnError
 from actspan.core.kernels import evaluated_tiou, kernel
 from actspan.core.types import Float64, Video
 from actspan.data.detections import Detections
 from actspan.evaluation.counting import Int64
 from actspan.evaluation.detection import average_precision, match
-from actspan.evaluation.inputs import OnError
 from actspan.evaluation.labelled import Bool, Labelled, load_labelled
 from actspan.evaluation.protocols import check_thresholds
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.config.base import OnError
 from actspan.core.errors import ConfigError
 from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, Video
 from actspan.data.result_files import ResultTable
+from actspan.data.videos import Videos
 from actspan.evaluation.counting import REPORTED, Budgets, Int64, best_first, count_matches
 from actspan.evaluation.input_checks import (
     impossible_results,
@@ -23,7 +25,7 @@ from actspan.evaluation.input_checks import (
     other_unit,
     repeated_results,
 )
-from actspan.evaluation.inputs import OnError, Truth, load_blocked, load_proposals, load_truth
+from actspan.evaluation.inputs import Chosen, load_blocked, load_proposals, load_truth
 from actspan.evaluation.protocols import check_thresholds
 
 
@@ -66,7 +68,7 @@ class RecallResult:
     @classmethod
     def of(
         cls,
-        truth: Truth,
+        truth: Chosen,
         matches: Int64,
         counts: Int64,
         budgets: Budgets,
@@ -188,14 +190,14 @@ def evaluate_recall(
         *mismatch,
         *budgets.notes(counts),
         *repeated_results("proposal", *ranked, found.first),
-        *impossible_results(found.start, found.end, _beyond(found, truth.durations)),
+        *impossible_results(found.start, found.end, _beyond(found, truth.videos)),
     )
     return RecallResult.of(truth, matches, counts, budgets, thresholds, extra, notes)
 
 
-def _beyond(found: ResultTable, durations: Mapping[str, float]) -> int:
+def _beyond(found: ResultTable, videos: Videos) -> int:
     """Count the proposals that start after the end of their video, if that is known."""
-    filled = found.counts > 0
+    filled, durations = found.counts > 0, dict(zip(videos.ids, videos.durations, strict=True))
     limit = np.array([durations.get(video, np.nan) for video in found.ids])
     latest = np.maximum.reduceat(found.start, found.first[filled])  # per video
     if not (latest >= limit[filled]).any():

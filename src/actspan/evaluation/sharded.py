@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.config.base import OnError
 from actspan.core.errors import ResultError
 from actspan.core.storage import is_url, open_storage
 from actspan.core.types import Proposals, Video
 from actspan.data.result_files import ResultTable
 from actspan.evaluation.counting import Budgets, best_first, count_matches
 from actspan.evaluation.input_checks import no_match_error
-from actspan.evaluation.inputs import OnError, known_id, load_blocked, load_truth
+from actspan.evaluation.inputs import known_id, load_blocked, load_truth
 from actspan.evaluation.protocols import check_thresholds
 from actspan.evaluation.recall import RecallResult
 from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint

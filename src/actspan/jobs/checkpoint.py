@@ -231,7 +231,7 @@ class Checkpoint:
             elif self.storage is not None:
                 videos = sum(len(plan.ids(number)) for number in done)
                 error.add_note(
-                    f"nothing lost: {len(done)} of {counted(len(plan), 'shard')} ({videos:,} of "
+                    f"saved: {len(done)} of {counted(len(plan), 'shard')} ({videos:,} of "
                     f"{counted(len(plan.videos), 'video')}) are in {self.name}; the same "
                     "command with --resume completes it"
                 )

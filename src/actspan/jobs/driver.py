@@ -20,6 +20,7 @@ from actspan.core.problems import Problem, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
 from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint, Saved, locked_storage
 from actspan.jobs.origin import (
+    check_target,
     find_unfinished,
     finished_result,
     finished_run,
@@ -35,7 +36,7 @@ from actspan.jobs.source import FeatureSource, Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import ClassifiedLabels
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.labels import Labeller
+from actspan.pipeline.labels import Labeller, open_classifier, read_labels
 from actspan.pipeline.outcomes import Failure, Outcome, StageClock
 
 
@@ -66,13 +67,14 @@ def propose(
         A part is missing, damaged, or does not fit. Finished shards stay, and a note on the
         exception says so.
     """
+    request.check()
     with name_disk_errors(request.out or request.model), ExitStack() as stack:
         bundle = Bundle.load(request.model)
         source = open_source(request, bundle)
         stack.callback(source.close)
         if request.resume and (finished := finished_run(source)):
             return finished
-        request.check_target(source.protected)
+        check_target(request, source.protected)
         storage = stack.enter_context(locked_storage(request))
         unfinished = None
         if storage is not None and storage.contains(PLAN_FILE):
@@ -124,15 +126,15 @@ def _open_labels(source: Source, stack: ExitStack) -> Callable[[], Labeller | No
             "the classifier needs the features of whole videos, which are not kept here: run "
             "actspan extract, then propose from the dataset"
         )
-    labels, problems = choice.read(source.ids, source.request.on_error)
+    labels, problems = read_labels(choice, source.ids, source.request.on_error)
     source.problems += problems
-    opening = choice.open_classifier(source.bundle, features=source.request.scores is None)
+    opening = open_classifier(choice, source.bundle, features=source.request.scores is None)
     classifier = stack.enter_context(opening)
 
     def make() -> Labeller | None:
         if classifier is None or not isinstance(source, FeatureSource):
             return labels
-        return ClassifiedLabels(source.dataset, classifier, choice.top)
+        return ClassifiedLabels(source.dataset, classifier, choice.top_labels)
 
     return make
 

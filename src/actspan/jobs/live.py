@@ -8,9 +8,10 @@ import stat
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
+
+from msgspec.structs import replace
 
 from actspan.core.errors import VideoError
 from actspan.core.types import Proposals

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from actspan.config.base import to_dict
 from actspan.core.errors import FeatureError, ResultError
-from actspan.core.files import sha256
+from actspan.core.files import folder_name_error, sha256
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress
 from actspan.core.storage import Storage
-from actspan.core.wording import counted
+from actspan.core.wording import counted, suggestion
+from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.data.remote import url_of
+from actspan.data.result_writers import check_answer_target
 from actspan.jobs.checkpoint import Checkpoint, Plan, Saved, digest, locked_storage, remove_shards
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.run import RUN_FILE, Run
@@ -43,7 +45,7 @@ def answer_inputs(source: Source) -> dict[str, dict[str, str]]:
         "backend": request.backend,
         "labels": str(request.labels.info()),
     }
-    given = {"scores": request.scores, "label scores": request.labels.file}
+    given = {"scores": request.scores, "label scores": request.labels.labels_from}
     return {
         "bundle": files | {"settings": hashlib.sha256(config).hexdigest()},
         "dataset": source.checksums(),
@@ -86,7 +88,7 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
         "versions": versions(),
         "pipeline": to_dict(bundle.config),
         "labels": request.labels.info(),
-        "selection": None if selection == Selection() else asdict(selection),
+        "selection": None if selection == Selection() else msgspec.structs.asdict(selection),
         "timing": {
             "seconds": round(summary.seconds, 3),
             "videos_per_second": round(summary.rate, 1),
@@ -224,3 +226,32 @@ def finished_result(request: ProposeRequest) -> str | None:
     if out is None or request.writes_run or request.overwrite or not out.is_file():
         return None
     return sha256(out)
+
+
+def check_target(request: ProposeRequest, protected: Callable[[], Iterable[Path]]) -> None:
+    """Raise ResultError if results cannot be written to `out`, or would replace `protected`."""
+    out = request.out
+    if out is None:
+        return
+    if not request.writes_run:
+        given = (request.model, request.scores, request.labels.labels_from)
+        files = [*protected(), *(path for path in given if path is not None)]
+        check_answer_target(out, files, replace=request.overwrite)
+        return
+    if out.suffix:
+        meant = suggestion(out.suffix, ANSWER_SUFFIXES)
+        fault = folder_name_error(out, "a run") or (f"{out}: a run is a folder" if meant else "")
+        if fault:
+            suffixes = ", ".join(ANSWER_SUFFIXES)
+            raise ResultError(f"{fault}; the result alone is a file in {suffixes}{meant}")
+    check_run_target(out, replace=request.overwrite)
+
+
+def check_run_target(path: Path, *, replace: bool = False) -> None:
+    """Raise ResultError unless `path` is new, an empty folder, or a run that may be replaced."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / RUN_FILE).is_file():
+        raise ResultError(f"{path}: exists and is not a run, so it is left alone: choose another")
+    if not replace:
+        raise ResultError(f"{path}: there is a run already: choose another folder, or use --force")

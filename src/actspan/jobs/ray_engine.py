@@ -9,13 +9,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from actspan.core.errors import ClusterError, ConfigError, VideoError
 from actspan.core.progress import Progress, no_progress
@@ -33,10 +33,10 @@ from actspan.pipeline.core import with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import choose_backend
+from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import (
     ExtractedVideo,
     ExtractEngine,
-    ExtractRequest,
     VideoProgress,
     open_extractor,
     write_features,

@@ -13,9 +13,8 @@ from math import ceil, floor
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
-from actspan.config.base import Config, require_setting
+from actspan.config.base import Bounds, Config, Positive, doc, require_setting
 from actspan.core import errors
 from actspan.core.errors import ActSpanError, ClusterError, require
 from actspan.core.wording import counted
@@ -31,27 +30,17 @@ class ClusterConfig(Config, frozen=True, kw_only=True):
 
     address: Annotated[
         str | None,
-        Meta(
-            description="Ray: address of a running cluster, or auto. [default: start one on this "
-            "machine]"
-        ),
+        doc("Ray: address of a running cluster, or auto. [default: start one on this machine]"),
     ] = None
-    workers: Annotated[int, Meta(ge=1, description="Ray: number of worker processes.")] = 1
-    worker_cpus: Annotated[
-        int, Meta(ge=1, description="Ray: number of CPUs and threads per worker.")
-    ] = 1
-    worker_gpus: Annotated[float, Meta(ge=0, description="Ray: GPUs per worker.")] = 0.0
+    workers: Annotated[Positive, doc("Ray: number of worker processes.")] = 1
+    worker_cpus: Annotated[Positive, doc("Ray: number of CPUs and threads per worker.")] = 1
+    worker_gpus: Annotated[float, Bounds(0), doc("Ray: GPUs per worker.")] = 0.0
     worker_resources: Annotated[
-        dict[str, float],
-        Meta(description="Ray: other resources per worker: '{\"NPU\": 1}'."),
+        dict[str, float], doc("Ray: other resources per worker: '{\"NPU\": 1}'.")
     ] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require_setting(self.workers >= 1, f"workers is {self.workers}; at least 1 is needed")
-        require_setting(
-            self.worker_cpus >= 1, f"worker_cpus is {self.worker_cpus}; at least 1 is needed"
-        )
-        require_setting(self.worker_gpus >= 0, f"worker_gpus is {self.worker_gpus}, below 0")
+        super().__post_init__()
         for name, amount in self.worker_resources.items():
             known = name in ("CPU", "GPU")
             require_setting(not known, f"worker_resources: {name} has an option of its own")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from actspan.config.stages import Edge
 from actspan.core.errors import ShapeError
 from actspan.core.types import Features, Proposals
-from actspan.data.rescale import Edge
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
 

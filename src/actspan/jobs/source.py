@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from actspan.config.stages import FeatureSpec
+from actspan.config.stages import Edge, FeatureSpec
 from actspan.core.errors import BundleError, DataError
 from actspan.core.files import sha256
 from actspan.core.problems import Problem
@@ -23,7 +23,6 @@ from actspan.data.dataset import Dataset
 from actspan.data.layout import SPEC_FILE
 from actspan.data.names import VIDEOS
 from actspan.data.remote import url_of
-from actspan.data.rescale import Edge
 from actspan.data.store.shards import Packed
 from actspan.data.store.store_manifest import MANIFEST
 from actspan.jobs.checkpoint import Plan, Stamp

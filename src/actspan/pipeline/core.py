@@ -8,9 +8,7 @@ the batch size nor the number of threads.
 
 from __future__ import annotations
 
-import math
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,33 +16,22 @@ from typing import Self, overload
 
 import numpy as np
 
-from actspan.config.stages import PipelineConfig
+from actspan.config.stages import BATCH, Edge, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError
 from actspan.core.parallel import chunked, map_ordered
-from actspan.core.types import BoundaryScores, Features, Float32, Proposals
-from actspan.data.rescale import Edge, fit_to_cells
+from actspan.core.types import BoundaryScores, Features, Proposals
+from actspan.data.rescale import fit_to_cells
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.pipeline.outcomes import Failure, Outcome, Piece, ScoredVideo, StageClock, VideoInput
-from actspan.pipeline.recordings import with_recording_proposals
-from actspan.pipeline.steps import (
-    final_proposals,
-    find_candidates,
-    make_outcomes,
-    pieces_of,
-    rate_candidates,
-    scored_videos,
-    settled_edge,
-    tem_input,
-)
+from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.steps import Steps, pieces_of
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import generate_proposals_batch
 from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import choose_backend, open_net
 from actspan.runtime.session import Session
-
-BATCH = 16  # videos per chunk: large enough for TEM's throughput, small enough for the caches
 
 
 class Pipeline:
@@ -77,10 +64,9 @@ class Pipeline:
     ) -> None:
         self.config = config
         self.threads = threads or os.cpu_count() or 1
-        self.edge = settled_edge(config, edge)
         self.clock = StageClock()
-        self._tem, self._pem = tem, pem
-        self._memory = threading.local()
+        self._sessions = [session for session in (tem, pem) if session is not None]
+        self._steps = Steps(config, tem, pem, edge, reuse=True)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
         self._pool.submit(_load_kernels)  # The kernels load while the caller checks its arguments.
 
@@ -135,9 +121,8 @@ class Pipeline:
     def close(self) -> None:
         """Stop the workers and close the sessions."""
         self._pool.shutdown(cancel_futures=True)
-        for session in (self._tem, self._pem):
-            if session is not None:
-                session.close()
+        for session in self._sessions:
+            session.close()
 
     @overload
     def propose(self, features: Features) -> Proposals: ...
@@ -182,17 +167,10 @@ class Pipeline:
         before it, and must be discarded.
         """
         chunks = chunked(pieces, batch)
-        done = map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead)
-        results = (result for chunk in done for result in self._counted(*chunk))
-        if self.config.mode == "window":
-            return with_recording_proposals(results, self.config)
-        return results
-
-    def _counted(
-        self, results: list[Outcome | Failure], clock: StageClock
-    ) -> list[Outcome | Failure]:
-        self.clock.add(clock)
-        return results
+        recordings = Recordings(self.config) if self.config.mode == "window" else None
+        for results, clock in map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead):
+            self.clock.add(clock)
+            yield from results if recordings is None else recordings.complete(results)
 
     def _run_chunk(self, pieces: Sequence[Piece]) -> tuple[list[Outcome | Failure], StageClock]:
         clock = StageClock()
@@ -205,62 +183,14 @@ class Pipeline:
                 except ActSpanError as error:
                     failures[number] = Failure(piece.id, error)
         read = [piece for number, piece in enumerate(pieces) if number not in failures]
-        outcomes = iter(self._outcomes(read, loaded, clock) if read else ())
+        outcomes: Iterator[Outcome] = iter(())
+        if read:
+            batch = self._steps.walk(read, loaded, clock)
+            with clock.time("soft-nms"):
+                answers = self._steps.suppress(batch, batch.confidence)
+                outcomes = iter(batch.outcomes(batch.confidence, answers))
         numbers = range(len(pieces))
         return [failures[n] if n in failures else next(outcomes) for n in numbers], clock
-
-    def _outcomes(
-        self, pieces: Sequence[Piece], loaded: Sequence[Features | ScoredVideo], clock: StageClock
-    ) -> list[Outcome]:
-        features = [item for item in loaded if isinstance(item, Features)]
-        computed = iter(self._score_boundaries(features, clock) if features else ())
-        videos = [item if isinstance(item, ScoredVideo) else next(computed) for item in loaded]
-        scores = [video.scores for video in videos]
-        config = self.config
-        with clock.time("candidates"):
-            found = find_candidates(scores, [piece.window for piece in pieces], config.pgm)
-            rows = self._reused("bsp", (len(found.together), config.bsp.size))  # (sum N, 32)
-            bsp_features_batch(rows, scores, found, config.bsp)
-        with clock.time("pem"):
-            if self._pem is None:
-                confidence = np.ones(len(rows), dtype=np.float32)
-            else:
-                confidence = rate_candidates(self._pem, rows)
-        with clock.time("soft-nms"):
-            if config.mode == "window":  # the windows of a recording share one Soft-NMS
-                return make_outcomes(pieces, videos, found, confidence, [None] * len(videos))
-            seconds = [video.seconds for video in videos]
-            answers = final_proposals(found, confidence, seconds, config.soft_nms)
-        return make_outcomes(pieces, videos, found, confidence, answers)
-
-    def _score_boundaries(
-        self, features: Sequence[Features], clock: StageClock
-    ) -> list[ScoredVideo]:
-        """Run TEM on a batch of videos or windows."""
-        tem, config = self._tem, self.config
-        if tem is None or config.tem is None:
-            raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
-        with clock.time("read"):
-            shape = (len(features), config.tem.channels, config.tem.length)
-            video = self._reused("video", shape)  # (B, C, T)
-            for row, item in zip(video, features, strict=True):
-                row[:] = tem_input(item, config, self.edge).T
-        with clock.time("tem"):
-            output = tem.run({"video": video})["output"]  # (B, 3, T)
-            clock.count_flat(output)
-        return scored_videos(output, features, config)
-
-    def _reused(self, name: str, shape: tuple[int, ...]) -> Float32:
-        """Return an uninitialised array that a thread uses until its next call with that name.
-
-        Allocating new pages would cost more than the computation in them.
-        """
-        size = math.prod(shape)
-        memory: Float32 | None = getattr(self._memory, name, None)
-        if memory is None or memory.size < size:
-            memory = np.empty(size, dtype=np.float32)
-            setattr(self._memory, name, memory)
-        return memory[:size].reshape(shape)
 
 
 def open_nets(

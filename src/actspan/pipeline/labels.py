@@ -26,6 +26,7 @@ from actspan.data.result_writers import check_answer_target, result_writer
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import ClassifiedLabels, ProposalClassifier
 from actspan.pipeline.label_file import LabelFile
+from actspan.pipeline.label_request import LabelChoice, LabelRequest
 
 
 class Labeller(Protocol):
@@ -36,85 +37,53 @@ class Labeller(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LabelChoice:
-    """Source of labels: a score file, a bundle's classifier, or none; `top` labels per proposal.
+def read_labels(
+    choice: LabelChoice, videos: Iterable[str], on_error: Literal["fail", "skip"]
+) -> tuple[LabelFile | None, tuple[Problem, ...]]:
+    """Return the score file, if one was chosen, and problems such as videos without labels.
+
+    Problems are only notes if proposals are written in any case.
+    """
+    if choice.labels_from is None:
+        return None, ()
+    labels, videos = LabelFile.read(choice.labels_from, top=choice.top_labels), list(videos)
+    skipped = Skipped.VIDEO if on_error == "fail" else Skipped.NOTHING
+    remedy = "score it, or leave the video out"
+    problems = [
+        Problem(name, str(choice.labels_from), "no label scores", remedy, skipped)
+        for name in videos
+        if name not in labels.videos
+    ]
+    notes = list(labels.notes)
+    if others := sorted(labels.videos.keys() - set(videos)):
+        what = f"{counted(len(others), 'video')} without proposals ({listed(others)})"
+        notes.insert(0, f"{what}: their labels are not used")
+    for note in notes:
+        what, consequence = note.split(": ", 1)
+        problems.append(Problem("", str(choice.labels_from), what, consequence, Skipped.NOTHING))
+    return labels, tuple(problems)
+
+
+def open_classifier(
+    choice: LabelChoice, bundle: Bundle, *, features: bool = True
+) -> AbstractContextManager[ProposalClassifier | None]:
+    """Open the bundle's classifier, if it was chosen; `features` is False without features.
 
     Raises
     ------
     ConfigError
-        Both are requested, or `top` is not positive.
+        There are no features.
+    BundleError
+        The bundle has no classifier.
     """
-
-    file: Path | None = None
-    classify: bool = False
-    top: int = 2
-
-    def __post_init__(self) -> None:
-        if self.classify and self.file is not None:
-            raise ConfigError(
-                "take labels from a file or from the bundle's classifier, not from both"
-            )
-        if self.top < 1:
-            raise ConfigError(f"top {self.top}: each proposal needs at least one label")
-
-    @property
-    def wanted(self) -> bool:
-        """True if labels are wanted at all."""
-        return self.classify or self.file is not None
-
-    def info(self) -> dict[str, Any] | None:
-        """Return the entries for `run.toml`."""
-        if not self.wanted:
-            return None
-        return {"from": str(self.file) if self.file else "classifier", "top": self.top}
-
-    def read(
-        self, videos: Iterable[str], on_error: Literal["fail", "skip"]
-    ) -> tuple[LabelFile | None, tuple[Problem, ...]]:
-        """Return the score file, if one was chosen, and problems such as videos without labels.
-
-        Problems are only notes if proposals are written in any case.
-        """
-        if self.file is None:
-            return None, ()
-        labels, videos = LabelFile.read(self.file, top=self.top), list(videos)
-        skipped = Skipped.VIDEO if on_error == "fail" else Skipped.NOTHING
-        remedy = "score it, or leave the video out"
-        problems = [
-            Problem(name, str(self.file), "no label scores", remedy, skipped)
-            for name in videos
-            if name not in labels.videos
-        ]
-        notes = list(labels.notes)
-        if others := sorted(labels.videos.keys() - set(videos)):
-            what = f"{counted(len(others), 'video')} without proposals ({listed(others)})"
-            notes.insert(0, f"{what}: their labels are not used")
-        for note in notes:
-            what, consequence = note.split(": ", 1)
-            problems.append(Problem("", str(self.file), what, consequence, Skipped.NOTHING))
-        return labels, tuple(problems)
-
-    def open_classifier(
-        self, bundle: Bundle, *, features: bool = True
-    ) -> AbstractContextManager[ProposalClassifier | None]:
-        """Open the bundle's classifier, if it was chosen; `features` is False without features.
-
-        Raises
-        ------
-        ConfigError
-            There are no features.
-        BundleError
-            The bundle has no classifier.
-        """
-        if not self.classify:
-            return nullcontext()
-        if not features:
-            raise ConfigError(
-                "the classifier needs features, and boundary scores come without; label the "
-                "result afterwards: actspan label"
-            )
-        return ProposalClassifier.open(bundle)
+    if not choice.classify:
+        return nullcontext()
+    if not features:
+        raise ConfigError(
+            "the classifier needs features, and boundary scores come without; label the "
+            "result afterwards: actspan label"
+        )
+    return ProposalClassifier.open(bundle)
 
 
 class DetectionWriter:
@@ -155,42 +124,6 @@ class DetectionWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelRequest:
-    """Settings of `label_result`.
-
-    Attributes
-    ----------
-    result : Path
-        A result file, or a run folder.
-    out : Path, optional
-        File for the detections; `detections.json` in the run by default.
-    model, dataset : Path, optional
-        The classifier's bundle, and the features of the result's videos.
-    on_error : "fail" or "skip"
-        What to do about videos without labels or features.
-    overwrite : bool
-        Replace `out` if it is a file other than a result.
-    """
-
-    result: Path
-    labels: LabelChoice
-    out: Path | None = None
-    model: Path | None = None
-    dataset: Path | None = None
-    on_error: Literal["fail", "skip"] = "fail"
-    overwrite: bool = False
-
-    @property
-    def target(self) -> Path:
-        """File that detections are written to; ConfigError if it is not given."""
-        if self.out is not None:
-            return self.out
-        if not self.result.is_dir():
-            raise ConfigError(f"{self.result} is not a run: say where detections go: --out")
-        return self.result / DETECTIONS_FILE
-
-
-@dataclass(frozen=True, slots=True)
 class LabelSummary:
     """Summary of the labelling of a result."""
 
@@ -212,18 +145,26 @@ def label_result(request: LabelRequest, progress: Progress = no_progress) -> Lab
         A part is missing or damaged.
     """
     dataset = None if request.dataset is None else find_annotations(request.dataset)
-    given = (request.labels.file, request.model, dataset)
+    given = (request.labels.labels_from, request.model, dataset)
     inputs = [path for path in given if path is not None]
-    check_answer_target(request.target, inputs, replace=request.overwrite)
+    check_answer_target(_target(request), inputs, replace=request.overwrite)
     results = read_result(request.result)
-    if request.labels.classify:
+    if request.model is not None:
         return _classify(request, results, progress)
     # Without labels there are no detections, so missing labels are failures.
-    labels, missing = request.labels.read(results, "fail")
+    labels, missing = read_labels(request.labels, results, "fail")
     if labels is None:
         raise ConfigError("nothing says where labels come from: --labels-from, or --model")
     _raise_unless_skipped(request, missing, len(results))
     return _write(request, results, labels, missing, progress)
+
+
+def _target(request: LabelRequest) -> Path:
+    if request.out is not None:
+        return request.out
+    if not request.result.is_dir():
+        raise ConfigError(f"{request.result} is not a run: say where detections go: --out")
+    return request.result / DETECTIONS_FILE
 
 
 def _classify(
@@ -245,7 +186,7 @@ def _classify(
         channels = classifier.config.channels
         dataset = check_dataset(chosen, channels=channels, on_error=request.on_error)
         usable = {name: found for name, found in results.items() if name in dataset}
-        labels = ClassifiedLabels(dataset, classifier, request.labels.top)
+        labels = ClassifiedLabels(dataset, classifier, request.labels.top_labels)
         return _write(request, usable, labels, (*missing, *dataset.problems), progress)
 
 
@@ -256,14 +197,14 @@ def _write(
     problems: tuple[Problem, ...],
     progress: Progress,
 ) -> LabelSummary:
-    begin = perf_counter()
-    with DetectionWriter(request.target, labels) as writer:
+    target, begin = _target(request), perf_counter()
+    with DetectionWriter(target, labels) as writer:
         for done, (video, proposals) in enumerate(results.items(), start=1):
             writer.add(video, proposals)
             progress("label", done, len(results))
         detections = writer.finish()
     seconds = perf_counter() - begin
-    return LabelSummary(request.target, len(results), detections, seconds, problems)
+    return LabelSummary(target, len(results), detections, seconds, problems)
 
 
 def _raise_unless_skipped(request: LabelRequest, missing: Sequence[Problem], videos: int) -> None:

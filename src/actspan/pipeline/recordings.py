@@ -29,6 +29,21 @@ class Recordings:
         self._config, self._pool = config, pool
         self._parts: list[Proposals] = []
         self._held = 0
+        self._failed: str | None = None  # the last recording that could not be read
+
+    def complete(self, windows: Iterable[Outcome | Failure]) -> Iterator[Outcome | Failure]:
+        """Yield windows in order, the last of each recording with the recording's proposals.
+
+        After a failure, the rest of that recording yields nothing.
+        """
+        for window in windows:
+            if isinstance(window, Failure):
+                if window.id != self._failed:
+                    self.drop()
+                    yield window
+                self._failed = window.id
+            elif window.id != self._failed:
+                yield self.add(window)
 
     def add(self, outcome: Outcome) -> Outcome:
         """Add a window; return it, with proposals if it is the recording's last one."""
@@ -63,25 +78,6 @@ class Recordings:
         best.sort()  # Sorted positions keep the order of arrival among ties.
         self._parts = [everything[best]]
         self._held = self._pool
-
-
-def with_recording_proposals(
-    windows: Iterable[Outcome | Failure], config: PipelineConfig
-) -> Iterator[Outcome | Failure]:
-    """Yield windows in order, the last of each recording with the recording's proposals.
-
-    After a failure, the rest of that recording yields nothing.
-    """
-    recordings = Recordings(config)
-    failed: str | None = None
-    for window in windows:
-        if isinstance(window, Failure):
-            if window.id != failed:
-                recordings.drop()
-                yield window
-            failed = window.id
-        elif window.id != failed:
-            yield recordings.add(window)
 
 
 def placed(fused: Proposals, offset: float, seconds: float) -> Proposals:

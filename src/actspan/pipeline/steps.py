@@ -1,22 +1,27 @@
-"""Steps between the networks for one video or window, one plain function per step.
+"""Stages from features to proposals of a batch of videos or windows, one after the other.
 
-`Pipeline` runs them in memory; the staged path runs the same steps with files in between.
+`Pipeline` runs them on all cores, the benchmark times each of them, and the staged path runs the
+steps between the networks with files in between.
 """
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from actspan.config.stages import PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
-from actspan.core.errors import ActSpanError, ShapeError
+from actspan.config.stages import Edge, PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
+from actspan.core.errors import ActSpanError, BundleError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 from actspan.data.dataset import Dataset
 from actspan.data.recording import Window, pad_window, plan_windows
-from actspan.data.rescale import Edge, fit_to_cells
-from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, VideoInput
+from actspan.data.rescale import fit_to_cells
+from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, StageClock, VideoInput
+from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import fuse, generate_proposals_batch
 from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.session import Session
@@ -89,37 +94,12 @@ def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32
     return fit_to_cells(features, tem.length, edge)
 
 
-def scored_videos(
-    output: Float32, features: Sequence[Features], config: PipelineConfig
-) -> list[ScoredVideo]:
-    """Return the scores of each video from TEM's output, (B, 3, T), without padded cells."""
-    windows = config.mode == "window"
-    return [
-        ScoredVideo(
-            BoundaryScores.from_array(row[:, : len(item)] if windows else row), item.seconds
-        )
-        for row, item in zip(output, features, strict=True)
-    ]
-
-
 def find_candidates(
     scores: Sequence[BoundaryScores], windows: Sequence[Window | None], config: PgmConfig
 ) -> RaggedProposals:
     """Find the candidates of each video or window that PEM scores: at most `config.keep`."""
     edges = [(False, False) if w is None else w.inner_edges() for w in windows]
     return generate_proposals_batch(scores, config, edges, config.keep)
-
-
-def rate_candidates(pem: Session, rows: Float32) -> Float32:
-    """Compute PEM's score of every candidate, (sum N,), from BSP features, (sum N, 32).
-
-    Videos share calls without padding.
-    """
-    scored = np.empty(len(rows), dtype=np.float32)
-    for first in range(0, len(rows), PEM_ROWS):
-        part = slice(first, first + PEM_ROWS)
-        scored[part] = pem.run({"video_feature": rows[part]})["output"][:, 0]
-    return scored
 
 
 def final_proposals(
@@ -142,17 +122,149 @@ def final_proposals(
     return RaggedProposals(Proposals(start, end, score, *boundaries), ends)
 
 
-def make_outcomes(
-    pieces: Sequence[Piece],
-    videos: Sequence[ScoredVideo],
-    candidates: RaggedProposals,
-    confidence: Float32,
-    answers: Iterable[Proposals | None],
-) -> list[Outcome]:
-    """Create the outcome of each piece; proposals are None before a recording's last window."""
-    parts = (confidence[rows] for rows in candidates.rows())
-    of_each = zip(pieces, videos, candidates, parts, answers, strict=True)
-    return [
-        Outcome(piece.id, video.seconds, video.scores, found, part, answer, piece.window)
-        for piece, video, found, part, answer in of_each
-    ]
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Input and output of every stage for B videos or windows of recordings."""
+
+    pieces: Sequence[Piece]
+    features: Sequence[Features]  # of the pieces whose scores were not computed elsewhere
+    video: Float32  # (B, C, T)
+    output: Float32  # (B, 3, T), of TEM
+    scored: Sequence[ScoredVideo]
+    candidates: RaggedProposals
+    rows: Float32  # (sum N, 32), BSP features of all candidates
+    confidence: Float32  # (sum N,), scores of PEM
+
+    def outcomes(
+        self, confidence: Float32, answers: Iterable[Proposals] | None = None
+    ) -> list[Outcome]:
+        """Return the outcome of each piece; `confidence` is like the attribute.
+
+        Proposals are None if there are no answers: of windows, before the recording is complete.
+        """
+        known = [None] * len(self.pieces) if answers is None else answers
+        parts = (confidence[rows] for rows in self.candidates.rows())
+        of_each = zip(self.pieces, self.scored, self.candidates, parts, known, strict=True)
+        return [
+            Outcome(piece.id, video.seconds, video.scores, found, part, answer, piece.window)
+            for piece, video, found, part, answer in of_each
+        ]
+
+
+class Steps:
+    """The stages of a model, as methods that take a batch; several threads may call them.
+
+    Parameters
+    ----------
+    tem, pem : Session, optional
+        Without a TEM only boundary scores are accepted; without a PEM candidates are ranked by
+        start score x end score.
+    edge : "clamp" or "zero"
+        How rescaling fills cells beyond the outer snippets, if the config says "auto".
+    reuse : bool
+        Keep the large arrays of a batch in memory that the thread's next batch overwrites.
+    """
+
+    def __init__(
+        self,
+        config: PipelineConfig,
+        tem: Session | None,
+        pem: Session | None,
+        edge: Edge,
+        *,
+        reuse: bool = False,
+    ) -> None:
+        self.config, self._tem, self._pem = config, tem, pem
+        self._edge = settled_edge(config, edge)
+        self._memory = threading.local() if reuse else None
+
+    def walk(
+        self, pieces: Sequence[Piece], loaded: Sequence[Features | ScoredVideo], clock: StageClock
+    ) -> Batch:
+        """Run all stages except Soft-NMS on pieces, which are loaded, and time them."""
+        features = [item for item in loaded if isinstance(item, Features)]
+        video = output = np.empty(0, np.float32)
+        if features:
+            with clock.time("read"):
+                video = self.rescale(features)
+            with clock.time("tem"):
+                output = self.tem(video)
+                clock.count_flat(output)
+        computed = iter(self.scored(output, features))
+        scored = [item if isinstance(item, ScoredVideo) else next(computed) for item in loaded]
+        with clock.time("candidates"):
+            candidates, rows = self.candidates(pieces, scored)
+        with clock.time("pem"):
+            confidence = self.pem(rows)
+        return Batch(pieces, features, video, output, scored, candidates, rows, confidence)
+
+    def load(self, pieces: Sequence[Piece]) -> list[Features]:
+        """Load the features of pieces; raise the error of one that cannot be read."""
+        loaded = [piece.load() for piece in pieces]
+        return [item for item in loaded if isinstance(item, Features)]
+
+    def rescale(self, features: Sequence[Features]) -> Float32:
+        """Make TEM's input, (B, C, T)."""
+        config = self.config
+        if self._tem is None or config.tem is None:
+            raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
+        video = self._array("video", (len(features), config.tem.channels, config.tem.length))
+        for row, item in zip(video, features, strict=True):
+            row[:] = tem_input(item, config, self._edge).T
+        return video
+
+    def tem(self, video: Float32) -> Float32:
+        """Compute boundary scores, (B, 3, T)."""
+        assert self._tem is not None
+        return self._tem.run({"video": video})["output"]
+
+    def scored(self, output: Float32, features: Sequence[Features]) -> list[ScoredVideo]:
+        """Return the scores of each video from TEM's output, (B, 3, T), without padded cells."""
+        windows = self.config.mode == "window"
+        return [
+            ScoredVideo(
+                BoundaryScores.from_array(row[:, : len(item)] if windows else row), item.seconds
+            )
+            for row, item in zip(output, features, strict=True)
+        ]
+
+    def candidates(
+        self, pieces: Sequence[Piece], videos: Sequence[ScoredVideo]
+    ) -> tuple[RaggedProposals, Float32]:
+        """Find candidates, and compute the BSP features of all of them, (sum N, 32)."""
+        scores, bsp = [video.scores for video in videos], self.config.bsp
+        found = find_candidates(scores, [piece.window for piece in pieces], self.config.pgm)
+        rows = self._array("bsp", (len(found.together), bsp.size))
+        bsp_features_batch(rows, scores, found, bsp)
+        return found, rows
+
+    def pem(self, rows: Float32) -> Float32:
+        """Compute PEM's score of every candidate, (sum N,); videos share calls without padding."""
+        if self._pem is None:
+            return np.ones(len(rows), dtype=np.float32)
+        scored = np.empty(len(rows), dtype=np.float32)
+        for first in range(0, len(rows), PEM_ROWS):
+            part = slice(first, first + PEM_ROWS)
+            scored[part] = self._pem.run({"video_feature": rows[part]})["output"][:, 0]
+        return scored
+
+    def suppress(self, batch: Batch, confidence: Float32) -> RaggedProposals | None:
+        """Apply Soft-NMS to whole videos; return None for windows, which a recording shares."""
+        if self.config.mode == "window":
+            return None
+        seconds = [video.seconds for video in batch.scored]
+        return final_proposals(batch.candidates, confidence, seconds, self.config.soft_nms)
+
+    def _array(self, name: str, shape: tuple[int, ...]) -> Float32:
+        """Return an uninitialised array; a thread reuses it in its next call with that name.
+
+        Allocating new pages would cost more than the computation in them.
+        """
+        if self._memory is None:
+            return np.empty(shape, dtype=np.float32)
+        size = math.prod(shape)
+        memory: Float32 | None = getattr(self._memory, name, None)
+        if memory is None or memory.size < size:
+            memory = np.empty(size, dtype=np.float32)
+            setattr(self._memory, name, memory)
+        return memory[:size].reshape(shape)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from actspan.config.base import OnError
 from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.problems import Problem, problem_of_record, skipped_line
 from actspan.core.progress import Progress, no_progress
@@ -22,7 +23,7 @@ from actspan.evaluation.bins import Calibration, calibrate
 from actspan.evaluation.detection import DetectionResult, evaluate_detection
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
 from actspan.evaluation.input_checks import no_match_error
-from actspan.evaluation.inputs import Chosen, OnError, load_videos
+from actspan.evaluation.inputs import Chosen, load_videos
 from actspan.evaluation.mistakes import Mistakes, diagnose_detections
 from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall

@@ -147,7 +147,7 @@ def _lost(contents: Contents) -> Section:
         title = _title(contents, run) or "Share of instances at every tIoU"
         table = Table(("tIoU", *STAGES, "found"), cells)
         figures.append(Figure(title, loss_chart(run.diagnosis), table))
-    return Section("lost", "Where instances are lost", text, tuple(figures))
+    return Section("lost", "Where instances are missed", text, tuple(figures))
 
 
 def _gains(contents: Contents) -> Section:
@@ -163,7 +163,7 @@ def _gains(contents: Contents) -> Section:
         rows = _by_name([{k: gain[k][metric] for k in IDEAL if k in gain} for gain in gains])
         return _bars(contents, metric, rows, "points", "+.2f")
 
-    return Section("gains", "What a perfect stage would gain", text, tuple(map(chart, shown)))
+    return Section("gains", "Gain of a perfect stage", text, tuple(map(chart, shown)))
 
 
 def _bins(contents: Contents) -> Section:
@@ -171,7 +171,7 @@ def _bins(contents: Contents) -> Section:
     if first is None:
         return Section("kinds", "", "", ())
     text = (
-        "Average recall at the largest budget; in brackets, how many instances there are. Lengths "
+        "Average recall at the largest budget; the number of instances in brackets. Lengths "
         "are fifths of the instances, the other limits are those of DETAD."
     )
 
@@ -211,7 +211,7 @@ def _calibration(contents: Contents) -> Section:
         )
         title = _title(contents, run) or "Score against achieved tIoU"
         figures.append(Figure(title, calibration_chart(found, number), Table(("", "value"), rows)))
-    return Section("calibration", "What a score is worth", text, tuple(figures))
+    return Section("calibration", "Scores and achieved tIoU", text, tuple(figures))
 
 
 def _detections(contents: Contents) -> Section:

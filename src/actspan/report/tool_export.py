@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -17,9 +16,9 @@ from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.convert import of_subset, with_facts
-from actspan.data.annotations.encoding import FPS, UNLABELLED
-from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.encoding import FPS
+from actspan.data.annotations.formats import read_annotations, write_annotations
+from actspan.data.data_requests import ExportRequest
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.instances import faulty_segments, good_segments
 from actspan.data.result_files import RESULT_FILE, is_result, read_result, result_bytes
@@ -29,26 +28,6 @@ from actspan.jobs.run import RUN_FILE, Run
 ID = "{id}"  # placeholder of a video's id in an address
 _COUNTS_FRAMES = "labelstudio"  # the format whose times are frame numbers
 _PLAYED = ("elan", "labelstudio")  # formats that record where a video is
-
-
-@dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """Request to export to a tool."""
-
-    source: Path  # a run (its detections, if it has any), a result file, or annotations
-    target: Path  # a file, or a folder for formats with one file per video
-    format: str  # a key of `FORMATS` that can be written
-    top: int | None = None  # keep only the best instances of each video
-    min_score: float | None = None  # leave out instances that score less than this
-    label: str = UNLABELLED  # of proposals, which have none of their own
-    videos: str | None = None  # where the tool finds the videos: a folder, or an address with {id}
-    # Annotations or a table with durations, subsets and rates that the source lacks; of a run, the
-    # annotations that it was made from by default.
-    durations: Path | None = None
-    subset: str | None = None  # keep only the videos of this subset
-    fps: float | None = None  # of videos that do not give their own; 25 by default, with a note
-    on_error: Literal["fail", "skip"] = "fail"
-    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def _problem(bundle: Bundle, backend: Backend) -> str:
 
 
 def _reason(backend: Backend, passed: dict[str, str]) -> str:
-    reason = "the first in auto's order, fastest first, that is installed and fits this bundle"
+    reason = "chosen by auto: the fastest that is installed and fits this bundle"
     if not backend.verified:
         reason += "; nobody has verified it: run actspan verify"
     notable = [name for name in passed if BACKENDS[name].check().installed]

@@ -6,7 +6,6 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 from threading import Thread
@@ -14,6 +13,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import Depends, FastAPI
+from msgspec.structs import replace
 from pydantic.json_schema import models_json_schema
 
 from actspan import __version__
@@ -55,6 +55,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     DataError
         The data folder or a run cannot be used.
     """
+    settings.check()
     with ExitStack() as opened:
         metrics = Metrics()
         database = opened.enter_context(closing(Database(settings.data)))

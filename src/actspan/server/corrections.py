@@ -15,8 +15,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, model_validator
 
 from actspan.core.types import Video
-from actspan.data.annotations.formats import FORMATS
-from actspan.data.annotations.saving import encode_annotations
+from actspan.data.annotations.formats import FORMATS, encode_annotations
 from actspan.server.database import Database
 from actspan.server.error_responses import ConflictError, ProblemError, RequestBody, failures
 from actspan.server.library import Library

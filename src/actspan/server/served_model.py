@@ -16,13 +16,13 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from actspan.config.stages import TemConfig
+from actspan.config.stages import BATCH, TemConfig
 from actspan.core.errors import BundleError
 from actspan.core.types import Features, Float32, Proposals
 from actspan.data.recording import Recording, plan_windows
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
-from actspan.pipeline.core import BATCH, Pipeline, open_nets
+from actspan.pipeline.core import Pipeline, open_nets
 from actspan.pipeline.outcomes import VideoInput
 from actspan.pipeline.steps import cells, pieces_of
 from actspan.runtime.opening import choose_backend

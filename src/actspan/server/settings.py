@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from actspan.config.base import (
+    Bounds,
+    Config,
+    Existing,
+    ExistingFolder,
+    OutputFolder,
+    Positive,
+    doc,
+)
+from actspan.config.stages import BATCH
 from actspan.core.errors import ConfigError
-from actspan.pipeline.core import BATCH
 
 MIB, GIB, HOUR = 2**20, 2**30, 3600.0
 JOBS_PATH = "/api/jobs"  # path of the jobs, whose bodies have a limit of their own
@@ -38,32 +48,51 @@ class Batching:
     delay: float = 0.002  # seconds that the first request of a batch waits for others
 
 
-@dataclass(frozen=True, slots=True)
-class ServeSettings:
-    """Settings of the service.
+class ServeSettings(Config, frozen=True):
+    """Settings of the service; without a model the viewer only shows `results`."""
 
-    Raises
-    ------
-    ConfigError
-        Others could reach the service without a token, or a number is out of range.
-    """
+    model: Annotated[ExistingFolder | None, doc("Bundle to propose with.")] = None
+    results: Annotated[
+        tuple[Existing, ...],
+        doc("Run folder to show in the viewer; may be repeated, to compare runs."),
+    ] = ()
+    ground_truth: Annotated[
+        Existing | None, doc("Ground truth to show. [default: the datasets of the runs]")
+    ] = None
+    videos: Annotated[
+        ExistingFolder | None, doc("Folder of videos to play, named after their ids.")
+    ] = None
+    host: Annotated[str, doc("Address to listen on; anything but loopback needs a token.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Bounds(0, 65535), doc("Port to listen on; 0 takes any free port.")] = 8000
+    token: Annotated[
+        str | None,
+        doc(
+            "Token that clients must send. [default: $ACTSPAN_TOKEN; else none on loopback, and a "
+            "new one otherwise, which is printed]"
+        ),
+    ] = None
+    data: Annotated[OutputFolder, doc("Folder for jobs, results and corrections.")] = Path(
+        "actspan-serve"
+    )
+    backend: Annotated[str, doc("Inference runtime.")] = "auto"
+    threads: Annotated[Positive | None, doc("Number of threads. [default: all cores]")] = None
+    backbone: Annotated[
+        str | None, doc("onnx:FILE, if the model needs a custom backbone for videos.")
+    ] = None
+    hosts: Annotated[
+        tuple[str, ...],
+        doc(
+            "Another host name accepted by a loopback service, as when a proxy is in front of it.",
+            "NAME",
+        ),
+    ] = ()
+    limits: Limits = Limits()
+    batching: Batching = Batching()
 
-    model: Path | None = None  # a bundle; without one the viewer only shows `results`
-    results: tuple[Path, ...] = ()  # runs to show
-    ground_truth: Path | None = None  # annotations; by default those of the runs
-    videos: Path | None = None  # folder of videos to play
-    host: str = "127.0.0.1"
-    port: int = 8000
-    token: str | None = None  # what callers must send; needed if `host` is not loopback
-    data: Path = Path("actspan-serve")  # folder of the database and of waiting uploads
-    backend: str = "auto"  # as for `Pipeline.load`
-    threads: int | None = None  # as for `Pipeline.load`
-    backbone: str | None = None  # as for `BundleFeatures`: encoder of the model's features
-    hosts: tuple[str, ...] = ()  # further host names of a loopback service, such as a proxy's
-    limits: Limits = field(default_factory=Limits)
-    batching: Batching = field(default_factory=Batching)
-
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ConfigError if others could reach the service without a token."""
         if not self.is_loopback and not self.token:
             raise ConfigError(f"host {self.host}: others can reach it, so a token is needed")
         if self.token is not None and len(self.token) < 16:

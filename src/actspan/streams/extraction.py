@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
 
 import numpy as np
 
-from actspan.config.stages import FeatureSpec, Streams
+from actspan.config.stages import FeatureSpec
 from actspan.core.errors import DatasetError, VideoError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
@@ -28,36 +27,16 @@ from actspan.data.time_conflicts import compare_times
 from actspan.data.times import require_seconds
 from actspan.runtime.backends import find_backend
 from actspan.streams.backbone import find_backbone
-from actspan.streams.feature_files import JournalEntry, Precision
+from actspan.streams.extract_request import ExtractRequest
+from actspan.streams.feature_files import JournalEntry
 from actspan.streams.feature_folder import FeatureFolder, check_extraction_folder
 from actspan.streams.snippet_features import Ending, Extractor, Part
-from actspan.streams.snippet_grid import Grid, Span
 from actspan.streams.video_lists import (
     find_videos,
     probe_videos,
     shortfall_note,
     video_problem,
 )
-
-DEFAULT_GRID = Grid(Span(0.25, "s"), Span(0.5, "s"))
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractRequest:
-    """Settings of `extract_videos`; for those without a comment see `Extractor`."""
-
-    videos: tuple[str, ...]  # see `find_videos`
-    out: Path  # dataset folder to create or resume
-    backbone: str = "default"  # see `find_backbone`
-    grid: Grid = DEFAULT_GRID
-    streams: Streams | None = None
-    frames: int | None = None
-    channels: int | None = None  # project to principal components of the training part
-    precision: Precision = "float16"  # of the features on disk
-    on_error: Literal["fail", "skip"] = "fail"  # what to do about videos that cannot be used
-    threads: int | None = None
-    backend: str = "auto"
-    force: bool = False  # remove features in `out` that were made with other settings
 
 
 @dataclass(frozen=True, slots=True)

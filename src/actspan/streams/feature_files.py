@@ -6,7 +6,7 @@ The journal, `extracted.jsonl`, has a line for each finished video with the orig
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -16,9 +16,9 @@ from actspan.core.errors import ActSpanError, DataError
 from actspan.core.files import is_plain_name, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import Float32
+from actspan.streams.extract_request import Precision
 
 JOURNAL = "extracted.jsonl"
-Precision = Literal["float16", "float32"]
 
 
 class FeatureWriter:

@@ -17,18 +17,22 @@ from actspan.core.files import atomic_file, folder_name_error, remove_leftovers,
 from actspan.core.types import Float32, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.annotations.formats import DATASET_JSON, find_annotations, read_annotations
-from actspan.data.annotations.saving import write_annotations
+from actspan.data.annotations.formats import (
+    DATASET_JSON,
+    find_annotations,
+    read_annotations,
+    write_annotations,
+)
 from actspan.data.feature_readers import Entry as File
 from actspan.data.feature_readers import read_array
 from actspan.data.layout import SPEC_FILE
 from actspan.data.names import VIDEOS
+from actspan.streams.extract_request import Precision
 from actspan.streams.feature_files import (
     JOURNAL,
     FeatureWriter,
     Journal,
     JournalEntry,
-    Precision,
 )
 from actspan.streams.projection import PROJECTION, Projection, fit_projection
 

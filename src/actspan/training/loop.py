@@ -115,7 +115,7 @@ def fit(
     done = 0
     if (saved := state.load(task.name, parts)) is not None:
         done, best = saved["done"], saved["best"]
-        report.say(f"continuing: {title}: {done} of {plan.epochs} epochs were done before")
+        report.say(f"continuing: {title}: {done} of {plan.epochs} epochs were already done")
     with closing(state.open_logs(task.name, done)) as logs:
         for epoch in range(done, plan.epochs):
             note = f"epoch {epoch + 1}/{plan.epochs}, loss {{:.4f}}{_best_note(best)}"

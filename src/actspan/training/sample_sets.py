@@ -12,13 +12,13 @@ from typing import Self
 import numpy as np
 import torch
 
-from actspan.config.stages import PipelineConfig
+from actspan.config.stages import Edge, PipelineConfig
 from actspan.config.training import TemTrainConfig, WindowTrainConfig
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float32, Float64, Video
 from actspan.data.dataset import Dataset
 from actspan.data.recording import Window, pad_window, plan_windows
-from actspan.data.rescale import Edge, fit_to_cells
+from actspan.data.rescale import fit_to_cells
 from actspan.training.samples import (
     Int64,
     PemExamples,

@@ -224,7 +224,7 @@ def _fit(
     if state is not None and (saved := state.load("classifier", parts)) is not None:
         torch.set_rng_state(saved["random"])
         done = int(saved["done"])
-        report.say(f"continuing: classifier: {done} of {steps} steps were done before")
+        report.say(f"continuing: classifier: {done} of {steps} steps were already done")
     net.train()
     background = examples.label == len(settings.labels)
     losses = _losses(net, examples, islice(_batches(background, config, seed), done, steps))

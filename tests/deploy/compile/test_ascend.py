@@ -22,7 +22,8 @@ from actspan.deploy.compile.compile import (
     take_outputs,
     write_script,
 )
-from actspan.deploy.compile.plan import CompileJob, CompilePlan, CompileRequest
+from actspan.deploy.compile.plan import CompileJob, CompilePlan
+from actspan.deploy.deploy_requests import CompileRequest
 from actspan.model.bsn.graph import build_tem
 from actspan.runtime.opening import open_session
 from tests.deploy.compile.tools import atc_on_path, only, published_sizes, set_env

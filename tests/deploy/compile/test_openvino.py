@@ -20,7 +20,7 @@ from actspan.deploy.compile.compile import (
     read_records,
     write_script,
 )
-from actspan.deploy.compile.plan import CompileRequest
+from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.verify.variants import find_variants
 from actspan.deploy.verify.verify import verify_bundle
 from actspan.model.bsn.forward import tem_forward

@@ -21,8 +21,9 @@ from actspan.deploy.compile.compile import (
     read_records,
     write_script,
 )
-from actspan.deploy.compile.plan import CompileJob, CompilePlan, CompileRequest
+from actspan.deploy.compile.plan import CompileJob, CompilePlan
 from actspan.deploy.compile.tensorrt import trtexec_words
+from actspan.deploy.deploy_requests import CompileRequest
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import net_file
 from tests.deploy.compile.tools import only, published_sizes, trtexec_on_path

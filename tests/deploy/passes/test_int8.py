@@ -120,7 +120,7 @@ def test_one_region_from_end_to_end_in_two_dimensions() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        pytest.param(PassSettings(), "give a dataset to calibrate on", id="no-data"),
+        pytest.param(PassSettings(), "a dataset is needed for calibration", id="no-data"),
         pytest.param(
             PassSettings(calibration=Made("video", 1, 8, 100)), "run the pass opset first", id="old"
         ),

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
@@ -13,7 +13,8 @@ from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_engine import ray_engine, ray_extraction
 from actspan.streams.backbone import find_backbone
-from actspan.streams.extraction import ExtractRequest, extract_videos
+from actspan.streams.extract_request import ExtractRequest
+from actspan.streams.extraction import extract_videos
 from actspan.streams.snippet_features import Extractor
 from actspan.streams.snippet_grid import Grid, Span
 from tests.jobs.cluster.conftest import WORKERS

@@ -7,13 +7,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from actspan import Bundle, Proposals, Run
 from actspan.config.stages import FeatureSpec
@@ -30,25 +30,24 @@ from actspan.data.result_files import read_result
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest, Selection
 from actspan.jobs.sinks import Sink
-from actspan.pipeline.labels import LabelChoice
+from actspan.pipeline.label_request import LabelChoice
 from actspan.pipeline.outcomes import Outcome
-from actspan.streams.extraction import ExtractRequest, extract_videos
-from actspan.streams.feature_files import Precision
+from actspan.streams.extract_request import ExtractRequest, Precision
+from actspan.streams.extraction import extract_videos
 from actspan.streams.projection import PROJECTION
-from actspan.streams.snippet_grid import Grid, Span
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
 from tests.made_up import write_annotations, write_bundle
 from tests.runs import contents, found_in
 from tests.streams.made_videos import steady, write_audio, write_video
-
-GRID = Grid(Span(STRIDE, "s"), Span(2 * STRIDE, "s"))
 
 
 def in_two_steps(
     model: Bundle, films: Path, encoder: str, folder: Path, precision: Precision = "float32"
 ) -> dict[str, Proposals]:
     """Extract, then propose from the features."""
-    request = ExtractRequest((str(films),), folder / "set", encoder, GRID, precision=precision)
+    request = ExtractRequest(
+        (str(films),), folder / "set", encoder, f"{STRIDE}s", precision=precision
+    )
     extract_videos(request)
     out = folder / "result.json"
     propose(ProposeRequest(model=model.path, dataset=folder / "set", out=out))
@@ -88,7 +87,7 @@ def test_projected_features_come_from_the_projection_in_the_bundle(
     model: Callable[[Mode], Bundle], films: Path, encoder: str, tmp_path: Path
 ) -> None:
     request = ExtractRequest(
-        (str(films),), tmp_path / "set", encoder, GRID, channels=3, precision="float32"
+        (str(films),), tmp_path / "set", encoder, f"{STRIDE}s", channels=3, precision="float32"
     )
     spec = extract_videos(request).spec
     bundle = write_bundle(tmp_path / "m", channels=3, length=LENGTH, features=spec)
@@ -121,7 +120,7 @@ def test_training_brings_the_projection_into_the_bundle(
     entry = {"subset": "training", "annotations": [instance]}
     lengths = {"long": 13.0, "short": 3.0}
     write_annotations(tmp_path, {k: {"duration": v, **entry} for k, v in lengths.items()})
-    request = ExtractRequest((str(tmp_path),), tmp_path / "set", encoder, GRID, channels=3)
+    request = ExtractRequest((str(tmp_path),), tmp_path / "set", encoder, f"{STRIDE}s", channels=3)
     extract_videos(request)
     optim = OptimConfig(epochs=1, batch=2)
     config = TrainConfig(
@@ -283,7 +282,7 @@ def test_videos_are_resumed_to_the_same_bytes(
     propose(replace(request, out=tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt) as caught:
         propose(request, sinks=[Stopping()])
-    assert caught.value.__notes__[0].startswith("nothing lost: 2 of 2 shards (2 of 2 videos)")
+    assert caught.value.__notes__[0].startswith("saved: 2 of 2 shards (2 of 2 videos)")
     (request.partial / "000001.shard").unlink()
     assert propose(request).kept == 1
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")

@@ -11,11 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from actspan.bench.result import BatchesPerSecond, SamplesPerSecond, Stage, Timing, samples_of
+from actspan.bench.result import (
+    BatchesPerSecond,
+    SamplesPerSecond,
+    Scope,
+    Stage,
+    Timing,
+    samples_of,
+)
 from actspan.core.errors import BenchError
 from actspan.core.files import read_bytes
 from actspan.core.limits import LINE, LOG
-from actspan.pipeline.stages import Scope
 
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 

@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from actspan.core.errors import AnnotationError
@@ -32,7 +33,6 @@ from actspan.data.annotations.annotation_set import (
 from actspan.data.annotations.encoding import WriteOptions, written_id
 from actspan.data.annotations.json_entries import COUNTS, RATES, EntryReader
 from actspan.data.json_objects import decode, is_object, split
-from actspan.data.names import Ignored
 from actspan.data.videos import Videos, canonical_subset
 
 _HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level
@@ -41,7 +41,7 @@ _SUBSETS = frozenset({"training", "validation", "testing"})
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object of videos, or has one under `database`."""
-    if not source.may_be_json or source.object is None:
+    if source.object is None:
         return False
     parts = source.object[0]
     return is_object(parts.get("database")) or _are_videos(source, parts)
@@ -59,88 +59,57 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     assert source.object is not None
     entries, repeated = source.object
     reader = EntryReader(source)
-    beside = {key: part for key, part in entries.items() if key in _HEAD}
     if is_object(entries.get("database")):
         beside, of_document = {k: v for k, v in entries.items() if k != "database"}, repeated
         entries, repeated = source.parsed(split, entries["database"]) or ({}, [])
     else:
-        entries, of_document = {k: v for k, v in entries.items() if k not in _HEAD}, []
+        beside, of_document = {key: part for key, part in entries.items() if key in _HEAD}, []
+        entries = {key: part for key, part in entries.items() if key not in _HEAD}
     videos = Videos(reader.videos(entries, repeated))
-    notes = reader.notes()
     document = {}
     for key, part in beside.items():
         document[key], inner = source.parsed(decode, part)
-        of_document += inner
+        of_document = [*of_document, *inner]
     if of_document:
-        reader.repeated_keys(of_document)
+        reader.reject_repeated(of_document)
+    notes: list[str] = []
     if document.keys() - set(_HEAD):
-        subsets = _SubsetLists(source, document)
-        videos = subsets.applied(videos, reader.problems)
-        document, notes = subsets.rest, (*notes, *subsets.notes(videos))
-    return Annotations(
-        source.path,
-        "activitynet",
-        videos,
-        tuple(reader.problems),
-        document,
-        notes=notes,
-        clocks=frozenset(reader.clocks),
-    )
-
-
-class _SubsetLists:
-    """Lists of ids beside the videos: {"database": {...}, "training": ["a", "b"]}.
-
-    Attributes
-    ----------
-    rest : dict
-        Content beside the videos, without these lists.
-    """
-
-    def __init__(self, source: Source, beside: Mapping[str, Any]) -> None:
-        self._path = source.path
-        self._lists = {key: value for key, value in beside.items() if _is_list(key, value)}
-        self.rest = {key: value for key, value in beside.items() if key not in self._lists}
-        self._subsets: dict[str, str] = {}
-
-    def applied(self, videos: Videos, problems: list[Problem]) -> Videos:
-        """Return the videos with the subsets of the lists; contradictions become problems."""
-        for key, names in self._lists.items():
-            subset = canonical_subset(key)
-            for name in map(canonical_id, names):
-                first = self._subsets.setdefault(name, subset)
-                if first != subset:
-                    problems.append(self._contradiction(name, first, subset, "another list"))
-        for name, subset in zip(videos.ids, videos.subsets, strict=True):
-            listed = self._subsets.get(name, subset)
-            if subset and listed != subset:
-                problems.append(self._contradiction(name, subset, listed, "a list"))
-        if not self._lists:
-            return videos
-        return Videos(replace(v, subset=v.subset or self._subsets.get(v.id, "")) for v in videos)
-
-    def _contradiction(self, name: str, one: str, other: str, where: str) -> Problem:
-        what = f"subset {one!r}, but {other!r} in {where}"
-        return Problem(name, str(self._path), what, "keep one of them")
-
-    def notes(self, videos: Videos) -> Iterator[str]:
-        """Yield notes about lists that were read, ids that are no videos, and unknown keys."""
-        if self._lists:
-            yield f"{self._path}: subsets taken from the lists {listed(map(repr, self._lists))}"
-        kept = Ignored("{} not understood, which JSON keeps")
-        for key, value in self.rest.items():
-            if key not in _HEAD and isinstance(value, (list, dict)) and value:
-                kept.add("keys beside the videos", key)
-        yield from kept.notes(self._path)
-        others = [name for name in self._subsets if name not in videos.places]
-        if others:
-            ids = f"{counted(len(others), 'id')} in lists of subsets that are no videos"
-            yield f"{self._path}: ignored {ids}: {listed(others)}"
+        lists = {key: document.pop(key) for key in [*document] if _is_list(key, document[key])}
+        videos, notes = _with_subsets(source.path, videos, lists, reader.problems)
+    for key, value in document.items():
+        if key not in _HEAD and isinstance(value, (list, dict)) and value:
+            reader.kept.add("keys beside the videos", key)
+    return reader.built("activitynet", videos, document, notes)
 
 
 def _is_list(key: str, value: Any) -> bool:
+    """Return whether a key beside the videos is a subset, and its value a list of ids."""
     is_ids = isinstance(value, list) and all(isinstance(name, str) for name in value)
     return is_ids and bool(value) and canonical_subset(key) in _SUBSETS
+
+
+def _with_subsets(
+    path: Path, videos: Videos, lists: Mapping[str, list[str]], problems: list[Problem]
+) -> tuple[Videos, list[str]]:
+    """Return the videos with the subsets of lists of ids, and notes; add contradictions."""
+    if not lists:
+        return videos, []
+    subsets: dict[str, str] = {}
+    found = [
+        (canonical_id(name), canonical_subset(key)) for key, ids in lists.items() for name in ids
+    ]
+    pairs = [(name, subsets.setdefault(name, new), new, "another list") for name, new in found]
+    for name, subset in zip(videos.ids, videos.subsets, strict=True):
+        pairs.append((name, subset, subsets.get(name, subset), "a list"))
+    for name, one, other, where in pairs:
+        if one and one != other:
+            what = f"subset {one!r}, but {other!r} in {where}"
+            problems.append(Problem(name, str(path), what, "keep one of them"))
+    notes = [f"{path}: subsets taken from the lists {listed(map(repr, lists))}"]
+    if others := [name for name in subsets if name not in videos.places]:
+        ids = f"{counted(len(others), 'id')} in lists of subsets that are no videos"
+        notes.append(f"{path}: ignored {ids}: {listed(others)}")
+    return Videos(replace(v, subset=v.subset or subsets.get(v.id, "")) for v in videos), notes
 
 
 def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from sys import intern
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.files import check_size, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem
 from actspan.core.types import Video
+from actspan.core.wording import counted, listed
 from actspan.data.json_objects import compacted, decode, split
 from actspan.data.names import composed, file_stem
 from actspan.data.videos import Videos, with_labels
@@ -25,7 +28,6 @@ from actspan.data.videos import Videos, with_labels
 # THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
 AMBIGUOUS = "Ambiguous"
 
-Unit = Literal["seconds", "milliseconds", "frames"]
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
 T = TypeVar("T")
@@ -72,7 +74,10 @@ class ReadOptions:
 
 
 class Source:
-    """A file or folder of annotations, whose JSON is read only once."""
+    """A file or folder of annotations, whose JSON is read only once.
+
+    Properties and `parsed` raise AnnotationError if it cannot be read, or is not JSON.
+    """
 
     def __init__(self, path: Path, *, format_is_given: bool = False) -> None:
         self.path = path
@@ -94,8 +99,7 @@ class Source:
             raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
 
     @cached_property
-    def json(self) -> bytes:
-        """The content, compact; raise AnnotationError if it cannot be read or is empty."""
+    def _json(self) -> bytes:
         try:
             data = read_bytes(self.path, DOCUMENT)
         except OSError as error:
@@ -106,19 +110,16 @@ class Source:
 
     @cached_property
     def object(self) -> tuple[dict[str, Any], list[str]] | None:
-        """The parts of a JSON object and its repeated keys, as `split` returns them, or None.
-
-        Raises AnnotationError if it cannot be read, or is not JSON.
-        """
-        return self.parsed(split, self.json)
+        """The parts of a JSON object and its repeated keys, as `split` returns them, or None."""
+        return self.parsed(split, self._json) if self.may_be_json else None
 
     @cached_property
     def document(self) -> tuple[Any, list[str]]:
-        """The decoded JSON and all repeated keys; raise AnnotationError as `object` does."""
-        return self.parsed(decode, self.json)
+        """The decoded JSON and all repeated keys; None if its name shows that it is not JSON."""
+        return self.parsed(decode, self._json) if self.may_be_json else (None, [])
 
     def parsed(self, parse: Callable[[Any], T], part: Any) -> T:
-        """Return `parse(part)` for a part of the JSON; raise AnnotationError as `object` does."""
+        """Return `parse(part)` for a part of the JSON."""
         try:
             return parse(part)
         except RecursionError as error:
@@ -126,6 +127,11 @@ class Source:
             raise AnnotationError(f"{self.path}: {what}") from error
         except ValueError as error:
             raise AnnotationError(f"{self.path}: not valid JSON: {error}") from error
+
+    def has_objects(self, keys: Iterable[str]) -> bool:
+        """Return whether it is a JSON object with an object under each of the keys."""
+        document = self.document[0]
+        return isinstance(document, dict) and all(isinstance(document.get(k), dict) for k in keys)
 
 
 def canonical_id(name: str) -> str:
@@ -142,11 +148,10 @@ def number(value: Any, name: str) -> float:
 
     Raises TypeError or ValueError, with `name` in the message, if it is not one.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError(f"{name!r} is {value!r}, not a number")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     try:
-        found = _decimal(value) if isinstance(value, str) else float(value)
-    except (ValueError, OverflowError) as error:
+        found = float(value) if is_number else _decimal(value)
+    except (AttributeError, ValueError, OverflowError, TypeError) as error:
         raise TypeError(f"{name!r} is {value!r}, not a number") from error
     if not math.isfinite(found) or found <= 0:
         raise ValueError(f"{name!r} is {value}, not a positive number")
@@ -181,16 +186,39 @@ def seconds(text: str) -> float:
 
 def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
     """Return a video with these instances; ambiguous ones become its ignored segments."""
-    kept, ignored = [], []
-    for start, end, label in instances:
-        if label == AMBIGUOUS:
-            ignored.append((start, end))
-        else:
-            kept.append((start, end, label))
+    rows = list(instances)
+    kept = [row for row in rows if row[2] != AMBIGUOUS]
     return Video(
         id=name,
-        segments=np.array([(s, e) for s, e, _ in kept], dtype=np.float64),
+        segments=np.array([row[:2] for row in kept], dtype=np.float64),
         labels=tuple(intern(label) for _, _, label in kept),
-        ignored=np.array(ignored, dtype=np.float64),
+        ignored=np.array([row[:2] for row in rows if row[2] == AMBIGUOUS], dtype=np.float64),
         **facts,
     )
+
+
+def possible_mistakes(path: Path, videos: Videos) -> Iterator[str]:
+    """Yield notes about instances that occur twice, and labels that are nearly equal."""
+    start, end = videos.segments.T
+    video = np.repeat(np.arange(len(videos)), videos.counts)
+    order = np.lexsort((end, start, video))
+    same = np.all([x[order[1:]] == x[order[:-1]] for x in (video, start, end)], axis=0)
+    alike = np.union1d(order[:-1][same], order[1:][same]).tolist() if same.any() else ()
+    keys = Counter((video.item(i), start.item(i), end.item(i), videos.labels[i]) for i in alike)
+    count = keys.total() - len(keys)
+    if count:
+        names = dict.fromkeys(videos.ids[key[0]] for key, number in keys.items() if number > 1)
+        occur = "instances occur" if count > 1 else "instance occurs"
+        yield (
+            f"{path}: {count:,} {occur} twice, with the same video, times and label: "
+            f"{counted(len(names), 'video')} ({listed(names)})"
+        )
+    variants: dict[str, list[str]] = {}
+    for label in dict.fromkeys(videos.labels):
+        variants.setdefault(" ".join(composed(label).casefold().split()), []).append(label)
+    groups = [" and ".join(map(repr, labels)) for labels in variants.values() if len(labels) > 1]
+    if groups:
+        yield (
+            f"{path}: labels that differ only in capitals, blanks or Unicode form are "
+            f"different classes: {listed(groups, 12)}"
+        )

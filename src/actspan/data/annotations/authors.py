@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from actspan.data.annotations.annotation_set import (
     canonical_id,
 )
 from actspan.data.annotations.json_entries import EntryReader
-from actspan.data.annotations.role_names import NAMES, normalized
+from actspan.data.annotations.role_names import NAMES, normalized, place_of
 from actspan.data.json_objects import decode, is_object
 from actspan.data.videos import Videos
 
@@ -30,7 +29,7 @@ _KEYS = frozenset({"duration_second", "duration_frame", "feature_frame"})
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object of videos with `duration_second`."""
-    if not source.may_be_json or source.object is None:
+    if source.object is None:
         return False
     parts = source.object[0].values()
     return any(
@@ -50,19 +49,12 @@ def read(source: Source, options: ReadOptions) -> Annotations:
             remedy = "add its row, or remove the video"
             reader.problems.append(Problem(canonical_id(name), str(table), "no row for it", remedy))
     videos = Videos(reader.videos(entries, repeated, subsets))
-    others = [name for name in subsets if name not in videos.places]
-    notes = reader.notes()
-    if others:
+    notes = []
+    if others := [name for name in subsets if name not in videos.places]:
         rows = counted(len(others), "row")
-        notes += (f"{table}: ignored {rows} of videos that are not in the JSON: {listed(others)}",)
-    return Annotations(
-        source.path,
-        "authors",
-        videos,
-        tuple(reader.problems),
-        notes=notes,
-        clocks=frozenset(reader.clocks),
-    )
+        ids = listed(others)
+        notes.append(f"{table}: ignored {rows} of videos that are not in the JSON: {ids}")
+    return reader.built("authors", videos, notes=notes)
 
 
 def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
@@ -74,7 +66,8 @@ def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AnnotationError(f"{table}: cannot be read: {error}; save it as CSV UTF-8") from error
     head = rows[0] if rows else []
-    columns = [_column(head, NAMES[role]) for role in ("video", "subset")]
+    names = [normalized(name) for name in head]
+    columns = [place_of(names, NAMES[role]) for role in ("video", "subset")]
     if None in columns:
         raise AnnotationError(
             f"{table}: columns 'video' and 'subset' are needed; there are: "
@@ -88,8 +81,3 @@ def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
             what = f"subset {found!r}, but {subsets[name]!r} in an earlier row"
             problems.append(Problem(name, str(table), what, "keep one row per video"))
     return subsets
-
-
-def _column(head: Iterable[str], known: Iterable[str]) -> int | None:
-    names = [normalized(name) for name in head]
-    return next((names.index(name) for name in known if name in names), None)

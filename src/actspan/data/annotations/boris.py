@@ -23,16 +23,14 @@ from actspan.data.annotations.annotation_set import Annotations, ReadOptions, So
 from actspan.data.annotations.video_builder import UNUSABLE, Facts, VideoBuilder
 from actspan.data.names import Ignored
 
+_PARTS = ("observations", "behaviors_conf")
 _FIELDS = {1: "subject", 3: "modifiers", 4: "comment"}  # of an event, beside time and behavior
 _Event = tuple[float, tuple[str, str, str]]  # time, (behavior, subject, modifiers)
 
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object with observations and configured behaviors."""
-    document = source.document[0] if source.may_be_json else None
-    return isinstance(document, dict) and all(
-        isinstance(document.get(key), dict) for key in ("observations", "behaviors_conf")
-    )
+    return source.has_objects(_PARTS)
 
 
 def read(source: Source, options: ReadOptions) -> Annotations:

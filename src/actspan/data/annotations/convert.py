@@ -5,47 +5,31 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
-from actspan.core.types import Video
+from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed, quoted
-from actspan.data.annotations.annotation_set import Annotations, Unit
-from actspan.data.annotations.formats import DATASET_JSON, FORMATS, read_annotations
-from actspan.data.annotations.saving import format_to_write, write_annotations
+from actspan.data.annotations.annotation_set import Annotations
+from actspan.data.annotations.formats import (
+    DATASET_JSON,
+    FORMATS,
+    format_to_write,
+    read_annotations,
+    write_annotations,
+)
+from actspan.data.data_requests import ConvertRequest
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
 from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset
 
 _SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; if most are shorter, the unit must be another
-
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """Request to convert annotations."""
-
-    source: Path
-    target: Path  # in an existing folder, `annotations.json` is written
-    format: str | None = None  # of the source; by default from its content
-    target_format: str | None = None  # by default from the target's suffix
-    # New names of subsets; "" names the videos that have none.
-    rename_subsets: Mapping[str, str] = field(default_factory=dict)
-    subset: str | None = None  # keep only the videos of this subset (its new name)
-    fps: float | None = None  # of videos that do not give their own
-    times: Unit | None = None  # unit of the source's times; times that cannot be are refused
-    clip: bool = False  # clip instances to their video
-    tiers: tuple[str, ...] = ()  # patterns of the tiers to read
-    # Names of a table's columns by role ("video", "label", ...); found by name by default.
-    columns: Mapping[str, str] = field(default_factory=dict)
-    # Annotations or a table with durations, subsets, rates and frames that the source lacks.
-    durations: Path | None = None
-    on_error: Literal["fail", "skip"] = "fail"
-    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +55,18 @@ class Converted:
         }
 
 
-def convert_annotations(request: Conversion) -> Converted:
+def convert_annotations(request: ConvertRequest) -> Converted:
     """Read annotations in one format and write them in another.
 
-    Raises
-    ------
-    DatasetError
-        There are problems and `on_error` is "fail"; nothing is written.
-    AnnotationError
-        The source cannot be read, nothing is left of it, or the target already exists.
-    ConfigError
-        A format is unknown, or cannot be written.
+    Raises DatasetError if there are problems and `on_error` is "fail"; AnnotationError if the
+    source cannot be read, nothing is left of it, or the target already exists; ConfigError if a
+    format is unknown, or cannot be written. Then nothing is written.
     """
     columns, of_durations = dict(request.columns), {}
     durations = request.durations
-    if durations is not None and durations.suffix.lower() in (".csv", ".tsv"):
-        of_durations = {role: columns.pop(role) for role in ("duration",) if role in columns}
+    is_table = durations is not None and durations.suffix.lower() in (".csv", ".tsv")
+    if is_table and "duration" in columns:
+        of_durations["duration"] = columns.pop("duration")
     found = read_annotations(
         request.source,
         format=request.format,
@@ -104,7 +84,11 @@ def convert_annotations(request: Conversion) -> Converted:
         videos = with_facts(videos, known.videos)
         problems += known.problems
     if request.fps is not None:
-        notes += _unused_rate(videos, request, found)
+        unknown = sum(video.fps is None for video in videos)
+        use = f"only written as the frame rate of {counted(unknown, 'video')}"
+        if "frames" not in (request.times, found.unit):
+            what = f"--fps {request.fps:g} is {use if unknown else 'not used'}"
+            notes.append(f"{path}: times are not frame numbers, so {what}")
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
     videos = of_subset(_renamed(videos, request.rename_subsets, path), request.subset, path)
     if videos and not any(len(video.segments) + len(video.ignored) for video in videos):
@@ -130,7 +114,7 @@ def convert_annotations(request: Conversion) -> Converted:
     return Converted(found.format, target, videos, tuple(problems), tuple(notes))
 
 
-def _target_of(request: Conversion) -> tuple[Path, str]:
+def _target_of(request: ConvertRequest) -> tuple[Path, str]:
     """Return the file to write and its format; raise AnnotationError if the file exists."""
     target = request.target / DATASET_JSON if request.target.is_dir() else request.target
     format = format_to_write(target, request.target_format).name
@@ -143,22 +127,21 @@ def _target_of(request: Conversion) -> tuple[Path, str]:
     return target, format
 
 
-def _unused_rate(videos: Videos, request: Conversion, found: Annotations) -> list[str]:
-    """Return the note that --fps is not needed, if times are not frame numbers."""
-    if request.times == "frames" or found.unit == "frames":
-        return []
-    count = sum(video.fps is None for video in videos)
-    use = f"only written as the frame rate of {counted(count, 'video')}" if count else "not used"
-    return [f"{found.path}: times are not frame numbers, so --fps {request.fps:g} is {use}"]
-
-
 def _in_seconds(
-    videos: Videos, request: Conversion, found: Annotations
+    videos: Videos, request: ConvertRequest, found: Annotations
 ) -> tuple[Videos, tuple[str, ...]]:
     """Convert times to seconds and clip them, as requested; return the videos and notes."""
     notes: tuple[str, ...] = ()
     if request.times is not None:
-        videos, notes = _converted(videos, request.times, request.fps, found)
+        _require_unit(request.times, found)
+        before = videos.durations
+        if found.unit == "seconds":
+            convert_durations = "durations" not in found.clocks
+            videos, notes = in_seconds(
+                videos, request.times, request.fps, found.path, with_durations=convert_durations
+            )
+        if found.unit == "seconds" != request.times:
+            _require_plausible(videos, before, request.times, found.path)
     elif unit := wrong_unit(videos, videos.durations):
         raise AnnotationError(
             f"{found.path}: {unit.what}: pass {unit.options}; or correct the durations, if times "
@@ -172,37 +155,29 @@ def _in_seconds(
     return videos, notes
 
 
-def _converted(
-    videos: Videos, times: Unit, fps: float | None, found: Annotations
-) -> tuple[Videos, tuple[str, ...]]:
-    """Return videos whose times were in a unit that the user gives, and notes.
-
-    Raises ConfigError if the source gives another unit, and AnnotationError if most instances or
-    videos would be implausibly short.
-    """
-    path = found.path
+def _require_unit(times: Unit, found: Annotations) -> None:
+    """Raise ConfigError if the source gives another unit of its times."""
+    path, problem = found.path, ""
     if FORMATS[found.format].has_own_unit:
-        raise ConfigError(
-            f"{path}: {found.format} gives the unit of its times itself: leave out --times"
+        problem = f"{found.format} gives the unit of its times itself: leave out --times"
+    elif found.unit not in ("seconds", times):
+        problem = (
+            f"times are {found.unit} by the names of their columns; rename them, or leave out "
+            f"--times {times}"
         )
-    if found.unit == times != "seconds":
-        return videos, ()
-    if found.unit != "seconds":
-        raise ConfigError(
-            f"{path}: times are {found.unit} by the names of their columns; rename them, or leave "
-            f"out --times {times}"
+    elif found.unit == "seconds" != times and "times" in found.clocks:
+        problem = (
+            f"times are clocks, as 0:01, so they are seconds: leave out --times {times}, or write "
+            f"all of them as {times}"
         )
-    if times != "seconds" and "times" in found.clocks:
-        raise ConfigError(
-            f"{path}: times are clocks, as 0:01, so they are seconds: leave out --times {times}, "
-            f"or write all of them as {times}"
-        )
-    with_durations = "durations" not in found.clocks
-    after, notes = in_seconds(videos, times, fps, path, with_durations=with_durations)
-    if times == "seconds":
-        return after, notes
-    lengths = np.diff(after.segments)[:, 0]
-    scaled = after.durations[after.durations != videos.durations]  # NaN never counts as short
+    if problem:
+        raise ConfigError(f"{path}: {problem}")
+
+
+def _require_plausible(videos: Videos, before: Float64, times: Unit, path: Path) -> None:
+    """Raise AnnotationError if most converted instances or durations are implausibly short."""
+    lengths = np.diff(videos.segments)[:, 0]
+    scaled = videos.durations[videos.durations != before]  # NaN never counts as short
     for what, values, shortest in (
         ("instances", lengths[lengths > 0], _SHORTEST),
         ("videos", scaled, _SHORTEST_VIDEO),
@@ -213,7 +188,6 @@ def _converted(
                 f"{path}: {what} would be {low:.3g} to {high:.3g} ms long: are the times seconds "
                 f"already? leave out --times {times}"
             )
-    return after, notes
 
 
 def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:

@@ -13,9 +13,9 @@ from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
 from actspan.data.annotations.annotation_set import AMBIGUOUS, number
 from actspan.data.annotations.video_builder import Facts
+from actspan.data.data_requests import UNLABELLED
 from actspan.data.videos import canonical_subset
 
-UNLABELLED = "action"  # the label of instances without one, in formats that need a label
 FPS = 25.0  # default frames per second, for formats that count frames
 
 _LONGEST_NAME = 150  # bytes of a file's name before its suffix; file systems allow 255 in all
@@ -84,15 +84,13 @@ def written_facts(video: Video) -> dict[str, str | float]:
 
 def read_facts(facts: Mapping[str, Any]) -> Facts:
     """Return the facts that `written_facts` wrote, except the id; raise TypeError or ValueError."""
-    duration, fps, frames = (
-        None if facts.get(key) is None else number(facts[key], key)
-        for key in ("duration", "fps", "frames")
-    )
+    keys = ("duration", "fps", "frames")
+    known = {key: number(facts[key], key) for key in keys if facts.get(key) is not None}
     return Facts(
-        duration=duration,
+        duration=known.get("duration"),
         subset=canonical_subset(str(facts["subset"])) if facts.get("subset") else None,
-        fps=fps,
-        frames=None if frames is None else int(frames),
+        fps=known.get("fps"),
+        frames=int(known["frames"]) if "frames" in known else None,
     )
 
 
@@ -102,28 +100,22 @@ def milliseconds(start: float, end: float) -> tuple[int, int]:
     return first, max(round(end * 1000), first + 1)
 
 
-def file_names(videos: Sequence[Video], suffix: str) -> list[str]:
-    """Return one file name per video: its id, with `_` for characters that could form a path.
+def named_files(videos: Sequence[Video], suffix: str) -> Iterator[tuple[str, Video]]:
+    """Yield a file name per video: its id, with `_` for characters that could form a path.
 
     Raises AnnotationError if two ids give the same name on some file system.
     """
-    taken: dict[str, str] = {}
-    names = []
+    taken: dict[str, str] = {}  # ids by names without case, which some file systems ignore
     for video in videos:
-        stem = _stem(video.id)
-        key = stem.casefold()  # some file systems ignore case
-        if key in taken:
+        text = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", video.id))
+        text = text.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
+        text = text.strip(" ").rstrip(" .")  # Windows drops these
+        is_special = not text or text.startswith(".") or _DEVICES.match(text)
+        name = f"_{text}{suffix}" if is_special else text + suffix
+        if (key := name.casefold()) in taken:
             raise AnnotationError(
-                f"videos {taken[key]!r} and {video.id!r} would both be written to "
-                f"{stem + suffix!r}: rename one of them"
+                f"videos {taken[key]!r} and {video.id!r} would both be written to {name!r}: rename "
+                "one of them"
             )
         taken[key] = video.id
-        names.append(stem + suffix)
-    return names
-
-
-def _stem(name: str) -> str:
-    text = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", name))
-    text = text.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore").strip(" ")
-    text = text.rstrip(" .")  # Windows drops these
-    return f"_{text}" if not text or text.startswith(".") or _DEVICES.match(text) else text
+        yield name, video

@@ -1,24 +1,23 @@
-"""The table of annotation formats, and reading with it."""
+"""The table of annotation formats, and reading and writing with it."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from actspan.core.errors import AnnotationError, ConfigError
-from actspan.core.files import folder_kind
+from actspan.core.errors import ActSpanError, AnnotationError, ConfigError
+from actspan.core.files import atomic_file, folder_kind
 from actspan.core.types import Video
-from actspan.core.wording import counted, listed
+from actspan.core.wording import it_or_them, listed
 from actspan.data.annotations import (
     activitynet,
     authors,
     boris,
     elan,
+    elan_writer,
     labelstudio,
     subtitles,
     table,
@@ -26,12 +25,15 @@ from actspan.data.annotations import (
     thumos,
     via,
 )
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
+from actspan.data.annotations.annotation_set import (
+    Annotations,
+    ReadOptions,
+    Source,
+    possible_mistakes,
+)
 from actspan.data.annotations.authors import AUTHORS_JSON
-from actspan.data.annotations.encoding import WriteOptions
-from actspan.data.annotations.video_builder import has_files
-from actspan.data.names import composed
-from actspan.data.videos import Videos
+from actspan.data.annotations.encoding import FPS, WriteOptions
+from actspan.data.annotations.video_builder import files_of
 
 DATASET_JSON = "annotations.json"
 DATASET_TABLE = "annotations.csv"
@@ -81,6 +83,10 @@ class Format:
     has_own_unit: bool = False  # it fixes the unit of its times
 
 
+def _has_files(suffix: str, source: Source) -> bool:
+    return bool(files_of(source.path, suffix))
+
+
 # The first format that fits is used.
 _ALL = (
     Format("activitynet", "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, "
@@ -91,17 +97,17 @@ _ALL = (
            "not the BSN authors' format: videos with 'duration_second' are needed", AUTHORS_JSON),
     Format("csv", "a table: video,start,end,label", table.fits, table.read, table.encode,
            in_folder=DATASET_TABLE, suffix=".csv"),
-    Format("elan", "ELAN's .eaf file, or a folder of them", partial(has_files, suffix=".eaf"),
-           elan.read, elan.encode, in_folder=".eaf files", file_per_video=True, has_tiers=True,
-           has_own_unit=True),
+    Format("elan", "ELAN's .eaf file, or a folder of them", partial(_has_files, ".eaf"),
+           elan.read, elan_writer.encode, in_folder=".eaf files", file_per_video=True,
+           has_tiers=True, has_own_unit=True),
     Format("vtt", "WebVTT, as players read it: a .vtt file, or a folder of them",
-           partial(has_files, suffix=".vtt"), subtitles.read_vtt, subtitles.encode_vtt,
+           partial(_has_files, ".vtt"), subtitles.read_vtt, subtitles.encode_vtt,
            in_folder=".vtt files", file_per_video=True, has_own_unit=True),
     Format("srt", "SubRip subtitles: an .srt file, or a folder of them",
-           partial(has_files, suffix=".srt"), subtitles.read_srt, in_folder=".srt files",
+           partial(_has_files, ".srt"), subtitles.read_srt, in_folder=".srt files",
            has_own_unit=True),
     Format("textgrid", "Praat's .TextGrid file, or a folder of them",
-           partial(has_files, suffix=".textgrid"), textgrid.read, in_folder=".TextGrid files",
+           partial(_has_files, ".textgrid"), textgrid.read, in_folder=".TextGrid files",
            has_tiers=True, has_own_unit=True),
     Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", thumos.fits,
            thumos.read, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),
@@ -133,23 +139,11 @@ def read_annotations(
     will_clip: bool = False,
     only_facts: bool = False,
 ) -> Annotations:
-    """Read annotations in any known format, which is detected from names and content.
+    """Read annotations in any known format: of a file, or a folder with one or several.
 
-    Parameters
-    ----------
-    path : Path or str
-        A file, a dataset folder with one, or a folder of THUMOS14's or ELAN's files.
-    format : str, optional
-        A key of `FORMATS`; detected from the content by default.
-    fps, tiers, columns, will_clip, only_facts
-        As for `ReadOptions`.
-
-    Raises
-    ------
-    AnnotationError
-        Missing, damaged, or in no known format; the message names the file and the place.
-    ConfigError
-        There is no such format, or tiers or columns are given and it has none.
+    `format` is a key of `FORMATS`; by default it is detected from names and content. The others are
+    the fields of `ReadOptions`. Raises AnnotationError if the source is missing, damaged or in no
+    known format, and ConfigError if the format is unknown, or has no tiers or columns.
 
     Examples
     --------
@@ -162,14 +156,13 @@ def read_annotations(
         raise AnnotationError(f"{path}: cannot be read: no such file or folder")
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path, format_is_given=format is not None)
+    chosen = next((f for f in _ALL if f.fits(source)), None) if format is None else None
     if format is not None:
         chosen = format_named(format)
         if chosen.needs and not chosen.fits(source):
             raise AnnotationError(f"{source.path}: {chosen.needs}")
-    elif (fitting := next((f for f in _ALL if f.fits(source)), None)) is not None:
-        chosen = fitting
-    else:
-        raise _unknown_format(source)
+    if chosen is None:
+        raise AnnotationError(_unknown_format(source))
     options = ReadOptions(fps, tuple(tiers), columns or {}, will_clip, only_facts)
     if options.tiers and not chosen.has_tiers:
         raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
@@ -177,9 +170,7 @@ def read_annotations(
         flags = ", ".join(f"--{role}-column" for role in options.columns)
         raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {flags}")
     read = chosen.read(source, options)
-    notes = read.notes
-    if not only_facts:
-        notes = (*notes, *_possible_mistakes(read.videos, source.path))
+    notes = read.notes if only_facts else (*read.notes, *possible_mistakes(read.path, read.videos))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
         notes = (f"{beside}: ignored, because {found.name} exists too", *notes)
@@ -193,53 +184,111 @@ def format_named(name: str) -> Format:
     return FORMATS[name]
 
 
-def _unknown_format(source: Source) -> AnnotationError:
-    """Return the error about a source that no format fits: what it is, and what to do."""
-    path, known = source.path, f"known are: {'; '.join(f.what for f in FORMATS.values())}"
+def _unknown_format(source: Source) -> str:
+    """Return the message about a source that no format fits: what it is, and what to do."""
+    path, known = source.path, f"known are: {'; '.join(f.what for f in _ALL)}"
     if path.is_dir():
-        in_folders = ", ".join(f.in_folder for f in FORMATS.values() if f.in_folder)
-        return AnnotationError(
+        in_folders = ", ".join(f.in_folder for f in _ALL if f.in_folder)
+        return (
             f"{path}{folder_kind(path)}: holds none of: {in_folders}; a file of another format has "
             "to be named itself"
         )
     if not source.may_be_json:
-        suffix = path.suffix
-        remedy = _REMEDIES.get(suffix.lower(), _OTHER)
-        what = f"{suffix} is not read: {remedy}" if suffix else remedy
-        return AnnotationError(f"{path}: of no known format; {what}; {known}")
+        remedy = _REMEDIES.get(path.suffix.lower(), _OTHER)
+        what = f"{path.suffix} is not read: {remedy}" if path.suffix else remedy
+        return f"{path}: of no known format; {what}; {known}"
     document = source.document[0]
     what = type(document).__name__
     if isinstance(document, dict):
         what = f"an object with {listed(map(repr, document), most=6) or 'no keys'}"
     elif isinstance(document, list) and document and isinstance(document[0], dict) and document[0]:
         what = f"a list of objects with {listed(map(repr, document[0]), most=6)}"
-    return AnnotationError(f"{path}: JSON of no known format, {what}; {known}")
+    return f"{path}: JSON of no known format, {what}; {known}"
 
 
-def _possible_mistakes(videos: Videos, path: Path) -> Iterator[str]:
-    """Yield notes about instances that occur twice, and labels that are nearly equal."""
-    start, end = videos.segments.T
-    video = np.repeat(np.arange(len(videos)), videos.counts)
-    order = np.lexsort((end, start, video))
-    same = np.ones(max(len(order) - 1, 0), dtype=bool)
-    for column in (video, start, end):
-        same &= column[order[1:]] == column[order[:-1]]
-    alike = np.union1d(order[:-1][same], order[1:][same]).tolist() if same.any() else ()
-    keys = Counter((video.item(i), start.item(i), end.item(i), videos.labels[i]) for i in alike)
-    count = sum(number - 1 for number in keys.values())
-    if count:
-        names = dict.fromkeys(videos.ids[key[0]] for key, number in keys.items() if number > 1)
-        occur = "instances occur" if count > 1 else "instance occurs"
-        yield (
-            f"{path}: {count:,} {occur} twice, with the same video, times and label: "
-            f"{counted(len(names), 'video')} ({listed(names)})"
+def encode_annotations(
+    videos: Iterable[Video],
+    format: str,
+    *,
+    media: Callable[[Video], str] | None = None,
+    fps: float = FPS,
+    document: Mapping[str, Any] | None = None,
+) -> dict[str, bytes]:
+    """Return annotations as files in memory, by name; names have no folders.
+
+    Videos have `scores` where their instances are proposals that a person is to correct. `media`,
+    `fps` and `document` are the fields of `WriteOptions`. Raises ConfigError if the format is
+    unknown, can only be read, or needs `media`, and AnnotationError if two videos would be written
+    to the same file, or some text cannot be written.
+
+    Examples
+    --------
+    >>> video = Video("clip", 60.0, segments=[[1.5, 4.0]], labels=("jump",))
+    >>> print(encode_annotations([video], "csv")["annotations.csv"].decode())
+    video,start,end,label,subset,duration
+    clip,1.5,4.0,jump,,60.0
+    <BLANKLINE>
+    """
+    encode = format_named(format).encode
+    if encode is None:
+        known = ", ".join(f.name for f in _ALL if f.encode is not None)
+        raise ConfigError(f"{format} can only be read; these can be written: {known}")
+    return dict(encode(tuple(videos), WriteOptions(document or {}, media, fps)))
+
+
+def write_annotations(
+    path: Path | str,
+    videos: Iterable[Video],
+    *,
+    format: str | None = None,
+    media: Callable[[Video], str] | None = None,
+    fps: float = FPS,
+    document: Mapping[str, Any] | None = None,
+    overwrite: bool = True,
+) -> tuple[Path, ...]:
+    """Write annotations to a file, or into a folder, and return the paths of the files.
+
+    The default format is that of the suffix, or ActivityNet's in a folder; the others are as for
+    `encode_annotations`, which raises the same errors. Raises ConfigError for an unknown suffix,
+    AnnotationError if a file exists and must not be replaced, or is where a folder is needed, and
+    ActSpanError if a file cannot be written. Files appear only when they are complete.
+    """
+    path = Path(path)
+    chosen = format_to_write(path, format)
+    if chosen.file_per_video and path.is_file():
+        raise AnnotationError(
+            f"{path}: is a file; {chosen.name} is one file per video, in a folder"
         )
-    variants: dict[str, list[str]] = {}
-    for label in dict.fromkeys(videos.labels):
-        variants.setdefault(" ".join(composed(label).casefold().split()), []).append(label)
-    groups = [" and ".join(map(repr, labels)) for labels in variants.values() if len(labels) > 1]
-    if groups:
-        yield (
-            f"{path}: labels that differ only in capitals, blanks or Unicode form are "
-            f"different classes: {listed(groups, 12)}"
+    encoded = encode_annotations(videos, chosen.name, media=media, fps=fps, document=document)
+    if chosen.file_per_video or path.is_dir():
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ActSpanError(f"{path}: cannot be made a folder: {error.strerror}") from error
+        files = {path / name: content for name, content in encoded.items()}
+    else:  # side by side under one name
+        names = [path, *(path.with_suffix(Path(name).suffix) for name in [*encoded][1:])]
+        files = dict(zip(names, encoded.values(), strict=True))
+    existing = [str(file) for file in files if file.exists()]
+    if existing and not overwrite:
+        more = len(existing) - 1
+        exist = f" and {more:,} more already exist" if more else ": already exists"
+        raise AnnotationError(f"{existing[0]}{exist}; --force replaces {it_or_them(len(existing))}")
+    for file, content in files.items():
+        with atomic_file(file) as stream:
+            stream.write(content)
+    return tuple(files)
+
+
+def format_to_write(path: Path, name: str | None = None) -> Format:
+    """Return the format with this name, or of a path; raise ConfigError if there is none."""
+    if name is not None or path.is_dir():
+        return format_named(name or "activitynet")
+    by_suffix = {format.suffix: format for format in _ALL if format.suffix}
+    if path.suffix.lower() not in by_suffix:
+        what = f"suffix {path.suffix!r} is" if path.suffix else "a name without a suffix is"
+        known = " or ".join(by_suffix)
+        raise ConfigError(
+            f"{path}: {what} of no format that is written: {known} is needed (or --to)"
         )
+    return by_suffix[path.suffix.lower()]

@@ -14,6 +14,7 @@ from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import (
+    Annotations,
     Instance,
     Source,
     canonical_id,
@@ -24,7 +25,7 @@ from actspan.data.annotations.annotation_set import (
 from actspan.data.annotations.role_names import LABEL_NUMBERS, NAMES, TIMES, normalized
 from actspan.data.json_objects import decode
 from actspan.data.names import FileNames, Ignored
-from actspan.data.videos import canonical_subset
+from actspan.data.videos import Videos, canonical_subset
 
 # Keys of a video that are fields of Video. All others are kept unchanged.
 COUNTS = ("frames", "feature_frames")
@@ -42,6 +43,7 @@ _WORDS = re.compile("[A-Z]?[a-z]+")
 # Keys that repeat the segment or the label of an annotation in other units.
 _REPETITIONS = {"segment", "segmentframe", "segmentframes", "id", *LABEL_NUMBERS}
 _REPETITIONS.update(*(NAMES[role] for role in TIMES))
+_TWICE = ("id listed twice", "keep one entry per id", Skipped.ENTRY)
 _UNUSABLE = (KeyError, TypeError, ValueError, OverflowError)
 
 
@@ -53,36 +55,12 @@ class EntryReader:
 
     def __init__(self, source: Source, usual: frozenset[str] = frozenset()) -> None:
         self.problems: list[Problem] = []
-        self.clocks: set[str] = set()  # which of "times" and "durations" are clocks
+        self.kept = Ignored("{} not understood, which JSON keeps")
+        self._clocks: set[str] = set()  # which of "times" and "durations" are clocks
         self._source, self._path, self._usual = source, source.path, usual
         self._files, self._ignored = FileNames(), Ignored()
         self._taken: Counter[str] = Counter()  # values found under other keys
-        self._kept = Ignored("{} not understood, which JSON keeps")
         self._unlabelled = 0
-
-    def notes(self) -> tuple[str, ...]:
-        """Return notes about keys that were used as other keys, and keys that were ignored."""
-        notes = [*self._files.notes(self._path)]
-        if self._taken:
-            taken = listed((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
-            notes.append(f"{self._path}: taken from other keys: {taken}")
-        if self._unlabelled:
-            notes.append(f"{self._path}: {counted(self._unlabelled, 'annotation')} without a label")
-        return (*notes, *self._kept.notes(self._path), *self._ignored.notes(self._path))
-
-    def repeated_keys(self, keys: list[str], entry: str | None = None) -> None:
-        """Add a problem per key that is repeated in an entry, or in the document beside them."""
-        where = "the document" if entry is None else f"video {entry!r}"
-        for key in keys:
-            what = f"key {key!r} occurs twice in {where}"
-            remedy = "keep one; the first is read"
-            self._reject(entry or "", what, remedy, Skipped.ENTRY)
-
-    def _reject_repeated(self, name: str) -> None:
-        self._reject(name, "id listed twice", "keep one entry per id", Skipped.ENTRY)
-
-    def _reject(self, name: str, what: str, remedy: str, skipped: Skipped = Skipped.VIDEO) -> None:
-        self.problems.append(Problem(canonical_id(name), str(self._path), what, remedy, skipped))
 
     def videos(
         self,
@@ -96,12 +74,12 @@ class EntryReader:
         those of the entries, by id.
         """
         for name in repeated:
-            self._reject_repeated(name)
+            self._reject(name, *_TWICE)
         seen: set[str] = set()
         for name, part in entries.items():
-            entry, twice = self._source.parsed(decode, part)
-            if twice:
-                self.repeated_keys(twice, name)
+            entry, keys = self._source.parsed(decode, part)
+            if keys:
+                self.reject_repeated(keys, name)
             try:
                 video_id = canonical_id(self._files.stem(name))
                 if not isinstance(entry, dict):
@@ -110,47 +88,75 @@ class EntryReader:
                     entry["subset"] = subsets[video_id]
                 video = self._video(video_id, entry)
             except (*_UNUSABLE, RecursionError) as error:
-                why = f"no {error}" if isinstance(error, KeyError) else str(error)
-                self._reject(name, f"bad entry: {why}", "fix or remove the entry")
+                why = f"bad entry: {_reason(error)}"
+                self._reject(name, why, "fix or remove the entry", Skipped.VIDEO)
                 continue
             if video_id in seen:
-                self._reject_repeated(video_id)
+                self._reject(video_id, *_TWICE)
                 continue
             seen.add(video_id)
             yield video
 
+    def built(
+        self,
+        format: str,
+        videos: Videos,
+        document: Mapping[str, Any] | None = None,
+        notes: Iterable[str] = (),
+    ) -> Annotations:
+        """Return the annotations; `notes` follow those about keys and names."""
+        found = [*self._files.notes(self._path)]
+        if self._taken:
+            taken = listed((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
+            found.append(f"{self._path}: taken from other keys: {taken}")
+        if self._unlabelled:
+            found.append(f"{self._path}: {counted(self._unlabelled, 'annotation')} without a label")
+        found += [*self.kept.notes(self._path), *self._ignored.notes(self._path), *notes]
+        return Annotations(
+            self._path,
+            format,
+            videos,
+            tuple(self.problems),
+            document or {},
+            notes=tuple(found),
+            clocks=frozenset(self._clocks),
+        )
+
+    def reject_repeated(self, keys: Iterable[str], entry: str = "") -> None:
+        """Add a problem per key that is repeated in an entry, or in the document beside them."""
+        where = f"video {entry!r}" if entry else "the document"
+        for key in keys:
+            what = f"key {key!r} occurs twice in {where}"
+            self._reject(entry, what, "keep one; the first is read", Skipped.ENTRY)
+
+    def _reject(self, name: str, what: str, remedy: str, skipped: Skipped) -> None:
+        self.problems.append(Problem(canonical_id(name), str(self._path), what, remedy, skipped))
+
     def _video(self, name: str, entry: dict[str, Any]) -> Video:
         if not entry.keys() <= _FIELDS:
             entry = self._understood(entry)
-        numbers = {
-            key: None if entry.get(key) is None else number(entry[key], key)
-            for key in (*COUNTS, *RATES)
-        }
-        counts = {key: int(n) for key in COUNTS if (n := numbers[key]) is not None}
+        facts: dict[str, Any] = dict.fromkeys((*COUNTS, *RATES))
+        for key in facts:
+            if entry.get(key) is not None:
+                value = number(entry[key], key)
+                facts[key] = int(value) if key in COUNTS else value
+        duration, (frames, fps) = entry.get("duration"), (facts["frames"], facts["fps"])
+        if isinstance(duration, str) and ":" in duration:
+            self._clocks.add("durations")
+            duration = seconds(duration)
+        if duration is None and frames and fps:
+            self._taken["duration from frames / fps"] += 1
+            duration = frames / fps
         subset = entry.get("subset", "")
         subset = subset.strip() if isinstance(subset, str) else _subset_text(subset)
         return make_video(
             name,
             self._instances(name, entry),
-            duration=self._duration_of(entry, numbers),
+            duration=math.nan if duration is None else number(duration, "duration"),
             subset=canonical_subset(subset),
-            **(numbers | counts),
+            **facts,
             extra={key: value for key, value in entry.items() if key not in _FIELDS},
         )
-
-    def _duration_of(self, entry: Mapping[str, Any], numbers: Mapping[str, float | None]) -> float:
-        """Return the duration, which may be a clock, or frames / fps if it is missing."""
-        value = entry.get("duration")
-        if value is not None:
-            if isinstance(value, str) and ":" in value:
-                self.clocks.add("durations")
-                value = seconds(value)
-            return number(value, "duration")
-        frames, fps = numbers["frames"], numbers["fps"]
-        if frames and fps:
-            self._taken["duration from frames / fps"] += 1
-            return frames / fps
-        return math.nan
 
     def _understood(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Return an entry with fields under their own keys; count other keys that may matter."""
@@ -168,7 +174,7 @@ class EntryReader:
                 if key not in self._usual:
                     self._taken[f"{field} from {key!r}"] += 1
             elif bool(value) if isinstance(value, (list, dict)) else _is_telling(key):
-                self._kept.add("keys of videos", key)
+                self.kept.add("keys of videos", key)
         return made
 
     def _instances(self, video: str, entry: Mapping[str, Any]) -> Iterator[Instance]:
@@ -190,15 +196,19 @@ class EntryReader:
             try:
                 yield self._instance(annotation)
             except _UNUSABLE as error:
-                why = f"no {error}" if isinstance(error, KeyError) else str(error)
                 where = f"{self._path}: video {video!r}, annotation {i}"
                 remedy = "fix or remove the annotation"
+                why = _reason(error)
                 self.problems.append(Problem(video, where, why, remedy, Skipped.SEGMENT))
 
     def _instance(self, annotation: Any) -> Instance:
         """Return an annotation `{"segment": [start, end], "label": ...}`, or an action."""
-        if isinstance(annotation, tuple):
-            annotation = _of_action(*annotation)
+        if isinstance(annotation, tuple):  # Charades and MultiTHUMOS
+            (action,) = annotation
+            is_action = isinstance(action, list) and len(action) == 3
+            if not is_action or not isinstance(action[0], (int, str)):
+                raise ValueError(f"action {action!r} is not [class, start, end]")
+            annotation = {"label": str(action[0]), "segment": action[1:]}
         if not isinstance(annotation, dict):
             raise TypeError(f"annotation {annotation!r} is not an object")
         label = annotation.get("label")
@@ -215,7 +225,7 @@ class EntryReader:
         """Return a time in seconds from a number, a quoted number or a clock; None for others."""
         if isinstance(value, str):
             if ":" in value:
-                self.clocks.add("times")
+                self._clocks.add("times")
             return seconds(value)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return float(value) if is_number else None
@@ -245,6 +255,10 @@ class EntryReader:
         return str(value)
 
 
+def _reason(error: BaseException) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
+
+
 def _label_key(annotation: Mapping[str, Any]) -> str | None:
     """Return the key of the label: the first whose value has words, or the first with any value."""
     by_name = {normalized(key): key for key in annotation}
@@ -253,13 +267,6 @@ def _label_key(annotation: Mapping[str, Any]) -> str | None:
     filled = [key for key in keys if annotation[key] not in (None, "")]
     words = (k for k in filled if isinstance(annotation[k], str) and not annotation[k].isdecimal())
     return next(words, filled[0] if filled else None)
-
-
-def _of_action(action: Any) -> dict[str, Any]:
-    """Return an annotation from [class, start, end], as Charades and MultiTHUMOS write it."""
-    if not isinstance(action, list) or len(action) != 3 or not isinstance(action[0], (int, str)):
-        raise ValueError(f"action {action!r} is not [class, start, end]")
-    return {"label": str(action[0]), "segment": action[1:]}
 
 
 def _subset_text(value: Any) -> str:

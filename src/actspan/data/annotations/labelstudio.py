@@ -1,9 +1,9 @@
 """Label Studio's JSON: reading annotated tasks, and writing tasks with predictions to correct.
 
 Exports are lists of tasks, in full (`JSON`) or flat (`JSON-MIN`). `labelstudio_regions` reads the
-kinds of regions that have times; others are counted and ignored. A task with regions of other kinds
-only gives no information about segments: its video is left out, because it must not count as
-background. Predictions, drafts and cancelled annotations are not read.
+regions that have times. Other regions are counted and ignored. A task that has only these gives no
+information about segments: its video is left out, because it must not count as background.
+Predictions, drafts and cancelled annotations are not read.
 
 Written instances with scores become predictions, which a person accepts or corrects; others become
 annotations. The task's data contain the frame rate, and the labelling interface, which is written
@@ -34,19 +34,15 @@ from actspan.data.annotations.annotation_set import (
     number,
 )
 from actspan.data.annotations.encoding import (
-    UNLABELLED,
     ScoredInstance,
     WriteOptions,
     labelled_instances,
     read_facts,
     written_facts,
 )
-from actspan.data.annotations.labelstudio_regions import (
-    RegionReader,
-    is_timeline,
-    with_media_facts,
-)
+from actspan.data.annotations.labelstudio_regions import RegionReader, value_of
 from actspan.data.annotations.video_builder import UNUSABLE, Facts, VideoBuilder
+from actspan.data.data_requests import UNLABELLED
 
 # Notes about tasks, which are written behind their number.
 _SEVERAL = "have several annotations: the ground truth, or the latest, is taken"
@@ -64,7 +60,7 @@ _CONTROL, _MEDIUM = "actions", "video"  # names of the interface's tags, to whic
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON list of tasks, or one task with data and annotations."""
-    return source.may_be_json and _tasks(source.document[0]) is not None
+    return _tasks(source.document[0]) is not None
 
 
 def _tasks(document: Any) -> list[dict[str, Any]] | None:
@@ -72,7 +68,7 @@ def _tasks(document: Any) -> list[dict[str, Any]] | None:
         return [document]
     if not isinstance(document, list) or not all(isinstance(task, dict) for task in document):
         return None
-    return document if any(_is_task(task) for task in document) else None
+    return document if any(map(_is_task, document)) else None
 
 
 def _is_task(entry: Mapping[str, Any]) -> bool:
@@ -85,7 +81,7 @@ class _Task(NamedTuple):
     """The annotation of a task that is used."""
 
     name: str
-    where: str
+    place: str
     regions: list[dict[str, Any]]
     facts: Facts
 
@@ -93,89 +89,115 @@ class _Task(NamedTuple):
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read an export; tasks and regions that cannot be used become problems.
 
-    Raises AnnotationError if it is none, or no task has annotations with times.
+    Raises AnnotationError if no task has annotations with times.
     """
     document, repeated = source.document
-    tasks = _tasks(document)
+    path, tasks = source.path, _tasks(document)
     assert tasks is not None
-    builder, counts = VideoBuilder(source.path, options, repeated), Counter[str]()
-    used = list(_used_tasks(tasks, options, builder, counts))
+    reader = _Reader(VideoBuilder(path, options, repeated), options.fps)
+    used = list(reader.used_tasks(tasks))
+    counts, regions = reader.counts, reader.regions
     if counts[_UNTOUCHED] == len(tasks):
         raise AnnotationError(
-            f"{source.path}: nobody has annotated any of its tasks; predictions are not "
-            "annotations: submit them in Label Studio, and export again"
+            f"{path}: nobody has annotated any of its tasks; predictions are not annotations: "
+            "submit them in Label Studio, and export again"
         )
     if not any(task.regions for task in used) and not any("data" in task for task in tasks):
         # JSON-MIN stores choices as texts of the task, which look like its data.
-        raise AnnotationError(f"{source.path}: none of its {len(tasks)} tasks has regions")
-    timelines = any(is_timeline(region) for task in used for region in task.regions)
-    reader = RegionReader(takes_boxes=not timelines)
+        raise AnnotationError(f"{path}: none of its {len(tasks)} tasks has regions")
+    regions.has_timelines = any("ranges" in value_of(r) for task in used for r in task.regions)
     for task in used:
-        _add(task, builder, reader, counts)
-    of_tasks = f"{source.path}: of {len(tasks)} tasks"
-    notes = [f"{of_tasks} {counts[x]} {x}" for x in (_SEVERAL, _UNTOUCHED, _EMPTY) if counts[x]]
-    if reader.boxes:
-        boxes = f"{counted(reader.boxes, 'videorectangle')} read as instances"
-        notes.append(f"{source.path}: {boxes}, from enabled to disabled keyframes")
-    ignored = ", ".join(f"{kind} {count:,}" for kind, count in reader.ignored.items())
+        reader.add(task)
+    notes = [
+        f"{path}: of {len(tasks)} tasks {counts[what]} {what}"
+        for what in (_SEVERAL, _UNTOUCHED, _EMPTY)
+        if counts[what]
+    ]
+    if regions.boxes:
+        boxes = f"{counted(regions.boxes, 'videorectangle')} read as instances"
+        notes.append(f"{path}: {boxes}, from enabled to disabled keyframes")
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in regions.ignored.items())
     if counts[_TIMELESS]:
-        note = f"{of_tasks} {counts[_TIMELESS]} {_TIMELESS} ({ignored} ignored); their videos are"
-        notes.append(f"{note} left out")
-    elif ignored:
-        notes.append(f"{source.path}: ignored regions: {ignored}")
-    if len(used) == counts[_TIMELESS] and not builder.problems:
+        count = f"of {len(tasks)} tasks {counts[_TIMELESS]} {_TIMELESS}"
+        notes.append(f"{path}: {count} ({kinds} ignored); their videos are left out")
+    elif kinds:
+        notes.append(f"{path}: ignored regions: {kinds}")
+    if len(used) == counts[_TIMELESS] and not reader.builder.problems:
         raise AnnotationError(f"{notes[-1]}, and nothing else is there: label ranges of time")
-    in_frames = timelines or reader.boxes > 0
-    return builder.built("labelstudio", notes, unit="frames" if in_frames else "seconds")
+    in_frames = regions.has_timelines or regions.boxes > 0
+    return reader.builder.built("labelstudio", notes, unit="frames" if in_frames else "seconds")
 
 
-def _used_tasks(
-    tasks: Iterable[dict[str, Any]],
-    options: ReadOptions,
-    builder: VideoBuilder,
-    counts: Counter[str],
-) -> Iterator[_Task]:
-    seen: set[str] = set()
-    for i, task in enumerate(tasks):
-        name, where = _media_name(task), f"{builder.path}: task {task.get('id', i)}"
-        video = canonical_id(name)
-        try:
-            if not video:
-                raise ValueError("nothing names its video, audio or table")
-            if video in seen:
-                raise ValueError(f"video {name!r} is in an earlier task too")
-            annotations = _finished_annotations(task)
-            counts[_SEVERAL] += len(annotations) > 1
-            counts[_UNTOUCHED] += not annotations
-            if annotations:
-                regions = max(annotations, key=_rank).get("result") or []
-                if not isinstance(regions, list) or not all(isinstance(r, dict) for r in regions):
-                    raise TypeError("'result' is not a list of objects")
-                facts = with_media_facts(regions, _task_facts(task, options))
-                seen.add(video)
-                yield _Task(name, where, regions, facts)
-        except (TypeError, ValueError) as error:
-            builder.reject(name, where, error, Skipped.VIDEO)
+class _Reader:
+    """Reader of tasks, which counts what it ignores."""
+
+    def __init__(self, builder: VideoBuilder, fps: float | None) -> None:
+        self.builder, self._fps = builder, fps
+        self.regions = RegionReader()
+        self.counts: Counter[str] = Counter()  # of tasks
+
+    def used_tasks(self, tasks: Iterable[dict[str, Any]]) -> Iterator[_Task]:
+        """Yield the annotated tasks; bad ones, and further ones of a video, become problems."""
+        seen: set[str] = set()
+        for i, task in enumerate(tasks):
+            name, place = _media_name(task), f"{self.builder.path}: task {task.get('id', i)}"
+            video = canonical_id(name)
+            try:
+                if not video:
+                    raise ValueError("nothing names its video, audio or table")
+                if video in seen:
+                    raise ValueError(f"video {name!r} is in an earlier task too")
+                annotations = _finished_annotations(task)
+                self.counts[_SEVERAL] += len(annotations) > 1
+                self.counts[_UNTOUCHED] += not annotations
+                if annotations:
+                    regions = max(annotations, key=_rank).get("result") or []
+                    _require_objects(regions, "result")
+                    facts = self._facts_of(task.get("data", task), regions)
+                    seen.add(video)
+                    yield _Task(name, place, regions, facts)
+            except (TypeError, ValueError) as error:
+                self.builder.reject(name, place, error, Skipped.VIDEO)
+
+    def _facts_of(self, data: Mapping[str, Any], regions: list[dict[str, Any]]) -> Facts:
+        """Return the facts in a task's data and regions."""
+        fps = next((data[key] for key in _RATES if data.get(key) is not None), self._fps)
+        facts = read_facts(data) if _ID in data else Facts()
+        facts = facts._replace(fps=None if fps is None else number(fps, "fps"))
+        for region in regions:
+            value, length = value_of(region), region.get("original_length")
+            if length:  # of audio
+                facts = facts._replace(duration=number(length, "original_length"))
+            if value.get("framesCount") and value.get("duration"):  # of boxes
+                duration, frames = (number(value[key], key) for key in ("duration", "framesCount"))
+                fps = facts.fps or frames / duration
+                facts = facts._replace(duration=duration, frames=int(frames), fps=fps)
+        return facts
+
+    def add(self, task: _Task) -> None:
+        """Add the video of a task, unless its regions have no times."""
+        found: list[tuple[str, Instance]] = []
+        bad = 0
+        for region in task.regions:
+            place = f"{task.place}, region {region.get('id', '?')}"
+            try:
+                instances = self.regions.instances(region, task.facts)
+                found += [(place, instance) for instance in instances]
+            except UNUSABLE as error:
+                bad += 1
+                self.builder.reject(task.name, place, error)
+        if task.regions and not found and not bad:
+            self.counts[_TIMELESS] += 1
+            return
+        self.counts[_EMPTY] += not task.regions
+        self.builder.add(task.name, facts=task.facts)
+        for place, instance in found:
+            self.builder.add_or_reject(task.name, instance, place)
 
 
-def _add(task: _Task, builder: VideoBuilder, reader: RegionReader, counts: Counter[str]) -> None:
-    found: list[tuple[str, Instance]] = []
-    bad: list[tuple[str, Exception]] = []
-    for region in task.regions:
-        place = f"{task.where}, region {region.get('id', '?')}"
-        try:
-            found += [(place, instance) for instance in reader.instances(region, task.facts)]
-        except UNUSABLE as error:
-            bad.append((place, error))
-    if task.regions and not found and not bad:
-        counts[_TIMELESS] += 1
-        return
-    counts[_EMPTY] += not task.regions
-    builder.add(task.name, facts=task.facts)
-    for place, what in bad:
-        builder.reject(task.name, place, what)
-    for place, instance in found:
-        builder.add_or_reject(task.name, instance, place)
+def _require_objects(values: Any, name: str) -> None:
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise TypeError(f"{name!r} is not a list of objects")
 
 
 def _media_name(task: Mapping[str, Any]) -> str:
@@ -183,15 +205,12 @@ def _media_name(task: Mapping[str, Any]) -> str:
     data = task.get("data", task)
     if not isinstance(data, dict):
         return ""
-    noted = data.get(_ID)
-    if isinstance(noted, str):
-        return noted.strip()
+    if isinstance(data.get(_ID), str):
+        return str(data[_ID]).strip()
     texts = [data[key] for key in _MEDIA if isinstance(data.get(key), str)]
     texts += [v for v in data.values() if isinstance(v, str) and PureWindowsPath(v).suffix]
-    if not texts:
-        return ""
     try:
-        address = urlsplit(texts[0])
+        address = urlsplit(texts[0] if texts else "")
         inner = parse_qs(address.query).get("d")  # /data/local-files/?d=folder/clip.mp4
     except ValueError:
         return ""
@@ -206,8 +225,7 @@ def _finished_annotations(task: Mapping[str, Any]) -> list[dict[str, Any]]:
         flat = [region for v in task.values() if isinstance(v, list) for region in v]
         return [{"result": [{"value": region} for region in flat if isinstance(region, dict)]}]
     annotations = task.get("annotations") or []
-    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
-        raise TypeError("'annotations' is not a list of objects")
+    _require_objects(annotations, "annotations")
     return [a for a in annotations if not a.get("was_cancelled")]
 
 
@@ -215,13 +233,6 @@ def _rank(annotation: Mapping[str, Any]) -> tuple[bool, str]:
     """Return the order of annotations: the ground truth is last, then the one changed last."""
     changed = annotation.get("updated_at") or annotation.get("created_at") or ""
     return bool(annotation.get("ground_truth")), str(changed)
-
-
-def _task_facts(task: Mapping[str, Any], options: ReadOptions) -> Facts:
-    data = task.get("data", task)
-    fps = next((data[key] for key in _RATES if data.get(key) is not None), options.fps)
-    known = read_facts(data) if _ID in data else Facts()
-    return known._replace(fps=None if fps is None else number(fps, "fps"))
 
 
 def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:

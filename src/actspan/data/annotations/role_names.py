@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from actspan.data.annotations.annotation_set import Unit
+from actspan.config.stages import Unit
 
 # Names are in lower case and without separators. Per role, the first name that exists is used. JSON
 # documents use the same names as keys.
@@ -54,17 +54,11 @@ _UNITS: dict[Unit, tuple[str, ...]] = {
     "frames": ("frame", "frames", "frameno", "framenr", "framenumber", "frameidx", "frameindex"),
 }
 # Names by unit and role: "startms", "endframe", "frameend", ...
-_IN_UNITS: dict[Unit, dict[str, tuple[str, ...]]] = {
-    "seconds": {role: NAMES[role] for role in TIMES},
-    **{
-        unit: {
-            role: tuple(text for n in NAMES[role] for e in ends for text in (n + e, e + n))
-            for role in TIMES
-        }
-        for unit, ends in _UNITS.items()
-    },
+_IN_UNITS: dict[Unit, Mapping[str, Sequence[str]]] = {"seconds": NAMES}
+_IN_UNITS |= {
+    unit: {role: [t for n in NAMES[role] for e in ends for t in (n + e, e + n)] for role in TIMES}
+    for unit, ends in _UNITS.items()
 }
-_WORDS = re.compile("[a-z]+")
 
 
 @lru_cache(1000)
@@ -73,32 +67,32 @@ def normalized(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
+def place_of(names: Sequence[str], known: Iterable[str]) -> int | None:
+    """Return the index of the first known name that is among the names, or None."""
+    return next((names.index(name) for name in known if name in names), None)
+
+
 def find_times(head: Sequence[str], given: Mapping[str, int]) -> tuple[Unit, dict[str, int]] | None:
     """Return unit and columns of start and end, in the first unit that has both, by their names.
 
     `head` are the names of all columns, `given` the columns that the user named, by role.
     """
     names = [normalized(name) for name in head]
-    units = {role: _unit_of(head[place]) for role, place in given.items() if role in TIMES}
+    units = {role: _unit_of(head[place]) for role, place in given.items()}
     for unit, known in _IN_UNITS.items():
-        places = {role: given[role] for role in TIMES if units.get(role) == unit}
-        for role in TIMES:
-            there = (names.index(name) for name in known[role] if name in names)
-            if role not in given and (place := next(there, None)) is not None:
-                places[role] = place
-        if len(places) == len(TIMES):
-            return unit, places
+        places = {role: place_of(names, known[role]) for role in TIMES if role not in given} | {
+            role: given[role] for role in TIMES if units.get(role) == unit
+        }
+        found = {role: place for role, place in places.items() if place is not None}
+        if len(found) == len(TIMES):
+            return unit, found
     return None
 
 
 def _unit_of(name: str) -> Unit:
-    """Return the unit that a name ends with, or "seconds"."""
-    if any(normalized(name) in NAMES[role] for role in TIMES):
-        return "seconds"
-    last = (_WORDS.findall(name.lower()) or [""])[-1]
-    named = (
-        unit
-        for unit, ends in _UNITS.items()
-        if last in ends or any(normalized(name) in _IN_UNITS[unit][role] for role in TIMES)
-    )
-    return next(named, "seconds")
+    """Return the unit that a column's name ends with, or "seconds"."""
+    key, last = normalized(name), (re.findall("[a-z]+", name.lower()) or [""])[-1]
+    for unit, known in _IN_UNITS.items():
+        if any(key in known[role] for role in TIMES):
+            return unit
+    return next((unit for unit, ends in _UNITS.items() if last in ends), "seconds")

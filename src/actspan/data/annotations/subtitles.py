@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from html import unescape
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +23,9 @@ from actspan.core.types import Video
 from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
 from actspan.data.annotations.encoding import (
     WriteOptions,
-    file_names,
     labelled_instances,
     milliseconds,
+    named_files,
     read_facts,
     written_facts,
 )
@@ -32,33 +33,33 @@ from actspan.data.annotations.video_builder import VideoBuilder, read_files
 
 _FACTS = "NOTE actspan "  # precedes the facts about the video, as JSON
 _NO_CUE = re.compile(r"(NOTE|STYLE|REGION)([ \t]|$)")
-_MARKUP = re.compile(r"<[^>]*>?")
-_SRT_MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^>]*)")  # the speaker, perhaps behind classes
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 )
 
 
-class _Clock(NamedTuple):
-    """Syntax of the timing of a cue: hours, minutes, seconds, milliseconds, twice."""
+class _Syntax(NamedTuple):
+    """Syntax of the timing of a cue (hours, minutes, seconds, milliseconds, twice), and markup."""
 
-    pattern: re.Pattern[str]
+    timing: re.Pattern[str]
     example: str
+    markup: re.Pattern[str]
 
 
 # Times as in the standard's parser: hours are optional and may have any number of digits.
 _VTT_TIME = r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
 _SRT_TIME = r"(\d{1,9}):([0-5]?\d):([0-5]?\d)[,.](\d{3})(?!\d)"
-_ARROW = r"\s*-->\s*"
-_VTT = _Clock(re.compile(rf"\s*{_VTT_TIME}{_ARROW}{_VTT_TIME}"), "00:01:02.345 --> 00:01:07.890")
-_SRT = _Clock(re.compile(rf"\s*{_SRT_TIME}{_ARROW}{_SRT_TIME}"), "00:01:02,345 --> 00:01:07,890")
-
-
-class _Cue(NamedTuple):
-    line: int  # index of the line with the timing
-    timing: str
-    text: list[str]
+_VTT = _Syntax(
+    re.compile(rf"\s*{_VTT_TIME}\s*-->\s*{_VTT_TIME}"),
+    "00:01:02.345 --> 00:01:07.890",
+    re.compile(r"<[^>]*>?"),
+)
+_SRT = _Syntax(
+    re.compile(rf"\s*{_SRT_TIME}\s*-->\s*{_SRT_TIME}"),
+    "00:01:02,345 --> 00:01:07,890",
+    re.compile(r"<[^>]*>|\{\\[^}]*\}"),
+)
 
 
 def read_vtt(source: Source, options: ReadOptions) -> Annotations:
@@ -85,12 +86,12 @@ def _read_vtt_file(file: Path, builder: VideoBuilder) -> None:
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise AnnotationError(f"{file}: the JSON after '{_FACTS}' is bad: {error}") from error
     builder.add_file(video, file, facts)
-    for cue in _cues(["", *lines[1:]]):
-        text = " ".join(cue.text)
+    for i, end in _cues(["", *lines[1:]]):
+        text = " ".join(lines[i + 1 : end])
         for voice in _VOICE.findall(text):
             builder.ignored.add("voices", unescape(voice).strip())
-        label = unescape(_MARKUP.sub("", text)).strip()
-        _add(builder, video, file, cue, label, _VTT)
+        label = unescape(_VTT.markup.sub("", text))
+        _add(builder, video, f"{file}:{i + 1}", lines[i], label, _VTT)
     for i in _outside(lines):
         builder.ignored.add("lines outside cues", f"{file.name}:{i + 1}")
 
@@ -102,14 +103,13 @@ def _read_srt_file(file: Path, builder: VideoBuilder) -> None:
         raise AnnotationError(f"{file}: not SubRip: it has no times as {_SRT.example}")
     builder.add_file(file.stem, file)
     taken: set[int] = set()
-    for cue in cues:
-        end = cue.line + 1 + len(cue.text)
-        taken.update(range(cue.line, end))
-        text, is_followed = cue.text, end < len(lines) and "-->" in lines[end]
+    for i, end in cues:
+        taken.update(range(i, end))
+        text, is_followed = lines[i + 1 : end], end < len(lines) and "-->" in lines[end]
         if is_followed and text and text[-1].strip().isdigit():
-            text = text[:-1]  # the number of the next cue, if no blank line separates them
-        label = _SRT_MARKUP.sub("", " ".join(text)).strip()
-        _add(builder, file.stem, file, cue, label, _SRT)
+            text.pop()  # the number of the next cue, if no blank line separates them
+        label = _SRT.markup.sub("", " ".join(text))
+        _add(builder, file.stem, f"{file}:{i + 1}", lines[i], label, _SRT)
     for i, line in enumerate(lines):
         if i not in taken and line.strip() and not line.strip().isdigit():
             builder.ignored.add("lines outside cues", f"{file.name}:{i + 1}")
@@ -125,30 +125,25 @@ def _lines(file: Path) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def _cues(lines: Sequence[str]) -> Iterator[_Cue]:
-    """Yield the cues; blank lines end one."""
-    i = 0
-    while i < len(lines):
+def _cues(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield the index of each cue's timing, and of the line after its text."""
+    end = 0
+    for i, line in enumerate(lines):
+        if i < end or "-->" not in line:
+            continue
         end = i + 1
-        if "-->" in lines[i]:
-            while end < len(lines) and lines[end] and "-->" not in lines[end]:
-                end += 1
-            yield _Cue(i, lines[i], list(lines[i + 1 : end]))
-        i = end
+        while end < len(lines) and lines[end] and "-->" not in lines[end]:
+            end += 1
+        yield i, end
 
 
 def _outside(lines: Sequence[str]) -> Iterator[int]:
     """Yield the indices of lines outside cues, comments, styles, regions and the head."""
-    block: list[int] = []
-    blocks = [block]
-    for i, line in enumerate(lines):
-        if line:
-            block.append(i)
-        elif block:
-            blocks.append(block := [])
+    groups = groupby(range(len(lines)), key=lambda i: bool(lines[i]))
+    blocks = [list(block) for is_filled, block in groups if is_filled]
     for block in blocks[1:]:
         timing = next((k for k, i in enumerate(block) if "-->" in lines[i]), None)
-        if timing is None and block and _NO_CUE.match(lines[block[0]]):
+        if timing is None and _NO_CUE.match(lines[block[0]]):
             continue
         # One line may precede the timing: the identifier of the cue.
         before = block if timing is None else block[: max(timing - 1, 0)]
@@ -156,25 +151,23 @@ def _outside(lines: Sequence[str]) -> Iterator[int]:
 
 
 def _add(
-    builder: VideoBuilder, video: str, file: Path, cue: _Cue, label: str, clock: _Clock
+    builder: VideoBuilder, video: str, place: str, timing: str, label: str, syntax: _Syntax
 ) -> None:
-    place = f"{file}:{cue.line + 1}"
-    found = clock.pattern.match(cue.timing)
+    found = syntax.timing.match(timing)
     if found is None:
-        what = f"{cue.timing.strip()!r} is not of the form {clock.example}"
-        builder.reject(video, place, what)
+        builder.reject(video, place, f"{timing.strip()!r} is not of the form {syntax.example}")
         return
     parts = [int(part or 0) for part in found.groups()]
     start, end = (
         (((hours * 60 + minutes) * 60 + seconds) * 1000 + millis) / 1000
         for hours, minutes, seconds, millis in (parts[:4], parts[4:])
     )
-    builder.add_or_reject(video, (start, end, label), place)
+    builder.add_or_reject(video, (start, end, label.strip()), place)
 
 
 def encode_vtt(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of a .vtt file per video, cues by start, in whole milliseconds."""
-    for name, video in zip(file_names(videos, ".vtt"), videos, strict=True):
+    for name, video in named_files(videos, ".vtt"):
         yield name, "\n".join(_written_lines(video)).encode()
 
 
@@ -186,13 +179,11 @@ def _written_lines(video: Video) -> Iterator[str]:
     # A comment must not contain an arrow either.
     facts = json.dumps(written_facts(video)).replace(">", "\\u003e")
     yield from ("WEBVTT", "", _FACTS + facts, "")
-    for number, cue in enumerate(sorted(cues, key=lambda cue: cue[:2]), start=1):
-        start, end, label, score = cue
+    cues.sort(key=lambda cue: cue[:2])
+    for number, (*times, label, score) in enumerate(cues, start=1):
         yield str(number) if score is None else f"{number} {score!r}"
-        yield f"{_written_clock(start)} --> {_written_clock(end)}"
-        yield from (label.translate(_ESCAPES), "")
-
-
-def _written_clock(millis: int) -> str:
-    seconds, millis = divmod(millis, 1000)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{millis:03d}"
+        clocks = (
+            f"{t // 3_600_000:02d}:{t // 60_000 % 60:02d}:{t // 1000 % 60:02d}.{t % 1000:03d}"
+            for t in times
+        )
+        yield from (" --> ".join(clocks), label.translate(_ESCAPES), "")

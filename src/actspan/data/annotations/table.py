@@ -24,14 +24,14 @@ from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
 from actspan.data.annotations.encoding import WriteOptions, scored_instances, written_facts
 from actspan.data.annotations.role_names import TIMES
-from actspan.data.annotations.table_columns import Columns, find_columns, is_blank
-from actspan.data.annotations.table_content import resolve_columns
-from actspan.data.annotations.table_lines import CellReader, RowCount, Table, escaped_id
+from actspan.data.annotations.table_columns import Columns, find_columns, resolve_columns
+from actspan.data.annotations.table_lines import CellReader, Table, escaped_id, is_blank
 from actspan.data.annotations.video_builder import Facts, RejectedError, VideoBuilder
-from actspan.data.videos import Videos, canonical_subset
+from actspan.data.videos import canonical_subset
 
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")
 _NO_FACTS = Facts()
+_PER_SECOND = {"seconds": 1.0, "milliseconds": 1000.0}
 _IF_KNOWN = {"fps", "frames", "score"}
 _SHORTEST = 0.02  # seconds; no action is shorter, but times given as fractions of a day are
 _LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
@@ -65,23 +65,28 @@ def fits(source: Source) -> bool:
 
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a table; rows that cannot be used become problems with their line numbers."""
-    table = Table(source.path, options)
-    columns = find_columns(source.path, table.head, options)
-    columns = table.with_used(resolve_columns(source.path, columns, table.below(columns)))
+    path = source.path
+    table = Table(path, options)
+    columns = find_columns(path, table.head, options)
+    columns = resolve_columns(path, columns, (cells for _, cells in table.below(columns)))
     if columns.unit == "frames":
-        _require_rate(source.path, columns, options.fps)
-    builder = VideoBuilder(source.path, options)
-    cells = CellReader(source.path, table.separator, builder.ignored)
-    reader = _RowReader(columns, options, cells, builder)
+        _require_rate(path, columns, options.fps)
+    builder = VideoBuilder(path, options)
+    reader = _RowReader(columns, options, table, builder)
     for place, row in table.below(columns):
         reader.add(place, row)
     reader.require_consistent()
-    for name in columns.ignored():
+    for name in columns.ignored(table.used()):
         builder.ignored.add("columns", name)
-    found = builder.built("csv", unit=columns.unit, clocks=cells.clocks)
-    notes = [*table.notes(), *reader.notes(found.notes)]
-    if columns.unit == "seconds":
-        notes += _fractions_of_a_day(found.videos, source.path)
+    found = builder.built("csv", unit=columns.unit, clocks=reader.cells.clocks)
+    notes = [*table.notes(), *columns.notes, *reader.notes(), *reader.cells.notes(), *found.notes]
+    lengths = np.diff(found.videos.segments)
+    too_short = 2 * int((lengths < _SHORTEST).sum()) > len(lengths)  # as Excel's times of day are
+    if columns.unit == "seconds" and too_short:
+        notes.append(
+            f"{path}: most instances are shorter than {_SHORTEST:g} s: are their times fractions "
+            "of a day? format the cells as numbers of seconds, and save the table again"
+        )
     return replace(found, notes=tuple(notes))
 
 
@@ -96,30 +101,19 @@ def _require_rate(path: Path, columns: Columns, fps: float | None) -> None:
         )
 
 
-def _fractions_of_a_day(videos: Videos, path: Path) -> Iterator[str]:
-    """Yield a note if most instances are too short for seconds, as Excel's times of day are."""
-    lengths = np.diff(videos.segments)
-    if len(lengths) and 2 * int((lengths < _SHORTEST).sum()) > len(lengths):
-        yield (
-            f"{path}: most instances are shorter than {_SHORTEST:g} s: are their times fractions "
-            "of a day? format the cells as numbers of seconds, and save the table again"
-        )
-
-
 class _RowReader:
     """Reader of rows, which counts what it ignores."""
 
     def __init__(
-        self, columns: Columns, options: ReadOptions, cells: CellReader, builder: VideoBuilder
+        self, columns: Columns, options: ReadOptions, table: Table, builder: VideoBuilder
     ) -> None:
-        self._columns, self._fps, self._cells, self._builder = columns, options.fps, cells, builder
+        self.cells = CellReader(builder.path, table.separator, builder.ignored)
+        self._columns, self._fps, self._table, self._builder = columns, options.fps, table, builder
         self._width = len(columns.head) or max(columns.places.values()) + 1
         self._has_facts = not columns.places.keys().isdisjoint(Facts._fields)
         self._unnamed = [i for i, name in enumerate(columns.head) if not name]
         self._rows = self._segments = self._swapped = self._negative = 0
-        self._widths: Counter[int] = Counter()
-        self._short = RowCount("fewer cells than the header, so the last are taken as empty")
-        self._long = RowCount("cells in columns without a name, which were ignored")
+        self._widths: Counter[int] = Counter()  # of rows with more cells than the header
         self._sessions: dict[str, set[str]] = {}
 
     def add(self, place: str, cells: Sequence[str]) -> None:
@@ -127,13 +121,18 @@ class _RowReader:
         if len(cells) != self._width or self._unnamed:
             self._check_width(place, cells)
         row = {role: cells[i] for role, i in self._columns.places.items() if i < len(cells)}
-        video = self._cells.video(row.get("video", ""))
-        label = row["label"] = self._cells.label(row.get("label", ""))
+        video = self.cells.video(row.get("video", ""))
+        label = row["label"] = self.cells.label(row.get("label", ""))
         self._rows += 1
-        session = self._columns.session
-        if session is not None and session < len(cells):
-            self._sessions.setdefault(cells[session], set()).add(video)
-        if self._is_left_out(cells, label) or self._cells.is_total(video, label):
+        if "session" in row:
+            self._sessions.setdefault(row["session"], set()).add(video)
+        if row.get("verdict") == "-1":
+            self._negative += 1
+            return
+        if row.get("kind", "").upper() == "POINT":
+            self._builder.ignored.add("events without a length", label or "(no label)")
+            return
+        if self.cells.is_total(video, label):
             return
         try:
             if len(cells) > self._width and self._columns.head and any(cells[self._width :]):
@@ -143,8 +142,7 @@ class _RowReader:
                     "quote cells that contain the separator",
                 )
             facts = self._facts_of(row) if self._has_facts else _NO_FACTS
-            instance = self._instance_of(row, self._units_per_second(facts))
-            self._builder.add(video, instance, facts)
+            self._builder.add(video, self._instance_of(row, facts), facts)
         except (TypeError, ValueError) as error:
             self._builder.reject(video, place, error)
 
@@ -155,7 +153,7 @@ class _RowReader:
             remedy = (
                 "are times written with decimal commas, or are there commas in labels? quote such "
                 "cells, or separate by semicolons"
-                if self._cells.comma_separates
+                if self.cells.comma_separates
                 else "name every column"
             )
             raise AnnotationError(
@@ -169,18 +167,16 @@ class _RowReader:
                 f"{counted(self._segments, 'row')}: name the columns: --start-column {end} "
                 f"--end-column {start}"
             )
-        self._cells.require_decimals()
+        self.cells.require_decimals()
 
-    def notes(self, of_builder: Sequence[str]) -> Iterator[str]:
-        """Yield notes about what was assumed and what was ignored."""
+    def notes(self) -> Iterator[str]:
+        """Yield notes about rows of HACS Clips and of BORIS."""
         path, columns = self._builder.path, self._columns
-        yield from columns.notes
-        if columns.verdict is not None:
+        if "verdict" in columns.places:
             yield (
                 f"{path}: the label is column {columns.name('label')}; left out "
-                f"{counted(self._negative, 'row')} with -1 in column "
-                f"{columns.name(columns.verdict)}, which marks clips that are not of the class "
-                "(HACS Clips)"
+                f"{counted(self._negative, 'row')} with -1 in column {columns.name('verdict')}, "
+                "which marks clips that are not of the class (HACS Clips)"
             )
         several = [name for name, videos in self._sessions.items() if len(videos) > 1]
         if several:
@@ -189,42 +185,20 @@ class _RowReader:
                 f"({listed(several)}): BORIS counts their times from the start of the first file; "
                 "check them"
             )
-        yield from (*self._short.notes(path), *self._long.notes(path), *self._cells.notes())
-        yield from of_builder
-
-    def _units_per_second(self, facts: Facts) -> float:
-        if self._columns.unit != "frames":
-            return 1000.0 if self._columns.unit == "milliseconds" else 1.0
-        if facts.fps is not None:
-            return facts.fps
-        if facts.frames is not None and facts.duration is not None:
-            return facts.frames / facts.duration
-        if self._fps is None:
-            raise ValueError("a row in frames without a frame rate: --fps")
-        return self._fps
 
     def _check_width(self, place: str, cells: Sequence[str]) -> None:
         if len(cells) < self._width:
-            self._short.add(place)
+            what = "fewer cells than the header, so the last are taken as empty"
+            self._table.counts.add(what, place)
         unnamed = (cells[i] for i in self._unnamed if i < len(cells))
         beyond = () if self._columns.head else cells[self._width :]
         if any(chain(unnamed, beyond)):
-            self._long.add(place)
-
-    def _is_left_out(self, cells: Sequence[str], label: str) -> bool:
-        """Return whether a row is a clip of no class or an event without a length; count these."""
-        verdict, kind = self._columns.verdict, self._columns.kind
-        if verdict is not None and verdict < len(cells) and cells[verdict] == "-1":
-            self._negative += 1
-            return True
-        if kind is not None and kind < len(cells) and cells[kind].upper() == "POINT":
-            self._builder.ignored.add("events without a length", label or "(no label)")
-            return True
-        return False
+            what = "cells in columns without a name, which were ignored"
+            self._table.counts.add(what, place)
 
     def _facts_of(self, row: Mapping[str, str]) -> Facts:
-        frames, fps = (self._cells.positive(row.get(r, ""), r) for r in ("frames", "fps"))
-        duration = self._cells.duration(row.get("duration", ""))
+        roles = ("frames", "fps", "duration")
+        frames, fps, duration = (self.cells.positive(row.get(role, ""), role) for role in roles)
         if "duration" not in self._columns.places and frames and fps:
             duration = frames / fps
         subset = row.get("subset", "")
@@ -235,7 +209,13 @@ class _RowReader:
             frames=None if frames is None else int(frames),
         )
 
-    def _instance_of(self, row: Mapping[str, str], units_per_second: float) -> Instance | None:
+    def _instance_of(self, row: Mapping[str, str], facts: Facts) -> Instance | None:
+        per_second = _PER_SECOND.get(self._columns.unit) or facts.fps
+        if per_second is None and facts.frames is not None and facts.duration is not None:
+            per_second = facts.frames / facts.duration
+        per_second = per_second or self._fps
+        if per_second is None:
+            raise ValueError("a row in frames without a frame rate: --fps")
         start, end = row.get("start", ""), row.get("end", "")
         if is_blank(start) and is_blank(end):
             if row["label"]:
@@ -243,7 +223,7 @@ class _RowReader:
             return None
         if is_blank(start) or is_blank(end):
             raise ValueError("end without start" if is_blank(start) else "start without end")
-        first, last = (self._cells.time(text, units_per_second) for text in (start, end))
+        first, last = (self.cells.time(text, per_second) for text in (start, end))
         self._segments += 1
         self._swapped += last < first
         return first, last, row["label"]

@@ -1,31 +1,38 @@
-"""Columns of a table, found by their names or named by the user."""
+"""Meanings of a table's columns: by their names, by the user, or by their content."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
+from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import listed, suggestion
-from actspan.data.annotations.annotation_set import ReadOptions, Unit, seconds
+from actspan.data.annotations.annotation_set import ReadOptions, seconds
 from actspan.data.annotations.role_names import (
     LABEL_NUMBERS,
     NAMES,
     TIMES,
     find_times,
     normalized,
+    place_of,
 )
 
 _WEAK_LABELS = NAMES["label"][NAMES["label"].index("phase") :]  # these may also describe a video
+# Roles of BORIS's columns: with POINT for events without a length, and of observations.
+_TOOL_ROLES = {"kind": "behaviortype", "session": "observationid"}
 _POSITIONS = ("video", "start", "end", "label", "subset", "duration", "fps")
-_BLANKS = {"na", "n/a", "nan", "none", "null", "-"}
 _LISTED = 200  # columns that an error message lists
 _CONVERTED = {
     "milliseconds": "milliseconds by their names: converted to seconds",
     "frames": "frame numbers by their names: divided by the frame rate",
 }
+_SAMPLE = 10_000  # rows that are examined to find out what a column means
+_SECONDS = {"seconds": 1.0, "milliseconds": 0.001, "frames": math.nan}  # per unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +44,6 @@ class Columns:
     labels: tuple[int, ...] = ()  # all columns that could be the label, most likely first
     unit: Unit = "seconds"  # of start and end, by their names
     given: frozenset[str] = frozenset()  # roles that the user named; content is not questioned
-    verdict: int | None = None  # of 1 and -1, where -1 marks a clip of no class (HACS Clips)
-    kind: int | None = None  # with POINT for events without a length (BORIS)
-    session: int | None = None  # of observations (BORIS)
     notes: tuple[str, ...] = ()  # what was assumed
     noted: frozenset[int] = frozenset()  # columns that the notes name
 
@@ -57,20 +61,10 @@ class Columns:
         """Return the columns with one more note, and the columns that the note names."""
         return replace(self, notes=(*self.notes, note), noted=self.noted.union(noted))
 
-    def ignored(self) -> list[str]:
-        """Return the names of the columns that have no role and are in no note."""
-        used = {*self.places.values(), *self.noted, self.verdict, self.kind}
+    def ignored(self, used: set[int]) -> list[str]:
+        """Return the names of the other columns, which have no role and are in no note."""
+        used |= self.noted.union(i for role, i in self.places.items() if role != "session")
         return [name for i, name in enumerate(self.head) if name and i not in used]
-
-
-def is_blank(text: str) -> bool:
-    """Return whether a number's cell is empty, or marked as empty by a spreadsheet or R."""
-    return not text or text.lower() in _BLANKS
-
-
-def with_point(text: str) -> str:
-    """Return a number with a decimal point instead of a decimal comma."""
-    return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
 
 
 def time_of(text: str) -> float:
@@ -81,13 +75,25 @@ def time_of(text: str) -> float:
         return math.nan
 
 
+def with_point(text: str) -> str:
+    """Return a number with a decimal point instead of a decimal comma."""
+    return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
+
+
+def is_header(path: Path, head: Sequence[str], given: Mapping[str, str]) -> bool:
+    """Return whether a line is a header with the columns of segments or events."""
+    if not all(name in head for name in given.values()):
+        return False
+    found = _by_name(path, head, given)
+    return "video" in found.places and (found.has_times or "time" in map(normalized, head))
+
+
 def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Columns:
     """Return the columns of a header, or of a first row of values.
 
     Raises AnnotationError if a given or a required column is missing; the message lists all.
     """
-    given = options.columns
-    found = columns_by_name(path, head, given)
+    found = _by_name(path, head, options.columns)
     if _is_sufficient(found):
         return found
     needed = ("video", "duration") if options.only_facts else ("video", *TIMES)
@@ -101,7 +107,7 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
             "video_duration, duration, length or seconds is read as the duration, video or name as "
             "the id; or pass --duration-column NAME to annotate convert"
         )
-    if not given and len(head) >= 3 and time_of(head[1]) >= 0 and time_of(head[2]) >= 0:
+    if not options.columns and len(head) >= 3 and min(map(time_of, head[1:3])) >= 0:
         places = {role: i for i, role in enumerate(_POSITIONS[: len(head)])}
         return Columns(places).with_note(f"{path}: no header; columns taken as {','.join(places)}")
     flags = ", ".join(f"--{role}-column NAME" for role in missing)
@@ -112,18 +118,16 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
     )
 
 
-def is_header(path: Path, head: Sequence[str], given: Mapping[str, str]) -> bool:
-    """Return whether a line is a header with the columns of segments or events."""
-    if not all(name in head for name in given.values()):
-        return False
-    found = columns_by_name(path, head, given)
-    return "video" in found.places and (found.has_times or "time" in map(normalized, head))
-
-
-def columns_by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Columns:
-    """Return the columns found by name; raise as `find_columns` does."""
+def _by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Columns:
     names = [normalized(cell) for cell in head]
-    places = {role: _given_place(path, head, name) for role, name in given.items()}
+    places = {}
+    for role, name in given.items():
+        place = head.index(name) if name in head else place_of(names, [normalized(name)])
+        if place is None:
+            raise AnnotationError(
+                f"{path}: no column {name!r}{suggestion(name, head)}; there are: {_listed(head)}"
+            )
+        places[role] = place
     unit, times = find_times(head, places) or ("seconds", {})
     if not times and places.keys() >= set(TIMES):
         raise AnnotationError(
@@ -141,25 +145,12 @@ def columns_by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -
     labels = tuple(i for i in dict.fromkeys(candidates) if i not in others)
     if labels:
         places.setdefault("label", labels[0])
-    kind, session = (
-        names.index(name) if name in names else None for name in ("behaviortype", "observationid")
-    )
-    columns = Columns(places, tuple(head), labels, unit, frozenset(given), None, kind, session)
+    places |= {role: names.index(name) for role, name in _TOOL_ROLES.items() if name in names}
+    columns = Columns(places, tuple(head), labels, unit, frozenset(given))
     if unit == "seconds":
         return columns
     start, end = map(columns.name, TIMES)
     return columns.with_note(f"{path}: columns {start} and {end} are {_CONVERTED[unit]}")
-
-
-def _given_place(path: Path, head: Sequence[str], name: str) -> int:
-    names = [normalized(cell) for cell in head]
-    if name in head:
-        return head.index(name)
-    if normalized(name) in names:
-        return names.index(normalized(name))
-    raise AnnotationError(
-        f"{path}: no column {name!r}{suggestion(name, head)}; there are: {_listed(head)}"
-    )
 
 
 def _listed(head: Sequence[str]) -> str:
@@ -180,3 +171,92 @@ def _is_sufficient(columns: Columns) -> bool:
     counts_frames = not names.isdisjoint((*NAMES["frames"], "count"))
     has_rate = not names.isdisjoint(NAMES["fps"])
     return bool(places.keys() & {"duration", "subset"}) or (has_rate and counts_frames)
+
+
+def resolve_columns(path: Path, columns: Columns, rows: Iterable[Sequence[str]]) -> Columns:
+    """Return the columns with the label column, and the duration's owner, found from the content.
+
+    `rows` are those below the header; they are not read if the names are sufficient.
+    """
+    places = dict(columns.places)
+    if not columns.has_times:  # a table of facts has no labels, and `count` means frames
+        places.pop("label", None)
+        count = place_of([normalized(name) for name in columns.head], ["count"])
+        if count is not None:
+            places.setdefault("frames", count)
+        return replace(columns, places=places, labels=())
+    lengths = [r for r in ("duration", "frames") if r in places and r not in columns.given]
+    candidates = () if "label" in columns.given else columns.labels
+    content: dict[int, list[str]] = {i: [] for i in {*candidates, *places.values()}}
+    if lengths or candidates:
+        for cells in islice(rows, _SAMPLE):
+            for i, column in content.items():
+                column.append(cells[i] if i < len(cells) else "")
+    for role in lengths:
+        if _is_of_segments(columns, role, content):
+            what = "is the length of segments, and not taken as the video's"
+            note = f"{path}: column {columns.name(role)} {what}"
+            columns = columns.with_note(note, places.pop(role))
+    columns = replace(columns, places=places)
+    if candidates:
+        return _with_label(path, columns, {i: content[i] for i in candidates})
+    if "label" in places or not columns.head:
+        return columns
+    return columns.with_note(
+        f"{path}: no column of labels is known by name, so instances have none; "
+        "--label-column names it"
+    )
+
+
+def _with_label(path: Path, columns: Columns, content: Mapping[int, Sequence[str]]) -> Columns:
+    """Return the columns with a label: the first column of words, or the first filled one."""
+    filled = {i: list(filter(None, texts)) for i, texts in content.items()}
+    numbers = {i: [t for t in texts if math.isfinite(time_of(t))] for i, texts in filled.items()}
+    words = {i: len(texts) - len(numbers[i]) for i, texts in filled.items()}
+    first = next((i for i in filled if filled[i]), columns.labels[0])
+    common = (i for i, texts in content.items() if 2 * words[i] > len(texts))
+    chosen = first if 2 * words[first] > len(filled[first]) else next(common, first)
+    columns = replace(columns, places={**columns.places, "label": chosen})
+    rivals = []
+    for i in columns.labels:
+        key = normalized(columns.head[i])
+        is_verdict = key == "label" and numbers[i] and not words[i] and {*numbers[i]} <= {"1", "-1"}
+        if i != chosen and is_verdict:  # HACS Clips: -1 marks a clip of no class
+            columns = replace(columns, places={**columns.places, "verdict": i})
+        elif i != chosen and key not in LABEL_NUMBERS:
+            rivals.append(i)
+    name = columns.name(chosen)
+    if rivals:
+        names = " or ".join(map(columns.name, rivals))
+        columns = columns.with_note(
+            f"{path}: the label is column {name}; it could be {names} (--label-column)", *rivals
+        )
+    if numbers[chosen] and 2 * words[chosen] <= len(filled[chosen]):
+        columns = columns.with_note(f"{path}: labels are numbers (column {name})")
+    return columns
+
+
+def _is_of_segments(columns: Columns, role: str, content: Mapping[int, Sequence[str]]) -> bool:
+    """Return whether durations or frame counts belong to segments, and not to videos.
+
+    A video lasts at least until its last segment's end, so it exceeds end - start by the start.
+    Lengths of segments also vary within a video.
+    """
+    scale = 1.0 if role == "frames" else _SECONDS[columns.unit]
+    texts = (content[columns.places[name]] for name in ("video", *TIMES, role))
+    rows = [
+        (video, time_of(start) * scale, time_of(end) * scale, time_of(length))
+        for video, start, end, length in zip(*texts, strict=True)
+    ]
+    rows = [row for row in rows if math.isfinite(sum(row[1:]))]
+    counts = Counter(video for video, *_ in rows)
+    distinct = Counter(video for video, _ in {(video, length) for video, _, _, length in rows})
+    varied = sum(n > 1 for n in distinct.values())
+    difference = max((abs(end - start - length) for _, start, end, length in rows), default=0.0)
+    latest_start = max((start for _, start, *_ in rows), default=0.0)
+    if role == "frames":
+        is_close = columns.unit == "frames" and difference <= 1 and latest_start > 2
+        return is_close or 2 * varied > sum(n > 1 for n in counts.values())
+    short = sum(length < end for _, _, end, length in rows)
+    equal = any(difference <= x and latest_start > 2 * x for x in (0.011, 0.51))
+    return equal or (varied > 0 and 2 * short > len(rows))

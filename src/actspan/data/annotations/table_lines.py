@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -19,12 +19,13 @@ from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import ReadOptions, number, seconds
-from actspan.data.annotations.role_names import NAMES, normalized
-from actspan.data.annotations.table_columns import Columns, is_blank, is_header, with_point
+from actspan.data.annotations.role_names import NAMES, normalized, place_of
+from actspan.data.annotations.table_columns import Columns, is_header, with_point
 from actspan.data.names import Ignored
 
 Line = tuple[str, list[str]]  # place (file and line) and cells
 
+_BLANKS = {"na", "n/a", "nan", "none", "null", "-"}  # as spreadsheets and R mark empty numbers
 _PREAMBLE = 100  # lines that may be above a header
 _COMMENT = "#"
 # Tables of BORIS have one row for the start and one for the end of a segment, told by a state.
@@ -39,25 +40,22 @@ _TOTALS = frozenset({"total", "totals", "subtotal", "grand total", "sum", "mean"
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 
 
-@dataclass(slots=True)
-class RowCount:
-    """Number of rows with a common property, and the place of the first."""
+class RowCounts:
+    """Numbers of rows that have something unusual, and the place of the first."""
 
-    what: str
-    count: int = 0
-    first: str = ""
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[int, str]] = {}  # count and first place
 
-    def add(self, place: str) -> None:
+    def add(self, what: str, place: str) -> None:
         """Count a row."""
-        self.first = self.first or place
-        self.count += 1
+        count, first = self._places.get(what, (0, place))
+        self._places[what] = count + 1, first
 
-    def notes(self, path: Path) -> tuple[str, ...]:
-        """Return one note, or nothing if no row was counted."""
-        if not self.count:
-            return ()
-        rows = f"{self.count:,} rows have" if self.count > 1 else "1 row has"
-        return (f"{path}: {rows} {self.what} (first: line {self.first.rpartition(':')[2]})",)
+    def notes(self, path: Path) -> Iterator[str]:
+        """Yield one note per kind."""
+        for what, (count, first) in self._places.items():
+            rows = f"{count:,} rows have" if count > 1 else "1 row has"
+            yield f"{path}: {rows} {what} (first: line {first.rpartition(':')[2]})"
 
 
 class Table:
@@ -72,7 +70,7 @@ class Table:
         filled = [line for line in lines if line.strip()]
         top = next((line for line in filled if not line.startswith(_COMMENT)), "".join(filled[:1]))
         self.separator = max(",;\t|", key=top.count)
-        self._broken = RowCount("cells with a line break")
+        self.counts = RowCounts()  # of the latest reading
         self._comments = 0
         first = [cells for _, cells in islice(self._lines(), _PREAMBLE)]
         if not first:
@@ -93,24 +91,19 @@ class Table:
         rows = self._rows(self._above + bool(columns.head))
         return _joined_events(columns.head[:-2], rows) if self._has_events else rows
 
-    def with_used(self, columns: Columns) -> Columns:
-        """Return the columns, with those by which events were joined marked as used."""
-        if not self._has_events:
-            return columns
-        names = enumerate(map(normalized, columns.head))
-        used = (i for i, name in names if name in ("time", *_STATES))
-        return replace(columns, noted=columns.noted.union(used))
+    def used(self) -> set[int]:
+        """Return the columns by which events were joined."""
+        names = enumerate(map(normalized, self.head if self._has_events else ()))
+        return {i for i, name in names if name in ("time", *_STATES)}
 
-    def notes(self) -> tuple[str, ...]:
-        """Return notes about lines that are not rows, and about cells of several lines."""
-        notes = []
+    def notes(self) -> Iterator[str]:
+        """Yield notes about lines that are not rows, and about unusual rows."""
         if self._above:
-            above = counted(self._above, "line")
-            notes.append(f"{self._path}: ignored {above} above the header")
+            yield f"{self._path}: ignored {counted(self._above, 'line')} above the header"
         if self._comments:
             comments = counted(self._comments, "comment")
-            notes.append(f"{self._path}: ignored {comments} (rows that start with {_COMMENT})")
-        return (*notes, *self._broken.notes(self._path))
+            yield f"{self._path}: ignored {comments} (rows that start with {_COMMENT})"
+        yield from self.counts.notes(self._path)
 
     def _rows(self, first: int) -> Iterator[Line]:
         self._comments = 0
@@ -122,7 +115,7 @@ class Table:
 
     def _lines(self) -> Iterator[Line]:
         """Yield place and cells of every line that is not blank."""
-        self._broken = RowCount(self._broken.what)
+        self.counts = RowCounts()
         drawn: list[str] = []  # lines of the file that the current row takes
 
         def lines() -> Iterator[str]:
@@ -148,7 +141,7 @@ class Table:
             if cells is None:
                 return
             if len(drawn) > 1:
-                self._broken.add(place)
+                self.counts.add("cells with a line break", place)
             if any(cell.strip() for cell in cells):
                 yield place, [cell.strip() for cell in cells]
 
@@ -160,32 +153,26 @@ def _joined_events(head: Sequence[str], lines: Iterable[Line]) -> Iterator[Line]
     row without a partner keeps its only time.
     """
     names = [normalized(name) for name in head]
-    time = names.index("time")
-    state = names.index(next(name for name in _STATES if name in names))
+    time, state = names.index("time"), place_of(names, _STATES)
+    assert state is not None
     keys = [i for i, name in enumerate(names) if name in _EVENT_KEYS]
-    waiting: dict[tuple[str, ...], Line] = {}
+    waiting: dict[tuple[str, ...], Line] = {}  # starts without a stop yet, with an empty end
     for place, row in lines:
         cells = [*row, *[""] * (len(head) - len(row))][: len(head)]
         key = tuple(cells[i] for i in keys)
         match cells[state].upper():
             case "START":
                 if key in waiting:
-                    yield _unfinished(waiting[key], time)
-                waiting[key] = (place, cells)
+                    yield waiting[key]
+                waiting[key] = (place, [*cells, cells[time], ""])
             case "STOP" if key in waiting:
                 first, started = waiting.pop(key)
-                yield first, [*started, started[time], cells[time]]
+                yield first, [*started[:-1], cells[time]]
             case "STOP":
                 yield place, [*cells, "", cells[time]]
             case _:  # POINT: an event without a length
                 yield place, [*cells, cells[time], cells[time]]
-    for line in waiting.values():
-        yield _unfinished(line, time)
-
-
-def _unfinished(line: Line, time: int) -> Line:
-    place, cells = line
-    return place, [*cells, cells[time], ""]
+    yield from waiting.values()
 
 
 def _text_of(path: Path) -> str:
@@ -209,17 +196,18 @@ class CellReader:
         self.clocks: set[str] = set()  # which of "times" and "durations" are clocks
         self.comma_separates = separator == ","  # then commas in numbers are quoted
         self._path, self._ignored = path, ignored
-        self._thousands, self._example, self._decimals = 0, "", False
-        self._unseen = self._quoted = 0
+        self._changed: Counter[str] = Counter()  # ids from which something was removed
+        self._thousands: list[str] = []  # numbers as 1,234
+        self._has_decimals = False
 
     def video(self, text: str) -> str:
         """Return an id without invisible characters and without single quotes around it."""
         if not text.isascii() and _UNSEEN.search(text):
             text = _UNSEEN.sub("", text).strip()
-            self._unseen += 1
+            self._changed["zero-width characters in"] += 1
         if len(text) > 2 and text[0] in _QUOTES and text[-1] in ("'", "`", "\u2019"):
             text = text[1:-1].strip()
-            self._quoted += 1
+            self._changed["single quotes around"] += 1
         return text
 
     def label(self, text: str) -> str:
@@ -241,50 +229,52 @@ class CellReader:
         if text.isascii() and text.replace(".", "", 1).isdigit():  # nearly all times are like this
             return float(text) / units_per_second
         time = seconds(self._with_point(text))
-        return time if self._is_clock(text, "times") else time / units_per_second
-
-    def duration(self, text: str) -> float | None:
-        """Return a duration, or None for an empty cell; raise TypeError or ValueError."""
-        if is_blank(text):
-            return None
-        self._is_clock(text, "durations")
-        return number(seconds(self._with_point(text)), "duration")
+        if ":" in text:
+            self.clocks.add("times")
+            return time
+        return time / units_per_second
 
     def positive(self, text: str, role: str) -> float | None:
-        """Return a positive number, or None for an empty cell; raise TypeError or ValueError."""
-        return None if is_blank(text) else number(self._with_point(text), role)
+        """Return a positive number, or None for an empty cell; a duration may be a clock.
+
+        Raises TypeError or ValueError.
+        """
+        if is_blank(text):
+            return None
+        if ":" in text and role == "duration":
+            self.clocks.add("durations")
+        text = self._with_point(text)
+        return number(seconds(text) if role == "duration" else text, role)
 
     def require_decimals(self) -> None:
         """Raise AnnotationError if commas within numbers may separate thousands."""
-        if self._thousands and not self._decimals:
-            numbers = counted(self._thousands, "number")
+        if self._thousands and not self._has_decimals:
+            example = self._thousands[0]
             raise AnnotationError(
-                f"{self._path}: {numbers} like {self._example!r}: thousands or decimals? write "
-                f"{self._example.replace(',', '')} or {self._example.replace(',', '.')}"
+                f"{self._path}: {counted(len(self._thousands), 'number')} like {example!r}: "
+                f"thousands or decimals? write {example.replace(',', '')} or "
+                f"{example.replace(',', '.')}"
             )
 
     def notes(self) -> list[str]:
         """Return notes about what was removed from ids."""
-        removed = ("zero-width characters in", self._unseen), ("single quotes around", self._quoted)
         return [
             f"{self._path}: dropped {what} ids of {counted(count, 'row')}"
-            for what, count in removed
-            if count
+            for what, count in self._changed.items()
         ]
-
-    def _is_clock(self, text: str, what: str) -> bool:
-        if ":" in text:
-            self.clocks.add(what)
-        return ":" in text
 
     def _with_point(self, text: str) -> str:
         if "," in text and self.comma_separates:
             if _THOUSANDS.fullmatch(text):
-                self._thousands += 1
-                self._example = self._example or text
+                self._thousands.append(text)
             else:
-                self._decimals = True
+                self._has_decimals = True
         return with_point(text)
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a number's cell is empty, or marked as empty."""
+    return not text or text.lower() in _BLANKS
 
 
 def escaped_id(name: str) -> str:

@@ -29,8 +29,7 @@ _PARTS = ("attribute", "file", "view", "metadata")
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object with the parts of a project."""
-    document = source.document[0] if source.may_be_json else None
-    return isinstance(document, dict) and all(isinstance(document.get(p), dict) for p in _PARTS)
+    return source.has_objects(_PARTS)
 
 
 def read(source: Source, options: ReadOptions) -> Annotations:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import listed, suggestion
@@ -15,8 +16,6 @@ from actspan.data.annotations.annotation_set import (
     Annotations,
     Instance,
     ReadOptions,
-    Source,
-    Unit,
     canonical_id,
     make_video,
 )
@@ -59,13 +58,12 @@ class VideoBuilder:
         self.ignored = Ignored()
         for key in repeated:
             self.ignored.add("keys that occur twice", key)
-        self._facts: dict[str, dict[str, Any]] = {}
-        self._instances: dict[str, list[Instance]] = {}
+        self._videos: dict[str, tuple[dict[str, Any], list[Instance]]] = {}  # facts, instances
         self._ids: dict[str, str] = {}  # by the names in rows
         self._files = FileNames()
 
     def __contains__(self, name: str) -> bool:
-        return canonical_id(name.strip()) in self._facts
+        return canonical_id(name.strip()) in self._videos
 
     def add(self, name: str, instance: Instance | None = None, facts: Facts | None = None) -> None:
         """Add a segment of a video, or a mention of the video alone.
@@ -78,16 +76,16 @@ class VideoBuilder:
             raise RejectedError("no video id", "repeat the id in each row")
         if instance is not None:
             self._check(*instance[:2])
-        known = self._facts.get(video, {})
+        known, instances = self._videos.get(video, ({}, []))
         given = {} if facts is None else facts._asdict()
         given = {key: value for key, value in given.items() if value is not None}
         for key, value in given.items():
             if known.get(key, value) != value:
                 raise ValueError(f"{key} {value!r}, but {known[key]!r} in an earlier row")
-        self._facts.setdefault(video, {}).update(given)
-        instances = self._instances.setdefault(video, [])
+        known.update(given)
         if instance is not None:
             instances.append(instance)
+        self._videos[video] = known, instances
 
     def _check(self, start: float, end: float) -> None:
         if 0 <= start < end < math.inf:
@@ -117,16 +115,15 @@ class VideoBuilder:
         place: str,
         what: object,
         skipped: Skipped = Skipped.SEGMENT,
-        remedy: str | None = None,
+        remedy: str = "",
     ) -> None:
         """Add the problem that a row, or a whole file, cannot be used."""
         if isinstance(what, RejectedError):
             remedy = what.remedy
         elif isinstance(what, KeyError):
             what = f"no {what}"
-        remedy = remedy or (
-            "fix or remove the row" if skipped is Skipped.SEGMENT else "fix or remove it"
-        )
+        thing = "the row" if skipped is Skipped.SEGMENT else "it"
+        remedy = remedy or f"fix or remove {thing}"
         self.problems.append(
             Problem(canonical_id(video.strip()), place, str(what), remedy, skipped)
         )
@@ -142,13 +139,6 @@ class VideoBuilder:
         except ValueError as error:
             raise AnnotationError(f"{file}: {error}") from error
 
-    def videos(self) -> Videos:
-        """Return all videos that occur in a usable row."""
-        return Videos(
-            make_video(name, self._instances[name], **{"duration": math.nan, "subset": "", **facts})
-            for name, facts in self._facts.items()
-        )
-
     def built(
         self,
         format: str,
@@ -157,30 +147,23 @@ class VideoBuilder:
         unit: Unit = "seconds",
         clocks: Iterable[str] = (),
     ) -> Annotations:
-        """Return the annotations; `notes` precede those about what was ignored."""
+        """Return the annotations; `notes` follow those about what was ignored."""
+        unknown = {"duration": math.nan, "subset": ""}
+        videos = Videos(
+            make_video(name, instances, **unknown | facts)
+            for name, (facts, instances) in self._videos.items()
+        )
+        notes = (*self._files.notes(self.path), *self.ignored.notes(self.path), *notes)
+        problems = tuple(self.problems)
         return Annotations(
-            self.path,
-            format,
-            self.videos(),
-            tuple(self.problems),
-            notes=(
-                *self._files.notes(self.path),
-                *self.ignored.notes(self.path),
-                *notes,
-            ),
-            unit=unit,
-            clocks=frozenset(clocks),
+            self.path, format, videos, problems, notes=notes, unit=unit, clocks=frozenset(clocks)
         )
 
 
-def has_files(source: Source, suffix: str) -> bool:
-    """Return whether the source is a file with this suffix, or a folder with some of them."""
-    return next(_files(source.path, suffix), None) is not None
-
-
-def _files(path: Path, suffix: str) -> Iterator[Path]:
-    files = path.iterdir() if path.is_dir() else iter([path])
-    return (f for f in files if f.suffix.lower() == suffix and not f.name.startswith("."))
+def files_of(path: Path, *suffixes: str) -> list[Path]:
+    """Return the file, or the files of a folder, if they have one of the suffixes."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [f for f in files if f.suffix.lower() in suffixes and not f.name.startswith(".")]
 
 
 def read_files(
@@ -194,23 +177,22 @@ def read_files(
     Raises AnnotationError if there is no such file, or the only one is damaged. In a folder, a
     damaged one is a problem.
     """
-    files = sorted(_files(path, suffix)) if path.is_dir() else [path]
-    if not files:
-        raise AnnotationError(f"{path}: holds no {suffix} files")
     builder = VideoBuilder(path, options)
+    if not path.is_dir():
+        read_file(path, builder)
+        return builder
+    files = files_of(path, *_ONE_PER_VIDEO)
+    if not files_of(path, suffix):
+        raise AnnotationError(f"{path}: holds no {suffix} files")
     for file in files:
+        if file.suffix.lower() != suffix:
+            builder.ignored.add("files of other formats, which --from takes", file.suffix)
+            continue
         try:
             read_file(file, builder)
         except AnnotationError as error:
-            if not path.is_dir():
-                raise
             what = str(error).removeprefix(f"{file}: ")
             builder.reject(file.stem, str(file), what, Skipped.VIDEO)
-    if path.is_dir():
-        for other in path.iterdir():
-            is_known = other.suffix.lower() in _ONE_PER_VIDEO and not other.name.startswith(".")
-            if is_known and other.suffix.lower() != suffix:
-                builder.ignored.add("files of other formats, which --from takes", other.suffix)
     return builder
 
 

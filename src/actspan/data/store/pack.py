@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import msgspec
 
 from actspan.config.base import dump_toml, to_dict
+from actspan.config.stages import Edge
 from actspan.core.errors import ConfigError, StoreError
 from actspan.core.files import atomic_file, atomic_folder, folder_name_error
 from actspan.core.parallel import map_ordered
@@ -22,29 +23,13 @@ from actspan.core.types import Features, Video
 from actspan.data.annotations.authors import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
+from actspan.data.data_requests import PackRequest
 from actspan.data.dataset import Dataset
 from actspan.data.layout import SPEC_FILE
-from actspan.data.rescale import Edge, fit_to_cells
+from actspan.data.rescale import fit_to_cells
 from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.store_manifest import MANIFEST, DType, Manifest
 from actspan.data.timebase import SnippetGrid
-
-SHARD_SIZE = 256_000_000  # bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PackRequest:
-    """Request for `pack_dataset`."""
-
-    dataset: Path  # a dataset folder, or a store
-    out: Path
-    dtype: DType = "float32"  # float16 halves the store and rounds features to eleven bits
-    length: int | None = None  # cells that every video is rescaled to; by default rows stay
-    edge: Edge | None = None  # how rescaling fills outer cells; by default as in the dataset
-    subset: str | None = None
-    shard_size: int = SHARD_SIZE  # bytes of features
-    on_error: Literal["fail", "skip"] = "fail"
-    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +91,6 @@ def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> Pack
 def _check_request(request: PackRequest) -> None:
     if request.dtype not in get_args(DType):
         raise ConfigError(f"dtype {request.dtype!r} is not known: {' or '.join(get_args(DType))}")
-    if request.shard_size < 1 or (request.length is not None and request.length < 1):
-        raise ConfigError("a shard's size and the length in cells must be positive")
     if request.edge is not None and request.length is None:
         raise ConfigError("edge says how videos are rescaled: give the length in cells with it")
     out = request.out

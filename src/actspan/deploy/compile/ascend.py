@@ -29,11 +29,11 @@ from actspan.deploy.compile.plan import (
     CompileJob,
     CompilePlan,
     Compiler,
-    CompileRequest,
     CompilerReport,
     Log,
     run_program,
 )
+from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.optimize import read_model, rewrite_model
 from actspan.deploy.variants import keep_variant
 from actspan.model.bsn.graph import build_pem

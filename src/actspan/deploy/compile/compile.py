@@ -15,14 +15,14 @@ from time import perf_counter
 from actspan.config.base import Config, dump_toml, from_dict, read_toml, to_dict
 from actspan.core.errors import BundleError, CompileError
 from actspan.deploy.compile.plan import (
-    TARGETS,
     CompileJob,
     CompilePlan,
     Compiler,
-    CompileRequest,
     Log,
+    load_module,
     no_log,
 )
+from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 from actspan.model.bundle import Bundle
 from actspan.runtime.export import export_bundle
 
@@ -67,7 +67,7 @@ def find_compiler(request: CompileRequest) -> Compiler:
     CompileError, MissingExtraError
         There is no compiler; the message says how to get it.
     """
-    return TARGETS[request.target].load_module().find_compiler(request)
+    return load_module(request.target).find_compiler(request)
 
 
 def prepare_plan(
@@ -89,7 +89,7 @@ def prepare_plan(
     """
     if any(f"{net}.onnx" not in bundle.files for net in bundle.nets):
         bundle, _ = export_bundle(bundle)
-    module = TARGETS[request.target].load_module()
+    module = load_module(request.target)
     bundle, jobs = module.prepare(bundle, request, "" if compiler is None else compiler.key)
     return CompilePlan(bundle, request, tuple(jobs))
 
@@ -216,7 +216,7 @@ def write_script(plan: CompilePlan) -> tuple[Bundle, Path]:
         "set -e",
         'cd "$(dirname "$0")"',
         "",
-        *target.load_module().script_lines(plan),
+        *load_module(request.target).script_lines(plan),
         "",
     ]
     name = f"compile-{target.name}.sh"

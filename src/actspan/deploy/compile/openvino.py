@@ -20,10 +20,10 @@ from actspan.deploy.compile.plan import (
     CompileJob,
     CompilePlan,
     Compiler,
-    CompileRequest,
     CompilerReport,
     Log,
 )
+from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.optimize import read_model, rewrite_model
 from actspan.deploy.variants import export_variants
 from actspan.model.bundle import Bundle

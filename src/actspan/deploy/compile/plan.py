@@ -1,4 +1,4 @@
-"""Requests, jobs and results of a compilation, shared by all targets, and the table of targets."""
+"""Plan, jobs and results of a compilation, shared by all targets."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol, cast
 
-from actspan.core.errors import CompileError, ConfigError
+from actspan.core.errors import CompileError
+from actspan.deploy.deploy_requests import CompileRequest
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
-
-BATCHES = (1, 16)  # as in the published guide
 
 Sizes = tuple[int | None, ...]  # None: any size
 Log = Callable[[str], None]  # called with every line that a vendor's compiler prints
@@ -23,44 +21,6 @@ Log = Callable[[str], None]  # called with every line that a vendor's compiler p
 
 def no_log(line: str) -> None:
     """Ignore a line; the default of every function that logs."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompileRequest:
-    """Settings of a compilation.
-
-    Raises
-    ------
-    ConfigError, CompileError
-        A value is out of range; the target is not known, or has no such precision.
-    """
-
-    target: str  # one of `TARGETS`
-    # Videos per call, ascending and without duplicates. PEM takes the rows of this number of
-    # videos.
-    batches: tuple[int, ...] = BATCHES
-    precision: str = ""  # one of the target's precisions; its first by default
-    soc: str = "Ascend310"  # ascend: the chip, as `npu-smi info` and `--soc_version` call it
-    calibrate: Path | None = None  # int8: a dataset folder for the calibration
-
-    def __post_init__(self) -> None:
-        row = TARGETS.get(self.target)
-        if row is None:
-            raise CompileError(
-                f"target {self.target!r} is not known; choose one of: {', '.join(TARGETS)}"
-            )
-        if not self.batches or min(self.batches) < 1:
-            raise ConfigError(f"batches must be at least 1, not {self.batches}")
-        precision = self.precision or row.precisions[0]
-        if precision not in row.precisions:
-            raise CompileError(
-                f"target {row.name} has no precision {precision!r}: {', '.join(row.precisions)}"
-                + (f"; {row.note}" if row.note else "")
-            )
-        if precision == "int8" and self.calibrate is None:
-            raise CompileError("int8 learns its ranges from a dataset folder: --calibrate DATASET")
-        object.__setattr__(self, "batches", tuple(sorted(set(self.batches))))
-        object.__setattr__(self, "precision", precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,34 +106,9 @@ class CompilerModule(Protocol):
         """Return lines of a shell script that compiles everything, in the bundle's folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A kind of device, and its vendor's compiler."""
-
-    name: str  # value of `--target`
-    device: str  # name for messages
-    backends: Mapping[str, str]  # by precision, the default first: runtime of the compiled file
-    note: str = ""  # why there are no other precisions
-
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """Available precisions, the default first."""
-        return tuple(self.backends)
-
-    def load_module(self) -> CompilerModule:
-        """Import the module of the target."""
-        return cast(CompilerModule, importlib.import_module(f"actspan.deploy.compile.{self.name}"))
-
-
-_NO_INT8 = "atc reads no quantised ONNX but that of the vendor's own tool, AMCT"
-_OPENVINO = {"fp32": "openvino", "fp16": "openvino:fp16", "int8": "openvino:int8"}
-_TABLE = (
-    Target("ascend", "Ascend NPU", dict.fromkeys(("fp16", "fp32"), "ascend"), _NO_INT8),
-    Target("tensorrt", "NVIDIA GPU", dict.fromkeys(("fp16", "fp32", "int8"), "tensorrt")),
-    Target("openvino", "CPU", _OPENVINO),
-)
-
-TARGETS: Mapping[str, Target] = MappingProxyType({row.name: row for row in _TABLE})
+def load_module(target: str) -> CompilerModule:
+    """Import the module of a target."""
+    return cast(CompilerModule, importlib.import_module(f"actspan.deploy.compile.{target}"))
 
 
 def run_program(

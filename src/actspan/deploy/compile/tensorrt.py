@@ -24,11 +24,11 @@ from actspan.deploy.compile.plan import (
     CompileJob,
     CompilePlan,
     Compiler,
-    CompileRequest,
     CompilerReport,
     Log,
     run_program,
 )
+from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.variants import export_variants
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net

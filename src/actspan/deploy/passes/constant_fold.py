@@ -54,7 +54,7 @@ class ConstantFold(GraphPass):
     def broken(self, model: ir.Model) -> str | None:
         """Check that no node without effect is left; see `GraphPass.broken`."""
         left = [n.name or n.op_type for n in nodes_of(model) if _is_idle(n)]
-        return f"nodes that do nothing are left: {', '.join(left)}" if left else None
+        return f"nodes without effect are left: {', '.join(left)}" if left else None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
         """Return the nodes that were not folded; see `GraphPass.remaining`."""

@@ -39,8 +39,8 @@ class Float16(GraphPass):
         tag="fp16",
         summary="Store weights and compute in half precision.",
         needs="every type is known, no weight beyond 65504, no control flow",
-        ensures="no float32 weight but where an operator takes nothing else; inputs and outputs "
-        "of the requested type",
+        ensures="no float32 weight, except where an operator takes only float32; inputs and "
+        "outputs of the requested type",
         tolerance=1e-2,
         kind="operators on float32",
         retypes=True,

@@ -74,7 +74,7 @@ class Int8(GraphPass):
     def missing(self, model: ir.Model) -> str | None:
         """Check that the model can be quantised; see `GraphPass.missing`."""
         if self._calibration is None:
-            return "give a dataset to calibrate on: --calibrate DATASET"
+            return "a dataset is needed for calibration: --calibrate DATASET"
         if opset_of(model) < 13:
             return f"opset {opset_of(model)} is too old; run the pass opset first: --opset 17"
         fault = self.broken(model) if _is_quantised(model.graph) else None

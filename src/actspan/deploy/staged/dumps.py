@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.config.base import OnError
 from actspan.core.errors import StageError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
@@ -24,7 +25,8 @@ from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float32, Float64
 from actspan.core.wording import counted
-from actspan.deploy.staged.stage import STAGED_NETS, Item, Stage, StagedNet, Table, table_writer
+from actspan.deploy.deploy_requests import StagedNet
+from actspan.deploy.staged.stage import STAGED_NETS, Item, Stage, Table, table_writer
 
 RECORD = "inputs.csv"  # lists the inputs of the dumps; written by `staged run` and by the script
 SUFFIX = "_1.bin"  # of the guide's benchmark tool; ais_bench counts outputs from 0: _0.bin
@@ -32,7 +34,6 @@ SUFFIX = "_1.bin"  # of the guide's benchmark tool; ais_bench counts outputs fro
 _CLOCK = 2.0  # seconds; coarsest resolution of file times in use
 _ALIKE = 1e-3  # largest difference of outputs for the same row, on the least exact device
 
-OnError = Literal["fail", "skip"]
 T = TypeVar("T")
 Result = TypeVar("Result")
 

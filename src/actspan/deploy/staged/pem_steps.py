@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from actspan.config.base import OnError
 from actspan.core.errors import StageError
 from actspan.core.files import atomic_folder
 from actspan.core.problems import Problem
@@ -24,7 +25,6 @@ from actspan.data.result_writers import result_writer
 from actspan.data.scores import read_scores_csv
 from actspan.deploy.staged.dumps import (
     Dumps,
-    OnError,
     StepReport,
     check_dumps,
     in_parallel,

@@ -9,7 +9,6 @@ import re
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,28 +18,15 @@ from actspan.core.errors import DatasetError, StageError
 from actspan.core.files import atomic_file, atomic_folder
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.progress import Progress, no_progress
+from actspan.deploy.deploy_requests import RunRequest, StagedNet
 from actspan.deploy.staged.dumps import RECORD, SUFFIX, Dumps, StepReport, size_problem, write_array
-from actspan.deploy.staged.stage import Item, Stage, StagedNet
+from actspan.deploy.staged.stage import Item, Stage
 from actspan.model.bundle import Bundle
-from actspan.pipeline.core import BATCH, open_nets
+from actspan.pipeline.core import open_nets
 from actspan.runtime.opening import INPUT
 from actspan.runtime.session import Session
 
 _SCRIPT = Path(__file__).with_name("standalone.py")
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """Settings of `run_net`."""
-
-    stage: Path
-    model: Path  # the bundle that the stage was made with
-    net: StagedNet
-    backend: str = "auto"  # any of `actspan.runtime`, or "auto"
-    batch: int = BATCH  # inputs per call
-    threads: int | None = None  # concurrent calls. Default: the number of cores
-    out: Path | None = None  # folder for the dumps. Default: the one in the stage
-    overwrite: bool = False  # replace existing dumps
 
 
 def run_net(request: RunRequest, progress: Progress = no_progress) -> StepReport:

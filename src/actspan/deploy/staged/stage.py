@@ -20,6 +20,7 @@ from actspan.core.errors import BundleError, ConfigError, StageError
 from actspan.core.files import folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.data.recording import Window
+from actspan.deploy.deploy_requests import StagedNet
 from actspan.model.bundle import Bundle
 
 STAGE_FILE = "stage.toml"
@@ -27,7 +28,6 @@ TABLE = "inputs.jsonl"  # one line per input of a folder
 LONGEST_NAME = 230  # bytes; file systems allow 255, including suffixes
 STAGED_NETS: tuple[StagedNet, ...] = ("tem", "pem")
 
-StagedNet = Literal["tem", "pem"]
 Step = Literal["tem", "tem-result", "pem"]
 
 # The step before, and the command that makes a step's folder.

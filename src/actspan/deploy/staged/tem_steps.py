@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from actspan.config.stages import PipelineConfig
+from actspan.config.base import OnError
+from actspan.config.stages import Edge, PipelineConfig
 from actspan.core.errors import StageError
 from actspan.core.files import atomic_folder, folder_name_error
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Features, Float64
 from actspan.data.dataset import Dataset
-from actspan.data.rescale import Edge
+from actspan.deploy.deploy_requests import TemRequest
 from actspan.deploy.staged.dumps import (
     Dumps,
-    OnError,
     StepReport,
     check_dumps,
     make_folders,
@@ -44,19 +44,6 @@ from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import pieces_of, settled_edge, tem_input
-
-
-@dataclass(frozen=True, slots=True)
-class TemRequest:
-    """Settings of `write_tem_inputs`."""
-
-    model: Path  # a bundle
-    dataset: Path  # a dataset folder
-    out: Path  # folder of the new stage
-    subset: str | None = None  # subset of the dataset. Default: all videos
-    lean: bool = False  # leave out files that no later step reads: the anchors
-    on_error: OnError = "fail"  # what to do about problems in the dataset
-    overwrite: bool = False  # replace an existing stage, with all dumps in it
 
 
 def write_tem_inputs(request: TemRequest, progress: Progress = no_progress) -> StepReport:

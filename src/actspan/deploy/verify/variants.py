@@ -10,12 +10,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from actspan.config.stages import TemConfig
+from actspan.config.stages import Edge, TemConfig
 from actspan.core.problems import Problem, dataset_notes
 from actspan.core.types import BoundaryScores, Features, Float32, Video
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.rescale import Edge
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.outcomes import ScoredVideo, VideoInput

@@ -1,0 +1,137 @@
+"""Requests to convert, export and pack data. Commands make their options of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import field
+
+from actspan.config.base import Bounds, Config, Existing, OnError, Positive, Seconds, doc
+from actspan.config.stages import Edge, Unit
+from actspan.data.store.store_manifest import DType
+
+ANSWER_SUFFIXES = (".json", ".csv", ".parquet")  # of result files
+SHARD_SIZE = 256_000_000  # bytes
+UNLABELLED = "action"  # the label of instances without one, in formats that need a label
+
+
+class ConvertRequest(Config, frozen=True):
+    """Request to convert annotations.
+
+    In an existing folder as `target`, `annotations.json` is written. `columns` are the names of a
+    table's columns by role ("video", "label", ...), and `rename_subsets` new names of subsets; ""
+    stands for videos without subset.
+    """
+
+    source: Existing
+    target: Path
+    format: Annotated[
+        str | None, doc("Format of SOURCE. [default: detected from its names and content]")
+    ] = None
+    target_format: Annotated[str | None, doc("Format of TARGET. [default: by its suffix]")] = None
+    rename_subsets: Mapping[str, str] = field(default_factory=dict)
+    subset: Annotated[
+        str | None,
+        doc("Convert only the videos of this subset, by its name in TARGET. [default: all]"),
+    ] = None
+    fps: Annotated[
+        Seconds | None,
+        doc("Frame rate of videos that do not give their own, where times are frames."),
+    ] = None
+    times: Annotated[
+        Unit | None,
+        doc(
+            "Unit of SOURCE's times; frames need a rate (--fps). [default: seconds; an error if "
+            "they cannot be seconds]"
+        ),
+    ] = None
+    clip: Annotated[bool, doc("Clip instances to the duration of their video.")] = False
+    durations: Annotated[
+        Existing | None,
+        doc(
+            "Read durations, subsets and frame rates from here: a table (video, duration), "
+            "annotations or a dataset folder."
+        ),
+    ] = None
+    tiers: Annotated[
+        tuple[str, ...], doc("ELAN, Praat: read only tiers that match this pattern.")
+    ] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    on_error: Annotated[OnError, doc("Stop at problems, or skip what cannot be used.")] = "fail"
+    overwrite: Annotated[bool, doc("Replace TARGET if it exists.")] = False
+
+
+class ExportRequest(Config, frozen=True):
+    """Request to export a run, a result or annotations to a tool."""
+
+    source: Existing
+    target: Path
+    format: Annotated[str, doc("Format to write: the tool that TARGET is for.")]
+    top: Annotated[Positive | None, doc("Export only the N best per video. [default: all]")] = None
+    min_score: Annotated[
+        float | None, doc("Leave out segments that score less than this. [default: none]")
+    ] = None
+    label: Annotated[str, doc("Label of proposals in the tool.")] = UNLABELLED
+    videos: Annotated[
+        str | None,
+        doc(
+            "Where the tool finds the videos: a folder, or an address with {id} (ELAN, Label "
+            "Studio).",
+            "WHERE",
+        ),
+    ] = None
+    durations: Annotated[
+        Existing | None,
+        doc(
+            "Read durations, subsets and frame rates from here: annotations, a table or a "
+            "dataset folder. [default: for a run, the dataset it was made from]"
+        ),
+    ] = None
+    subset: Annotated[str | None, doc("Export only the videos of this subset. [default: all]")] = (
+        None
+    )
+    fps: Annotated[
+        Seconds | None,
+        doc(
+            "Frames per second of videos that do not give their own (Label Studio counts frames). "
+            "[default: 25, with a note]"
+        ),
+    ] = None
+    on_error: Annotated[OnError, doc("Stop at problems, or skip what cannot be used.")] = "fail"
+    overwrite: Annotated[bool, doc("Replace existing files.")] = False
+
+
+class PackRequest(Config, frozen=True):
+    """Request to pack a dataset folder, or to pack a store again."""
+
+    dataset: Existing
+    out: Annotated[Path, doc("Store folder to write.")]
+    dtype: Annotated[
+        DType, doc("Type of the stored features; float16 halves the size and rounds them.")
+    ] = "float32"
+    length: Annotated[
+        Positive | None,
+        doc(
+            "Rescale every video to this many cells, as a model of that length would. [default: "
+            "keep the snippets as they are]"
+        ),
+    ] = None
+    edge: Annotated[
+        Edge | None,
+        doc(
+            "How --length fills the cells beyond the outer snippets. [default: as the dataset does]"
+        ),
+    ] = None
+    subset: Annotated[
+        str | None,
+        doc("Pack only the videos of this subset: training, validation, ... [default: all]"),
+    ] = None
+    shard_size: Annotated[int, Bounds(1), doc("Size of the features per file.", "SIZE")] = (
+        SHARD_SIZE
+    )
+    on_error: Annotated[
+        OnError, doc("Stop at problems in the dataset, or skip what cannot be used.")
+    ] = "fail"
+    overwrite: Annotated[bool, doc("Replace an existing store.")] = False
