@@ -91,7 +91,9 @@ def check_dataset(
     good = good_segments(videos, spans)
     if dataset.problems or not good.all():
         faults = annotation_faults(dataset, spans, uses_instances=uses_instances, conflict=conflict)
-    problems = [*faults, *_feature_problems(dataset, found.problems), *gaps]
+    if found.problems or dataset.entries.keys() - dataset.known.places.keys():
+        faults += _feature_problems(dataset, found.problems)
+    problems = [*faults, *gaps]
     skipped = {p.video for p in problems if p.skipped is Skipped.VIDEO}
     usable = np.flatnonzero(found.is_usable).tolist()
     places = [p for p in usable if videos.ids[p] not in skipped]
