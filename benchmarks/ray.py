@@ -17,9 +17,8 @@ from actspan.bench import synthetic
 from actspan.bench.timing import anonymous_memory
 from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import EngineMaker, LocalEngine, propose
-from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
-from actspan.jobs.ray_pool import ClusterConfig
 from benchmarks import data
 from benchmarks.harness import benchmark, duration, print_table
 

@@ -12,13 +12,13 @@ import click
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video
-from actspan.cli.demo import run_demo
 from actspan.core.files import atomic_folder
 from actspan.data.annotations.formats import write_annotations
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.sinks import RunWriter, write_info
 from actspan.pipeline.outcomes import Outcome
+from actspan.report.demo_run import run_demo
 from benchmarks.data import make_recording, make_window_bundle
 from benchmarks.harness import benchmark, print_table
 from benchmarks.serve import running_service

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.config.base import dump_toml
@@ -24,7 +25,8 @@ from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
-from actspan.jobs.sinks import CandidateWriter, write_info
+from actspan.jobs.run import candidate_schema
+from actspan.jobs.sinks import candidate_batch, write_info
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
@@ -212,10 +214,9 @@ def _candidates(path: Path) -> None:
     outcome: Any = SimpleNamespace(
         id="a", offset=0.0, seconds=10.0, candidates=found, confidence=side
     )
-    with path.open("wb") as stream:
-        writer = CandidateWriter(stream)
-        writer.add(outcome)
-        writer.close()
+    schema = candidate_schema()
+    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, schema) as writer:
+        writer.write_batch(candidate_batch(outcome, schema))
 
 
 def _weights(kind: str) -> dict[str, Any]:

@@ -52,10 +52,6 @@ class Command:
         if self.pid == 0:
             _run_and_exit(arguments, log, setup)
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the command."""
-        os.kill(self.pid, number)
-
     def wait(self) -> Ended:
         """Wait until the command ends; return its exit code and output."""
         _, status = os.waitpid(self.pid, 0)
@@ -164,6 +160,15 @@ class Case:
     def propose(self, *options: str, setup: Setup | None = None) -> Ended:
         """Run the command of the run."""
         return self.run(*self.line(*options), setup=setup)
+
+    def propose_or_error(self, setup: Setup | None = None) -> bool:
+        """Run the command; return whether it ended with the same bytes, not with a clear error."""
+        ended = self.propose(setup=setup)
+        if ended.code == 0:
+            self.require_same()
+        else:
+            ended.require_clear_error()
+        return ended.code == 0
 
     def wait_a_moment(self) -> None:
         """Wait for a random part of the time that an undisturbed run takes."""

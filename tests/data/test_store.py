@@ -17,7 +17,7 @@ from actspan.data.check import check_dataset
 from actspan.data.data_requests import PackRequest
 from actspan.data.store.pack import PackSummary, pack_dataset
 from actspan.data.store.shards import Packed, PackedIndex, open_shard
-from actspan.data.store.store_manifest import Manifest, find_manifest, verify_store
+from actspan.data.store.store_manifest import Manifest, verify_store
 from actspan.data.timebase import SpanRule, packed_grid, snippet_grid
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
@@ -302,7 +302,7 @@ def test_flipped_bits_are_found_by_verify(folder: Path, tmp_path: Path) -> None:
 def shard(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     store = tmp_path_factory.mktemp("flip") / "store"
     pack(folder, store)
-    manifest = find_manifest(store)
+    manifest = Manifest.load(store)
     assert manifest is not None
     return shards(store)[0], manifest
 
@@ -416,7 +416,7 @@ def test_requests_that_make_no_sense(options: dict[str, Any], folder: Path, tmp_
 
 def test_one_shard_is_read_without_the_others(folder: Path, tmp_path: Path) -> None:
     pack(folder, tmp_path / "store", shard_size=2000)
-    manifest = find_manifest(tmp_path / "store")
+    manifest = Manifest.load(tmp_path / "store")
     assert manifest is not None
     first, second, *others = manifest.shard_paths(tmp_path / "store")
     for file in (first, *others):
@@ -433,7 +433,7 @@ def test_places_are_found_by_id_whatever_the_hashes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colliding: bool
 ) -> None:
     pack(folder, tmp_path / "store", shard_size=2000)
-    manifest = find_manifest(tmp_path / "store")
+    manifest = Manifest.load(tmp_path / "store")
     assert manifest is not None
     opened = [open_shard(p, manifest) for p in manifest.shard_paths(tmp_path / "store")]
     if colliding:
@@ -446,7 +446,7 @@ def test_places_are_found_by_id_whatever_the_hashes(
 
 def test_a_video_that_is_in_a_store_twice_is_named(folder: Path, tmp_path: Path) -> None:
     pack(folder, tmp_path / "store", shard_size=2000)
-    manifest = find_manifest(tmp_path / "store")
+    manifest = Manifest.load(tmp_path / "store")
     assert manifest is not None
     opened = [open_shard(p, manifest) for p in manifest.shard_paths(tmp_path / "store")]
     with pytest.raises(StoreError, match=r"store: damaged: video '\S+' is in it twice"):

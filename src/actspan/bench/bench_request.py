@@ -32,7 +32,7 @@ class BenchRequest(Config, frozen=True, kw_only=True):
         doc("Use only the videos of this subset: validation, ... [default: all]"),
     ] = None
     videos: Annotated[
-        Positive | None, doc("Use at most N videos. [default: all; 128 made-up ones]")
+        Positive | None, doc("Use at most N videos. [default: all, or 128 made-up ones]")
     ] = None
     batches: Annotated[tuple[Positive, ...], doc("Videos per batch; may be repeated.")] = (1, 16)
     backend: Annotated[str, doc("Inference runtime, with its precision; see actspan backends.")] = (

@@ -13,7 +13,7 @@ import click
 from actspan.cli.console import print_json, progress_report, say
 from actspan.cli.options import Text, command, refuse_options
 from actspan.cli.tables import print_table
-from actspan.config.base import ExistingFile, OutputFile, Positive
+from actspan.config.base import Bounds, ExistingFile, OutputFile, Positive
 
 if TYPE_CHECKING:
     from actspan.bench.comparison import Comparison
@@ -46,7 +46,7 @@ def compare(
     fail_if: Annotated[float, Text("slower:N%", _limit)] | None = None,
     run_a: Annotated[str, Text("COMMAND")] | None = None,
     run_b: Annotated[str, Text("COMMAND")] | None = None,
-    rounds: Annotated[int, click.IntRange(5)] = 10,
+    rounds: Annotated[int, Bounds(5)] = 10,
     markdown: OutputFile | None = None,
     json_: bool = False,
 ) -> None:
@@ -55,9 +55,9 @@ def compare(
     A path is a result, a log or a folder of them. Logs are recognized by their content: the NPU
     benchmark's perf_vision_*.txt, trtexec (old and new layout), ais_bench (text and summary JSON),
     OpenVINO's benchmark_app (text, CSV, JSON), onnxruntime_perf_test. Ratios are relative to the
-    first path. Headlines are recomputed (interface rate x chips, BSN = 1/(1/TEM + 1/PEM)) and shown
-    beside the end-to-end measurement. The exit code is 1 if --claims finds an error or the limit of
-    --fail-if is exceeded.
+    first path. Headline figures are recomputed (interface rate x chips, BSN = 1/(1/TEM + 1/PEM))
+    and shown beside the end-to-end measurement. The exit code is 1 if --claims finds an error or
+    the limit of --fail-if is exceeded.
 
     With --run-a and --run-b, two commands are timed alternately (no shell), so that drift affects
     both equally. --fail-if then applies only if the whole interval of the ratio is beyond the

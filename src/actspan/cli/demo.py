@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
-from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from shutil import which
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import click
 
 from actspan.cli.console import progress_report
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_figures
-from actspan.config.base import OutputFolder
-from actspan.core.errors import MissingExtraError
-from actspan.core.progress import Progress, no_progress
+from actspan.config.base import Bounds, OutputFolder
 from actspan.core.wording import quoted
 
-if TYPE_CHECKING:
-    from actspan.data.dataset import Dataset
-    from actspan.evaluation.recall import RecallResult
-    from actspan.jobs.propose_request import Summary
-    from actspan.jobs.run import Run
-
-_TIMELINES = 3
-_Count = Annotated[int, click.IntRange(0)]
+_Count = Annotated[int, Bounds(0)]
 
 
 @command(
@@ -38,7 +26,7 @@ _Count = Annotated[int, click.IntRange(0)]
 def demo(
     *,
     out: OutputFolder = Path("demo-output"),
-    videos: Annotated[int, click.IntRange(3)] = 60,
+    videos: Annotated[int, Bounds(3)] = 60,
     seed: _Count = 1,
     training_set: _Count = 0,
 ) -> None:
@@ -62,6 +50,8 @@ def demo(
         )
         return
     with progress_report() as report:
+        from actspan.report.demo_run import run_demo
+
         made = run_demo(out, videos=videos, seed=seed, progress=report)
     click.echo("Made-up data: these figures say nothing about real videos")
     print_figures(made.recall.summary(), digits=2)
@@ -76,97 +66,3 @@ def demo(
         click.echo("not all could be drawn: pip install 'actspan[report]'")
     program = "actspan" if which("actspan") else Path(sys.executable).with_name("actspan")
     click.echo(f"viewer   {program} serve --results {made.run}")
-
-
-@dataclass(frozen=True, slots=True)
-class DemoFiles:
-    """Files and results of the demo.
-
-    Attributes
-    ----------
-    dataset, run : Path
-        Folders.
-    pictures : tuple of Path
-        Empty if matplotlib is not installed.
-    report : Path, optional
-        The page; None if jinja2 is not installed.
-    """
-
-    dataset: Path
-    run: Path
-    pictures: tuple[Path, ...]
-    report: Path | None
-    summary: Summary
-    recall: RecallResult
-
-
-def run_demo(
-    out: Path, *, videos: int = 60, seed: int = 1, progress: Progress = no_progress
-) -> DemoFiles:
-    """Make a dataset, propose with the networks that ship with the package, evaluate, draw.
-
-    Parameters
-    ----------
-    out : Path
-        A folder for everything; an earlier demo in it is replaced.
-    videos, seed : int
-        Size and seed of the made-up validation set.
-
-    Raises
-    ------
-    DataError
-        The folder has other files.
-    """
-    from actspan.data.dataset import Dataset
-    from actspan.data.made_up import check_demo_folder, write_made_up_dataset
-    from actspan.evaluation.recall import evaluate_recall
-    from actspan.jobs.driver import propose
-    from actspan.jobs.propose_request import ProposeRequest
-    from actspan.jobs.run import Run
-    from actspan.report.contents import GroundTruth
-    from actspan.report.page import write_report
-
-    dataset, run = out / "dataset", out / "run"
-    check_demo_folder(out, dataset)
-    write_made_up_dataset(dataset, validation=videos, seed=seed)
-    with as_file(files("actspan.model") / "demo") as bundle:
-        request = ProposeRequest(
-            model=bundle, dataset=dataset, out=run, subset="validation", overwrite=True
-        )
-        summary = propose(request, progress)
-    recall = evaluate_recall(dataset, run)
-    pictures: tuple[Path, ...] = ()
-    page = None
-    with suppress(MissingExtraError):
-        pictures = _draw(out, Dataset.load(dataset), Run.load(run), recall)
-    with suppress(MissingExtraError):
-        truth = GroundTruth(dataset)
-        page = write_report([run], out / "report.html", truth=truth, progress=progress).path
-    return DemoFiles(dataset, run, pictures, page, summary, recall)
-
-
-def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[Path, ...]:
-    """Draw the recall curve, and timelines of videos with several actions, which show more."""
-    from actspan.report.charts import plot_recall
-    from actspan.report.paper_pictures import plot_timeline
-
-    curve = out / "recall.png"
-    plot_recall(recall, curve)
-    proposals, spans = run.proposals(), {row.video: row.seconds for row in run.candidates()}
-    videos = [video for video in dataset if video.id in proposals]
-    videos.sort(key=lambda video: -min(len(video.segments), 5))
-    pictures = [curve]
-    with run.scores() as scores:
-        for video in videos[:_TIMELINES]:
-            picture = out / f"timeline-{video.id}.png"
-            plot_timeline(
-                video.id,
-                scores.read(video.id),
-                spans[video.id],
-                video.segments,
-                proposals[video.id],
-                picture,
-                labels=video.labels,
-            )
-            pictures.append(picture)
-    return tuple(pictures)

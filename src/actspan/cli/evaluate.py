@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,14 +11,11 @@ from actspan.cli.console import print_notes, progress_report, say, step_report
 from actspan.cli.evaluation_output import print_evaluation, print_remarks
 from actspan.cli.options import Text, command, refuse_options
 from actspan.config.base import Existing, ExistingFile, ExistingOrUrl, OnError, OutputFile, Positive
-from actspan.core.errors import AnnotationError
-from actspan.core.wording import counted, listed
 
 if TYPE_CHECKING:
     from actspan.data.annotations.annotation_set import Annotations
     from actspan.evaluation.diagnosis import Diagnosis
     from actspan.evaluation.mistakes import Mistakes
-    from actspan.evaluation.protocols import Protocol
 
 
 @command(
@@ -78,11 +74,16 @@ def evaluate(
         # No matrices are multiplied here, and starting one thread per core for that would take
         # longer than loading everything else.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
+    from actspan.evaluation.protocols import (
+        PROTOCOLS,
+        parse_thresholds,
+        read_truth,
+        with_set_apart,
+    )
 
     agreed = PROTOCOLS[protocol]
-    truth = _read_truth(ground_truth, labels, agreed, subset)
-    truth = _with_set_apart(truth, result, subset)
+    truth = read_truth(ground_truth, labels, agreed, subset)
+    truth = with_set_apart(truth, result, subset)
     print_notes(truth.notes)
     thresholds = parse_thresholds(agreed.tiou(task) if tiou is None else tiou)
     settings = {"subset": subset, "tiou": thresholds, "blocked": blocked, "on_error": on_error}
@@ -133,54 +134,3 @@ def _diagnose(
     if task == "detection" or (result / DETECTIONS_FILE).is_file():
         mistakes = diagnose_detections(truth, result, **settings)
     return diagnosis, mistakes
-
-
-def _read_truth(
-    path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str
-) -> Annotations:
-    """Return the ground truth, with notes about what was assumed while reading it."""
-    from actspan.data.annotations.formats import read_annotations
-    from actspan.data.videos import canonical_subset, split_patterns
-    from actspan.evaluation.protocols import drop_duplicates
-
-    found = read_annotations(path)
-    if labels:
-        patterns = split_patterns(labels)
-        kept = found.with_labels(patterns)
-        places = list(found.videos.places_in(canonical_subset(subset)))
-        if found.videos.counts[places].any() and not kept.videos.counts[places].any():
-            known = {label for place in places for label in found.videos[place].labels}
-            raise AnnotationError(
-                f"{found.path}: no instance in subset {subset!r} has a label that --labels "
-                f"{','.join(patterns)} takes; labels there: {listed(sorted(known), 10)}"
-            )
-        found = kept
-    if protocol.drops_duplicates:
-        found, dropped = drop_duplicates(found, subset)
-        found = replace(found, notes=(*found.notes, dropped)) if dropped else found
-    return found
-
-
-def _with_set_apart(truth: Annotations, result: Path, subset: str) -> Annotations:
-    """Return the ground truth with the validation videos that training set apart, per the run."""
-    from actspan.data.videos import canonical_subset
-    from actspan.jobs.run import RUN_FILE, Run
-
-    wanted = canonical_subset(subset)
-    if wanted != "validation" or truth.videos.places_in(wanted):
-        return truth
-    if not (isinstance(result, Path) and (result / RUN_FILE).is_file()):
-        if not any(truth.videos.subsets):
-            return truth
-        subsets = ", ".join(sorted(map(repr, set(truth.videos.subsets)))) or "none"
-        raise AnnotationError(
-            f"{truth.path}: no video with instances in subset {subset!r}; subsets: {subsets}. "
-            "Choose one with --subset; or, if training set videos apart, evaluate the run folder, "
-            f"which has their ids, not {result}"
-        )
-    videos = truth.videos.with_set_apart(Run.load(result).set_apart, wanted)
-    if videos is truth.videos:
-        return truth
-    count = counted(videos.subsets.count(wanted), "video")
-    note = f"{wanted}: the {count} that training set apart"
-    return replace(truth, videos=videos, notes=(*truth.notes, note))

@@ -8,7 +8,7 @@ from actspan.cli.console import findings, print_findings, print_json, progress_r
 from actspan.cli.options import command, ray_config
 from actspan.cli.tables import count_and_names
 from actspan.core.wording import counted, quoted
-from actspan.jobs.ray_pool import ClusterConfig
+from actspan.jobs.propose_request import ClusterConfig
 from actspan.streams.extract_request import ExtractRequest
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from actspan.cli.console import (
 )
 from actspan.cli.options import command, command_line, split_names
 from actspan.cli.tables import print_table
-from actspan.config.base import Existing, ExistingFolder, OutputFile, Positive
+from actspan.config.base import Bounds, Existing, ExistingFolder, OutputFile, Positive
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def convert(
     checkpoints: tuple[Path, ...],
     *,
     out: Path,
-    length: Annotated[int, click.IntRange(2)] | None = None,
+    length: Annotated[int, Bounds(2)] | None = None,
     force: bool = False,
     json_: bool = False,
 ) -> None:

@@ -17,15 +17,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 from click.core import ParameterSource
-from msgspec import NODEFAULT, Meta, Struct, structs
+from msgspec import NODEFAULT, Meta, structs
 
 from actspan.cli.console import exit_on_errors, print_error
-from actspan.config.base import Bounds, PathKind, details
+from actspan.config.base import Bounds, PathKind, unwrapped
 
 T = TypeVar("T")
 
@@ -34,14 +33,11 @@ NAMES = {"batches": "batch", "overwrite": "force"}
 
 SHARED = {
     "backend": "Inference runtime, with its precision; see actspan backends.",
-    "model": "Bundle to use.",
-    "on_error": "Stop at problems, or skip what cannot be used.",
-    "subset": "Use only the videos of this subset: training, validation, ... [default: all]",
-    "threads": "Number of threads. [default: all cores]",
     "engine": "Where to compute: in this process, or on workers of Ray (pip install "
     "'actspan[cluster]').",
     "force": "Replace existing files.",
     "json_": "Print the answer as JSON.",
+    "on_error": "Stop at problems, or skip what cannot be used.",
     "out": "Folder to write.",
     "seed": "Seed of all random choices.",
 }
@@ -50,14 +46,11 @@ SHARED = {
 class PathType(click.Path):
     """A path to read, which has to exist, or to write, which may not be `-`; or a URL to read."""
 
-    def __init__(self, kind: PathKind) -> None:
-        self._url = kind.url
-        can_be_file, can_be_folder = kind.kind != "folder", kind.kind != "file"
-        super().__init__(kind.exists, can_be_file, can_be_folder, path_type=Path)
+    url = False  # true if a URL is taken too
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or the URL; end the command with the nearest name if it is missing."""
-        if self._url and "://" in str(value):
+        if self.url and "://" in str(value):
             return value
         if self.exists and not Path(value).exists():
             from actspan.core.files import similar_path
@@ -114,23 +107,26 @@ def command(
 
     def decorate(function: Callable[..., None]) -> click.Command:
         own = inspect.signature(function, eval_str=True).parameters
-        kinds = {name: p.annotation for name, p in own.items() if is_struct(p.annotation)}
+        kinds = {
+            name: p.annotation
+            for name, p in own.items()
+            if hasattr(p.annotation, "__struct_fields__")
+        }
         rows: dict[str, tuple[Any, Any]] = {}  # type and default by option
         texts = dict(SHARED)
         for name, parameter in own.items():
             if name not in kinds:
                 rows[name] = parameter.annotation, parameter.default
                 continue
-            for option, annotation, default in _fields(kinds[name], option_names):
+            for option, row, text in _fields(kinds[name], option_names):
                 if option not in without:
-                    rows[option] = annotation, default
-                    texts[option] = _description(annotation) or texts.get(option, "")
+                    rows[option], texts[option] = row, text or texts.get(option, "")
         texts |= helps
         if unknown := {*helps, *arguments} - rows.keys():
             raise TypeError(f"{function.__name__} has no option {', '.join(unknown)}")
         before = {*arguments, *(n for n, p in own.items() if p.kind is not p.KEYWORD_ONLY)}
-        params: list[click.Parameter] = [
-            _argument(name, *row) if name in before else _option(name, *row, texts[name])
+        params = [
+            _parameter(name, *row, None if name in before else texts[name])
             for name, row in rows.items()
         ]
 
@@ -149,16 +145,18 @@ def command(
     return decorate
 
 
-def _fields(kind: Any, names: Mapping[str, str]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield name, type and default of the options of a struct, and of the structs in it."""
+def _fields(kind: Any, names: Mapping[str, str]) -> Iterator[tuple[str, tuple[Any, Any], str]]:
+    """Yield name, (type, default) and help of the options of a struct and of structs in it."""
     for field in structs.fields(kind):
-        if is_struct(field.type):
+        if hasattr(field.type, "__struct_fields__"):
             yield from _fields(field.type, names)
             continue
         default = inspect.Parameter.empty if field.default is NODEFAULT else field.default
         if field.default_factory is not NODEFAULT:
             default = field.default_factory()
-        yield names.get(field.name, field.name), field.type, default
+        texts = [d.description for d in unwrapped(field.type)[1] if isinstance(d, Meta)]
+        option = names.get(field.name, field.name)
+        yield option, (field.type, default), next(filter(None, texts), "")
 
 
 def _build(kind: Any, values: Mapping[str, Any], names: Mapping[str, str]) -> Any:
@@ -166,72 +164,55 @@ def _build(kind: Any, values: Mapping[str, Any], names: Mapping[str, str]) -> An
     made = {}
     for field in structs.fields(kind):
         option = names.get(field.name, field.name)
-        if is_struct(field.type):
+        if hasattr(field.type, "__struct_fields__"):
             made[field.name] = _build(field.type, values, names)
         elif option in values:
             made[field.name] = values[option]
     return kind(**made)
 
 
-def is_struct(kind: Any) -> bool:
-    """Return True for the type of a request or of settings."""
-    return isinstance(kind, type) and issubclass(kind, Struct)
-
-
-def _argument(name: str, annotation: Any, default: Any) -> click.Argument:
-    found, many = _click_type(annotation)
+def _parameter(name: str, annotation: Any, default: Any, text: str | None) -> click.Parameter:
+    """Return the option with this help, or the argument if it is None."""
+    kind, many = _click_type(annotation)
     required = default is inspect.Parameter.empty
-    return click.Argument([name], type=found, nargs=-1 if many else 1, required=required)
-
-
-def _option(name: str, annotation: Any, default: Any, text: str) -> click.Option:
+    if text is None:
+        return click.Argument([name], type=kind, nargs=-1 if many else 1, required=required)
     names = [f"--{name.strip('_').replace('_', '-')}", name]
-    found, many = _click_type(annotation)
-    if found is bool:
+    if kind is bool:
         return click.Option(names, is_flag=True, help=text)
-    if default is inspect.Parameter.empty:
-        return click.Option(names, type=found, multiple=many, required=True, help=text)
+    if required:
+        return click.Option(names, type=kind, multiple=many, required=True, help=text)
     shown = default not in (None, "", (), {})
     return click.Option(
-        names, type=found, multiple=many, default=default, show_default=shown, help=text
+        names, type=kind, multiple=many, default=default, show_default=shown, help=text
     )
 
 
 def _click_type(annotation: Any) -> tuple[Any, bool]:
     """Return the type for click of an annotation, and whether there may be many values."""
-    for detail in details(annotation):
+    plain, metadata = unwrapped(annotation)
+    if plain is Path:
+        metadata = [*metadata, PathKind()]  # if there is no other
+    for detail in metadata:
         match detail:
             case click.ParamType():
                 return detail, False
-            case PathKind():
-                return PathType(detail), False
+            case PathKind(exists, kind, url):
+                path = PathType(exists, kind != "folder", kind != "file", path_type=Path)
+                path.url = url
+                return path, False
             case Bounds(low, high, excluded):
-                kind: Any = click.IntRange if _plain(annotation) is int else click.FloatRange
-                limit = None if high == inf else high
-                return kind(low, limit, excluded == low, excluded == high), False
+                limits = low, None if high == inf else high, excluded == low, excluded == high
+                number: Any = click.IntRange if plain is int else click.FloatRange
+                return number(*limits), False
             case Meta(extra={"metavar": metavar}):
                 return Text(metavar), False
-    plain = _plain(annotation)
     origin, parts = get_origin(plain), get_args(plain)
     if origin is Literal:
         return click.Choice(parts), False
     if origin is dict:
         return Text("JSON", _amounts), False
-    if origin is tuple:
-        return _click_type(parts[0])[0], True
-    return PathType(PathKind()) if plain is Path else plain, False
-
-
-def _plain(annotation: Any) -> Any:
-    """Return a type without its metadata and without None."""
-    while get_origin(annotation) in (Annotated, Union, UnionType):
-        annotation = get_args(annotation)[0]
-    return annotation
-
-
-def _description(annotation: Any) -> str:
-    found = (d.description for d in details(annotation) if isinstance(d, Meta))
-    return next(filter(None, found), "")
+    return (_click_type(parts[0])[0], True) if origin is tuple else (plain, False)
 
 
 def _amounts(text: str) -> dict[str, float]:

@@ -12,8 +12,7 @@ from actspan.cli.console import progress_report
 from actspan.cli.options import Text, command, given_options, ray_config, refuse_options
 from actspan.config.base import Bounds, OutputFolder
 from actspan.core.progress import no_progress
-from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.ray_pool import ClusterConfig
+from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 
 _SOURCES = {"videos": "VIDEOS", "dataset": "--dataset", "follow": "--follow"}
 # Sources that an option applies to, if not to all.

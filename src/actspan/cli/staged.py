@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from actspan.deploy.staged.dumps import StepReport
 
 _LEAN = "Write only the files that later steps read."
-_DUMPS = "Folder of the dumps. [default: tem-output/ or pem-output/ in the stage]"
 _SUFFIX = "Suffix of the dumps; ais_bench writes _0.bin."
 
 
@@ -87,7 +86,7 @@ def info(
         say(f"{count} inputs of {height} x {width} in {path}")
 
 
-@command(staged, dumps=_DUMPS, suffix=_SUFFIX)
+@command(staged, dumps="Folder of the dumps. [default: tem-output/ in the stage]", suffix=_SUFFIX)
 def tem_outputs(
     stage: Existing,
     *,
@@ -137,7 +136,7 @@ def pem_inputs(
 
 @command(
     staged,
-    dumps=_DUMPS,
+    dumps="Folder of the dumps. [default: pem-output/ in the stage]",
     suffix=_SUFFIX,
     out="Result file to write. [default: result.json in the stage]",
     lean=_LEAN,

@@ -19,7 +19,7 @@ from actspan.cli.console import (
 )
 from actspan.cli.options import Text, command, given_options
 from actspan.cli.tables import print_table
-from actspan.config.base import Existing, ExistingFile, OnError, Positive
+from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive
 from actspan.config.training import DEFAULT_PRESET, PRESETS
 from actspan.core.errors import require
 from actspan.core.wording import counted, quoted
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from actspan.config.training import TrainConfig
     from actspan.model.bundle import Bundle
 
-_Size = Annotated[int, click.IntRange(2)]
+_Size = Annotated[int, Bounds(2)]
 _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
 
 
@@ -55,7 +55,7 @@ def train(
     *,
     dataset: Existing,
     out: Path,
-    seed: Annotated[int, click.IntRange(0)] = 0,
+    seed: Annotated[int, Bounds(0)] = 0,
     preset: Annotated[str, click.Choice(list(PRESETS))] = DEFAULT_PRESET,
     config: ExistingFile | None = None,
     epochs: Positive | None = None,

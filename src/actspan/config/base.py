@@ -94,13 +94,13 @@ def doc(text: str, metavar: str = "") -> msgspec.Meta:
     return msgspec.Meta(description=text, extra={"metavar": metavar} if metavar else None)
 
 
-def details(hint: Any) -> list[Any]:
-    """Return the metadata of an annotation and of the parts of a union."""
-    found = list(getattr(hint, "__metadata__", ()))
-    parts = get_args(hint) if get_origin(hint) in (Annotated, Union, UnionType) else ()
-    for part in parts:
-        found += details(part)
-    return found
+def unwrapped(hint: Any) -> tuple[Any, list[Any]]:
+    """Return the plain type of an annotation, without metadata and None, and the metadata."""
+    metadata: list[Any] = []
+    while get_origin(hint) in (Annotated, Union, UnionType):
+        metadata += getattr(hint, "__metadata__", ())
+        hint = get_args(hint)[0]
+    return hint, metadata
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,7 +115,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             self._bounds[kind] = [
                 (name, part)
                 for name, hint in hints
-                for part in details(hint)
+                for part in unwrapped(hint)[1]
                 if isinstance(part, Bounds)
             ]
         for name, bounds in self._bounds[kind]:

@@ -61,9 +61,22 @@ class FolderStorage:
         One object can be locked again within the block. Raises DataError if another process has
         locked the folder, or it cannot be made.
         """
-        with _named_errors(self.path, "cannot be made"):
+        from filelock import FileLock, Timeout
+
+        try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = self._acquire()
+            lock = self._lock or FileLock(
+                self.path / _LOCK, timeout=0, thread_local=False, fallback_to_soft=False
+            )
+            self._lock = lock
+            lock.acquire()
+        except Timeout as error:
+            raise DataError(
+                f"{self.name}: another process is at work on this run; wait for it, or stop it"
+            ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise DataError(f"{self.path}: cannot be made: {error.strerror}") from error
         try:
             self._remove_incomplete()
             yield
@@ -72,24 +85,6 @@ class FolderStorage:
                 self._remove_incomplete()
             finally:
                 lock.release()
-
-    def _acquire(self) -> BaseFileLock:
-        from filelock import FileLock, Timeout
-
-        if self._lock is None:
-            self._lock = FileLock(
-                self.path / _LOCK, timeout=0, thread_local=False, fallback_to_soft=False
-            )
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise DataError(
-                f"{self.name}: another process is at work on this run; wait for it, or stop it"
-            ) from error
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-        return self._lock
 
     def _remove_incomplete(self) -> None:
         for leftover in self.path.glob(".*"):

@@ -266,14 +266,6 @@ class Features:
         return self.span if self.output_span is None else self.output_span
 
 
-def _pairs(value: ArrayLike) -> Float64:
-    """Return an (M, 2) array; all empty ones share one array, to save memory in large datasets."""
-    array = np.asarray(value, dtype=np.float64)
-    if array.size == 0:
-        return _NO_PAIRS
-    return array if array.shape[1:] == (2,) else array.reshape(-1, 2)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
     """One annotated video; ShapeError if labels or scores are not as many as the segments."""
@@ -297,9 +289,12 @@ class Video:
     scores: Float64 | None = None  # (M,) if the instances are proposals or detections
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "segments", _pairs(self.segments))
-        if self.ignored is not _NO_PAIRS:
-            object.__setattr__(self, "ignored", _pairs(self.ignored))
+        for name in ("segments", "ignored"):
+            value = getattr(self, name)
+            if value is not _NO_PAIRS:  # all empty ones share it, which saves memory
+                pairs = np.asarray(value, dtype=np.float64)
+                pairs = pairs.reshape(-1, 2) if pairs.size else _NO_PAIRS
+                object.__setattr__(self, name, pairs)
         if self.scores is not None:
             _set_columns(self, ("scores",), np.float64)
         for name, column in (("labels", self.labels), ("scores", self.scores)):

@@ -23,7 +23,7 @@ from actspan.data.csv_features import counter
 from actspan.data.dataset import Dataset
 from actspan.data.faults import annotation_faults, left_out_note, missing_features
 from actspan.data.feature_readers import read_array, read_noted
-from actspan.data.instances import after_features, good_segments, late_ends
+from actspan.data.instances import after_features, good_segments, late_ends, times_apart
 from actspan.data.layout import FileCheck, complete_spec, require_channels
 from actspan.data.store.shards import Packed
 from actspan.data.time_conflicts import compare_times, require_right_times
@@ -82,20 +82,24 @@ def check_dataset(
     """
     check = _check_files if dataset.packing is None else _check_store
     found = check(dataset, channels, np.dtype(dtype), progress)
-    path, spans = dataset.path, found.spans
-    conflict, gaps = compare_times(dataset.videos, spans, found.steps, found.spec, path)
+    path, videos, spans = dataset.path, dataset.videos, found.spans
+    conflict, gaps, faults = None, list[Problem](), list[Problem]()
+    if times_apart(videos, spans, found.steps).any():
+        conflict, gaps = compare_times(videos, spans, found.steps, found.spec, path)
     if uses_instances:
-        require_right_times(dataset.videos, spans, found.spec, path, conflict)
-    problems = [
-        *annotation_faults(dataset, spans, uses_instances=uses_instances, conflict=conflict),
-        *_feature_problems(dataset, found.problems),
-        *gaps,
-    ]
-    skipped = {p.video for p in problems if p.skipped is Skipped.VIDEO}
-    ids = dataset.videos.ids
-    places = [p for p in np.flatnonzero(found.is_usable).tolist() if ids[p] not in skipped]
-    videos, spans = dataset.videos.select(places), spans[places]
+        require_right_times(videos, spans, found.spec, path, conflict)
     good = good_segments(videos, spans)
+    if dataset.problems or not good.all():
+        faults = annotation_faults(dataset, spans, uses_instances=uses_instances, conflict=conflict)
+    if found.problems or dataset.entries.keys() - dataset.known.places.keys():
+        faults += _feature_problems(dataset, found.problems)
+    problems = [*faults, *gaps]
+    skipped = {p.video for p in problems if p.skipped is Skipped.VIDEO}
+    usable = np.flatnonzero(found.is_usable).tolist()
+    places = [p for p in usable if videos.ids[p] not in skipped]
+    if len(places) < len(videos):
+        videos, spans = videos.select(places), spans[places]
+        good = good_segments(videos, spans)
     if on_error == "fail" and problems:
         # Bad instances stop the work only if they are the majority.
         bad, n_good = sum(p.skipped is Skipped.SEGMENT for p in problems), int(good.sum())

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from actspan.config.stages import Edge, FeatureSpec, PipelineConfig
-from actspan.core.errors import AnnotationError, DataError, FeatureError
+from actspan.core.errors import AnnotationError, DataError, FeatureError, ShapeError
 from actspan.core.files import folder_kind
 from actspan.core.problems import Problem
 from actspan.core.types import Features, Video
@@ -16,17 +19,55 @@ from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.feature_index import FeatureIndex, index_features
-from actspan.data.feature_readers import SUFFIXES, Entry, read_array
+from actspan.data.feature_readers import SUFFIXES, Entry, read_noted
 from actspan.data.layout import read_spec
 from actspan.data.names import advice, holds_videos, is_video
-from actspan.data.recording import Recording
 from actspan.data.remote import open_store
 from actspan.data.store.shards import Packed
-from actspan.data.store.store_manifest import Manifest, find_manifest
-from actspan.data.timebase import SpanRule, annotated_seconds, packed_grid, snippet_grid, span_rule
+from actspan.data.store.store_manifest import MANIFEST, Manifest
+from actspan.data.timebase import (
+    SnippetGrid,
+    SpanRule,
+    annotated_seconds,
+    packed_grid,
+    snippet_grid,
+    span_rule,
+)
 from actspan.data.videos import Videos, canonical_subset, with_labels
 
 _SET_APART = "validation"  # the subset that training sets apart if the dataset has none
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """One video's features, read in parts."""
+
+    entry: Entry | Packed  # their location
+    values: NDArray[Any]  # (n, C), in memory or mapped, of any numeric type
+    grid: SnippetGrid  # their position in time
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds at position 1.0 in results; known without reading."""
+        span = self.grid.output_span
+        return len(self.values) * self.grid.stride if span is None else span
+
+    def rows(self, first: int, last: int) -> Features:
+        """Return the snippets first <= i < last, with their share of the output span.
+
+        Raises FeatureError if they have NaN or infinity.
+        """
+        values = np.asarray(self.values[first:last], dtype=np.float32)
+        stride, length, span, covered = self.grid
+        share = len(values) / len(self.values)
+        output_span = None if span is None else span * share
+        try:
+            return Features(values, stride, length, output_span, covered if share == 1 else None)
+        except ShapeError as error:
+            raise FeatureError(f"{self.entry}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +110,7 @@ class Dataset:
         path = Path(path)
         if not path.is_dir():
             raise _not_a_folder(path)
-        packing = find_manifest(path)
+        packing = Manifest.load(path) if (path / MANIFEST).is_file() else None
         spec = read_spec(path, packing)
         found = None if find_annotations(path) is None else read_annotations(path)
         index = FeatureIndex({})
@@ -88,8 +129,10 @@ class Dataset:
             notes = (f"no annotations in {path}: every feature file is taken as a video",)
         else:
             raise _not_a_dataset(path, index)
-        rule, rule_notes = span_rule(videos, spec)
-        notes = (*notes, *index.notes, *rule_notes)
+        rule, notes = SpanRule.COVERED, (*notes, *index.notes)
+        if videos.has("feature_frames"):
+            rule, rule_notes = span_rule(videos, spec)
+            notes = (*notes, *rule_notes)
         if packing is not None and features:
             notes = (*notes, *packing.all_notes)
         return cls(
@@ -183,7 +226,7 @@ class Dataset:
                     grid, self[video_id], len(values), self.span_rule, rescaled=rescaled
                 )
             return Recording(entry, values, grid)
-        array = read_array(entry, mapped=mapped)
+        array, _ = read_noted(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
         if entry.is_csv and values.shape[1] - 1 == channels and counter(values):

@@ -119,7 +119,8 @@ class _Indexer:
         if self._renamed:
             files = f"{counted(len(self._renamed), 'file name')} ({listed(self._renamed)})"
             yield f"{place}: the suffix of a video was dropped from {files}"
-        yield from composed_note(place, self._composed)
+        if self._composed:
+            yield composed_note(place, self._composed)
         if self._spec.join and all(entry.key is None for entry in self.entries.values()):
             yield f"{place}: no file holds the arrays that dataset.toml joins"
 

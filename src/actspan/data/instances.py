@@ -45,6 +45,17 @@ def slack(latest: Float64) -> Float64:
     return allowed
 
 
+def times_apart(videos: Videos, spans: Float64, steps: Float64) -> Bools:
+    """Return which videos have another duration than their features, (V,) bool.
+
+    `spans` (V,) are the seconds that features cover, and `steps` (V,) the larger of stride and
+    length; NaN if unknown, which does not count.
+    """
+    durations = videos.durations
+    apart: Bools = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)
+    return apart
+
+
 def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
     """Return which segments have a positive length and are in their video, (M,) bool.
 

@@ -77,7 +77,8 @@ def complete_spec(dataset: Dataset, checks: list[FileCheck], expected: int | Non
     has other channels.
     """
     given = dataset.spec
-    checks = _without_counters(checks, given, expected)
+    if any(check.counter for check in checks) and given.layout != "CT":
+        checks = _without_counters(checks, given.channels or expected)
     channels = given.channels or expected
     layout = given.layout or _vote(checks, channels)
     if layout is None:
@@ -107,7 +108,9 @@ def complete_spec(dataset: Dataset, checks: list[FileCheck], expected: int | Non
     videos = dataset.videos.select(check.place for check in good)
     snippets = [check.snippets(spec) for check in good]
     if spec.stride_frames is not None or spec.stride_seconds is not None:
-        return CompleteSpec(spec, stride_notes(videos, snippets, spec), good, problems)
+        has_frames = videos.has("feature_frames")
+        notes = stride_notes(videos, snippets, spec) if has_frames else []
+        return CompleteSpec(spec, notes, good, problems)
     spec, note = infer_grid(videos, snippets, spec)
     return CompleteSpec(spec, [note], good, problems)
 
@@ -118,18 +121,13 @@ def _other_problems(dataset: Dataset) -> str:
     return "".join(f"; besides, {counted(n, 'file')}: {what}" for what, n in kinds.items())
 
 
-def _without_counters(
-    checks: list[FileCheck], spec: FeatureSpec, expected: int | None
-) -> list[FileCheck]:
+def _without_counters(checks: list[FileCheck], channels: int | None) -> list[FileCheck]:
     """Return the checks without first columns of row numbers or times in files without a header.
 
     Such a column is not a feature if files have one column more than the known channels; times
     only if all files have them, since features can look like times by chance. If the number of
     channels is unknown, row numbers are dropped if all files have them.
     """
-    channels = spec.channels or expected
-    if spec.layout == "CT" or not any(check.counter for check in checks):
-        return checks
 
     def all_have(*counters: str) -> bool:  # and enough rows that this is no coincidence
         has = all(check.counter in counters for check in checks)

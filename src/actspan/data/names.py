@@ -40,9 +40,9 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def composed_note(where: object, count: int) -> tuple[str, ...]:
-    """Return one line on ids that were not in Unicode NFC, or nothing."""
-    return (f"{where}: ids were brought to Unicode NFC: {count:,}",) if count else ()
+def composed_note(where: object, count: int) -> str:
+    """Return a note about ids that were not in Unicode NFC."""
+    return f"{where}: ids were brought to Unicode NFC: {count:,}"
 
 
 class FileNames:
@@ -71,7 +71,7 @@ class FileNames:
 
     def notes(self, where: object) -> tuple[str, ...]:
         """Return notes about what was removed and changed."""
-        notes = composed_note(where, len(self._composed)) if self._composed else ()
+        notes = (composed_note(where, len(self._composed)),) if self._composed else ()
         if not self._files:
             return notes
         suffixes = Counter(name[name.rindex(".") :] for name in self._files.values())

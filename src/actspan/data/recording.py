@@ -1,51 +1,13 @@
-"""Long recordings: features that are read in parts, and windows of them (bsn.md section 11)."""
+"""Windows of long recordings (bsn.md section 11)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from actspan.core.errors import FeatureError, ShapeError
-from actspan.core.types import Features, Float32
-from actspan.data.feature_readers import Entry
-from actspan.data.store.shards import Packed
-from actspan.data.timebase import SnippetGrid
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Recording:
-    """One video's features, read in parts."""
-
-    entry: Entry | Packed  # their location
-    values: NDArray[Any]  # (n, C), in memory or mapped, of any numeric type
-    grid: SnippetGrid  # their position in time
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds at position 1.0 in results; known without reading."""
-        span = self.grid.output_span
-        return len(self.values) * self.grid.stride if span is None else span
-
-    def rows(self, first: int, last: int) -> Features:
-        """Return the snippets first <= i < last, with their share of the output span.
-
-        Raises FeatureError if they have NaN or infinity.
-        """
-        values = np.asarray(self.values[first:last], dtype=np.float32)
-        stride, length, span, covered = self.grid
-        share = len(values) / len(self.values)
-        output_span = None if span is None else span * share
-        try:
-            return Features(values, stride, length, output_span, covered if share == 1 else None)
-        except ShapeError as error:
-            raise FeatureError(f"{self.entry}: {error}") from error
+from actspan.core.types import Float32
 
 
 class Window(NamedTuple):

@@ -12,7 +12,7 @@ from actspan.core.errors import DataError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted, rounded
-from actspan.data.instances import Bools, ends_of, slack
+from actspan.data.instances import Bools, ends_of, slack, times_apart
 from actspan.data.layout import SPEC_FILE
 from actspan.data.times import annotation_file, conversion, frame_rate_option, require_seconds
 from actspan.data.videos import Videos
@@ -60,8 +60,7 @@ def compare_times(
     path : Path
         The dataset folder.
     """
-    durations = videos.durations
-    apart = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)  # NaN is not apart
+    durations, apart = videos.durations, times_apart(videos, spans, steps)
     if not apart.any():
         return None, []
     conflict = _find_conflict(videos, spans, steps, apart, spec, path)

@@ -212,8 +212,6 @@ def _common_stride(frames: NDArray[np.float64], snippets: NDArray[np.int64]) -> 
 
 def stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) -> list[str]:
     """Return a note about videos whose stride and `feature_frames` disagree, if any."""
-    if not videos.has("feature_frames"):
-        return []
     covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
     stride = np.full(len(videos), spec.stride_frames or np.nan)
     if spec.stride_seconds is not None:

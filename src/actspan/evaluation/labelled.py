@@ -40,7 +40,6 @@ class Labelled:
     offsets: Int64  # (L + 1,), the same for detections
     start: Float64  # (D,), by class, best first
     end: Float64  # (D,)
-    score: Float64  # (D,)
     video: Int64  # (D,), their videos
     first: Int64  # (D,), detection d meets the instances first[d] <= i < last[d] of its class
     last: Int64  # (D,), and video
@@ -101,7 +100,6 @@ def load_labelled(
         offsets=np.searchsorted(key // count, np.arange(len(classes) + 1)),
         start=segments.start,
         end=segments.end,
-        score=segments.score,
         video=key % count,
         first=np.searchsorted(truth_key, key, "left"),
         last=np.searchsorted(truth_key, key, "right"),

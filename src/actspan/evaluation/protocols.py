@@ -1,20 +1,23 @@
-"""Thresholds and budgets of benchmarks, and the syntax for others."""
+"""Thresholds and budgets of benchmarks, and ground truth as a benchmark counts it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.core.errors import ConfigError
+from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.types import Float64
-from actspan.core.wording import counted
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.videos import canonical_subset
+from actspan.data.annotations.formats import read_annotations
+from actspan.data.videos import canonical_subset, split_patterns
+from actspan.jobs.run import RUN_FILE, Run
 
 _SAME = 1e-3  # seconds
 
@@ -100,3 +103,45 @@ def check_thresholds(tiou: ArrayLike | None) -> Float64:
     if not (fits and (np.diff(values) > 0).all()):
         raise ConfigError(f"tiou is {tiou!r}; thresholds in (0, 1], ascending, are needed")
     return values
+
+
+def read_truth(path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str) -> Annotations:
+    """Return the ground truth, with notes about what was assumed while reading it."""
+    found = read_annotations(path)
+    if labels:
+        patterns = split_patterns(labels)
+        kept = found.with_labels(patterns)
+        places = list(found.videos.places_in(canonical_subset(subset)))
+        if found.videos.counts[places].any() and not kept.videos.counts[places].any():
+            known = {label for place in places for label in found.videos[place].labels}
+            raise AnnotationError(
+                f"{found.path}: no instance in subset {subset!r} has a label that --labels "
+                f"{','.join(patterns)} takes; labels there: {listed(sorted(known), 10)}"
+            )
+        found = kept
+    if protocol.drops_duplicates:
+        found, dropped = drop_duplicates(found, subset)
+        found = replace(found, notes=(*found.notes, dropped)) if dropped else found
+    return found
+
+
+def with_set_apart(truth: Annotations, result: Path, subset: str) -> Annotations:
+    """Return the ground truth with the validation videos that training set apart, per the run."""
+    wanted = canonical_subset(subset)
+    if wanted != "validation" or truth.videos.places_in(wanted):
+        return truth
+    if not (isinstance(result, Path) and (result / RUN_FILE).is_file()):
+        if not any(truth.videos.subsets):
+            return truth
+        subsets = ", ".join(sorted(map(repr, set(truth.videos.subsets)))) or "none"
+        raise AnnotationError(
+            f"{truth.path}: no video with instances in subset {subset!r}; subsets: {subsets}. "
+            "Choose one with --subset; or, if training set videos apart, evaluate the run folder, "
+            f"which has their ids, not {result}"
+        )
+    videos = truth.videos.with_set_apart(Run.load(result).set_apart, wanted)
+    if videos is truth.videos:
+        return truth
+    count = counted(videos.subsets.count(wanted), "video")
+    note = f"{wanted}: the {count} that training set apart"
+    return replace(truth, videos=videos, notes=(*truth.notes, note))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from time import perf_counter
-from typing import Protocol, Self
+from typing import Protocol
 
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.files import name_disk_errors
@@ -226,7 +226,7 @@ class Engine(Protocol):
 EngineMaker = Callable[[ProposeRequest, Bundle, Source], AbstractContextManager[Engine]]
 
 
-class LocalEngine:
+class LocalEngine(AbstractContextManager[Engine]):
     """Engine that computes shards one after the other, on all threads.
 
     The videos of all shards pass through the pipeline in one stream, so that no thread waits where
@@ -247,9 +247,6 @@ class LocalEngine:
         )
         self._batch = 1 if decoded else request.batch
         self._ahead = 0 if decoded else 2 * self._pipeline.threads
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *details: object) -> None:
         self._pipeline.close()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import field
 
 from actspan.config.base import (
+    Bounds,
     Config,
     Existing,
     ExistingOrUrl,
@@ -72,7 +75,7 @@ class ProposeRequest(Config, frozen=True):
     live: Any = None
     selection: Selection = field(default_factory=Selection)
     backbone: Annotated[
-        str | None, doc("Without --dataset: onnx:FILE, if the model needs a custom backbone.")
+        str | None, doc("With VIDEOS or --follow: onnx:FILE, if the model needs a custom backbone.")
     ] = None
     subset: Annotated[
         str | None,
@@ -87,7 +90,7 @@ class ProposeRequest(Config, frozen=True):
     threads: Annotated[Positive | None, doc("Number of threads. [default: all cores]")] = None
     batch: Annotated[Positive, doc("With --dataset: videos per batch.")] = BATCH
     on_error: Annotated[
-        OnError, doc("Stop at problems in the dataset, or skip what cannot be used.")
+        OnError, doc("Stop at problems in the input, or skip what cannot be used.")
     ] = "fail"
     overwrite: Annotated[
         bool, doc("Replace an existing or unfinished run, or a FILE that is not a result.")
@@ -157,3 +160,35 @@ class Summary:
     def rate(self) -> float:
         """Videos per second, counting only those that were computed."""
         return (self.videos - self.kept) / self.seconds if self.seconds else 0.0
+
+
+class ClusterConfig(Config, frozen=True, kw_only=True):
+    """Workers of a job on Ray. `worker_resources` are by Ray's names: {"NPU": 1}."""
+
+    address: Annotated[
+        str | None,
+        doc("Ray: address of a running cluster, or auto. [default: start one on this machine]"),
+    ] = None
+    workers: Annotated[Positive, doc("Ray: number of worker processes.")] = 1
+    worker_cpus: Annotated[Positive, doc("Ray: number of CPUs and threads per worker.")] = 1
+    worker_gpus: Annotated[float, Bounds(0), doc("Ray: GPUs per worker.")] = 0.0
+    worker_resources: Annotated[
+        dict[str, float], doc("Ray: other resources per worker: '{\"NPU\": 1}'.")
+    ] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, amount in self.worker_resources.items():
+            known = name in ("CPU", "GPU")
+            require_setting(not known, f"worker_resources: {name} has an option of its own")
+            require_setting(amount > 0, f"worker_resources: {name} is {amount}, not above 0")
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """Resources that a worker needs, by Ray's names."""
+        needs = {"CPU": float(self.worker_cpus), **self.worker_resources}
+        return needs | {"GPU": self.worker_gpus} if self.worker_gpus else needs
+
+    def capacity(self, node: Mapping[str, float]) -> int:
+        """Return the number of workers that a node with these resources has room for."""
+        return min(floor(node.get(name, 0.0) / need) for name, need in self.needs.items())

@@ -24,8 +24,8 @@ from actspan.data.remote import local_folder, location_of
 from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import Engine, EngineMaker, LocalEngine, open_source
 from actspan.jobs.origin import versions
-from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.ray_pool import ClusterConfig, Work, ray_session, work_through
+from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
+from actspan.jobs.ray_pool import Work, ray_session, work_through
 from actspan.jobs.shard_format import Result
 from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle

@@ -9,52 +9,20 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import ceil, floor
-from typing import Annotated, Any
+from math import ceil
+from typing import Any
 
 import msgspec
 
-from actspan.config.base import Bounds, Config, Positive, doc, require_setting
 from actspan.core import errors
 from actspan.core.errors import ActSpanError, ClusterError, require
 from actspan.core.wording import counted
+from actspan.jobs.propose_request import ClusterConfig
 
 READER_CPUS = 1  # CPUs for the reader that feeds the workers; without them the job would hang
 _OBJECT_STORE = 100_000_000  # bytes; small, since only shard numbers pass through it
 _COLUMNS = ("number", "answer", "kind", "message")
 _PASSES = 3  # passes without any progress before the job fails
-
-
-class ClusterConfig(Config, frozen=True, kw_only=True):
-    """Workers of a job on Ray. `worker_resources` are by Ray's names: {"NPU": 1}."""
-
-    address: Annotated[
-        str | None,
-        doc("Ray: address of a running cluster, or auto. [default: start one on this machine]"),
-    ] = None
-    workers: Annotated[Positive, doc("Ray: number of worker processes.")] = 1
-    worker_cpus: Annotated[Positive, doc("Ray: number of CPUs and threads per worker.")] = 1
-    worker_gpus: Annotated[float, Bounds(0), doc("Ray: GPUs per worker.")] = 0.0
-    worker_resources: Annotated[
-        dict[str, float], doc("Ray: other resources per worker: '{\"NPU\": 1}'.")
-    ] = msgspec.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, amount in self.worker_resources.items():
-            known = name in ("CPU", "GPU")
-            require_setting(not known, f"worker_resources: {name} has an option of its own")
-            require_setting(amount > 0, f"worker_resources: {name} is {amount}, not above 0")
-
-    @property
-    def needs(self) -> dict[str, float]:
-        """Resources that a worker needs, by Ray's names."""
-        needs = {"CPU": float(self.worker_cpus), **self.worker_resources}
-        return needs | {"GPU": self.worker_gpus} if self.worker_gpus else needs
-
-    def capacity(self, node: Mapping[str, float]) -> int:
-        """Return the number of workers that a node with these resources has room for."""
-        return min(floor(node.get(name, 0.0) / need) for name, need in self.needs.items())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -75,34 +75,19 @@ class Sink:
         """Move what was written to its place."""
 
 
-class CandidateWriter:
-    """Writer of `candidates.arrow`, with one record batch per video or window."""
+def candidate_batch(outcome: Outcome, schema: Any) -> Any:
+    """Return the record batch of `candidates.arrow` for a video or window: one row."""
+    import pyarrow as pa
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        import pyarrow as pa
-
-        self._pa = pa
-        self._schema = candidate_schema()
-        self._writer = pa.ipc.new_file(stream, self._schema)
-
-    def add(self, outcome: Outcome) -> None:
-        """Append the candidates of a video or window."""
-        pa, found = self._pa, outcome.candidates
-        offsets = pa.array([0, len(found)], pa.int32())
-        values = (
-            *(found.start, found.end, found.start_score, found.end_score),
-            outcome.confidence,
-        )
-        lists = [
-            pa.ListArray.from_arrays(offsets, pa.array(column, getattr(pa, kind)()))
-            for column, kind in zip(values, CANDIDATE_COLUMNS.values(), strict=True)
-        ]
-        place = [pa.array([x]) for x in (outcome.id, outcome.offset, outcome.seconds)]
-        self._writer.write_batch(pa.record_batch([*place, *lists], schema=self._schema))
-
-    def close(self) -> None:
-        """Write the end of the file."""
-        self._writer.close()
+    found = outcome.candidates
+    offsets = pa.array([0, len(found)], pa.int32())
+    values = (found.start, found.end, found.start_score, found.end_score, outcome.confidence)
+    lists = [
+        pa.ListArray.from_arrays(offsets, pa.array(column, getattr(pa, kind)()))
+        for column, kind in zip(values, CANDIDATE_COLUMNS.values(), strict=True)
+    ]
+    place = [pa.array([x]) for x in (outcome.id, outcome.offset, outcome.seconds)]
+    return pa.record_batch([*place, *lists], schema=schema)
 
 
 def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
@@ -121,11 +106,13 @@ class RunWriter:
         self._windows: list[tuple[Window, Float32]] = []  # of the current recording
 
     def __enter__(self) -> Self:
+        import pyarrow as pa
+
+        self._schema = candidate_schema()
         with ExitStack() as stack:  # If one cannot be opened, those before it are closed.
             self._scores = stack.enter_context(score_writer(self._folder / SCORES))
             stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
-            self._candidates = CandidateWriter(stream)
-            stack.callback(self._candidates.close)
+            self._candidates = stack.enter_context(pa.ipc.new_file(stream, self._schema))
             self._result = stack.enter_context(result_writer(self._folder / RESULT))
             self._stack = stack.pop_all()
         return self
@@ -135,7 +122,7 @@ class RunWriter:
 
     def add(self, outcome: Outcome) -> None:
         """Append one video, or the next window of a recording."""
-        self._candidates.add(outcome)
+        self._candidates.write_batch(candidate_batch(outcome, self._schema))
         if outcome.proposals is not None:  # None for a window that is not the last
             self._result.add(outcome.id, outcome.proposals)
         if outcome.window is None:

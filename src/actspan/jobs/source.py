@@ -159,7 +159,10 @@ class FeatureSource(Source):
         assert request.dataset is not None
         self.folder = request.dataset
         self.shard_size = _SHARD_SIZE[bundle.config.mode]
-        self._take(Dataset.load(self.folder).subset(request.subset, bundle.set_apart))
+        dataset = Dataset.load(self.folder)
+        if request.subset is not None:
+            dataset = dataset.subset(request.subset, bundle.set_apart)
+        self._take(dataset)
         self.edge = self.dataset.edge
 
     def _take(self, dataset: Dataset) -> None:

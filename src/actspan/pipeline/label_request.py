@@ -12,8 +12,8 @@ from actspan.config.base import (
     OutputFile,
     Positive,
     doc,
-    require_setting,
 )
+from actspan.core.errors import ConfigError
 
 
 class LabelChoice(Config, frozen=True):
@@ -28,10 +28,10 @@ class LabelChoice(Config, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_setting(
-            not (self.classify and self.labels_from),
-            "take labels from a file or from the bundle's classifier, not from both",
-        )
+        if self.classify and self.labels_from is not None:
+            raise ConfigError(
+                "take labels from a file or from the bundle's classifier, not from both"
+            )
 
     @property
     def wanted(self) -> bool:

@@ -29,11 +29,6 @@ from actspan.runtime.session import Session
 PEM_ROWS = 4096  # rows per call
 
 
-def settled_edge(config: PipelineConfig, edge: Edge) -> Edge:
-    """Return how rescaling fills outer cells: the model's setting, else the dataset's."""
-    return edge if config.rescale.edge == "auto" else config.rescale.edge
-
-
 def cells(config: PipelineConfig) -> int:
     """Return the number of cells per video, T, or of snippets per window."""
     return (config.tem or TemConfig()).length
@@ -80,7 +75,7 @@ def failed_piece(video: str, error: ActSpanError) -> Piece:
 
 
 def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32:
-    """Return TEM's input for a video or window, (T, C).
+    """Return TEM's input for a video or window, (T, C); `edge` is used if the config says "auto".
 
     Raises ShapeError if features have another number of channels than the model.
     """
@@ -91,7 +86,8 @@ def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32
         )
     if config.mode == "window":
         return pad_window(features.values, tem.length)
-    return fit_to_cells(features, tem.length, edge)
+    given = config.rescale.edge
+    return fit_to_cells(features, tem.length, edge if given == "auto" else given)
 
 
 def find_candidates(
@@ -174,8 +170,7 @@ class Steps:
         *,
         reuse: bool = False,
     ) -> None:
-        self.config, self._tem, self._pem = config, tem, pem
-        self._edge = settled_edge(config, edge)
+        self.config, self._tem, self._pem, self._edge = config, tem, pem, edge
         self._memory = threading.local() if reuse else None
 
     def walk(

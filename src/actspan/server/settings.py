@@ -84,7 +84,8 @@ class ServeSettings(Config, frozen=True):
     hosts: Annotated[
         tuple[str, ...],
         doc(
-            "Another host name accepted by a loopback service, as when a proxy is in front of it.",
+            "Another host name that a loopback service accepts, for example of a proxy in front "
+            "of it; may be repeated.",
             "NAME",
         ),
     ] = ()

@@ -19,7 +19,10 @@ class ExtractRequest(Config, frozen=True):
     out: Annotated[Path, doc("Dataset folder to write.")]
     backbone: Annotated[
         str,
-        doc("default (EfficientNet-Lite0), or onnx:FILE with its preprocessing in FILE's .toml."),
+        doc(
+            "Encoder of the snippets: default (EfficientNet-Lite0), or onnx:FILE with its "
+            "preprocessing in FILE's .toml."
+        ),
     ] = "default"
     stride: Annotated[
         str,

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from actspan.jobs.ray_pool import ClusterConfig, ray_session
+from actspan.jobs.propose_request import ClusterConfig
+from actspan.jobs.ray_pool import ray_session
 from tests.conftest import ROOT
 from tests.made_up import write_bundle, write_dataset
 

@@ -10,9 +10,8 @@ from msgspec.structs import replace
 
 from actspan.core.errors import ActSpanError, DataError
 from actspan.jobs.driver import LocalEngine, propose
-from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
-from actspan.jobs.ray_pool import ClusterConfig
 from actspan.jobs.run import Run
 from tests.jobs.cluster.conftest import WORKERS
 

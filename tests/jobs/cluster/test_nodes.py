@@ -11,9 +11,8 @@ import pytest
 
 from actspan.core.errors import ClusterError
 from actspan.jobs.driver import propose
-from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
-from actspan.jobs.ray_pool import ClusterConfig
 from tests.conftest import ROOT
 from tests.made_up import write_bundle, write_dataset
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from actspan.core.errors import ClusterError, ConfigError, MissingExtraError
-from actspan.jobs.ray_pool import ClusterConfig, check_cores, check_room, ray_session
+from actspan.jobs.propose_request import ClusterConfig
+from actspan.jobs.ray_pool import check_cores, check_room, ray_session
 
 BIG = {"CPU": 8.0, "GPU": 2.0, "NPU": 1.0}
 

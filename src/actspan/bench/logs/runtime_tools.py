@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from actspan.bench.logs.text import (
     NUMBER,
@@ -56,12 +55,7 @@ _REPORTED = {  # key of the report: name in `Timing` or here
 _TIMES = ("min", "mean", "median", "p90", "p99", "max")
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """A number of the log; times are converted to seconds."""
-
-    value: float
-    printed: Figure
+_Values = dict[str, tuple[float, Figure]]  # times in seconds, and as printed
 
 
 def _read_benchmark_app(text: Text) -> Iterator[Part]:
@@ -70,19 +64,20 @@ def _read_benchmark_app(text: Text) -> Iterator[Part]:
     values, shape = _reported(text) if is_report else _printed(text)
     if "throughput" not in values:
         raise text.cut_off("the throughput (at the end of the report)")
-    if values["throughput"].value <= 0:
-        raise text.error("a throughput above 0 was expected", values["throughput"].printed.line)
-    frames = round(values["frames"].value) if "frames" in values else 1
+    rate, printed = values["throughput"]
+    if rate <= 0:
+        raise text.error("a throughput above 0 was expected", printed.line)
+    frames = round(values["frames"][0]) if "frames" in values else 1
     if frames < 1:
-        raise text.error("a batch size above 0 was expected", values["frames"].printed.line)
+        raise text.error("a batch size above 0 was expected", values["frames"][1].line)
     batch = shape or batch_in_name(text.path) or frames
-    times = {name: values[name].value for name in _TIMES if name in values}
-    repeats = round(values["repeats"].value) if "repeats" in values else None
-    rate, timing = values["throughput"].value / frames, Timing(repeats=repeats, **times)
+    times = {name: values[name][0] for name in _TIMES if name in values}
+    repeats = round(values["repeats"][0]) if "repeats" in values else None
+    timing = Timing(repeats=repeats, **times)
     yield batch_stage(
-        network_of(text), "interface", batch, "openvino", batches=rate, seconds=timing
+        network_of(text), "interface", batch, "openvino", batches=rate / frames, seconds=timing
     )
-    yield from (value.printed for value in values.values())
+    yield from (figure for _, figure in values.values())
     if batch != frames:
         yield (
             f"benchmark_app counted {counted(frames, 'sample')} per batch, the shape says "
@@ -101,20 +96,21 @@ BENCHMARK_APP = Reader(
 )
 
 
-def _printed(text: Text) -> tuple[Mapping[str, _Value], int | None]:
-    values = {}
+def _printed(text: Text) -> tuple[_Values, int | None]:
+    values: _Values = {}
     for name, pattern in _PRINTED.items():
         for line, match in text.find(pattern):
             unit = match.groupdict().get("unit")
             figure = Figure(float(match["value"]), f"{name}, {unit}" if unit else name, line)
-            values[name] = _Value(figure.value * (_SECONDS[unit] if unit else 1), figure)
+            values[name] = figure.value * (_SECONDS[unit] if unit else 1), figure
     configured = next((line for line, _ in text.find(r"^\[Step 6/11\]")), 1)
     shapes = [int(match["batch"]) for line, match in text.find(_SHAPE) if line > configured]
     return values, shapes[0] if shapes else None
 
 
-def _reported(text: Text) -> tuple[Mapping[str, _Value], int | None]:
-    values, shape = {}, None
+def _reported(text: Text) -> tuple[_Values, int | None]:
+    values: _Values = {}
+    shape = None
     for key, written in _entries(text):
         if key == "-shape" and (found := re.search(r"\[(\d+),", written)):
             shape = int(found[1])
@@ -124,7 +120,7 @@ def _reported(text: Text) -> tuple[Mapping[str, _Value], int | None]:
         if not re.fullmatch(NUMBER, written):
             raise text.error(f"{key}: a number was expected, found {written!r}", line)
         unit = 1e-3 if name in _TIMES else 1.0
-        values[name] = _Value(float(written) * unit, Figure(float(written), key, line))
+        values[name] = float(written) * unit, Figure(float(written), key, line)
     return values, shape
 
 

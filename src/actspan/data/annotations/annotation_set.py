@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -84,26 +85,15 @@ class Source:
         self._format_is_given = format_is_given  # then the name does not matter
 
     @cached_property
-    def may_be_json(self) -> bool:
-        """Whether to read it as JSON: its format is given, or its name or start suggests JSON."""
+    def json(self) -> bytes | None:
+        """The content as compact JSON; None if neither name nor start suggest that it is JSON."""
         suffix = self.path.suffix.lower()
-        if self.path.is_dir() or (suffix in _NEVER_JSON and not self._format_is_given):
-            return False
-        if self._format_is_given or suffix in (".json", ".boris"):
-            return True
-        try:
-            check_size(self.path)
-            with self.path.open("rb") as stream:
-                return _JSON_START.match(stream.read(64)) is not None
-        except OSError as error:
-            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
-
-    @cached_property
-    def _json(self) -> bytes:
-        try:
-            data = read_bytes(self.path, DOCUMENT)
-        except OSError as error:
-            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
+        is_named = self._format_is_given or suffix in (".json", ".boris")
+        if self.path.is_dir() or (suffix in _NEVER_JSON and not is_named):
+            return None
+        if not is_named and not _starts_as_json(self.path):
+            return None
+        data = content_of(self.path)
         if not data.strip():
             raise AnnotationError(f"{self.path}: empty; JSON was expected")
         return compacted(data)
@@ -111,12 +101,12 @@ class Source:
     @cached_property
     def object(self) -> tuple[dict[str, Any], list[str]] | None:
         """The parts of a JSON object and its repeated keys, as `split` returns them, or None."""
-        return self.parsed(split, self._json) if self.may_be_json else None
+        return None if self.json is None else self.parsed(split, self.json)
 
     @cached_property
     def document(self) -> tuple[Any, list[str]]:
-        """The decoded JSON and all repeated keys; None if its name shows that it is not JSON."""
-        return self.parsed(decode, self._json) if self.may_be_json else (None, [])
+        """The decoded JSON, None if it is none, and all repeated keys."""
+        return (None, []) if self.json is None else self.parsed(decode, self.json)
 
     def parsed(self, parse: Callable[[Any], T], part: Any) -> T:
         """Return `parse(part)` for a part of the JSON."""
@@ -132,6 +122,35 @@ class Source:
         """Return whether it is a JSON object with an object under each of the keys."""
         document = self.document[0]
         return isinstance(document, dict) and all(isinstance(document.get(k), dict) for k in keys)
+
+
+def _starts_as_json(path: Path) -> bool:
+    try:
+        check_size(path)
+        with path.open("rb") as stream:
+            return _JSON_START.match(stream.read(64)) is not None
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def content_of(path: Path) -> bytes:
+    """Return the content of a file; raise AnnotationError if it cannot be read."""
+    try:
+        return read_bytes(path, DOCUMENT)
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def text_of(path: Path, save_as: str = "UTF-8") -> str:
+    """Return the text of a file; raise AnnotationError if it cannot be read, or is not UTF-8."""
+    data = content_of(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        is_wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        what = "UTF-16" if is_wide else f"not UTF-8 text (byte {data[error.start]:#04x})"
+        raise AnnotationError(f"{path}:{line}: {what}: save it as {save_as}") from error
 
 
 def canonical_id(name: str) -> str:

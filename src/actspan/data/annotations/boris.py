@@ -14,7 +14,8 @@ without media uses its own name. Point events have no length: they are counted a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -43,15 +44,14 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     }
     builder = VideoBuilder(source.path, options, repeated)
     for name, observation in document["observations"].items():
-        place = f"{source.path}: observation {name!r}"
-        video = name
+        place, video = f"{source.path}: observation {name!r}", name
         try:
             if not isinstance(observation, dict):
                 raise TypeError("not an object")
             video, facts = _media(name, observation, builder.ignored)
             if video in builder:
                 raise ValueError(f"video {video!r} is in an earlier observation too")
-            events = list(_events(observation, builder.ignored))
+            events = sorted(_events(observation, builder.ignored), key=itemgetter(0))
             builder.add(video, facts=facts)
         except UNUSABLE as error:
             builder.reject(video, place, error, Skipped.VIDEO)
@@ -79,12 +79,10 @@ def _media(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tuple
         ignored.add("media", "files of players other than 1", others)
     if not files:
         return name, Facts()
-    known = observation.get("media_info") or {}
-    length, fps = ((known.get(key) or {}).get(files[0]) for key in ("length", "fps"))
-    return PureWindowsPath(files[0]).stem, Facts(
-        duration=number(length, "length") if length else None,
-        fps=number(fps, "fps") if fps else None,
-    )
+    info = observation.get("media_info") or {}
+    known = {key: (info.get(key) or {}).get(files[0]) for key in ("length", "fps")}
+    length, fps = (number(value, key) if value else None for key, value in known.items())
+    return PureWindowsPath(files[0]).stem, Facts(duration=length, fps=fps)
 
 
 def _events(observation: Mapping[str, Any], ignored: Ignored) -> Iterator[_Event]:
@@ -103,26 +101,18 @@ def _events(observation: Mapping[str, Any], ignored: Ignored) -> Iterator[_Event
 
 
 def _add_states(
-    builder: VideoBuilder,
-    video: str,
-    place: str,
-    events: Iterable[_Event],
-    types: Mapping[str, str],
+    builder: VideoBuilder, video: str, place: str, events: list[_Event], types: Mapping[str, str]
 ) -> None:
     """Add an instance per start and stop; `types` has the type of each configured behavior."""
     started: dict[tuple[str, str, str], float] = {}
-    unknown: dict[str, None] = {}
-    for time, key in sorted(events, key=lambda event: event[0]):
-        code = key[0]
-        if code not in types:
-            unknown[code] = None
-        elif "point" in types[code]:
-            builder.ignored.add("point events", code)
+    for time, key in events:
+        if "point" in types.get(key[0], ""):
+            builder.ignored.add("point events", key[0])
         elif key in started:
-            builder.add_or_reject(video, (started.pop(key), time, code), place)
-        else:
+            builder.add_or_reject(video, (started.pop(key), time, key[0]), place)
+        elif key[0] in types:
             started[key] = time
-    for code in unknown:
+    for code in dict.fromkeys(key[0] for _, key in events if key[0] not in types):
         remedy = "add it to the ethogram in BORIS, or remove its events"
         builder.reject(video, place, f"behavior {code!r} is not in the ethogram", remedy=remedy)
     for (code, *_), time in started.items():

@@ -21,10 +21,8 @@ from xml.etree.ElementTree import (
 )
 
 from actspan.core.errors import AnnotationError
-from actspan.core.files import read_bytes
-from actspan.core.limits import DOCUMENT
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, content_of
 from actspan.data.annotations.encoding import (
     read_facts,
 )
@@ -180,10 +178,8 @@ def _parse(file: Path) -> Element:
     """Return the root element; raise AnnotationError if the file is not ELAN's XML."""
     parser = XMLParser(target=_Builder(file))  # noqa: S314 - it refuses document types
     try:
-        parser.feed(read_bytes(file, DOCUMENT))
+        parser.feed(content_of(file))
         root: Element = parser.close()
-    except OSError as error:
-        raise AnnotationError(f"{file}: cannot be read: {error.strerror}") from error
     except (ParseError, ValueError, LookupError) as error:
         raise AnnotationError(f"{file}: not valid XML: {error}") from error
     if root.tag != "ANNOTATION_DOCUMENT":

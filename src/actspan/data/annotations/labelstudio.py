@@ -242,12 +242,12 @@ def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str
     """
     instances = [list(labelled_instances(video)) for video in videos]
     tasks = [_task(*pair, options) for pair in zip(videos, instances, strict=True)]
-    labels = [label for found in instances for _, _, label, _ in found]
+    labels = dict.fromkeys(label for found in instances for _, _, label, _ in found)
     yield "labelstudio.json", (json.dumps(tasks, indent=1, ensure_ascii=False) + "\n").encode()
     view = Element("View")
     SubElement(view, "Video", name=_MEDIUM, value="$video", frameRate="$fps")
     control = SubElement(view, "TimelineLabels", name=_CONTROL, toName=_MEDIUM)
-    for label in dict.fromkeys(labels) or (UNLABELLED,):
+    for label in labels or (UNLABELLED,):
         SubElement(control, "Label", value=label)
     indent(view, "  ")
     yield "labelstudio.xml", tostring(view, encoding="utf-8") + b"\n"

@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from actspan.core.errors import AnnotationError
-from actspan.core.files import read_text
-from actspan.core.limits import DOCUMENT
 from actspan.core.types import Video
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, text_of
 from actspan.data.annotations.encoding import (
     WriteOptions,
     labelled_instances,
@@ -116,13 +114,7 @@ def _read_srt_file(file: Path, builder: VideoBuilder) -> None:
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        text = read_text(file, DOCUMENT, "utf-8-sig")
-    except OSError as error:
-        raise AnnotationError(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{file}: not UTF-8 text ({error}): save it as UTF-8") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return text_of(file).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _cues(lines: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,7 +24,7 @@ from actspan.data.annotations.annotation_set import Annotations, Instance, ReadO
 from actspan.data.annotations.encoding import WriteOptions, scored_instances, written_facts
 from actspan.data.annotations.role_names import TIMES
 from actspan.data.annotations.table_columns import Columns, find_columns, resolve_columns
-from actspan.data.annotations.table_lines import CellReader, Table, escaped_id, is_blank
+from actspan.data.annotations.table_lines import TOTALS, CellReader, Table, escaped_id, is_blank
 from actspan.data.annotations.video_builder import Facts, RejectedError, VideoBuilder
 from actspan.data.videos import canonical_subset
 
@@ -69,8 +68,14 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     table = Table(path, options)
     columns = find_columns(path, table.head, options)
     columns = resolve_columns(path, columns, (cells for _, cells in table.below(columns)))
-    if columns.unit == "frames":
-        _require_rate(path, columns, options.fps)
+    roles = columns.places.keys()
+    has_rate = options.fps is not None or "fps" in roles or roles >= {"frames", "duration"}
+    if columns.unit == "frames" and not has_rate:
+        start, end = map(columns.name, TIMES)
+        raise AnnotationError(
+            f"{path}: columns {start} and {end} are frame numbers, and nothing gives the frame "
+            "rate: add a column fps, or convert the file: actspan annotate convert --fps RATE"
+        )
     builder = VideoBuilder(path, options)
     reader = _RowReader(columns, options, table, builder)
     for place, row in table.below(columns):
@@ -88,17 +93,6 @@ def read(source: Source, options: ReadOptions) -> Annotations:
             "of a day? format the cells as numbers of seconds, and save the table again"
         )
     return replace(found, notes=tuple(notes))
-
-
-def _require_rate(path: Path, columns: Columns, fps: float | None) -> None:
-    """Raise AnnotationError if no row can have a frame rate."""
-    roles = columns.places.keys()
-    if fps is None and "fps" not in roles and not roles >= {"frames", "duration"}:
-        start, end = map(columns.name, TIMES)
-        raise AnnotationError(
-            f"{path}: columns {start} and {end} are frame numbers, and nothing gives the frame "
-            "rate: add a column fps, or convert the file: actspan annotate convert --fps RATE"
-        )
 
 
 class _RowReader:
@@ -132,7 +126,8 @@ class _RowReader:
         if row.get("kind", "").upper() == "POINT":
             self._builder.ignored.add("events without a length", label or "(no label)")
             return
-        if self.cells.is_total(video, label):
+        if not label and video.lower() in TOTALS:
+            self._builder.ignored.add("rows that are totals", video)
             return
         try:
             if len(cells) > self._width and self._columns.head and any(cells[self._width :]):

@@ -107,7 +107,7 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
             "video_duration, duration, length or seconds is read as the duration, video or name as "
             "the id; or pass --duration-column NAME to annotate convert"
         )
-    if not options.columns and len(head) >= 3 and min(map(time_of, head[1:3])) >= 0:
+    if not options.columns and len(head) >= 3 and all(time_of(cell) >= 0 for cell in head[1:3]):
         places = {role: i for i, role in enumerate(_POSITIONS[: len(head)])}
         return Columns(places).with_note(f"{path}: no header; columns taken as {','.join(places)}")
     flags = ", ".join(f"--{role}-column NAME" for role in missing)

@@ -15,10 +15,8 @@ from itertools import islice
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
-from actspan.core.files import read_text
-from actspan.core.limits import DOCUMENT
 from actspan.core.wording import counted
-from actspan.data.annotations.annotation_set import ReadOptions, number, seconds
+from actspan.data.annotations.annotation_set import ReadOptions, number, seconds, text_of
 from actspan.data.annotations.role_names import NAMES, normalized, place_of
 from actspan.data.annotations.table_columns import Columns, is_header, with_point
 from actspan.data.names import Ignored
@@ -36,7 +34,7 @@ _EVENT_KEYS = ("observationid", "subject", *NAMES["video"], "behavior", "behavio
 _UNSEEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")
 _QUOTES = ("'", "`", "\u2018")
 _NO_LABEL = frozenset({"nan", "na", "n/a", "<na>", "null"})  # as written by pandas and R
-_TOTALS = frozenset({"total", "totals", "subtotal", "grand total", "sum", "mean", "average"})
+TOTALS = frozenset({"total", "totals", "subtotal", "grand total", "sum", "mean", "average"})
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 
 
@@ -65,7 +63,8 @@ class Table:
     """
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
-        self._path, self._text = path, _text_of(path)
+        self._path = path
+        self._text = text_of(path, "CSV UTF-8, as spreadsheets call it")
         lines = islice(StringIO(self._text, newline=""), _PREAMBLE)
         filled = [line for line in lines if line.strip()]
         top = next((line for line in filled if not line.startswith(_COMMENT)), "".join(filled[:1]))
@@ -175,20 +174,6 @@ def _joined_events(head: Sequence[str], lines: Iterable[Line]) -> Iterator[Line]
     yield from waiting.values()
 
 
-def _text_of(path: Path) -> str:
-    try:
-        return read_text(path, DOCUMENT, "utf-8-sig")
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        wide = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
-        line = error.object.count(b"\n", 0, error.start) + 1
-        found = "UTF-16" if wide else f"not UTF-8 text (byte {error.object[error.start]:#04x})"
-        raise AnnotationError(
-            f"{path}:{line}: {found}: save it as CSV UTF-8, as spreadsheets call it"
-        ) from error
-
-
 class CellReader:
     """Reader of cells, which counts what it changed or ignored."""
 
@@ -212,17 +197,10 @@ class CellReader:
 
     def label(self, text: str) -> str:
         """Return a label; "" for the markers that pandas and R write for a missing one."""
-        if text.lower() in _NO_LABEL:
-            self._ignored.add("labels that mean none", text)
-            return ""
-        return text
-
-    def is_total(self, video: str, label: str) -> bool:
-        """Return whether a row is a total of others, and count it."""
-        found = not label and video.lower() in _TOTALS
-        if found:
-            self._ignored.add("rows that are totals", video)
-        return found
+        if text.lower() not in _NO_LABEL:
+            return text
+        self._ignored.add("labels that mean none", text)
+        return ""
 
     def time(self, text: str, units_per_second: float) -> float:
         """Return a time in seconds, from a number of units or a clock; raise ValueError."""
@@ -279,5 +257,5 @@ def is_blank(text: str) -> bool:
 
 def escaped_id(name: str) -> str:
     """Return the id with `v_` before it if it would otherwise not be read back unchanged."""
-    changes = name.startswith("#") or name.lower() in _TOTALS or name[:1] in _QUOTES
+    changes = name.startswith("#") or name.lower() in TOTALS or name[:1] in _QUOTES
     return f"v_{name}" if changes else name

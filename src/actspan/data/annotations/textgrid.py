@@ -9,14 +9,13 @@ counted and ignored.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
-from actspan.core.files import read_bytes
-from actspan.core.limits import DOCUMENT
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, content_of
 from actspan.data.annotations.video_builder import (
     Facts,
     VideoBuilder,
@@ -48,7 +47,7 @@ def _read_file(
     file: Path, builder: VideoBuilder, patterns: tuple[str, ...], tiers: dict[str, None]
 ) -> None:
     """Add the intervals of a file, and the names of all its tiers to `tiers`."""
-    tokens = _tokens(_text(file))
+    tokens = _tokens(file)
     try:
         if (next(tokens), next(tokens)) != ("ooTextFile", "TextGrid"):
             raise ValueError("its head is not that of a TextGrid as text")
@@ -85,7 +84,12 @@ def _read_tier(
             builder.add_or_reject(file.stem, (start, end, label), place)
 
 
-def _tokens(text: str) -> _Tokens:
+def _tokens(file: Path) -> _Tokens:
+    data = content_of(file)
+    try:
+        text = data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{file}: cannot be read as UTF-8 or UTF-16 text: {error}") from error
     for found in _TOKEN.finditer(text):
         quoted, number, flag = found.groups()
         if number is not None:
@@ -101,11 +105,3 @@ def _number(tokens: _Tokens) -> float:
     if not isinstance(token, float):
         raise TypeError(f"{token[:40]!r} in place of a number")
     return token
-
-
-def _text(file: Path) -> str:
-    try:
-        data = read_bytes(file, DOCUMENT)
-        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{file}: cannot be read as UTF-8 or UTF-16 text: {error}") from error

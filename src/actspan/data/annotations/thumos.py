@@ -15,9 +15,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
-from actspan.core.files import read_text
-from actspan.core.limits import DOCUMENT
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, seconds
+from actspan.data.annotations.annotation_set import (
+    Annotations,
+    ReadOptions,
+    Source,
+    seconds,
+    text_of,
+)
 from actspan.data.annotations.video_builder import Facts, VideoBuilder
 from actspan.data.videos import canonical_subset
 
@@ -44,10 +48,10 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     builder = VideoBuilder(source.path, options)
     for file in files:
         _read_class(file, builder)
-    for folder in sorted({file.parent for file in files}):
-        for other in sorted(folder.iterdir()):
-            if other.is_file() and other not in files and not other.name.startswith("."):
-                builder.ignored.add("files", other.name)
+    beside = sorted(path for folder in {file.parent for file in files} for path in folder.iterdir())
+    for other in beside:
+        if other.is_file() and other not in files and not other.name.startswith("."):
+            builder.ignored.add("files", other.name)
     return builder.built("thumos14")
 
 
@@ -55,11 +59,7 @@ def _read_class(file: Path, builder: VideoBuilder) -> None:
     found = _CLASS_FILE.fullmatch(file.name)
     assert found is not None
     facts = Facts(subset=canonical_subset(found["subset"]))
-    try:
-        lines = read_text(file, DOCUMENT).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{file}: cannot be read: {error}") from error
-    for line, text in enumerate(lines, start=1):
+    for line, text in enumerate(text_of(file).splitlines(), start=1):
         fields = text.split()
         if not fields:
             continue

@@ -36,7 +36,17 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a project; entries that cannot be used become problems."""
     document, repeated = source.document
     builder = VideoBuilder(source.path, options, repeated)
-    names = _add_views(document, builder)
+    names: dict[str, str] = {}  # of views; "" for those that are problems
+    for view, entry in document["view"].items():
+        name = names[view] = ""
+        try:
+            name = _media_name(entry, document["file"])
+            if name in builder:
+                raise ValueError(f"video {name!r} is in an earlier view too")
+            builder.add(name)
+            names[view] = name
+        except UNUSABLE as error:
+            builder.reject(name, f"{source.path}: view {view}", error, Skipped.VIDEO)
     attributes = {
         key: value
         for key, value in document["attribute"].items()
@@ -52,22 +62,6 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         except UNUSABLE as error:
             builder.reject(video, f"{source.path}: metadata {key}", error)
     return builder.built("via")
-
-
-def _add_views(document: Mapping[str, Any], builder: VideoBuilder) -> dict[str, str]:
-    """Add one video per view and return their ids; "" for views that are problems."""
-    names = {}
-    for view, entry in document["view"].items():
-        name = names[view] = ""
-        try:
-            name = _media_name(entry, document["file"])
-            if name in builder:
-                raise ValueError(f"video {name!r} is in an earlier view too")
-            builder.add(name)
-            names[view] = name
-        except UNUSABLE as error:
-            builder.reject(name, f"{builder.path}: view {view}", error, Skipped.VIDEO)
-    return names
 
 
 def _media_name(view: Mapping[str, Any], files: Mapping[str, Any]) -> str:

@@ -126,11 +126,6 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.arrow"
 
 
-def find_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of a folder, or None if it is not a store; raise as `load` does."""
-    return Manifest.load(folder) if (folder / MANIFEST).is_file() else None
-
-
 def damaged(path: Path | str, what: str) -> StoreError:
     """Return the error about a shard that differs from what was written."""
     return StoreError(f"{path}: damaged: {what}; copy the store again, or pack the dataset again")
@@ -147,11 +142,11 @@ def verify_store(folder: Path | str, progress: Progress = no_progress) -> Manife
         Shards are missing or damaged; the message names all of them.
     """
     folder = Path(folder)
-    manifest = find_manifest(folder)
-    if manifest is None:
+    if not (folder / MANIFEST).is_file():
         raise StoreError(
             f"{folder}{folder_kind(folder)}: not a store (no {MANIFEST}); make one: actspan pack"
         )
+    manifest = Manifest.load(folder)
     shards = list(zip(manifest.shard_paths(folder), manifest.shards, strict=True))
     problems = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -43,7 +43,7 @@ from actspan.deploy.staged.stage import (
 from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
-from actspan.pipeline.steps import pieces_of, settled_edge, tem_input
+from actspan.pipeline.steps import pieces_of, tem_input
 
 
 def write_tem_inputs(request: TemRequest, progress: Progress = no_progress) -> StepReport:
@@ -62,7 +62,7 @@ def write_tem_inputs(request: TemRequest, progress: Progress = no_progress) -> S
     dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
     dataset = _without_long_names(dataset)
     dataset, jobs = inputs_from_features(dataset, bundle, request.on_error, progress)
-    edge, out = settled_edge(bundle.config, dataset.edge), request.out / "tem"
+    edge, out = dataset.edge, request.out / "tem"
     report = StepReport(
         "tem-inputs", len(dataset), out, progress, tuple(dataset.problems), tuple(dataset.notes)
     )

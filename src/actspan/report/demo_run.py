@@ -1,0 +1,105 @@
+"""The demo: a made-up dataset, a run of the networks in the package, its recall and pictures."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from actspan.core.errors import MissingExtraError
+from actspan.core.progress import Progress, no_progress
+from actspan.data.dataset import Dataset
+from actspan.data.made_up import check_demo_folder, write_made_up_dataset
+from actspan.evaluation.recall import RecallResult, evaluate_recall
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest, Summary
+from actspan.jobs.run import Run
+from actspan.report.charts import plot_recall
+from actspan.report.contents import GroundTruth
+from actspan.report.page import write_report
+from actspan.report.paper_pictures import plot_timeline
+
+_TIMELINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFiles:
+    """Files and results of the demo.
+
+    Attributes
+    ----------
+    dataset, run : Path
+        Folders.
+    pictures : tuple of Path
+        Empty if matplotlib is not installed.
+    report : Path, optional
+        The page; None if jinja2 is not installed.
+    """
+
+    dataset: Path
+    run: Path
+    pictures: tuple[Path, ...]
+    report: Path | None
+    summary: Summary
+    recall: RecallResult
+
+
+def run_demo(
+    out: Path, *, videos: int = 60, seed: int = 1, progress: Progress = no_progress
+) -> DemoFiles:
+    """Make a dataset, propose with the networks that ship with the package, evaluate, draw.
+
+    Parameters
+    ----------
+    out : Path
+        A folder for everything; an earlier demo in it is replaced.
+    videos, seed : int
+        Size and seed of the made-up validation set.
+
+    Raises
+    ------
+    DataError
+        The folder has other files.
+    """
+    dataset, run = out / "dataset", out / "run"
+    check_demo_folder(out, dataset)
+    write_made_up_dataset(dataset, validation=videos, seed=seed)
+    with as_file(files("actspan.model") / "demo") as bundle:
+        request = ProposeRequest(
+            model=bundle, dataset=dataset, out=run, subset="validation", overwrite=True
+        )
+        summary = propose(request, progress)
+    recall = evaluate_recall(dataset, run)
+    pictures: tuple[Path, ...] = ()
+    page = None
+    with suppress(MissingExtraError):
+        pictures = _draw(out, Dataset.load(dataset), Run.load(run), recall)
+    with suppress(MissingExtraError):
+        truth = GroundTruth(dataset)
+        page = write_report([run], out / "report.html", truth=truth, progress=progress).path
+    return DemoFiles(dataset, run, pictures, page, summary, recall)
+
+
+def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[Path, ...]:
+    """Draw the recall curve, and timelines of videos with several actions, which show more."""
+    curve = out / "recall.png"
+    plot_recall(recall, curve)
+    proposals, spans = run.proposals(), {row.video: row.seconds for row in run.candidates()}
+    videos = [video for video in dataset if video.id in proposals]
+    videos.sort(key=lambda video: -min(len(video.segments), 5))
+    pictures = [curve]
+    with run.scores() as scores:
+        for video in videos[:_TIMELINES]:
+            picture = out / f"timeline-{video.id}.png"
+            plot_timeline(
+                video.id,
+                scores.read(video.id),
+                spans[video.id],
+                video.segments,
+                proposals[video.id],
+                picture,
+                labels=video.labels,
+            )
+            pictures.append(picture)
+    return tuple(pictures)
