@@ -19,8 +19,7 @@ from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
 from actspan.core.errors import DataError
-from actspan.server.database import FILE, MIGRATIONS, Database
-from actspan.server.job_queue import JobStore
+from actspan.server.database import FILE, MIGRATIONS, Database, JobStore
 from actspan.server.proposals import ProposalOptions
 from actspan.server.settings import Limits
 from tests.made_up import STRIDE

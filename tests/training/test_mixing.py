@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from actspan import Proposals
 from actspan.model.bsn.losses import tem_targets
 from actspan.training.samples import SampleBatch, SampleLabels, drop_ignored
-from actspan.training.tem_batches import CellTargets, cell_targets, mix_backgrounds, splice
+from actspan.training.tasks import CellTargets, cell_targets, mix_backgrounds, splice
 
 T = 20
 NONE = np.empty((0, 2))

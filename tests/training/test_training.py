@@ -32,7 +32,7 @@ from actspan.training.loop import Plan, learning_rate
 from actspan.training.parts import trainable
 from actspan.training.sample_sets import RescaledVideos
 from actspan.training.samples import SampleLabels, draw_windows, interpolate, split_videos
-from actspan.training.tem_batches import cell_targets
+from actspan.training.tasks import cell_targets
 from actspan.training.train import train
 from tests.made_up import edit_annotations, write_dataset
 

@@ -95,13 +95,12 @@ def propose(
         elif request.selection.top is None and (clips or not (follow or request.out or json_)):
             request = replace(request, selection=replace(request.selection, top=_FEW))
         output = ProposeOutput(request, choice, clips, as_json=json_)
-        if ray is None:
-            summary = driver.propose(request, progress, sinks=output.sinks)
-        else:
+        workers = None
+        if ray is not None:
             from actspan.jobs.ray_engine import ray_engine
 
             workers = ray_engine(ray)
-            summary = driver.propose(request, progress, engine=workers, sinks=output.sinks)
+        summary = driver.propose(request, progress, engine=workers, sinks=output.sinks)
     output.print(summary)
 
 

@@ -9,7 +9,7 @@ from actspan.core.errors import by_kind
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted, listed, quoted
-from actspan.data.annotations.authors import AUTHORS_TABLE
+from actspan.data.annotations.activitynet import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.dataset import Dataset
 from actspan.data.instances import faulty_segments, lengths_of

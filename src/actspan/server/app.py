@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
-from functools import partial
 from pathlib import Path
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 from threading import Thread
 from typing import Any
 
 import uvicorn
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from msgspec.structs import replace
 from pydantic.json_schema import models_json_schema
 
 from actspan import __version__
 from actspan.core.errors import ActSpanError, ConfigError
-from actspan.model.bundle import Bundle
 from actspan.server import (
     browse_routes,
     inference_routes,
-    job_routes,
     operations,
-    proposals,
 )
-from actspan.server.bodies import BodyReader
 from actspan.server.database import Database
-from actspan.server.decoding import Decoder
 from actspan.server.error_responses import (
     ProblemDetails,
     failures,
@@ -37,55 +31,15 @@ from actspan.server.error_responses import (
     refuse_unknown_parameters,
 )
 from actspan.server.inference_tensors import InferRequest
-from actspan.server.job_queue import JobRunner, JobStore
 from actspan.server.library import Library
 from actspan.server.operations import Metrics
+from actspan.server.proposal_routes import direct_router, job_router
 from actspan.server.security import SecurityMiddleware
-from actspan.server.served_model import ServedModel
+from actspan.server.service import ProposalService
 from actspan.server.settings import ServeSettings
 
 VIEWER = Path(__file__).parent / "viewer"  # static assets, served at /
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
-
-
-class ProposalService:
-    """Parts of a service with a model: the model, the jobs, and their operations."""
-
-    def __init__(self, database: Database, settings: ServeSettings, metrics: Metrics) -> None:
-        assert settings.model is not None
-        self._settings, self._metrics = settings, metrics
-        bundle, limits = Bundle.load(settings.model), settings.limits
-        self._store = JobStore(database, settings.data, limits.kept_jobs)
-        with ExitStack() as opened:
-            self.model = opened.enter_context(closing(ServedModel(bundle, settings, metrics)))
-            self._decoder = opened.enter_context(closing(Decoder(limits, for_job=False)))
-            runner = JobRunner(self._store, self.model, settings, metrics)
-            self._runner = opened.enter_context(closing(runner))
-            self._opened = opened.pop_all()  # setup succeeded, so everything stays open
-        for state in self._store.counts():
-            metrics.jobs.labels(state).set_function(partial(self._count, state))
-
-    def _count(self, state: str) -> int:
-        return self._store.counts()[state]
-
-    def routers(self) -> Iterator[APIRouter]:
-        """Yield the operations, for an app to include."""
-        model, limits = self.model, self._settings.limits
-        bodies = BodyReader(limits, self._metrics)
-        yield proposals.router(model, bodies, limits, self._decoder)
-        yield job_routes.router(
-            job_routes.JobAcceptor(model, bodies, self._store, self._runner, limits, self._metrics)
-        )
-        yield inference_routes.router(model, bodies, limits.recording_seconds)
-
-    def start(self) -> None:
-        """Start to answer requests and to run waiting and interrupted jobs."""
-        self.model.start()
-        self._runner.start()
-
-    def close(self) -> None:
-        """Queue the running job again, answer the waiting requests, and free everything."""
-        self._opened.close()
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -126,17 +80,17 @@ def create_app(settings: ServeSettings) -> FastAPI:
         routers = [
             operations.router(model, settings.limits, metrics),
             browse_routes.router(library, database),
-            *(service.routers() if service is not None else ()),
         ]
+        if service is not None:
+            routers += [direct_router(service), job_router(service)]
+            routers.append(inference_routes.router(service))
         for router in routers:
             app.include_router(router, dependencies=[Depends(refuse_unknown_parameters)])
         app.frontend("/", directory=VIEWER, fallback=None)
         _describe(app)
         app.state.service, app.state.library, app.state.is_ready = service, library, False
         app.state.opened = opened.pop_all()  # setup succeeded, so everything stays open
-    app.add_middleware(
-        SecurityMiddleware, settings=settings, body_limit=partial(_body_limit, settings)
-    )
+    app.add_middleware(SecurityMiddleware, settings=settings)
     app.add_middleware(operations.MetricsMiddleware, metrics=metrics)
     return app
 
@@ -149,11 +103,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.is_ready = True
         yield
         app.state.is_ready = False
-
-
-def _body_limit(settings: ServeSettings, path: str) -> int:
-    limits = settings.limits
-    return limits.upload_bytes if path == job_routes.PATH else limits.request_bytes
 
 
 def _describe(app: FastAPI) -> None:

@@ -23,8 +23,7 @@ from actspan.server.corrections import (
 )
 from actspan.server.database import Database
 from actspan.server.error_responses import NotServedError, Responses, failures
-from actspan.server.library import Library
-from actspan.server.video_list import ListQuery, VideoPage, list_videos
+from actspan.server.library import Library, ListQuery, VideoPage
 
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Index of the run, from 0.")]
 _FLOATS: Responses = {
@@ -141,7 +140,7 @@ def _add_overview(routes: APIRouter, library: Library, corrections: Corrections)
     @routes.get("/videos", responses=failures(422))
     def videos(query: Annotated[ListQuery, Query()]) -> VideoPage:
         """Return a page of the list of videos."""
-        return list_videos(library, query, corrections.ids())
+        return library.page(query, corrections.ids())
 
 
 def _add_video(routes: APIRouter, library: Library, corrections: Corrections) -> None:
@@ -222,14 +221,13 @@ def _add_files(routes: APIRouter, library: Library) -> None:
 
 
 def _run_info(run: BrowsedRun) -> RunInfo:
-    settings = run.config.soft_nms
     return RunInfo(
         name=run.name,
         created=run.info.get("created"),
         mode=run.config.mode,
         has_curves=run.has_curves,
         can_suppress=run.can_suppress,
-        suppression=Suppression.model_validate(settings, from_attributes=True),
+        suppression=Suppression.model_validate(run.config.soft_nms, from_attributes=True),
     )
 
 

@@ -1,4 +1,4 @@
-"""Database of the service: one SQLite file in the data folder, with a versioned schema.
+"""Database of the service, one SQLite file with a versioned schema, and the jobs that it stores.
 
 Every change is durable before the call that makes it returns (WAL, synchronous=FULL). An answered
 request therefore survives `kill -9` and a power failure.
@@ -7,16 +7,30 @@ request therefore survives `kill -9` and a power failure.
 from __future__ import annotations
 
 import fcntl
+import json
 import sqlite3
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import RLock
-from typing import IO
+from typing import IO, Literal
+
+from pydantic import BaseModel
 
 from actspan.core.errors import DataError
+from actspan.server.proposals import ProposalOptions
+from actspan.server.uploads import Kind
+
+State = Literal["queued", "running", "done", "failed"]
 
 FILE, LOCK = "actspan.sqlite", "lock"
+_ATTEMPTS = 3  # starts of a job that end with the service, before the job fails
+_SELECT = (
+    "SELECT id, name, kind, state, progress, size, created, started, finished, error FROM jobs "
+)
 
 # Each script raises the schema by one version. Append scripts, but never edit one: existing files
 # have already run it.
@@ -136,3 +150,147 @@ def _own(folder: Path) -> IO[bytes]:
             f"{folder}: another service uses it; stop that one, or choose another --data"
         ) from error
     return owner
+
+
+class JobAnswer(BaseModel):
+    """Job: times are seconds since 1970, progress is in [0, 1], size is the upload's, bytes."""
+
+    id: str
+    name: str
+    kind: Literal["npy", "arrow", "video"]
+    state: State
+    progress: float
+    size: int
+    created: float
+    started: float | None = None
+    finished: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """Job to run now."""
+
+    id: str
+    kind: Kind
+    options: ProposalOptions
+
+
+class JobStore:
+    """Jobs of a data folder, of which the newest `kept` finished ones are kept.
+
+    The effect of a method is on disk when it returns. Uploads are files named by their job.
+    """
+
+    def __init__(self, database: Database, folder: Path, kept: int) -> None:
+        self._database, self._kept = database, kept
+        self._uploads = folder / "uploads"
+        self._uploads.mkdir(exist_ok=True)
+
+    def new_id(self) -> str:
+        """Return an id that nobody can guess."""
+        return uuid.uuid4().hex
+
+    def upload(self, job: str) -> Path:
+        """Return the path of the upload of a job."""
+        return self._uploads / job
+
+    def features(self, job: str) -> Path:
+        """Return the path of a job's decoded features."""
+        return self._uploads / f"{job}.features.npy"
+
+    def add(self, job: str, name: str, kind: Kind, options: ProposalOptions, size: int) -> None:
+        """Accept a job whose upload is on disk."""
+        self._database.execute(
+            "INSERT INTO jobs (id, name, kind, wish, size, created, state) "
+            "VALUES (?, ?, ?, ?, ?, ?, 'queued')",
+            *(job, name, kind, json.dumps(asdict(options)), size, time.time()),
+        )
+
+    def find(self, job: str) -> JobAnswer | None:
+        """Return a job, or None."""
+        rows = self._database.rows(_SELECT + "WHERE id = ?", job)
+        return JobAnswer(**rows[0]) if rows else None
+
+    def page(self, state: State | None, limit: int, offset: int) -> tuple[list[JobAnswer], int]:
+        """Return jobs, newest first, and the number of all jobs in this state."""
+        page = "WHERE (?1 IS NULL OR state = ?1) ORDER BY created DESC, id LIMIT ?2 OFFSET ?3"
+        rows = self._database.rows(_SELECT + page, state, limit, offset)
+        count = "SELECT count(*) FROM jobs WHERE (?1 IS NULL OR state = ?1)"
+        ((total,),) = self._database.rows(count, state)
+        return [JobAnswer(**row) for row in rows], total
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs in each state."""
+        found = self._database.rows("SELECT state, count(*) FROM jobs GROUP BY state")
+        return dict.fromkeys(("queued", "running", "done", "failed"), 0) | dict(map(tuple, found))
+
+    def result(self, job: str) -> bytes | None:
+        """Return the answer of a job that is done, JSON, or None."""
+        rows = self._database.rows("SELECT result FROM jobs WHERE id = ? AND state = 'done'", job)
+        return rows[0][0] if rows else None
+
+    def recover(self) -> None:
+        """Queue interrupted jobs again, and remove uploads that were never accepted."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE jobs SET state = 'failed', finished = ?, error = ? "
+                "WHERE state = 'running' AND attempts >= ?",
+                (time.time(), f"the service ended {_ATTEMPTS} times while it ran", _ATTEMPTS),
+            )
+            connection.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
+        queued = self._database.rows("SELECT id FROM jobs WHERE state = 'queued'")
+        needed = {row["id"] for row in queued}
+        for path in self._uploads.iterdir():
+            if path.name.split(".")[0] not in needed:
+                path.unlink()
+
+    def claim(self) -> ClaimedJob | None:
+        """Return the oldest queued job, now marked as running, or None."""
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                "UPDATE jobs SET state = 'running', started = ?, attempts = attempts + 1 "
+                "WHERE id = (SELECT id FROM jobs WHERE state = 'queued' ORDER BY created LIMIT 1) "
+                "RETURNING id, kind, wish",
+                (time.time(),),
+            ).fetchone()
+        if row is None:
+            return None
+        return ClaimedJob(row["id"], row["kind"], ProposalOptions(**json.loads(row["wish"])))
+
+    def requeue(self, job: str) -> None:
+        """Queue a job again after an orderly stop, without counting an attempt."""
+        self._database.execute(
+            "UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ?", job
+        )
+
+    def set_progress(self, job: str, progress: float) -> None:
+        """Record the progress of a job, in [0, 1]."""
+        self._database.execute("UPDATE jobs SET progress = ? WHERE id = ?", progress, job)
+
+    def finish(self, job: str, *, result: bytes | None = None, error: str | None = None) -> None:
+        """Store a job's result or error; delete the oldest finished jobs beyond the limit."""
+        state = "failed" if result is None else "done"
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE jobs SET state = ?, result = ?, error = ?, finished = ?, "
+                "progress = CASE ? WHEN 'done' THEN 1 ELSE progress END WHERE id = ?",
+                (state, result, error, time.time(), state, job),
+            )
+            connection.execute(
+                "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs "
+                "WHERE state IN ('done', 'failed') ORDER BY finished DESC LIMIT -1 OFFSET ?)",
+                (self._kept,),
+            )
+        self.remove_files(job)
+
+    def remove(self, job: str) -> bool:
+        """Remove a job; return whether it existed."""
+        removed = self._database.execute("DELETE FROM jobs WHERE id = ?", job)
+        self.remove_files(job)
+        return removed > 0
+
+    def remove_files(self, job: str) -> None:
+        """Remove the upload and the features of a job."""
+        for path in (self.upload(job), self.features(job)):
+            path.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from actspan.core.wording import suggestion
 Responses = dict[int | str, dict[str, Any]]  # OpenAPI's `responses` of an operation
 
 MEDIA_TYPE = "application/problem+json"
+BINARY = {"schema": {"type": "string", "format": "binary"}}  # OpenAPI's content of a media type
 SECURITY_HEADERS: Final = {  # of every answer
     "content-security-policy": (
         "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
@@ -98,6 +99,11 @@ def failures(*statuses: int) -> Responses:
     """Return the `responses` of an operation that may fail with these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     return {status: {"content": content} for status in statuses}
+
+
+def request_body(content: dict[str, Any], description: str) -> dict[str, Any]:
+    """Return OpenAPI's `requestBody` for the content of media types."""
+    return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
 def validation_detail(error: ValidationError | RequestValidationError) -> str:

@@ -12,8 +12,13 @@ from pydantic import BaseModel
 from actspan import __version__
 from actspan.core.wording import suggestion
 from actspan.model.weights import NETS
-from actspan.server.bodies import BodyReader
-from actspan.server.error_responses import ProblemError, Responses, failures
+from actspan.server.error_responses import (
+    BINARY,
+    ProblemError,
+    Responses,
+    failures,
+    request_body,
+)
 from actspan.server.inference_models import InferenceModel, network, whole_pipeline
 from actspan.server.inference_tensors import (
     InferAnswer,
@@ -23,8 +28,7 @@ from actspan.server.inference_tensors import (
     write_answer,
 )
 from actspan.server.operations import check_ready
-from actspan.server.proposals import BINARY, request_body
-from actspan.server.served_model import ServedModel
+from actspan.server.service import ProposalService
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # Above these numbers of bytes, of JSON and in total, parsing would block other requests.
@@ -86,11 +90,12 @@ HeaderLength = Annotated[
 ]
 
 
-def router(model: ServedModel, bodies: BodyReader, longest: float) -> APIRouter:
-    """Return all operations of the protocol; recordings may last `longest` seconds."""
+def router(service: ProposalService) -> APIRouter:
+    """Return all operations of the protocol."""
     routes = APIRouter(prefix="/v2", tags=["inference protocol v2"])
-    all_models = [*(network(model, name) for name in NETS), whole_pipeline(model, longest)]
-    models = {one.name: one for one in all_models}
+    longest = service.limits.recording_seconds
+    pipeline = whole_pipeline(service.model, longest)
+    models = {one.name: one for one in (*(network(service.model, n) for n in NETS), pipeline)}
 
     def find(model: ModelName) -> InferenceModel:
         if model not in models:
@@ -106,8 +111,8 @@ def router(model: ServedModel, bodies: BodyReader, longest: float) -> APIRouter:
         return found
 
     _add_server(routes)
-    _add_model(routes, "/models/{model}", Depends(find), bodies)
-    _add_model(routes, "/models/{model}/versions/{version}", Depends(find_version), bodies)
+    _add_model(routes, "/models/{model}", Depends(find), service)
+    _add_model(routes, "/models/{model}/versions/{version}", Depends(find_version), service)
     return routes
 
 
@@ -130,7 +135,7 @@ def _add_server(routes: APIRouter) -> None:
         return Ready(ready=True)
 
 
-def _add_model(routes: APIRouter, path: str, model: Any, bodies: BodyReader) -> None:
+def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalService) -> None:
     """Add the operations of one model; `model` is the dependency that finds it by the path."""
 
     @routes.get(path, responses=failures(404, 422))
@@ -162,7 +167,7 @@ def _add_model(routes: APIRouter, path: str, model: Any, bodies: BodyReader) -> 
         """Run a model."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise ProblemError(415, "compressed bodies are not accepted; send the body as it is")
-        async with bodies.read(request) as data:
+        async with service.body(request) as data:
             if (len(data) if header is None else header) > _LARGE or len(data) > _VERY_LARGE:
                 asked, tensors = await asyncio.to_thread(read_request, data, header, found.inputs)
             else:

@@ -9,10 +9,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError
 
+from actspan.config.base import NOT_JSON
 from actspan.server.error_responses import ProblemError, RequestBody, validation_detail
 
 Datatype = Literal["FP32", "FP64", "INT64"]
@@ -98,11 +100,15 @@ def read_request(
     size = len(body)
     if header is not None and header > size:
         raise _bad(f"Inference-Header-Content-Length is {header}, the body has {size} bytes")
+    view, end = memoryview(body), size if header is None else header
     try:
-        request = InferRequest.model_validate_json(body if header is None else body[:header])
+        # For long lists of numbers, msgspec takes half the time of pydantic's parser.
+        request = InferRequest.model_validate(msgspec.json.decode(view[:end]))
+    except NOT_JSON as error:
+        raise _bad(f"not a request of the protocol: {error}") from None
     except ValidationError as error:
         raise _bad(f"not a request of the protocol: {validation_detail(error)}") from None
-    rest = memoryview(body)[size if header is None else header :]
+    rest = view[end:]
     known, tensors = {spec.name: spec for spec in specs}, {}
     for given in request.inputs:
         if given.name not in known or given.name in tensors:

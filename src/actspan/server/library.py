@@ -1,14 +1,20 @@
-"""Runs, ground truth and videos by id. Names from requests are looked up, never used as paths."""
+"""Runs, ground truth and videos by id, and the list of videos in pages.
+
+Names from requests are looked up, never used as paths.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from threading import Event, Thread
-from typing import NamedTuple
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
 
 from actspan.core.errors import ActSpanError, AnnotationError
 from actspan.core.types import Proposals, Video
@@ -21,61 +27,93 @@ from actspan.server.error_responses import NotServedError
 from actspan.streams.video_lists import find_videos
 
 _PAUSE = 0.001  # seconds after each evaluation, so that requests go first
+_DIGITS = re.compile(r"(\d+)")
+
+Order = Literal["source", "id", "seconds", "instances", "proposals", "score", "auc", "difference"]
 
 
-class VideoMetrics(NamedTuple):
-    """Evaluation of a run on one video: AUC in percent, and the number of missed instances.
+class ListQuery(BaseModel):
+    """Filter, order and page of the list."""
 
-    An instance is missed if no proposal reaches it at the lowest tIoU threshold.
-    """
+    find: str = Field("", max_length=200, description="Text that the id or a label contains.")
+    missed: bool = Field(False, description="Only videos of which a run misses an instance.")
+    corrected: bool = Field(False, description="Only videos that were corrected.")
+    order: Order = Field("source", description="Sort key; videos without a value come last.")
+    descending: bool = False
+    offset: int = Field(0, ge=0, le=2**31)
+    limit: int = Field(100, ge=1, le=500)
 
-    auc: float
-    missed: int
+
+class RunMetrics(BaseModel):
+    """Evaluation of a run on one video."""
+
+    auc: float = Field(description="Percent.")
+    missed: int = Field(description="Instances that no proposal reaches at the lowest tIoU.")
+
+
+class ListedRun(BaseModel):
+    """Result of one run on a video."""
+
+    proposals: int = Field(description="Number of proposals.")
+    score: float | None = Field(description="Best score.")
+    judged: RunMetrics | None = Field(
+        description="Null without instances, and before the evaluation."
+    )
+
+
+class ListedVideo(BaseModel):
+    """Row of the list."""
+
+    id: str
+    seconds: float | None
+    instances: int
+    labels: list[str]
+    has_media: bool
+    corrected: bool
+    runs: list[ListedRun]
+
+
+class VideoPage(BaseModel):
+    """Page of the list."""
+
+    total: int = Field(description="Number of matching videos, on all pages.")
+    judging: bool = Field(description="Whether the evaluation is still in progress.")
+    videos: list[ListedVideo]
 
 
 class BackgroundEvaluation:
-    """Thread that reads all runs, then evaluates all their videos once."""
+    """Thread that reads all runs, then evaluates all their videos once.
+
+    `metrics` has those of each run by video, without videos that have no instances.
+    """
 
     def __init__(self, runs: Sequence[BrowsedRun], truth: Mapping[str, Video]) -> None:
         self._runs, self._truth = runs, truth
-        self._metrics: list[dict[str, VideoMetrics]] = [{} for _ in runs]
+        self.metrics: list[dict[str, RunMetrics]] = [{} for _ in runs]
         self._stop = Event()
-        self._thread = Thread(target=self._work, name="evaluation", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread; a second call does nothing."""
-        if self._thread.ident is None:
-            self._thread.start()
+        self.thread = Thread(target=self._work, name="evaluation", daemon=True)
 
     def stop(self) -> None:
         """Stop before all videos are evaluated."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether some videos are still to be evaluated."""
-        return self._thread.is_alive()
-
-    def metrics(self, run: int, video: str) -> VideoMetrics | None:
-        """Return the metrics of one video, or None without instances or before its evaluation."""
-        return self._metrics[run].get(video)
+        if self.thread.ident is not None:
+            self.thread.join()
 
     def _work(self) -> None:
         with suppress(ActSpanError):  # a request for damaged data reports the error
             for run in self._runs:
                 run.warm()
-            for run, metrics in zip(self._runs, self._metrics, strict=True):
+            for run, metrics in zip(self._runs, self.metrics, strict=True):
                 self._evaluate(run.result, metrics)
 
-    def _evaluate(self, result: Mapping[str, Proposals], metrics: dict[str, VideoMetrics]) -> None:
+    def _evaluate(self, result: Mapping[str, Proposals], metrics: dict[str, RunMetrics]) -> None:
         for name, proposals in result.items():
             if self._stop.wait(_PAUSE):
                 return
             video = self._truth.get(name)
             if video is not None and len(video.segments):
-                metrics[name] = VideoMetrics(*evaluate_video(video, proposals))
+                auc, missed = evaluate_video(video, proposals)
+                metrics[name] = RunMetrics(auc=auc, missed=missed)
 
 
 class Library:
@@ -121,7 +159,8 @@ class Library:
 
     def warm(self) -> None:
         """Start to read and evaluate in the background what the list of videos needs."""
-        self.evaluation.start()
+        if self.evaluation.thread.ident is None:
+            self.evaluation.thread.start()
 
     def unplayable(self) -> str:
         """Return a line if videos are given but no run has one of them, or else "".
@@ -175,3 +214,77 @@ class Library:
                 f"no run {number}: {counted(len(self.runs), 'run')} served, counted from 0"
             )
         return self.runs[number]
+
+    def page(self, query: ListQuery, corrected: frozenset[str]) -> VideoPage:
+        """Return a page of the videos that match; `corrected` are the ids of corrected ones."""
+        judging = self.evaluation.thread.is_alive()  # read first, so that no metrics are missed
+        ids = self._matching(query, corrected)
+        rows = [
+            self._row(name, name in corrected)
+            for name in ids[query.offset : query.offset + query.limit]
+        ]
+        return VideoPage(total=len(ids), judging=judging, videos=rows)
+
+    def _matching(self, query: ListQuery, corrected: frozenset[str]) -> list[str]:
+        """Return the ids of the videos that match, in order."""
+        find = query.find.strip().casefold()
+        chosen = [
+            name
+            for name in self.ids
+            if self._contains(name, find)
+            and (not query.corrected or name in corrected)
+            and (not query.missed or any(one.missed for one in self._metrics(name)))
+        ]
+        if query.order == "source":
+            return chosen[::-1] if query.descending else chosen
+        keys = {name: self._key(name, query.order) for name in chosen}
+        with_key = [name for name in chosen if keys[name] is not None]
+        without_key = [name for name in chosen if keys[name] is None]
+        return sorted(with_key, key=keys.__getitem__, reverse=query.descending) + without_key
+
+    def _contains(self, name: str, find: str) -> bool:
+        if find in name.casefold():
+            return True
+        video = self.truth.get(name)
+        return video is not None and any(find in label.casefold() for label in video.labels)
+
+    def _metrics(self, name: str) -> list[RunMetrics]:
+        return [run[name] for run in self.evaluation.metrics if name in run]
+
+    def _key(self, name: str, order: Order) -> Any:
+        """Return a video's sort key, or None if it has none."""
+        if order == "id":  # video9 comes before video10; every second part is a number
+            parts = enumerate(_DIGITS.split(name.casefold()))
+            return [int(part) if i % 2 else part for i, part in parts]
+        if order == "seconds":
+            return _known_seconds(self.video(name))
+        if order == "instances":
+            return len(self.video(name).segments)
+        if order in ("proposals", "score"):
+            return getattr(self._run_row(0, name), order) if self.runs else None
+        auc = [one.auc for one in self._metrics(name)]
+        if order == "difference":  # between the best and the worst run
+            return max(auc) - min(auc) if len(auc) > 1 else None
+        return sum(auc) / len(auc) if auc else None
+
+    def _row(self, name: str, is_corrected: bool) -> ListedVideo:
+        video = self.video(name)
+        return ListedVideo(
+            id=name,
+            seconds=_known_seconds(video),
+            instances=len(video.labels),
+            labels=list(dict.fromkeys(video.labels)),
+            has_media=name in self.media,
+            corrected=is_corrected,
+            runs=[self._run_row(number, name) for number in range(len(self.runs))],
+        )
+
+    def _run_row(self, number: int, name: str) -> ListedRun:
+        scores = self.runs[number].result.get(name, Proposals.empty()).score
+        best = float(scores.max()) if len(scores) else None
+        judged = self.evaluation.metrics[number].get(name)
+        return ListedRun(proposals=len(scores), score=best, judged=judged)
+
+
+def _known_seconds(video: Video) -> float | None:
+    return None if math.isnan(video.duration) else video.duration

@@ -181,11 +181,7 @@ def router(model: ServedModel | None, limits: Limits, metrics: Metrics) -> APIRo
         return ServiceInfo(
             version=__version__,
             model=None if model is None else _model_info(model),
-            limits=LimitsInfo(
-                request_bytes=limits.request_bytes,
-                upload_bytes=limits.upload_bytes,
-                recording_seconds=limits.recording_seconds,
-            ),
+            limits=LimitsInfo.model_validate(limits, from_attributes=True),
         )
 
     return routes

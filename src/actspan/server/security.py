@@ -7,7 +7,6 @@ pages whose name resolves to this service (DNS rebinding). The Origin check stop
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actspan.server.error_responses import SECURITY_HEADERS, ProblemError
-from actspan.server.settings import ServeSettings
+from actspan.server.settings import JOBS_PATH, ServeSettings
 
 _COOKIE = "actspan_token"
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
@@ -24,15 +23,10 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class SecurityMiddleware:
-    """ASGI middleware that refuses requests that must not be answered.
+    """ASGI middleware that refuses requests that must not be answered."""
 
-    `body_limit` returns the maximum size of a body for a path, bytes.
-    """
-
-    def __init__(
-        self, app: ASGIApp, settings: ServeSettings, body_limit: Callable[[str], int]
-    ) -> None:
-        self._app, self._settings, self._body_limit = app, settings, body_limit
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self._app, self._settings = app, settings
         own = {"localhost", "127.0.0.1", "::1", settings.host}
         self._hosts = {name.lower() for name in own | set(settings.hosts)}
 
@@ -41,7 +35,8 @@ class SecurityMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._body_limit(scope["path"])
+        limits = self._settings.limits
+        limit = limits.upload_bytes if scope["path"] == JOBS_PATH else limits.request_bytes
         try:
             answer = self._check(scope, Headers(scope=scope), limit)
         except ProblemError as problem:

@@ -20,6 +20,7 @@ from actspan.config.stages import BATCH
 from actspan.core.errors import ConfigError
 
 MIB, GIB, HOUR = 2**20, 2**30, 3600.0
+JOBS_PATH = "/api/jobs"  # path of the jobs, whose bodies have a limit of their own
 
 
 @dataclass(frozen=True, slots=True)

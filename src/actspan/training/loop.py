@@ -11,34 +11,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from actspan.config.training import OptimConfig
 from actspan.model.bsn.networks import Network
-from actspan.model.weights import Net
 from actspan.training.state import Report, StateFolder
+from actspan.training.tasks import Task
 
 _WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the peak rate
-
-
-class Task(Protocol):
-    """A network's training data and loss."""
-
-    name: Net
-    videos: int  # number of videos to draw batches from
-
-    def losses(
-        self, net: Network, videos: NDArray[np.int64], draw: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Compute the losses of a batch, scalars; `loss` is minimised."""
-
-    def validate(self, net: Network) -> float | None:
-        """Compute the loss over the whole validation set; None if there is no such set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,29 +73,6 @@ def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
     return optim.rate * share
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """State of a training: its parts (network, optimizer, ...) and further values."""
-
-    name: Net
-    parts: Mapping[str, Any]
-    state: StateFolder | None
-
-    def save(self, **values: Any) -> None:
-        """Save the parts and the values."""
-        if self.state is not None:
-            parts = {name: part.state_dict() for name, part in self.parts.items()}
-            self.state.save(self.name, parts | values)
-
-    def load(self) -> dict[str, Any] | None:
-        """Load the parts of an unfinished training, and return all saved values; None if new."""
-        saved = None if self.state is None else self.state.load(self.name)
-        if saved is not None:
-            for name, part in self.parts.items():
-                part.load_state_dict(saved[name])
-        return saved
-
-
 def descend(
     optimizer: torch.optim.Optimizer,
     losses: Iterable[Mapping[str, Tensor]],
@@ -146,12 +107,13 @@ def fit(
     validated = net if average is None else average  # also the network that is kept
     kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
     optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
-    parts = {"net": net, "optimizer": optimizer, "average": average}
-    checkpoint = Checkpoint(task.name, {k: p for k, p in parts.items() if p is not None}, state)
+    parts: dict[str, Any] = {"net": net, "optimizer": optimizer}
+    if average is not None:
+        parts["average"] = average
     title = task.name.upper() + (f" {state.member + 1}" if state.member else "")
     best: dict[str, Any] = {}
     done = 0
-    if (saved := checkpoint.load()) is not None:
+    if (saved := state.load(task.name, parts)) is not None:
         done, best = saved["done"], saved["best"]
         report.say(f"continuing: {title}: {done} of {plan.epochs} epochs were already done")
     with closing(state.open_logs(task.name, done)) as logs:
@@ -175,7 +137,7 @@ def fit(
                 best = {"epoch": epoch + 1, "training": means["loss"], "validation": validation}
                 best["weights"] = weights
             _log(logs, epoch + 1, means, validation, optimizer.param_groups[0]["lr"])
-            checkpoint.save(done=epoch + 1, best=best)
+            state.save(task.name, parts, done=epoch + 1, best=best)
     net.load_state_dict(best.pop("weights"))
     net.eval()
     return Fit(epochs=plan.epochs, steps=plan.steps, **best)

@@ -23,8 +23,8 @@ from actspan.data.videos import Videos
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
-from actspan.training.sample_sets import RescaledVideos, Windows
-from actspan.training.samples import TRAINING, VALIDATION, Samples, split_videos
+from actspan.training.sample_sets import RescaledVideos, Samples, Windows
+from actspan.training.samples import TRAINING, VALIDATION, split_videos
 from actspan.training.state import Report
 
 TESTING = "testing"

@@ -1,4 +1,8 @@
-"""The two kinds of samples: videos rescaled to T cells, and windows of long recordings."""
+"""The two kinds of samples: videos rescaled to T cells, and windows of long recordings.
+
+Both have the same methods: `take` and `crop` return some samples, unchanged or as random windows;
+`candidates` returns PEM's examples from one sample with boundary scores (3, T).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ from actspan.training.samples import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RescaledVideos:
-    """Videos rescaled to T cells, in one array (V, C, T) float32; see `Samples`.
+    """Videos rescaled to T cells, in one array (V, C, T) float32.
 
     Labels are fractions of each video's feature span, not clipped.
     """
@@ -82,17 +86,17 @@ class RescaledVideos:
         return [SampleLabels(np.clip(one.instances, 0.0, 1.0), one.ignored) for one in chosen]
 
     def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> PemExamples:
-        """Return PEM's examples from one sample; see `Samples`."""
+        """Return PEM's examples from one sample."""
         return pem_examples(scores, self.labels[index], pipeline)
 
     def fingerprint(self) -> str:
-        """Return a checksum of all data; see `Samples`."""
+        """Return a SHA-256 checksum of all data."""
         return fingerprint_of(self.ids, [self.features], self.labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """Windows of recordings (bsn.md section 11); see `Samples`. Each recording is stored once.
+    """Windows of recordings (bsn.md section 11). Each recording is stored once.
 
     Recordings are (C, n) float32, their labels in snippets, not clipped. `places` has the recording
     and the window of each sample; `length` is T.
@@ -135,7 +139,7 @@ class Windows:
         return cls(ids, recordings, labels, tuple(places), length)
 
     def take(self, index: Int64) -> SampleBatch:
-        """Return some samples unchanged; see `Samples`."""
+        """Return some samples unchanged."""
         T = self.length
         chosen = [self.places[k] for k in index.tolist()]
         rows = [self.recordings[r][:, w.first : w.last] for r, w in chosen]
@@ -166,14 +170,17 @@ class Windows:
         return SampleBatch(batch, labels, None if real.all() else real)
 
     def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> PemExamples:
-        """Return PEM's examples from one sample, without those at inner edges; see `Samples`."""
+        """Return PEM's examples from one sample, without those at inner edges."""
         r, window = self.places[index]
         labels = self.labels[r].in_window(window.first, len(window))
         return pem_examples(scores[:, : len(window)], labels, pipeline, window.inner_edges())
 
     def fingerprint(self) -> str:
-        """Return a checksum of all data; see `Samples`."""
+        """Return a SHA-256 checksum of all data."""
         return fingerprint_of((self.ids, self.places), self.recordings, self.labels)
+
+
+Samples = RescaledVideos | Windows
 
 
 def choose_windows(

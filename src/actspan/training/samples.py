@@ -1,4 +1,4 @@
-"""Samples that training reads: their form, random windows, and what all kinds of them share."""
+"""Form of the samples that training reads, and functions that both kinds of them share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -73,33 +73,6 @@ class PemExamples(NamedTuple):
 
     features: Float32
     targets: Float32
-
-
-class Samples(Protocol):
-    """Training data of the networks: rescaled videos, or windows of recordings."""
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Ids of the videos."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def take(self, index: Int64) -> SampleBatch:
-        """Return some samples unchanged."""
-        ...
-
-    def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> SampleBatch:
-        """Return random windows of some samples."""
-        ...
-
-    def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> PemExamples:
-        """Return PEM's examples from one sample with boundary scores (3, T)."""
-        ...
-
-    def fingerprint(self) -> str:
-        """Return a SHA-256 checksum of all data."""
-        ...
 
 
 def draw_windows(

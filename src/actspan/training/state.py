@@ -82,8 +82,8 @@ class StateFolder:
         """Return the name of a network's files: `tem`, or `tem-1` for the second member."""
         return f"{net}-{self.member}" if self.member else net
 
-    def load(self, net: str) -> dict[str, Any] | None:
-        """Load the last saved state of one network's training; None without one."""
+    def load(self, net: str, parts: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Load the parts of one network's training, and return all saved values; None if new."""
         file = self.path / f"{self._stem(net)}.pt"
         if not file.is_file():
             return None
@@ -91,12 +91,15 @@ class StateFolder:
             state: dict[str, Any] = torch.load(file, weights_only=True)
         except Exception as error:  # The unpickler can raise any exception.
             raise ActSpanError(f"{file}: damaged: {error}; start again: --restart") from error
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         return state
 
-    def save(self, net: str, state: Mapping[str, Any]) -> None:
-        """Replace the state of one network's training atomically."""
+    def save(self, net: str, parts: Mapping[str, Any], **values: Any) -> None:
+        """Save the parts (network, optimizer, ...) and values of one network's training."""
+        states = {name: part.state_dict() for name, part in parts.items()}
         with atomic_file(self.path / f"{self._stem(net)}.pt") as stream:
-            torch.save(dict(state), stream)
+            torch.save(states | values, stream)
 
     def open_logs(self, net: str, done: int) -> Any:
         """Open the TensorBoard logs of a network, to be closed by the caller.

@@ -20,11 +20,11 @@ from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source, check_new_bundle
 from actspan.training.completion import complete, versions
-from actspan.training.loop import Fit, Task, fit
+from actspan.training.loop import Fit, fit
 from actspan.training.parts import for_dataset, read_parts, set_apart
-from actspan.training.samples import Samples
+from actspan.training.sample_sets import Samples
 from actspan.training.state import NoReport, Report, StateFolder
-from actspan.training.tasks import Candidates, PemTask, TemTask, standardize
+from actspan.training.tasks import Candidates, PemTask, Task, TemTask, standardize
 from actspan.training.train_classifier import labels_of
 
 N = TypeVar("N", bound=Network)

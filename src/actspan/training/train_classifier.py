@@ -30,7 +30,7 @@ from actspan.data.dataset import Dataset
 from actspan.model.bsn.networks import Classifier
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import PARTS, pool_features
-from actspan.training.loop import Checkpoint, descend
+from actspan.training.loop import descend
 from actspan.training.parts import propose_videos
 from actspan.training.samples import TRAINING, VALIDATION
 from actspan.training.state import NoReport, Report, StateFolder
@@ -220,9 +220,8 @@ def _fit(
         optimizer, config.rate, total_steps=steps, pct_start=_WARMUP
     )
     parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "schedule": schedule}
-    checkpoint = Checkpoint("classifier", parts, state)
     done = 0
-    if (saved := checkpoint.load()) is not None:
+    if state is not None and (saved := state.load("classifier", parts)) is not None:
         torch.set_rng_state(saved["random"])
         done = int(saved["done"])
         report.say(f"continuing: classifier: {done} of {steps} steps were already done")
@@ -233,7 +232,8 @@ def _fit(
         some = islice(losses, _SAVED_STEPS)
         means = descend(optimizer, some, lambda step, loss: schedule.step())
         done = min(done + _SAVED_STEPS, steps)
-        checkpoint.save(done=done, random=torch.get_rng_state())
+        if state is not None:
+            state.save("classifier", parts, done=done, random=torch.get_rng_state())
         report.progress("training classifier", done, steps, f"loss {means['loss']:.4f}")
     net.eval()
     return net

@@ -1,4 +1,4 @@
-"""ActivityNet's JSON, which HACS Segments and THUMOS14 also use.
+"""ActivityNet's JSON, which HACS Segments and THUMOS14 also use, and the BSN authors' two files.
 
 {"version": ..., "taxonomy": [...],
  "database": {id: {"subset", "duration", "annotations": [{"segment": [s, e], "label"}], ...}}}
@@ -7,15 +7,17 @@ HACS quotes its durations and leaves `annotations` out of test videos. THUMOS14'
 subsets and marks ambiguous segments with the label `Ambiguous`. The videos may be at the top level,
 without `database` (Ego4D's JSON), and their annotations may be "actions" of [class, start, end]
 (Charades, MultiTHUMOS). Lists of ids beside `database` may give the subsets. `json_entries` defines
-the keys of a video.
+the keys of a video. The authors' files are a JSON of all videos, and a table of their subsets.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,20 @@ from actspan.data.annotations.annotation_set import (
     ReadOptions,
     Source,
     canonical_id,
+    text_of,
 )
 from actspan.data.annotations.encoding import WriteOptions, written_id
 from actspan.data.annotations.json_entries import COUNTS, RATES, EntryReader
+from actspan.data.annotations.role_names import NAMES, normalized, place_of
 from actspan.data.json_objects import decode, is_object, split
 from actspan.data.videos import Videos, canonical_subset
 
 _HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level
 _SUBSETS = frozenset({"training", "validation", "testing"})
+
+AUTHORS_JSON = "anet_anno_action.json"
+AUTHORS_TABLE = "video_info_new.csv"
+_AUTHORS_KEYS = frozenset({"duration_second", "duration_frame", "feature_frame"})
 
 
 def fits(source: Source) -> bool:
@@ -110,6 +118,63 @@ def _with_subsets(
         ids = f"{counted(len(others), 'id')} in lists of subsets that are no videos"
         notes.append(f"{path}: ignored {ids}: {listed(others)}")
     return Videos(replace(v, subset=v.subset or subsets.get(v.id, "")) for v in videos), notes
+
+
+def fits_authors(source: Source) -> bool:
+    """Return whether the source is a JSON object of videos with `duration_second`."""
+    if source.object is None:
+        return False
+    parts = source.object[0].values()
+    return any(
+        is_object(part) and "duration_second" in source.parsed(decode, part)[0] for part in parts
+    )
+
+
+def read_authors(source: Source, options: ReadOptions) -> Annotations:
+    """Read the JSON, and the subsets from `video_info_new.csv` beside it."""
+    assert source.object is not None
+    entries, repeated = source.object
+    reader = EntryReader(source, _AUTHORS_KEYS)
+    table = source.path.parent / AUTHORS_TABLE
+    subsets = _read_subsets(table, reader.problems)
+    for name, part in entries.items() if subsets else ():
+        if canonical_id(name) not in subsets and is_object(part):
+            remedy = "add its row, or remove the video"
+            reader.problems.append(Problem(canonical_id(name), str(table), "no row for it", remedy))
+    videos = Videos(reader.videos(entries, repeated, subsets))
+    notes = []
+    if others := [name for name in subsets if name not in videos.places]:
+        rows = counted(len(others), "row")
+        ids = listed(others)
+        notes.append(f"{table}: ignored {rows} of videos that are not in the JSON: {ids}")
+    return reader.built("authors", videos, notes=notes)
+
+
+def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
+    """Return the subset per video; rows that contradict an earlier one are added to `problems`."""
+    if not table.is_file():
+        return {}
+    try:
+        text = text_of(table, "CSV UTF-8")
+        rows = [row for row in csv.reader(StringIO(text, newline="")) if row]
+    except csv.Error as error:
+        raise AnnotationError(f"{table}: cannot be read: {error}; save it as CSV UTF-8") from error
+    head = rows[0] if rows else []
+    names = [normalized(name) for name in head]
+    columns = [place_of(names, NAMES[role]) for role in ("video", "subset")]
+    if None in columns:
+        raise AnnotationError(
+            f"{table}: columns 'video' and 'subset' are needed; there are: "
+            f"{listed(map(repr, head), 12) or 'none'}"
+        )
+    subsets: dict[str, str] = {}
+    for row in rows[1:]:
+        video, found = (row[i].strip() if i is not None and i < len(row) else "" for i in columns)
+        name = canonical_id(video)
+        if subsets.setdefault(name, found) != found:
+            what = f"subset {found!r}, but {subsets[name]!r} in an earlier row"
+            problems.append(Problem(name, str(table), what, "keep one row per video"))
+    return subsets
 
 
 def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:

@@ -14,7 +14,6 @@ from actspan.core.types import Video
 from actspan.core.wording import it_or_them, listed
 from actspan.data.annotations import (
     activitynet,
-    authors,
     boris,
     elan,
     elan_writer,
@@ -25,13 +24,13 @@ from actspan.data.annotations import (
     thumos,
     via,
 )
+from actspan.data.annotations.activitynet import AUTHORS_JSON
 from actspan.data.annotations.annotation_set import (
     Annotations,
     ReadOptions,
     Source,
     possible_mistakes,
 )
-from actspan.data.annotations.authors import AUTHORS_JSON
 from actspan.data.annotations.encoding import FPS, WriteOptions
 from actspan.data.annotations.video_builder import files_of
 
@@ -93,7 +92,8 @@ _ALL = (
            "...)", activitynet.fits, activitynet.read, activitynet.encode,
            "not ActivityNet's format: an object 'database' of videos is needed", DATASET_JSON,
            suffix=".json"),
-    Format("authors", f"{AUTHORS_JSON} of the BSN authors", authors.fits, authors.read, None,
+    Format("authors", f"{AUTHORS_JSON} of the BSN authors", activitynet.fits_authors,
+           activitynet.read_authors, None,
            "not the BSN authors' format: videos with 'duration_second' are needed", AUTHORS_JSON),
     Format("csv", "a table: video,start,end,label", table.fits, table.read, table.encode,
            in_folder=DATASET_TABLE, suffix=".csv"),

@@ -20,7 +20,7 @@ from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Features, Video
-from actspan.data.annotations.authors import AUTHORS_TABLE
+from actspan.data.annotations.activitynet import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
 from actspan.data.data_requests import PackRequest

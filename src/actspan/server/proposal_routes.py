@@ -1,0 +1,241 @@
+"""`/api/propose` answers at once; `/api/jobs` accepts long recordings and videos for later."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from fastapi import Path as InPath
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, Field
+
+from actspan.core.types import Features, Float32
+from actspan.server.database import JobAnswer, JobStore, State
+from actspan.server.decoding import Decoder, Task
+from actspan.server.error_responses import BINARY, ProblemError, failures, request_body
+from actspan.server.proposals import (
+    ProposalOptions,
+    ProposalQuery,
+    ProposeAnswer,
+    as_arrow,
+    as_json,
+)
+from actspan.server.service import ProposalService
+from actspan.server.settings import JOBS_PATH
+from actspan.server.uploads import HEAD, Kind, check_features, kind_of, npy_array
+
+_JSON, _ARROW = "application/json", "application/vnd.apache.arrow.stream"
+_FEATURES = dict.fromkeys(("application/x-npy", _ARROW, "application/octet-stream"), BINARY)
+_NO_VIDEOS = (
+    "; this service takes no videos: its model was not trained on features of actspan extract, or "
+    "the extra 'video' is missing"
+)
+_LARGE = 1 << 22  # bytes; the conversion of larger arrays would block other requests
+_JOB_ID = re.compile("[0-9a-f]{32}")
+
+
+def _check_id(given: str) -> str:
+    if not _JOB_ID.fullmatch(given):
+        raise ValueError(
+            f"{given!r} is no job id: 32 hexadecimal digits, as POST {JOBS_PATH} answers"
+        )
+    return given
+
+
+_ID_SCHEMA = {"pattern": f"^{_JOB_ID.pattern}$"}
+JobId = Annotated[
+    str,
+    AfterValidator(_check_id),
+    InPath(description="Id that POST answered.", json_schema_extra=_ID_SCHEMA),
+]
+
+
+class JobList(BaseModel):
+    """Jobs, newest first, and the number of all jobs."""
+
+    jobs: list[JobAnswer]
+    total: int
+
+
+class JobQuery(ProposalQuery):
+    """Query parameters of a new job."""
+
+    name: str = Field("", max_length=200, description="Any text, to recognize the job by.")
+
+
+def direct_router(service: ProposalService) -> APIRouter:
+    """Return the operation that answers at once."""
+    routes = APIRouter(tags=["proposals"])
+    model, longest = service.model, service.limits.recording_seconds
+
+    @routes.post(
+        "/api/propose",
+        response_model=ProposeAnswer,
+        responses=failures(408, 413, 415, 422, 429, 503, 504)
+        | {200: {"content": {_ARROW: BINARY}}},
+        openapi_extra=request_body(
+            _FEATURES, "An npy or Arrow IPC file of features, (n, C), one row per snippet."
+        ),
+    )
+    async def propose(request: Request, query: Annotated[ProposalQuery, Query()]) -> Response:
+        """Find the scored segments of a video from its features.
+
+        Send long recordings as jobs. With `Accept: application/vnd.apache.arrow.stream` the answer
+        is an Arrow stream with columns start, end and score.
+        """
+        options = ProposalOptions.of(model, query)
+        options.check_stride()
+        async with service.body(request) as data:
+            array = await _array(data, service)
+            check_features(array.shape, model.channels)
+            if len(array) * options.stride > longest:
+                raise ProblemError(413, f"it lasts longer than the {longest:g} s allowed here")
+            make = partial(Features, array, options.stride, options.length)
+            features = make() if array.nbytes < _LARGE else await asyncio.to_thread(make)
+            (proposals,) = await model.videos.answer([features], 1)
+        selected = options.select(proposals)
+        if _ARROW in request.headers.get("accept", ""):
+            return Response(as_arrow(selected, features.seconds), media_type=_ARROW)
+        return Response(as_json(selected, features.seconds), media_type=_JSON)
+
+    return routes
+
+
+async def _array(data: bytearray, service: ProposalService) -> NDArray[Any]:
+    kind, model, seconds = kind_of(bytes(data[:HEAD])), service.model, service.limits.answer_seconds
+    if kind == "npy":
+        return npy_array(data)
+    if kind == "arrow":
+        try:
+            async with asyncio.timeout(seconds):  # includes a wait for others
+                return await asyncio.to_thread(_decoded, data, model.channels, service.decoder)
+        except TimeoutError:
+            raise ProblemError(
+                504, f"not decoded within {seconds:g} s; send npy, or use /api/jobs"
+            ) from None
+    videos = "; send videos to /api/jobs" if model.takes_videos else _NO_VIDEOS
+    raise ProblemError(415, f"the body is neither an npy file nor Arrow IPC{videos}")
+
+
+def _decoded(data: bytearray, channels: int, decoder: Decoder) -> Float32:
+    """Return the features of an Arrow file, which is decoded in another process."""
+    with TemporaryDirectory(prefix="actspan-") as folder:
+        source, target = Path(folder) / "upload", Path(folder) / "features.npy"
+        source.write_bytes(data)
+        decoder.decode(Task("arrow", str(source), str(target), channels))
+        features: Float32 = np.load(target, allow_pickle=False)
+    return features
+
+
+def job_router(service: ProposalService) -> APIRouter:
+    """Return the operations that submit, show, list and remove jobs."""
+    routes = APIRouter(prefix=JOBS_PATH, tags=["jobs"])
+    store = service.store
+    location = {"Location": {"description": "Path of the job.", "schema": {"type": "string"}}}
+    media = _FEATURES | ({"video/*": BINARY} if service.model.takes_videos else {})
+
+    @routes.post(
+        "",
+        status_code=202,
+        response_description="Accepted, and stored on disk.",
+        responses=failures(408, 413, 415, 422, 429, 503, 507) | {202: {"headers": location}},
+        openapi_extra=request_body(media, "An npy or Arrow IPC file of features, or a video file."),
+    )
+    async def submit(
+        request: Request, response: Response, query: Annotated[JobQuery, Query()]
+    ) -> JobAnswer:
+        """Accept a recording of any length; it is processed even if the service restarts."""
+        options = ProposalOptions.of(service.model, query)
+        await asyncio.to_thread(_check_room, service)
+        job = store.new_id()
+        size = await service.store_body(request, store.upload(job))
+        response.headers["Location"] = f"{JOBS_PATH}/{job}"
+        return await asyncio.to_thread(_add, service, job, query.name, options, size)
+
+    @routes.get("", responses=failures(422))
+    def list_jobs(
+        state: Annotated[State | None, Query(description="Only jobs in this state.")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
+    ) -> JobList:
+        """List the jobs that are stored, newest first."""
+        jobs, total = store.page(state, limit, offset)
+        return JobList(jobs=jobs, total=total)
+
+    @routes.get("/{job_id}", responses=failures(404, 422))
+    def show(job_id: JobId) -> JobAnswer:
+        """Return the state and progress of a job."""
+        return _find(store, job_id)
+
+    @routes.get("/{job_id}/result", response_model=ProposeAnswer, responses=failures(404, 409, 422))
+    def result(job_id: JobId) -> Response:
+        """Return the proposals of a job that is done."""
+        content = store.result(job_id)
+        if content is not None:
+            return Response(content, media_type=_JSON)
+        job = _find(store, job_id)
+        if job.state == "failed":
+            raise ProblemError(409, f"the job failed: {job.error}")
+        raise ProblemError(409, f"the job is {job.state}, {job.progress:.0%} done; ask again later")
+
+    @routes.delete("/{job_id}", status_code=204, responses=failures(404, 422))
+    def remove(job_id: JobId) -> None:
+        """Cancel a job, or remove a finished one with its upload and result."""
+        if not store.remove(job_id):
+            raise _unknown(job_id)
+        service.runner.cancel(job_id)
+
+    return routes
+
+
+def _add(
+    service: ProposalService, job: str, name: str, options: ProposalOptions, size: int
+) -> JobAnswer:
+    """Create the job of an upload; it is on disk when this returns."""
+    store = service.store
+    try:
+        kind = _kind(service, job)
+        if kind != "video":
+            options.check_stride()
+        _check_room(service)  # other jobs may have arrived during the upload
+        store.add(job, name, kind, options, size)
+        answer = _find(store, job)
+    except BaseException:
+        store.remove_files(job)
+        raise
+    service.runner.wake()
+    return answer
+
+
+def _check_room(service: ProposalService) -> None:
+    counts = service.store.counts()
+    unfinished = counts["queued"] + counts["running"]
+    if unfinished >= service.limits.waiting_jobs:
+        raise service.refuse("jobs", f"{unfinished} jobs wait already; ask again later", 10)
+
+
+def _kind(service: ProposalService, job: str) -> Kind:
+    with service.store.upload(job).open("rb") as stream:
+        kind = kind_of(stream.read(HEAD))
+    takes_videos = service.model.takes_videos
+    if kind is None or (kind == "video" and not takes_videos):
+        videos = " nor a known container of video" if takes_videos else _NO_VIDEOS
+        raise ProblemError(415, f"the body is neither an npy file nor Arrow IPC{videos}")
+    return kind
+
+
+def _find(store: JobStore, job: str) -> JobAnswer:
+    found = store.find(job)
+    if found is None:
+        raise _unknown(job)
+    return found
+
+
+def _unknown(job: str) -> ProblemError:
+    return ProblemError(404, f"there is no job {job}; it was removed, or never accepted")
