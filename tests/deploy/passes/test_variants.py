@@ -61,7 +61,7 @@ def test_int8_from_a_dataset(bundle: Bundle, tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "data", videos=6)
     done = export_variants(bundle, ["fold-scale", "int8"], calibrate=dataset)
     assert [c.file for c in done.checks] == ["tem.scale.int8.onnx", "pem.scale.int8.onnx"]
-    with pytest.raises(ExportError, match=r"tem\.onnx: pass int8: give a dataset"):
+    with pytest.raises(ExportError, match=r"tem\.onnx: pass int8: a dataset is needed"):
         export_variants(done.bundle, ["int8"])
 
 
