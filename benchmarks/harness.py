@@ -1,4 +1,4 @@
-"""What every benchmark shares: its command, contenders in turn, memory of a command, tables."""
+"""Shared parts of benchmarks: command, contenders in turn, memory of a command, tables."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from actspan.runtime.opening import Choice
 
 
 class ProposeOutput:
-    """What the command prints, and the sinks that collect it.
+    """Output of the command, and the sinks that collect it.
 
     Attributes
     ----------

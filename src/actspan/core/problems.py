@@ -49,7 +49,7 @@ class Problem:
 
     @property
     def is_error(self) -> bool:
-        """Whether work stops because of it, unless it is skipped."""
+        """Return whether work stops because of it, unless it is skipped."""
         return self.skipped is not Skipped.NOTHING
 
     @property

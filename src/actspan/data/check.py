@@ -244,9 +244,8 @@ def _damaged(name: str, entry: str, what: str) -> Problem:
 
 
 def _no_features(dataset: Dataset, name: str) -> Problem:
-    why = None if dataset.packing is None else dataset.packing.left_out.get(name)
-    if why is not None:
-        return left_out_note(name, str(dataset.path), why)
+    if dataset.packing is not None and name in dataset.packing.left_out:
+        return left_out_note(name, str(dataset.path), dataset.packing.left_out[name])
     remedy = "extract the features, or remove the annotations"
     return Problem(name, str(dataset.path), "no features", remedy)
 
@@ -296,7 +295,6 @@ def measure_spans(dataset: Dataset) -> tuple[Float64, Float64]:
         spec, _, checks, _ = complete_spec(dataset, checks, None)
         for check in checks:
             snippets = check.snippets(spec)
-            found.add(
-                check.place, snippet_grid(dataset.videos[check.place], spec, snippets), snippets
-            )
+            grid = snippet_grid(dataset.videos[check.place], spec, snippets)
+            found.add(check.place, grid, snippets)
     return found.spans, found.steps

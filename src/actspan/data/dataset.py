@@ -162,7 +162,7 @@ class Dataset:
 
     @property
     def edge(self) -> Edge:
-        """How rescaling fills cells beyond the outer snippets, as published."""
+        """Return how rescaling fills cells beyond the outer snippets, as published."""
         if self.packing is not None and self.packing.edge is not None:
             return self.packing.edge  # already done
         return "zero" if self.format == "authors" else "clamp"

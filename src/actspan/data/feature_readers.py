@@ -57,7 +57,7 @@ class Entry:
 
     @property
     def is_csv(self) -> bool:
-        """Whether rows are snippets, whatever their number."""
+        """Return whether rows are snippets, whatever their number."""
         return self.path.suffix.lower() == ".csv"
 
 

@@ -25,7 +25,7 @@ class Window(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Whether the window is the last one of the recording."""
+        """Return whether the window is the last one of the recording."""
         return self.last == self.snippets
 
     def offset(self, seconds: float) -> float:

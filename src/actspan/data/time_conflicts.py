@@ -40,7 +40,7 @@ class TimeConflict(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """How instances fit into videos of given lengths."""
+    """Fit of instances into videos of given lengths."""
 
     within: bool  # nearly all end before their video does
     reach: float  # the largest fraction of its video at which one ends

@@ -154,7 +154,7 @@ def reachable(evidence: Evidence) -> Float64:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """What each stage leaves for the instances of one video.
+    """Best results that each stage leaves for the instances of one video.
 
     Attributes
     ----------

@@ -125,7 +125,7 @@ class Run:
 
 
 class CandidatePlace(NamedTuple):
-    """Where the candidates of a video are in the file."""
+    """Place of a video's candidates in the file."""
 
     batches: list[int]  # record batches, in order: one, or one per window
     span: float  # seconds from the video's start to the end of what candidates may cover

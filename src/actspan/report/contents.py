@@ -92,7 +92,7 @@ class Contents:
 
     @property
     def has_truth(self) -> bool:
-        """Whether there is ground truth to evaluate the runs by."""
+        """Return whether there is ground truth to evaluate the runs by."""
         return bool(self.source)
 
 

@@ -49,7 +49,7 @@ class Columns:
 
     @property
     def has_times(self) -> bool:
-        """Whether rows are segments."""
+        """Return whether rows are segments."""
         return self.places.keys() >= set(TIMES)
 
     def name(self, place: int | str) -> str:

@@ -1,4 +1,4 @@
-"""What `verify` runs: variants (every graph on every backend) with their limits, and videos."""
+"""Inputs of `verify`: variants (every graph on every backend) with their limits, and videos."""
 
 from __future__ import annotations
 
