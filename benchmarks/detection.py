@@ -22,7 +22,7 @@ from actspan.data.result_files import read_result
 from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.pipeline.label_request import LabelChoice
+from actspan.pipeline.labelling import LabelChoice
 from actspan.training.parts import trainable
 from actspan.training.state import Report
 from actspan.training.train_classifier import train_classifier

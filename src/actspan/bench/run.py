@@ -33,8 +33,7 @@ from actspan.data.result_files import read_result
 from actspan.data.result_writers import write_result
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.sinks import write_result_file
-from actspan.pipeline.outcomes import Outcome, Piece
-from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.outcomes import Outcome, Piece, Recordings
 from actspan.pipeline.steps import Batch, Steps, pieces_of
 
 _HELD = 64  # least number of videos or windows whose intermediate data stay in memory
@@ -227,7 +226,7 @@ class _Bench:
         def work(task: tuple[int, Batch]) -> list[Outcome]:
             number, batch = task
             confidence = steps.pem(batch.rows)
-            outcomes = batch.outcomes(confidence, steps.suppress(batch, confidence))
+            outcomes = steps.outcomes(batch, confidence)
             return [replace(outcome, id=f"{number}-{outcome.id}") for outcome in outcomes]
 
         tasks = ((number, batch) for number in range(rounds) for batch in batches)
@@ -256,7 +255,7 @@ class _Bench:
         )
         if self._config.mode == "window":
             held = walk(self._steps, self._held, _HELD)
-            suppress = suppression_of_recordings(self._config, held)
+            suppress = suppression_of_recordings(self._steps, held)
             time("soft-nms", batch=len(self._held), work=suppress)
         time("write", batch=samples, work=lambda _: write_result(self._scratch, found))
         if self._truth:

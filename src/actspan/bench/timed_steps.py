@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from actspan.bench.result import Scope
-from actspan.config.stages import PipelineConfig
 from actspan.core.parallel import chunked
-from actspan.pipeline.outcomes import Piece, StageClock
-from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.outcomes import Piece, Recordings, StageClock
 from actspan.pipeline.steps import Batch, Steps
 
 
@@ -39,7 +37,7 @@ def table(steps: Steps, batches: Sequence[Batch]) -> Iterator[Step]:
 
     def suppress(number: int) -> object:
         batch = of(number)
-        return steps.suppress(batch, batch.confidence)
+        return steps.outcomes(batch, batch.confidence)
 
     yield Step("read", "step", lambda n: steps.load(of(n).pieces))
     yield Step("rescale", "step", lambda n: steps.rescale(of(n).features))
@@ -50,14 +48,12 @@ def table(steps: Steps, batches: Sequence[Batch]) -> Iterator[Step]:
         yield Step("soft-nms", "step", suppress)
 
 
-def suppression_of_recordings(
-    config: PipelineConfig, batches: Sequence[Batch]
-) -> Callable[[int], object]:
+def suppression_of_recordings(steps: Steps, batches: Sequence[Batch]) -> Callable[[int], object]:
     """Return Soft-NMS of window mode: over all windows of each recording, on one thread."""
-    outcomes = [outcome for batch in batches for outcome in batch.outcomes(batch.confidence)]
+    outcomes = [o for batch in batches for o in steps.outcomes(batch, batch.confidence)]
 
     def work(number: int) -> object:
-        recordings = Recordings(config)
+        recordings = Recordings(steps.config)
         return [recordings.add(outcome) for outcome in outcomes]
 
     return work

@@ -27,8 +27,7 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.pipeline.core import open_nets
-from actspan.pipeline.outcomes import VideoInput
-from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.outcomes import Recordings, VideoInput
 from actspan.pipeline.steps import Batch, Steps, feature_inputs, pieces_of
 
 
@@ -160,10 +159,8 @@ def _time_steps(
                 confidence = steps.pem(rows)
             done = Batch(chunk, features, video, output, scored, candidates, rows, confidence)
             with pem.time("postprocess"):
-                if recordings is None:
-                    steps.suppress(done, confidence)
-                else:
-                    for outcome in done.outcomes(confidence):
+                for outcome in steps.outcomes(done, confidence):
+                    if recordings is not None:
                         recordings.add(outcome)
             samples, calls = samples + len(chunk), calls + 1
     if not calls:

@@ -72,7 +72,7 @@ def evaluate_shards(
                 thresholds,
             )
     notes = list(budgets.notes(counts))
-    done, planned = len(checkpoint.committed()), len(checkpoint.plan)
+    done, planned = len(checkpoint.committed()), len(checkpoint.plan.shards)
     if done < planned:
         notes.insert(
             0, f"unfinished: {done:,} of {planned:,} shards; complete it with propose --resume"

@@ -36,7 +36,7 @@ from actspan.deploy.staged.dumps import (
     write_items,
 )
 from actspan.deploy.staged.stage import TABLE, Item, Stage, Table
-from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.outcomes import Recordings
 from actspan.pipeline.steps import final_proposals, find_candidates
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import fuse
