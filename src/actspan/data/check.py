@@ -23,11 +23,12 @@ from actspan.data.csv_features import counter
 from actspan.data.dataset import Dataset
 from actspan.data.faults import annotation_faults, left_out_note, missing_features
 from actspan.data.feature_readers import read_array, read_noted
-from actspan.data.instances import after_features, good_segments, late_ends, times_apart
+from actspan.data.instances import after_features, late_ends
 from actspan.data.layout import FileCheck, complete_spec, require_channels
 from actspan.data.store.shards import Packed
-from actspan.data.time_conflicts import compare_times, require_right_times
+from actspan.data.time_conflicts import compare_times, require_right_times, times_apart
 from actspan.data.timebase import SnippetGrid, other_stride, snippet_grid
+from actspan.data.videos import good_segments
 
 _ROWS = 4096  # rows checked at a time, so that memory does not grow with the recording
 _REMEDIES = {

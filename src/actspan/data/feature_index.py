@@ -11,9 +11,9 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.feature_readers import SUFFIXES, Entry, feature_shapes, list_arrays
 from actspan.data.names import Ignored, composed, composed_note, file_stem
+from actspan.data.videos import canonical_id
 
 # Folders of features, relative to the dataset folder: ours first, then the authors' repository.
 _FOLDERS = (
@@ -56,17 +56,17 @@ def index_features(
         if file.name.startswith("."):
             continue
         if file.is_dir():
-            ignored.add("folders", file.name)
+            ignored["folders", file.name] += 1
         else:
             (files if file.suffix.lower() in SUFFIXES else unread).append(file)
     indexer = _Indexer(spec, known, ignored)
     indexer.add(files)
     for name in _FOLDERS:
         if folder not in (None, path / name) and (path / name).is_dir():
-            ignored.add("folders", name)
+            ignored["folders", name] += 1
     for file in sorted(path.glob("features.*")):
         if file.is_file() and file not in files:
-            ignored.add("files", file.name if file.suffix.lower() in SUFFIXES else file.suffix)
+            ignored["files", file.name if file.suffix.lower() in SUFFIXES else file.suffix] += 1
     if unread:
         indexer.add_unread(unread)
     place = folder or path
@@ -112,7 +112,7 @@ class _Indexer:
             if self._is_known(video) and video not in self.entries:
                 self.problems.append(Problem(video, str(file), f"{suffix} is not read", _READ))
             else:
-                self._ignored.add("files", suffix)
+                self._ignored["files", suffix] += 1
 
     def notes(self, place: Path) -> Iterator[str]:
         """Yield notes about changed names, and arrays to join that do not exist."""
@@ -154,7 +154,7 @@ class _Indexer:
             return
         for array in arrays:
             if array not in chosen:
-                self._ignored.add("arrays", names[array])
+                self._ignored["arrays", names[array]] += 1
         self._add_entry(video, Entry(file, chosen[0], tuple(chosen[1:]), self._axis))
 
     def _choose(self, file: Path, names: Mapping[str, str]) -> list[str]:
@@ -221,7 +221,7 @@ class _Indexer:
             return arrays
         for array in arrays:
             if array in others:
-                self._ignored.add("arrays", array)
+                self._ignored["arrays", array] += 1
         return [array for array in arrays if array not in others]
 
     def _by_video(self, arrays: Sequence[str]) -> dict[str, list[str]]:

@@ -108,7 +108,7 @@ def complete_spec(dataset: Dataset, checks: list[FileCheck], expected: int | Non
     videos = dataset.videos.select(check.place for check in good)
     snippets = [check.snippets(spec) for check in good]
     if spec.stride_frames is not None or spec.stride_seconds is not None:
-        has_frames = videos.has("feature_frames")
+        has_frames = "feature_frames" in videos.given
         notes = stride_notes(videos, snippets, spec) if has_frames else []
         return CompleteSpec(spec, notes, good, problems)
     spec, note = infer_grid(videos, snippets, spec)
