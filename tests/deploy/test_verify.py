@@ -71,7 +71,7 @@ def test_the_checkpoint_is_the_network(bundle: Bundle, net: Any) -> None:
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     forward = tem_forward if net == "tem" else pem_forward
     with CheckpointSession(bundle, net, remember=4) as session:
-        (name,) = session.input_names
+        (name,) = session.input_shapes
         output = session.run({name: x})["output"]
         for _ in range(3):
             session.run({name: x})

@@ -24,9 +24,8 @@ from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
-from actspan.runtime.backends import find_backend
 from actspan.runtime.export import export_bundle
-from actspan.runtime.opening import choose_backend
+from actspan.runtime.opening import choose_backend, find_backend
 from actspan.runtime.session import Session
 
 VIDEOS = 128  # number of synthetic videos

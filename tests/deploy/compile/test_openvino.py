@@ -24,8 +24,7 @@ from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.verify.variants import find_variants
 from actspan.deploy.verify.verify import verify_bundle
 from actspan.model.bsn.forward import tem_forward
-from actspan.runtime.backends import find_backend
-from actspan.runtime.opening import net_file, open_net, open_session
+from actspan.runtime.opening import find_backend, net_file, open_net, open_session
 from tests.made_up import CHANNELS, write_bundle, write_dataset
 
 pytest.importorskip("openvino")

@@ -24,8 +24,7 @@ from actspan.deploy.compile.compile import (
 from actspan.deploy.compile.plan import CompileJob, CompilePlan
 from actspan.deploy.compile.tensorrt import trtexec_words
 from actspan.deploy.deploy_requests import CompileRequest
-from actspan.runtime.backends import find_backend
-from actspan.runtime.opening import net_file
+from actspan.runtime.opening import find_backend, net_file
 from tests.deploy.compile.tools import only, published_sizes, trtexec_on_path
 from tests.made_up import write_bundle, write_dataset
 

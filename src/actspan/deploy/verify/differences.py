@@ -55,9 +55,9 @@ class CheckpointSession(FileSession):
         channels = weights["conv1.weight" if net == "tem" else "fc1.weight"].shape[1]
         shape = (None, channels, None) if net == "tem" else (None, channels)
         super().__init__(
-            "checkpoint",
-            "NumPy",
-            Path(bundle.path, f"{net}.safetensors"),
+            backend="checkpoint",
+            vendor="NumPy",
+            path=Path(bundle.path, f"{net}.safetensors"),
             input_shapes={INPUT[net]: shape},
             output_names=["output"],
         )
@@ -112,7 +112,7 @@ def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
         An output has another shape than the checkpoint's; the runtime failed.
     """
     ours, theirs = [], []
-    (name,) = session.input_names
+    (name,) = session.input_shapes
     for call in calls:
         output = session.run({name: call.input})["output"]
         if output.shape != call.output.shape:

@@ -19,8 +19,8 @@ from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.outcomes import ScoredVideo, VideoInput
 from actspan.pipeline.steps import feature_inputs
-from actspan.runtime.backends import BACKENDS, Backend, find_backend
-from actspan.runtime.opening import open_net
+from actspan.runtime.backends import BACKENDS, Backend
+from actspan.runtime.opening import find_backend, open_net
 from actspan.runtime.session import Session
 
 
