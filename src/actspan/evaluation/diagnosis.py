@@ -38,7 +38,6 @@ from actspan.jobs.run import RUN_FILE, Run
 from actspan.model.bundle import Bundle
 from actspan.runtime.opening import open_session
 
-
 # Upper limits of the share of the video that an instance covers, and of instances per video, as in
 # DETAD.
 COVERAGE = (
@@ -104,7 +103,7 @@ def _cut(
 class Diagnosis:
     """The stages at which a run loses its M instances.
 
-    `best` has the largest tIoU left after each stage, see `actspan.evaluation.stage_losses.Trace`; the
+    `best` has the largest tIoU left after each stage, as in `stage_losses.Trace`; the
     last column is that of the result. `ideal` has the recall of the run if a stage were perfect; a
     stage whose gain cannot be computed is missing, and a note says why.
     """
