@@ -70,7 +70,7 @@ def index_features(
     if unread:
         indexer.add_unread(unread)
     place = folder or path
-    notes = (*ignored.notes(place), *indexer.notes(place))
+    notes = (*(ignored.notes(place) if ignored else ()), *indexer.notes(place))
     return FeatureIndex(indexer.entries, tuple(indexer.problems), notes)
 
 
@@ -126,11 +126,13 @@ class _Indexer:
 
     def _id_of(self, file: Path) -> str:
         """Return the id of a file's name, without the suffix of a video inside it."""
-        stem = file_stem(file.stem)
-        if stem != file.stem:
-            self._renamed.append(file.name)
-        self._composed += composed(stem) != stem
-        return canonical_id(stem)
+        name = canonical_id(file.stem)
+        if name != file.stem:
+            stem = file_stem(file.stem)
+            if stem != file.stem:
+                self._renamed.append(file.name)
+            self._composed += composed(stem) != stem
+        return name
 
     def _refuse(self, video: str, file: Path, error: FeatureError) -> None:
         """Add the problem that a video's features cannot be used: "FILE: what; remedy"."""
