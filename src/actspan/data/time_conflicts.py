@@ -13,7 +13,7 @@ from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted, rounded
 from actspan.data.instances import Bools, ends_of, slack, times_apart
-from actspan.data.layout import SPEC_FILE
+from actspan.data.timebase import SPEC_FILE
 from actspan.data.times import annotation_file, conversion, frame_rate_option, require_seconds
 from actspan.data.videos import Videos
 
