@@ -15,7 +15,7 @@ from actspan import Run
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, BundleError, DatasetError, ResultError, by_kind
 from actspan.data.result_files import read_result
-from actspan.deploy.verify.verify import verify_bundle
+from actspan.deploy.verification import verify_bundle
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import CHANNELS, write_bundle, write_dataset

@@ -191,7 +191,7 @@ class Hdf5File:
         `ignored`.
         """
         for name in self._file.attrs:
-            ignored.add("attributes", name)
+            ignored["attributes", name] += 1
         return list(self._walk(self._file, ignored, {self._address(self._file)}, 0))
 
     def shape(self, name: str) -> tuple[int, ...] | None:
@@ -219,7 +219,7 @@ class Hdf5File:
         """Yield the names of the datasets below a group, along hard links, each object once."""
         for key in group:
             if not isinstance(group.get(key, getlink=True), self._h5py.HardLink):
-                ignored.add("links", key)
+                ignored["links", key] += 1
                 continue
             item = group[key]
             address = self._address(item)
@@ -227,11 +227,11 @@ class Hdf5File:
                 continue
             seen.add(address)
             for name in item.attrs:
-                ignored.add("attributes", name)
+                ignored["attributes", name] += 1
             if isinstance(item, self._h5py.Dataset):
                 yield key
             elif depth == _DEEPEST:
-                ignored.add("groups", key)
+                ignored["groups", key] += 1
             elif isinstance(item, self._h5py.Group):
                 yield from (f"{key}/{name}" for name in self._walk(item, ignored, seen, depth + 1))
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
 from actspan.core.wording import listed
-from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.array_files import CONTAINERS, feature_errors, open_container, table_shape
 from actspan.data.names import Ignored
+from actspan.data.videos import canonical_id
 
 SUFFIXES = (".npy", ".csv", *CONTAINERS)  # of files of features
 READABLE = f"write {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
@@ -77,7 +77,7 @@ class ArrayNames:
                 continue
             for array in group:
                 if array not in chosen:
-                    self.ignored.add("arrays", short[array])
+                    self.ignored["arrays", short[array]] += 1
             yield name, chosen
 
     def _choose(self, file: Path, names: Mapping[str, str]) -> list[str]:
@@ -153,7 +153,7 @@ class ArrayNames:
         if len(others) == len(arrays):
             return arrays
         for array in others:
-            self.ignored.add("arrays", array)
+            self.ignored["arrays", array] += 1
         return [array for array in arrays if array not in others]
 
     def _by_video(self, arrays: Sequence[str]) -> dict[str, list[str]]:

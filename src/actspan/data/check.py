@@ -23,7 +23,7 @@ from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
 from actspan.data.faults import annotation_faults, damaged_features, feature_faults, no_features
 from actspan.data.features import Entry, read_table
-from actspan.data.instances import after_features, good_segments, late_ends, times_apart
+from actspan.data.instances import after_features, late_ends
 from actspan.data.layout import (
     FileCheck,
     misfit,
@@ -33,8 +33,9 @@ from actspan.data.layout import (
     without_counters,
 )
 from actspan.data.store.shards import Packed
-from actspan.data.time_conflicts import compare_times, require_right_times
+from actspan.data.time_conflicts import compare_times, require_right_times, times_apart
 from actspan.data.timebase import SPEC_FILE, infer_grid, other_stride, snippet_grid
+from actspan.data.videos import good_segments
 
 _ROWS = 4096  # rows checked at a time, so that memory does not grow with the recording
 

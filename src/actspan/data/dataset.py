@@ -21,6 +21,7 @@ from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.array_names import SUFFIXES
 from actspan.data.features import Entry, FeatureIndex, index_features, read_table
+from actspan.data.instances import with_labels
 from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.remote import open_store
 from actspan.data.store.shards import Packed
@@ -34,7 +35,7 @@ from actspan.data.timebase import (
     snippet_grid,
     span_rule,
 )
-from actspan.data.videos import Videos, canonical_subset, with_labels
+from actspan.data.videos import Videos, canonical_subset
 
 _SET_APART = "validation"  # the subset that training sets apart if the dataset has none
 
@@ -132,7 +133,7 @@ class Dataset:
         else:
             raise _not_a_dataset(path, index)
         notes = (*notes, *index.notes)
-        if videos.has("feature_frames"):
+        if "feature_frames" in videos.given:
             rule, rule_notes = span_rule(videos, spec)
             notes = (*notes, *rule_notes)
         if packing is not None and features:
@@ -210,7 +211,7 @@ class Dataset:
         entry = self.entries[video_id]
         if isinstance(entry, Packed):
             values, grid = entry.values, entry.grid
-            if self.known.has("feature_frames"):
+            if "feature_frames" in self.known.given:
                 rescaled = self.packing is None or self.packing.edge is not None
                 grid = packed_grid(
                     grid, self[video_id], len(values), self.span_rule, rescaled=rescaled

@@ -13,11 +13,11 @@ from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.activitynet import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.dataset import Dataset
-from actspan.data.instances import faulty_segments, lengths_of
+from actspan.data.instances import faulty_segments
 from actspan.data.names import holds_videos
 from actspan.data.time_conflicts import TimeConflict
 from actspan.data.times import wrong_unit
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, lengths_of
 
 _UNUSED = "annotations are not used here"
 _REMEDIES = {

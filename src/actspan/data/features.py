@@ -17,7 +17,6 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.array_files import (
     CONTAINERS,
     feature_errors,
@@ -33,6 +32,7 @@ from actspan.data.array_names import (
     list_arrays,
 )
 from actspan.data.names import Ignored, composed, composed_note, file_stem
+from actspan.data.videos import canonical_id
 
 # Folders of features, relative to the dataset folder: ours first, then the authors' repository.
 _FOLDERS = (
@@ -148,8 +148,8 @@ def index_features(
         if known is not None and ids[file] in known and ids[file] not in entries:
             problems.append(Problem(ids[file], str(file), f"{suffix} is not read", READABLE))
         else:
-            ignored.add("files", suffix)
-    notes = list(ignored.notes(place))
+            ignored["files", suffix] += 1
+    notes = list(ignored.notes(place)) if ignored else []
     if any(file.stem.removeprefix("v_") != video for file, video in ids.items()):
         notes += _renaming_notes(place, ids)
     if spec.join and all(entry.key is None for entry in entries.values()):
@@ -168,14 +168,14 @@ def _list_files(path: Path, ignored: Ignored) -> tuple[Path, list[Path], list[Pa
         if file.name.startswith("."):
             continue
         if file.is_dir():
-            ignored.add("folders", file.name)
+            ignored["folders", file.name] += 1
         else:
             (files if file.suffix.lower() in SUFFIXES else unread).append(file)
     for folder in others:
-        ignored.add("folders", str(folder.relative_to(path)))
+        ignored["folders", str(folder.relative_to(path))] += 1
     for file in sorted(path.glob("features.*")):
         if file.is_file() and file not in files:
-            ignored.add("files", file.name if file.suffix.lower() in SUFFIXES else file.suffix)
+            ignored["files", file.name if file.suffix.lower() in SUFFIXES else file.suffix] += 1
     return place, files, unread
 
 

@@ -16,9 +16,9 @@ from actspan.core.files import atomic_file, folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import BoundaryScores
 from actspan.core.wording import rounded
-from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.array_files import Archive
 from actspan.data.names import Ignored
+from actspan.data.videos import canonical_id
 
 _COLUMNS = ("action", "start", "end")
 _ROUNDING = 1e-3  # rounding error of numbers written by other tools
