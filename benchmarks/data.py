@@ -29,8 +29,8 @@ from actspan.config.base import dump_toml, to_dict
 from actspan.config.stages import FeatureSpec
 from actspan.data.annotations import formats
 from actspan.data.data_requests import SHARD_SIZE
-from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.store_manifest import Manifest
+from actspan.data.pack import Row, write_shards
+from actspan.data.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.model.manifest import Source
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from actspan.bench import synthetic
-from actspan.data.store.pack import PackRequest, pack_dataset
+from actspan.data.pack import PackRequest, pack_dataset
 from actspan.streams.video_lists import find_videos
 from benchmarks import data
 from benchmarks.extract import concatenate
