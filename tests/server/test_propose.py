@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
-from actspan.server.operations import Metrics
+from actspan.server.middleware import Metrics
 from actspan.server.served_model import Batcher
 from actspan.server.settings import Batching, Limits
 from tests.made_up import CHANNELS, STRIDE

@@ -23,7 +23,7 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.recall import evaluate_video
 from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun
-from actspan.server.error_responses import NotServedError
+from actspan.server.error_responses import ProblemError
 from actspan.streams.video_lists import find_videos
 
 _PAUSE = 0.001  # seconds after each evaluation, so that requests go first
@@ -193,9 +193,9 @@ class Library:
         return frozenset(self.ids)
 
     def video(self, name: str) -> Video:
-        """Return the known facts of a video, or raise NotServedError; its duration may be NaN."""
+        """Return a video, its duration NaN if unknown, or raise ProblemError (404)."""
         if name not in self._known:
-            raise NotServedError(f"no video {name!r} in what is served")
+            raise ProblemError(404, f"no video {name!r} in what is served")
         return self.truth.get(name) or Video(name, math.nan)
 
     def seconds(self, name: str) -> float:
@@ -208,10 +208,10 @@ class Library:
         return max((float(end.max()) for end in ends if len(end)), default=math.nan)
 
     def run(self, number: int) -> BrowsedRun:
-        """Return a run by its index, or raise NotServedError."""
+        """Return a run by its index, or raise ProblemError (404)."""
         if not 0 <= number < len(self.runs):
-            raise NotServedError(
-                f"no run {number}: {counted(len(self.runs), 'run')} served, counted from 0"
+            raise ProblemError(
+                404, f"no run {number}: {counted(len(self.runs), 'run')} served, counted from 0"
             )
         return self.runs[number]
 

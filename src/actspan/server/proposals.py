@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from typing import Self
 
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import ConfigError
 from actspan.core.types import Proposals
 from actspan.jobs.propose_request import Selection
-from actspan.server.error_responses import ProblemError
-from actspan.server.served_model import ServedModel
 
 
 class Proposal(BaseModel):
@@ -28,8 +28,8 @@ class ProposeAnswer(BaseModel):
     proposals: list[Proposal]
 
 
-class ProposalQuery(BaseModel):
-    """Query parameters of requests for proposals."""
+class ProposalOptions(BaseModel):
+    """Options of a request for proposals: the time grid of features, and what to return."""
 
     stride: float | None = Field(
         None,
@@ -45,35 +45,21 @@ class ProposalQuery(BaseModel):
     )
     min_score: float = Field(0.0, description="Leave out proposals that score less than this.")
 
-
-@dataclass(frozen=True, slots=True)
-class ProposalOptions:
-    """Time grid of features, seconds, and the choice of proposals to return.
-
-    The stride is 0 if neither the caller nor the model states it; decoding a video computes it.
-    """
-
-    stride: float
-    length: float
-    top: int | None = None
-    min_score: float = 0.0
-
-    @classmethod
-    def of(cls, model: ServedModel, query: ProposalQuery) -> ProposalOptions:
-        """Return the options of a request, with defaults from the model."""
-        spec, stride, length = model.bundle.features, query.stride, query.length
+    def with_grid(self, spec: FeatureSpec) -> Self:
+        """Return the options with the grid of a model, if the caller states no stride."""
+        stride, length = self.stride, self.length
         if stride is None:
-            stride, length = spec.stride_seconds or 0.0, length or spec.length_seconds
-        return cls(stride, length or stride, query.top, query.min_score)
+            stride, length = spec.stride_seconds, length or spec.length_seconds
+        return self.model_copy(update={"stride": stride, "length": length or stride})
 
-    def check_stride(self) -> None:
-        """Raise ProblemError (422) if the stride is unknown."""
+    def known_grid(self) -> tuple[float, float]:
+        """Return stride and length, seconds; raise ConfigError if the stride is unknown."""
         if not self.stride:
-            raise ProblemError(
-                422,
+            raise ConfigError(
                 "stride: the model does not state it, so give it, in seconds from snippet to "
-                "snippet",
+                "snippet"
             )
+        return self.stride, self.length or self.stride
 
     def select(self, proposals: Proposals) -> Proposals:
         """Return the proposals to return to the caller."""

@@ -29,7 +29,7 @@ from actspan.pipeline.steps import cells, pieces_of
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 from actspan.server.error_responses import ProblemError
-from actspan.server.operations import Metrics
+from actspan.server.middleware import Metrics
 from actspan.server.settings import Batching, Limits, ServeSettings
 
 Group = TypeVar("Group")
