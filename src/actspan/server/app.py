@@ -35,10 +35,9 @@ from actspan.server.middleware import Metrics, MetricsMiddleware, SecurityMiddle
 from actspan.server.proposal_routes import direct_router, job_router
 from actspan.server.served_model import ServedModel
 from actspan.server.service import ProposalService
-from actspan.server.settings import Limits, ServeSettings
+from actspan.server.settings import Limits, ServeSettings, is_loopback
 
 VIEWER = Path(__file__).parent / "viewer"  # static assets, served at /
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -204,7 +203,7 @@ def _complete_schemas(app: FastAPI) -> None:
 
 def make_token(host: str, token: str | None) -> str | None:
     """Return the given token, or a new one if other machines can reach the service."""
-    if token is None and host not in _LOOPBACK_NAMES:
+    if token is None and not is_loopback(host):
         return secrets.token_urlsafe(24)
     return token
 
@@ -231,7 +230,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=round(settings.limits.stop_seconds),
         )
         # uvicorn raises the signals that ended it again, but an orderly end is no failure.
-        before = {s: signal.signal(s, _ignore) for s in (signal.SIGTERM, signal.SIGINT)}
+        before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGTERM, signal.SIGINT)}
         try:
             server = _Server(config, lambda: _announce(app, settings, announce))
             server.run(sockets=[listening])
@@ -264,10 +263,6 @@ def _announce(app: FastAPI, settings: ServeSettings, announce: Callable[[str], N
                 announce(f"note: {settings.videos}: {line}")
 
     Thread(target=check, daemon=True).start()
-
-
-def _ignore(number: int, frame: object) -> None:
-    pass
 
 
 def _listen(settings: ServeSettings) -> socket:

@@ -212,10 +212,4 @@ class BrowsedRun:
             detections = self._detections.get(video)
         if detections is None:
             return ShownProposals(proposals, None)
-        ranked = detections.ranked()
-        labels: dict[tuple[float, float], str] = {}  # the best label of each segment
-        ends = zip(ranked.segments.start.tolist(), ranked.segments.end.tolist(), strict=True)
-        for segment, label in zip(ends, ranked.labels, strict=True):
-            labels.setdefault(segment, label)
-        segments = zip(proposals.start.tolist(), proposals.end.tolist(), strict=True)
-        return ShownProposals(proposals, [labels.get(segment, "") for segment in segments])
+        return ShownProposals(proposals, detections.best_labels(proposals))

@@ -181,7 +181,7 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
         if request.headers.get("content-encoding", "identity") != "identity":
             raise ProblemError(415, "compressed bodies are not accepted; send the body as it is")
         about = found.metadata
-        async with service.body(request) as data:
+        async with service.bodies.read(request) as data:
             if (len(data) if header is None else header) > _LARGE or len(data) > _VERY_LARGE:
                 asked, tensors = await asyncio.to_thread(read_request, data, header, about.inputs)
             else:

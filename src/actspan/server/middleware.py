@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hmac
 from functools import partial
-from http.cookies import CookieError, SimpleCookie
 from time import perf_counter
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,12 +19,13 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actspan.server.error_responses import SECURITY_HEADERS, ProblemError
-from actspan.server.settings import JOBS_PATH, ServeSettings
+from actspan.server.settings import JOBS_PATH, ServeSettings, is_loopback
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _JOB_SECONDS = (0.1, 1, 10, 60, 600, 3600, 21600)
@@ -140,7 +140,7 @@ class SecurityMiddleware:
     def _check(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
         """Raise if a request is refused; return the answer if it only brings the token."""
         name = _host_name(headers.get("host", ""))
-        if self._settings.is_loopback and name not in self._hosts:
+        if is_loopback(self._settings.host) and name not in self._hosts:
             raise ProblemError(
                 400, f"host {name!r} is not one of this service; actspan serve --allow-host adds it"
             )
@@ -155,10 +155,9 @@ class SecurityMiddleware:
 
     def _sign_in(self, scope: Scope) -> Response | None:
         """Accept a browser that opens `/?token=...`, and move the token to a cookie."""
-        if scope["path"] != "/" or b"token=" not in scope["query_string"]:
-            return None
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if self._settings.token is None or not _equal(given, self._settings.token):
+        given = QueryParams(scope["query_string"]).get("token", "")
+        token = self._settings.token
+        if scope["path"] != "/" or token is None or not _equal(given, token):
             return None
         response = RedirectResponse("/", status_code=303)
         response.set_cookie(_COOKIE, given, httponly=True, samesite="strict")
@@ -168,8 +167,9 @@ class SecurityMiddleware:
         token = self._settings.token
         if token is None or scope["path"] in _OPEN_PATHS:
             return
+        cookies = cookie_parser(headers.get("cookie", ""))
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        given = given.strip() if scheme.lower() == "bearer" else _cookie(headers)
+        given = given.strip() if scheme.lower() == "bearer" else cookies.get(_COOKIE, "")
         if not _equal(given, token):
             raise ProblemError(
                 401,
@@ -227,14 +227,6 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
-
-
-def _cookie(headers: Headers) -> str:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
-    except CookieError:
-        return ""
-    return "" if morsel is None else morsel.value
 
 
 def _equal(given: str, token: str) -> bool:

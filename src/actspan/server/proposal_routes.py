@@ -18,9 +18,14 @@ from pydantic import AfterValidator, BaseModel, Field
 from actspan.core.types import Features, Float32
 from actspan.server.database import JobAnswer, State
 from actspan.server.error_responses import BINARY, ProblemError, failures, request_body
-from actspan.server.jobs import Decoder
-from actspan.server.proposals import ProposalOptions, ProposeAnswer, as_arrow, as_json
-from actspan.server.service import ProposalService
+from actspan.server.proposals import (
+    ProposalOptions,
+    ProposeAnswer,
+    as_arrow,
+    as_json,
+    refuse,
+)
+from actspan.server.service import Decoder, ProposalService
 from actspan.server.settings import JOBS_PATH
 from actspan.server.uploads import HEAD, Kind, Task, check_features, kind_of, npy_array
 
@@ -85,7 +90,7 @@ def direct_router(service: ProposalService) -> APIRouter:
         """
         options = query.with_grid(model.bundle.features)
         stride, length = options.known_grid()
-        async with service.body(request) as data:
+        async with service.bodies.read(request) as data:
             array = await _array(data, service)
             check_features(array.shape, model.channels)
             if len(array) * stride > longest:
@@ -147,7 +152,7 @@ def job_router(service: ProposalService) -> APIRouter:
         query = query.with_grid(service.model.bundle.features)
         await asyncio.to_thread(_check_room, service)
         job = store.new_id()
-        size = await service.store_body(request, store.upload(job))
+        size = await service.bodies.store(request, store.upload(job))
         response.headers["Location"] = f"{JOBS_PATH}/{job}"
         return await asyncio.to_thread(_add, service, job, query, size)
 
@@ -207,7 +212,8 @@ def _check_room(service: ProposalService) -> None:
     counts = service.store.counts()
     unfinished = counts["queued"] + counts["running"]
     if unfinished >= service.limits.waiting_jobs:
-        raise service.refuse("jobs", f"{unfinished} jobs wait already; ask again later", 10)
+        line = f"{unfinished} jobs wait already; ask again later"
+        raise refuse(service.metrics, "jobs", line, 10)
 
 
 def _kind(service: ProposalService, job: str) -> Kind:
