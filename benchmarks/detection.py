@@ -16,6 +16,7 @@ import click
 
 from actspan import Bundle, Dataset
 from actspan.cli.train import training_report
+from actspan.core.progress import Report
 from actspan.core.tiou import tiou_matrix
 from actspan.data.detections import Detections, read_detections
 from actspan.data.result_files import read_result
@@ -24,7 +25,6 @@ from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.label_request import LabelChoice
 from actspan.training.parts import trainable
-from actspan.training.state import Report
 from actspan.training.train_classifier import train_classifier
 from benchmarks.accuracy import print_mean, print_row
 from benchmarks.harness import benchmark

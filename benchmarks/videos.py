@@ -14,6 +14,7 @@ import click
 
 from actspan import Bundle, Dataset, evaluate_recall
 from actspan.cli.train import training_report
+from actspan.core.progress import Report
 from actspan.data.annotations.formats import read_annotations
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
@@ -21,7 +22,6 @@ from actspan.jobs.sinks import SegmentList
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import extract_videos
 from actspan.training.parts import trainable
-from actspan.training.state import Report
 from actspan.training.train import train
 from benchmarks.accuracy import Figures, print_guesses, print_mean, print_row, reduced
 from benchmarks.harness import benchmark

@@ -17,16 +17,15 @@ from actspan.core.progress import Progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.deploy.verify.differences import CheckpointSession, compare_outputs, compare_proposals
-from actspan.deploy.verify.variants import LIMITS, Variant, find_variants
+from actspan.deploy.reference import CheckpointSession, compare_outputs, compare_proposals
+from actspan.deploy.variants import LIMITS, Variant, find_variants
 from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
-from actspan.runtime.backends import find_backend
 from actspan.runtime.export import export_bundle
-from actspan.runtime.opening import choose_backend
+from actspan.runtime.opening import choose_backend, find_backend
 from actspan.runtime.session import Session
 
 VIDEOS = 128  # number of synthetic videos

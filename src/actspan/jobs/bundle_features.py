@@ -11,7 +11,7 @@ from actspan.config.stages import ExtractionConfig, FeatureSpec
 from actspan.core.errors import BundleError
 from actspan.core.files import sha256
 from actspan.model.bundle import Bundle
-from actspan.runtime.backends import find_backend
+from actspan.runtime.opening import find_backend
 from actspan.streams.backbone import BackboneFile, find_backbone
 from actspan.streams.projection import PROJECTION, Projection
 from actspan.streams.snippet_features import Extractor, Part

@@ -31,8 +31,7 @@ from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import with_onnx
 from actspan.pipeline.outcomes import StageClock
-from actspan.runtime.backends import find_backend
-from actspan.runtime.opening import choose_backend
+from actspan.runtime.opening import choose_backend, find_backend
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import (
     ExtractedVideo,

@@ -201,7 +201,7 @@ def _network(model: ServedModel, name: Net) -> InferenceModel:
     TEM maps `video` (B, C, T) to `output` (B, 3, T): actionness, start and end in [0, 1]. PEM maps
     `video_feature` (N, 32), BSP features, to `output` (N, 1) in [0, 1].
     """
-    (input_name,) = model.sessions[name].input_names
+    (input_name,) = model.sessions[name].input_shapes
     input_shape, output_shape = [-1, model.config.bsp.size], [-1, 1]
     if name == "tem":
         length = cells(model.config)

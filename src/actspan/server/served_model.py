@@ -255,7 +255,7 @@ class ServedModel:
 
 def _rows_of(session: Session) -> Callable[[Sequence[Float32]], list[Float32]]:
     """Return a function that runs a network over the rows of several requests."""
-    (name,) = session.input_names
+    (name,) = session.input_shapes
 
     def run(groups: Sequence[Float32]) -> list[Float32]:
         rows = groups[0] if len(groups) == 1 else np.concatenate(groups)

@@ -25,7 +25,7 @@ from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.time_conflicts import compare_times
 from actspan.data.times import require_seconds
-from actspan.runtime.backends import find_backend
+from actspan.runtime.opening import find_backend
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.feature_files import JournalEntry

@@ -1,4 +1,4 @@
-"""Training on windows of long recordings."""
+"""Samples of training: rescaled videos, windows of long recordings, random windows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,18 @@ from actspan.config.training import (
     TrainConfig,
     WindowTrainConfig,
 )
+from actspan.core.progress import NoReport
 from actspan.model.bsn.losses import tem_loss, tem_targets
 from actspan.training.parts import trainable
-from actspan.training.sample_sets import Windows, choose_windows
-from actspan.training.state import NoReport
+from actspan.training.samples import (
+    RescaledVideos,
+    SampleLabels,
+    Windows,
+    choose_windows,
+    draw_windows,
+    interpolate,
+)
+from actspan.training.tasks import cell_targets
 from actspan.training.train import train
 from tests.made_up import write_dataset
 
@@ -138,3 +146,47 @@ def test_padded_cells_carry_no_loss() -> None:
     assert torch.equal(tem_loss(scores, targets, real=real).total, loss)
     everything = tem_loss(scores, targets, real=torch.ones(2, T, dtype=torch.bool)).total
     assert torch.allclose(everything, tem_loss(scores, targets).total)
+
+
+def test_windows_lie_in_the_span_or_hold_it() -> None:
+    draw = torch.Generator().manual_seed(0)
+    length, position = draw_windows(500, TemTrainConfig(crop=0.5), draw)
+    offset = (1 - length) * position
+    whole = (offset == 0) & (length == 1)
+    assert 0.4 < whole.mean() < 0.6
+    assert ((length >= 0.5) & (length <= 1.3)).all()
+    inside = length <= 1
+    assert ((offset >= 0) & (offset + length <= 1 + 1e-12))[inside].all()
+    assert ((offset <= 0) & (offset + length >= 1 - 1e-12))[~inside].all()
+
+
+def samples_of(features: np.ndarray, instances: np.ndarray) -> RescaledVideos:
+    marks = SampleLabels(instances, np.empty((0, 2)))
+    return RescaledVideos(("a",), features.astype(np.float32), (marks,))
+
+
+def test_features_and_targets_move_together() -> None:
+    """Features that equal the targets still do so after a crop, away from fractions of a cell."""
+    length, instances = 20, np.array([[0.25, 0.5], [0.7, 0.9]])
+    samples = samples_of(tem_targets(instances, length)[None], instances)
+    config = TemTrainConfig(crop=1.0, crop_shortest=0.5, crop_longest=0.5)
+    seen = samples.crop(np.array([0]), config, torch.Generator().manual_seed(3))
+    (aims,), features = cell_targets(seen).targets, seen.features
+    fraction = (aims[0] > 0.01) & (aims[0] < 0.99)
+    assert ((features[0, 0] > 0.5) == (aims[0] > 0.5))[~fraction].all()
+    assert aims[0].any()
+
+
+def test_the_whole_span_is_left_as_it_is() -> None:
+    features = np.random.default_rng(0).random((1, 5, 20))
+    samples = samples_of(features, np.array([[0.5, 1.2]]))
+    config = TemTrainConfig(crop=1e-9)
+    seen = samples.crop(np.array([0]), config, torch.Generator())
+    np.testing.assert_allclose(seen.features, features, atol=1e-6)
+    np.testing.assert_array_equal(seen.labels[0].instances, [[0.5, 1.0]])
+
+
+def test_cells_outside_the_span_repeat_the_outer_ones() -> None:
+    features = np.arange(4, dtype=np.float32).reshape(1, 1, 4)
+    seen = interpolate(features, np.array([-2.0]), np.array([8.0]), 4)
+    assert seen[0, 0].tolist() == pytest.approx([0.0, 0.5, 2.5, 3.0])
