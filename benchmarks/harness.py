@@ -18,7 +18,7 @@ import click
 
 from actspan.bench.machine import core_count, load_average, processor_name
 from actspan.bench.timing import Run, interleave, peak_memory, timed
-from actspan.deploy.verify.accuracy_report import library_versions
+from actspan.deploy.accuracy_report import library_versions
 
 _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "pyarrow", "pandas", "scipy")
 

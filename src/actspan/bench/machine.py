@@ -25,7 +25,7 @@ from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import require
 from actspan.core.types import Proposals
 from actspan.data.dataset import Dataset
-from actspan.deploy.verify.accuracy_report import library_versions
+from actspan.deploy.accuracy_report import library_versions
 from actspan.model.weights import weight_shapes
 from actspan.pipeline.steps import Batch
 

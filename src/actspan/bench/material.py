@@ -17,8 +17,8 @@ from actspan.core.progress import Progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.deploy.verify.differences import CheckpointSession, compare_outputs, compare_proposals
-from actspan.deploy.verify.variants import LIMITS, Variant, find_variants
+from actspan.deploy.reference import CheckpointSession, compare_outputs, compare_proposals
+from actspan.deploy.variants import LIMITS, Variant, find_variants
 from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net

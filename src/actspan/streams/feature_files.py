@@ -22,7 +22,7 @@ from actspan.core.files import atomic_file, is_plain_name, read_bytes, sha256
 from actspan.core.limits import DOCUMENT, WEIGHTS
 from actspan.core.types import Float32, Float64
 from actspan.core.wording import counted
-from actspan.data.feature_readers import Entry, read_array
+from actspan.data.features import Entry, read_array
 from actspan.streams.extract_request import Precision
 
 JOURNAL, PROJECTION = "extracted.jsonl", "projection.safetensors"

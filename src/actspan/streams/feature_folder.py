@@ -23,9 +23,9 @@ from actspan.data.annotations.formats import (
     read_annotations,
     write_annotations,
 )
-from actspan.data.feature_readers import Entry, read_array
-from actspan.data.layout import SPEC_FILE
+from actspan.data.features import Entry, read_array
 from actspan.data.names import VIDEOS
+from actspan.data.timebase import SPEC_FILE
 from actspan.streams.extract_request import ExtractRequest, Precision
 from actspan.streams.feature_files import (
     JOURNAL,

@@ -13,7 +13,7 @@ import pytest
 
 from actspan import Bundle
 from actspan.core.errors import BundleError, CompileError
-from actspan.deploy.compile.compile import (
+from actspan.deploy.compilation import (
     compile_plan,
     find_compiler,
     prepare_plan,
@@ -21,8 +21,8 @@ from actspan.deploy.compile.compile import (
     write_script,
 )
 from actspan.deploy.deploy_requests import CompileRequest
-from actspan.deploy.verify.variants import find_variants
-from actspan.deploy.verify.verify import verify_bundle
+from actspan.deploy.variants import find_variants
+from actspan.deploy.verification import verify_bundle
 from actspan.model.bsn.forward import tem_forward
 from actspan.runtime.opening import find_backend, net_file, open_net, open_session
 from tests.made_up import CHANNELS, write_bundle, write_dataset

@@ -13,21 +13,17 @@ from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
-from actspan.deploy.verify.differences import (
+from actspan.deploy.reference import (
     Agreement,
     CheckpointSession,
     Difference,
+    SampleVideos,
     compare_outputs,
     compare_proposals,
-)
-from actspan.deploy.verify.variants import (
-    LIMITS,
-    SampleVideos,
-    Variant,
-    find_variants,
     of_dataset,
     synthetic_videos,
 )
+from actspan.deploy.variants import LIMITS, Variant, find_variants
 from actspan.evaluation.recall import evaluate_recall
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net

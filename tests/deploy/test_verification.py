@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from actspan import Bundle, Proposals
 from actspan.core.errors import BackendError, ShapeError
 from actspan.core.problems import skipped_line
-from actspan.deploy.verify.accuracy_report import to_dict, to_markdown
-from actspan.deploy.verify.differences import (
+from actspan.deploy.accuracy_report import to_dict, to_markdown
+from actspan.deploy.reference import (
     Call,
     CheckpointSession,
     compare_outputs,
     compare_proposals,
+    synthetic_videos,
 )
-from actspan.deploy.verify.variants import (
+from actspan.deploy.variants import (
     LIMITS,
     Variant,
     find_variants,
     precision_of,
-    synthetic_videos,
 )
-from actspan.deploy.verify.verify import verify_bundle
+from actspan.deploy.verification import verify_bundle
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.weights import NETS
@@ -309,7 +309,7 @@ def test_variants_have_names() -> None:
 def test_ties_cost_no_recall(
     bundle: Bundle, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = import_module("actspan.deploy.verify.verify")
+    module = import_module("actspan.deploy.verification")
     propose = module._propose
     steps = iter([1, -1])  # of equal scores either order is right
 

@@ -2,24 +2,36 @@
 
 Compiled files are added to the bundle atomically and with a checksum, like all files, and
 `compiled.toml` records what each was made from.
+
+A target is a row in `TARGETS` and a module of this package, which defines
+
+- `find_compiler(request)`, which returns a `Compiler` of this machine, or raises CompileError or
+  MissingExtraError with the way to get one;
+- `prepare(bundle, request, key)`, which writes the graphs that the compiler takes into the bundle,
+  and returns the bundle and the jobs (`key` is that of the compiler, "" without one);
+- `script_lines(plan)`, which returns lines of a shell script that compiles everything in the
+  bundle's folder.
 """
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from actspan.config.base import Config, dump_toml, from_dict, read_toml, to_dict
 from actspan.core.errors import BundleError, CompileError
-from actspan.deploy.compile.plan import (
+from actspan.deploy.compile_job import (
     CompileJob,
     CompilePlan,
     Compiler,
+    CompilerReport,
     Log,
-    load_module,
     no_log,
 )
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest
@@ -59,15 +71,14 @@ class Compiled:
     notes: tuple[str, ...] = ()  # lines about what was skipped
 
 
-def find_compiler(request: CompileRequest) -> Compiler:
-    """Find the target's compiler on this machine; call this before anything is written.
+def _module(request: CompileRequest) -> Any:
+    return importlib.import_module(f"actspan.deploy.{TARGETS[request.target].module}")
 
-    Raises
-    ------
-    CompileError, MissingExtraError
-        There is no compiler; the message says how to get it.
-    """
-    return load_module(request.target).find_compiler(request)
+
+def find_compiler(request: CompileRequest) -> Compiler:
+    """Find the target's compiler on this machine; call this before anything is written."""
+    compiler: Compiler = _module(request).find_compiler(request)
+    return compiler
 
 
 def prepare_plan(
@@ -75,12 +86,7 @@ def prepare_plan(
 ) -> CompilePlan:
     """Write the graphs for the target's compiler into the bundle, and check each.
 
-    Parameters
-    ----------
-    bundle : Bundle
-        A bundle; missing plain ONNX files are exported first.
-    compiler : Compiler, optional
-        Compiler of this machine; None if another machine will compile.
+    Missing plain ONNX files are exported first. Without a compiler, another machine will compile.
 
     Raises
     ------
@@ -89,8 +95,8 @@ def prepare_plan(
     """
     if any(f"{net}.onnx" not in bundle.files for net in bundle.nets):
         bundle, _ = export_bundle(bundle)
-    module = load_module(request.target)
-    bundle, jobs = module.prepare(bundle, request, "" if compiler is None else compiler.key)
+    key = "" if compiler is None else compiler.key
+    bundle, jobs = _module(request).prepare(bundle, request, key)
     return CompilePlan(bundle, request, tuple(jobs))
 
 
@@ -103,38 +109,24 @@ def compile_plan(
     ------
     CompileError, BundleError
         The compiler failed, or a file cannot be written; files compiled before are kept.
-
-    Examples
-    --------
-    >>> request = CompileRequest("openvino")  # doctest: +SKIP
-    >>> compiler = find_compiler(request)  # doctest: +SKIP
-    >>> compile_plan(prepare_plan(bundle, request, compiler), compiler)  # doctest: +SKIP
     """
     done = []
     for job in plan.jobs:
-        bundle, compiled = _compile(plan, job, compiler, log)
-        plan = replace(plan, bundle=bundle)
+        begin = perf_counter()
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            shutil.copy(plan.bundle.file(job.source), folder / job.source)
+            try:
+                report = compiler.compile(job, plan, folder, log)
+            except CompileError as error:
+                kept = _keep_logs(folder, plan.bundle)
+                more = f"; its log: {', '.join(map(str, kept))}" if kept else ""
+                raise CompileError(f"{job.output}: {error}{more}") from error
+            _keep_logs(folder, plan.bundle)
+            seconds = perf_counter() - begin
+            plan, compiled = _add_outputs(plan, job, folder, compiler.version, report, seconds)
         done.append(compiled)
     return plan.bundle, done
-
-
-def _compile(
-    plan: CompilePlan, job: CompileJob, compiler: Compiler, log: Log
-) -> tuple[Bundle, Compiled]:
-    begin = perf_counter()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shutil.copy(plan.bundle.file(job.source), folder / job.source)
-        try:
-            report = compiler.compile(job, plan, folder, log)
-        except CompileError as error:
-            kept = _keep_logs(folder, plan.bundle)
-            more = f"; its log: {', '.join(map(str, kept))}" if kept else ""
-            raise CompileError(f"{job.output}: {error}{more}") from error
-        _keep_logs(folder, plan.bundle)
-        seconds, command = perf_counter() - begin, " ".join(report.command)
-        bundle, compiled = _add_outputs(plan, job, folder, compiler.version, command, seconds)
-        return bundle, replace(compiled, notes=(*compiled.notes, *report.notes))
 
 
 def _keep_logs(folder: Path, bundle: Bundle) -> list[Path]:
@@ -147,9 +139,9 @@ def _add_outputs(
     job: CompileJob,
     folder: Path,
     compiler: str,
-    command: str = "",
-    seconds: float = 0.0,
-) -> tuple[Bundle, Compiled]:
+    report: CompilerReport,
+    seconds: float,
+) -> tuple[CompilePlan, Compiled]:
     """Add the outputs of a job in a folder to the bundle, and record them."""
     request, bundle = plan.request, plan.bundle
     record = CompiledFile(
@@ -161,33 +153,23 @@ def _add_outputs(
         input=job.input,
         shapes=job.shapes,
         compiler=compiler,
-        command=command,
+        command=" ".join(report.command),
         soc=request.soc if request.target == "ascend" else "",
         seconds=round(seconds, 3),
     )
     for name in job.outputs:
-
-        def write(path: Path, name: str = name) -> None:
-            shutil.copyfile(folder / name, path)
-
-        bundle = bundle.add_file(name, write)
-    text = dump_toml(to_dict(_Records(files=read_records(bundle) | {job.output: record})))
-    bundle = bundle.add_file(RECORD, lambda path: _write_text(path, text))
+        bundle = bundle.add_file(name, partial(shutil.copyfile, folder / name))
+    records = _Records(files=read_records(bundle) | {job.output: record})
+    bundle = bundle.add_file(RECORD, dump_toml(to_dict(records)).encode())
     size = sum(bundle.files[name].size for name in job.outputs)
-    return bundle, Compiled(job, size, record.seconds, job.notes)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    compiled = Compiled(job, size, record.seconds, (*job.notes, *report.notes))
+    return replace(plan, bundle=bundle), compiled
 
 
 def read_records(bundle: Bundle) -> dict[str, CompiledFile]:
     """Read the records of a bundle's compiled files, by name; leave out deleted files.
 
-    Raises
-    ------
-    BundleError, ConfigError
-        The record is damaged.
+    Raise BundleError or ConfigError if the record is damaged.
     """
     if RECORD not in bundle.files:
         return {}
@@ -199,10 +181,7 @@ def read_records(bundle: Bundle) -> dict[str, CompiledFile]:
 def write_script(plan: CompilePlan) -> tuple[Bundle, Path]:
     """Write the commands as `compile-<target>.sh` into the bundle, for another host.
 
-    Raises
-    ------
-    CompileError
-        The target cannot be compiled by a command.
+    Raise CompileError if the target cannot be compiled by a command.
     """
     request, target = plan.request, TARGETS[plan.request.target]
     options = [f"--target {request.target}", *(f"--batch {batch}" for batch in request.batches)]
@@ -216,26 +195,20 @@ def write_script(plan: CompilePlan) -> tuple[Bundle, Path]:
         "set -e",
         'cd "$(dirname "$0")"',
         "",
-        *load_module(request.target).script_lines(plan),
+        *_module(request).script_lines(plan),
         "",
     ]
     name = f"compile-{target.name}.sh"
-
-    def write(path: Path) -> None:
-        _write_text(path, "\n".join(lines))
-        path.chmod(0o755)
-
-    bundle = plan.bundle.add_file(name, write)
-    return bundle, bundle.path / name
+    bundle = plan.bundle.add_file(name, "\n".join(lines).encode())
+    path = bundle.path / name
+    path.chmod(0o755)
+    return bundle, path
 
 
 def take_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
     """Record the files that the script wrote to the bundle's folder.
 
-    Raises
-    ------
-    BundleError
-        A file is missing; nothing is recorded.
+    Raise BundleError if a file is missing; nothing is recorded then.
     """
     folder = plan.bundle.path
     missing = [n for j in plan.jobs for n in j.outputs if not (folder / n).is_file()]
@@ -247,7 +220,6 @@ def take_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
         )
     done = []
     for job in plan.jobs:
-        bundle, compiled = _add_outputs(plan, job, folder, "on another host")
-        plan = replace(plan, bundle=bundle)
-        done.append(compiled)
+        plan, one = _add_outputs(plan, job, folder, "on another host", CompilerReport(), 0.0)
+        done.append(one)
     return plan.bundle, done

@@ -1,14 +1,12 @@
-"""Plan, jobs and results of a compilation, shared by all targets."""
+"""Jobs of a vendor's compiler, its report, and running it as a program."""
 
 from __future__ import annotations
 
-import importlib
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
 
 from actspan.core.errors import CompileError
 from actspan.deploy.deploy_requests import CompileRequest
@@ -79,38 +77,6 @@ class Compiler:
     key: str = ""  # part of the names of files that run only on this machine
 
 
-class CompilerModule(Protocol):
-    """Functions that the module of a target defines."""
-
-    def find_compiler(self, request: CompileRequest) -> Compiler:
-        """Find the compiler of this machine.
-
-        Raises
-        ------
-        CompileError, MissingExtraError
-            There is no compiler; the message says how to get it.
-        """
-
-    def prepare(
-        self, bundle: Bundle, request: CompileRequest, key: str
-    ) -> tuple[Bundle, list[CompileJob]]:
-        """Write the graphs that the compiler takes into the bundle.
-
-        Parameters
-        ----------
-        key : str
-            `Compiler.key`; empty if another machine will compile.
-        """
-
-    def script_lines(self, plan: CompilePlan) -> list[str]:
-        """Return lines of a shell script that compiles everything, in the bundle's folder."""
-
-
-def load_module(target: str) -> CompilerModule:
-    """Import the module of a target."""
-    return cast(CompilerModule, importlib.import_module(f"actspan.deploy.compile.{target}"))
-
-
 def run_program(
     words: Sequence[str],
     job: CompileJob,
@@ -120,15 +86,8 @@ def run_program(
 ) -> tuple[int, str]:
     """Run a vendor's compiler in a folder, without a shell, and keep its output as a log there.
 
-    Returns
-    -------
-    int, str
-        Exit code (negative: the signal that ended the program), and the output of both streams.
-
-    Raises
-    ------
-    CompileError
-        The program does not start.
+    Return its exit code (negative: the signal that ended it), and the output of both streams.
+    Raise CompileError if it does not start.
     """
     try:
         process = subprocess.Popen(  # noqa: S603  no shell

@@ -20,7 +20,7 @@ from typing import Any
 
 from actspan.config.stages import TemConfig
 from actspan.core.errors import CompileError
-from actspan.deploy.compile.plan import (
+from actspan.deploy.compile_job import (
     CompileJob,
     CompilePlan,
     Compiler,
@@ -48,7 +48,7 @@ _BANNER = re.compile(r"\[TensorRT v(\d+)\]")
 
 
 def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[CompileJob]]:
-    """Write the graphs for TensorRT; see `CompilerModule.prepare`."""
+    """Write the graphs for TensorRT; see `compilation`."""
     from actspan.deploy.passes.contract import PassSettings
 
     nets = [net for net in NETS if f"{net}.onnx" in bundle.files]
@@ -139,7 +139,7 @@ def _build(trt: Any, job: CompileJob, plan: CompilePlan, folder: Path, log: Log)
 
 
 def find_compiler(request: CompileRequest) -> Compiler:
-    """Find the builder or trtexec; see `CompilerModule.find_compiler`."""
+    """Find the builder or trtexec."""
     try:
         trt = importlib.import_module("tensorrt")
     except ImportError:
@@ -192,7 +192,7 @@ def _answer(command: Sequence[str]) -> str:
 
 
 def script_lines(plan: CompilePlan) -> list[str]:
-    """Return the lines of the script; see `CompilerModule`."""
+    """Return the lines of the script."""
     lines = (trtexec_words(job, plan.request, _STRONG) for job in plan.jobs)
     return [
         "# TensorRT 10 or newer; an engine runs on the GPU and the version that built it alone",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from actspan.core.errors import CompileError, require
-from actspan.deploy.compile.plan import (
+from actspan.deploy.compile_job import (
     CompileJob,
     CompilePlan,
     Compiler,
@@ -34,7 +34,7 @@ _LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 
 
 def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[CompileJob]]:
-    """Write the graphs for OpenVINO; see `CompilerModule.prepare`."""
+    """Write the graphs for OpenVINO; see `compilation`."""
     sources = {net: f"{net}.onnx" for net in NETS if f"{net}.onnx" in bundle.files}
     tag = ""
     if request.precision != "fp32":  # half precision cannot represent 0.01
@@ -100,7 +100,7 @@ def _quantised(
 
 
 def find_compiler(request: CompileRequest) -> Compiler:
-    """Find OpenVINO; see `CompilerModule.find_compiler`."""
+    """Find OpenVINO."""
     openvino = require("openvino", extra="openvino", purpose="target openvino")
     version, nncf = f"OpenVINO {str(openvino.__version__).partition('-')[0]}", None
     if request.precision == "int8":
@@ -112,7 +112,7 @@ def find_compiler(request: CompileRequest) -> Compiler:
 
 
 def script_lines(plan: CompilePlan) -> list[str]:
-    """Return the lines of the script; see `CompilerModule`."""
+    """Return the lines of the script."""
     if plan.request.precision == "int8":
         raise CompileError(
             "OpenVINO's converter has no command that quantises: compile here, without --print"

@@ -25,7 +25,7 @@ import numpy as np
 
 from actspan.config.stages import TemConfig
 from actspan.core.errors import CompileError
-from actspan.deploy.compile.plan import (
+from actspan.deploy.compile_job import (
     CompileJob,
     CompilePlan,
     Compiler,
@@ -78,7 +78,7 @@ def atc_line(job: CompileJob, request: CompileRequest) -> str:
 
 
 def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[CompileJob]]:
-    """Write the graphs for atc; see `CompilerModule.prepare`."""
+    """Write the graphs for atc; see `compilation`."""
     jobs = []
     for net in NETS:
         if f"{net}.onnx" not in bundle.files:
@@ -134,7 +134,7 @@ def _run_atc(
 
 
 def find_compiler(request: CompileRequest) -> Compiler:
-    """Find atc on PATH, or by CANN's `set_env.sh`; see `CompilerModule`."""
+    """Find atc on PATH, or by CANN's `set_env.sh`."""
     env: Mapping[str, str] = os.environ
     found = shutil.which("atc")
     scripts = [] if found else [path for path in _scripts() if path.is_file()]
@@ -180,7 +180,7 @@ def _sourced(script: Path) -> dict[str, str]:
 
 
 def script_lines(plan: CompilePlan) -> list[str]:
-    """Return the lines of the script; see `CompilerModule`."""
+    """Return the lines of the script."""
     return [
         "# CANN's environment, unless it is set up already",
         "for script in " + " ".join(_SET_ENV[:2]) + ' "$HOME"/Ascend/ascend-toolkit/set_env.sh; do',

@@ -13,8 +13,8 @@ import pytest
 
 from actspan import Bundle
 from actspan.core.errors import BundleError, CompileError, ParityError
-from actspan.deploy.compile.ascend import ATC_HELP, atc_line, atc_words, explain_atc
-from actspan.deploy.compile.compile import (
+from actspan.deploy.atc import ATC_HELP, atc_line, atc_words, explain_atc
+from actspan.deploy.compilation import (
     compile_plan,
     find_compiler,
     prepare_plan,
@@ -22,11 +22,11 @@ from actspan.deploy.compile.compile import (
     take_outputs,
     write_script,
 )
-from actspan.deploy.compile.plan import CompileJob, CompilePlan
+from actspan.deploy.compile_job import CompileJob, CompilePlan
 from actspan.deploy.deploy_requests import CompileRequest
 from actspan.model.bsn.graph import build_tem
 from actspan.runtime.opening import open_session
-from tests.deploy.compile.tools import atc_on_path, only, published_sizes, set_env
+from tests.deploy.compilers import atc_on_path, only, published_sizes, set_env
 from tests.made_up import write_bundle
 
 REQUEST = CompileRequest("ascend")
@@ -111,7 +111,7 @@ def test_graphs_are_what_the_npu_takes(plan: CompilePlan) -> None:
         assert opset.version == 11
         with open_session(plan.bundle.file(job.source), backend="onnxruntime") as session:
             assert session.input_shapes == {job.input: job.most}
-            assert session.output_names == ("output",)
+            assert [*session.output_names] == ["output"]
         kernels = [
             a.ints for n in model.graph.node if n.op_type == "Conv" for a in n.attribute
             if a.name == "kernel_shape"
@@ -211,7 +211,7 @@ def test_finds_atc_by_set_env(home: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_says_how_to_get_atc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     only(monkeypatch)
-    monkeypatch.setattr("actspan.deploy.compile.ascend._SET_ENV", (str(tmp_path / "set_env.sh"),))
+    monkeypatch.setattr("actspan.deploy.atc._SET_ENV", (str(tmp_path / "set_env.sh"),))
     with pytest.raises(CompileError, match="atc is not on PATH, nor is CANN: install the CANN"):
         find_compiler(REQUEST)
     (tmp_path / "set_env.sh").write_text("true\n")

@@ -8,10 +8,9 @@ from msgspec.structs import replace
 
 from actspan import Bundle
 from actspan.core.errors import BundleError, CheckpointError, ConfigError
-from actspan.deploy.deploy import deploy
 from actspan.deploy.deploy_requests import DeployRequest
-from actspan.deploy.evaluate import evaluate
-from tests.deploy.compile.tools import atc_on_path, only
+from actspan.deploy.deployment import deploy, evaluate_deployed
+from tests.deploy.compilers import atc_on_path, only
 from tests.made_up import write_bundle, write_dataset
 
 pytest.importorskip("openvino")
@@ -57,8 +56,8 @@ def test_an_ensemble_to_openvino(dataset: Path, tmp_path: Path) -> None:
     request = DeployRequest("openvino", sources=(bundle.path,), out=None, dataset=dataset)
     done = deploy(request)
     assert [r.status for r in done.verification.results] == ["ok", "ok"]
-    run = tmp_path / "run"
-    found = evaluate(done.bundle, dataset, run, backend="openvino", batches=(1,), subset=None)
+    request = replace(request, batches=(1,), subset=None)
+    found = evaluate_deployed(done.bundle, request, dataset, tmp_path / "run")
     assert found.videos == 6
     assert found.untimed == ()
 
@@ -93,7 +92,7 @@ def test_without_the_compiler_a_script_is_left(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(monkeypatch)
-    monkeypatch.setattr("actspan.deploy.compile.ascend._SET_ENV", ())
+    monkeypatch.setattr("actspan.deploy.atc._SET_ENV", ())
     done = deploy(DeployRequest("ascend", sources=(bundle.path,), out=tmp_path / "out"))
     assert (tmp_path / "out" / "compile-ascend.sh").is_file()
     assert "atc is not on PATH" in done.left[0]
@@ -123,7 +122,8 @@ def test_checkpoints_need_a_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["rescale", "window"])
 def test_evaluation(mode: str, dataset: Path, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", mode=mode)  # type: ignore[arg-type]
-    found = evaluate(bundle, dataset, tmp_path / "run", backend="openvino", batches=(1, 2))
+    request = DeployRequest("openvino", batches=(1, 2), sources=(bundle.path,))
+    found = evaluate_deployed(bundle, request, dataset, tmp_path / "run")
     assert found.videos == 3
     assert set(found.times) == {("tem", 1), ("pem", 1), ("tem", 2), ("pem", 2)}
     times = found.times["tem", 1]
@@ -140,7 +140,8 @@ def test_evaluation(mode: str, dataset: Path, tmp_path: Path) -> None:
 
 
 def test_only_whole_batches_are_timed(bundle: Bundle, dataset: Path, tmp_path: Path) -> None:
-    found = evaluate(bundle, dataset, tmp_path / "run", backend="onnxruntime", batches=(2, 16))
+    request = DeployRequest("openvino", batches=(2, 16), sources=(bundle.path,))
+    found = evaluate_deployed(bundle, request, dataset, tmp_path / "run")
     assert (found.times["tem", 2].samples, found.times["tem", 2].calls) == (2, 1)  # of 3
     assert found.untimed == (16,)
     assert not list((tmp_path / "run").glob("*_bs16.txt"))

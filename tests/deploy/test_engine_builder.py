@@ -14,18 +14,18 @@ import pytest
 
 from actspan import Bundle
 from actspan.core.errors import CompileError
-from actspan.deploy.compile.compile import (
+from actspan.deploy.compilation import (
     compile_plan,
     find_compiler,
     prepare_plan,
     read_records,
     write_script,
 )
-from actspan.deploy.compile.plan import CompileJob, CompilePlan
-from actspan.deploy.compile.tensorrt import trtexec_words
+from actspan.deploy.compile_job import CompileJob, CompilePlan
 from actspan.deploy.deploy_requests import CompileRequest
+from actspan.deploy.engine_builder import trtexec_words
 from actspan.runtime.opening import find_backend, net_file
-from tests.deploy.compile.tools import only, published_sizes, trtexec_on_path
+from tests.deploy.compilers import only, published_sizes, trtexec_on_path
 from tests.made_up import write_bundle, write_dataset
 
 REQUEST = CompileRequest("tensorrt")

@@ -11,8 +11,8 @@ from typing import Any
 
 from actspan.core.problems import skipped_line
 from actspan.core.wording import counted, markdown_table
-from actspan.deploy.verify.variants import LIMITS
-from actspan.deploy.verify.verify import VariantResult, Verification
+from actspan.deploy.variants import LIMITS
+from actspan.deploy.verification import VariantResult, Verification
 from actspan.model.bundle import Bundle
 
 Table = tuple[list[str], list[list[str]]]  # header, rows
