@@ -24,8 +24,8 @@ import numpy as np
 
 from actspan.core.errors import ConfigError
 from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
-from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.detections import Detections
+from actspan.data.videos import canonical_id
 from actspan.evaluation.counting import Int64
 from actspan.evaluation.recall import evaluate_video
 from actspan.report.contents import Contents

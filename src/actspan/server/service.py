@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from actspan.core.errors import ActSpanError
 from actspan.core.files import sync
 from actspan.data.dataset import Recording
-from actspan.data.feature_readers import Entry, read_array
+from actspan.data.features import Entry, read_array
 from actspan.data.timebase import SnippetGrid
 from actspan.model.bundle import Bundle
 from actspan.server.database import ClaimedJob, Database, JobStore

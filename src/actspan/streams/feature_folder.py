@@ -23,10 +23,10 @@ from actspan.data.annotations.formats import (
     read_annotations,
     write_annotations,
 )
-from actspan.data.feature_readers import Entry as File
-from actspan.data.feature_readers import read_array
-from actspan.data.layout import SPEC_FILE
+from actspan.data.features import Entry as File
+from actspan.data.features import read_array
 from actspan.data.names import VIDEOS
+from actspan.data.timebase import SPEC_FILE
 from actspan.streams.extract_request import Precision
 from actspan.streams.feature_files import (
     JOURNAL,

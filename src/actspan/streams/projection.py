@@ -17,7 +17,7 @@ from actspan.core.files import atomic_file, read_bytes, sha256
 from actspan.core.limits import WEIGHTS
 from actspan.core.types import Float32, Float64
 from actspan.core.wording import counted
-from actspan.data.feature_readers import Entry, read_array
+from actspan.data.features import Entry, read_array
 
 PROJECTION = "projection.safetensors"
 _ROWS = 4096  # rows read at a time

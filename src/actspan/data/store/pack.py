@@ -25,11 +25,10 @@ from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
 from actspan.data.data_requests import PackRequest
 from actspan.data.dataset import Dataset
-from actspan.data.layout import SPEC_FILE
 from actspan.data.rescale import fit_to_cells
 from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.store_manifest import MANIFEST, DType, Manifest
-from actspan.data.timebase import SnippetGrid
+from actspan.data.timebase import SPEC_FILE, SnippetGrid
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -91,18 +91,22 @@ class Packed(NamedTuple):
         return rows[bounds[place] : bounds[place + 1]]
 
     @property
-    def shape(self) -> tuple[int, int] | None:
-        """The shape (n, C), or None if it is unknown before download."""
-        manifest = self.shard.manifest
-        if manifest.length is not None:
-            return manifest.length, manifest.channels
-        return (len(self.values), manifest.channels) if self.shard.is_local else None
-
-    @property
     def grid(self) -> SnippetGrid:
         """The snippet grid, as determined when the features were packed."""
         stride, length, span = (column.item(self.row) for column in self.shard.seconds)
         return SnippetGrid(stride, length, None if isnan(span) else span)
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """The seconds that the features cover, and the larger of stride and length.
+
+        NaN if the number of snippets is unknown before download.
+        """
+        stride, length, _, _ = self.grid
+        snippets = self.shard.manifest.length
+        if snippets is None and not self.shard.is_local:
+            return nan, nan
+        return stride * (len(self.values) if snippets is None else snippets), max(stride, length)
 
 
 class PackedIndex(Mapping[str, Packed]):

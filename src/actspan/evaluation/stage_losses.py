@@ -70,53 +70,40 @@ def read_run_videos(run: Run, videos: Mapping[str, Video]) -> Iterator[RunVideo]
 
 def make_evidence(found: RunVideo, config: PipelineConfig, rate: Rate | None) -> Evidence:
     """Return a video's parts in one unit, with the pairs that were cut computed again."""
-    if config.mode == "window":
-        return _of_windows(found, config, rate)
-    (part,) = found.parts
-    cells = len(found.scores)
-    pairs = generate_proposals(found.scores, config.pgm)
+    parts, cells, first = found.parts, len(found.scores), found.parts[0]
+    if config.mode != "window":
+        span, scale, length, edges = 1.0, first.seconds, cells, [(0, cells, (False, False))]
+    else:
+        length = (config.tem or TemConfig()).length
+        windows = list(plan_windows(cells, length))
+        if len(windows) != len(parts):
+            raise ResultError(
+                f"{found.video.id}: {len(parts)} windows of candidates, but scores for "
+                f"{len(windows)}; the run is damaged: propose again"
+            )
+        edges = [(window.first, window.last, window.inner_edges()) for window in windows]
+        scale, span = 1.0, length * first.seconds / len(windows[0])
+    candidates, cut = [], []
+    for (begin, end, inner), part in zip(edges, parts, strict=True):
+        scores = found.scores[begin:end]
+        pairs = generate_proposals(scores, config.pgm, inner_edges=inner)
+        ranked = part.proposals.with_score(fuse(part.proposals, part.confidence))
+        dropped = _rated(pairs[config.pgm.keep :], scores, config, rate)
+        if config.mode == "window":
+            ranked, dropped = _placed(ranked, part), _placed(dropped, part)
+        candidates.append(ranked)
+        cut.append(dropped)
     return Evidence(
         video=found.video,
-        instances=found.video.segments / part.seconds,
-        candidates=_ranked(part),
-        cut=_rated(pairs[config.pgm.keep :], found.scores, config, rate),
-        scale=part.seconds,
-        span=1.0,
-        cell=part.seconds / cells,
-        limit=cells - 1,
+        instances=found.video.segments / scale,
+        candidates=Proposals.concat(candidates),
+        cut=Proposals.concat(cut),
+        scale=scale,
+        span=span,
+        cell=first.seconds / (edges[0][1] - edges[0][0]),
+        limit=min(length, cells) - 1,
         cells=cells,
     )
-
-
-def _of_windows(found: RunVideo, config: PipelineConfig, rate: Rate | None) -> Evidence:
-    length = (config.tem or TemConfig()).length
-    windows = list(plan_windows(len(found.scores), length))
-    if len(windows) != len(found.parts):
-        raise ResultError(
-            f"{found.video.id}: {len(found.parts)} windows of candidates, but scores for "
-            f"{len(windows)}; the run is damaged: propose again"
-        )
-    cell = found.parts[0].seconds / len(windows[0])
-    cut = []
-    for window, part in zip(windows, found.parts, strict=True):
-        scores = found.scores[window.first : window.last]
-        pairs = generate_proposals(scores, config.pgm, inner_edges=window.inner_edges())
-        cut.append(_placed(_rated(pairs[config.pgm.keep :], scores, config, rate), part))
-    return Evidence(
-        video=found.video,
-        instances=found.video.segments,
-        candidates=Proposals.concat(_placed(_ranked(part), part) for part in found.parts),
-        cut=Proposals.concat(cut),
-        scale=1.0,
-        span=length * cell,
-        cell=cell,
-        limit=min(length, len(found.scores)) - 1,
-        cells=len(found.scores),
-    )
-
-
-def _ranked(part: Candidates) -> Proposals:
-    return part.proposals.with_score(fuse(part.proposals, part.confidence))
 
 
 def _rated(
@@ -129,11 +116,8 @@ def _rated(
 
 def _placed(proposals: Proposals, part: Candidates) -> Proposals:
     """Return proposals in fractions of a window as seconds of the recording."""
-    return replace(
-        proposals,
-        start=part.offset + proposals.start * part.seconds,
-        end=part.offset + proposals.end * part.seconds,
-    )
+    start, end = (part.offset + x * part.seconds for x in (proposals.start, proposals.end))
+    return replace(proposals, start=start, end=end)
 
 
 def reachable(evidence: Evidence) -> Float64:
@@ -176,16 +160,15 @@ def trace(evidence: Evidence, result: Proposals, contributing: int, config: Soft
     `result` has the proposals of the run, seconds, best first, of which the largest budget takes
     the first `contributing`.
     """
-    taken = result[:contributing]
-    candidates = evidence.candidates
+    taken, candidates, scale = result[:contributing], evidence.candidates, evidence.scale
     # the score before suppression that is enough for the result if nothing is lowered
     enough = -np.inf if len(taken) == len(candidates) else taken.score.min(initial=np.inf)
     levels = [
         np.ones(len(evidence.instances)),
         reachable(evidence),
-        _best(evidence, evidence.uncut.scaled(evidence.scale)),
-        _best(evidence, candidates.scaled(evidence.scale)),
-        _best(evidence, candidates[candidates.score >= enough].scaled(evidence.scale)),
+        _best(evidence, evidence.uncut.scaled(scale)),
+        _best(evidence, candidates.scaled(scale)),
+        _best(evidence, candidates[candidates.score >= enough].scaled(scale)),
         _best(evidence, taken),
     ]
     # Apart from rounding, each is at most the one before. The result is what the protocol counts.
@@ -195,7 +178,7 @@ def trace(evidence: Evidence, result: Proposals, contributing: int, config: Soft
         if stage != "top-k" or len(evidence.cut):
             ranked = make(evidence, config)
             order = np.argsort(-ranked.score, kind="stable")[: config.keep]
-            ideal[stage] = ranked[order].scaled(evidence.scale)
+            ideal[stage] = ranked[order].scaled(scale)
     return Trace(best, ideal)
 
 

@@ -8,7 +8,6 @@ import pytest
 from actspan import evaluate_recall
 from actspan.core.errors import ActSpanError, ResultError
 from actspan.core.storage import FolderStorage
-from actspan.evaluation.sharded import evaluate_shards, is_sharded
 from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
@@ -38,7 +37,7 @@ def partial(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_shards_count_like_the_whole(partial: Path, subset: str | None, budget: int) -> None:
     options = {"subset": subset, "max_proposals": budget, "blocked": ["video1"]}
     whole = evaluate_recall(partial / "set", partial / "whole.json", **options)  # type: ignore[arg-type]
-    parts = evaluate_shards(partial / "set", partial / "run.json.partial", **options)  # type: ignore[arg-type]
+    parts = evaluate_recall(partial / "set", partial / "run.json.partial", **options)  # type: ignore[arg-type]
     for name in ("recall", "average_recall", "proposals_per_video"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
     assert parts.summary() == whole.summary()
@@ -60,15 +59,15 @@ def test_videos_of_shards_that_are_missing_are_named(partial: Path) -> None:
     data = (folder.path / name).read_bytes()
     (folder.path / name).unlink()
     try:
-        found = evaluate_shards(partial / "set", folder.path, subset=None)
+        found = evaluate_recall(partial / "set", folder.path, subset=None)
         assert found.missing == store.plan.ids(0)
         assert "unfinished: 6 of 7 shards; complete it with propose --resume" in found.notes
     finally:
         (folder.path / name).write_bytes(data)
 
 
-def test_what_is_no_unfinished_run(tmp_path: Path) -> None:
-    assert not is_sharded(tmp_path)
-    assert is_sharded("s3://bucket/run.partial")
+def test_a_folder_without_a_plan_is_no_unfinished_run(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="no unfinished run is there"):
-        evaluate_shards([], tmp_path)
+        evaluate_recall(write_dataset(tmp_path / "set"), "memory://nowhere")
+    with pytest.raises(ResultError, match=r"no result\.json in this folder"):
+        evaluate_recall(tmp_path / "set", tmp_path)
