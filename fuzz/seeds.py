@@ -31,7 +31,7 @@ from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
 from actspan.pipeline.outcomes import Outcome
-from actspan.streams.projection import Projection
+from actspan.streams.feature_files import Projection
 from fuzz.targets import PLAN, TARGETS, encode_frames
 from tests.data.annotation_files import (
     boris_project,

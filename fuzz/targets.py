@@ -55,8 +55,7 @@ from actspan.server.inference_tensors import (
     write_answer,
 )
 from actspan.server.uploads import HEAD, kind_of, npy_array
-from actspan.streams.feature_files import Journal
-from actspan.streams.projection import Projection
+from actspan.streams.feature_files import Journal, Projection
 
 Read = Callable[[Path], object]
 

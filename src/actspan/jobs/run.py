@@ -152,8 +152,9 @@ def candidate_schema() -> Any:
 
 def _rows(batch: Any) -> Iterator[Candidates]:
     for row in range(batch.num_rows):
-        columns = {
-            name: batch.column(name)[row].values.to_numpy().copy()  # the file will be closed
+        columns: dict[str, Any] = {
+            # A copy, since the file will be closed; to_numpy() would import pandas.
+            name: np.from_dlpack(batch.column(name)[row].values).copy()
             for name in CANDIDATE_COLUMNS
         }
         score = columns["start_score"].astype(np.float64) * columns["end_score"]
