@@ -22,9 +22,9 @@ from actspan.bench.machine import core_count, matrix_products, require_limits, t
 from actspan.bench.timing import timed
 from actspan.data.check import check_dataset
 from actspan.data.data_requests import PackRequest
+from actspan.data.pack import pack_dataset
 from actspan.data.result_files import read_result
-from actspan.data.store.pack import pack_dataset
-from actspan.data.store.store_manifest import verify_store
+from actspan.data.store_manifest import verify_store
 from benchmarks import data
 from benchmarks import published_evaluation as published
 from benchmarks.harness import (

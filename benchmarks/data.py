@@ -26,8 +26,8 @@ from actspan.bench.synthetic import (
 from actspan.config.stages import FeatureSpec
 from actspan.data.annotations import formats
 from actspan.data.data_requests import SHARD_SIZE
-from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.store_manifest import Manifest
+from actspan.data.pack import Row, write_shards
+from actspan.data.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 
 STRIDE = 0.5  # seconds, of recordings

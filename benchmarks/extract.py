@@ -14,8 +14,8 @@ import numpy as np
 
 from actspan.core.parallel import map_ordered
 from actspan.streams.backbone import find_backbone
+from actspan.streams.extract_request import Grid, Span
 from actspan.streams.snippet_features import BATCH, Extractor
-from actspan.streams.snippet_grid import Grid, Span
 from actspan.streams.video_lists import find_videos
 from benchmarks.harness import benchmark, median_runs, peak_of_command, print_table, program
 

@@ -10,7 +10,7 @@ import click
 
 from actspan.bench import synthetic
 from actspan.data.data_requests import PackRequest
-from actspan.data.store.pack import pack_dataset
+from actspan.data.pack import pack_dataset
 from actspan.streams.video_lists import find_videos
 from benchmarks import data
 from benchmarks.commands import propose_options

@@ -18,11 +18,10 @@ from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import find_annotations, read_annotations
-from actspan.data.instances import ends_of, lengths_of, slack
 from actspan.data.result_files import ResultTable
 from actspan.data.time_conflicts import TimeConflict, compare_times, require_right_times
 from actspan.data.times import far_beyond, require_seconds
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, allowed_ends, ends_of, lengths_of
 
 _OPENED = 300  # videos whose features are opened, spread over the dataset
 _FEW = 0.1  # fraction of the instances
@@ -36,7 +35,7 @@ def check_times(videos: Videos, path: Path) -> tuple[Videos, tuple[str, ...]]:
     pass them. Dropped durations affect only notes, and are themselves noted.
     """
     latest: Float64 = ends_of(videos, videos.durations)
-    late = float(np.mean(videos.segments[:, 1] > latest + slack(latest)))
+    late = float(np.mean(videos.segments[:, 1] > allowed_ends(latest)))
     if late > _FEW or np.isnan(videos.durations).any():
         videos, conflict = _compare_with_features(videos, path)
         if conflict is not None and conflict.wrong == "durations":

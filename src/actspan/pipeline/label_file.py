@@ -17,9 +17,9 @@ from actspan.config.base import NOT_JSON
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.types import Float64, Proposals
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.detections import Detections
 from actspan.data.result_files import result_bytes
+from actspan.data.videos import canonical_id
 
 _SLACK = 0.01  # seconds by which the file's segments may differ from the proposals'
 _FORMS = (

@@ -1,39 +1,38 @@
-"""Annotations as all formats return them, and the file or folder that they are read from."""
+"""Annotations as all formats return them, and videos as all formats write them."""
 
 from __future__ import annotations
 
-import math
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from sys import intern
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
 from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
-from actspan.core.files import check_size, read_bytes
-from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem
 from actspan.core.types import Video
-from actspan.core.wording import counted, listed
-from actspan.data.json_objects import compacted, decode, split
-from actspan.data.names import composed, file_stem
-from actspan.data.videos import Videos, with_labels
+from actspan.data.data_requests import UNLABELLED
+from actspan.data.instances import with_labels
+from actspan.data.videos import Videos
 
 # THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
 AMBIGUOUS = "Ambiguous"
+FPS = 25.0  # default frames per second, for formats that count frames
 
 Instance = tuple[float, float, str]  # start and end in seconds, label
+ScoredInstance = tuple[float, float, str, float | None]  # seconds, label, score
 
-T = TypeVar("T")
-_NEVER_JSON = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")
-_JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
+_LONGEST_NAME = 150  # bytes of a file's name before its suffix; file systems allow 255 in all
+_NOT_IN_NAMES = re.compile(r"[^\w .()+,=@-]")
+# Names that Windows reserves for devices, with any suffix.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+# Characters that XML 1.0 cannot contain, not even as a character reference.
+_NOT_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,133 +73,15 @@ class ReadOptions:
     only_facts: bool = False  # durations, subsets and rates of videos are needed, and no segments
 
 
-class Source:
-    """A file or folder of annotations, whose JSON is read only once.
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """Settings for writing annotations, where a format leaves a choice."""
 
-    Properties and `parsed` raise AnnotationError if it cannot be read, or is not JSON.
-    """
-
-    def __init__(self, path: Path, *, format_is_given: bool = False) -> None:
-        self.path = path
-        self._format_is_given = format_is_given  # then the name does not matter
-
-    @cached_property
-    def json(self) -> bytes | None:
-        """The content as compact JSON; None if neither name nor start suggest that it is JSON."""
-        suffix = self.path.suffix.lower()
-        is_named = self._format_is_given or suffix in (".json", ".boris")
-        if self.path.is_dir() or (suffix in _NEVER_JSON and not is_named):
-            return None
-        if not is_named and not _starts_as_json(self.path):
-            return None
-        data = content_of(self.path)
-        if not data.strip():
-            raise AnnotationError(f"{self.path}: empty; JSON was expected")
-        return compacted(data)
-
-    @cached_property
-    def object(self) -> tuple[dict[str, Any], list[str]] | None:
-        """The parts of a JSON object and its repeated keys, as `split` returns them, or None."""
-        return None if self.json is None else self.parsed(split, self.json)
-
-    @cached_property
-    def document(self) -> tuple[Any, list[str]]:
-        """The decoded JSON, None if it is none, and all repeated keys."""
-        return (None, []) if self.json is None else self.parsed(decode, self.json)
-
-    def parsed(self, parse: Callable[[Any], T], part: Any) -> T:
-        """Return `parse(part)` for a part of the JSON."""
-        try:
-            return parse(part)
-        except RecursionError as error:
-            what = "JSON nested too deeply to be annotations"
-            raise AnnotationError(f"{self.path}: {what}") from error
-        except ValueError as error:
-            raise AnnotationError(f"{self.path}: not valid JSON: {error}") from error
-
-    def has_objects(self, keys: Iterable[str]) -> bool:
-        """Return whether it is a JSON object with an object under each of the keys."""
-        document = self.document[0]
-        return isinstance(document, dict) and all(isinstance(document.get(k), dict) for k in keys)
-
-
-def _starts_as_json(path: Path) -> bool:
-    try:
-        check_size(path)
-        with path.open("rb") as stream:
-            return _JSON_START.match(stream.read(64)) is not None
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def content_of(path: Path) -> bytes:
-    """Return the content of a file; raise AnnotationError if it cannot be read."""
-    try:
-        return read_bytes(path, DOCUMENT)
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def text_of(path: Path, save_as: str = "UTF-8") -> str:
-    """Return the text of a file; raise AnnotationError if it cannot be read, or is not UTF-8."""
-    data = content_of(path)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        is_wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
-        what = "UTF-16" if is_wide else f"not UTF-8 text (byte {data[error.start]:#04x})"
-        raise AnnotationError(f"{path}:{line}: {what}: save it as {save_as}") from error
-
-
-def canonical_id(name: str) -> str:
-    """Return the id that a name stands for.
-
-    A literal `v_`, which some layouts put before every id (bsn.md section 1), is removed. So are
-    the folder and suffix of a video file's name. Letters are those of Unicode NFC.
-    """
-    return file_stem(composed(name)).removeprefix("v_")
-
-
-def number(value: Any, name: str) -> float:
-    """Return a value, or text of one (HACS quotes durations), as a positive number.
-
-    Raises TypeError or ValueError, with `name` in the message, if it is not one.
-    """
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    try:
-        found = float(value) if is_number else _decimal(value)
-    except (AttributeError, ValueError, OverflowError, TypeError) as error:
-        raise TypeError(f"{name!r} is {value!r}, not a number") from error
-    if not math.isfinite(found) or found <= 0:
-        raise ValueError(f"{name!r} is {value}, not a positive number")
-    return found
-
-
-def _decimal(text: str) -> float:
-    if "_" in text:  # Python's float reads 1_000
-        raise ValueError(f"{text!r} is not a number")
-    return float(text)
-
-
-def seconds(text: str) -> float:
-    """Return a time in seconds from a number, or from a clock such as `1:02:03.5` or `2:03`.
-
-    Raises ValueError if it is neither.
-    """
-    try:
-        values = [_decimal(part) for part in text.strip().split(":")]
-    except ValueError:
-        values = []
-    if not values or len(values) > 3 or not all(math.isfinite(v) for v in values):
-        raise ValueError(f"{text!r} is not a time in seconds")
-    if len(values) == 1:
-        return values[0]
-    whole = all(value.is_integer() for value in values[:-1])
-    if not whole or min(values) < 0 or max(values[1:]) >= 60:
-        raise ValueError(f"{text!r} is not a time of the form 1:02:03.5")
-    hours = values[0] if len(values) == 3 else 0.0
-    return (hours * 60 + values[-2]) * 60 + values[-1]
+    # Content to write beside the videos, if a format allows it: version, taxonomy.
+    document: Mapping[str, Any] = field(default_factory=dict)
+    # Returns the link to a video: an address, or a path relative to the written files.
+    media: Callable[[Video], str] | None = None
+    fps: float = FPS  # of videos that do not give their own, if times are frame numbers
 
 
 def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
@@ -216,28 +97,54 @@ def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
     )
 
 
-def possible_mistakes(path: Path, videos: Videos) -> Iterator[str]:
-    """Yield notes about instances that occur twice, and labels that are nearly equal."""
-    start, end = videos.segments.T
-    video = np.repeat(np.arange(len(videos)), videos.counts)
-    order = np.lexsort((end, start, video))
-    same = np.all([x[order[1:]] == x[order[:-1]] for x in (video, start, end)], axis=0)
-    alike = np.union1d(order[:-1][same], order[1:][same]).tolist() if same.any() else ()
-    keys = Counter((video.item(i), start.item(i), end.item(i), videos.labels[i]) for i in alike)
-    count = keys.total() - len(keys)
-    if count:
-        names = dict.fromkeys(videos.ids[key[0]] for key, number in keys.items() if number > 1)
-        occur = "instances occur" if count > 1 else "instance occurs"
-        yield (
-            f"{path}: {count:,} {occur} twice, with the same video, times and label: "
-            f"{counted(len(names), 'video')} ({listed(names)})"
-        )
-    variants: dict[str, list[str]] = {}
-    for label in dict.fromkeys(videos.labels):
-        variants.setdefault(" ".join(composed(label).casefold().split()), []).append(label)
-    groups = [" and ".join(map(repr, labels)) for labels in variants.values() if len(labels) > 1]
-    if groups:
-        yield (
-            f"{path}: labels that differ only in capitals, blanks or Unicode form are "
-            f"different classes: {listed(groups, 12)}"
-        )
+def scored_instances(video: Video) -> Iterator[ScoredInstance]:
+    """Yield instances with their scores, then the ignored segments, labelled `Ambiguous`."""
+    scores = [None] * len(video.segments) if video.scores is None else video.scores.tolist()
+    for (start, end, label), score in zip(video.instances(), scores, strict=True):
+        yield start, end, label, score
+    for start, end in video.ignored.tolist():
+        yield start, end, AMBIGUOUS, None
+
+
+def labelled_instances(video: Video) -> Iterator[ScoredInstance]:
+    """Yield `scored_instances` with a label each, for tools that need one.
+
+    Raises AnnotationError if an id, a subset or a label has a control character or half a surrogate
+    pair, which no text file can contain.
+    """
+    texts = [("id", video.id), ("subset", video.subset), *(("label", x) for x in video.labels)]
+    for what, text in texts:
+        if bad := _NOT_TEXT.search(text):
+            raise AnnotationError(
+                f"video {video.id!r}: {what} {text!r} holds {bad.group()!r}, which this format "
+                "cannot contain: rename it"
+            )
+    for start, end, label, score in scored_instances(video):
+        yield start, end, label.strip() or UNLABELLED, score
+
+
+def milliseconds(start: float, end: float) -> tuple[int, int]:
+    """Return a segment in whole milliseconds, at least one long."""
+    first = round(start * 1000)
+    return first, max(round(end * 1000), first + 1)
+
+
+def named_files(videos: Sequence[Video], suffix: str) -> Iterator[tuple[str, Video]]:
+    """Yield a file name per video: its id, with `_` for characters that could form a path.
+
+    Raises AnnotationError if two ids give the same name on some file system.
+    """
+    taken: dict[str, str] = {}  # ids by names without case, which some file systems ignore
+    for video in videos:
+        text = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", video.id))
+        text = text.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
+        text = text.strip(" ").rstrip(" .")  # Windows drops these
+        is_special = not text or text.startswith(".") or _DEVICES.match(text)
+        name = f"_{text}{suffix}" if is_special else text + suffix
+        if (key := name.casefold()) in taken:
+            raise AnnotationError(
+                f"videos {taken[key]!r} and {video.id!r} would both be written to {name!r}: rename "
+                "one of them"
+            )
+        taken[key] = video.id
+        yield name, video

@@ -20,8 +20,10 @@ from pathlib import PureWindowsPath
 from typing import Any
 
 from actspan.core.problems import Skipped
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, number
-from actspan.data.annotations.video_builder import UNUSABLE, Facts, VideoBuilder
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions
+from actspan.data.annotations.fields import Facts, number
+from actspan.data.annotations.source import Source
+from actspan.data.annotations.video_builder import UNUSABLE, VideoBuilder
 from actspan.data.names import Ignored
 
 _PARTS = ("observations", "behaviors_conf")
@@ -31,7 +33,8 @@ _Event = tuple[float, tuple[str, str, str]]  # time, (behavior, subject, modifie
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object with observations and configured behaviors."""
-    return source.has_objects(_PARTS)
+    document = source.document[0]
+    return isinstance(document, dict) and all(isinstance(document.get(k), dict) for k in _PARTS)
 
 
 def read(source: Source, options: ReadOptions) -> Annotations:
@@ -76,7 +79,7 @@ def _media(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tuple
         )
     others = sum(len(player) for key, player in players.items() if key != "1" and player)
     if others:
-        ignored.add("media", "files of players other than 1", others)
+        ignored["media", "files of players other than 1"] += others
     if not files:
         return name, Facts()
     info = observation.get("media_info") or {}
@@ -93,7 +96,7 @@ def _events(observation: Mapping[str, Any], ignored: Ignored) -> Iterator[_Event
             raise TypeError(f"event {event!r} is not [time, subject, behavior, ...]")
         for i, field in _FIELDS.items():
             if len(event) > i and event[i] not in ("", "None", None):
-                ignored.add("fields of events", field)
+                ignored["fields of events", field] += 1
         time = float(event[0]) - offset
         if not math.isfinite(time):
             raise ValueError(f"event {event!r} has no time")
@@ -107,7 +110,7 @@ def _add_states(
     started: dict[tuple[str, str, str], float] = {}
     for time, key in events:
         if "point" in types.get(key[0], ""):
-            builder.ignored.add("point events", key[0])
+            builder.ignored["point events", key[0]] += 1
         elif key in started:
             builder.add_or_reject(video, (started.pop(key), time, key[0]), place)
         elif key[0] in types:

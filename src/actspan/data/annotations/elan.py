@@ -22,10 +22,9 @@ from xml.etree.ElementTree import (
 
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, content_of
-from actspan.data.annotations.encoding import (
-    read_facts,
-)
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions
+from actspan.data.annotations.fields import read_facts
+from actspan.data.annotations.source import Source, content_of
 from actspan.data.annotations.video_builder import (
     VideoBuilder,
     is_selected,
@@ -98,7 +97,7 @@ class _Reader:
                 continue
             if references := len(list(tier.iter("REF_ANNOTATION"))):
                 what = "annotations that refer to others, by tier"
-                builder.ignored.add(what, name, references)
+                builder.ignored[what, name] += references
             if divided[name]:
                 self.divided[name] += divided[name]
             if _read_tier(tier, times, origin, (video, file), builder):
@@ -146,7 +145,7 @@ def _media(root: Element, file: Path, ignored: Ignored) -> tuple[str, float]:
     first, video = (videos or media)[0]
     for _, other in videos[1:]:
         if other != video:
-            ignored.add("further videos", other)
+            ignored["further videos", other] += 1
     return video, _milliseconds_of(first.get("TIME_ORIGIN", "0"), "TIME_ORIGIN", file)
 
 

@@ -15,14 +15,14 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from actspan.core.types import Video
-from actspan.data.annotations.elan import INSTANCES, PROPERTY, SCORES
-from actspan.data.annotations.encoding import (
+from actspan.data.annotations.annotation_set import (
     WriteOptions,
     labelled_instances,
     milliseconds,
     named_files,
-    written_facts,
 )
+from actspan.data.annotations.elan import INSTANCES, PROPERTY, SCORES
+from actspan.data.annotations.fields import written_facts
 
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 # DATE is when ELAN saved the file. Ours is fixed, so that equal videos give equal bytes.

@@ -25,14 +25,10 @@ from actspan.data.annotations import (
     via,
 )
 from actspan.data.annotations.activitynet import AUTHORS_JSON
-from actspan.data.annotations.annotation_set import (
-    Annotations,
-    ReadOptions,
-    Source,
-    possible_mistakes,
-)
-from actspan.data.annotations.encoding import FPS, WriteOptions
+from actspan.data.annotations.annotation_set import FPS, Annotations, ReadOptions, WriteOptions
+from actspan.data.annotations.source import JsonError, Source
 from actspan.data.annotations.video_builder import files_of
+from actspan.data.videos import possible_mistakes
 
 DATASET_JSON = "annotations.json"
 DATASET_TABLE = "annotations.csv"
@@ -156,25 +152,42 @@ def read_annotations(
         raise AnnotationError(f"{path}: cannot be read: no such file or folder")
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path, format_is_given=format is not None)
-    chosen = next((f for f in _ALL if f.fits(source)), None) if format is None else None
-    if format is not None:
-        chosen = format_named(format)
-        if chosen.needs and not chosen.fits(source):
-            raise AnnotationError(f"{source.path}: {chosen.needs}")
-    if chosen is None:
-        raise AnnotationError(_unknown_format(source))
     options = ReadOptions(fps, tuple(tiers), columns or {}, will_clip, only_facts)
-    if options.tiers and not chosen.has_tiers:
-        raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
-    if options.columns and chosen.name != "csv":
-        flags = ", ".join(f"--{role}-column" for role in options.columns)
-        raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {flags}")
-    read = chosen.read(source, options)
+    read, where = None, source.path
+    try:
+        if format in (None, "activitynet") and not (options.tiers or options.columns):
+            read = activitynet.read_plain(source)
+        if read is None:
+            read = _read_as(source, format, options)
+    except OSError as error:
+        raise AnnotationError(f"{where}: cannot be read: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise AnnotationError(f"{where}: JSON nested too deeply to be annotations") from error
+    except JsonError as error:
+        raise AnnotationError(f"{where}: not valid JSON: {error}") from error
     notes = read.notes if only_facts else (*read.notes, *possible_mistakes(read.path, read.videos))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
         notes = (f"{beside}: ignored, because {found.name} exists too", *notes)
     return replace(read, notes=notes)
+
+
+def _read_as(source: Source, format: str | None, options: ReadOptions) -> Annotations:
+    """Read a source in a format, or in the first one that fits; raise AnnotationError for none."""
+    if format is None:
+        chosen = next((f for f in _ALL if f.fits(source)), None)
+        if chosen is None:
+            raise AnnotationError(_unknown_format(source))
+    else:
+        chosen = format_named(format)
+        if chosen.needs and not chosen.fits(source):
+            raise AnnotationError(f"{source.path}: {chosen.needs}")
+    if options.tiers and not chosen.has_tiers:
+        raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
+    if options.columns and chosen.name != "csv":
+        flags = ", ".join(f"--{role}-column" for role in options.columns)
+        raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {flags}")
+    return chosen.read(source, options)
 
 
 def format_named(name: str) -> Format:

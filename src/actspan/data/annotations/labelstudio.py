@@ -29,20 +29,16 @@ from actspan.data.annotations.annotation_set import (
     Annotations,
     Instance,
     ReadOptions,
-    Source,
-    canonical_id,
-    number,
-)
-from actspan.data.annotations.encoding import (
     ScoredInstance,
     WriteOptions,
     labelled_instances,
-    read_facts,
-    written_facts,
 )
+from actspan.data.annotations.fields import Facts, number, read_facts, written_facts
 from actspan.data.annotations.labelstudio_regions import RegionReader, value_of
-from actspan.data.annotations.video_builder import UNUSABLE, Facts, VideoBuilder
+from actspan.data.annotations.source import Source
+from actspan.data.annotations.video_builder import UNUSABLE, VideoBuilder
 from actspan.data.data_requests import UNLABELLED
+from actspan.data.videos import canonical_id
 
 # Notes about tasks, which are written behind their number.
 _SEVERAL = "have several annotations: the ground truth, or the latest, is taken"

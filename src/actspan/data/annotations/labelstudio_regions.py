@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from actspan.data.annotations.annotation_set import Instance
-from actspan.data.annotations.video_builder import Facts
+from actspan.data.annotations.fields import Facts
 
 _LABELS = ("timelinelabels", "timeserieslabels", "labels", "audiolabels")
 _BOX = "videorectangle"

@@ -18,15 +18,16 @@ from typing import NamedTuple
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, text_of
-from actspan.data.annotations.encoding import (
+from actspan.data.annotations.annotation_set import (
+    Annotations,
+    ReadOptions,
     WriteOptions,
     labelled_instances,
     milliseconds,
     named_files,
-    read_facts,
-    written_facts,
 )
+from actspan.data.annotations.fields import read_facts, written_facts
+from actspan.data.annotations.source import Source, text_of
 from actspan.data.annotations.video_builder import VideoBuilder, read_files
 
 _FACTS = "NOTE actspan "  # precedes the facts about the video, as JSON
@@ -87,11 +88,11 @@ def _read_vtt_file(file: Path, builder: VideoBuilder) -> None:
     for i, end in _cues(["", *lines[1:]]):
         text = " ".join(lines[i + 1 : end])
         for voice in _VOICE.findall(text):
-            builder.ignored.add("voices", unescape(voice).strip())
+            builder.ignored["voices", unescape(voice).strip()] += 1
         label = unescape(_VTT.markup.sub("", text))
         _add(builder, video, f"{file}:{i + 1}", lines[i], label, _VTT)
     for i in _outside(lines):
-        builder.ignored.add("lines outside cues", f"{file.name}:{i + 1}")
+        builder.ignored["lines outside cues", f"{file.name}:{i + 1}"] += 1
 
 
 def _read_srt_file(file: Path, builder: VideoBuilder) -> None:
@@ -110,7 +111,7 @@ def _read_srt_file(file: Path, builder: VideoBuilder) -> None:
         _add(builder, file.stem, f"{file}:{i + 1}", lines[i], label, _SRT)
     for i, line in enumerate(lines):
         if i not in taken and line.strip() and not line.strip().isdigit():
-            builder.ignored.add("lines outside cues", f"{file.name}:{i + 1}")
+            builder.ignored["lines outside cues", f"{file.name}:{i + 1}"] += 1
 
 
 def _lines(file: Path) -> list[str]:

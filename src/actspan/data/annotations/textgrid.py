@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, content_of
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions
+from actspan.data.annotations.fields import Facts
+from actspan.data.annotations.source import Source, content_of
 from actspan.data.annotations.video_builder import (
-    Facts,
     VideoBuilder,
     is_selected,
     read_files,
@@ -62,7 +63,7 @@ def _read_file(
         for token in tokens:
             if token in _KINDS:
                 kind = "tiers beyond the number of tiers that the file says"
-                builder.ignored.add(kind, str(next(tokens)))
+                builder.ignored[kind, str(next(tokens))] += 1
     except StopIteration as error:
         raise AnnotationError(f"{file}: ends before the last of its tiers") from error
     except (TypeError, ValueError, OverflowError) as error:
@@ -78,7 +79,7 @@ def _read_tier(
         end = start if has_points else _number(tokens)
         label = str(next(tokens)).strip()
         if selected and has_points:
-            builder.ignored.add("points, by tier", name)
+            builder.ignored["points, by tier", name] += 1
         elif selected and label:
             place = f"{file}: tier {name!r}, interval {i}"
             builder.add_or_reject(file.stem, (start, end, label), place)

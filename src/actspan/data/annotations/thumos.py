@@ -15,14 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
-from actspan.data.annotations.annotation_set import (
-    Annotations,
-    ReadOptions,
-    Source,
-    seconds,
-    text_of,
-)
-from actspan.data.annotations.video_builder import Facts, VideoBuilder
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions
+from actspan.data.annotations.fields import Facts, seconds
+from actspan.data.annotations.source import Source, text_of
+from actspan.data.annotations.video_builder import VideoBuilder
 from actspan.data.videos import canonical_subset
 
 _CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")
@@ -51,7 +47,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     beside = sorted(path for folder in {file.parent for file in files} for path in folder.iterdir())
     for other in beside:
         if other.is_file() and other not in files and not other.name.startswith("."):
-            builder.ignored.add("files", other.name)
+            builder.ignored["files", other.name] += 1
     return builder.built("thumos14")
 
 

@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from actspan.core.problems import Skipped
-from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
+from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.video_builder import UNUSABLE, VideoBuilder
 from actspan.data.names import Ignored
 
@@ -29,7 +30,8 @@ _PARTS = ("attribute", "file", "view", "metadata")
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object with the parts of a project."""
-    return source.has_objects(_PARTS)
+    document = source.document[0]
+    return isinstance(document, dict) and all(isinstance(document.get(k), dict) for k in _PARTS)
 
 
 def read(source: Source, options: ReadOptions) -> Annotations:
@@ -79,7 +81,7 @@ def _instances(
     times, values = entry.get("z") or [], entry.get("av") or {}
     if len(times) != 2 or entry.get("xy"):
         kind = "attributes of files" if not (times or entry.get("xy")) else "regions"
-        ignored.add("entries", kind)
+        ignored["entries", kind] += 1
         return
     if not all(isinstance(time, (int, float)) and not isinstance(time, bool) for time in times):
         raise TypeError(f"times {times!r} are not numbers")
@@ -87,9 +89,9 @@ def _instances(
     first = next(iter(attributes), "")
     for key in found:
         if key != first:
-            ignored.add("attributes", str(attributes[key].get("aname") or key))
+            ignored["attributes", str(attributes[key].get("aname") or key)] += 1
     if first not in found:
-        ignored.add("entries", "segments without a label")
+        ignored["entries", "segments without a label"] += 1
         return
     options = attributes[first].get("options") or {}
     several = attributes[first].get("type") == _CHECKBOX

@@ -1,40 +1,26 @@
-"""Videos built from rows: of a table, of a project, or of a folder with one file per video."""
+"""What readers collect: videos built from rows, problems, and notes about what was ignored."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import listed, suggestion
-from actspan.data.annotations.annotation_set import (
-    Annotations,
-    Instance,
-    ReadOptions,
-    canonical_id,
-    make_video,
-)
+from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, make_video
+from actspan.data.annotations.fields import Facts
 from actspan.data.names import FileNames, Ignored
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, canonical_id
 
 _CLIP = "cut it off with actspan annotate convert --clip, or fix the row"
-# What reading a damaged entry of a project raises.
+# What reading a damaged entry of a document raises.
 UNUSABLE = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _ONE_PER_VIDEO = (".eaf", ".vtt", ".srt", ".textgrid")  # formats with one file per video
-
-
-class Facts(NamedTuple):
-    """Facts about a video that a row may give beside a segment."""
-
-    duration: float | None = None
-    subset: str | None = None
-    fps: float | None = None
-    frames: int | None = None
 
 
 class RejectedError(ValueError):
@@ -45,7 +31,42 @@ class RejectedError(ValueError):
         self.remedy = remedy
 
 
-class VideoBuilder:
+class Collector:
+    """Problems of a source, and the names in it that were changed or ignored."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[Problem] = []
+        self.ignored, self.files = Ignored(), FileNames()
+        self.clocks: set[str] = set()  # which of "times" and "durations" are clocks
+
+    def add_problem(
+        self,
+        video: str,
+        place: object,
+        what: object,
+        remedy: str,
+        skipped: Skipped = Skipped.SEGMENT,
+    ) -> None:
+        """Add a problem of a video, given by its id; `what` is a text or an exception."""
+        text = f"no {what}" if isinstance(what, KeyError) else str(what)
+        self.problems.append(Problem(video, str(place), text, remedy, skipped))
+
+    def collected(
+        self,
+        format: str,
+        videos: Videos,
+        notes: Iterable[str],
+        document: Mapping[str, Any] | None = None,
+        unit: Unit = "seconds",
+    ) -> Annotations:
+        """Return the annotations; `notes` follow those about file names."""
+        notes = (*self.files.notes(self.path), *notes)
+        problems, clocks = tuple(self.problems), frozenset(self.clocks)
+        return Annotations(self.path, format, videos, problems, document or {}, notes, unit, clocks)
+
+
+class VideoBuilder(Collector):
     """Videos assembled from rows, in order of first mention.
 
     A row is used as a whole or not at all: every fault is a problem with its place. `repeated` are
@@ -53,14 +74,11 @@ class VideoBuilder:
     """
 
     def __init__(self, path: Path, options: ReadOptions, repeated: Iterable[str] = ()) -> None:
-        self.path, self._will_clip = path, options.will_clip
-        self.problems: list[Problem] = []
-        self.ignored = Ignored()
-        for key in repeated:
-            self.ignored.add("keys that occur twice", key)
+        super().__init__(path)
+        self._will_clip = options.will_clip
+        self.ignored.update(("keys that occur twice", key) for key in repeated)
         self._videos: dict[str, tuple[dict[str, Any], list[Instance]]] = {}  # facts, instances
         self._ids: dict[str, str] = {}  # by the names in rows
-        self._files = FileNames()
 
     def __contains__(self, name: str) -> bool:
         return canonical_id(name.strip()) in self._videos
@@ -70,7 +88,7 @@ class VideoBuilder:
 
         Raises ValueError if it has no id or no length, or a fact contradicts an earlier row.
         """
-        video = self._ids.get(name) or canonical_id(self._files.stem(name.strip()))
+        video = self._ids.get(name) or canonical_id(self.files.stem(name.strip()))
         self._ids[name] = video
         if not video:
             raise RejectedError("no video id", "repeat the id in each row")
@@ -118,15 +136,9 @@ class VideoBuilder:
         remedy: str = "",
     ) -> None:
         """Add the problem that a row, or a whole file, cannot be used."""
-        if isinstance(what, RejectedError):
-            remedy = what.remedy
-        elif isinstance(what, KeyError):
-            what = f"no {what}"
         thing = "the row" if skipped is Skipped.SEGMENT else "it"
-        remedy = remedy or f"fix or remove {thing}"
-        self.problems.append(
-            Problem(canonical_id(video.strip()), place, str(what), remedy, skipped)
-        )
+        remedy = getattr(what, "remedy", remedy) or f"fix or remove {thing}"
+        self.add_problem(canonical_id(video.strip()), place, what, remedy, skipped)
 
     def add_file(self, video: str, file: Path, facts: Facts | None = None) -> None:
         """Add the video of a file; raise AnnotationError if it has no name or two files."""
@@ -140,12 +152,7 @@ class VideoBuilder:
             raise AnnotationError(f"{file}: {error}") from error
 
     def built(
-        self,
-        format: str,
-        notes: Iterable[str] = (),
-        *,
-        unit: Unit = "seconds",
-        clocks: Iterable[str] = (),
+        self, format: str, notes: Iterable[str] = (), *, unit: Unit = "seconds"
     ) -> Annotations:
         """Return the annotations; `notes` follow those about what was ignored."""
         unknown = {"duration": math.nan, "subset": ""}
@@ -153,11 +160,7 @@ class VideoBuilder:
             make_video(name, instances, **unknown | facts)
             for name, (facts, instances) in self._videos.items()
         )
-        notes = (*self._files.notes(self.path), *self.ignored.notes(self.path), *notes)
-        problems = tuple(self.problems)
-        return Annotations(
-            self.path, format, videos, problems, notes=notes, unit=unit, clocks=frozenset(clocks)
-        )
+        return self.collected(format, videos, (*self.ignored.notes(self.path), *notes), unit=unit)
 
 
 def files_of(path: Path, *suffixes: str) -> list[Path]:
@@ -186,7 +189,7 @@ def read_files(
         raise AnnotationError(f"{path}: holds no {suffix} files")
     for file in files:
         if file.suffix.lower() != suffix:
-            builder.ignored.add("files of other formats, which --from takes", file.suffix)
+            builder.ignored["files of other formats, which --from takes", file.suffix] += 1
             continue
         try:
             read_file(file, builder)

@@ -1,12 +1,16 @@
-"""Known names of table columns and of keys in JSON documents."""
+"""Facts that files give: known names of columns and keys, numbers, times, facts about videos."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 from actspan.config.stages import Unit
+from actspan.core.types import Video
+from actspan.data.videos import canonical_subset
 
 # Names are in lower case and without separators. Per role, the first name that exists is used. JSON
 # documents use the same names as keys.
@@ -96,3 +100,82 @@ def _unit_of(name: str) -> Unit:
         if any(key in known[role] for role in TIMES):
             return unit
     return next((unit for unit, ends in _UNITS.items() if last in ends), "seconds")
+
+
+def number(value: Any, name: str) -> float:
+    """Return a value, or text of one (HACS quotes durations), as a positive number.
+
+    Raises TypeError or ValueError, with `name` in the message, if it is not one.
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    try:
+        found = float(value) if is_number else _decimal(value)
+    except (AttributeError, ValueError, OverflowError, TypeError) as error:
+        raise TypeError(f"{name!r} is {value!r}, not a number") from error
+    if not math.isfinite(found) or found <= 0:
+        raise ValueError(f"{name!r} is {value}, not a positive number")
+    return found
+
+
+def _decimal(text: str) -> float:
+    if "_" in text:  # Python's float reads 1_000
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
+
+
+def seconds(text: str) -> float:
+    """Return a time in seconds from a number, or from a clock such as `1:02:03.5` or `2:03`.
+
+    Raises ValueError if it is neither.
+    """
+    try:
+        values = [_decimal(part) for part in text.strip().split(":")]
+    except ValueError:
+        values = []
+    if not values or len(values) > 3 or not all(math.isfinite(v) for v in values):
+        raise ValueError(f"{text!r} is not a time in seconds")
+    if len(values) == 1:
+        return values[0]
+    whole = all(value.is_integer() for value in values[:-1])
+    if not whole or min(values) < 0 or max(values[1:]) >= 60:
+        raise ValueError(f"{text!r} is not a time of the form 1:02:03.5")
+    hours = values[0] if len(values) == 3 else 0.0
+    return (hours * 60 + values[-2]) * 60 + values[-1]
+
+
+class Facts(NamedTuple):
+    """Facts about a video that a row or a file may give beside its segments."""
+
+    duration: float | None = None
+    subset: str | None = None
+    fps: float | None = None
+    frames: int | None = None
+
+
+def written_facts(video: Video) -> dict[str, str | float]:
+    """Return the id and facts of a video beside its instances, as `read_facts` reads them."""
+    known = {
+        "video": written_id(video.id),
+        "subset": video.subset or None,
+        "duration": None if math.isnan(video.duration) else video.duration,
+        "fps": video.fps,
+        "frames": video.frames,
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def read_facts(facts: Mapping[str, Any]) -> Facts:
+    """Return the facts that `written_facts` wrote, except the id; raise TypeError or ValueError."""
+    keys = ("duration", "fps", "frames")
+    known = {key: number(facts[key], key) for key in keys if facts.get(key) is not None}
+    return Facts(
+        duration=known.get("duration"),
+        subset=canonical_subset(str(facts["subset"])) if facts.get("subset") else None,
+        fps=known.get("fps"),
+        frames=int(known["frames"]) if "frames" in known else None,
+    )
+
+
+def written_id(name: str) -> str:
+    """Return an id as reading expects it, so that it gives the same id."""
+    return f"v_{name}" if name.startswith("v_") else name

@@ -1,0 +1,174 @@
+"""Files and folders of annotations, and their JSON.
+
+Repeated keys are found, and the parts of an object are decoded one at a time: a document of 50,000
+videos takes 100 MB as Python objects, so its entries stay undecoded until they are needed. Decoders
+keep one value of a repeated key and do not report the other. msgspec is fast: what it decoded is
+encoded again, which gives the compact text that it was decoded from unless a key is repeated. Where
+the texts differ (also by escapes or digits), Python's decoder reads every key.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actspan.config.base import NOT_JSON
+from actspan.core.errors import AnnotationError
+from actspan.core.files import check_size, read_bytes
+from actspan.core.limits import DOCUMENT
+
+_NEVER_JSON = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")
+_JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
+
+decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class JsonError(ValueError):
+    """Text that is not JSON."""
+
+
+@dataclass
+class Source:
+    """A file or folder of annotations, whose JSON is read only once.
+
+    Properties raise OSError if it cannot be read, and JsonError or RecursionError if it is not
+    valid JSON or is nested too deeply.
+    """
+
+    path: Path
+    format_is_given: bool = False  # then the name does not matter
+
+    @cached_property
+    def json(self) -> bytes | None:
+        """The content without blanks between values; None unless name or start suggest JSON.
+
+        Invalid JSON, and JSON with NaN, is unchanged.
+        """
+        suffix = self.path.suffix.lower()
+        if self.path.is_dir():
+            return None
+        is_named = self.format_is_given or suffix in (".json", ".boris")
+        if not is_named and (suffix in _NEVER_JSON or not _starts_as_json(self.path)):
+            return None
+        data = read_bytes(self.path, DOCUMENT)
+        if not data.strip():
+            raise AnnotationError(f"{self.path}: empty; JSON was expected")
+        try:
+            return msgspec.json.format(data, indent=-1)
+        except NOT_JSON:
+            return data
+
+    @cached_property
+    def object(self) -> tuple[dict[str, Any], list[str]] | None:
+        """The parts of a JSON object and its repeated keys, as `split` returns them, or None."""
+        return None if self.json is None else split(self.json)
+
+    @cached_property
+    def document(self) -> tuple[Any, list[str]]:
+        """The decoded JSON, None if it is none, and all repeated keys."""
+        return (None, []) if self.json is None else decode(self.json)
+
+
+def _starts_as_json(path: Path) -> bool:
+    check_size(path)
+    with path.open("rb") as stream:
+        return _JSON_START.match(stream.read(64)) is not None
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """Keys and values of an object, with repeated keys."""
+
+
+def split(part: Any) -> tuple[dict[str, Any], list[str]] | None:
+    """Return the parts of an object, and its repeated keys; None if it is not an object.
+
+    `part` is compact JSON, or a part that this returned. The first value of a repeated key is kept.
+    Raises JsonError or RecursionError.
+    """
+    if isinstance(part, (bytes, msgspec.Raw)):
+        try:
+            parts = decode_object(part)
+            if msgspec.json.encode(parts) == memoryview(part):
+                return parts, []
+        except NOT_JSON:
+            pass
+        part = _all_pairs(part)
+    repeated: list[str] = []
+    return (_first_values(part, repeated), repeated) if isinstance(part, _Pairs) else None
+
+
+def is_object(part: Any) -> bool:
+    """Return whether a part is an object."""
+    if isinstance(part, msgspec.Raw):
+        return bytes(memoryview(part)[:1]) == b"{"
+    return isinstance(part, _Pairs)
+
+
+def decode(part: Any) -> tuple[Any, list[str]]:
+    """Return the value of a part, and the keys that are repeated in any of its objects.
+
+    Raises JsonError or RecursionError.
+    """
+    if isinstance(part, (bytes, msgspec.Raw)):
+        try:
+            value = msgspec.json.decode(part)
+            if msgspec.json.encode(value) == memoryview(part):
+                return value, []
+        except NOT_JSON:
+            pass
+        part = _all_pairs(part)
+    repeated: list[str] = []
+    return _plain(part, repeated), repeated
+
+
+def _all_pairs(data: bytes | msgspec.Raw) -> Any:
+    try:
+        return json.loads(bytes(data), object_pairs_hook=_Pairs)
+    except ValueError as error:
+        raise JsonError(str(error)) from error
+
+
+def _first_values(pairs: _Pairs, repeated: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            repeated.append(key)
+        else:
+            values[key] = value
+    return values
+
+
+def _plain(value: Any, repeated: list[str]) -> Any:
+    if isinstance(value, _Pairs):
+        found = _first_values(value, repeated)
+        return {key: _plain(inner, repeated) for key, inner in found.items()}
+    if isinstance(value, list):
+        return [_plain(inner, repeated) for inner in value]
+    return value
+
+
+def content_of(path: Path) -> bytes:
+    """Return the content of a file; raise AnnotationError if it cannot be read."""
+    try:
+        return read_bytes(path, DOCUMENT)
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def text_of(path: Path, save_as: str = "UTF-8") -> str:
+    """Return the text of a file; raise AnnotationError if it cannot be read, or is not UTF-8."""
+    data = content_of(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        is_wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        what = "UTF-16" if is_wide else f"not UTF-8 text (byte {data[error.start]:#04x})"
+        raise AnnotationError(f"{path}:{line}: {what}: save it as {save_as}") from error
