@@ -174,7 +174,7 @@ def test_a_failure_half_way_leaves_what_was_done_and_nothing_else(
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("actspan.data.scores.ScoreWriter.add", disk_full)
+    monkeypatch.setattr("actspan.jobs.sinks.add_scores", disk_full)
     with pytest.raises(ActSpanError, match="cannot be written: No space left"):
         propose(replace(request_, out=tmp_path / "run"))
     assert [f.name for f in tmp_path.iterdir()] == ["run.partial"]

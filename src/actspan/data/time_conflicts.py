@@ -12,7 +12,7 @@ from actspan.core.errors import DataError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted, rounded
-from actspan.data.layout import SPEC_FILE
+from actspan.data.timebase import SPEC_FILE
 from actspan.data.times import annotation_file, conversion, frame_rate_option, require_seconds
 from actspan.data.videos import Bools, Videos, allowed_ends, ends_of
 

@@ -19,7 +19,7 @@ from actspan.core.types import Float32, Proposals
 from actspan.data.detections import DETECTIONS_FILE
 from actspan.data.recording import Window, stitch
 from actspan.data.result_writers import result_writer
-from actspan.data.scores import score_writer
+from actspan.data.scores import add_scores, open_score_archive
 from actspan.jobs.checkpoint import OtherResultError
 from actspan.jobs.clips import Clip, cut_clips
 from actspan.jobs.propose_request import ProposeRequest, Summary
@@ -110,7 +110,7 @@ class RunWriter:
 
         self._schema = candidate_schema()
         with ExitStack() as stack:  # If one cannot be opened, those before it are closed.
-            self._scores = stack.enter_context(score_writer(self._folder / SCORES))
+            self._scores = stack.enter_context(open_score_archive(self._folder / SCORES))
             stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
             self._candidates = stack.enter_context(pa.ipc.new_file(stream, self._schema))
             self._result = stack.enter_context(result_writer(self._folder / RESULT))
@@ -126,11 +126,11 @@ class RunWriter:
         if outcome.proposals is not None:  # None for a window that is not the last
             self._result.add(outcome.id, outcome.proposals)
         if outcome.window is None:
-            self._scores.add(outcome.id, np.asarray(outcome.scores))
+            add_scores(self._scores, outcome.id, np.asarray(outcome.scores))
             return
         self._windows.append((outcome.window, np.asarray(outcome.scores)))
         if outcome.window.is_final:
-            self._scores.add(outcome.id, stitch(self._windows))
+            add_scores(self._scores, outcome.id, stitch(self._windows))
             self._windows.clear()
 
 

@@ -1,7 +1,8 @@
-"""fold-scale: fold multiplication by constants into the weights of the layer before it.
+"""fold-scale and fold-batchnorm: fold factors, and normalisations, into the layer before them.
 
 BSN multiplies the outputs of layers by 0.01 and 0.1. Scaling the weights and the bias instead
-gives the same result with one operator less per layer.
+gives the same result with one operator less per layer. So does batch normalisation, whose factor
+and shift are constants at inference.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from actspan.deploy.passes.contract import (
     add_constant,
     bypass,
     constant_of,
+    input_of,
     is_standard,
     nodes_of,
     only_use,
     remove_unused,
 )
 
-LAYERS = ("Conv", "Gemm", "MatMul", "BatchNormalization")
+_SCALED = ("Conv", "Gemm", "MatMul", "BatchNormalization")
+_NORMALISED = ("Conv", "ConvTranspose", "Gemm")
 # f(s * x) = s * f(x): for every s, and for s >= 0.
 _LINEAR = ("AveragePool", "GlobalAveragePool", "Identity")
 _RELU_LIKE = ("GlobalMaxPool", "LeakyRelu", "MaxPool", "PRelu", "Relu")
@@ -65,6 +68,35 @@ class FoldScale(GraphPass):
         return ir.passes.PassResult(model, changed)
 
 
+class FoldBatchNorm(GraphPass):
+    """Folding of batch normalisation into weights."""
+
+    contract = Contract(
+        name="fold-batchnorm",
+        tag="bn",
+        summary="Fold batch normalisation into the Conv, ConvTranspose or Gemm before it.",
+        needs="nothing",
+        ensures="no BatchNormalization is the only reader of a layer with constant weights",
+        tolerance=1e-5,
+        kind="batch normalisations",
+    )
+
+    def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
+        """Return all batch normalisations; see `GraphPass.remaining`."""
+        found = (node for node in nodes_of(model) if is_standard(node, "BatchNormalization"))
+        return {node: _obstacle(node) for node in found}
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Fold every normalisation that follows a suitable layer."""
+        changed = False
+        while found := [node for node, why in self.remaining(model).items() if not why]:
+            for node in found:
+                _fold_normalisation(model.graph, node)
+            remove_unused(model)
+            changed = True
+        return ir.passes.PassResult(model, changed)
+
+
 @dataclass(frozen=True, slots=True)
 class _Fold:
     """A scale, and the layer that it is folded into."""
@@ -77,19 +109,14 @@ class _Fold:
 
     def apply(self, graph: ir.Graph) -> None:
         """Scale weights and biases, and bypass the node."""
-        parameters = [(self.layer, _weight_index(self.layer))]
-        if len(self.layer.inputs) > 2 and self.layer.inputs[2] is not None:
-            parameters.append((self.layer, 2))
-        for number, (node, index) in enumerate([*parameters, *self.biases]):
-            value = node.inputs[index]
-            array = np.asarray(constant_of(value))
-            scale = self.scale
-            if scale.ndim and number == 0:  # along the output channels of the weights
-                along = [1] * array.ndim
-                along[_channel_axis(node) or 0] = -1
-                scale = scale.reshape(along)
-            scaled = (array * scale.astype(np.float64)).astype(array.dtype)
-            node.replace_input_with(index, add_constant(graph, f"{value.name}_scaled", scaled))
+        layer, index = self.layer, _weight_index(self.layer)
+        own = [] if input_of(layer, 2) is None else [(layer, 2)]
+        for node, place in [(layer, index), *own, *self.biases]:
+            value, scale = node.inputs[place], self.scale
+            if scale.ndim and (node, place) == (layer, index):
+                scale = _along(layer, scale)
+            scaled = (_double(value) * scale).astype(value.dtype.numpy())
+            node.replace_input_with(place, add_constant(graph, f"{value.name}_scaled", scaled))
         bypass(self.node, self.source)
 
 
@@ -101,8 +128,7 @@ def _find(node: ir.Node) -> _Fold | str | None:
     index = _constant_input(node) if is_standard(node, "Mul", "Div") else None
     if index is None or (node.op_type == "Div" and index == 0):
         return None
-    source = node.inputs[1 - index]
-    factor = np.asarray(constant_of(node.inputs[index]), dtype=np.float64)
+    source, factor = node.inputs[1 - index], _double(node.inputs[index])
     if node.op_type == "Div":
         with np.errstate(all="ignore"):
             factor = np.asarray(1 / factor)
@@ -143,7 +169,7 @@ def _path(
     reader, alone, obstacle = node, True, ""
     while (layer := value.producer()) is not None:
         alone &= only_use(value) is reader
-        if is_standard(layer, *LAYERS):
+        if is_standard(layer, *_SCALED):
             if not _has_weights(layer):
                 return None
             return obstacle or (layer, biases, alone)
@@ -210,11 +236,62 @@ def _channel_axis(layer: ir.Node) -> int | None:
     return 1 if weight is not None and weight.ndim == 2 else None
 
 
+def _along(layer: ir.Node, factor: NDArray[Any]) -> NDArray[Any]:
+    """Return one factor per output channel, in the shape that multiplies a layer's weights."""
+    weight = np.asarray(constant_of(layer.inputs[1]))
+    if layer.op_type == "ConvTranspose":  # (inputs, outputs of a group, ...)
+        groups = layer.attributes.get_int("group", 1)
+        repeated = np.repeat(factor.reshape(groups, -1), len(weight) // groups, axis=0)
+        return repeated.reshape(*repeated.shape, *(1,) * (weight.ndim - 2))
+    along = [1] * weight.ndim
+    along[_channel_axis(layer) or 0] = -1
+    return factor.reshape(along)
+
+
 def _is_scalable(layer: ir.Node, biases: list[Parameter], scale: NDArray[Any]) -> bool:
     """Return whether weights and biases are constants that the scale can multiply."""
     if constant_of(layer.inputs[_weight_index(layer)]) is None or len(layer.outputs) > 1:
         return False
-    own = layer.inputs[2] if len(layer.inputs) > 2 else None
+    own = input_of(layer, 2)
     if own is not None and constant_of(own) is None:
         return False
     return scale.ndim == 0 or not biases or layer.op_type in ("Gemm", "MatMul")
+
+
+def _obstacle(node: ir.Node) -> str:
+    """Return why a batch normalisation cannot be folded; "" if it can."""
+    if len(node.outputs) > 1 or node.attributes.get_int("training_mode", 0):
+        return "in training mode"
+    if any(constant_of(value) is None for value in node.inputs[1:]):
+        return "its parameters are no constants"
+    layer = node.inputs[0].producer()
+    if not is_standard(layer, *_NORMALISED):
+        return f"not behind {', '.join(_NORMALISED[:-1])} or {_NORMALISED[-1]}"
+    if any(value is not None and constant_of(value) is None for value in layer.inputs[1:]):
+        return "weights of the layer before it are no plain constants"
+    if only_use(node.inputs[0]) is not node:
+        return "what the layer before it computes is read elsewhere too"
+    return ""
+
+
+def _fold_normalisation(graph: ir.Graph, node: ir.Node) -> None:
+    """Scale the weights of the layer, move its bias, and drop the normalisation."""
+    layer = node.inputs[0].producer()
+    scale, shift, mean, variance = (_double(value) for value in node.inputs[1:])
+    factor = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+    weight, bias = layer.inputs[1], input_of(layer, 2)
+    own = 0.0 if bias is None else _double(bias) * layer.attributes.get_float("beta", 1.0)
+    layer.attributes.pop("beta", None)
+    layer.resize_inputs(3)
+    name = f"{weight.name}_bias" if bias is None else f"{bias.name}_normalised"
+    for index, new, array in (
+        (1, f"{weight.name}_normalised", _double(weight) * _along(layer, factor)),
+        (2, name, (own - mean) * factor + shift),
+    ):
+        constant = add_constant(graph, new, array.astype(weight.dtype.numpy()))
+        layer.replace_input_with(index, constant)
+    bypass(node, node.inputs[0])
+
+
+def _double(value: ir.Value) -> NDArray[np.float64]:
+    return np.asarray(constant_of(value), dtype=np.float64)
