@@ -13,7 +13,7 @@ import numpy as np
 
 from actspan import Bundle
 from actspan.bench import synthetic
-from actspan.bench.logs.readers import read_log
+from actspan.bench.logs import read_log
 from actspan.bench.machine import matrix_products, tem_products
 from actspan.deploy.variants import export_variants
 from actspan.runtime.backends import BACKENDS

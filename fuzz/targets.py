@@ -18,20 +18,22 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from actspan.bench.logs.readers import read_log
+from actspan.bench.logs import read_log
 from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import FeatureSpec, PictureConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
 from actspan.data.annotations.formats import read_annotations, write_annotations
+from actspan.data.array_files import CONTAINERS
+from actspan.data.array_names import feature_shapes, list_arrays
 from actspan.data.dataset import Dataset
 from actspan.data.detections import read_detections
-from actspan.data.feature_readers import Entry, feature_shapes, list_arrays, read_array
+from actspan.data.features import Entry, read_array
 from actspan.data.names import Ignored
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.shards import Packed, open_shard
-from actspan.data.store.store_manifest import Manifest
+from actspan.data.shards import Packed, open_shard
+from actspan.data.store_manifest import Manifest
 from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.stage import Stage, Table
@@ -53,8 +55,7 @@ from actspan.server.inference_tensors import (
     write_answer,
 )
 from actspan.server.uploads import HEAD, kind_of, npy_array
-from actspan.streams.feature_files import Journal
-from actspan.streams.projection import Projection
+from actspan.streams.feature_files import Journal, Projection
 
 Read = Callable[[Path], object]
 
@@ -73,7 +74,7 @@ class Reader:
 
 def features(path: Path) -> None:
     """Map and read all arrays of a file."""
-    names = list_arrays(path, Ignored())
+    names = list_arrays(path, Ignored()) if path.suffix in CONTAINERS else []
     if names:
         feature_shapes(path, names)
     for entry in [Entry(path, name) for name in names] or [Entry(path)]:

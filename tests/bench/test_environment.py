@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from actspan.bench import machine
 from actspan.bench.machine import (
     capture_environment,
     core_count,
@@ -19,8 +20,9 @@ QUIET = Environment(
 
 def test_what_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(machine, "FIXED", ((1, 1000, 1000, 500),))  # 1e9 operations
     product = Measured((0.1, 0.1, 0.1), True, 0.3, None, streams=2)
-    found = capture_environment(product, product, flops=1e9, load=0.5)
+    found = capture_environment(product, product, load=0.5)
     assert found.variables["OMP_NUM_THREADS"] == "3"
     assert found.versions.keys() >= {"Python", "actspan", "numpy", "onnxruntime"}
     assert found.sgemm_gflops == found.sgemm_after_gflops == pytest.approx(20)

@@ -23,7 +23,7 @@ def found() -> Comparison:
 
 
 @pytest.fixture(scope="module")
-def claims(found: Comparison) -> ReportCheck:
+def checked(found: Comparison) -> ReportCheck:
     return check_report(GUIDE / "report.md", found)
 
 
@@ -117,14 +117,14 @@ def test_postprocess_counts_batches(found: Comparison) -> None:
         ),
     ],
 )
-def test_slips_are_named(claims: ReportCheck, line: int, kind: str, parts: list[str]) -> None:
-    (finding,) = (finding for finding in claims.findings if finding.line == line)
+def test_slips_are_named(checked: ReportCheck, line: int, kind: str, parts: list[str]) -> None:
+    (finding,) = (finding for finding in checked.findings if finding.line == line)
     assert finding.kind == kind
     for part in parts:
         assert part in finding.text
 
 
-def test_nothing_else_is_flagged(claims: ReportCheck) -> None:
-    assert [finding.line for finding in claims.findings] == [6, 10, 12, 13, 14, 16, 18, 19, 22]
-    assert (claims.equations, claims.commands) == (14, 4)
-    assert not claims.holds
+def test_nothing_else_is_flagged(checked: ReportCheck) -> None:
+    assert [finding.line for finding in checked.findings] == [6, 10, 12, 13, 14, 16, 18, 19, 22]
+    assert (checked.equations, checked.commands) == (14, 4)
+    assert not checked.holds

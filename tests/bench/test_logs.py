@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import actspan
-from actspan.bench.logs.readers import is_log, read_log, read_text
+from actspan.bench.logs import is_log, read_log, read_text
 from actspan.bench.logs.text import Log, Text
 from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.core.errors import BenchError
@@ -179,7 +179,7 @@ def test_both_spellings_of_pure_inference(tmp_path: Path, line: str) -> None:
     file.write_text(line.format(250) + end + "\n")
     log = read_log(file)
     assert rates(log) == {("network", "interface"): (250, None)}
-    assert "call it ..._bs<b>" in log.notes[0]
+    assert "call the file ..._bs<b>" in log.notes[0]
     file.write_text(
         "result saved in ./PureInfer_perf_of_x_bs10_in_device_0.txt\n" + file.read_text()
     )

@@ -11,7 +11,7 @@ from actspan.bench.machine import (
     flops_of,
     highest,
     matrix_products,
-    measure_roof,
+    measure_machine,
     require_limits,
     sample_costs,
     tem_products,
@@ -99,7 +99,11 @@ def test_shares_of_the_roof(name: str, scope: str, known: bool) -> None:
 
 def test_the_roof_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     lower_the_roof(monkeypatch)
-    roof = measure_roof(TemConfig(channels=8, length=20, hidden=16), 4, 2, Rule(limit=0.02))
+    announced: list[str] = []
+    config = TemConfig(channels=8, length=20, hidden=16)
+    fixed, roof = measure_machine(config, 4, Rule(limit=0.02, least=1), announced.append)
+    assert fixed.rate > 0
+    assert announced == ["noise", "roof"]
     assert min(roof.gflops, roof.gigabytes_per_second, roof.cache_gigabytes_per_second) > 0
 
 

@@ -72,15 +72,15 @@ def test_correct_arithmetic_follows(a: int, b: int, sign: str) -> None:
 
 def check(tmp_path: Path, text: str, *, chips: int = 4) -> ReportCheck:
     (tmp_path / "report.txt").write_text(text, encoding="utf-8")
-    sides = read_systems([str(GUIDE / "t4"), str(GUIDE / "ascend310")])
-    return check_report(tmp_path / "report.txt", compare(sides, chips=chips))
+    systems = read_systems([str(GUIDE / "t4"), str(GUIDE / "ascend310")])
+    return check_report(tmp_path / "report.txt", compare(systems, chips=chips))
 
 
 def test_what_follows_is_not_flagged(tmp_path: Path) -> None:
-    claims = check(tmp_path, "TEM 3275.55x4 = 13102.2\nratio 7,099.84 / 12964.67 = 0.548\n")
-    assert claims.holds
-    assert not claims.findings
-    assert claims.equations == 2
+    checked = check(tmp_path, "TEM 3275.55x4 = 13102.2\nratio 7,099.84 / 12964.67 = 0.548\n")
+    assert checked.holds
+    assert not checked.findings
+    assert checked.equations == 2
 
 
 @pytest.mark.parametrize(
@@ -108,11 +108,11 @@ def test_what_follows_is_not_flagged(tmp_path: Path) -> None:
 def test_what_does_not_follow_is_flagged(
     tmp_path: Path, text: str, kind: str, message: str
 ) -> None:
-    claims = check(tmp_path, f"\n{text}\n")
-    (finding,) = claims.findings
+    checked = check(tmp_path, f"\n{text}\n")
+    (finding,) = checked.findings
     assert (finding.kind, finding.line) == (kind, 2)
     assert message in finding.text
-    assert not claims.holds
+    assert not checked.holds
 
 
 def test_a_text_without_arithmetic_is_an_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from actspan.bench.comparison import compare, read_systems
-from actspan.bench.logs.readers import read_log
+from actspan.bench.logs import read_log
 from actspan.bench.result import BenchResult, decode_result, write_result
 from actspan.bench.run import run_benchmark
 from actspan.bench.tables import (

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from actspan import Bundle
 from actspan.cli import main
-from tests.deploy.compile.tools import atc_on_path, only
+from tests.deploy.compilers import atc_on_path, only
 from tests.made_up import write_bundle
 
 
@@ -50,7 +50,7 @@ def test_ascend_with_atc(bundle: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_ascend_without_atc(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch)
-    monkeypatch.setattr("actspan.deploy.compile.ascend._SET_ENV", ())
+    monkeypatch.setattr("actspan.deploy.atc._SET_ENV", ())
     result = actspan(bundle, "--target", "ascend")
     assert result.exit_code == 1
     assert "atc is not on PATH" in result.stderr

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from actspan import Bundle
 from actspan.cli import main
 from actspan.core.errors import CompileError
-from tests.deploy.compile.tools import only
+from tests.deploy.compilers import only
 from tests.made_up import write_bundle, write_dataset
 
 pytest.importorskip("openvino")
@@ -69,7 +69,7 @@ def test_without_the_compiler(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     only(monkeypatch)
-    monkeypatch.setattr("actspan.deploy.compile.ascend._SET_ENV", ())
+    monkeypatch.setattr("actspan.deploy.atc._SET_ENV", ())
     out = tmp_path / "out"
     result = actspan(
         bundle.path, "--target", "ascend", "--out", out, "--evaluate", dataset, *option
@@ -119,7 +119,7 @@ def test_a_failed_step_leaves_no_bundle_that_refuses_the_repeat(
 
     command = (bundle.path, "--target", "openvino", "--out", tmp_path / "out")
     with monkeypatch.context() as patch:
-        patch.setattr(import_module("actspan.deploy.deploy"), step, fail)
+        patch.setattr(import_module("actspan.deploy.deployment"), step, fail)
         failed = actspan(*command)
     assert (failed.exit_code, failed.stderr) == (1, "error: no room\n")
     assert list(tmp_path.iterdir()) == []
@@ -137,7 +137,7 @@ def test_a_failure_leaves_what_was_there(
     def fail(*_: object, **__: object) -> None:
         raise CompileError("no room")
 
-    monkeypatch.setattr(import_module("actspan.deploy.deploy"), "compile_plan", fail)
+    monkeypatch.setattr(import_module("actspan.deploy.deployment"), "compile_plan", fail)
     assert actspan(in_place, "--target", "openvino").exit_code == 1
     assert {file.name for file in in_place.iterdir()} >= BUNDLE_FILES
     assert actspan(bundle.path, "--target", "openvino", "--out", other).exit_code == 1
@@ -176,7 +176,7 @@ def test_a_failed_evaluation_says_that_the_bundle_is_complete(
     def fail(*_: object, **__: object) -> None:
         raise CompileError("no room")
 
-    monkeypatch.setattr("actspan.deploy.evaluate.evaluate", fail)
+    monkeypatch.setattr("actspan.deploy.deployment.evaluate_deployed", fail)
     out = tmp_path / "out"
     done = actspan(bundle.path, "--target", "openvino", "--out", out, "--evaluate", dataset)
     assert done.exit_code == 1

@@ -196,7 +196,7 @@ def test_export_fails_where_a_pass_misses_its_goal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int
 ) -> None:
     bundle = write_bundle(tmp_path / "b")
-    for name in ("conv2d.Conv1dToConv2d", "fold_scale.FoldScale"):
+    for name in ("conv2d.Conv1dToConv2d", "fold_layers.FoldScale"):
         monkeypatch.setattr(f"actspan.deploy.passes.{name}.left", lambda *_: "1 of 2 left")
     result = actspan("export", bundle.path, *options)
     assert result.exit_code == code

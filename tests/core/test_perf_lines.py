@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actspan.bench.logs.readers import read_log
+from actspan.bench.logs import read_log
 from actspan.core.perf_lines import StepTimes, performance_lines
 
 # section 3.2 of the guide: 19,228 videos through TEM at batch 1

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from actspan.core.errors import AnnotationError
-from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.annotations.formats import read_annotations, write_annotations
+from actspan.data.videos import canonical_id
 from tests.made_up import write_dataset
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from actspan import Video
 from actspan.core.errors import ActSpanError, AnnotationError
+from actspan.data.annotations import activitynet
+from actspan.data.annotations.annotation_set import ReadOptions, Source
 from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
 from actspan.data.names import composed
 from tests.data.annotation_files import (
@@ -255,3 +257,43 @@ def check_bytes(suffix: str, content: bytes) -> None:
             return
         assert all(p.file and p.remedy for p in found.problems)
         assert all(len(v.labels) == len(v.segments) for v in found.videos)
+
+
+PLAIN = st.dictionaries(
+    st.from_regex(r"\A(v_)?[a-z0-9]{1,3}\Z"),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "subset": st.sampled_from(["training", "testing", "Val", "", " x", None, 0]),
+            "duration": st.sampled_from([9.5, 12, 0, "7.5", None, -1.0, True]),
+            "frames": st.sampled_from([250, 25.0, 2.5, None, "8"]),
+            "fps": st.sampled_from([25.0, 30, None, 0.0]),
+            "url": st.sampled_from(["https://x", "", [], {"a": 1}, 5]),
+            "split": st.sampled_from(["training", 1]),
+            "annotations": st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "segment": st.sampled_from([[1, 2.5], [3.5, 1.0], [True, 2.0], [1.0]]),
+                        "label": st.sampled_from(["jump", " run", "7", "Ambiguous", "a b", 3, "é"]),
+                    },
+                    optional={"id": st.integers(0, 9)},
+                ),
+                max_size=3,
+            ),
+        },
+    ),
+    max_size=3,
+)
+
+
+@given(PLAIN, st.booleans())
+def test_both_readers_of_a_plain_document_agree(entries: dict[str, object], beside: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "annotations.json"
+        document = {"version": "1", "database": entries, **({"other": [1]} if beside else {})}
+        path.write_text(json.dumps(document))
+        found = activitynet.read_plain(Source(path))
+        other = activitynet.read(Source(path), ReadOptions())
+    if found is not None:
+        assert repr(list(found)) == repr(list(other))
+        assert (found.document, found.problems, found.notes) == (other.document, (), ())

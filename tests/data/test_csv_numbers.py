@@ -9,9 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from actspan.data.csv_features import read_any_csv
-from actspan.data.csv_numbers import parse_table
-from actspan.data.feature_readers import Entry, read_array
+from actspan.data.csv_features import parse_table, read_any_csv
+from actspan.data.features import Entry, read_array
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 floats = st.one_of(finite, st.floats(-10, 10), st.integers(-(10**20), 10**20).map(float))

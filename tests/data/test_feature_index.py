@@ -15,9 +15,9 @@ from actspan import Dataset
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import AnnotationError, ConfigError, DatasetError, FeatureError
 from actspan.core.types import Float32
+from actspan.data.array_names import list_arrays
 from actspan.data.check import check_dataset
-from actspan.data.feature_index import FeatureIndex, index_features
-from actspan.data.feature_readers import Entry, list_arrays, read_array
+from actspan.data.features import Entry, FeatureIndex, index_features, read_array
 from actspan.data.names import Ignored
 from tests.made_up import write_dataset
 
@@ -376,8 +376,7 @@ def test_tables_of_pandas_and_numpy(
     lines: list[str], expected: list[list[float]], dropped: str, tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
-    entry = index_of(tmp_path / "a.csv")
-    assert read_array(entry).tolist() == expected
+    assert read_array(Entry(tmp_path / "a.csv")).tolist() == expected
     folder = tmp_path / "set"
     (folder / "features").mkdir(parents=True)
     (tmp_path / "a.csv").rename(folder / "features/a.csv")
@@ -477,7 +476,7 @@ def test_files_without_permission_are_named(
         return stat(path, **options)
 
     dataset = Dataset.load(tmp_path) if suffix != ".npz" else None
-    monkeypatch.setattr("actspan.data.feature_readers.Path.stat", refuse)
+    monkeypatch.setattr("actspan.data.array_files.Path.stat", refuse)
     if dataset is None:
         with pytest.raises(FeatureError, match="may not be read; change its permissions"):
             list_arrays(tmp_path / "features/a.npz", Ignored())
@@ -552,8 +551,3 @@ def test_features_without_any_content_are_noted(tmp_path: Path) -> None:
     np.save(path, np.zeros_like(np.load(path)))
     notes = check_dataset(Dataset.load(folder)).notes
     assert f"all values are the same in 1 of {len(files)} files" in notes
-
-
-def index_of(path: Path) -> Entry:
-    assert list_arrays(path, Ignored()) == []
-    return Entry(path)

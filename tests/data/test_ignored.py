@@ -9,9 +9,9 @@ from actspan.data.names import Ignored
 def test_one_line_per_kind() -> None:
     ignored = Ignored()
     assert not ignored
-    ignored.add("columns", "type")
-    ignored.add("columns", "type_idx")
-    ignored.add("keys", "class", 2_000)
+    ignored["columns", "type"] += 1
+    ignored["columns", "type_idx"] += 1
+    ignored["keys", "class"] += 2_000
     assert ignored
     assert ignored.notes("a.csv") == (
         "a.csv: ignored columns: type, type_idx",
@@ -22,7 +22,7 @@ def test_one_line_per_kind() -> None:
 def test_long_lists_are_cut_and_counted() -> None:
     ignored = Ignored()
     for place in range(40):
-        ignored.add("columns", f"c{place}")
+        ignored["columns", f"c{place}"] += 1
     assert ignored.notes("a.csv")[0].endswith("c11 and 28 more")
     assert listed(["a", "b"]) == "a, b"
 

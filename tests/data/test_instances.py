@@ -15,15 +15,9 @@ from hypothesis import strategies as st
 from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.data.instances import (
-    clipped,
-    faulty_segments,
-    good_segments,
-    late_ends,
-    without_extent,
-)
+from actspan.data.instances import clipped, faulty_segments, late_ends, without_extent
 from actspan.data.times import in_seconds, require_seconds, wrong_unit
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, good_segments
 from tests.made_up import write_annotations
 
 

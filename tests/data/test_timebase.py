@@ -17,7 +17,7 @@ from actspan.core.types import Video
 from actspan.data.annotations.convert import convert_annotations
 from actspan.data.check import check_dataset
 from actspan.data.data_requests import ConvertRequest, PackRequest
-from actspan.data.store.pack import pack_dataset
+from actspan.data.pack import pack_dataset
 from actspan.data.timebase import SpanRule, annotated_seconds, infer_grid, snippet_grid, span_rule
 from actspan.data.videos import Videos
 
@@ -167,7 +167,7 @@ def test_a_stride_that_feature_frame_overrules_is_named(
 
 def test_no_stride_is_guessed_beside_feature_frames() -> None:
     videos = Videos([Video("a", 8.0, frames=200, feature_frames=192), Video("b", 4.0, frames=100)])
-    settled, note = infer_grid(videos, [24, 12], FeatureSpec())
+    settled, (note,) = infer_grid(videos, [24, 12], FeatureSpec())
     assert settled == FeatureSpec()
     assert note == "features cover feature_frame frames, and the whole duration of 1 other video"
 

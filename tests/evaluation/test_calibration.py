@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from actspan import Proposals
-from actspan.evaluation.bins import SCORE_BINS as BINS
-from actspan.evaluation.bins import calibrate
+from actspan.evaluation.baselines import SCORE_BINS as BINS
+from actspan.evaluation.baselines import calibrate
 
 TRUTH = {"a": np.array([[0.0, 10.0], [20.0, 30.0]]), "b": np.array([[0.0, 5.0]])}
 

@@ -11,9 +11,8 @@ from msgspec.structs import replace
 from actspan import Bundle, Proposals, Run, Video, evaluate_recall, soft_nms
 from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
-from actspan.evaluation.bins import bins_of
-from actspan.evaluation.diagnosis import Diagnosis, diagnose
-from actspan.evaluation.stages import (
+from actspan.evaluation.diagnosis import Diagnosis, bins_of, diagnose
+from actspan.evaluation.stage_losses import (
     IDEAL,
     STAGES,
     Evidence,

@@ -37,4 +37,4 @@ def test_a_finding_is_kept_once(tmp_path: Path) -> None:
 
 
 def test_compiled_modules_are_left_alone() -> None:
-    assert "actspan.data.csv_numbers" in compiled_modules()
+    assert "actspan.data.csv_features" in compiled_modules()

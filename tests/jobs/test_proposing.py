@@ -15,7 +15,7 @@ from actspan import Run
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, BundleError, DatasetError, ResultError, by_kind
 from actspan.data.result_files import read_result
-from actspan.deploy.verify.verify import verify_bundle
+from actspan.deploy.verification import verify_bundle
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import CHANNELS, write_bundle, write_dataset
@@ -174,7 +174,7 @@ def test_a_failure_half_way_leaves_what_was_done_and_nothing_else(
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("actspan.data.scores.ScoreWriter.add", disk_full)
+    monkeypatch.setattr("actspan.jobs.sinks.add_scores", disk_full)
     with pytest.raises(ActSpanError, match="cannot be written: No space left"):
         propose(replace(request_, out=tmp_path / "run"))
     assert [f.name for f in tmp_path.iterdir()] == ["run.partial"]

@@ -16,8 +16,7 @@ from actspan.core.errors import BackendError, MissingExtraError
 from actspan.model.bsn.forward import tem_forward
 from actspan.model.bsn.graph import build_tem
 from actspan.model.weights import weight_shapes
-from actspan.runtime.backends import find_backend
-from actspan.runtime.opening import check_backend, open_session
+from actspan.runtime.opening import check_backend, find_backend, open_session
 from actspan.runtime.session import SessionOptions
 
 openvino = pytest.importorskip("openvino")
@@ -42,7 +41,9 @@ def model(tmp_path: Path) -> Path:
 def opened(
     model: Path, backend: str = "openvino", *, threads: int = 1, streams: int = 1
 ) -> OpenVinoSession:
-    return OpenVinoSession(model, find_backend(backend)[0], SessionOptions(threads, streams))
+    return OpenVinoSession(
+        model, find_backend(backend)[0], SessionOptions(threads=threads, streams=streams)
+    )
 
 
 @pytest.mark.parametrize(("threads", "streams"), [(1, 1), (1, 2), (2, 2)])

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actspan.core.errors import BackendError, ShapeError
-from actspan.runtime.backends import BACKENDS, find_backend
-from actspan.runtime.opening import open_session
+from actspan.core.errors import BackendError, ConfigError, ShapeError
+from actspan.runtime.backends import BACKENDS
+from actspan.runtime.opening import find_backend, open_session
 from actspan.runtime.session import SessionOptions, check_inputs
 
 
@@ -60,9 +60,9 @@ def test_files_of_another_kind_are_refused(tmp_path: Path, backend: str) -> None
 
 
 def test_no_threads_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="threads must be at least 1, not 0"):
+    with pytest.raises(ConfigError, match="threads must be at least 1, not 0"):
         open_session(tmp_path / "x.onnx", threads=0)
-    with pytest.raises(BackendError, match="streams must be at least 1, not 0"):
+    with pytest.raises(ConfigError, match="streams must be at least 1, not 0"):
         SessionOptions(streams=0)
 
 

@@ -29,7 +29,7 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 from actspan.training.parts import trainable
 from actspan.training.train import train
 from actspan.training.train_classifier import collect_examples, labels_of, train_classifier
-from tests.training.test_training import TINY, Collected
+from tests.training.tiny import TINY, Collected
 
 QUICK = ClassifierTrainConfig(hidden=16, steps=150, batch=64, dropout=0.1)
 
@@ -81,9 +81,9 @@ def test_instances_without_a_label_are_ignored_with_a_note(folder: Path, tmp_pat
     labels = labels_of(dataset)
     exact = {v.id: Proposals(*v.segments.T, np.ones(len(v.segments))) for v in dataset}
     assert labels == ("jump", "run")
-    examples = collect_examples(dataset, exact, labels, QUICK, seed=0)
-    assert len(examples) == 2 * (8 * 3 - 1)  # instances, and the proposals that equal them
-    assert examples.label.min() == 0
+    _, codes = collect_examples(dataset, exact, labels, QUICK, seed=0)
+    assert len(codes) == 2 * (8 * 3 - 1)  # instances, and the proposals that equal them
+    assert codes.min() == 0
     bundle = write_bundle(tmp_path / "b", length=30)
     train_classifier(dataset, bundle, QUICK, report=report)
     assert "note: the classifier ignores 1 instance without a label" in report.lines
@@ -105,13 +105,13 @@ def test_a_training_that_is_cut_off_ends_with_the_same_weights(
     options = {"classifier": QUICK, "seed": 1}
     whole = train(dataset, tmp_path / "whole", TINY, **options)  # type: ignore[arg-type]
     out = tmp_path / "cut"
-    for stop in (("training classifier", 50), ("training classifier", 100)):
+    for stop in (("training classifier", 51), ("training classifier", 101)):
         with pytest.raises(KeyboardInterrupt):
             train(dataset, out, TINY, report=Collected(stop), **options)  # type: ignore[arg-type]
         assert not out.exists()
     again = Collected()
     done = train(dataset, out, TINY, report=again, **options)  # type: ignore[arg-type]
-    assert "continuing: classifier: 100 of 150 steps were already done" in again.lines
+    assert "continuing: classifier: 2 of 3 epochs were already done" in again.lines
     assert not (tmp_path / "cut.training").exists()
     for net in ("tem", "pem", "classifier"):
         for name, weight in whole.weights(net).items():  # type: ignore[arg-type]
@@ -224,11 +224,12 @@ def test_examples_are_instances_and_a_bounded_number_of_clear_proposals(folder: 
     unclear = Proposals(start, end + 1.5 * (end - start), np.ones(3))  # tIoU 0.4
     given = {"v0": Proposals.concat([near, far, unclear])}
     config = replace_config(positives=4, negatives=2)
-    found = collect_examples(dataset.select([video]), given, ("jump", "run"), config, seed=0)
-    assert len(found) == 3 + 4 + 2
-    assert found.label[:3].tolist() == [("jump", "run").index(n) for n in video.labels]
-    assert (found.label[-2:] == 2).all()
-    assert (found.label[:-2] < 2).all()
+    names = ("jump", "run")
+    features, codes = collect_examples(dataset.select([video]), given, names, config, seed=0)
+    assert len(features) == len(codes) == 3 + 4 + 2
+    assert codes[:3].tolist() == [names.index(name) for name in video.labels]
+    assert (codes[-2:] == 2).all()
+    assert (codes[:-2] < 2).all()
 
 
 def replace_config(**changes: int) -> ClassifierTrainConfig:

@@ -8,10 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan import Proposals
+from actspan import PipelineConfig
 from actspan.model.bsn.losses import tem_targets
-from actspan.training.samples import SampleBatch, SampleLabels, drop_ignored
-from actspan.training.tasks import CellTargets, cell_targets, mix_backgrounds, splice
+from actspan.model.bsn.networks import Network
+from actspan.training.samples import RescaledVideos, SampleBatch, SampleLabels
+from actspan.training.tasks import (
+    Candidates,
+    CellTargets,
+    cell_targets,
+    mix_backgrounds,
+    splice,
+)
 
 T = 20
 NONE = np.empty((0, 2))
@@ -91,8 +98,28 @@ def test_padded_and_ignored_cells_add_up() -> None:
     assert np.flatnonzero(~counted).tolist() == [0, 1, 18, 19]
 
 
-def test_candidates_in_ignored_stretches_are_left_out() -> None:
-    found = Proposals([0.0, 0.4, 0.1], [0.2, 0.9, 0.5], [0.9, 0.8, 0.7])
-    kept = drop_ignored(found, SampleLabels(NONE, np.array([[0.0, 0.3]])))
-    assert kept.start.tolist() == [0.4, 0.1]
-    assert drop_ignored(found, SampleLabels(NONE, NONE)) is found
+class Fixed(Network):
+    """Boundary scores with a start in cells 0 and 9, and an end in cells 4 and 18."""
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        scores = torch.zeros(len(video), 3, T)
+        scores[:, 1, [0, 9]] = scores[:, 2, [4, 18]] = 0.9
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("ignored", "targets"),
+    [
+        pytest.param(NONE, [0.0, 9 / 19, 0.5, 0.9, 1.0], id="none"),
+        pytest.param(np.array([[0.0, 0.3]]), [9 / 19, 0.5, 0.9, 1.0], id="one"),
+    ],
+)
+def test_candidates_in_ignored_stretches_are_left_out(
+    ignored: np.ndarray, targets: list[float]
+) -> None:
+    video = SampleLabels(np.array([[0.475, 0.925]]), ignored)
+    samples = RescaledVideos(("a",), np.zeros((1, 2, T), np.float32), (video,))
+    found = Candidates(samples, Fixed(), PipelineConfig())
+    assert len(found) == 1
+    assert found.features[0].shape == (len(targets), 32)
+    assert sorted(found.targets[0].tolist()) == pytest.approx(targets)

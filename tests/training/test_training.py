@@ -11,58 +11,23 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-import torch
 
 from actspan import (
     Bundle,
     Dataset,
     Features,
-    PemConfig,
     Pipeline,
-    PipelineConfig,
-    TemConfig,
     TrainConfig,
     evaluate_recall,
 )
 from actspan.config.base import changed, from_dict, to_dict
 from actspan.config.training import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig
 from actspan.core.errors import ActSpanError, AnnotationError, BundleError, ConfigError
-from actspan.model.bsn.losses import tem_targets
 from actspan.training.loop import Plan, learning_rate
-from actspan.training.parts import trainable
-from actspan.training.sample_sets import RescaledVideos
-from actspan.training.samples import SampleLabels, draw_windows, interpolate, split_videos
-from actspan.training.tasks import cell_targets
+from actspan.training.parts import draw_videos, trainable
 from actspan.training.train import train
 from tests.made_up import edit_annotations, write_dataset
-
-OPTIM = OptimConfig(
-    method="adamw", schedule="one-cycle", rate=0.01, batch=2, epochs=3, passes=3, average=0.9
-)
-TINY = TrainConfig(
-    mode="rescale",
-    pipeline=PipelineConfig(tem=TemConfig(length=20, hidden=8), pem=PemConfig(hidden=8)),
-    tem=TemTrainConfig(optim=OPTIM, standardize=True, dropout=0.2, hidden_dropout=0.2, crop=0.7),
-    pem=PemTrainConfig(optim=OPTIM, loss="weighted", dropout=0.2),
-)
-NETS = ("tem", "pem")
-
-
-class Collected:
-    """A report that remembers, and can stop the training at a step."""
-
-    def __init__(self, stop: tuple[str, int] | None = None) -> None:
-        self.lines: list[str] = []
-        self.notes: list[str] = []
-        self._stop = stop
-
-    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
-        self.notes.append(f"{what} {done}/{total} {note}")
-        if (what, done) == self._stop:
-            raise KeyboardInterrupt
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
+from tests.training.tiny import NETS, OPTIM, TINY, Collected
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +179,7 @@ def test_a_killed_training_ends_with_the_same_bytes(
     code = (
         "import sys, msgspec; from pathlib import Path; from actspan import Dataset, TrainConfig;"
         "from actspan.training.train import train; from actspan.training.parts import trainable;"
-        "from tests.training.test_training import Collected;"
+        "from tests.training.tiny import Collected;"
         "report = Collected(); tell = report.progress;\n"
         "def slow(*a):\n import time; time.sleep(0.2); tell(*a)\n"
         "report.progress = slow;"
@@ -309,16 +274,16 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
 
 
 def test_splits_depend_on_seed_not_on_order(dataset: Dataset) -> None:
-    first = split_videos(dataset.videos, 0.25, seed=3)
-    assert first == split_videos(dataset.videos[::-1], 0.25, seed=3)
-    assert [len(part) for part in first] == [6, 2]
-    assert any(split_videos(dataset.videos, 0.25, seed=s) != first for s in range(5))
+    first = draw_videos(dataset.videos, 0.25, seed=3)
+    assert first == draw_videos(dataset.videos[::-1], 0.25, seed=3)
+    assert len(first) == 2
+    assert any(draw_videos(dataset.videos, 0.25, seed=s) != first for s in range(5))
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
 def test_impossible_shares_are_refused(dataset: Dataset, share: float) -> None:
     with pytest.raises(ConfigError, match="between 0 and 1"):
-        split_videos(dataset.videos, share, seed=0)
+        draw_videos(dataset.videos, share, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -363,46 +328,3 @@ def test_the_published_preset_is_the_published_training() -> None:
     assert (published.tem.optim.decay_epochs, published.pem.optim.decay_epochs) == (7, 10)
     assert published.pem.loss == "published"
     assert not published.tem.standardize
-
-
-def test_windows_lie_in_the_span_or_hold_it() -> None:
-    draw = torch.Generator().manual_seed(0)
-    offset, length = draw_windows(500, TemTrainConfig(crop=0.5), draw)
-    whole = (offset == 0) & (length == 1)
-    assert 0.4 < whole.mean() < 0.6
-    assert ((length >= 0.5) & (length <= 1.3)).all()
-    inside = length <= 1
-    assert ((offset >= 0) & (offset + length <= 1 + 1e-12))[inside].all()
-    assert ((offset <= 0) & (offset + length >= 1 - 1e-12))[~inside].all()
-
-
-def samples_of(features: np.ndarray, instances: np.ndarray) -> RescaledVideos:
-    marks = SampleLabels(instances, np.empty((0, 2)))
-    return RescaledVideos(("a",), features.astype(np.float32), (marks,))
-
-
-def test_features_and_targets_move_together() -> None:
-    """Features that equal the targets still do so after a crop, away from fractions of a cell."""
-    T, instances = 20, np.array([[0.25, 0.5], [0.7, 0.9]])
-    samples = samples_of(tem_targets(instances, T)[None], instances)
-    config = TemTrainConfig(crop=1.0, crop_shortest=0.5, crop_longest=0.5)
-    seen = samples.crop(np.array([0]), config, torch.Generator().manual_seed(3))
-    (aims,), features = cell_targets(seen).targets, seen.features
-    fraction = (aims[0] > 0.01) & (aims[0] < 0.99)
-    assert ((features[0, 0] > 0.5) == (aims[0] > 0.5))[~fraction].all()
-    assert aims[0].any()
-
-
-def test_the_whole_span_is_left_as_it_is() -> None:
-    features = np.random.default_rng(0).random((1, 5, 20))
-    samples = samples_of(features, np.array([[0.5, 1.2]]))
-    config = TemTrainConfig(crop=1e-9)
-    seen = samples.crop(np.array([0]), config, torch.Generator())
-    np.testing.assert_allclose(seen.features, features, atol=1e-6)
-    np.testing.assert_array_equal(seen.labels[0].instances, [[0.5, 1.0]])
-
-
-def test_cells_outside_the_span_repeat_the_outer_ones() -> None:
-    features = np.arange(4, dtype=np.float32).reshape(1, 1, 4)
-    seen = interpolate(features, np.array([-2.0]), np.array([8.0]), 4)
-    assert seen[0, 0].tolist() == pytest.approx([0.0, 0.5, 2.5, 3.0])

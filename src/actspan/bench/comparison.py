@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from actspan.bench.logs.readers import is_log, read_log
+from actspan.bench.logs import is_log, read_log
 from actspan.bench.logs.text import Log
 from actspan.bench.result import SamplesPerSecond, Scope, Stage
 from actspan.core.errors import BenchError
@@ -19,8 +20,7 @@ from actspan.core.files import folder_kind, similar_path
 from actspan.jobs.run import RUN_FILE
 
 _SUFFIXES = (".txt", ".log", ".json", ".csv", ".out")
-_NETS = ("tem", "pem")
-_ORDER = (*_NETS, "bsn")
+_FIRST = ("tem", "pem", "bsn")  # in tables
 
 Key = tuple[str, str, int | None]  # name, scope and batch of a stage
 Rates = dict[tuple[str, int | None], SamplesPerSecond]  # by name and batch
@@ -109,17 +109,17 @@ def read_systems(sources: Sequence[str]) -> tuple[System, ...]:
 
 def _short_name(path: Path, among: Iterable[Path]) -> str:
     """Return a file's stem or a folder's name, with parents where needed to make it unique."""
-    whole = _parts(path)
-    others = {_parts(other) for other in among} - {whole}
-    for count in range(1, len(whole)):
-        if all(other[-count:] != whole[-count:] for other in others):
-            return "/".join(whole[-count:])
+
+    def parts(path: Path) -> tuple[str, ...]:
+        whole = path.resolve()
+        return whole.parts if whole.is_dir() else whole.with_suffix("").parts
+
+    own = parts(path)
+    others = {parts(other) for other in among} - {own}
+    for count in range(1, len(own)):
+        if all(other[-count:] != own[-count:] for other in others):
+            return "/".join(own[-count:])
     return str(path)
-
-
-def _parts(path: Path) -> tuple[str, ...]:
-    whole = path.resolve()
-    return whole.parts if whole.is_dir() else whole.with_suffix("").parts
 
 
 def _read_system(name: str, paths: Iterable[Path]) -> System:
@@ -150,17 +150,15 @@ def compare(systems: Sequence[System], *, chips: int = 1) -> Comparison:
     """
     interface = [_with_bsn(_rates(system, "interface")) for system in systems]
     measured = [_with_bsn(_rates(system, "end-to-end")) for system in systems]
-    notes: list[Note] = []
-    for system, calls, whole in zip(systems, interface, measured, strict=True):
-        notes += _notes(system, calls, whole)
+    headlines = [_with_bsn(_rates(system, "interface", chips)) for system in systems]
     return Comparison(
         systems=tuple(systems),
         chips=chips,
-        headlines=_rows("interface", [_with_bsn(_rates(s, "interface", chips)) for s in systems]),
+        headlines=_rows("interface", headlines),
         interface=_rows("interface", interface),
         measured=_rows("end-to-end", measured),
         steps=_rows("step", [_rates(system, "step") for system in systems]),
-        notes=tuple(notes),
+        notes=tuple(chain.from_iterable(map(_notes, systems, interface, measured))),
     )
 
 
@@ -180,37 +178,35 @@ def combined(*rates: SamplesPerSecond) -> SamplesPerSecond:
 
 
 def _with_bsn(rates: Rates) -> Rates:
-    """Add the rate of BSN where it was not measured itself; sort."""
+    """Return the rates with that of BSN where it was not measured itself."""
+    pairs = {batch: [rates.get((net, batch)) for net in ("tem", "pem")] for _, batch in rates}
     whole = {
-        ("bsn", batch): combined(*(rates[net, batch] for net in _NETS))
-        for _, batch in rates
-        if all((net, batch) in rates for net in _NETS)
+        ("bsn", batch): combined(tem, pem)
+        for batch, (tem, pem) in pairs.items()
+        if tem is not None and pem is not None
     }
-    rates = whole | rates
-    return {place: rates[place] for place in _in_order(rates)}
-
-
-def _in_order(places: Iterable[tuple[str, int | None]]) -> list[tuple[str, int | None]]:
-    """Sort by batch, then TEM, PEM, BSN, and the others in given order; drop duplicates."""
-    rank = {name: i for i, name in enumerate(_ORDER)}
-    return sorted(
-        dict.fromkeys(places), key=lambda place: (place[1] or 0, rank.get(place[0], len(rank)))
-    )
+    return whole | rates
 
 
 def _rows(scope: Scope, columns: Sequence[Rates]) -> tuple[Row, ...]:
-    """Return a row for every figure that any system has."""
+    """Return a row for every figure that any system has: by batch, then TEM, PEM, BSN, others."""
+    places = dict.fromkeys(chain.from_iterable(columns))
     return tuple(
         Row(name, scope, batch, tuple(column.get((name, batch)) for column in columns))
-        for name, batch in _in_order(place for column in columns for place in column)
+        for name, batch in sorted(places, key=_rank)
     )
+
+
+def _rank(place: tuple[str, int | None]) -> tuple[int, int]:
+    name, batch = place
+    return batch or 0, _FIRST.index(name) if name in _FIRST else len(_FIRST)
 
 
 def _notes(system: System, interface: Rates, measured: Rates) -> Iterator[Note]:
     lower = [
-        f"{name.upper()} {measured[name, batch]:,.1f} at batch {batch or 'unknown'}"
-        for (name, batch), rate in interface.items()
-        if (name, batch) in measured and measured[name, batch] < rate
+        f"{place[0].upper()} {measured[place]:,.1f} at batch {place[1] or 'unknown'}"
+        for place in sorted(interface, key=_rank)
+        if place in measured and measured[place] < interface[place]
     ]
     if lower:
         text = "headlines count the runtime's call alone; measured end to end, in samples/s: "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -25,7 +25,7 @@ from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import require
 from actspan.core.types import Proposals
 from actspan.data.dataset import Dataset
-from actspan.deploy.verify.accuracy_report import library_versions
+from actspan.deploy.accuracy_report import library_versions
 from actspan.model.weights import weight_shapes
 from actspan.pipeline.steps import Batch
 
@@ -55,14 +55,13 @@ def load_average() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def capture_environment(
-    before: Measured, after: Measured, flops: float, load: float | None
-) -> Environment:
+def capture_environment(before: Measured, after: Measured, load: float | None) -> Environment:
     """Return the environment of a measurement.
 
-    `before` and `after` are times of a fixed matrix product of `flops` operations, before and
-    after everything else; `load` is the `load_average` before the measurements.
+    `before` and `after` are times of the products `FIXED`, before and after everything else;
+    `load` is the `load_average` before the measurements.
     """
+    flops = flops_of(FIXED)
     flags = _cpuinfo("flags") or _cpuinfo("Features") or [""]
     known = {f for f in flags[0].split() if f in _FLAGS or f.startswith(_FLAG_FAMILIES)}
     return Environment(
@@ -192,16 +191,26 @@ def require_limits() -> Any:
     return require("threadpoolctl", extra="bench", purpose="actspan bench").threadpool_limits
 
 
-def measure_roof(config: TemConfig, batch: int, cores: int, rule: Rule) -> Roof:
-    """Measure all parts of the roof by processor time, which other programs do not lower."""
-    shapes = tem_products(config, batch)
+def measure_machine(
+    config: TemConfig, batch: int, rule: Rule, announce: Callable[[str], None]
+) -> tuple[Measured, Roof]:
+    """Time the products `FIXED`, and measure the roof with products of TEM's sizes.
+
+    The roof is by processor time, which other programs do not lower.
+    """
+    cores, shapes = core_count(), tem_products(config, batch)
+    announce("noise")
+    fixed = measure_products(FIXED, cores, rule)
+    announce("roof")
+    rule = replace(rule, least=10)
     products = measure_products(shapes, cores, rule)
     video = _FLOAT * config.channels * config.length
-    return Roof(
+    roof = Roof(
         gflops=flops_of(shapes) * products.undisturbed_rate / 1e9,
         gigabytes_per_second=_copy_rate(_LARGE // cores, cores, rule),
         cache_gigabytes_per_second=_copy_rate(video, cores, rule),
     )
+    return fixed, roof
 
 
 def highest(*measured: Roof) -> Roof:

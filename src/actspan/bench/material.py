@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from actspan.bench import synthetic
 from actspan.bench.bench_request import CHANNELS, LENGTH, BenchRequest
@@ -17,16 +18,15 @@ from actspan.core.progress import Progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.deploy.verify.differences import CheckpointSession, compare_outputs, compare_proposals
-from actspan.deploy.verify.variants import LIMITS, Variant, find_variants
+from actspan.deploy.reference import CheckpointSession, compare_outputs, compare_proposals
+from actspan.deploy.variants import LIMITS, Variant, find_variants
 from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
-from actspan.runtime.backends import find_backend
 from actspan.runtime.export import export_bundle
-from actspan.runtime.opening import choose_backend
+from actspan.runtime.opening import choose_backend, find_backend
 from actspan.runtime.session import Session
 
 VIDEOS = 128  # number of synthetic videos
@@ -178,13 +178,14 @@ def _dataset(request: BenchRequest, bundle: Bundle, folder: Path) -> tuple[Datas
     assert tem is not None
     windows = _WINDOWS if bundle.config.mode == "window" else 1
     snippets = request.snippets or windows * tem.length
+    adapted = synthetic.standardised_for(bundle)
     synthetic.make_dataset(
         folder / "videos",
         request.videos or VIDEOS,
         distinct=_DISTINCT,
         snippets=snippets,
         channels=tem.channels,
-        adapt=synthetic.standardised_for(bundle),
+        save=lambda file, values: np.save(file, adapted(values)),
     )
     name = f"MADE-UP features, {snippets} snippets x {tem.channels} channels"
     return Dataset.load(folder / "videos"), name

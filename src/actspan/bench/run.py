@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from actspan.bench import machine
 from actspan.bench.bench_request import BenchRequest
@@ -21,7 +22,6 @@ from actspan.bench.material import (
     with_accuracy,
 )
 from actspan.bench.result import BatchesPerSecond, BenchResult, Scope, Stage, Timing, samples_of
-from actspan.bench.timed_steps import suppression_of_recordings, table, walk
 from actspan.bench.timing import Rule, measure
 from actspan.core.errors import BenchError
 from actspan.core.parallel import chunked, map_ordered
@@ -33,10 +33,10 @@ from actspan.data.result_files import read_result
 from actspan.data.result_writers import write_result
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.sinks import write_result_file
-from actspan.pipeline.outcomes import Outcome, Piece, Recordings
+from actspan.pipeline.outcomes import Outcome, Piece, Recordings, StageClock
 from actspan.pipeline.steps import Batch, Steps, pieces_of
 
-_HELD = 64  # least number of videos or windows whose intermediate data stay in memory
+_KEPT = 64  # least number of videos or windows whose intermediate data stay in memory
 _LONGEST = 512  # ... and the largest, where a recording has more windows
 _WHOLE = 3  # least repeats of the whole set
 _LATENCY = 200  # repeats, enough for a 99th percentile
@@ -64,34 +64,39 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
         config = material.bundle.config
         assert config.tem is not None
         bench = _Bench(request, material, pool, folder, progress)
-        load, cores = machine.load_average(), machine.core_count()
-        product = partial(machine.measure_products, machine.FIXED, cores, bench.rule())
+        load = machine.load_average()
         limits = partial(
-            machine.measure_roof, config.tem, max(request.batches), cores, bench.rule(least=10)
+            machine.measure_machine, config.tem, max(request.batches), bench.rule(), bench.announce
         )
-        bench.announce("noise")
-        before = product()
-        bench.announce("roof")
-        lower = limits()
+        before, lower = limits()
         workload = bench.run()
-        bench.announce("roof")
-        highest = machine.highest(lower, limits())
-        bench.announce("noise")
-        flops = machine.flops_of(machine.FIXED)
-        measured_on = machine.capture_environment(before, product(), flops, load)
+        after, higher = limits()
+        roof = machine.highest(lower, higher)
+        measured_on = machine.capture_environment(before, after, load)
         bench.announce("done")
     return BenchResult(
         stages=tuple(
-            machine.with_cost(s, machine.sample_costs(config, workload, s.batch or 1), highest)
+            machine.with_cost(s, machine.sample_costs(config, workload, s.batch or 1), roof)
             for s in bench.stages
         ),
         environment=measured_on,
-        roof=highest,
+        roof=roof,
         material=material.description,
         command=request.command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         notes=(*bench.notes(), *machine.noise_notes(measured_on)),
     )
+
+
+class _Work(NamedTuple):
+    """Work to be timed as a stage."""
+
+    name: str
+    scope: Scope
+    call: Callable[[int], object]  # called with the number of the repeat
+    samples: int | None = None  # that one call processes; a batch by default
+    streams: int | None = None  # calls at the same time; those of the request by default
+    least: int = 20  # repeats
 
 
 class _Bench:
@@ -119,7 +124,7 @@ class _Bench:
                 f"a batch of {most} needs as many videos or windows, and there are only "
                 f"{len(self._pieces)}: take a smaller --batch, or more --videos"
             )
-        self._held = _first_pieces(self._pieces, max(_HELD, 2 * most))
+        self._kept = _first_pieces(self._pieces, max(_KEPT, 2 * most))
         self.stages: list[Stage] = []
 
     def announce(self, what: str) -> None:
@@ -137,130 +142,128 @@ class _Bench:
         self.announce("checkpoint")
         reference = Reference.of(self._material, self._request.streams)
         for size in self._request.batches:
-            held = walk(self._steps, self._held, size)
-            full = [batch for batch in held if len(batch.pieces) == size]
-            for step in table(self._steps, full):
-                self._time(step.name, step.scope, size, step.work)
-            self._time_whole(held, size)
+            kept = self._walk(size)
+            self._time(size, self._single_steps([b for b in kept if len(b.pieces) == size]))
+            self._time(size, self._whole_and_halves(size, kept))
             found, recall = read_result(self._result), None
             # The instances of synthetic videos are random.
             if self._request.dataset is not None and self._truth:
                 recall = evaluate_recall(self._truth, found, subset=None).summary()
             accuracy = reference.accuracy(found, self._material.variant.precision, recall)
             self.stages = [with_accuracy(stage, size, accuracy) for stage in self.stages]
-        self._time_latency(held)
-        self._time_files(found)
+        self._time(None, self._rest(kept, found))
         written = self._result.stat().st_size
-        return machine.workload_of(self._material.dataset, held, found, written, len(self._pieces))
+        return machine.workload_of(self._material.dataset, kept, found, written, len(self._pieces))
 
-    def _time(
-        self,
-        name: str,
-        scope: Scope,
-        batch: int,
-        work: Callable[[int], object],
-        *,
-        samples: int | None = None,
-        streams: int | None = None,
-        least: int = 20,
-    ) -> None:
-        """Time `work` and record it as a stage of this batch size, with at least `least` repeats.
+    def _walk(self, size: int) -> list[Batch]:
+        """Run the kept pieces in batches through all stages except Soft-NMS; keep all output."""
+        parts, steps = chunked(self._kept, size), self._steps
+        return [steps.walk(part, steps.load(part), StageClock()) for part in parts]
 
-        A call of `work` processes `samples` (`batch` by default). As many threads call it as the
-        request has streams, unless `streams` is given: 1 for work that has its own threads.
-        """
-        self.announce(f"{name}, batch {batch}")
+    def _time(self, size: int | None, works: Iterable[_Work]) -> None:
+        """Time each work and record it as a stage of batches of this size, or of its samples."""
         request, variant = self._request, self._material.variant
-        measured = measure(work, streams=streams or request.streams, rule=self.rule(least))
-        share = batch / (samples or batch)  # of a batch in one repeat
-        rate = BatchesPerSecond(measured.rate / share)
-        has_networks = name in _OF_NETWORKS
-        alone = measured.streams == 1 and scope != "end-to-end"
-        stage = Stage(
-            name=name,
-            scope=scope,
-            batch=batch,
-            samples_per_second=samples_of(rate, batch),
-            batches_per_second=rate,
-            seconds=Timing.of([s * share for s in measured.seconds]),
-            settled=measured.settled,
-            backend=variant.backend if has_networks else "",
-            precision=variant.precision if has_networks else "",
-            threads=request.threads if has_networks else 1,
-            streams=1 if alone else request.streams,
-            cpu_seconds=measured.cpu_seconds * share,
-            peak_memory_bytes=measured.peak_memory,
-        )
-        self.stages.append(stage)
+        for work in works:
+            batch = size or work.samples
+            assert batch is not None
+            self.announce(f"{work.name}, batch {batch}")
+            streams = work.streams or request.streams
+            measured = measure(work.call, streams=streams, rule=self.rule(work.least))
+            share = batch / (work.samples or batch)  # of a batch in one repeat
+            rate = BatchesPerSecond(measured.rate / share)
+            has_networks = work.name in _OF_NETWORKS
+            alone = measured.streams == 1 and work.scope != "end-to-end"
+            stage = Stage(
+                name=work.name,
+                scope=work.scope,
+                batch=batch,
+                samples_per_second=samples_of(rate, batch),
+                batches_per_second=rate,
+                seconds=Timing.of([s * share for s in measured.seconds]),
+                settled=measured.settled,
+                backend=variant.backend if has_networks else "",
+                precision=variant.precision if has_networks else "",
+                threads=request.threads if has_networks else 1,
+                streams=1 if alone else request.streams,
+                cpu_seconds=measured.cpu_seconds * share,
+                peak_memory_bytes=measured.peak_memory,
+            )
+            self.stages.append(stage)
 
-    def _time_whole(self, held: Sequence[Batch], size: int) -> None:
-        """Time the pipeline end to end, then its halves, each with its own threads."""
-        pipeline, jobs = self._material.pipeline, self._material.jobs
-        samples, rounds = len(self._pieces), -(-len(self._pieces) // len(self._held))
+    def _single_steps(self, batches: Sequence[Batch]) -> Iterator[_Work]:
+        """Yield every stage that workers run on a batch, with real input; batches take turns."""
+        steps = self._steps
+        works: dict[tuple[str, Scope], Callable[[Batch], object]] = {
+            ("read", "step"): lambda b: steps.load(b.pieces),
+            ("rescale", "step"): lambda b: steps.rescale(b.features),
+            ("tem", "interface"): lambda b: steps.tem(b.video),
+            ("candidates", "step"): lambda b: steps.candidates(
+                b.pieces, steps.scored(b.output, b.features)
+            ),
+            ("pem", "interface"): lambda b: steps.pem(b.rows),
+            ("soft-nms", "step"): lambda b: steps.outcomes(b, b.confidence),
+        }
+        if self._config.mode == "window":
+            del works["soft-nms", "step"]
+        for (name, scope), work in works.items():
+            yield _Work(name, scope, lambda n, work=work: work(batches[n % len(batches)]))  # type: ignore[misc]
 
-        def whole(number: int) -> None:
+    def _whole_and_halves(self, size: int, kept: Sequence[Batch]) -> Iterator[_Work]:
+        """Yield the pipeline end to end, and its halves; each has its own threads."""
+        steps, pipeline, jobs = self._steps, self._material.pipeline, self._material.jobs
+        samples, rounds = len(self._pieces), -(-len(self._pieces) // len(self._kept))
+        half = partial(map_ordered, self._pool, ahead=2 * self._request.streams)
+
+        def whole(_: int) -> None:
             write_result_file(pipeline.run(jobs, batch=size), self._result)
 
-        time = partial(self._time, scope="end-to-end", batch=size, streams=1, least=_WHOLE)
-        time("bsn", work=whole, samples=samples)
-        time("tem", work=lambda _: self._run_tem_half(size), samples=samples)
-        pem_half = partial(self._run_pem_half, held, rounds)
-        time("pem", work=lambda _: pem_half(), samples=rounds * len(self._held))
-
-    def _run_tem_half(self, size: int) -> None:
-        """Run from features on disk to candidates with BSP features, and discard them."""
-        steps = self._steps
-
-        def work(chunk: Sequence[Piece]) -> None:
+        def find_candidates(chunk: Sequence[Piece]) -> None:
             features = steps.load(chunk)
             steps.candidates(chunk, steps.scored(steps.tem(steps.rescale(features)), features))
 
-        ahead = 2 * self._request.streams
-        for _ in map_ordered(self._pool, work, chunked(self._pieces, size), ahead=ahead):
-            pass
+        def tem_half(
+            _number: int,
+        ) -> None:  # from features on disk to BSP features, which are discarded
+            for _ in half(find_candidates, chunked(self._pieces, size)):
+                pass
 
-    def _run_pem_half(self, batches: Sequence[Batch], rounds: int) -> None:
-        """Run from BSP features in memory to a result file, `rounds` times over the batches."""
-        steps, windows = self._steps, self._config.mode == "window"
-
-        def work(task: tuple[int, Batch]) -> list[Outcome]:
+        def rank(task: tuple[int, Batch]) -> list[Outcome]:
             number, batch = task
             confidence = steps.pem(batch.rows)
             outcomes = steps.outcomes(batch, confidence)
             return [replace(outcome, id=f"{number}-{outcome.id}") for outcome in outcomes]
 
-        tasks = ((number, batch) for number in range(rounds) for batch in batches)
-        ahead = 2 * self._request.streams
-        outcomes = chain.from_iterable(map_ordered(self._pool, work, tasks, ahead=ahead))
-        if windows:  # the proposals of a recording are added at its last window
-            write_result_file(map(Recordings(self._config).add, outcomes), self._scratch)
-        else:
+        def pem_half(_: int) -> None:  # from BSP features in memory to a result file
+            tasks = ((number, batch) for number in range(rounds) for batch in kept)
+            outcomes: Iterable[Outcome] = chain.from_iterable(half(rank, tasks))
+            if self._config.mode == "window":  # proposals are added at a recording's last window
+                outcomes = map(Recordings(self._config).add, outcomes)
             write_result_file(outcomes, self._scratch)
 
-    def _time_latency(self, held: Sequence[Batch]) -> None:
-        """Time one video at a time, from features in memory to proposals."""
-        features = [item for batch in held for item in batch.features]
+        work = partial(_Work, scope="end-to-end", streams=1, least=_WHOLE)
+        yield work("bsn", call=whole, samples=samples)
+        yield work("tem", call=tem_half, samples=samples)
+        yield work("pem", call=pem_half, samples=rounds * len(self._kept))
+
+    def _rest(self, kept: Sequence[Batch], found: Mapping[str, Proposals]) -> Iterator[_Work]:
+        """Yield the latency of a video, and the work that is done once for many videos."""
+        work = partial(_Work, scope="step", streams=1, least=_WHOLE)
+        features = [item for batch in kept for item in batch.features]
         propose = self._material.pipeline.propose
-
-        def work(number: int) -> object:
-            return propose(features[number % len(features)])
-
-        self._time("latency", "step", 1, work, streams=1, least=_LATENCY)
-
-    def _time_files(self, found: Mapping[str, Proposals]) -> None:
-        """Time the work that is done once for all videos; a batch is the whole set."""
-        time, samples = (
-            partial(self._time, scope="step", streams=1, least=_WHOLE),
-            len(self._pieces),
-        )
-        if self._config.mode == "window":
-            held = walk(self._steps, self._held, _HELD)
-            suppress = suppression_of_recordings(self._steps, held)
-            time("soft-nms", batch=len(self._held), work=suppress)
-        time("write", batch=samples, work=lambda _: write_result(self._scratch, found))
+        latency = work("latency", call=lambda n: propose(features[n % len(features)]), samples=1)
+        yield latency._replace(least=_LATENCY)
+        if self._config.mode == "window":  # over all windows of each recording
+            outcomes = [o for b in self._walk(_KEPT) for o in self._steps.outcomes(b, b.confidence)]
+            yield work(
+                "soft-nms",
+                call=lambda _: list(map(Recordings(self._config).add, outcomes)),
+                samples=len(self._kept),
+            )
+        samples = len(self._pieces)
+        yield work("write", call=lambda _: write_result(self._scratch, found), samples=samples)
         if self._truth:
             evaluate = partial(evaluate_recall, self._truth, self._result, subset=None)
-            time("evaluate", batch=samples, work=lambda _: evaluate())
+            yield work("evaluate", call=lambda _: evaluate(), samples=samples)
 
     def notes(self) -> Iterator[str]:
         """Yield remarks about the material and the measurements."""

@@ -47,7 +47,7 @@ def compile_(
     if print_ and record:
         raise click.UsageError("--print writes the script, --record comes after it has run")
     refuse_for_target(request.target, precision)
-    from actspan.deploy.compile.compile import (
+    from actspan.deploy.compilation import (
         compile_plan,
         find_compiler,
         prepare_plan,
@@ -107,7 +107,7 @@ def refuse_for_target(target: str, precision: str | None) -> None:
 
 
 def _write_script(bundle: Bundle, request: CompileRequest, as_json: bool) -> None:
-    from actspan.deploy.compile.compile import prepare_plan, write_script
+    from actspan.deploy.compilation import prepare_plan, write_script
 
     plan = prepare_plan(bundle, request)
     print_notes(note for job in plan.jobs for note in job.notes)

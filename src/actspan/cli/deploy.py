@@ -29,8 +29,7 @@ from actspan.core.wording import counted
 from actspan.deploy.deploy_requests import DeployRequest
 
 if TYPE_CHECKING:
-    from actspan.deploy.deploy import Deployment
-    from actspan.deploy.evaluate import Evaluation
+    from actspan.deploy.deployment import Deployment, Evaluation
 
 
 @command(
@@ -66,7 +65,7 @@ def deploy(
     is_bundle = len(sources) == 1 and sources[0].is_dir()
     if request.out is None and not is_bundle:
         raise click.UsageError("checkpoints become a bundle: say which folder to write: --out")
-    from actspan.deploy.deploy import deploy as deploy_sources
+    from actspan.deploy.deployment import deploy as deploy_sources
 
     if is_bundle:
         refuse_options(["length"], "on a bundle, whose TEM has a length")
@@ -109,28 +108,18 @@ def _check_datasets(folders: Iterable[Path | None], subset: str | None) -> None:
 
 
 def _evaluate(done: Deployment, request: DeployRequest, dataset: Path, run: Path) -> Evaluation:
-    from actspan.deploy.evaluate import evaluate
+    from actspan.deploy.deployment import evaluate_deployed
 
     try:
         with progress_report() as report:
-            return evaluate(
-                done.bundle,
-                dataset,
-                run,
-                backend=request.backend,
-                batches=request.batches,
-                subset=request.subset,
-                threads=request.threads,
-                overwrite=request.overwrite,
-                progress=report,
-            )
+            return evaluate_deployed(done.bundle, request, dataset, run, report)
     except BaseException as error:
         error.add_note(f"{done.bundle.path} is complete; only --evaluate failed")
         raise
 
 
 def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
-    from actspan.deploy.verify.accuracy_report import to_dict
+    from actspan.deploy.accuracy_report import to_dict
 
     steps = [asdict(step) for step in done.steps]
     for step in steps:

@@ -113,10 +113,8 @@ def _evaluate(
 
         return evaluate_detection(truth, result, **settings)
     from actspan.evaluation.recall import evaluate_recall
-    from actspan.evaluation.sharded import evaluate_shards, is_sharded
 
-    compute = evaluate_shards if is_sharded(result) else evaluate_recall
-    return compute(truth, result, max_proposals=budget, **settings)
+    return evaluate_recall(truth, result, max_proposals=budget, **settings)
 
 
 def _diagnose(

@@ -195,7 +195,7 @@ def _diagnosis_document(found: Diagnosis) -> dict[str, Any]:
 
 def _losses(found: Diagnosis) -> dict[str, dict[str, float]]:
     """Return the share of instances lost at each stage, per threshold and as their mean."""
-    from actspan.evaluation.stages import STAGES
+    from actspan.evaluation.stage_losses import STAGES
 
     shares = 100.0 * found.losses()
     rows = _by_tiou(found.recall.tiou, shares.tolist())
@@ -207,7 +207,7 @@ def _missed(found: Diagnosis) -> list[dict[str, Any]]:
     """Return every instance that is missed at some threshold, with the stage that loses it."""
     import numpy as np
 
-    from actspan.evaluation.stages import STAGES
+    from actspan.evaluation.stage_losses import STAGES
 
     rows = []
     for i in np.flatnonzero(np.any(found.lost < len(STAGES), axis=0)).tolist():

@@ -18,7 +18,7 @@ from actspan.core.errors import ExportError, require
 if TYPE_CHECKING:
     from actspan.deploy.optimize import Rewritten
     from actspan.deploy.passes.contract import Calibration, PassSettings
-    from actspan.deploy.variants import Variants
+    from actspan.deploy.variants import VariantFiles
     from actspan.model.bundle import Bundle
     from actspan.runtime.export import ExportCheck
 
@@ -75,7 +75,7 @@ def export(
     exported, checks = export_bundle(
         loaded, batch=batch if fixed else None, length=length if fixed else None
     )
-    done: list[Variants] = []
+    done: list[VariantFiles] = []
     if variants:
         require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
         from actspan.deploy.passes.contract import PassSettings
@@ -98,7 +98,7 @@ def export(
 
 def _export_variants(
     bundle: Bundle, variants: list[list[str]], settings: PassSettings, calibrate: Path | None
-) -> list[Variants]:
+) -> list[VariantFiles]:
     from actspan.deploy.variants import export_variants
 
     done = []

@@ -22,7 +22,7 @@ from actspan.config.base import Bounds, Existing, ExistingFolder, OutputFile, Po
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
-    from actspan.deploy.verify.verify import Verification
+    from actspan.deploy.verification import Verification
     from actspan.model.bsn.checkpoints import Checkpoint
     from actspan.model.bundle import Bundle
 
@@ -132,8 +132,8 @@ def verify(
         raise click.UsageError("--subset needs --dataset")
     with progress_report() as report:
         from actspan.core.files import atomic_file
-        from actspan.deploy.verify.accuracy_report import to_dict, to_markdown
-        from actspan.deploy.verify.verify import verify_bundle
+        from actspan.deploy.accuracy_report import to_dict, to_markdown
+        from actspan.deploy.verification import verify_bundle
 
         found = verify_bundle(
             bundle,
@@ -165,7 +165,7 @@ def verify(
 
 def print_verification(found: Verification) -> None:
     """Print the tables of a verification, and the reasons of variants that failed."""
-    from actspan.deploy.verify.accuracy_report import answer_table, output_table
+    from actspan.deploy.accuracy_report import answer_table, output_table
 
     if found.ran:
         for header, rows in (output_table(found), answer_table(found)):

@@ -85,7 +85,7 @@ def train(
     require("torch", extra="train", purpose="Training")
     from actspan.config.training import ClassifierTrainConfig
     from actspan.data.dataset import Dataset
-    from actspan.data.videos import split_patterns
+    from actspan.data.instances import split_patterns
     from actspan.model.manifest import check_new_bundle
     from actspan.training.parts import trainable
     from actspan.training.train import train as train_bundle

@@ -14,14 +14,14 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.errors import require
+from actspan.core.errors import FeatureError, require
 from actspan.core.files import check_size
 from actspan.core.limits import EXPANDED, EXPANSION
 from actspan.data.names import Ignored
@@ -34,6 +34,7 @@ _READ_HEADER = {
 }
 _DEEPEST = 32  # nested groups of HDF5
 _STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # methods that NumPy uses
+CONTAINERS = (".npz", ".h5", ".hdf5")  # suffixes of files of several arrays
 
 
 class ContentError(ValueError):
@@ -93,7 +94,7 @@ def map_npy(path: Path) -> NDArray[Any]:
 
 
 class Archive:
-    """The arrays of an npz file, read one at a time; a context manager that closes the file.
+    """The arrays of an npz file, read one at a time.
 
     Everything raises ValueError and OSError if it is not a zip file, is damaged, or has two members
     of one name or other members.
@@ -108,12 +109,6 @@ class Archive:
         if len(self._members) < len(members):
             self.close()
             raise ValueError("two members of one name")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -166,8 +161,13 @@ def _zip_errors() -> Iterator[None]:
         raise ValueError(f"its zip archive is damaged: {error}") from error
 
 
+def open_container(path: Path) -> AbstractContextManager[Archive | Hdf5File]:
+    """Open a file of several arrays; raise ValueError and OSError, in the block too."""
+    return closing(Archive(path)) if path.suffix.lower() == ".npz" else _open_hdf5(path)
+
+
 @contextmanager
-def open_hdf5(path: Path) -> Iterator[Hdf5File]:
+def _open_hdf5(path: Path) -> Iterator[Hdf5File]:
     """Open a file; raise ValueError and OSError, in the block too, if it is damaged."""
     h5py = require("h5py", extra="hdf5", purpose=f"reading {path.name}")
     check_size(path)
@@ -191,7 +191,7 @@ class Hdf5File:
         `ignored`.
         """
         for name in self._file.attrs:
-            ignored.add("attributes", name)
+            ignored["attributes", name] += 1
         return list(self._walk(self._file, ignored, {self._address(self._file)}, 0))
 
     def shape(self, name: str) -> tuple[int, ...] | None:
@@ -219,7 +219,7 @@ class Hdf5File:
         """Yield the names of the datasets below a group, along hard links, each object once."""
         for key in group:
             if not isinstance(group.get(key, getlink=True), self._h5py.HardLink):
-                ignored.add("links", key)
+                ignored["links", key] += 1
                 continue
             item = group[key]
             address = self._address(item)
@@ -227,10 +227,39 @@ class Hdf5File:
                 continue
             seen.add(address)
             for name in item.attrs:
-                ignored.add("attributes", name)
+                ignored["attributes", name] += 1
             if isinstance(item, self._h5py.Dataset):
                 yield key
             elif depth == _DEEPEST:
-                ignored.add("groups", key)
+                ignored["groups", key] += 1
             elif isinstance(item, self._h5py.Group):
                 yield from (f"{key}/{name}" for name in self._walk(item, ignored, seen, depth + 1))
+
+
+def table_shape(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Return the shape as (T, C) without further axes of size 1; None if there are others."""
+    kept = list(shape)
+    for axis in reversed(range(len(shape))):
+        if len(kept) > 2 and kept[axis] == 1:
+            del kept[axis]
+    return (kept[0], kept[1]) if len(kept) == 2 and 0 not in kept else None
+
+
+@contextmanager
+def feature_errors(path: Path) -> Iterator[None]:
+    """Raise FeatureError, which names the file, for every kind of bad file."""
+    try:
+        if path.stat().st_size == 0:
+            raise FeatureError(f"{path}: the file is empty")
+        yield
+    except ContentError as error:
+        raise FeatureError(f"{path}: {error}") from error
+    except PermissionError as error:
+        raise FeatureError(f"{path}: may not be read; change its permissions") from error
+    except (OSError, ValueError, KeyError) as error:
+        what = "a link that leads nowhere; correct or remove the link"
+        if not path.is_symlink() or path.exists():
+            lines = str(getattr(error, "strerror", None) or error).splitlines()
+            reason = lines[0] if lines else type(error).__name__
+            what = f"cannot be read, damaged or truncated: {reason}"
+        raise FeatureError(f"{path}: {what}") from error

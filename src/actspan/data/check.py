@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -19,22 +20,24 @@ from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float64
 from actspan.core.wording import counted
-from actspan.data.csv_features import counter
 from actspan.data.dataset import Dataset
-from actspan.data.faults import annotation_faults, left_out_note, missing_features
-from actspan.data.feature_readers import read_array, read_noted
-from actspan.data.instances import after_features, good_segments, late_ends, times_apart
-from actspan.data.layout import FileCheck, complete_spec, require_channels
-from actspan.data.store.shards import Packed
-from actspan.data.time_conflicts import compare_times, require_right_times
-from actspan.data.timebase import SnippetGrid, other_stride, snippet_grid
+from actspan.data.faults import annotation_faults, damaged_features, feature_faults, no_features
+from actspan.data.features import Entry, read_table
+from actspan.data.instances import after_features, late_ends
+from actspan.data.layout import (
+    FileCheck,
+    misfit,
+    other_channels,
+    spec_error,
+    vote_layout,
+    without_counters,
+)
+from actspan.data.shards import Packed
+from actspan.data.time_conflicts import compare_times, require_right_times, times_apart
+from actspan.data.timebase import SPEC_FILE, infer_grid, other_stride, snippet_grid
+from actspan.data.videos import good_segments
 
 _ROWS = 4096  # rows checked at a time, so that memory does not grow with the recording
-_REMEDIES = {
-    "too large for float16": "keep numbers of float32 (--dtype)",
-    "decimal commas": "write decimal points, or semicolons between fields",
-    ",), but a filled": "reshape it to (T, 1), if it has one number per snippet",
-}
 
 
 def check_dataset(
@@ -82,17 +85,18 @@ def check_dataset(
     """
     check = _check_files if dataset.packing is None else _check_store
     found = check(dataset, channels, np.dtype(dtype), progress)
-    path, videos, spans = dataset.path, dataset.videos, found.spans
+    path, videos, spec = dataset.path, dataset.videos, found.spec
+    spans, steps = found.times.T
     conflict, gaps, faults = None, list[Problem](), list[Problem]()
-    if times_apart(videos, spans, found.steps).any():
-        conflict, gaps = compare_times(videos, spans, found.steps, found.spec, path)
+    if times_apart(videos, spans, steps).any():
+        conflict, gaps = compare_times(videos, spans, steps, spec, path)
     if uses_instances:
-        require_right_times(videos, spans, found.spec, path, conflict)
+        require_right_times(videos, spans, spec, path, conflict)
     good = good_segments(videos, spans)
     if dataset.problems or not good.all():
         faults = annotation_faults(dataset, spans, uses_instances=uses_instances, conflict=conflict)
     if found.problems or dataset.entries.keys() - dataset.known.places.keys():
-        faults += _feature_problems(dataset, found.problems)
+        faults += feature_faults(dataset, found.problems)
     problems = [*faults, *gaps]
     skipped = {p.video for p in problems if p.skipped is Skipped.VIDEO}
     usable = np.flatnonzero(found.is_usable).tolist()
@@ -114,107 +118,77 @@ def check_dataset(
         used = f"{late}: used up to its end" if late else ""
         notes += filter(None, [used, after_features(videos, spans)])
     if trained_on is not None and conflict is None:
-        notes += filter(None, [other_stride(trained_on, found.spec, videos)])
+        notes += filter(None, [other_stride(trained_on, spec, videos)])
     return replace(
         dataset,
         videos=videos if good.all() else videos.with_instances(good),
-        spec=found.spec,
+        spec=spec,
         notes=(*dataset.notes, *notes),
         problems=tuple(problems),
     )
 
 
-def _feature_problems(dataset: Dataset, found: list[Problem]) -> list[Problem]:
-    """Return the problems with features; they get one cause if most videos lack features."""
-    # Videos that were already skipped have a bad entry, or a file that is not read.
-    reported = {p.video for p in dataset.problems if p.skipped is Skipped.VIDEO}
-    problems = [problem for problem in found if problem.video not in reported]
-    unannotated = sorted(dataset.entries.keys() - set(dataset.known.ids) - reported)
-    absent = {p.video for p in problems} - dataset.entries.keys()
-    if absent:
-        cause, cure = missing_features(dataset.videos, dataset.entries, unannotated, dataset.path)
-        if cause:
-            unannotated = []
-            problems = [
-                replace(p, problem=cause, remedy=cure) if p.video in absent else p for p in problems
-            ]
-    what, remedy = "features without annotation", "add annotations, or remove the features"
-    return [
-        *(Problem(s, str(dataset.entries[s]), what, remedy, Skipped.FILE) for s in unannotated),
-        *problems,
-    ]
-
-
 class _Found(NamedTuple):
-    """Results of checking all features of V videos."""
+    """Results of checking the features of V videos."""
 
     spec: FeatureSpec
     notes: list[str]
     problems: list[Problem]
     is_usable: NDArray[np.bool_]  # (V,)
-    spans: Float64  # (V,) seconds that features cover; NaN if unknown
-    steps: Float64  # (V,) the larger of stride and length, seconds; NaN if unknown
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> _Found:
-        """Return results without any usable video."""
-        spans, steps = np.full((2, len(dataset)), np.nan)
-        return cls(dataset.spec, [], [], np.zeros(len(dataset), dtype=bool), spans, steps)
-
-    def add(self, place: int, grid: SnippetGrid, snippets: int) -> None:
-        """Add a usable video by its place in the dataset."""
-        self.is_usable[place] = True
-        self.spans[place] = grid.stride * snippets
-        self.steps[place] = max(grid.stride, grid.length)
+    # (V, 2) seconds that features cover, and the larger of stride and length; NaN if unknown
+    times: Float64
 
 
 def _check_files(
     dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress
 ) -> _Found:
-    found, checks = _Found.of(dataset), []
+    videos, checks, problems = dataset.videos, list[FileCheck](), list[Problem]()
+    times, is_usable = np.full((len(videos), 2), np.nan), np.zeros(len(videos), bool)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         check_file = partial(_check_file, dataset, dtype)
-        results = map_ordered(pool, check_file, range(len(dataset)), ahead=64)
+        results = map_ordered(pool, check_file, range(len(videos)), ahead=64)
         for done, check in enumerate(results, start=1):
-            progress("check", done, len(dataset))
-            if check.problem is None:
-                checks.append(check)
+            progress("check", done, len(videos))
+            if isinstance(check, Problem):
+                problems.append(check)
             else:
-                found.problems.append(check.problem)
+                checks.append(check)
     if not checks:
-        return found
-    spec, notes, checks, problems = complete_spec(dataset, checks, channels)
-    found.problems.extend(problems)
+        return _Found(dataset.spec, [], problems, is_usable, times)
+    spec, notes, checks, misfits = complete_spec(dataset, checks, channels)
+    problems += misfits
     for check in checks:
-        video, snippets = dataset.videos[check.place], check.snippets(spec)
+        video, snippets = videos[check.place], check.shape[1 if spec.layout == "CT" else 0]
         try:
-            found.add(check.place, snippet_grid(video, spec, snippets), snippets)
+            grid = snippet_grid(video, spec, snippets)
         except FeatureError as error:
             what, _, remedy = str(error).removeprefix(f"{video.id}: ").partition("; ")
-            found.problems.append(Problem(video.id, str(dataset.path), what, remedy))
-    dropped = Counter(check.dropped for check in checks if check.dropped)
+            problems.append(Problem(video.id, str(dataset.path), what, remedy))
+            continue
+        is_usable[check.place] = True
+        times[check.place] = grid.stride * snippets, max(grid.stride, grid.length)
     if constant := sum(check.is_constant for check in checks):
         notes.append(f"all values are the same in {constant} of {counted(len(checks), 'file')}")
+    dropped = Counter(check.dropped for check in checks if check.dropped)
     notes += [f"dropped from {counted(n, 'CSV file')}: {what}" for what, n in dropped.items()]
-    return found._replace(spec=spec, notes=notes)
+    return _Found(spec, notes, problems, is_usable, times)
 
 
-def _check_file(dataset: Dataset, dtype: np.dtype[Any], place: int) -> FileCheck:
+def _check_file(dataset: Dataset, dtype: np.dtype[Any], place: int) -> FileCheck | Problem:
+    """Read the features of a video; return their properties, or what is wrong."""
     name = dataset.videos.ids[place]
     entry = dataset.entries.get(name)
     if entry is None:
-        return FileCheck(place, problem=_no_features(dataset, name))
-    assert not isinstance(entry, Packed)
-    is_csv, is_constant = entry.is_csv, False
+        return no_features(dataset, name)
+    assert isinstance(entry, Entry)
     try:
-        values, dropped = read_noted(entry, mapped=True)
-        what, is_constant = _check_values(values, dtype)
+        table = read_table(entry, mapped=True)
+        what, is_constant = _check_values(table.values, dtype)
     except FeatureError as error:
         what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
     if what:
-        return FileCheck(place, problem=_damaged(name, str(entry), what))
-    column = counter(values) if is_csv else ""
-    return FileCheck(place, values.shape, is_csv, None, dropped, column, is_constant)
+        return damaged_features(name, str(entry), what)
+    return FileCheck(place, table.values.shape, *table[1:], is_constant)
 
 
 def _check_values(array: NDArray[Any], dtype: np.dtype[Any]) -> tuple[str, bool]:
@@ -237,17 +211,43 @@ def _check_values(array: NDArray[Any], dtype: np.dtype[Any]) -> tuple[str, bool]
     return "", is_constant
 
 
-def _damaged(name: str, entry: str, what: str) -> Problem:
-    what, _, own = what.partition("; ")
-    remedies = (remedy for words, remedy in _REMEDIES.items() if words in what)
-    return Problem(name, entry, what, own or next(remedies, "extract the features again"))
+def complete_spec(
+    dataset: Dataset, checks: list[FileCheck], expected: int | None
+) -> tuple[FeatureSpec, list[str], list[FileCheck], list[Problem]]:
+    """Return the spec with layout, channels and grid, notes, files that fit, and other problems.
 
-
-def _no_features(dataset: Dataset, name: str) -> Problem:
-    if dataset.packing is not None and name in dataset.packing.left_out:
-        return left_out_note(name, str(dataset.path), dataset.packing.left_out[name])
-    remedy = "extract the features, or remove the annotations"
-    return Problem(name, str(dataset.path), "no features", remedy)
+    `checks` has at least one file; `expected` are the model's channels. Raises FeatureError if the
+    layout is unclear, dataset.toml contradicts most files, or the model has other channels.
+    """
+    given, videos = dataset.spec, dataset.videos
+    if given.layout != "CT" and any(check.counter for check in checks):
+        checks = without_counters(checks, given.channels or expected)
+    channels = given.channels or expected
+    layout = given.layout or vote_layout(dataset, checks, channels)
+    axis = 1 if layout == "TC" else 0
+    sizes = Counter(check.shape[axis] for check in checks)
+    common = max(sorted(sizes), key=sizes.__getitem__)
+    if (
+        given.channels is None
+        and 2 * sizes[common] > len(checks)
+        and expected not in (None, common)
+    ):
+        raise other_channels(dataset, common, expected, checks)
+    channels = channels or common
+    if 2 * sizes[channels] < len(checks) and (len(checks) > 1 or len(videos) == 1):
+        shapes = [check.shape for check in checks]
+        if what := spec_error(shapes, layout, channels, expected, given):
+            raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
+    if expected not in (None, channels):
+        raise other_channels(dataset, channels, expected, checks)
+    spec = msgspec.structs.replace(given, channels=channels, layout=layout)
+    good = [check for check in checks if check.shape[axis] == channels]
+    bad = [misfit(dataset, c, axis, channels) for c in checks if c.shape[axis] != channels]
+    if not good:
+        return spec, [], good, bad
+    snippets = [check.shape[1 - axis] for check in good]
+    spec, notes = infer_grid(videos.select(check.place for check in good), snippets, spec)
+    return spec, notes, good, bad
 
 
 def _check_store(
@@ -255,24 +255,23 @@ def _check_store(
 ) -> _Found:
     """Check a store; values are read only if they must fit a smaller type."""
     assert dataset.packing is not None
-    fits, found = np.can_cast(dataset.packing.dtype, dtype), _Found.of(dataset)
+    fits, problems = np.can_cast(dataset.packing.dtype, dtype), list[Problem]()
+    times, is_usable = np.full((len(dataset), 2), np.nan), np.zeros(len(dataset), bool)
     for place, name in enumerate(dataset.videos.ids):
         entry = dataset.entries.get(name)
         if entry is None:
-            found.problems.append(_no_features(dataset, name))
+            problems.append(no_features(dataset, name))
         else:
             assert isinstance(entry, Packed)
             what = "" if fits else _check_values(entry.values, dtype)[0]
             if what:
-                found.problems.append(_damaged(name, str(entry), what))
-            elif (shape := entry.shape) is None:  # in a remote store: not downloaded to be counted
-                found.is_usable[place] = True
+                problems.append(damaged_features(name, str(entry), what))
             else:
-                found.add(place, entry.grid, shape[0])
+                is_usable[place], times[place] = True, entry.times
         progress("check", place + 1, len(dataset))
-    if found.is_usable.any():
-        require_channels(dataset, dataset.spec.channels, channels)
-    return found
+    if is_usable.any() and channels not in (None, dataset.spec.channels):
+        raise other_channels(dataset, dataset.spec.channels, channels)
+    return _Found(dataset.spec, [], problems, is_usable, times)
 
 
 def measure_spans(dataset: Dataset) -> tuple[Float64, Float64]:
@@ -281,20 +280,18 @@ def measure_spans(dataset: Dataset) -> tuple[Float64, Float64]:
     They are the seconds that features cover, and the larger of stride and length; NaN if unknown.
     Raises FeatureError if a file cannot be opened, or the layout is unknown.
     """
-    found, checks = _Found.of(dataset), []
+    times, checks = np.full((len(dataset), 2), np.nan), list[FileCheck]()
     for place, name in enumerate(dataset.videos.ids):
         entry = dataset.entries.get(name)
         if isinstance(entry, Packed):
-            if (shape := entry.shape) is not None:
-                found.add(place, entry.grid, shape[0])
+            times[place] = entry.times
         elif entry is not None:
-            array = read_array(entry, mapped=True)
-            column = counter(array) if entry.is_csv else ""
-            checks.append(FileCheck(place, array.shape, entry.is_csv, counter=column))
+            table = read_table(entry, mapped=True)
+            checks.append(FileCheck(place, table.values.shape, *table[1:]))
     if checks:
         spec, _, checks, _ = complete_spec(dataset, checks, None)
-        for check in checks:
-            snippets = check.snippets(spec)
-            grid = snippet_grid(dataset.videos[check.place], spec, snippets)
-            found.add(check.place, grid, snippets)
-    return found.spans, found.steps
+        for place, shape, *_ in checks:
+            snippets = shape[1 if spec.layout == "CT" else 0]
+            grid = snippet_grid(dataset.videos[place], spec, snippets)
+            times[place] = grid.stride * snippets, max(grid.stride, grid.length)
+    return times[:, 0], times[:, 1]

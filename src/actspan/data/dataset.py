@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import Edge, FeatureSpec, PipelineConfig
 from actspan.core.errors import AnnotationError, DataError, FeatureError, ShapeError
 from actspan.core.files import folder_kind
@@ -17,15 +19,15 @@ from actspan.core.problems import Problem
 from actspan.core.types import Features, Video
 from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
-from actspan.data.csv_features import counter
-from actspan.data.feature_index import FeatureIndex, index_features
-from actspan.data.feature_readers import SUFFIXES, Entry, read_noted
-from actspan.data.layout import read_spec
+from actspan.data.array_names import SUFFIXES
+from actspan.data.features import Entry, FeatureIndex, index_features, read_table
+from actspan.data.instances import with_labels
 from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.remote import open_store
-from actspan.data.store.shards import Packed
-from actspan.data.store.store_manifest import MANIFEST, Manifest
+from actspan.data.shards import Packed
+from actspan.data.store_manifest import MANIFEST, Manifest
 from actspan.data.timebase import (
+    SPEC_FILE,
     SnippetGrid,
     SpanRule,
     annotated_seconds,
@@ -33,7 +35,7 @@ from actspan.data.timebase import (
     snippet_grid,
     span_rule,
 )
-from actspan.data.videos import Videos, canonical_subset, with_labels
+from actspan.data.videos import Videos, canonical_subset
 
 _SET_APART = "validation"  # the subset that training sets apart if the dataset has none
 
@@ -91,6 +93,7 @@ class Dataset:
     problems: tuple[Problem, ...] = ()  # found so far
     packing: Manifest | None = None  # of a store, whose features were checked when packed
     span_rule: SpanRule = SpanRule.COVERED  # for the seconds of all videos
+    edge: Edge = "clamp"  # how rescaling fills cells beyond the outer snippets, as published
 
     @classmethod
     def load(cls, path: Path | str, *, features: bool = True) -> Self:
@@ -111,9 +114,9 @@ class Dataset:
         if not path.is_dir():
             raise _not_a_folder(path)
         packing = Manifest.load(path) if (path / MANIFEST).is_file() else None
-        spec = read_spec(path, packing)
+        spec, rule = read_spec(path, packing), SpanRule.COVERED
         found = None if find_annotations(path) is None else read_annotations(path)
-        index = FeatureIndex({})
+        index = FeatureIndex()
         entries: Mapping[str, Entry | Packed] = {}
         if features and packing is None:
             index = index_features(path, spec, None if found is None else found.videos.places)
@@ -129,23 +132,18 @@ class Dataset:
             notes = (f"no annotations in {path}: every feature file is taken as a video",)
         else:
             raise _not_a_dataset(path, index)
-        rule, notes = SpanRule.COVERED, (*notes, *index.notes)
-        if videos.has("feature_frames"):
+        notes = (*notes, *index.notes)
+        if "feature_frames" in videos.given:
             rule, rule_notes = span_rule(videos, spec)
             notes = (*notes, *rule_notes)
         if packing is not None and features:
             notes = (*notes, *packing.all_notes)
+        edge: Edge = "zero" if format == "authors" else "clamp"
+        if packing is not None and packing.edge is not None:
+            edge = packing.edge  # already done
+        problems = (*problems, *index.problems)
         return cls(
-            path=path,
-            videos=videos,
-            entries=entries,
-            known=videos,
-            spec=spec,
-            format=format,
-            notes=notes,
-            problems=(*problems, *index.problems),
-            packing=packing,
-            span_rule=rule,
+            path, videos, entries, videos, spec, format, notes, problems, packing, rule, edge
         )
 
     def __len__(self) -> int:
@@ -159,13 +157,6 @@ class Dataset:
 
     def __getitem__(self, video_id: str) -> Video:
         return self.videos[self.videos.places[video_id]]
-
-    @property
-    def edge(self) -> Edge:
-        """Return how rescaling fills cells beyond the outer snippets, as published."""
-        if self.packing is not None and self.packing.edge is not None:
-            return self.packing.edge  # already done
-        return "zero" if self.format == "authors" else "clamp"
 
     def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
         """Return the dataset with the videos of one subset, or all for None.
@@ -220,21 +211,38 @@ class Dataset:
         entry = self.entries[video_id]
         if isinstance(entry, Packed):
             values, grid = entry.values, entry.grid
-            if self.known.has("feature_frames"):
+            if "feature_frames" in self.known.given:
                 rescaled = self.packing is None or self.packing.edge is not None
                 grid = packed_grid(
                     grid, self[video_id], len(values), self.span_rule, rescaled=rescaled
                 )
             return Recording(entry, values, grid)
-        array, _ = read_noted(entry, mapped=mapped)
-        values = array.T if self.spec.layout == "CT" else array
-        channels = self.spec.channels
-        if entry.is_csv and values.shape[1] - 1 == channels and counter(values):
-            values = values[:, 1:]  # as `complete_spec` does
+        table, channels = read_table(entry, mapped=mapped), self.spec.channels
+        values = table.values.T if self.spec.layout == "CT" else table.values
+        if table.counter and self.spec.layout != "CT" and values.shape[1] - 1 == channels:
+            values = values[:, 1:]  # as the check of the dataset does
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
-        grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)
-        return Recording(entry, values, grid)
+        video = self.videos[self.videos.places[video_id]]
+        return Recording(entry, values, snippet_grid(video, self.spec, len(values), self.span_rule))
+
+
+def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
+    """Return the spec of a dataset folder; for a store, channels and layout are known from packing.
+
+    Raises DataError for an unknown table, and ConfigError for an unknown key or a bad value.
+    """
+    file = path / SPEC_FILE
+    values = read_toml(file) if file.is_file() else {}
+    if unknown := set(values) - {"features"}:
+        names = ", ".join(sorted(unknown))
+        if unknown <= set(FeatureSpec.__struct_fields__):
+            raise DataError(f"{file}: write [features] above {names}")
+        raise DataError(f"{file}: only the table [features] is known, not {names}")
+    spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
+    if packing is None:
+        return spec
+    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC", join=None)
 
 
 def _not_a_folder(path: Path) -> DataError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from actspan.core.errors import by_kind
@@ -12,13 +13,18 @@ from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.activitynet import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.dataset import Dataset
-from actspan.data.instances import faulty_segments, lengths_of
+from actspan.data.instances import faulty_segments
 from actspan.data.names import holds_videos
 from actspan.data.time_conflicts import TimeConflict
 from actspan.data.times import wrong_unit
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, lengths_of
 
 _UNUSED = "annotations are not used here"
+_REMEDIES = {
+    "too large for float16": "keep numbers of float32 (--dtype)",
+    "decimal commas": "write decimal points, or semicolons between fields",
+    ",), but a filled": "reshape it to (T, 1), if it has one number per snippet",
+}
 
 
 def annotation_faults(
@@ -86,6 +92,42 @@ def _notes(faults: Sequence[Problem]) -> Iterator[Problem]:
         first = kind[0]
         what = f"{counted(len(kind), 'annotation fault')}: video {first.video}: {first.problem}"
         yield Problem("", first.file, what, _UNUSED, Skipped.NOTHING)
+
+
+def damaged_features(name: str, entry: str, what: str) -> Problem:
+    """Return the problem that a video's features cannot be used: "what; remedy"."""
+    what, _, own = what.partition("; ")
+    remedies = (remedy for words, remedy in _REMEDIES.items() if words in what)
+    return Problem(name, entry, what, own or next(remedies, "extract the features again"))
+
+
+def no_features(dataset: Dataset, name: str) -> Problem:
+    """Return the problem, or the note of a store that was packed without it, about a video."""
+    if dataset.packing is not None and name in dataset.packing.left_out:
+        return left_out_note(name, str(dataset.path), dataset.packing.left_out[name])
+    remedy = "extract the features, or remove the annotations"
+    return Problem(name, str(dataset.path), "no features", remedy)
+
+
+def feature_faults(dataset: Dataset, found: list[Problem]) -> list[Problem]:
+    """Return the problems with features; they get one cause if most videos lack features."""
+    # Videos that were already skipped have a bad entry, or a file that is not read.
+    reported = {p.video for p in dataset.problems if p.skipped is Skipped.VIDEO}
+    problems = [problem for problem in found if problem.video not in reported]
+    unannotated = sorted(dataset.entries.keys() - set(dataset.known.ids) - reported)
+    absent = {p.video for p in problems} - dataset.entries.keys()
+    if absent:
+        cause, cure = missing_features(dataset.videos, dataset.entries, unannotated, dataset.path)
+        if cause:
+            unannotated = []
+            problems = [
+                replace(p, problem=cause, remedy=cure) if p.video in absent else p for p in problems
+            ]
+    what, remedy = "features without annotation", "add annotations, or remove the features"
+    return [
+        *(Problem(s, str(dataset.entries[s]), what, remedy, Skipped.FILE) for s in unannotated),
+        *problems,
+    ]
 
 
 def missing_features(

@@ -1,71 +1,86 @@
-"""Annotated instances compared with the length of their video: faults, and clipping."""
+"""Annotated instances: selection by label, faults of their times, and clipping."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from math import inf
+from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64, Video
-from actspan.core.wording import counted, listed, rounded
-from actspan.data.videos import Videos
+from actspan.core.wording import counted, listed, rounded, suggestion
+from actspan.data.videos import (
+    SLACK_SECONDS,
+    SLACK_SHARE,
+    Bools,
+    Videos,
+    ends_of,
+    good_segments,
+    lengths_of,
+)
 
-Bools = NDArray[np.bool_]
-
-_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far a usable instance may pass the end
 _CLIP = "cut it off with actspan annotate convert --clip, or fix the annotation"
 _FIX = "fix the annotation, or remove it"
 _MANY = 5  # with this many instances past the end, and more than half, durations are wrong
 _DURATIONS = "most instances pass the end of their video: correct the durations"
 _SHORT_FEATURES = "fix the annotation, or give the video its duration"
+_LISTED = 30  # labels that a message names
 
 
-def lengths_of(videos: Videos, spans: Float64 | None) -> Float64:
-    """Return the duration of each video, (V,), or the span of its features if it is unknown."""
-    if spans is None:
-        return videos.durations
-    return np.where(np.isnan(videos.durations), spans, videos.durations)
+def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
+    """Return the patterns of an option, which may be repeated or have several separated by commas.
 
+    Raises ConfigError if a value has no pattern, for example because a shell variable is not set.
 
-def ends_of(videos: Videos, latest: Float64) -> Float64:
-    """Return the end of each segment's video, (M,); infinity if it is unknown."""
-    ends = np.repeat(latest, videos.counts)
-    ends[np.isnan(ends)] = inf
-    return ends
-
-
-def slack(latest: Float64) -> Float64:
-    """Return how many seconds a usable segment may pass the end of its video."""
-    allowed: Float64 = np.maximum(_SLACK_SECONDS, _SLACK_SHARE * latest)
-    return allowed
-
-
-def times_apart(videos: Videos, spans: Float64, steps: Float64) -> Bools:
-    """Return which videos have another duration than their features, (V,) bool.
-
-    `spans` (V,) are the seconds that features cover, and `steps` (V,) the larger of stride and
-    length; NaN if unknown, which does not count.
+    Examples
+    --------
+    >>> split_patterns(["*_TO_*", "Diving, HighJump"])
+    ('*_TO_*', 'Diving', 'HighJump')
     """
-    durations = videos.durations
-    apart: Bools = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)
-    return apart
+    patterns: list[str] = []
+    for value in values:
+        found = [part.strip() for part in value.split(",") if part.strip()]
+        if not found:
+            raise ConfigError(f"--labels {value!r} is empty: name labels, or leave it out for all")
+        patterns += found
+    return tuple(patterns)
 
 
-def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
-    """Return which segments have a positive length and are in their video, (M,) bool.
+def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
+    """Return the videos with only the instances whose label matches one of the patterns.
 
-    `spans` (V,) are the seconds that features cover: the end of videos of unknown duration.
+    All videos stay, also those without such an instance: the rest of them is background. `ignored`
+    segments stay ignored. Patterns are as for file names, and case-sensitive: `*` any text, `?` any
+    character, `[ab]` one of these. No patterns keep everything. Raises AnnotationError, which lists
+    the labels, if a pattern matches none.
+
+    Examples
+    --------
+    >>> video = Video("a", 60.0, segments=[[0, 9], [10, 12]], labels=("SIT", "SIT_TO_STAND"))
+    >>> with_labels([video], ["*_TO_*"])[0].labels
+    ('SIT_TO_STAND',)
     """
-    start, end = videos.segments.T
-    latest = ends_of(videos, lengths_of(videos, spans))
-    good: Bools = (start >= 0) & (start < end) & (end < inf)
-    good &= (start < latest) & (end <= latest + slack(latest))
-    return good
+    videos, patterns = Videos.of(videos), tuple(patterns)
+    if not patterns:
+        return videos
+    there = sorted(set(videos.labels))
+    wanted: set[str] = set()
+    for pattern in patterns:
+        matching = {label for label in there if fnmatchcase(label, pattern)}
+        if not matching:
+            names = ", ".join(there[:_LISTED]) or "none at all"
+            rest = f", ... ({len(there)} in all)" if len(there) > _LISTED else ""
+            raise AnnotationError(
+                f"no label matches {pattern!r}{suggestion(pattern.strip('*'), there)}; there are: "
+                f"{names}{rest}"
+            )
+        wanted |= matching
+    return videos.with_instances(np.array([label in wanted for label in videos.labels], dtype=bool))
 
 
 def without_extent(videos: Videos) -> Bools:
@@ -75,22 +90,21 @@ def without_extent(videos: Videos) -> Bools:
     return found
 
 
+def videos_of(videos: Videos, chosen: Bools) -> list[str]:
+    """Return the ids of the videos of some instances, each once."""
+    return [videos.ids[place] for place in dict.fromkeys(_places_of(videos, chosen))]
+
+
+def _places_of(videos: Videos, chosen: Bools) -> list[int]:
+    """Return the place of the video of each chosen instance."""
+    places: list[int] = np.repeat(np.arange(len(videos)), videos.counts)[chosen].tolist()
+    return places
+
+
 def _overshoot(videos: Videos) -> Float64:
     """Return the seconds that each segment ends after its video; -inf for unknown durations."""
     found: Float64 = videos.segments[:, 1] - ends_of(videos, videos.durations)
     return found
-
-
-def videos_of(videos: Videos, chosen: Bools) -> list[str]:
-    """Return the ids of the videos of some instances, each once."""
-    places = _places_of(videos, np.flatnonzero(chosen))
-    return [videos.ids[place] for place in dict.fromkeys(places)]
-
-
-def _places_of(videos: Videos, numbers: NDArray[np.int64]) -> list[int]:
-    """Return the place of the video of each instance, given by its number."""
-    places: list[int] = (np.searchsorted(videos.offsets, numbers, side="right") - 1).tolist()
-    return places
 
 
 def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) -> Iterator[Problem]:
@@ -104,9 +118,8 @@ def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) ->
     if len(over) > 1:
         clip += f"; {len(over):,} instances pass the end, by up to {rounded(over.max())} s"
     is_common = int(late.sum()) >= _MANY and 2 * late.sum() > len(late)
-    numbers = np.flatnonzero(bad)
-    places = _places_of(videos, numbers)
-    for place, (start, end) in zip(places, videos.segments[numbers].tolist(), strict=True):
+    pairs = zip(_places_of(videos, bad), videos.segments[bad].tolist(), strict=True)
+    for place, (start, end) in pairs:
         of = "features" if np.isnan(videos.durations[place]) else "video"
         what, remedy = _fault(start, end, lengths.item(place), of)
         if is_common and of == "video" and start < end:
@@ -142,7 +155,7 @@ def late_ends(videos: Videos) -> str:
     return (
         f"{counted(len(over), 'instance')} {'end' if len(over) > 1 else 'ends'} up to "
         f"{over.max():.2g} s after the video, which is within "
-        f"{_SLACK_SECONDS:g} s or {_SLACK_SHARE:.0%} of its length"
+        f"{SLACK_SECONDS:g} s or {SLACK_SHARE:.0%} of its length"
     )
 
 
@@ -179,16 +192,10 @@ def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
     if outside.any():
         count, names = counted(int(outside.sum()), "instance"), listed(videos_of(videos, outside))
         notes.append(f"{count} left out: after the end of the video, or before its start ({names})")
-        videos = videos.with_instances(~outside)
-    return (Videos(map(_clip, videos)) if notes else videos), tuple(notes)
-
-
-def _clip(video: Video) -> Video:
-    start, end = video.segments.T
-    latest = inf if np.isnan(video.duration) else video.duration
-    cut = (start < end) & ((start < 0) | (end > latest)) & np.isfinite(end - start)
-    if not cut.any():
-        return video
-    segments = video.segments.copy()
-    segments[cut] = np.clip(segments[cut], 0.0, latest)
-    return replace(video, segments=segments)
+    if not notes:
+        return videos, ()
+    segments, cut = videos.segments.copy(), past | early
+    segments[cut] = np.clip(segments[cut], 0.0, latest[cut, np.newaxis])
+    bounds = zip(videos, pairwise(videos.offsets.tolist()), strict=True)
+    videos = Videos(replace(video, segments=segments[i:j]) for video, (i, j) in bounds)
+    return videos.with_instances(~outside), tuple(notes)

@@ -1,133 +1,40 @@
-"""`dataset.toml`, and what it leaves open: layout, channels and snippet grid, found in files."""
+"""The layout of feature files, (T, C) or (C, T), their channels, and what contradicts them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import msgspec
-
-from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import FeatureSpec
-from actspan.core.errors import DataError, FeatureError
+from actspan.core.errors import FeatureError
 from actspan.core.problems import Problem
 from actspan.core.wording import counted
-from actspan.data.csv_features import ROW_NUMBERS, TIMES
-from actspan.data.store.store_manifest import Manifest
-from actspan.data.timebase import infer_grid, stride_notes
+from actspan.data.dataset import Dataset
+from actspan.data.timebase import SPEC_FILE
 
-if TYPE_CHECKING:
-    from actspan.data.dataset import Dataset
-
-SPEC_FILE = "dataset.toml"
 Layout = Literal["TC", "CT"]
 
 
-def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
-    """Return the spec of a dataset folder; for a store, channels and layout are known from packing.
-
-    Raises DataError for an unknown table, and ConfigError for an unknown key or a bad value.
-    """
-    file = path / SPEC_FILE
-    values = read_toml(file) if file.is_file() else {}
-    unknown = set(values) - {"features"}
-    if unknown:
-        names = ", ".join(sorted(unknown))
-        if unknown <= set(FeatureSpec.__struct_fields__):
-            raise DataError(f"{file}: write [features] above {names}")
-        raise DataError(f"{file}: only the table [features] is known, not {names}")
-    spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
-    if packing is None:
-        return spec
-    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC", join=None)
-
-
 class FileCheck(NamedTuple):
-    """Results of checking one feature file."""
+    """Properties of one feature file without problems; see `features.Table`."""
 
     place: int  # of its video in the dataset
-    shape: tuple[int, ...] = ()
-    is_csv: bool = False  # rows are snippets, whatever the counts
-    problem: Problem | None = None
-    dropped: str = ""  # what was dropped from a CSV
-    counter: str = ""  # a CSV: `csv_features.counter` of it
+    shape: tuple[int, ...]
+    is_csv: bool
+    dropped: str
+    counter: str
     is_constant: bool = False  # all values are the same
 
-    def snippets(self, spec: FeatureSpec) -> int:
-        """Return the number of snippets."""
-        return self.shape[1] if spec.layout == "CT" else self.shape[0]
 
-
-class CompleteSpec(NamedTuple):
-    """The complete spec of a dataset, notes, the files that fit, and problems of the others."""
-
-    spec: FeatureSpec
-    notes: list[str]
-    checks: list[FileCheck]
-    problems: list[Problem]
-
-
-def complete_spec(dataset: Dataset, checks: list[FileCheck], expected: int | None) -> CompleteSpec:
-    """Determine layout, channels and snippet grid from the files.
-
-    `checks` has at least one file, and none with problems; `expected` are the model's channels.
-    Raises FeatureError if the layout is unclear, dataset.toml contradicts most files, or the model
-    has other channels.
-    """
-    given = dataset.spec
-    if any(check.counter for check in checks) and given.layout != "CT":
-        checks = _without_counters(checks, given.channels or expected)
-    channels = given.channels or expected
-    layout = given.layout or _vote(checks, channels)
-    if layout is None:
-        raise FeatureError(
-            f"{dataset.path}: cannot tell whether features are (T, C) or (C, T): write "
-            'dataset.toml with [features] channels = ..., or layout = "TC" or "CT"'
-            f"{_other_problems(dataset)}"
-        )
-    axis = 1 if layout == "TC" else 0
-    dropped = Counter(check.dropped for check in checks).most_common(1)[0][0]
-    sizes = Counter(check.shape[axis] for check in checks)
-    common = max(sorted(sizes), key=sizes.__getitem__)
-    if given.channels is None and 2 * sizes[common] > len(checks):
-        require_channels(dataset, common, expected, dropped)
-    channels = channels or common
-    if 2 * sizes[channels] < len(checks) and (len(checks) > 1 or len(dataset) == 1):
-        shapes = [check.shape for check in checks]
-        if what := spec_error(shapes, layout, channels, expected, given):
-            raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
-    require_channels(dataset, channels, expected, dropped)
-    spec = msgspec.structs.replace(given, channels=channels, layout=layout)
-    good = [check for check in checks if check.shape[axis] == channels]
-    bad = [check for check in checks if check.shape[axis] != channels]
-    problems = [_misfit(dataset, check, axis, channels) for check in bad]
-    if not good:
-        return CompleteSpec(spec, [], good, problems)
-    videos = dataset.videos.select(check.place for check in good)
-    snippets = [check.snippets(spec) for check in good]
-    if spec.stride_frames is not None or spec.stride_seconds is not None:
-        has_frames = videos.has("feature_frames")
-        notes = stride_notes(videos, snippets, spec) if has_frames else []
-        return CompleteSpec(spec, notes, good, problems)
-    spec, note = infer_grid(videos, snippets, spec)
-    return CompleteSpec(spec, [note], good, problems)
-
-
-def _other_problems(dataset: Dataset) -> str:
-    """Return the other problems, for a message that ends the command before they are reported."""
-    kinds = Counter(f"{p.problem}: {p.remedy}" for p in dataset.problems if p.is_error)
-    return "".join(f"; besides, {counted(n, 'file')}: {what}" for what, n in kinds.items())
-
-
-def _without_counters(checks: list[FileCheck], channels: int | None) -> list[FileCheck]:
+def without_counters(checks: list[FileCheck], channels: int | None) -> list[FileCheck]:
     """Return the checks without first columns of row numbers or times in files without a header.
 
     Such a column is not a feature if files have one column more than the known channels; times
     only if all files have them, since features can look like times by chance. If the number of
     channels is unknown, row numbers are dropped if all files have them.
     """
+    from actspan.data.csv_features import ROW_NUMBERS, TIMES  # compiled: loads slowly
 
     def all_have(*counters: str) -> bool:  # and enough rows that this is no coincidence
         has = all(check.counter in counters for check in checks)
@@ -146,39 +53,46 @@ def _without_counters(checks: list[FileCheck], channels: int | None) -> list[Fil
     ]
 
 
-def require_channels(
-    dataset: Dataset, channels: int | None, expected: int | None, dropped: str = ""
-) -> None:
-    """Raise FeatureError if a model expects another number of channels.
+def vote_layout(dataset: Dataset, checks: Sequence[FileCheck], channels: int | None) -> Layout:
+    """Return the layout in which most files have the known channels; that of a CSV is "TC".
 
-    `dropped` describes what was dropped from most files, for the message.
+    Raises FeatureError, which has the other problems of the dataset, if channels are unknown.
     """
-    if expected is not None and expected != channels:
-        without = f" without {dropped}" if dropped else ""
-        raise FeatureError(
-            f"{dataset.path}: features have {channels} channels{without}, but the model expects "
-            f"{expected}; use a model that was trained on such features"
-        )
-
-
-def _vote(checks: Sequence[FileCheck], channels: int | None) -> Layout | None:
-    """Return the layout in which most files have the known channels."""
     if all(check.is_csv for check in checks):
         return "TC"
-    if channels is None:
-        return None
-    rows = sum(check.shape[1] == channels for check in checks)
-    columns = sum(check.shape[0] == channels for check in checks)
-    return "CT" if columns > rows else "TC"
+    if channels is not None:
+        rows = sum(check.shape[1] == channels for check in checks)
+        columns = sum(check.shape[0] == channels for check in checks)
+        return "CT" if columns > rows else "TC"
+    kinds = Counter(f"{p.problem}: {p.remedy}" for p in dataset.problems if p.is_error)
+    besides = (f"; besides, {counted(n, 'file')}: {what}" for what, n in kinds.items())
+    raise FeatureError(
+        f"{dataset.path}: cannot tell whether features are (T, C) or (C, T): write "
+        'dataset.toml with [features] channels = ..., or layout = "TC" or "CT"'
+        f"{''.join(besides)}"
+    )
 
 
-def _misfit(dataset: Dataset, check: FileCheck, axis: int, channels: int) -> Problem:
-    remedy = f"extract the features again, with the network that gives {channels} channels"
+def other_channels(
+    dataset: Dataset, channels: int | None, expected: int, checks: Sequence[FileCheck] = ()
+) -> FeatureError:
+    """Return the error that a model expects another number of channels than files have."""
+    dropped = Counter(check.dropped for check in checks).most_common(1)
+    without = f" without {dropped[0][0]}" if dropped and dropped[0][0] else ""
+    return FeatureError(
+        f"{dataset.path}: features have {channels} channels{without}, but the model expects "
+        f"{expected}; use a model that was trained on such features"
+    )
+
+
+def misfit(dataset: Dataset, check: FileCheck, axis: int, channels: int) -> Problem:
+    """Return the problem of a file that has other channels along their axis."""
+    name = dataset.videos.ids[check.place]
     what = f"{check.shape[axis]} channels, {channels} expected"
+    remedy = f"extract the features again, with the network that gives {channels} channels"
     if check.shape[1 - axis] == channels:
         what = f"axes swapped: shape {check.shape}, {channels} channels"
         remedy = "transpose the array"
-    name = dataset.videos.ids[check.place]
     return Problem(name, str(dataset.entries[name]), what, remedy)
 
 

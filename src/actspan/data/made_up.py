@@ -20,7 +20,7 @@ from actspan.core.errors import AnnotationError, DataError
 from actspan.core.files import atomic_file
 from actspan.core.types import Float32, Float64, Video
 from actspan.data.annotations.formats import DATASET_JSON, read_annotations, write_annotations
-from actspan.data.layout import SPEC_FILE
+from actspan.data.timebase import SPEC_FILE
 
 CHANNELS = 32
 STRIDE = 0.5  # seconds

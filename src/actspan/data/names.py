@@ -81,38 +81,27 @@ class FileNames:
         return (f"{where}: ids are file names: dropped {what} {counts}", *notes)
 
 
-class Ignored:
-    """Names that a reader found and ignored, counted per kind.
-
-    `text` is the text of a line about one kind, with `{}` for the kind.
+class Ignored(Counter[tuple[str, str]]):
+    """Names that a reader found and ignored: counts by kind, in the plural, and name.
 
     Examples
     --------
     >>> ignored = Ignored()
-    >>> ignored.add("columns", "type")
-    >>> ignored.add("keys", "class", 2)
+    >>> ignored["columns", "type"] += 1
+    >>> ignored["keys", "class"] += 2
     >>> ignored.notes("a.csv")
     ('a.csv: ignored columns: type', 'a.csv: ignored keys: class (2)')
     """
 
-    def __init__(self, text: str = "ignored {}") -> None:
-        self._text = text
-        self._counts: dict[str, Counter[str]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._counts)
-
-    def add(self, kind: str, name: str, count: int = 1) -> None:
-        """Count `name` among the ignored things of a kind, given in the plural ("columns")."""
-        self._counts.setdefault(kind, Counter())[name] += count
-
-    def notes(self, where: object) -> tuple[str, ...]:
-        """Return one line per kind; `where` names the file at the start of each."""
-        lines = []
-        for kind, counts in self._counts.items():
-            names = (name if n == 1 else f"{name} ({n:,})" for name, n in counts.items())
-            lines.append(f"{where}: {self._text.format(kind)}: {listed(names, _NAMED)}")
-        return tuple(lines)
+    def notes(self, where: object, text: str = "ignored {}") -> tuple[str, ...]:
+        """Return one line per kind, with `where`, a file, before `text` with the kind in it."""
+        kinds: dict[str, list[str]] = {}
+        for (kind, name), count in self.items():
+            kinds.setdefault(kind, []).append(name if count == 1 else f"{name} ({count:,})")
+        return tuple(
+            f"{where}: {text.format(kind)}: {listed(names, _NAMED)}"
+            for kind, names in kinds.items()
+        )
 
 
 def is_video(path: Path) -> bool:

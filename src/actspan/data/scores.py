@@ -16,9 +16,9 @@ from actspan.core.files import atomic_file, folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import BoundaryScores
 from actspan.core.wording import rounded
-from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.array_files import Archive
 from actspan.data.names import Ignored
+from actspan.data.videos import canonical_id
 
 _COLUMNS = ("action", "start", "end")
 _ROUNDING = 1e-3  # rounding error of numbers written by other tools
@@ -112,23 +112,17 @@ def read_scores_csv(path: Path) -> BoundaryScores:
 
 
 @contextmanager
-def score_writer(path: Path) -> Iterator[ScoreWriter]:
-    """Open `scores.npz` for writing; it appears only if the block succeeds."""
+def open_score_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open `scores.npz` for `add_scores`; it appears only if the block succeeds."""
     with (
         atomic_file(path) as stream,
         zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive,
     ):
-        yield ScoreWriter(archive)
+        yield archive
 
 
-class ScoreWriter:
-    """Writer of `scores.npz`, one video at a time; made by `score_writer`."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-
-    def add(self, video_id: str, scores: NDArray[np.float32]) -> None:
-        """Append one video's scores, (3, T)."""
-        info = zipfile.ZipInfo(f"{video_id}.npy")  # fixed date: equal input, equal bytes
-        with self._archive.open(info, "w") as stream:
-            np.lib.format.write_array(stream, np.ascontiguousarray(scores), allow_pickle=False)
+def add_scores(archive: zipfile.ZipFile, video_id: str, scores: NDArray[np.float32]) -> None:
+    """Append one video's scores, (3, T), to an archive."""
+    info = zipfile.ZipInfo(f"{video_id}.npy")  # fixed date: equal input, equal bytes
+    with archive.open(info, "w") as stream:
+        np.lib.format.write_array(stream, np.ascontiguousarray(scores), allow_pickle=False)

@@ -12,10 +12,9 @@ from actspan.core.errors import DataError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted, rounded
-from actspan.data.instances import Bools, ends_of, slack, times_apart
-from actspan.data.layout import SPEC_FILE
+from actspan.data.timebase import SPEC_FILE
 from actspan.data.times import annotation_file, conversion, frame_rate_option, require_seconds
-from actspan.data.videos import Videos
+from actspan.data.videos import Bools, Videos, allowed_ends, ends_of
 
 _MOST = 0.9  # fraction of videos, or of instances, that have to agree
 _REACHED, _FILLED = 0.5, 0.95  # fractions of a length, at the last instance of some video
@@ -73,6 +72,16 @@ def compare_times(
         what = f"features cover {spans[place]:,.1f} s of {durations[place]:,.1f} s"
         notes.append(Problem(videos.ids[place], str(path), what, remedy, Skipped.NOTHING))
     return None, notes
+
+
+def times_apart(videos: Videos, spans: Float64, steps: Float64) -> Bools:
+    """Return which videos have another duration than their features, (V,) bool.
+
+    `spans` and `steps` are as for `compare_times`.
+    """
+    durations = videos.durations
+    apart: Bools = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)
+    return apart
 
 
 def _find_conflict(
@@ -136,7 +145,7 @@ def _fit(videos: Videos, lengths: Float64) -> _Fit:
     end, latest = end[known], latest[known]
     if not len(end):
         return _Fit(within=True, reach=0.0)
-    return _Fit(bool(np.mean(end <= latest + slack(latest)) >= _MOST), float((end / latest).max()))
+    return _Fit(bool(np.mean(end <= allowed_ends(latest)) >= _MOST), float((end / latest).max()))
 
 
 def _which_is_wrong(
@@ -171,8 +180,8 @@ def _unit(videos: Videos, spec: FeatureSpec, factor: float) -> tuple[str, str] |
     """Return the unit of times and durations and the options to convert them, or None."""
     if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
         return "milliseconds", "--times milliseconds"
-    rates = videos.numbers("fps")
-    rate = float(np.nanmedian(rates)) if videos.has("fps") else spec.fps
+    rates = videos.numbers["fps"]
+    rate = float(np.nanmedian(rates)) if "fps" in videos.given else spec.fps
     if rate is not None and abs(factor / rate - 1) < _TOLERANCE:
         return "frames", f"--times frames{frame_rate_option(videos, spec.fps)}"
     return None

@@ -17,6 +17,7 @@ from actspan.core.types import Video
 from actspan.core.wording import counted, listed, rounded
 from actspan.data.videos import Videos
 
+SPEC_FILE = "dataset.toml"
 _AUTHORS_STRIDE = 16  # frames; stride of the published features
 _LEAST_COVERED = 0.4  # fraction of a video; the least among the authors' 19,228 is 0.43
 _SAME_STRIDE = 1.2  # ratio to the model's stride up to which features get no note
@@ -49,10 +50,10 @@ def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, .
     The floor fits only features of 16 frames. All published features are like this, so 16 divides
     each `feature_frame` of the authors; for other features it cuts off up to the whole video.
     """
-    both = _with_both(videos) if videos.has("feature_frames") else np.zeros(0, bool)
+    both = _with_both(videos) if "feature_frames" in videos.given else np.zeros(0, bool)
     if not both.any():
         return SpanRule.COVERED, ()
-    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
+    covered, frames = videos.numbers["feature_frames"], videos.numbers["frames"]
     rule = SpanRule.COVERED
     what = "results are scaled by feature_frame / duration_frame of each duration"
     if spec.stride_frames is not None or spec.stride_seconds is not None:
@@ -74,7 +75,7 @@ def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, .
 
 
 def _with_both(videos: Videos) -> NDArray[np.bool_]:
-    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
+    covered, frames = videos.numbers["feature_frames"], videos.numbers["frames"]
     both: NDArray[np.bool_] = (covered > 0) & (frames > 0)
     return both
 
@@ -171,33 +172,36 @@ def _typical_stride(spec: FeatureSpec, videos: Videos) -> float | None:
     if spec.stride_seconds is not None:
         return spec.stride_seconds
     if spec.stride_frames is not None:
-        rates = videos.numbers("fps")
-        rates = np.where(np.isnan(rates), videos.numbers("frames") / videos.durations, rates)
+        rates = videos.numbers["fps"]
+        rates = np.where(np.isnan(rates), videos.numbers["frames"] / videos.durations, rates)
         known = rates[np.isfinite(rates)]
         rate = float(np.median(known)) if len(known) else spec.fps
         return None if rate is None else spec.stride_frames / rate
-    if not videos.has("snippet_stride"):
+    if "snippet_stride" not in videos.given:
         return None
-    return float(np.nanmedian(videos.numbers("snippet_stride")))
+    return float(np.nanmedian(videos.numbers["snippet_stride"]))
 
 
 def infer_grid(
     videos: Videos, snippets: Sequence[int], spec: FeatureSpec
-) -> tuple[FeatureSpec, str]:
-    """Return the spec with a snippet grid, if none is given, and a note about the assumption."""
+) -> tuple[FeatureSpec, list[str]]:
+    """Return the spec with a snippet grid, if none is given, and notes about assumptions."""
+    if spec.stride_frames is not None or spec.stride_seconds is not None:
+        has_frames = "feature_frames" in videos.given
+        return spec, _stride_notes(videos, snippets, spec) if has_frames else []
     known = int(np.count_nonzero(_with_both(videos)))
     if known == len(videos):
-        return spec, "features cover feature_frame frames of each video"
+        return spec, ["features cover feature_frame frames of each video"]
     if known:  # packing would take a stride set here for one of dataset.toml
         others = counted(len(videos) - known, "other video")
-        return spec, f"features cover feature_frame frames, and the whole duration of {others}"
-    if not np.isnan(videos.numbers("snippet_stride")).any():
-        return spec, "snippet stride and length taken from the annotations"
-    stride = _common_stride(videos.numbers("frames"), np.asarray(snippets))
-    if stride is not None:
-        settled = msgspec.structs.replace(spec, stride_frames=stride, length_frames=stride)
-        return settled, f"snippets of {stride} frames, from the number of rows and frames"
-    return spec, "features taken as spread evenly over each video's duration"
+        return spec, [f"features cover feature_frame frames, and the whole duration of {others}"]
+    if not np.isnan(videos.numbers["snippet_stride"]).any():
+        return spec, ["snippet stride and length taken from the annotations"]
+    stride = _common_stride(videos.numbers["frames"], np.asarray(snippets))
+    if stride is None:
+        return spec, ["features taken as spread evenly over each video's duration"]
+    settled = msgspec.structs.replace(spec, stride_frames=stride, length_frames=stride)
+    return settled, [f"snippets of {stride} frames, from the number of rows and frames"]
 
 
 def _common_stride(frames: NDArray[np.float64], snippets: NDArray[np.int64]) -> int | None:
@@ -210,9 +214,9 @@ def _common_stride(frames: NDArray[np.float64], snippets: NDArray[np.int64]) -> 
     return None
 
 
-def stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) -> list[str]:
+def _stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) -> list[str]:
     """Return a note about videos whose stride and `feature_frames` disagree, if any."""
-    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
+    covered, frames = videos.numbers["feature_frames"], videos.numbers["frames"]
     stride = np.full(len(videos), spec.stride_frames or np.nan)
     if spec.stride_seconds is not None:
         stride = spec.stride_seconds * frames / videos.durations

@@ -15,8 +15,7 @@ from actspan.core.errors import AnnotationError
 from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, rounded
 from actspan.data.annotations.formats import DATASET_JSON, find_annotations
-from actspan.data.instances import ends_of, slack
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, allowed_ends, ends_of
 
 _SMALLEST_FACTOR = 4.0  # if times are closer to seconds, durations are wrong
 _LARGEST_FRAME_RATE = 130.0  # frames per second; larger factors are milliseconds
@@ -64,7 +63,7 @@ def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
     """
     known = np.isfinite(latest) & np.isfinite(end) & (latest > 0)
     end, latest = end[known], latest[known]
-    beyond = int((end > latest + slack(latest)).sum())
+    beyond = int((end > allowed_ends(latest)).sum())
     if not 2 * beyond > len(end):
         return None
     factor = float((end / latest).max())
@@ -100,7 +99,7 @@ def annotation_file(path: Path) -> Path:
 
 def frame_rate_option(videos: Videos, fps: float | None) -> str:
     """Return the option that gives `actspan annotate convert` a frame rate, or ""."""
-    if np.isfinite(videos.numbers("fps")).all():
+    if np.isfinite(videos.numbers["fps"]).all():
         return ""
     return f" --fps {_RATE if fps is None else f'{fps:g}'}"
 

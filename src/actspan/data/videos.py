@@ -7,12 +7,11 @@ A dataset of a hundred thousand videos would consist mostly of Python objects if
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
-from functools import cached_property
 from itertools import pairwise
-from math import isnan
+from math import inf, isnan
 from pathlib import Path
 from sys import intern
 from typing import Any, Self, overload
@@ -20,14 +19,17 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.errors import AnnotationError, ConfigError
+from actspan.core.errors import AnnotationError
 from actspan.core.types import Float64, Video
-from actspan.core.wording import suggestion
+from actspan.core.wording import counted, listed, suggestion
+from actspan.data.names import composed, file_stem
 
-_COUNTS = ("frames", "feature_frames")  # int or None
-_RATES = ("fps", "snippet_stride", "snippet_length")  # float or None
+Bools = NDArray[np.bool_]
+
+_COUNTS = ("frames", "feature_frames")  # int or None; the other numbers are float or None
+_NUMBERS = (*_COUNTS, "fps", "snippet_stride", "snippet_length")
 _RARE = ("extra", "ignored", "scores")
-_LISTED = 30  # labels that a message names
+SLACK_SECONDS, SLACK_SHARE = 1.0, 0.01  # how far a usable instance may pass the end
 
 # Names of the usual three subsets, in lower case.
 _SUBSETS = {
@@ -35,6 +37,16 @@ _SUBSETS = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "testing"),
 }
+
+
+def canonical_id(name: str) -> str:
+    """Return the id that a name stands for.
+
+    A literal `v_`, which some layouts put before every id (bsn.md section 1), is removed. So are
+    the folder and suffix of a video file's name. Letters are those of Unicode NFC.
+    """
+    is_plain = name.isascii() and "." not in name  # as most names
+    return (name if is_plain else file_stem(composed(name))).removeprefix("v_")
 
 
 def canonical_subset(name: str) -> str:
@@ -60,8 +72,16 @@ class Videos(Sequence[Video]):
         Instances of all videos, one video after the other, seconds.
     offsets : (V + 1,) int64
         Video v has the instances offsets[v] <= m < offsets[v + 1].
+    counts : (V,) int64
+        The number of instances of each video.
     labels : tuple of str
         One per instance.
+    places : dict of str to int
+        The place of each video, by id.
+    numbers : dict of str to (V,) float64
+        "frames", "feature_frames", "fps", "snippet_stride", "snippet_length"; NaN if unknown.
+    given : frozenset of str
+        Those of the numbers that any video has.
 
     Examples
     --------
@@ -74,7 +94,7 @@ class Videos(Sequence[Video]):
         ids: list[str] = []
         subsets: list[str] = []
         labels: list[str] = []
-        numbers = {name: array("d") for name in ("duration", *_COUNTS, *_RATES)}
+        columns = {name: array("d") for name in ("duration", *_NUMBERS)}
         segments, offsets = array("d"), array("q", [0])
         self._rare: dict[int, dict[str, Any]] = {}
         for place, video in enumerate(videos):
@@ -83,7 +103,7 @@ class Videos(Sequence[Video]):
             labels.extend(video.labels)
             segments.frombytes(np.ascontiguousarray(video.segments).tobytes())
             offsets.append(len(labels))
-            for name, column in numbers.items():
+            for name, column in columns.items():
                 value = getattr(video, name)
                 column.append(np.nan if value is None else value)
             values = {name: getattr(video, name) for name in _RARE}
@@ -92,11 +112,13 @@ class Videos(Sequence[Video]):
             if rare:
                 self._rare[place] = rare
         self.ids, self.subsets, self.labels = tuple(ids), tuple(subsets), tuple(labels)
+        self.places = {name: place for place, name in enumerate(ids)}
         self.segments: Float64 = np.frombuffer(segments, dtype=np.float64).reshape(-1, 2)
         self.offsets: NDArray[np.int64] = np.frombuffer(offsets, dtype=np.int64)
-        self.durations: Float64 = np.frombuffer(numbers.pop("duration"), dtype=np.float64)
-        columns = {name: np.frombuffer(column) for name, column in numbers.items()}
-        self._numbers = {n: column for n, column in columns.items() if not np.isnan(column).all()}
+        self.counts = np.diff(self.offsets)
+        self.durations: Float64 = np.frombuffer(columns.pop("duration"), dtype=np.float64)
+        self.numbers: dict[str, Float64] = {n: np.frombuffer(c) for n, c in columns.items()}
+        self.given = frozenset(n for n, c in self.numbers.items() if not np.isnan(c).all())
 
     @classmethod
     def of(cls, videos: Iterable[Video]) -> Self:
@@ -118,8 +140,8 @@ class Videos(Sequence[Video]):
         first, last = self.offsets[place : place + 2].tolist()
         numbers: dict[str, Any] = {
             name: int(value) if name in _COUNTS else value
-            for name, column in self._numbers.items()
-            if not isnan(value := column.item(place))
+            for name in self.given
+            if not isnan(value := self.numbers[name].item(place))
         }
         return Video(
             id=self.ids[place],
@@ -139,30 +161,10 @@ class Videos(Sequence[Video]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """The number of instances of each video, (V,) int64."""
-        return np.diff(self.offsets)
-
-    def numbers(self, name: str) -> Float64:
-        """Return a number of each video ("frames", "fps", ...), (V,) float64; NaN for None."""
-        column = self._numbers.get(name)
-        return np.full(len(self), np.nan) if column is None else column
-
-    def has(self, name: str) -> bool:
-        """Return whether any video has this number."""
-        return name in self._numbers
-
     def segments_by_id(self) -> dict[str, Float64]:
         """Return the instances, (M, 2) float64 seconds, of each video that has any."""
-        first, last = self.offsets[:-1].tolist(), self.offsets[1:].tolist()
-        bounds = zip(self.ids, first, last, strict=True)
-        return {name: self.segments[i:j] for name, i, j in bounds if i < j}
-
-    @cached_property
-    def places(self) -> Mapping[str, int]:
-        """The place of each video by id."""
-        return {name: place for place, name in enumerate(self.ids)}
+        bounds = pairwise(self.offsets.tolist())
+        return {n: self.segments[i:j] for n, (i, j) in zip(self.ids, bounds, strict=True) if i < j}
 
     def select(self, places: Iterable[int]) -> Self:
         """Return the videos at these places, in this order."""
@@ -198,59 +200,65 @@ class Videos(Sequence[Video]):
             return self
         return type(self)(replace(v, subset=name) if v.id in chosen else v for v in self)
 
-    def with_instances(self, kept: NDArray[np.bool_]) -> Self:
+    def with_instances(self, kept: Bools) -> Self:
         """Return the videos with some of their instances; `kept` is (M,) bool."""
         parts = [kept[i:j] for i, j in pairwise(self.offsets.tolist())]
         pairs = zip(self, parts, strict=True)
         return type(self)(v if part.all() else v.with_instances(part) for v, part in pairs)
 
 
-def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
-    """Return the patterns of an option, which may be repeated or have several separated by commas.
+def lengths_of(videos: Videos, spans: Float64 | None) -> Float64:
+    """Return the duration of each video, (V,), or the span of its features if it is unknown."""
+    durations = videos.durations
+    return durations if spans is None else np.where(np.isnan(durations), spans, durations)
 
-    Raises ConfigError if a value has no pattern, for example because a shell variable is not set.
 
-    Examples
-    --------
-    >>> split_patterns(["*_TO_*", "Diving, HighJump"])
-    ('*_TO_*', 'Diving', 'HighJump')
+def ends_of(videos: Videos, lengths: Float64) -> Float64:
+    """Return the end of each instance's video, (M,); infinity if its length is NaN."""
+    return np.repeat(np.where(np.isnan(lengths), inf, lengths), videos.counts)
+
+
+def allowed_ends(ends: Float64) -> Float64:
+    """Return the seconds at which usable instances may end, given the ends of their videos."""
+    allowed: Float64 = ends + np.maximum(SLACK_SECONDS, SLACK_SHARE * ends)
+    return allowed
+
+
+def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
+    """Return which segments have a positive length and are in their video, (M,) bool.
+
+    `spans` (V,) are the seconds that features cover: the end of videos of unknown duration.
     """
-    patterns: list[str] = []
-    for value in values:
-        found = [part.strip() for part in value.split(",") if part.strip()]
-        if not found:
-            raise ConfigError(f"--labels {value!r} is empty: name labels, or leave it out for all")
-        patterns += found
-    return tuple(patterns)
+    start, end = videos.segments.T
+    latest = ends_of(videos, lengths_of(videos, spans))
+    good: Bools = (start >= 0) & (start < end) & (end < inf)
+    good &= (start < latest) & (end <= allowed_ends(latest))
+    return good
 
 
-def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
-    """Return the videos with only the instances whose label matches one of the patterns.
-
-    All videos stay, also those without such an instance: the rest of them is background. `ignored`
-    segments stay ignored. Patterns are as for file names, and case-sensitive: `*` any text, `?` any
-    character, `[ab]` one of these. No patterns keep everything. Raises AnnotationError, which lists
-    the labels, if a pattern matches none.
-
-    Examples
-    --------
-    >>> video = Video("a", 60.0, segments=[[0, 9], [10, 12]], labels=("SIT", "SIT_TO_STAND"))
-    >>> with_labels([video], ["*_TO_*"])[0].labels
-    ('SIT_TO_STAND',)
-    """
-    videos, patterns = Videos.of(videos), tuple(patterns)
-    if not patterns:
-        return videos
-    there = sorted(set(videos.labels))
-    wanted: set[str] = set()
-    for pattern in patterns:
-        matching = {label for label in there if fnmatchcase(label, pattern)}
-        if not matching:
-            names = ", ".join(there[:_LISTED]) or "none at all"
-            rest = f", ... ({len(there)} in all)" if len(there) > _LISTED else ""
-            raise AnnotationError(
-                f"no label matches {pattern!r}{suggestion(pattern.strip('*'), there)}; there are: "
-                f"{names}{rest}"
-            )
-        wanted |= matching
-    return videos.with_instances(np.array([label in wanted for label in videos.labels], dtype=bool))
+def possible_mistakes(path: Path, videos: Videos) -> Iterator[str]:
+    """Yield notes about instances that occur twice, and labels that are nearly equal."""
+    start, end = videos.segments.T
+    video = np.repeat(np.arange(len(videos)), videos.counts)
+    order = np.lexsort((end, start, video))
+    same = np.all([x[order[1:]] == x[order[:-1]] for x in (video, start, end)], axis=0)
+    alike = np.union1d(order[:-1][same], order[1:][same]).tolist() if same.any() else ()
+    keys = Counter((video.item(i), start.item(i), end.item(i), videos.labels[i]) for i in alike)
+    count = keys.total() - len(keys)
+    if count:
+        names = dict.fromkeys(videos.ids[key[0]] for key, number in keys.items() if number > 1)
+        occur = "instances occur" if count > 1 else "instance occurs"
+        yield (
+            f"{path}: {count:,} {occur} twice, with the same video, times and label: "
+            f"{counted(len(names), 'video')} ({listed(names)})"
+        )
+    variants: dict[str, list[str]] = {}
+    for label in dict.fromkeys(videos.labels):
+        name = label if label.isascii() else composed(label)
+        variants.setdefault(" ".join(name.casefold().split()), []).append(label)
+    groups = [" and ".join(map(repr, labels)) for labels in variants.values() if len(labels) > 1]
+    if groups:
+        yield (
+            f"{path}: labels that differ only in capitals, blanks or Unicode form are "
+            f"different classes: {listed(groups, 12)}"
+        )

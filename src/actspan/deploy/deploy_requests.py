@@ -30,6 +30,7 @@ class Target:
     """A kind of device, and its vendor's compiler."""
 
     name: str  # value of `--target`
+    module: str  # module in `actspan.deploy`; see `compilation`
     device: str  # name for messages
     backends: Mapping[str, str]  # by precision, the default first: runtime of the compiled file
     note: str = ""  # why there are no other precisions
@@ -42,10 +43,16 @@ class Target:
 
 _NO_INT8 = "atc reads no quantised ONNX but that of the vendor's own tool, AMCT"
 _OPENVINO = {"fp32": "openvino", "fp16": "openvino:fp16", "int8": "openvino:int8"}
+_TENSORRT = dict.fromkeys(("fp16", "fp32", "int8"), "tensorrt")
 _TABLE = (
-    Target("ascend", "Ascend NPU", dict.fromkeys(("fp16", "fp32"), "ascend"), _NO_INT8),
-    Target("tensorrt", "NVIDIA GPU", dict.fromkeys(("fp16", "fp32", "int8"), "tensorrt")),
-    Target("openvino", "CPU", _OPENVINO),
+    Target("ascend", "atc", "Ascend NPU", dict.fromkeys(("fp16", "fp32"), "ascend"), _NO_INT8),
+    Target(
+        "tensorrt",
+        "engine_builder",
+        "NVIDIA GPU",
+        dict.fromkeys(("fp16", "fp32", "int8"), "tensorrt"),
+    ),
+    Target("openvino", "openvino_ir", "CPU", _OPENVINO),
 )
 
 TARGETS: Mapping[str, Target] = MappingProxyType({row.name: row for row in _TABLE})

@@ -1,6 +1,6 @@
-"""Variants of a bundle's networks: `tem.onnx` and `pem.onnx` after graph passes.
+"""Variants of a bundle: `tem.onnx` and `pem.onnx` after graph passes, and backends that run them.
 
-A variant is named after its network and the passes that changed the bundle's networks, in order:
+A file is named after its network and the passes that changed the bundle's networks, in order:
 `tem.conv2d.fp16.onnx` and, although PEM has no convolution, `pem.conv2d.fp16.onnx`, so that one
 name finds both. Passes that changed neither are not in the name; a network that no pass
 changed has no such file, and its plain one is used.
@@ -8,24 +8,27 @@ changed has no such file, and its plain one is used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from actspan.core.wording import quoted
 from actspan.deploy.optimize import Rewritten, read_model, rewrite_model, with_implied
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
+from actspan.runtime.backends import BACKENDS, Backend
 from actspan.runtime.export import ExportCheck, check_probabilities, numpy_outputs, sample_inputs
-from actspan.runtime.opening import INPUT
+from actspan.runtime.opening import INPUT, find_backend, open_net
+from actspan.runtime.session import Session
 
 if TYPE_CHECKING:
     from actspan.deploy.passes.contract import PassSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Variants:
+class VariantFiles:
     """A bundle with one variant of its networks."""
 
     bundle: Bundle  # with the new files
@@ -54,7 +57,7 @@ def export_variants(
     settings: PassSettings | None = None,
     *,
     calibrate: Path | None = None,
-) -> Variants:
+) -> VariantFiles:
     """Run graph passes over the exported networks of a bundle, and add the results to it.
 
     Parameters
@@ -94,22 +97,17 @@ def export_variants(
         file = bundle.file(f"{net}.onnx")
         rewritten[net] = rewrite_model(read_model(file), names, own, where=str(file))
     order = with_implied(passes, settings if "fix-dims" in passes else free)
-    tags = _shared_tags(order, list(rewritten.values()))
+    tags: dict[str, str] = {}  # of the passes that changed one of the networks
+    for done in rewritten.values():
+        changed = (report.name for report in done.reports if report.changed)
+        tags |= zip(changed, done.tags, strict=True)
+    in_order = [tags[name] for name in dict.fromkeys(order) if name in tags]
     checks = []
     for net, done in rewritten.items():
         if done.changed:
-            bundle, check = keep_variant(bundle, net, variant_name(net, tags), done)
+            bundle, check = keep_variant(bundle, net, variant_name(net, in_order), done)
             checks.append(check)
-    return Variants(bundle, tuple(checks), rewritten)
-
-
-def _shared_tags(passes: Sequence[str], rewritten: Sequence[Rewritten]) -> list[str]:
-    """Return the tags of the passes that changed one of the networks, in order."""
-    found: dict[str, str] = {}
-    for done in rewritten:
-        changed = (report.name for report in done.reports if report.changed)
-        found |= zip(changed, done.tags, strict=True)
-    return [found[name] for name in dict.fromkeys(passes) if name in found]
+    return VariantFiles(bundle, tuple(checks), rewritten)
 
 
 def keep_variant(
@@ -117,34 +115,9 @@ def keep_variant(
 ) -> tuple[Bundle, ExportCheck]:
     """Compare a rewritten graph with the weights, and add it to the bundle as a file.
 
-    Both are run on `rewritten.probes`, or on random samples if there are none.
-
-    Raises
-    ------
-    ParityError
-        The graph differs from its weights by more than its passes allow; nothing is written.
-    BundleError
-        The file cannot be written.
+    Both are run on `rewritten.probes`, or on random samples if there are none. Raise ParityError
+    if they differ by more than the passes allow; nothing is written then.
     """
-    apart = _difference(bundle, net, name, rewritten)
-    data = rewritten.model.SerializeToString(deterministic=True)
-
-    def write(path: Path) -> None:
-        path.write_bytes(data)
-
-    check = ExportCheck(
-        net=net,
-        file=name,
-        opset=next(o.version for o in rewritten.model.opset_import if not o.domain),
-        size=len(data),
-        numpy_difference=apart,
-        passes=tuple(report.name for report in rewritten.reports if report.changed),
-    )
-    return bundle.add_file(name, write), check
-
-
-def _difference(bundle: Bundle, net: Net, file: str, rewritten: Rewritten) -> float:
-    """Return the largest absolute difference from the NumPy forward pass; raise if too large."""
     from actspan.deploy.passes.numeric import run
 
     weights = bundle.weights(net)
@@ -154,13 +127,132 @@ def _difference(bundle: Bundle, net: Net, file: str, rewritten: Rewritten) -> fl
         sample_inputs(bundle, net, weights, fixed[0], fixed[-1] if net == "tem" else None)
     )
     outputs = run(rewritten.model, [{value.name: x} for x in inputs])
-    return max(
+    difference = max(
         check_probabilities(
             y,
             *numpy_outputs(net, weights, x),
-            where=f"{file}: not written: it differs from the NumPy network",
+            where=f"{name}: not written: it differs from the NumPy network",
             remedy=f"leave a pass out: actspan export {quoted(bundle.path)} --passes ...",
             slack=rewritten.tolerance,
         )
         for x, (y,) in zip(inputs, outputs, strict=True)
     )
+    data = rewritten.model.SerializeToString(deterministic=True)
+    check = ExportCheck(
+        net=net,
+        file=name,
+        opset=next(o.version for o in rewritten.model.opset_import if not o.domain),
+        size=len(data),
+        numpy_difference=difference,
+        passes=tuple(report.name for report in rewritten.reports if report.changed),
+    )
+    return bundle.add_file(name, data), check
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a variant's difference from its checkpoint; None means no limit."""
+
+    output: float  # largest absolute difference of a probability, TEM's or PEM's
+    same: float | None  # least share of proposals with the same segment at the same rank
+    recall: float  # percentage points by which AR@100 and AUC may change, up or down
+    all_recall: bool = True  # apply `recall` to AR at smaller numbers of proposals, too
+
+    def broken(self, outputs: Mapping[str, float], same: float) -> Iterator[str]:
+        """Yield messages about exceeded limits, from the largest difference of each network."""
+        for net, difference in outputs.items():
+            if not difference <= self.output:  # NaN counts as a failure
+                yield f"{net.upper()} differs by {difference:.2g}, at most {self.output:g}"
+        if self.same is not None and same < self.same:
+            yield f"{same:.2%} of proposals are the same, at least {self.same:.1%}"
+
+
+# Full precision only changes the order of rounding. Half precision has 11 bits, bfloat16 has 8.
+# An 8-bit graph differs slightly everywhere: it is judged by its proposals.
+LIMITS: Mapping[str, Limits] = MappingProxyType(
+    {
+        "float32": Limits(output=1e-5, same=0.999, recall=0.01),
+        "float16": Limits(output=1e-2, same=0.98, recall=0.05),
+        "bfloat16": Limits(output=0.1, same=None, recall=0.3, all_recall=False),
+        "int8": Limits(output=0.5, same=None, recall=0.3, all_recall=False),
+    }
+)
+
+_ROUGHEST_FIRST = {
+    "int8": ("int8", "qdq", "w8a8"),
+    "bfloat16": ("bf16", "bfloat16"),
+    "float16": ("fp16", "f16", "float16", "half"),
+}
+
+
+def precision_of(variant: str, backend: str = "float32") -> str:
+    """Return the precision whose limits apply: the lower of graph variant and backend.
+
+    The precision of a variant is in its name: `tem.fp16.onnx`, `tem.conv2d-int8.onnx`.
+    """
+    words = set(variant.lower().replace("-", ".").replace("_", ".").split("."))
+    for precision, names in _ROUGHEST_FIRST.items():
+        if backend == precision or words.intersection(names):
+            return precision
+    return backend if backend in LIMITS else "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A graph of a bundle on a backend."""
+
+    backend: str  # name for `open_session`
+    # Variant in the file name: "fp16" is `tem.fp16.onnx`; empty for `tem.onnx`. A network without
+    # such a file runs its plain one.
+    graph: str = ""
+    precision: str = "float32"  # precision whose limits apply
+    # Suffix of compiled files that replace ONNX: ".xml"; empty if there are none.
+    compiled: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name for tables."""
+        name = f"{self.backend}, {self.graph}" if self.graph else self.backend
+        return f"{name} ({self.compiled})" if self.compiled else name
+
+    def open(self, bundle: Bundle, net: Net, *, streams: int, threads: int = 1) -> Session:
+        """Open a session of a network for this variant; errors are those of `open_net`."""
+        suffix = find_backend(self.backend)[0].suffix
+        has_own = bool(self.graph) and f"{net}.{self.graph}{suffix}" in bundle.files
+        variant = self.graph if has_own else ""
+        return open_net(
+            bundle, net, backend=self.backend, variant=variant, streams=streams, threads=threads
+        )
+
+
+def find_variants(bundle: Bundle, backends: Iterable[str] | None = None) -> list[Variant]:
+    """Find every graph of a bundle, whose networks are exported, on every backend.
+
+    `backends` are by default those that this project verifies in full precision, and those for
+    which the bundle has compiled files. Raise BackendError if one is not known.
+    """
+    if backends is None:
+        plain, rows = (".onnx", ".safetensors"), BACKENDS.values()
+        backends = [b.name for b in rows if b.verified and b.precision == "float32"]
+        backends += [b.name for b in rows if b.suffix not in plain and _graphs(bundle, b)]
+    found = []
+    for name in backends:
+        backend, _ = find_backend(name)
+        for graph in _graphs(bundle, backend) or [""]:
+            compiled = not graph and any(f"{net}{backend.compiled}" in bundle.files for net in NETS)
+            precision = precision_of(graph, backend.precision)
+            found.append(Variant(name, graph, precision, backend.compiled if compiled else ""))
+    return found
+
+
+def _graphs(bundle: Bundle, backend: Backend) -> list[str]:
+    """Return the variants of TEM and PEM files that the backend opens, such as "fp16"."""
+    if backend.graph:
+        there = any(f"{net}.{backend.graph}{backend.suffix}" in bundle.files for net in NETS)
+        return [""] if there else []
+    found = set()
+    for name in bundle.files:
+        net, _, rest = name.partition(".")
+        if net in NETS and f".{rest}".endswith(backend.suffix):
+            found.add(f".{rest}".removesuffix(backend.suffix).removeprefix("."))
+    return sorted(found)

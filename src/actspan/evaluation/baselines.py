@@ -1,12 +1,14 @@
-"""AR@AN and AUC of guesses that ignore the video, as a lower bound for models."""
+"""Baselines of a model's scores: guesses that ignore the video, and the tIoU that is achieved."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from actspan.core.tiou import evaluated_tiou_matrix
 from actspan.core.types import Float64, Proposals, Video
 from actspan.evaluation.recall import evaluate_recall
 
@@ -14,6 +16,7 @@ Guess = Callable[[float, np.random.Generator], Proposals]  # (seconds, generator
 
 COUNT = 100  # segments per video: the largest budget of AR@AN
 HALVINGS = 5
+SCORE_BINS = 20
 DRAWS = 5  # repetitions, of which the mean is reported
 
 
@@ -90,3 +93,68 @@ def not_beaten(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return the guesses of `compare_with_guesses` whose AUC is as high as the model's."""
     auc = {name: row["AUC"] for name, row in figures.items()}
     return [name for name in auc if name != "model" and auc[name] >= auc["model"]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """Bins of equally many proposals by score, and the tIoU that they achieve.
+
+    A proposal's tIoU is its largest with an instance of its video.
+    """
+
+    score: Float64  # (B,), mean per bin, lowest first
+    tiou: Float64  # (B,), mean per bin
+    low: Float64  # (B,), quartiles of the tIoU per bin
+    high: Float64
+    proposals: int  # all
+    gap: float  # mean distance of score and tIoU over the bins
+    rank_correlation: float  # Spearman's, over all proposals; NaN where either is constant
+
+
+def calibrate(
+    segments: Mapping[str, Float64], proposals: Mapping[str, Proposals], *, most: int = 100
+) -> Calibration | None:
+    """Compare the scores of proposals with the tIoU that they achieve.
+
+    The best `most` proposals (seconds) of each video in `segments` are used, which has instances
+    (M, 2), seconds. None is returned where those videos have no proposals.
+
+    Examples
+    --------
+    >>> found = calibrate({"a": np.array([[0.0, 10.0]])}, {"a": Proposals([0, 5], [9, 6], [1, 0])})
+    >>> found.tiou, found.rank_correlation
+    (array([0.1, 0.9]), 1.0)
+    """
+    scores, overlaps = [np.empty(0)], [np.empty(0)]
+    for video, truth in segments.items():
+        own = proposals.get(video, Proposals.empty())
+        best = own[np.argsort(-own.score, kind="stable")[:most]]
+        overlap = evaluated_tiou_matrix(best.start, best.end, *truth.T)  # (N, M)
+        scores.append(best.score)
+        overlaps.append(overlap.max(axis=1, initial=0.0))
+    score, tiou = np.concatenate(scores), np.concatenate(overlaps)
+    if not len(score):
+        return None
+    parts = np.array_split(np.argsort(score, kind="stable"), min(SCORE_BINS, len(score)))
+    mean_score = np.array([score[part].mean() for part in parts])
+    mean_tiou = np.array([tiou[part].mean() for part in parts])
+    quartiles = np.array([np.quantile(tiou[part], (0.25, 0.75)) for part in parts])  # (B, 2)
+    constant = np.ptp(score) == 0 or np.ptp(tiou) == 0
+    return Calibration(
+        score=mean_score,
+        tiou=mean_tiou,
+        low=quartiles[:, 0],
+        high=quartiles[:, 1],
+        proposals=len(score),
+        gap=float(np.average(np.abs(mean_score - mean_tiou), weights=list(map(len, parts)))),
+        rank_correlation=float(
+            np.nan if constant else np.corrcoef(_ranks(score), _ranks(tiou))[0, 1]
+        ),
+    )
+
+
+def _ranks(values: Float64) -> Float64:
+    """Return the rank of each value, from 1; equal values share the mean of their ranks."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Float64 = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return ranks

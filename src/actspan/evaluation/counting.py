@@ -5,7 +5,8 @@ The protocol is that of bsn.md section 9.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ class Budgets(NamedTuple):
     kept: Int64  # (V,)
     share: Float64  # (A,), ascending
     total: int  # of kept
+    offered: int  # proposals of all videos
 
     @classmethod
     def of(cls, counts: Int64, max_proposals: int) -> Budgets:
@@ -58,7 +60,7 @@ class Budgets(NamedTuple):
         if total == 0:
             raise ConfigError(f"max_proposals {max_proposals} leaves no proposal to any video")
         share = np.arange(1, max_proposals + 1) / float(max_proposals)
-        return cls(kept, share * (max_proposals * float(videos) / total), total)
+        return cls(kept, share * (max_proposals * float(videos) / total), total, offered)
 
     @property
     def per_video(self) -> Float64:
@@ -71,13 +73,13 @@ class Budgets(NamedTuple):
         taken: Int64 = np.minimum((self.kept * self.share[budget]).astype(np.int64), self.kept)
         return taken
 
-    def notes(self, counts: Int64) -> Iterator[str]:
+    def notes(self) -> Iterator[str]:
         """Yield notes about unused proposals, and about reported budgets beyond all proposals."""
-        largest, offered = len(self.share), int(counts.sum())
-        if over := offered - int(self.contributed().sum()):
+        largest = len(self.share)
+        if over := self.offered - int(self.contributed().sum()):
             yield (
-                f"{over:,} of {counted(offered, 'proposal')} not used: at most {largest} per video "
-                "on average are (--max-proposals)"
+                f"{over:,} of {counted(self.offered, 'proposal')} not used: at most {largest} per "
+                "video on average are (--max-proposals)"
             )
         if largest <= _USUAL:
             return
@@ -86,27 +88,27 @@ class Budgets(NamedTuple):
         if len(spent) > 1:
             first, *others = spent
             equal = "equals" if len(others) == 1 else "equal"
-            each = rounded(self.total / len(counts))
+            each = rounded(self.total / len(self.kept))
             yield (
                 f"{each} proposals per video on average: "
                 f"{listed(others, len(others))} {equal} {first}"
             )
 
 
-def best_first(found: ResultTable) -> tuple[Float64, Float64]:
-    """Return starts and ends by falling score within each video; ties keep their order."""
+def best_first(found: ResultTable) -> ResultTable:
+    """Return the proposals by falling score within each video; ties keep their order."""
     video = np.repeat(np.arange(len(found.ids)), found.counts)
     rising = found.score[1:] > found.score[:-1]
     if not (rising & (video[1:] == video[:-1])).any():  # most files are sorted
-        return found.start, found.end
+        return found
     order = np.lexsort((-found.score, video))
-    return found.start[order], found.end[order]
+    start, end, score = found.start[order], found.end[order], found.score[order]
+    return replace(found, start=start, end=end, score=score)
 
 
 def count_matches(
-    segments: list[Float64],
-    start: Float64,
-    end: Float64,
+    segments: Sequence[Float64],
+    found: ResultTable,
     first: Int64,
     kept: Int64,
     share: Float64,
@@ -119,10 +121,10 @@ def count_matches(
 
     Parameters
     ----------
-    segments : list of (M, 2) float64
+    segments : sequence of (M, 2) float64
         Instances of each of the V videos.
-    start, end : (P,) float64
-        Proposals.
+    found : ResultTable
+        P proposals.
     first, kept : (V,) int64
         Video v may use the proposals first[v] <= j < first[v] + kept[v], best first.
     share : (A,) float64
@@ -143,7 +145,8 @@ def count_matches(
         budget_of = np.searchsorted(contributing, np.arange(size), side="right")  # of each rank
         ranks = first[video_of[instances], None] + np.arange(size)  # (m, size)
         truth_start, truth_end = truth[instances].T[..., None]  # (m, 1)
-        overlap = evaluated_tiou(truth_start, truth_end, start[ranks], end[ranks])  # (m, size)
+        start, end = found.start[ranks], found.end[ranks]  # (m, size)
+        overlap = evaluated_tiou(truth_start, truth_end, start, end)
         best = overlap.max(axis=1)
         for t, threshold in enumerate(thresholds):
             rank = (overlap[best >= threshold] >= threshold).argmax(axis=1)

@@ -1,17 +1,18 @@
-"""Diagnosis of recall: which instances are missed, at which stage, and how much that costs."""
+"""Diagnosis of a run: which instances are missed, at which stage, and how much that costs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from actspan.config.base import OnError, from_dict
 from actspan.config.stages import PipelineConfig
@@ -19,11 +20,10 @@ from actspan.core.errors import ActSpanError
 from actspan.core.parallel import map_ordered
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float32, Float64, Proposals, Video
-from actspan.evaluation.bins import Bin, bins_of
 from actspan.evaluation.counting import Budgets, Int64
 from actspan.evaluation.inputs import load_blocked, load_videos
 from actspan.evaluation.recall import RecallResult, evaluate_recall
-from actspan.evaluation.stages import (
+from actspan.evaluation.stage_losses import (
     IDEAL,
     STAGES,
     Rate,
@@ -38,12 +38,72 @@ from actspan.jobs.run import RUN_FILE, Run
 from actspan.model.bundle import Bundle
 from actspan.runtime.opening import open_session
 
+# Upper limits of the share of the video that an instance covers, and of instances per video, as in
+# DETAD.
+COVERAGE = (
+    ("XS", "up to 0.2", 0.2),
+    ("S", "0.2 to 0.4", 0.4),
+    ("M", "0.4 to 0.6", 0.6),
+    ("L", "0.6 to 0.8", 0.8),
+    ("XL", "over 0.8", np.inf),
+)
+CROWD = (("XS", "1", 1.0), ("S", "2 to 4", 4.0), ("M", "5 to 8", 8.0), ("L", "over 8", np.inf))
+LENGTH = ("XS", "S", "M", "L", "XL")  # quintiles, as lengths differ by dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Instances of one kind, and how many of them are found."""
+
+    name: str
+    range: str  # description of its limits
+    instances: int
+    recall: tuple[float, ...]  # share that is found at each threshold, [0, 1]; NaN if empty
+
+    @property
+    def average_recall(self) -> float:
+        """Mean recall over the thresholds."""
+        return float(np.mean(self.recall))
+
+
+def bins_of(
+    seconds: Float64, coverage: Float64, crowd: Float64, found: NDArray[np.bool_]
+) -> dict[str, tuple[Bin, ...]]:
+    """Return recall by length, by coverage and by the number of instances.
+
+    Each instance (M,) has a length in seconds, a share of its video (NaN if its duration is not
+    known), the number of instances in its video, and whether it is found at each threshold (K, M).
+    """
+    limits = np.quantile(seconds, np.arange(1, len(LENGTH) + 1) / len(LENGTH), method="higher")
+    highs = limits.tolist()
+    ranges = [f"{low:.3g} to {high:.3g} s" for low, high in pairwise(highs)]
+    fifths = list(zip(LENGTH, [f"up to {highs[0]:.3g} s", *ranges], highs, strict=True))
+    return {
+        "length": _cut(seconds, fifths, found),
+        "coverage": _cut(coverage, COVERAGE, found),
+        "instances": _cut(crowd, CROWD, found),
+    }
+
+
+def _cut(
+    values: Float64, limits: Sequence[tuple[str, str, float]], found: NDArray[np.bool_]
+) -> tuple[Bin, ...]:
+    """Return bins (low, high]; the first is unbounded below, so that it includes length 0."""
+    bins, low = [], -np.inf
+    for name, text, high in limits:
+        inside = (values > low) & (values <= high)
+        count = int(inside.sum())
+        recall = found[:, inside].mean(axis=1) if count else np.full(len(found), np.nan)
+        bins.append(Bin(name, text, count, tuple(recall.tolist())))
+        low = high
+    return tuple(bins)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagnosis:
     """The stages at which a run loses its M instances.
 
-    `best` has the largest tIoU left after each stage, see `actspan.evaluation.stages.Trace`; the
+    `best` has the largest tIoU left after each stage, as in `stage_losses.Trace`; the
     last column is that of the result. `ideal` has the recall of the run if a stage were perfect; a
     stage whose gain cannot be computed is missing, and a note says why.
     """
@@ -144,33 +204,21 @@ def diagnose(
         for stage in IDEAL
         if not (notes and stage == "top-k")
     }
-    return _diagnosis(recall, videos, traces, ideal, notes)
-
-
-def _diagnosis(
-    recall: RecallResult,
-    videos: Mapping[str, Video],
-    traces: Mapping[str, Trace],
-    ideal: Mapping[str, RecallResult],
-    notes: tuple[str, ...],
-) -> Diagnosis:
     nothing = {name: np.zeros((len(v.segments), len(STAGES))) for name, v in videos.items()}
-    best = np.concatenate(
-        [traces[name].best if name in traces else nothing[name] for name in videos]
-    )
+    best = np.concatenate([nothing[n] if n not in traces else traces[n].best for n in videos])
     lost = lost_at(best, recall.tiou)
     segments = np.concatenate([video.segments for video in videos.values()])
-    counts = [len(video.segments) for video in videos.values()]
-    durations = np.repeat([video.duration for video in videos.values()], counts)
-    seconds = segments[:, 1] - segments[:, 0]
+    instances = [len(video.segments) for video in videos.values()]
+    durations = np.repeat([video.duration for video in videos.values()], instances)
+    seconds, crowd = segments[:, 1] - segments[:, 0], np.repeat(instances, instances)
     return Diagnosis(
         recall=recall,
-        videos=tuple(np.repeat(list(videos), counts).tolist()),
+        videos=tuple(np.repeat(list(videos), instances).tolist()),
         segments=segments,
         labels=tuple(label for video in videos.values() for label in video.labels),
         best=best,
         lost=lost,
-        bins=bins_of(seconds, seconds / durations, np.repeat(counts, counts), lost == len(STAGES)),
+        bins=bins_of(seconds, seconds / durations, crowd, lost == len(STAGES)),
         ideal=ideal,
         notes=notes,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import nan
 from pathlib import Path
@@ -18,11 +18,10 @@ from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import find_annotations, read_annotations
-from actspan.data.instances import ends_of, lengths_of, slack
 from actspan.data.result_files import ResultTable
 from actspan.data.time_conflicts import TimeConflict, compare_times, require_right_times
 from actspan.data.times import far_beyond, require_seconds
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, allowed_ends, ends_of, lengths_of
 
 _OPENED = 300  # videos whose features are opened, spread over the dataset
 _FEW = 0.1  # fraction of the instances
@@ -36,7 +35,7 @@ def check_times(videos: Videos, path: Path) -> tuple[Videos, tuple[str, ...]]:
     pass them. Dropped durations affect only notes, and are themselves noted.
     """
     latest: Float64 = ends_of(videos, videos.durations)
-    late = float(np.mean(videos.segments[:, 1] > latest + slack(latest)))
+    late = float(np.mean(videos.segments[:, 1] > allowed_ends(latest)))
     if late > _FEW or np.isnan(videos.durations).any():
         videos, conflict = _compare_with_features(videos, path)
         if conflict is not None and conflict.wrong == "durations":
@@ -107,28 +106,21 @@ def repeated_results(
         yield f"{of} are there twice: same segment, one after the other by score"
 
 
-def other_unit(
-    segments: Sequence[Float64],
-    found: ResultTable,
-    first: NDArray[np.int64],
-    counts: NDArray[np.int64],
-) -> tuple[str, ...]:
-    """Return a note if times of ground truth and proposals seem to have different units.
+def other_unit(segments: Mapping[str, Float64], found: ResultTable) -> Iterator[str]:
+    """Yield a note if times of ground truth and proposals seem to have different units.
 
-    Each video has `counts` (V,) proposals in `found`, from the index in `first` (V,).
+    `segments` has the instances (M, 2) of each video.
     """
-    if not counts.any():
-        return ()
-    last = np.maximum.reduceat(np.append(found.end, 0.0), found.first)  # wrong where there are none
-    row = np.searchsorted(found.first, first, side="right") - 1
-    latest = np.where(counts > 0, last[row], np.nan)
-    ends = np.concatenate(segments)[:, 1]
-    if far_beyond(ends, np.repeat(latest, list(map(len, segments)))) is None:
-        return ()
-    return (
-        "most instances end after all proposals of their video, and far: times of the ground truth "
-        "or of the result may not be seconds (actspan annotate convert --times)",
-    )
+    filled = np.flatnonzero(found.counts)
+    latest = np.maximum.reduceat(found.end, found.first[filled])
+    last = {found.ids[place]: end for place, end in zip(filled, latest, strict=True)}
+    lasts = [last.get(video, np.nan) for video in segments]
+    ends = np.concatenate(list(segments.values()))[:, 1]
+    if far_beyond(ends, np.repeat(lasts, list(map(len, segments.values())))) is not None:
+        yield (
+            "most instances end after all proposals of their video, and far: times of the ground "
+            "truth or of the result may not be seconds (actspan annotate convert --times)"
+        )
 
 
 def no_match_error(

@@ -18,11 +18,11 @@ from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted, it_or_them, listed, suggestion
-from actspan.data.annotations.annotation_set import Annotations, canonical_id
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.instances import videos_of, without_extent
 from actspan.data.result_files import ResultTable, read_result_table
-from actspan.data.videos import Videos, canonical_subset
+from actspan.data.videos import Videos, canonical_id, canonical_subset
 from actspan.evaluation.input_checks import check_times
 
 _USUAL = "validation"  # the subset that is evaluated by default

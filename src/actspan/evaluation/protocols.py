@@ -16,7 +16,8 @@ from actspan.core.types import Float64
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
-from actspan.data.videos import canonical_subset, split_patterns
+from actspan.data.instances import split_patterns
+from actspan.data.videos import canonical_subset
 from actspan.jobs.run import RUN_FILE, Run
 
 _SAME = 1e-3  # seconds

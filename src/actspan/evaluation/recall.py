@@ -5,28 +5,32 @@ The protocol is that of bsn.md section 9, with equal counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from actspan.config.base import OnError
-from actspan.core.errors import ConfigError
+from actspan.core.errors import ConfigError, ResultError
 from actspan.core.problems import Problem
+from actspan.core.storage import is_url, open_storage
 from actspan.core.types import Float64, Proposals, Video
 from actspan.data.result_files import ResultTable
 from actspan.data.videos import Videos
-from actspan.evaluation.counting import REPORTED, Budgets, Int64, best_first, count_matches
+from actspan.evaluation.counting import REPORTED, Budgets, best_first, count_matches
 from actspan.evaluation.input_checks import (
     impossible_results,
     no_match_error,
     other_unit,
     repeated_results,
 )
-from actspan.evaluation.inputs import Chosen, load_blocked, load_proposals, load_truth
+from actspan.evaluation.inputs import Chosen, known_id, load_blocked, load_proposals, load_truth
 from actspan.evaluation.protocols import check_thresholds
+from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,34 +68,6 @@ class RecallResult:
     extra: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        truth: Chosen,
-        matches: Int64,
-        counts: Int64,
-        budgets: Budgets,
-        thresholds: Float64,
-        extra: Iterable[str],
-        notes: Iterable[str],
-    ) -> RecallResult:
-        """Return the result of matches (K, A) and of the number of proposals per video (V,)."""
-        instances = sum(map(len, truth.segments.values()))
-        recall = matches / instances
-        return cls(
-            recall=recall,
-            average_recall=recall.mean(axis=0),
-            proposals_per_video=budgets.per_video,
-            tiou=thresholds,
-            videos=len(counts),
-            instances=instances,
-            proposals=int(counts.sum()),
-            missing=tuple(v for v, n in zip(truth.segments, counts.tolist(), strict=True) if not n),
-            extra=tuple(extra),
-            problems=truth.problems,
-            notes=(*truth.notes, *notes),
-        )
 
     @property
     def auc(self) -> float:
@@ -142,7 +118,8 @@ def evaluate_recall(
         Annotations in any format of `read_annotations`, a folder with annotations, or
         loaded videos. Those of `subset` with instances are evaluated.
     proposals : Path, str or mapping of video id to Proposals
-        A result file, a run folder, or proposals in seconds.
+        A result file, a run folder, or proposals in seconds; or an unfinished run, `RUN.partial`
+        or the URL of its shards, which are read one after the other.
     subset : str, optional
         None takes the videos of all subsets.
     max_proposals : int
@@ -175,24 +152,96 @@ def evaluate_recall(
         raise ConfigError(f"max_proposals is {max_proposals}; it must be at least 1")
     left_out = load_blocked(blocked)
     truth = load_truth(ground_truth, subset, left_out, on_error)
-    found = load_proposals(proposals, truth.segments)
-    if truth.segments.keys().isdisjoint(found.ids):
-        raise no_match_error("proposals", ground_truth, subset, truth.segments, found.ids)
-    segments = list(truth.segments.values())
-    first, counts = _where(found, truth.segments)
-    mismatch = other_unit(segments, found, first, counts)
-    ranked = best_first(found)
-    budgets = Budgets.of(counts, max_proposals)
-    matches = count_matches(segments, *ranked, first, budgets.kept, budgets.share, thresholds)
-    extra = (v for v in found.ids if v not in truth.segments and v not in left_out)
-    notes = (
-        *found.notes,
-        *mismatch,
-        *budgets.notes(counts),
-        *repeated_results("proposal", *ranked, found.first),
-        *impossible_results(found.start, found.end, _beyond(found, truth.videos)),
+    results = (_shards if is_unfinished(proposals) else _whole)(proposals, truth)
+    rows = {video: row for row, video in enumerate(truth.segments)}
+    counts = np.zeros(len(rows), np.int64)
+    ids: list[str] = []
+    for table in results.tables():
+        ids += table.ids
+        for video, count in zip(table.ids, table.counts.tolist(), strict=True):
+            if video in rows:
+                counts[rows[video]] = count
+    if rows.keys().isdisjoint(ids):
+        raise no_match_error("proposals", ground_truth, subset, rows, ids)
+    budgets = Budgets.of(counts, max_proposals)  # depend on the number of all proposals
+    matches = np.zeros((len(thresholds), max_proposals), np.int64)
+    for table in results.tables():
+        places = [place for place, video in enumerate(table.ids) if video in rows]
+        if places:
+            names = [table.ids[place] for place in places]
+            segments = [truth.segments[name] for name in names]
+            kept = budgets.kept[[rows[name] for name in names]]
+            matches += count_matches(
+                segments, table, table.first[places], kept, budgets.share, thresholds
+            )
+    instances = sum(map(len, truth.segments.values()))
+    recall = matches / instances
+    return RecallResult(
+        recall=recall,
+        average_recall=recall.mean(axis=0),
+        proposals_per_video=budgets.per_video,
+        tiou=thresholds,
+        videos=len(counts),
+        instances=instances,
+        proposals=budgets.offered,
+        missing=tuple(video for video, row in rows.items() if not counts[row]),
+        extra=tuple(video for video in ids if video not in rows and video not in left_out),
+        problems=truth.problems,
+        notes=(*truth.notes, *results.notes(budgets)),
     )
-    return RecallResult.of(truth, matches, counts, budgets, thresholds, extra, notes)
+
+
+class _Results(NamedTuple):
+    """Results in one or several tables, best first within each video, and notes about them."""
+
+    tables: Callable[[], Iterable[ResultTable]]
+    notes: Callable[[Budgets], Iterator[str]]
+
+
+def _whole(source: Path | str | Mapping[str, Proposals], truth: Chosen) -> _Results:
+    """Return the results of a file or from memory."""
+    found = best_first(load_proposals(source, truth.segments))
+
+    def notes(budgets: Budgets) -> Iterator[str]:
+        yield from found.notes
+        yield from other_unit(truth.segments, found)
+        yield from budgets.notes()
+        yield from repeated_results("proposal", found.start, found.end, found.first)
+        yield from impossible_results(found.start, found.end, _beyond(found, truth.videos))
+
+    return _Results(lambda: [found], notes)
+
+
+def is_unfinished(source: object) -> bool:
+    """Return whether results are those of an unfinished run: a folder with a plan, or a URL."""
+    if not isinstance(source, (str, os.PathLike)):
+        return False
+    return is_url(str(source)) or (Path(source) / PLAN_FILE).is_file()
+
+
+def _shards(source: Any, truth: Chosen) -> _Results:
+    """Return the results of an unfinished run, of which one shard at a time is in memory."""
+    checkpoint = Checkpoint.find(open_storage(source))
+    if checkpoint is None:
+        raise ResultError(f"{source}: no unfinished run is there (no {PLAN_FILE})")
+    committed = sorted(checkpoint.committed())
+
+    def tables() -> Iterator[ResultTable]:
+        for number in committed:
+            found: dict[str, Proposals] = {}
+            for result in checkpoint.read(number):
+                proposals = getattr(result, "proposals", None)
+                if proposals is not None:  # the video could be read
+                    found[known_id(result.id, truth.segments)] = proposals  # type: ignore[union-attr]
+            yield best_first(ResultTable.of(found))
+
+    def notes(budgets: Budgets) -> Iterator[str]:
+        if len(committed) < len(checkpoint.plan.shards):
+            done = f"{len(committed):,} of {len(checkpoint.plan.shards):,} shards"
+            yield f"unfinished: {done}; complete it with propose --resume"
+        yield from budgets.notes()
+
+    return _Results(tables, notes)
 
 
 def _beyond(found: ResultTable, videos: Videos) -> int:
@@ -203,14 +252,6 @@ def _beyond(found: ResultTable, videos: Videos) -> int:
     if not (latest >= limit[filled]).any():
         return 0
     return int(np.count_nonzero(found.start >= np.repeat(limit, found.counts)))
-
-
-def _where(found: ResultTable, videos: Iterable[str]) -> tuple[Int64, Int64]:
-    """Return the index of each video's first proposal, and the number of its proposals."""
-    rows = {video: row for row, video in enumerate(found.ids)}
-    none = len(rows)
-    row = np.array([rows.get(video, none) for video in videos], np.int64)
-    return np.append(found.first, 0)[row], np.append(found.counts, 0)[row]
 
 
 def evaluate_video(

@@ -30,8 +30,7 @@ from actspan.jobs.source import Source, versions
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import with_onnx
 from actspan.pipeline.outcomes import StageClock
-from actspan.runtime.backends import find_backend
-from actspan.runtime.opening import choose_backend
+from actspan.runtime.opening import choose_backend, find_backend
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import (
     ExtractedVideo,
@@ -196,7 +195,7 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
                     yield ExtractedVideo(name, path, 0, VideoError(answer["error"]))
                     continue
                 ending = msgspec.convert(answer["ending"], Ending)
-                progress.finish(ending.seconds)
+                progress.show(ending.seconds, is_end=True)
                 yield ExtractedVideo(name, path, answer["rows"], ending)
 
     return engine

@@ -21,7 +21,7 @@ from actspan.data.detections import DETECTIONS_FILE
 from actspan.data.recording import Window, stitch
 from actspan.data.remote import url_of
 from actspan.data.result_writers import ResultWriter, result_writer
-from actspan.data.scores import score_writer
+from actspan.data.scores import add_scores, open_score_archive
 from actspan.jobs.checkpoint import OtherResultError
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.resume import origin
@@ -84,7 +84,7 @@ def run_writer(folder: Path) -> Iterator[Callable[[Outcome], None]]:
     schema = candidate_schema()
     windows: list[tuple[Window, Float32]] = []  # of the current recording
     with (
-        score_writer(folder / SCORES) as scores,
+        open_score_archive(folder / SCORES) as scores,
         atomic_file(folder / CANDIDATES) as stream,
         pa.ipc.new_file(stream, schema) as candidates,
         result_writer(folder / RESULT) as result,
@@ -95,11 +95,11 @@ def run_writer(folder: Path) -> Iterator[Callable[[Outcome], None]]:
             if outcome.proposals is not None:  # None for a window that is not the last
                 result.add(outcome.id, outcome.proposals)
             if outcome.window is None:
-                scores.add(outcome.id, np.asarray(outcome.scores))
+                add_scores(scores, outcome.id, np.asarray(outcome.scores))
                 return
             windows.append((outcome.window, np.asarray(outcome.scores)))
             if outcome.window.is_final:
-                scores.add(outcome.id, stitch(windows))
+                add_scores(scores, outcome.id, stitch(windows))
                 windows.clear()
 
         yield add

@@ -24,11 +24,11 @@ from actspan.core.wording import quoted
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.feature_readers import Entry
-from actspan.data.layout import SPEC_FILE
+from actspan.data.features import Entry
 from actspan.data.names import VIDEOS
 from actspan.data.remote import url_of
-from actspan.data.store.store_manifest import MANIFEST
+from actspan.data.store_manifest import MANIFEST
+from actspan.data.timebase import SPEC_FILE
 from actspan.jobs.checkpoint import Plan, Stamp
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle

@@ -9,7 +9,6 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -192,8 +191,8 @@ class Bundle:
             what = f"does not fit {MANIFEST}: {error}; {remedy(path)}"
             raise BundleError(f"{path}: {what}") from error
 
-    def add_file(self, name: str, write: Callable[[Path], object]) -> Self:
-        """Add or replace a file: `write` fills a temporary file, which then takes its place.
+    def add_file(self, name: str, content: bytes | Callable[[Path], object]) -> Self:
+        """Add or replace a file; a function fills a temporary file, which then takes its place.
 
         A reader never sees a half-written file. `model.toml` is written last; after an
         interruption the file counts as absent. The returned bundle has the new record.
@@ -205,7 +204,10 @@ class Bundle:
         files = dict(self.load(self.path).files)  # another process may have added files
         temporary = path.with_name(f".{secrets.token_hex(4)}.{name}")
         try:
-            write(temporary)
+            if isinstance(content, bytes):
+                temporary.write_bytes(content)
+            else:
+                content(temporary)
             record = FileRecord.of_file(temporary)
             if files.pop(name, record) != record:
                 replace(self, files=files)._write_manifest()
@@ -231,7 +233,7 @@ class Bundle:
         changed = replace(self, files=kept)
         changed._write_manifest()  # from here on the old networks count as absent
         for net, data in packed.items():
-            changed = changed.add_file(f"{net}.safetensors", partial(Path.write_bytes, data=data))
+            changed = changed.add_file(f"{net}.safetensors", data)
         return changed
 
     def add_classifier(

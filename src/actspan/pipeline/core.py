@@ -37,8 +37,7 @@ from actspan.pipeline.steps import Steps, pieces_of
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import generate_proposals_batch
 from actspan.proposals.suppression import soft_nms_batch
-from actspan.runtime.backends import find_backend
-from actspan.runtime.opening import choose_backend, open_net
+from actspan.runtime.opening import choose_backend, find_backend, open_net
 from actspan.runtime.session import Session
 
 

@@ -21,10 +21,10 @@ from actspan.core.errors import ConfigError, ResultError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64, Proposals
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.detections import Detections
 from actspan.data.result_files import result_bytes
 from actspan.data.result_writers import ResultWriter, result_writer
+from actspan.data.videos import canonical_id
 
 # Labels the proposals of a video (seconds): a method of a file or of a classifier. Best first.
 Labeller = Callable[[str, Proposals], Detections]

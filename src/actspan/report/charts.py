@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from actspan.core.errors import ConfigError
-from actspan.evaluation.bins import Calibration
+from actspan.evaluation.baselines import Calibration
 from actspan.evaluation.diagnosis import Diagnosis
 from actspan.evaluation.recall import RecallResult
-from actspan.evaluation.stages import STAGES
+from actspan.evaluation.stage_losses import STAGES
 from actspan.report.figures import (
     COLOURS,
     GRID,

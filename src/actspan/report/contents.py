@@ -19,7 +19,7 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.result_files import read_result
 from actspan.data.videos import Videos
-from actspan.evaluation.bins import Calibration, calibrate
+from actspan.evaluation.baselines import Calibration, calibrate
 from actspan.evaluation.detection import DetectionResult, evaluate_detection
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
 from actspan.evaluation.input_checks import no_match_error

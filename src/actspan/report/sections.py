@@ -13,7 +13,7 @@ from actspan.evaluation.counting import REPORTED
 from actspan.evaluation.diagnosis import Diagnosis
 from actspan.evaluation.mistakes import KINDS
 from actspan.evaluation.recall import RecallResult
-from actspan.evaluation.stages import IDEAL, STAGES
+from actspan.evaluation.stage_losses import IDEAL, STAGES
 from actspan.report.charts import LETTERS, bar_chart, calibration_chart, loss_chart, recall_chart
 from actspan.report.contents import Contents, EvaluatedRun
 

@@ -16,13 +16,13 @@ from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.convert import of_subset, with_facts
-from actspan.data.annotations.encoding import FPS
 from actspan.data.annotations.formats import read_annotations, write_annotations
+from actspan.data.annotations.writing import FPS
 from actspan.data.data_requests import ExportRequest
 from actspan.data.detections import DETECTIONS_FILE, read_detections
-from actspan.data.instances import faulty_segments, good_segments
+from actspan.data.instances import faulty_segments
 from actspan.data.result_files import RESULT_FILE, is_result, read_result, result_bytes
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, good_segments
 from actspan.jobs.run import RUN_FILE, Run
 
 ID = "{id}"  # placeholder of a video's id in an address

@@ -52,9 +52,9 @@ class AscendSession(FileSession):
             )
         self._output_shapes = [tuple(desc.shape) for desc in outputs]
         super().__init__(
-            backend.name,
-            "the NPU",
-            path,
+            backend=backend.name,
+            vendor="the NPU",
+            path=path,
             input_shapes=shapes,
             output_names=[desc.name for desc in outputs],
         )
@@ -73,7 +73,7 @@ class AscendSession(FileSession):
         self._thread.shutdown()
 
 
-open_file = AscendSession  # see `actspan.runtime.backends.BackendModule`
+open_file = AscendSession
 
 
 def check(backend: Backend, device: int = 0) -> Support:

@@ -8,13 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, cast
-
-from actspan.core.errors import BackendError
-from actspan.core.wording import suggestion
-from actspan.runtime.session import Session, SessionOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +30,17 @@ class Support:
         return self.installed and not self.problem
 
 
-class BackendModule(Protocol):
-    """Functions that the module of a backend defines."""
-
-    def check(self, backend: Backend, device: int = 0) -> Support:
-        """Check that the runtime and its device are available; never raises."""
-
-    def open_file(self, path: Path, backend: Backend, options: SessionOptions) -> Session:
-        """Open an existing file.
-
-        Raises
-        ------
-        BackendError
-            The runtime or the device is missing, or refuses the file.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One way to run a network."""
+    """One way to run a network.
+
+    Its module in `actspan.runtime` defines `check(backend, device)`, which returns a `Support` and
+    never raises, and `open_file(path, backend, options)`, which returns a `Session` or raises
+    BackendError.
+    """
 
     name: str  # name for `--backend`
-    module: str  # name of its module in `actspan.runtime`
+    module: str  # name of its module
     device: str  # name of the device, for people
     suffix: str  # suffix of the files that it opens
     install: str  # what to do if it is not installed
@@ -77,20 +60,17 @@ class Backend:
         """Suffixes of all files that it opens."""
         return [suffix for suffix in (self.suffix, self.compiled) if suffix]
 
-    def load_module(self) -> BackendModule:
-        """Import the module of the backend."""
-        return cast(BackendModule, importlib.import_module(f"actspan.runtime.{self.module}"))
-
     def check(self, device: int = 0) -> Support:
         """Check that the backend can be used here, even if its module cannot be imported."""
         try:
-            module = self.load_module()
+            module = importlib.import_module(f"actspan.runtime.{self.module}")
         except ImportError as error:
             return Support("", f"{error}: {self.install}")
-        return module.check(self, device)
+        support: Support = module.check(self, device)
+        return support
 
 
-_ORT, _OV, _TORCH = "onnxruntime", "openvino", "torch"
+ORT, _OV, _TORCH = "onnxruntime", "openvino", "torch"
 _PIP_ORT = "pip install onnxruntime"
 _PIP_OV = "pip install 'actspan[openvino]'"
 _PIP_TORCH = "pip install torch"
@@ -106,9 +86,9 @@ _ORT_CANN = f"install CANN, then {_PIP_ORT}-cann"
 _TABLE = (
     Backend("tensorrt", "tensorrt", "NVIDIA GPU", ".engine", _PIP_TRT, auto=True),
     Backend("ascend", "ascend", "Ascend NPU", ".om", _GET_CANN, auto=True),
-    Backend("onnxruntime:cuda", _ORT, "NVIDIA GPU", ".onnx", f"{_PIP_ORT}-gpu", "CUDA", auto=True),
+    Backend("onnxruntime:cuda", ORT, "NVIDIA GPU", ".onnx", f"{_PIP_ORT}-gpu", "CUDA", auto=True),
     Backend("openvino", _OV, "CPU", ".onnx", _PIP_OV, "CPU", ".xml", verified=True, auto=True),
-    Backend("onnxruntime", _ORT, "CPU", ".onnx", _PIP_ORT, "CPU", verified=True, auto=True),
+    Backend("onnxruntime", ORT, "CPU", ".onnx", _PIP_ORT, "CPU", verified=True, auto=True),
     Backend("torch", _TORCH, "CPU", ".safetensors", _PIP_TORCH, "cpu", verified=True, auto=True),
     Backend(
         "openvino:bf16", _OV, "CPU", ".onnx", _PIP_OV, "CPU", ".xml", "", "bfloat16", alters=True
@@ -121,55 +101,14 @@ _TABLE = (
     Backend("openvino:npu", _OV, "Intel NPU", ".onnx", _PIP_OV, "NPU", ".xml", "", "float16"),
     Backend("torch:cuda", _TORCH, "NVIDIA GPU", ".safetensors", _PIP_TORCH, "cuda"),
     Backend(
-        "onnxruntime:tensorrt", _ORT, "NVIDIA GPU", ".onnx", f"{_PIP_ORT}-gpu tensorrt", "Tensorrt"
+        "onnxruntime:tensorrt", ORT, "NVIDIA GPU", ".onnx", f"{_PIP_ORT}-gpu tensorrt", "Tensorrt"
     ),
-    Backend("onnxruntime:cann", _ORT, "Ascend NPU", ".onnx", _ORT_CANN, "CANN"),
-    Backend("onnxruntime:openvino", _ORT, "CPU", ".onnx", f"{_PIP_ORT}-openvino", "OpenVINO"),
-    Backend("onnxruntime:directml", _ORT, "GPU, Windows", ".onnx", f"{_PIP_ORT}-directml", "Dml"),
-    Backend("onnxruntime:migraphx", _ORT, "AMD GPU", ".onnx", f"{_PIP_ORT}-migraphx", "MIGraphX"),
-    Backend("onnxruntime:coreml", _ORT, "Apple", ".onnx", f"{_PIP_ORT}, on macOS", "CoreML"),
-    Backend("onnxruntime:qnn", _ORT, "Qualcomm NPU", ".onnx", f"{_PIP_ORT}-qnn", "QNN"),
+    Backend("onnxruntime:cann", ORT, "Ascend NPU", ".onnx", _ORT_CANN, "CANN"),
+    Backend("onnxruntime:openvino", ORT, "CPU", ".onnx", f"{_PIP_ORT}-openvino", "OpenVINO"),
+    Backend("onnxruntime:directml", ORT, "GPU, Windows", ".onnx", f"{_PIP_ORT}-directml", "Dml"),
+    Backend("onnxruntime:migraphx", ORT, "AMD GPU", ".onnx", f"{_PIP_ORT}-migraphx", "MIGraphX"),
+    Backend("onnxruntime:coreml", ORT, "Apple", ".onnx", f"{_PIP_ORT}, on macOS", "CoreML"),
+    Backend("onnxruntime:qnn", ORT, "Qualcomm NPU", ".onnx", f"{_PIP_ORT}-qnn", "QNN"),
 )
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType({row.name: row for row in _TABLE})
-
-
-def find_backend(name: str) -> tuple[Backend, int]:
-    """Find a backend by name, with the number of the device: `ascend:1` is the second NPU.
-
-    `onnxruntime:<provider>` selects any execution provider that ONNX Runtime knows, even if it is
-    not in the table.
-
-    Raises
-    ------
-    BackendError
-        No backend has this name; lists the known ones.
-    """
-    base, _, number = name.rpartition(":")
-    device = int(number) if base and number.isdecimal() else 0
-    base = base if base and number.isdecimal() else name
-    if base in BACKENDS:
-        return BACKENDS[base], device
-    module, _, provider = base.partition(":")
-    if module == _ORT and provider:
-        _check_provider(base, provider)
-        install = f"install an ONNX Runtime that is built with the {provider} execution provider"
-        return Backend(base, _ORT, provider, ".onnx", install, provider), device
-    known = ["auto", *BACKENDS]
-    raise BackendError(
-        f"backend {name!r} is not known{suggestion(name, known)}; choose one of: {', '.join(known)}"
-    )
-
-
-def _check_provider(name: str, provider: str) -> None:
-    """Check that the installed ONNX Runtime knows an execution provider."""
-    import onnxruntime
-
-    full = [*onnxruntime.get_all_providers(), *onnxruntime.get_available_providers()]
-    known = {text.removesuffix("ExecutionProvider").lower() for text in full}
-    if provider.lower() not in known:
-        names = {row.removeprefix("onnxruntime:") for row in BACKENDS if "onnxruntime:" in row}
-        raise BackendError(
-            f"backend {name!r}: ONNX Runtime knows no such execution provider; choose one of: "
-            f"{', '.join(f'onnxruntime:{text}' for text in sorted(known | names))}"
-        )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,6 @@ from actspan.model.bsn.graph import OPSET, build_classifier, build_pem, build_te
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.runtime.opening import open_session
-
-if TYPE_CHECKING:
-    import onnx
 
 Weights = dict[str, Float32]
 
@@ -78,12 +75,6 @@ def export_bundle(
     ------
     ParityError, BundleError, MissingExtraError
         See `export_network`.
-
-    Examples
-    --------
-    >>> bundle, checks = export_bundle(Bundle.load("bsn/"))  # doctest: +SKIP
-    >>> max(check.numpy_difference for check in checks) < 1e-5  # doctest: +SKIP
-    True
     """
     if check_torch == "auto":
         check_torch = importlib.util.find_spec("torch") is not None
@@ -119,46 +110,48 @@ def export_network(
         the package `onnx` is not installed.
     """
     weights = bundle.weights(net)
-    model = _build(net, weights, batch, length)
-    torch = _torch_forward(bundle, net, weights) if check_torch and net != "classifier" else None
+    if net == "tem":
+        model = build_tem(weights, batch=batch, length=length)
+    else:
+        model = build_pem(weights) if net == "pem" else build_classifier(weights)
+    samples = list(sample_inputs(bundle, net, weights, batch, length))
+    with np.errstate(all="ignore"):
+        pairs = [numpy_outputs(net, weights, x) for x in samples]
+    expected = {"NumPy": [probabilities for probabilities, _ in pairs]}
+    if check_torch and net != "classifier":
+        expected["torch"] = _run(bundle.file(f"{net}.safetensors"), "torch", samples)
+    logits = [values for _, values in pairs]
     checks = []
 
     def write(path: Path) -> None:
         path.write_bytes(model.SerializeToString(deterministic=True))
-        found: list[float] = []
-        in_torch: list[float] = []
-        with open_session(path, backend="onnxruntime") as session, np.errstate(all="ignore"):
-            (name,) = session.input_names
-            for x in sample_inputs(bundle, net, weights, batch, length):
-                output = session.run({name: x})["output"]
-                expected, logits = numpy_outputs(net, weights, x)
-                found.append(_compare(net, "NumPy", output, expected, logits))
-                if torch is not None:
-                    in_torch.append(_compare(net, "torch", output, torch(x), logits))
-        size, differences = path.stat().st_size, (max(found), max(in_torch, default=None))
-        checks.append(ExportCheck(net, f"{net}.onnx", OPSET, size, *differences))
+        outputs = _run(path, "onnxruntime", samples)
+        found = {
+            network: max(
+                check_probabilities(
+                    *triple,
+                    where=f"{net}.onnx: not written: it differs from the {network} network",
+                    remedy="check the weights for extreme values, or report this with your "
+                    "versions of onnx and onnxruntime",
+                )
+                for triple in zip(outputs, answers, logits, strict=True)
+            )
+            for network, answers in expected.items()
+        }
+        size = path.stat().st_size
+        checks.append(
+            ExportCheck(net, f"{net}.onnx", OPSET, size, found["NumPy"], found.get("torch"))
+        )
 
     bundle = bundle.add_file(f"{net}.onnx", write)
     return bundle, checks[0]
 
 
-def _build(net: Net, weights: Weights, batch: int | None, length: int | None) -> onnx.ModelProto:
-    if net == "tem":
-        return build_tem(weights, batch=batch, length=length)
-    return build_pem(weights) if net == "pem" else build_classifier(weights)
-
-
-def _compare(
-    net: Net, network: str, output: Float32, expected: Float32, logits: NDArray[Any]
-) -> float:
-    return check_probabilities(
-        output,
-        expected,
-        logits,
-        where=f"{net}.onnx: not written: it differs from the {network} network",
-        remedy="check the weights for extreme values, or report this with your versions of onnx "
-        "and onnxruntime",
-    )
+def _run(path: Path, backend: str, samples: Iterable[Float32]) -> list[Float32]:
+    """Return the outputs of a network's file for each of these inputs."""
+    with open_session(path, backend=backend) as session, np.errstate(all="ignore"):
+        (name,) = session.input_shapes
+        return [session.run({name: x})["output"] for x in samples]
 
 
 def sample_inputs(
@@ -170,13 +163,12 @@ def sample_inputs(
         for proposals in (1, 7, 1000):
             yield rng.random((proposals, weights["fc1.weight"].shape[1]), dtype=np.float32)
         return
-    scale, mean = weights.get("input.scale"), weights.get("input.mean")
-    if scale is not None and mean is not None:  # values of scale 1 after standardisation
-        scale = np.where(scale == 0, 1, scale)
+    mean = weights.get("input.mean", np.zeros(1, np.float32))
+    scale = weights.get("input.scale", np.ones(1, np.float32))
+    scale = np.where(scale == 0, 1, scale)  # values have scale 1 after standardisation
     if net == "classifier":
-        assert scale is not None
-        assert mean is not None
-        x = rng.standard_normal((64, len(scale)), dtype=np.float32) / scale + mean
+        inputs = weights["fc1.weight"].shape[1]
+        x = rng.standard_normal((64, inputs), dtype=np.float32) / scale + mean
         yield x.astype(np.float32)
         return
     channels = weights["conv1.weight"].shape[1]
@@ -184,9 +176,7 @@ def sample_inputs(
     sizes = {(batch or b, length or t) for b, t in ((1, cells), (3, cells), (2, cells + 7))}
     for b, t in sorted(sizes):
         x = 2.0 * rng.standard_normal((b, channels, t), dtype=np.float32)
-        if scale is not None and mean is not None:
-            x = mean[:, None] + x / scale[:, None]
-        yield x.astype(np.float32)
+        yield (mean[:, None] + x / scale[:, None]).astype(np.float32)
 
 
 def numpy_outputs(net: Net, weights: Weights, x: Float32) -> tuple[Float32, NDArray[Any]]:
@@ -205,23 +195,6 @@ def _odds(logits: Float32) -> Float64:
     return odds
 
 
-def _torch_forward(bundle: Bundle, net: Net, weights: Weights) -> Callable[[Float32], Float32]:
-    import torch
-
-    from actspan.model.bsn.networks import Pem, Tem
-
-    module = Tem(bundle.config.tem) if net == "tem" else Pem(bundle.config.pem)
-    module.load_weights(weights)
-    module.eval()
-
-    def forward(x: Float32) -> Float32:
-        with torch.inference_mode():
-            output: Float32 = module(torch.from_numpy(x)).numpy()
-        return output
-
-    return forward
-
-
 def check_probabilities(
     found: NDArray[Any],
     expected: NDArray[Any],
@@ -238,9 +211,8 @@ def check_probabilities(
 
     Parameters
     ----------
-    found, expected : (...) array
-    logits : (...) array
-        The logits of `expected`.
+    found, expected, logits : (...) array
+        The logits are those of `expected`.
     where, remedy : str
         Start and end of the error message: what differs, and what to do.
     slack : float

@@ -33,12 +33,31 @@ _TYPES = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
 class OnnxRuntimeSession(FileSession):
-    """Session of ONNX Runtime."""
+    """Session of ONNX Runtime; of a model in memory if there is one, which `path` then names."""
 
-    def __init__(self, path: Path, backend: Backend, options: SessionOptions) -> None:
+    def __init__(
+        self, path: Path, backend: Backend, options: SessionOptions, model: bytes = b""
+    ) -> None:
         provider = _CPU if backend.variant == "CPU" else _provider(backend)
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = options.threads  # 1: the calling thread computes
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = 4  # failures are raised as exceptions, not also logged
+        # A memory plan is kept for every input shape, and PEM sees a new number of proposals in
+        # each call, so memory would grow without bound. The arena grows to the largest call and
+        # halves the time of large calls, which would otherwise get fresh pages from the system.
+        settings.enable_mem_pattern = False
+        settings.enable_cpu_mem_arena = True
+        exact = _EXACT.get(provider, {})
+        chosen = {key: text.format(device=options.device) for key, text in exact.items()}
+        # Without fallback, a failure is raised here; else it is printed, and the CPU is used.
         try:
-            session = _open(str(path), provider, options)
+            session = onnxruntime.InferenceSession(
+                model or str(path),
+                settings,
+                providers=[_CPU] if provider == _CPU else [(provider, chosen), _CPU],
+                enable_fallback=0,
+            )
         except Exception as error:  # the vendor's exceptions have no common base
             raise BackendError(
                 f"{path}: ONNX Runtime {onnxruntime.__version__} refuses it: {reason_of(error)}; "
@@ -57,15 +76,15 @@ class OnnxRuntimeSession(FileSession):
                 f"{path}: damaged: a name in it is not UTF-8; write it again: actspan export BUNDLE"
             ) from error
         super().__init__(
-            backend.name,
-            "ONNX Runtime",
-            path,
+            backend=backend.name,
+            vendor="ONNX Runtime",
+            path=path,
             input_shapes={
                 name: tuple(size if isinstance(size, int) else None for size in shape)
                 for name, _, shape in inputs
             },
             output_names=outputs,
-            input_types={name: _TYPES.get(kind, np.float32) for name, kind, _ in inputs},
+            input_types={name: _TYPES[kind] for name, kind, _ in inputs if kind in _TYPES},
         )
         self._session: Any = session
 
@@ -78,24 +97,27 @@ class OnnxRuntimeSession(FileSession):
         self._session = None
 
 
-open_file = OnnxRuntimeSession  # see `actspan.runtime.backends.BackendModule`
+open_file = OnnxRuntimeSession
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """Check that the provider starts; see `actspan.runtime.backends.BackendModule`."""
+    """Check that the provider starts."""
     version = str(onnxruntime.__version__)
+    if backend.variant == "CPU":
+        return Support(version)
     try:
-        if backend.variant != "CPU":
-            provider = _provider(backend)
-            started = _open(_probe(), provider, SessionOptions(device=device)).get_providers()[0]
-            if started != provider:
-                return Support(version, f"{provider} does not start: is its device there?")
+        provider = _provider(backend)
     except BackendError as error:
         return Support("", str(error))
+    try:
+        options = SessionOptions(device=device)
+        OnnxRuntimeSession(Path("probe"), backend, options, _probe()).close()
     except MissingExtraError:  # without onnx there is no probe; opening a file will show it
         return Support(version)
-    except Exception as error:  # noqa: BLE001  vendors' exceptions have no common base
-        return Support(version, f"{provider} does not start: {reason_of(error)}")
+    except BackendError as error:
+        cause = error.__cause__
+        reason = reason_of(cause) if isinstance(cause, Exception) else "is its device there?"
+        return Support(version, f"{provider} does not start: {reason}")
     return Support(version)
 
 
@@ -119,20 +141,3 @@ def _provider(backend: Backend) -> str:
             f"{backend.install} (only one onnxruntime package can be installed at a time)"
         )
     return there[wanted.lower()]
-
-
-def _open(model: str | bytes, provider: str, options: SessionOptions) -> Any:
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = options.threads  # 1: no pool, the calling thread computes
-    settings.inter_op_num_threads = 1
-    settings.log_severity_level = 4  # failures are raised as exceptions, not also logged
-    # A memory plan is kept for every input shape, and PEM sees a new number of proposals in each
-    # call, so memory would grow without bound. The arena grows to the largest call and halves the
-    # time of large calls, which would otherwise get fresh pages from the system.
-    settings.enable_mem_pattern = False
-    settings.enable_cpu_mem_arena = True
-    exact = _EXACT.get(provider, {})
-    chosen = {key: text.format(device=options.device) for key, text in exact.items()}
-    providers = [_CPU] if provider == _CPU else [(provider, chosen), _CPU]
-    # Without fallback, a failure is raised here; else it is printed and another provider is used.
-    return onnxruntime.InferenceSession(model, settings, providers=providers, enable_fallback=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -9,14 +10,56 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actspan.core.errors import ActSpanError, BackendError
+from actspan.core.wording import suggestion
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
-from actspan.runtime.backends import BACKENDS, Backend, Support, find_backend
+from actspan.runtime.backends import BACKENDS, ORT, Backend, Support
 from actspan.runtime.session import Session, SessionOptions, with_any_batch
 
 _BATCH = re.compile(r"\.bs(\d+)\.")  # in the file name of an engine
 
 INPUT: dict[Net, str] = {"tem": "video", "pem": "video_feature"}
+
+
+def find_backend(name: str) -> tuple[Backend, int]:
+    """Find a backend by name, with the number of the device: `ascend:1` is the second NPU.
+
+    `onnxruntime:<provider>` selects any execution provider that ONNX Runtime knows, even if it is
+    not in the table.
+
+    Raises
+    ------
+    BackendError
+        No backend has this name; lists the known ones.
+    """
+    base, _, number = name.rpartition(":")
+    device = int(number) if base and number.isdecimal() else 0
+    base = base if base and number.isdecimal() else name
+    if base in BACKENDS:
+        return BACKENDS[base], device
+    module, _, provider = base.partition(":")
+    if module == ORT and provider:
+        _check_provider(base, provider)
+        install = f"install an ONNX Runtime that is built with the {provider} execution provider"
+        return Backend(base, ORT, provider, ".onnx", install, provider), device
+    known = ["auto", *BACKENDS]
+    raise BackendError(
+        f"backend {name!r} is not known{suggestion(name, known)}; choose one of: {', '.join(known)}"
+    )
+
+
+def _check_provider(name: str, provider: str) -> None:
+    """Check that the installed ONNX Runtime knows an execution provider."""
+    import onnxruntime
+
+    full = [*onnxruntime.get_all_providers(), *onnxruntime.get_available_providers()]
+    known = {text.removesuffix("ExecutionProvider").lower() for text in full}
+    if provider.lower() not in known:
+        names = {row.removeprefix("onnxruntime:") for row in BACKENDS if "onnxruntime:" in row}
+        raise BackendError(
+            f"backend {name!r}: ONNX Runtime knows no such execution provider; choose one of: "
+            f"{', '.join(f'onnxruntime:{text}' for text in sorted(known | names))}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +77,8 @@ def choose_backend(bundle: Bundle, wanted: str = "auto") -> Choice:
     files compiled for this machine, then accelerators, then processors from fast to slow in the
     order that `python -m benchmarks.backends` measures. The order is fixed and not measured at run
     time, so two runs on a machine give the same bytes. A backend that is not verified must also
-    open the bundle's networks.
-
-    Raises
-    ------
-    BackendError
-        The backend is not known, or no backend works; gives the reason for each.
-
-    Examples
-    --------
-    >>> choose_backend(Bundle.load("bsn/")).name  # doctest: +SKIP
-    'openvino'
+    open the bundle's networks. Raise BackendError if the backend is not known, or with the reason
+    for each if none works.
     """
     if wanted != "auto":
         find_backend(wanted)
@@ -112,17 +146,12 @@ def open_session(
     ------
     BackendError, MissingExtraError
         The backend is unknown or not installed, or it refuses the file.
-
-    Examples
-    --------
-    >>> open_session("bsn/tem.onnx").input_shapes  # doctest: +SKIP
-    mappingproxy({'video': (None, 400, None)})
     """
     path = Path(path)
     device = 0
     if backend != "auto":
         chosen, device = find_backend(backend)
-    options = SessionOptions(threads, streams, device)
+    options = SessionOptions(threads=threads, streams=streams, device=device)
     if not path.is_file():
         raise BackendError(f"{path}: there is no such file; write it: actspan export BUNDLE")
     if backend == "auto":
@@ -132,7 +161,9 @@ def open_session(
         raise BackendError(
             f"{path}: backend {backend} opens {opened} files, not {path.suffix or 'this'}"
         )
-    return chosen.load_module().open_file(path, chosen, options)
+    module = importlib.import_module(f"actspan.runtime.{chosen.module}")
+    session: Session = module.open_file(path, chosen, options)
+    return session
 
 
 def _first_for(path: Path) -> Backend:
@@ -175,11 +206,6 @@ def open_net(
     BundleError, BackendError, MissingExtraError
         The bundle has no such file, or it is damaged; the backend is unknown or not installed, or
         it refuses the file.
-
-    Examples
-    --------
-    >>> with open_net(bundle, "tem", backend="openvino", streams=2) as tem:  # doctest: +SKIP
-    ...     scores = tem.run({"video": x})["output"]  # (B, C, T) to (B, 3, T)
     """
     chosen, device = find_backend(backend)
     name = net_file(bundle, net, chosen, variant)
@@ -188,8 +214,9 @@ def open_net(
     path = bundle.file(name)
     if path.suffix == ".xml":  # the weights are in a second file
         bundle.file(path.with_suffix(".bin").name)
-    options = SessionOptions(threads, streams, device)
-    session = chosen.load_module().open_file(path, chosen, options)
+    options = SessionOptions(threads=threads, streams=streams, device=device)
+    module = importlib.import_module(f"actspan.runtime.{chosen.module}")
+    session: Session = module.open_file(path, chosen, options)
     try:
         return with_any_batch(session, INPUT[net], rank=3 if net == "tem" else 2)
     except BackendError as error:
@@ -203,12 +230,7 @@ def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> s
     This is `tem.onnx`, `tem.fp16.onnx` for variant "fp16", or the compiled form if the bundle has
     one: `tem.xml`. If all compiled files have variants (`tem.fp16.bs16.om`), it is the only one;
     if they differ only in their batch, it is the largest. TensorRT engines built for this GPU are
-    preferred.
-
-    Raises
-    ------
-    BackendError
-        There are several files, and none was chosen.
+    preferred. Raise BackendError if there are several files, and none was chosen.
     """
     stem = ".".join(filter(None, (net, variant or backend.graph)))
     plain = f"{stem}{backend.suffix}"
@@ -229,10 +251,4 @@ def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> s
             f"{bundle.path}: there are {', '.join(found)}; keep the one that {backend.name} "
             f"is to open as {plain}"
         )
-    return max(found, key=_batch_of, default=plain)
-
-
-def _batch_of(name: str) -> int:
-    """Return the batch size in an engine's name (`tem.fp16.bs16.om`), or 0."""
-    found = _BATCH.search(name)
-    return int(found[1]) if found else 0
+    return max(found, key=lambda name: int((_BATCH.findall(name) or [0])[0]), default=plain)

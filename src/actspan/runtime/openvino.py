@@ -47,9 +47,9 @@ class OpenVinoSession(FileSession):
                 f"write it again: actspan {'compile' if path.suffix == '.xml' else 'export'} BUNDLE"
             ) from error
         super().__init__(
-            backend.name,
-            "OpenVINO",
-            path,
+            backend=backend.name,
+            vendor="OpenVINO",
+            path=path,
             input_shapes={port.any_name: _shape(port) for port in compiled.inputs},
             output_names=[port.any_name for port in compiled.outputs],
             input_types={p.any_name: p.element_type.to_dtype() for p in compiled.inputs},
@@ -74,11 +74,11 @@ class OpenVinoSession(FileSession):
         self._idle, self._compile = LifoQueue(), None  # they hold the network
 
 
-open_file = OpenVinoSession  # see `actspan.runtime.backends.BackendModule`
+open_file = OpenVinoSession
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """Check that the device exists; see `actspan.runtime.backends.BackendModule`."""
+    """Check that the device exists."""
     try:
         core = _core(backend)
     except ImportError as error:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.config.base import Bounds, Config, Positive
 from actspan.core.errors import ActSpanError, BackendError, ShapeError
 from actspan.core.types import Float32
 
@@ -19,18 +20,12 @@ Shape = tuple[int | None, ...]  # None: any size
 BatchRange = tuple[int, int | None]  # smallest and largest size of the first axis; None: any
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
+class SessionOptions(Config, frozen=True):
     """Resources that a session may use."""
 
-    threads: int = 1  # CPU threads per call; with 1, the calling thread computes alone
-    streams: int = 1  # number of concurrent calls, from as many threads of the caller
-    device: int = 0  # number of the accelerator, if a machine has several
-
-    def __post_init__(self) -> None:
-        for name, least in (("threads", 1), ("streams", 1), ("device", 0)):
-            if getattr(self, name) < least:
-                raise BackendError(f"{name} must be at least {least}, not {getattr(self, name)}")
+    threads: Positive = 1  # CPU threads per call; with 1, the calling thread computes alone
+    streams: Positive = 1  # number of concurrent calls, from as many threads of the caller
+    device: Annotated[int, Bounds(0)] = 0  # number of the accelerator, if there are several
 
 
 class Session(ABC):
@@ -43,10 +38,11 @@ class Session(ABC):
     """
 
     backend: str  # name for `open_session`
-    input_names: tuple[str, ...]
-    input_shapes: Mapping[str, Shape]  # by name
-    output_names: tuple[str, ...]
-    batch_range: BatchRange
+    input_shapes: Mapping[str, Shape]  # by name; the first axis counts rows
+    output_names: Sequence[str]
+    batch_range: (
+        BatchRange | None
+    )  # smallest and largest number of rows, if the shapes leave it open
 
     @abstractmethod
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
@@ -65,51 +61,23 @@ class Session(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         self.close()
 
 
+@dataclass(kw_only=True, eq=False)
 class FileSession(Session):
-    """Base of sessions over a file; a backend adds `_compute` and `_release`.
+    """Base of sessions over a file; a backend adds `_compute` and `_release`."""
 
-    Parameters
-    ----------
-    backend, vendor : str
-        Name of the backend for `open_session`, and of the runtime in errors.
-    path : Path
-    input_shapes : mapping of str to Shape
-    output_names : sequence of str
-    batch_range : (int, int or None), optional
-        Default: derived from the shapes.
-    input_types : mapping of str to dtype, optional
-        Types of inputs that are not float32 in the file; callers always pass float32.
-    """
-
-    def __init__(
-        self,
-        backend: str,
-        vendor: str,
-        path: Path,
-        *,
-        input_shapes: Mapping[str, Shape],
-        output_names: Sequence[str],
-        batch_range: BatchRange | None = None,
-        input_types: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.backend = backend
-        self.input_names = tuple(input_shapes)
-        self.input_shapes = MappingProxyType(dict(input_shapes))
-        self.output_names = tuple(output_names)
-        fixed = [shape[0] for shape in input_shapes.values() if shape and shape[0] is not None]
-        self.batch_range = batch_range or ((fixed[0], fixed[0]) if fixed else (1, None))
-        self._vendor, self._path = vendor, path
-        self._types = dict(input_types or {})
-        self._closed = False
+    backend: str
+    vendor: str  # name of the runtime in errors
+    path: Path
+    input_shapes: Mapping[str, Shape]
+    output_names: Sequence[str]
+    batch_range: BatchRange | None = None
+    # Types of inputs that are not float32 in the file; callers always pass float32.
+    input_types: Mapping[str, Any] = field(default_factory=dict)
+    _closed: bool = field(default=False, init=False)
 
     @abstractmethod
     def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
@@ -122,18 +90,17 @@ class FileSession(Session):
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
         """Run the network; see `Session.run`."""
         if self._closed:
-            raise BackendError(f"{self._path}: the session is closed; open it again")
-        checked = check_inputs(inputs, self.input_shapes)
-        given = {
-            k: x.astype(self._types.get(k, np.float32), copy=False) for k, x in checked.items()
-        }
+            raise BackendError(f"{self.path}: the session is closed; open it again")
+        given: dict[str, NDArray[Any]] = dict(check_inputs(inputs, self.input_shapes))
+        for name, kind in self.input_types.items():
+            given[name] = given[name].astype(kind, copy=False)
         try:
             outputs = self._compute(given)
         except ActSpanError:
             raise
         except Exception as error:  # vendors' exceptions have no common base
             reason = reason_of(error)
-            raise BackendError(f"{self._path}: {self._vendor} failed: {reason}") from error
+            raise BackendError(f"{self.path}: {self.vendor} failed: {reason}") from error
         arrays = (np.asarray(output, dtype=np.float32) for output in outputs)
         return dict(zip(self.output_names, arrays, strict=True))
 
@@ -179,31 +146,22 @@ _ROUNDED = {("openvino", 2): 128}
 def with_any_batch(inner: Session, name: str, rank: int) -> Session:
     """Return a session that takes any number of rows, named like the bundle's ONNX files.
 
-    Parameters
-    ----------
-    inner : Session
-        Session with one input and one output; returned itself if it takes any number already.
-    name : str
-        Name of the input; the output is named "output".
-    rank : int
-        Number of axes of the input; the first axis counts rows.
-
-    Raises
-    ------
-    BackendError
-        The inner session has more inputs or outputs, or an input of another rank.
+    The only input of `inner`, with `rank` axes, is then called `name`, and its only output
+    "output". If `inner` is such a session already, it is returned itself. Raise BackendError if it
+    has more inputs or outputs, or an input of another rank.
     """
-    if len(inner.input_names) != 1 or len(inner.output_names) != 1:
+    if len(inner.input_shapes) != 1 or len(inner.output_names) != 1:
         raise BackendError(
-            f"it has {len(inner.input_names)} inputs and {len(inner.output_names)} outputs; "
+            f"it has {len(inner.input_shapes)} inputs and {len(inner.output_names)} outputs; "
             "a network of BSN has one of each"
         )
-    shape = inner.input_shapes[inner.input_names[0]]
+    ((given, shape),) = inner.input_shapes.items()
     if len(shape) not in (rank, rank + 1):
         raise BackendError(f"its input has shape {_text(shape)}; {rank} axes are needed")
-    named = inner.input_names == (name,) and inner.output_names == ("output",)
+    named = given == name and inner.output_names[0] == "output"
     rounded = _ROUNDED.get((inner.backend.partition(":")[0], len(shape)), 1)
-    if named and len(shape) == rank and rounded == 1 and inner.batch_range == (1, None):
+    is_free = shape[0] is None and inner.batch_range is None
+    if named and is_free and len(shape) == rank and rounded == 1:
         return inner
     return BatchedSession(inner, name, shape[: 1 + len(shape) - rank], rounded)
 
@@ -217,20 +175,20 @@ class BatchedSession(Session):
     """
 
     output_names = ("output",)
-    batch_range = (1, None)
+    batch_range = None
 
     def __init__(self, inner: Session, name: str, lead: Shape, rounded: int) -> None:
         self._inner, self._lead = inner, lead  # the leading axes count rows
         self.backend = inner.backend
-        rest = inner.input_shapes[inner.input_names[0]][len(lead) :]
-        self.input_names = (name,)
-        self.input_shapes = MappingProxyType({name: (None, *rest)})
-        self._unit, self._most = 1, inner.batch_range[1]  # rows: a multiple of unit, at most most
+        ((self._given, shape),) = inner.input_shapes.items()
+        self.input_shapes = MappingProxyType({name: (None, *shape[len(lead) :])})
+        self._least, most = inner.batch_range or (lead[0] or 1, lead[0])
+        self._unit, self._most = 1, most  # rows: a multiple of unit, at most most
         if len(lead) == 2:
-            self._unit = (lead[0] or 1) * (lead[1] or 1)
+            self._least, self._unit = 1, (lead[0] or 1) * (lead[1] or 1)
             self._most = None if None in lead else self._unit
-        elif self._most is None:
-            self._unit = max(inner.batch_range[0], rounded)
+        elif most is None:
+            self._unit = max(self._least, rounded)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
         """Run the network on any number of rows; see `Session.run`."""
@@ -242,9 +200,7 @@ class BatchedSession(Session):
 
     def _run_part(self, rows: Float32) -> Float32:
         count = len(rows)
-        size = max(-(-count // self._unit) * self._unit, self._unit)
-        if len(self._lead) == 1:
-            size = max(size, self._inner.batch_range[0])
+        size = max(-(-count // self._unit) * self._unit, self._unit, self._least)
         if size != count:
             padded = np.zeros((size, *rows.shape[1:]), dtype=np.float32)
             padded[:count] = rows
@@ -253,8 +209,7 @@ class BatchedSession(Session):
             batch, length = self._lead
             batch = size // length if length else batch or 1
             rows = rows.reshape(batch, size // batch, *rows.shape[1:])
-        (name,) = self._inner.input_names
-        output = self._inner.run({name: rows})[self._inner.output_names[0]]
+        output = self._inner.run({self._given: rows})[self._inner.output_names[0]]
         return output.reshape(size, *output.shape[len(self._lead) :])[:count]
 
     def close(self) -> None:

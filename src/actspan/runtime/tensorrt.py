@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import BackendError
-from actspan.runtime.backends import Backend, Support, find_backend
+from actspan.runtime.backends import BACKENDS, Backend, Support
 from actspan.runtime.session import BatchRange, FileSession, SessionOptions, Shape, reason_of
 
 
@@ -38,9 +38,9 @@ class TensorRtSession(FileSession):
                 f"{path}: TensorRT {trt.__version__} refuses it: {reason_of(error)}"
             ) from error
         super().__init__(
-            backend.name,
-            "TensorRT",
-            path,
+            backend=backend.name,
+            vendor="TensorRT",
+            path=path,
             input_shapes=self._engine.input_shapes,
             output_names=self._engine.output_names,
             batch_range=self._engine.batch_range,
@@ -54,7 +54,7 @@ class TensorRtSession(FileSession):
         self._thread.shutdown()
 
 
-open_file = TensorRtSession  # see `actspan.runtime.backends.BackendModule`
+open_file = TensorRtSession
 
 
 class _Engine:
@@ -82,9 +82,8 @@ class _Engine:
             name: tuple(None if n < 0 else int(n) for n in self._engine.get_tensor_shape(name))
             for name in inputs
         }
-        fixed = self.input_shapes[inputs[0]][0]
-        self.batch_range: BatchRange = (fixed or 1, fixed)
-        if fixed is None:  # the limits of the first optimisation profile
+        self.batch_range: BatchRange | None = None
+        if self.input_shapes[inputs[0]][0] is None:  # the limits of the first profile
             least, _, most = self._engine.get_tensor_profile_shape(inputs[0], 0)
             self.batch_range = int(least[0]), int(most[0])
 
@@ -149,7 +148,7 @@ class _Engine:
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """Check that TensorRT and the GPU are here; see `actspan.runtime.backends.BackendModule`."""
+    """Check that TensorRT and the GPU are here."""
     try:
         trt, cuda = _modules(backend)
     except BackendError as error:
@@ -179,7 +178,7 @@ def gpu_key(name: str, version: str) -> str:
 def this_gpu(device: int = 0) -> str:
     """Return the `gpu_key` of a GPU of this machine, or "" if TensorRT or the GPU is missing."""
     try:
-        trt, cuda = _modules(find_backend("tensorrt")[0])
+        trt, cuda = _modules(BACKENDS["tensorrt"])
         code, properties = cuda.cudaGetDeviceProperties(device)
     except (BackendError, RuntimeError):
         return ""

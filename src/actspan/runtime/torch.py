@@ -41,7 +41,11 @@ class TorchSession(FileSession):
             torch.backends.cudnn.allow_tf32 = False
         self._network: Network | None = network.eval().to(self._device)
         super().__init__(
-            backend.name, "PyTorch", path, input_shapes={name: shape}, output_names=["output"]
+            backend=backend.name,
+            vendor="PyTorch",
+            path=path,
+            input_shapes={name: shape},
+            output_names=["output"],
         )
 
     def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
@@ -58,11 +62,11 @@ class TorchSession(FileSession):
         self._network = None
 
 
-open_file = TorchSession  # see `actspan.runtime.backends.BackendModule`
+open_file = TorchSession
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """Check that the device exists; see `actspan.runtime.backends.BackendModule`."""
+    """Check that the device exists."""
     try:
         version = str(_torch(backend).__version__)
     except ImportError:

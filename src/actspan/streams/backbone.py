@@ -122,8 +122,8 @@ class Backbone:
         try:
             layout = self._read_input(inner)
             self._axes = _AXES[layout]
-            self._session = with_any_batch(inner, inner.input_names[0], len(layout))
-            (self._input,) = self._session.input_names
+            (self._input,) = inner.input_shapes
+            self._session = with_any_batch(inner, self._input, len(layout))
             self.channels = self._probe()
         except (BackendError, ModelError) as error:
             inner.close()
@@ -131,12 +131,12 @@ class Backbone:
 
     def _read_input(self, session: Session) -> str:
         """Set the sizes from the shape of the network's only input; return its layout."""
-        if len(session.input_names) != 1 or len(session.output_names) != 1:
+        if len(session.input_shapes) != 1 or len(session.output_names) != 1:
             raise ModelError(
-                f"has inputs {', '.join(session.input_names)} and outputs "
+                f"has inputs {', '.join(session.input_shapes)} and outputs "
                 f"{', '.join(session.output_names)}; a backbone has one of each"
             )
-        shape = session.input_shapes[session.input_names[0]]
+        (shape,) = session.input_shapes.values()
         fitting = (k for k in _AXES if len(k) == len(shape) and shape[k.index("C")] == 3)
         layout = next(fitting, None)
         if layout is None:

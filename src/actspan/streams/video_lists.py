@@ -14,9 +14,10 @@ from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted, listed, quoted
-from actspan.data.annotations.annotation_set import Annotations, canonical_id
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.names import VIDEO_SUFFIXES, VIDEOS, is_video
+from actspan.data.videos import canonical_id
 from actspan.streams.video_decoding import VideoFile
 
 _BY_NAME = "name those that are videos on the command line, or give them a usual suffix (.mp4)"

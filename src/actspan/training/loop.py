@@ -1,4 +1,4 @@
-"""The training loop: steps, epochs, the best epoch, and resuming after an interruption.
+"""Training of networks: steps, epochs, the best epoch, and ensembles.
 
 All random choices depend only on the seed and the epoch, and the learning rate on the step, so
 an interrupted training ends with the same weights as an uninterrupted one.
@@ -8,21 +8,109 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, TypeVar
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
+from actspan.config.stages import TemConfig
 from actspan.config.training import OptimConfig
+from actspan.core.progress import Report
 from actspan.model.bsn.networks import Network
-from actspan.training.state import Report, StateFolder
+from actspan.training.state import StateFolder
 from actspan.training.tasks import Task
 
 _WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the peak rate
+_LAST_LAYERS = ("conv3", "fc2")
+
+N = TypeVar("N", bound=Network)
+Losses = Iterator[Mapping[str, Tensor]]  # per step; `loss` is minimised
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps of a training, in epochs of equal length; the last one may be shorter."""
+
+    steps: int
+    epoch_steps: int
+
+    @classmethod
+    def of(cls, optim: OptimConfig, videos: int) -> Self:
+        """Plan at least the requested passes and steps, in equal epochs."""
+        total = max(optim.passes * math.ceil(videos / optim.batch), optim.steps)
+        epoch_steps = math.ceil(total / optim.epochs)
+        return cls(optim.epochs * epoch_steps, epoch_steps)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return math.ceil(self.steps / self.epoch_steps)
+
+    def steps_of(self, epoch: int) -> range:
+        """Return the steps of one epoch; both are counted from 0."""
+        first = epoch * self.epoch_steps
+        return range(first, min(first + self.epoch_steps, self.steps))
+
+
+class Training:
+    """Training of a network by steps of an optimiser, resumed where it was interrupted.
+
+    `title` names it in messages, `name` in the state folder; `parts` are objects with a
+    `state_dict` that are saved with the network and its optimiser. `done` is the number of finished
+    epochs.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        net: Network,
+        optimizer: torch.optim.Optimizer,
+        plan: Plan,
+        report: Report,
+        state: StateFolder | None,
+        name: str,
+        **parts: Any,
+    ) -> None:
+        self._title, self._net, self._optimizer, self._plan = title, net, optimizer, plan
+        self._report, self._state, self._name = report, state, name
+        self._parts = {"net": net, "optimizer": optimizer, **parts}
+        self.done = 0
+        if state is not None and (saved := state.load(name, self._parts)) is not None:
+            self.done = saved["done"]
+            torch.set_rng_state(saved["random"])
+            done = f"{self.done} of {plan.epochs} epochs were already done"
+            report.say(f"continuing: {title}: {done}")
+
+    def epochs(
+        self, losses: Callable[[range], Losses], note: Callable[[], str] = str
+    ) -> Iterator[tuple[int, dict[str, float]]]:
+        """Train epoch by epoch; yield the number of each and its mean losses, then save the state.
+
+        `losses` computes the losses of some steps, `note` ends the line of progress.
+        """
+        plan = self._plan
+        for epoch in range(self.done, plan.epochs):
+            sums: dict[str, float] = {}
+            self._net.train()
+            for count, batch in enumerate(losses(plan.steps_of(epoch)), start=1):
+                self._optimizer.zero_grad()
+                batch["loss"].backward()  # type: ignore[no-untyped-call]
+                self._optimizer.step()
+                for name, value in batch.items():
+                    sums[name] = sums.get(name, 0.0) + value.item()
+                line = f"epoch {epoch + 1}/{plan.epochs}, loss {sums['loss'] / count:.4f}{note()}"
+                step = epoch * plan.epoch_steps + count
+                self._report.progress(f"training {self._title}", step, plan.steps, line)
+            self._net.eval()
+            yield epoch, {name: value / count for name, value in sums.items()}
+            if self._state is not None:
+                values = {"done": epoch + 1, "random": torch.get_rng_state()}
+                self._state.save(self._name, self._parts, **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +127,90 @@ class Fit:
     validation: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Steps and epochs of a training; every epoch has the same whole number of steps."""
+class _Best:
+    """The best epoch so far: its number from 1, its losses, and its weights."""
 
-    batches: int  # per pass over the training videos
-    epochs: int
-    epoch_steps: int
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
 
-    @classmethod
-    def of(cls, optim: OptimConfig, videos: int) -> Plan:
-        """Plan at least the requested passes and steps, in equal epochs."""
-        batches = math.ceil(videos / optim.batch)
-        total = max(optim.passes * batches, optim.steps)
-        return cls(batches, optim.epochs, math.ceil(total / optim.epochs))
+    def state_dict(self) -> dict[str, Any]:
+        return self.values
 
-    @property
-    def steps(self) -> int:
-        """Total number of steps."""
-        return self.epochs * self.epoch_steps
+    def load_state_dict(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def add(self, epoch: int, training: float, validation: float | None, net: Network) -> None:
+        """Keep this epoch if its validation loss is the lowest, or if there is none."""
+        if validation is None or not self.values or validation < self.values["validation"]:
+            weights = {name: value.clone() for name, value in net.state_dict().items()}
+            self.values = {"epoch": epoch, "training": training, "validation": validation}
+            self.values["weights"] = weights
+
+    def note(self) -> str:
+        """Return the end of a line of progress."""
+        if self.values.get("validation") is None:
+            return ""
+        return f", best validation {self.values['validation']:.4f} ({self.values['epoch']})"
+
+
+def fit(
+    net: Network,
+    task: Task,
+    optim: OptimConfig,
+    *,
+    seed: int,
+    state: StateFolder,
+    report: Report,
+    member: int = 0,
+) -> Fit:
+    """Train `net`, a member of an ensemble, in place, and load the weights of the best epoch.
+
+    The best epoch is the one with the lowest loss over the whole validation set, or the last one
+    without such a set.
+    """
+    plan, batches = Plan.of(optim, task.videos), math.ceil(task.videos / optim.batch)
+    kept = copy.deepcopy(net) if optim.average else net  # running average of the weights
+    kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
+    optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
+    best = _Best()
+
+    def losses(steps: range) -> Losses:
+        epoch = steps.start // plan.epoch_steps
+        torch.manual_seed(_mix(seed, task.name, 1, epoch))
+        draw = torch.Generator().manual_seed(_mix(seed, task.name, 2, epoch))
+        order, current = np.empty(0, dtype=np.int64), -1
+        for step in steps:
+            turn, batch = divmod(step, batches)  # passes over the videos continue across epochs
+            if turn != current:
+                rng = np.random.default_rng(_mix(seed, task.name, 0, turn))
+                order, current = rng.permutation(task.videos), turn
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(optim, plan, step)
+            yield task.losses(net, order[batch * optim.batch : (batch + 1) * optim.batch], draw)
+            if kept is not net:
+                _update_average(kept, net, min(optim.average, (step + 1) / (step + 10)))
+
+    title, name = task.name.upper(), str(task.name)
+    if member:
+        title, name = f"{title} {member + 1}", f"{name}-{member}"
+    with torch.random.fork_rng(devices=[]):
+        parts = {"average": kept, "best": best}
+        training = Training(title, net, optimizer, plan, report, state, name, **parts)
+        with closing(state.open_logs(name, training.done)) as logs:
+            for epoch, means in training.epochs(losses, best.note):
+                kept.eval()
+                with torch.no_grad():
+                    validation = task.validate(kept)
+                best.add(epoch + 1, means["loss"], validation, kept)
+                values = {f"training/{name}": value for name, value in means.items()}
+                if validation is not None:
+                    values["validation/loss"] = validation
+                for label, value in (values | {"rate": optimizer.param_groups[0]["lr"]}).items():
+                    logs.add_scalar(label, value, epoch + 1)
+                logs.flush()
+    net.load_state_dict(best.values.pop("weights"))
+    net.eval()
+    return Fit(epochs=plan.epochs, steps=plan.steps, **best.values)
 
 
 def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
@@ -73,127 +226,66 @@ def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
     return optim.rate * share
 
 
-def descend(
-    optimizer: torch.optim.Optimizer,
-    losses: Iterable[Mapping[str, Tensor]],
-    after_step: Callable[[int, float], None],
-) -> dict[str, float]:
-    """Make a step for the losses of each batch, and return the mean of every loss.
-
-    `after_step` is called with the number of steps and the mean of `loss` so far.
-    """
-    sums: dict[str, float] = {}
-    steps = 0
-    for steps, batch in enumerate(losses, start=1):
-        optimizer.zero_grad()
-        batch["loss"].backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        for name, value in batch.items():
-            sums[name] = sums.get(name, 0.0) + value.item()
-        after_step(steps, sums["loss"] / steps)
-    return {name: value / steps for name, value in sums.items()}
-
-
-def fit(
-    net: Network, task: Task, optim: OptimConfig, *, seed: int, state: StateFolder, report: Report
-) -> Fit:
-    """Train `net` in place, and load the weights of the best epoch.
-
-    The best epoch is the one with the lowest loss over the whole validation set, or the last one
-    without such a set.
-    """
-    plan = Plan.of(optim, task.videos)
-    average = copy.deepcopy(net) if optim.average else None
-    validated = net if average is None else average  # also the network that is kept
-    kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
-    optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
-    parts: dict[str, Any] = {"net": net, "optimizer": optimizer}
-    if average is not None:
-        parts["average"] = average
-    title = task.name.upper() + (f" {state.member + 1}" if state.member else "")
-    best: dict[str, Any] = {}
-    done = 0
-    if (saved := state.load(task.name, parts)) is not None:
-        done, best = saved["done"], saved["best"]
-        report.say(f"continuing: {title}: {done} of {plan.epochs} epochs were already done")
-    with closing(state.open_logs(task.name, done)) as logs:
-        for epoch in range(done, plan.epochs):
-            note = f"epoch {epoch + 1}/{plan.epochs}, loss {{:.4f}}{_best_note(best)}"
-
-            def after_step(step: int, loss: float, epoch: int = epoch, note: str = note) -> None:
-                step += epoch * plan.epoch_steps
-                _update_average(average, net, optim, step)
-                report.progress(f"training {title}", step, plan.steps, note.format(loss))
-
-            with torch.random.fork_rng(devices=[]):
-                losses = _losses(net, task, optim, plan, seed, epoch, optimizer)
-                net.train()
-                means = descend(optimizer, losses, after_step)
-            validated.eval()
-            with torch.no_grad():
-                validation = task.validate(validated)
-            if validation is None or not best or validation < best["validation"]:
-                weights = {k: v.clone() for k, v in validated.state_dict().items()}
-                best = {"epoch": epoch + 1, "training": means["loss"], "validation": validation}
-                best["weights"] = weights
-            _log(logs, epoch + 1, means, validation, optimizer.param_groups[0]["lr"])
-            state.save(task.name, parts, done=epoch + 1, best=best)
-    net.load_state_dict(best.pop("weights"))
-    net.eval()
-    return Fit(epochs=plan.epochs, steps=plan.steps, **best)
-
-
-def _losses(
-    net: Network,
-    task: Task,
-    optim: OptimConfig,
-    plan: Plan,
-    seed: int,
-    epoch: int,
-    optimizer: torch.optim.Optimizer,
-) -> Iterator[dict[str, Tensor]]:
-    """Yield the losses of the batches of an epoch; passes continue across epochs."""
-    torch.manual_seed(_mix(seed, task.name, 1, epoch))
-    draw = torch.Generator().manual_seed(_mix(seed, task.name, 2, epoch))
-    order, current = np.empty(0, dtype=np.int64), -1
-    for step in range(epoch * plan.epoch_steps, (epoch + 1) * plan.epoch_steps):
-        turn, batch = divmod(step, plan.batches)
-        if turn != current:
-            rng = np.random.default_rng(_mix(seed, task.name, 0, turn))
-            order, current = rng.permutation(task.videos), turn
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(optim, plan, step)
-        yield task.losses(net, order[batch * optim.batch : (batch + 1) * optim.batch], draw)
-
-
 @torch.no_grad()
-def _update_average(average: Network | None, net: Network, optim: OptimConfig, step: int) -> None:
-    """Update the running average of the weights after `step` steps."""
-    if average is None:
-        return
-    decay = min(optim.average, step / (step + 9))  # a short memory at the start
+def _update_average(average: Network, net: Network, decay: float) -> None:
     for mean, current in zip(average.parameters(), net.parameters(), strict=True):
         mean.lerp_(current, 1 - decay)
-
-
-def _best_note(best: Mapping[str, Any]) -> str:
-    if not best or best["validation"] is None:
-        return ""
-    return f", best validation {best['validation']:.4f} ({best['epoch']})"
-
-
-def _log(
-    logs: Any, epoch: int, losses: Mapping[str, float], validation: float | None, rate: float
-) -> None:
-    values = {f"training/{name}": value for name, value in losses.items()}
-    if validation is not None:
-        values["validation/loss"] = validation
-    for name, value in (values | {"rate": rate}).items():
-        logs.add_scalar(name, value, epoch)
-    logs.flush()
 
 
 def _mix(seed: int, name: str, use: int, index: int) -> int:
     """Derive a separate seed for every network, use and epoch."""
     entropy = [seed, *name.encode(), use, index]
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+
+
+def train_ensemble(
+    build: Callable[[], N],
+    task: Task,
+    optim: OptimConfig,
+    count: int,
+    *,
+    seed: int,
+    state: StateFolder,
+    report: Report,
+) -> tuple[N, list[Fit]]:
+    """Train networks with consecutive seeds; return them as one, and each one's result."""
+    nets, fits = [], []
+    for member in range(count):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + member)
+            nets.append(build())
+        options = {"seed": seed + member, "member": member}
+        fits.append(fit(nets[-1], task, optim, **options, state=state, report=report))
+    return merge_members(nets), fits
+
+
+def merge_members(members: Sequence[N]) -> N:
+    """Merge networks of equal size, which must standardise their input alike.
+
+    The logits of the merged network are the mean of the members' logits. The members lie side by
+    side in the hidden layers: TEM's second convolution has one group per member, and the last
+    layer holds all their weights, divided by their number. The bundle, its graphs and every
+    backend see one wider network.
+    """
+    first, count = members[0], len(members)
+    if count == 1:
+        return first
+    sizes = {"hidden": first.config.hidden * count}
+    if isinstance(first.config, TemConfig):
+        sizes["members"] = first.config.members * count
+    weights = [member.weights() for member in members]
+    merged = {}
+    for name in weights[0]:
+        layer, _, kind = name.partition(".")
+        arrays = [w[name] for w in weights]
+        if layer == "input":
+            merged[name] = arrays[0]
+        elif layer not in _LAST_LAYERS:
+            merged[name] = np.concatenate(arrays)
+        elif kind == "weight":
+            merged[name] = np.concatenate(arrays, axis=1) / np.float32(count)
+        else:
+            merged[name] = np.mean(arrays, axis=0)
+    net = type(first)(msgspec.structs.replace(first.config, **sizes))
+    net.load_weights(merged)
+    return net.eval()

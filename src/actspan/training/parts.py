@@ -1,10 +1,10 @@
-"""Read both parts of a dataset in the form that training uses."""
+"""Parts of a dataset for training: chosen, checked, and read in the form that training uses."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from actspan.config.stages import PemConfig, SoftNmsConfig, TemConfig
 from actspan.config.training import TrainConfig
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Skipped, raise_errors
+from actspan.core.progress import Report
 from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted, suggestion
 from actspan.data.check import check_dataset
@@ -23,11 +24,9 @@ from actspan.data.videos import Videos
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
-from actspan.training.sample_sets import RescaledVideos, Samples, Windows
-from actspan.training.samples import TRAINING, VALIDATION, split_videos
-from actspan.training.state import Report
+from actspan.training.samples import RescaledVideos, Samples, Windows
 
-TESTING = "testing"
+TRAINING, VALIDATION, TESTING = "training", "validation", "testing"  # subsets
 _WINDOW_PICKS = 1000  # proposals per recording: the largest AN that is evaluated
 
 
@@ -60,7 +59,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
         )
     checked = check_dataset(dataset.select(chosen), uses_instances=True, **checks)
     checked = replace(checked, notes=(*checked.notes, *_unused(videos)))
-    if not any(v.subset == TRAINING and len(v.segments) for v in checked):
+    if not any(len(video.segments) for video in videos_in(checked, TRAINING)):
         bad = [problem for problem in checked.problems if problem.skipped is Skipped.SEGMENT]
         raise_errors(bad, leaves_something=False)
         raise AnnotationError(
@@ -69,6 +68,11 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
             "Studio: docs/datasets.md"
         )
     return checked
+
+
+def videos_in(dataset: Dataset, subset: str) -> list[Video]:
+    """Return the videos of a subset."""
+    return [video for video in dataset if video.subset == subset]
 
 
 def _unused(videos: Videos) -> Iterator[str]:
@@ -84,40 +88,21 @@ def _with_meaning(subset: str) -> str:
     return repr(subset) + ("" if subset == TESTING else suggestion(subset, (TRAINING, VALIDATION)))
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Training and validation data."""
-
-    training: Samples
-    validation: Samples | None
-
-    def describe(self) -> dict[str, dict[str, Any]]:
-        """Return a description of each part for the bundle, with a checksum."""
-        parts = {TRAINING: self.training, VALIDATION: self.validation}
-        return {
-            name: {"videos": len(part.ids), "samples": len(part), "sha256": part.fingerprint()}
-            for name, part in parts.items()
-            if part is not None
-        }
-
-
 def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     """Set the options that depend on the dataset: channels, edges and mode."""
     given, channels = config.pipeline, dataset.spec.channels
     if channels is None:
         raise ConfigError(f"{dataset.path}: its channels are not known; use trainable(dataset)")
+    tem, nms = given.tem or TemConfig(), given.soft_nms
     edge = dataset.edge if given.rescale.edge == "auto" else given.rescale.edge
-    mode = (
-        _mode(dataset, (given.tem or TemConfig()).length) if config.mode == "auto" else config.mode
-    )
-    nms = given.soft_nms
+    mode = _mode(dataset, tem.length) if config.mode == "auto" else config.mode
     if mode == "window" and nms == SoftNmsConfig():
         nms = SoftNmsConfig(picks=_WINDOW_PICKS, keep=_WINDOW_PICKS)
     pipeline = msgspec.structs.replace(
         given,
         mode=mode,
         soft_nms=nms,
-        tem=msgspec.structs.replace(given.tem or TemConfig(), channels=channels),
+        tem=msgspec.structs.replace(tem, channels=channels),
         pem=msgspec.structs.replace(given.pem or PemConfig(), inputs=given.bsp.size),
         rescale=msgspec.structs.replace(given.rescale, edge=edge),
     )
@@ -127,7 +112,7 @@ def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
 
 def _mode(dataset: Dataset, length: int) -> Literal["rescale", "window"]:
     """Return "window" if the training videos' median length exceeds two windows (section 11)."""
-    snippets = [len(dataset.open(v.id)) for v in dataset if v.subset == TRAINING]
+    snippets = [len(dataset.open(video.id)) for video in videos_in(dataset, TRAINING)]
     return "window" if np.median(snippets) > 2 * length else "rescale"
 
 
@@ -145,29 +130,43 @@ def set_apart(
             "some apart: --validation-split 0.1"
         )
         return dataset, []
-    _, apart = split_videos(dataset.videos, share, seed)
+    apart = draw_videos(dataset.videos, share, seed)
     verb = "is" if len(apart) == 1 else "are"
     videos = counted(len(dataset), "video")
     report.say(f"{len(apart):,} of {videos} {verb} set apart for validation")
-    return dataset.select(dataset.videos.with_set_apart(apart, VALIDATION)), sorted(apart)
+    return dataset.select(dataset.videos.with_set_apart(apart, VALIDATION)), apart
 
 
-def read_parts(dataset: Dataset, config: TrainConfig, report: Report) -> Parts:
-    """Read the videos of both parts: rescaled, or in windows."""
-    pipeline = config.pipeline
+def draw_videos(videos: Sequence[Video], share: float, seed: int) -> list[str]:
+    """Draw a share of the videos; the choice depends on the seed, not on their order.
+
+    Returns sorted ids, at least one, and leaves at least one out. Raises ConfigError if `share` is
+    not between 0 and 1, or there are fewer than two videos.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"--validation-split {share}: must lie between 0 and 1")
+    ids = sorted(video.id for video in videos)
+    if len(ids) < 2:
+        raise ConfigError(f"--validation-split needs at least two videos, not {len(ids)}")
+    count = min(max(round(share * len(ids)), 1), len(ids) - 1)
+    drawn = np.random.default_rng([seed, 0x5B11]).permutation(len(ids))[:count]
+    return sorted(ids[i] for i in drawn.tolist())
+
+
+def read_parts(dataset: Dataset, config: TrainConfig, report: Report) -> dict[str, Samples]:
+    """Read the videos of each subset that has any: rescaled, or in windows."""
+    pipeline, parts = config.pipeline, dict[str, Samples]()
     edge, length = pipeline.rescale.edge, pipeline.tem.length if pipeline.tem else 0
     assert edge != "auto"  # for_dataset has replaced "auto"
-
-    def read(part: str) -> Samples:
-        chosen = dataset.select(video for video in dataset if video.subset == part)
-        what = f"reading {part}"
+    for part, windows in ((TRAINING, config.windows), (VALIDATION, None)):
+        chosen, what = dataset.select(videos_in(dataset, part)), f"reading {part}"
+        if not len(chosen):
+            continue
         if pipeline.mode == "window":
-            windows = config.windows if part == TRAINING else None
-            return Windows.read(chosen, length, windows, what, report.progress)
-        return RescaledVideos.read(chosen, length, edge, what, report.progress)
-
-    has_validation = VALIDATION in dataset.videos.subsets
-    return Parts(read(TRAINING), read(VALIDATION) if has_validation else None)
+            parts[part] = Windows.read(chosen, length, windows, what, report.progress)
+        else:
+            parts[part] = RescaledVideos.read(chosen, length, edge, what, report.progress)
+    return parts
 
 
 def propose_videos(

@@ -1,10 +1,14 @@
-"""Form of the samples that training reads, and functions that both kinds of them share."""
+"""Samples that training reads: videos rescaled to T cells, or windows of long recordings.
+
+Both kinds have the same methods: `take` and `crop` return some samples, unchanged or as random
+windows; `place` returns the part of the recording that one sample shows.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self, TypeVar
@@ -13,18 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from actspan.config.stages import PipelineConfig
-from actspan.config.training import TemTrainConfig
-from actspan.core.errors import ConfigError
-from actspan.core.progress import Progress
-from actspan.core.tiou import ioa_matrix
-from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
+from actspan.config.stages import Edge
+from actspan.config.training import TemTrainConfig, WindowTrainConfig
+from actspan.core.progress import Progress, no_progress
+from actspan.core.types import Float32, Float64, Video
 from actspan.data.dataset import Dataset
-from actspan.model.bsn.losses import pem_targets
-from actspan.proposals.bsp import bsp_features
-from actspan.proposals.candidates import generate_proposals
-
-TRAINING, VALIDATION = "training", "validation"  # subsets
+from actspan.data.recording import Window, pad_window, plan_windows
+from actspan.data.rescale import fit_to_cells
 
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
@@ -52,42 +51,207 @@ class SampleLabels:
 
 
 class SampleBatch(NamedTuple):
-    """Samples as TEM sees them.
+    """Samples as TEM sees them."""
 
-    Attributes
-    ----------
-    features : (B, C, T) float32
-    labels : list of SampleLabels
-        Positions as shares of the T cells.
-    real : (B, T) bool, optional
-        False for padded cells; None if there are none.
+    features: Float32  # (B, C, T)
+    labels: list[SampleLabels]  # positions as shares of the T cells
+    real: Bool | None  # (B, T), False for padded cells; None if there are none
+
+
+class Place(NamedTuple):
+    """Part of a recording that a sample shows."""
+
+    labels: SampleLabels  # positions as shares of the `cells`
+    cells: int  # that are not padded
+    inner_edges: tuple[bool, bool]  # whether the recording continues before and after it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RescaledVideos:
+    """Videos rescaled to T cells, in one array (V, C, T) float32.
+
+    Labels are fractions of each video's feature span, not clipped.
     """
 
+    ids: tuple[str, ...]
     features: Float32
-    labels: list[SampleLabels]
-    real: Bool | None
+    labels: tuple[SampleLabels, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def read(
+        cls,
+        dataset: Dataset,
+        length: int,
+        edge: Edge,
+        what: str = "reading",
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Read and rescale every video of a checked dataset, on all cores."""
+        features = np.empty((len(dataset), dataset.spec.channels or 0, length), dtype=np.float32)
+
+        def load(index: int, video: Video) -> SampleLabels:
+            read = dataset.read(video.id)
+            features[index] = fit_to_cells(read, length, edge).T
+            return SampleLabels.of(video, read.span)
+
+        labels = tuple(_read_all(load, dataset, what, progress))
+        return cls(tuple(video.id for video in dataset), features, labels)
+
+    def take(self, index: Int64) -> SampleBatch:
+        """Return some samples unchanged; no cell is padded."""
+        return SampleBatch(self.features[index], self._clipped(index), None)
+
+    def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> SampleBatch:
+        """Return random windows of some samples, which lie inside the video or contain it."""
+        T = self.features.shape[2]
+        length, position = draw_windows(len(index), config, draw)
+        offset = (1 - length) * position
+        features = interpolate(self.features[index], offset * T, length * T, T)
+        windows = zip(self._clipped(index), offset.tolist(), length.tolist(), strict=True)
+        return SampleBatch(features, [one.in_window(*window) for one, *window in windows], None)
+
+    def _clipped(self, index: Int64) -> list[SampleLabels]:
+        """Return the labels with instances clipped to the features, as published."""
+        chosen = [self.labels[v] for v in index.tolist()]
+        return [SampleLabels(np.clip(one.instances, 0.0, 1.0), one.ignored) for one in chosen]
+
+    def place(self, index: int) -> Place:
+        """Return the labels of one sample, of which no cell is padded."""
+        return Place(self.labels[index], self.features.shape[2], (False, False))
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 checksum of all data."""
+        return _fingerprint(self.ids, [self.features], self.labels)
 
 
-class PemExamples(NamedTuple):
-    """Candidates of a sample: BSP features (N, 32) float32, and match_iou (N,) float32."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Windows of recordings (bsn.md section 11). Each recording is stored once.
 
-    features: Float32
-    targets: Float32
+    Recordings are (C, n) float32, their labels in snippets, not clipped. `places` has the recording
+    and the window of each sample; `length` is T.
+    """
+
+    ids: tuple[str, ...]
+    recordings: tuple[Float32, ...]
+    labels: tuple[SampleLabels, ...]
+    places: tuple[tuple[int, Window], ...]
+    length: int
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @classmethod
+    def read(
+        cls,
+        dataset: Dataset,
+        length: int,
+        config: WindowTrainConfig | None,
+        what: str = "reading",
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Read every recording of a checked dataset, on all cores.
+
+        The config chooses the windows to train on; without one these are all windows.
+        """
+
+        def load(index: int, video: Video) -> tuple[Float32, SampleLabels]:
+            read = dataset.read(video.id)
+            return np.ascontiguousarray(read.values.T), SampleLabels.of(video, read.stride)
+
+        recordings, labels = zip(*_read_all(load, dataset, what, progress), strict=True)
+        places = [
+            (r, window)
+            for r, (recording, own) in enumerate(zip(recordings, labels, strict=True))
+            for window in choose_windows(recording.shape[1], length, own.instances, config)
+        ]
+        ids = tuple(video.id for video in dataset)
+        return cls(ids, recordings, labels, tuple(places), length)
+
+    def take(self, index: Int64) -> SampleBatch:
+        """Return some samples unchanged."""
+        T = self.length
+        chosen = [self.places[k] for k in index.tolist()]
+        rows = [self.recordings[r][:, w.first : w.last] for r, w in chosen]
+        features = np.stack([pad_window(row.T, T).T for row in rows])
+        labels = [self.labels[r].in_window(w.first, T) for r, w in chosen]
+        real = np.arange(T) < np.array([len(w) for _, w in chosen])[:, None]
+        return SampleBatch(features, labels, None if real.all() else real)
+
+    def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> SampleBatch:
+        """Return some samples as random windows, moved by up to half a window and resized."""
+        T = self.length
+        recordings, windows = zip(*(self.places[k] for k in index.tolist()), strict=True)
+        snippets = np.array([window.snippets for window in windows])
+        size, position = draw_windows(len(index), config, draw)
+        cells = T * size
+        first = np.array([window.first for window in windows])
+        first = first + (T / 2 - cells / 2 + (position - 0.5) * T)
+        first = np.maximum(np.minimum(first, snippets - cells), 0.0)
+        real = first[:, None] + cells[:, None] * (np.arange(T) + 0.5) / T < snippets[:, None]
+        rows = [
+            interpolate(self.recordings[r][None], first[k : k + 1], cells[k : k + 1], T)
+            for k, r in enumerate(recordings)
+        ]
+        labels = [
+            self.labels[r].in_window(*window)
+            for r, *window in zip(recordings, first.tolist(), cells.tolist(), strict=True)
+        ]
+        return SampleBatch(
+            np.concatenate(rows) * real[:, None], labels, None if real.all() else real
+        )
+
+    def place(self, index: int) -> Place:
+        """Return the labels of one sample, its cells and its inner edges."""
+        r, window = self.places[index]
+        labels = self.labels[r].in_window(window.first, len(window))
+        return Place(labels, len(window), window.inner_edges())
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 checksum of all data."""
+        return _fingerprint((self.ids, self.places), self.recordings, self.labels)
+
+
+Samples = RescaledVideos | Windows
+
+
+def choose_windows(
+    snippets: int, length: int, instances: Float64, config: WindowTrainConfig | None
+) -> list[Window]:
+    """Choose the windows of a recording to train on (section 11); all without a config.
+
+    `instances` are (M, 2) float64, start and end in snippets.
+    """
+    windows = list(plan_windows(snippets, length))
+    if config is None:
+        return windows
+    full = [_has_instance(w, instances, config.instance_share) for w in windows]
+    empty = [w for w, is_full in zip(windows, full, strict=True) if not is_full]
+    kept = set(empty[:: round(1 / config.empty_share)]) if config.empty_share else set()
+    return [w for w, is_full in zip(windows, full, strict=True) if is_full or w in kept]
+
+
+def _has_instance(window: Window, instances: Float64, share: float) -> bool:
+    start, end = instances.T
+    inside = np.minimum(end, window.last) - np.maximum(start, window.first)
+    return bool((inside >= share * (end - start)).any())
 
 
 def draw_windows(
     count: int, config: TemTrainConfig, draw: torch.Generator
 ) -> tuple[Float64, Float64]:
-    """Draw a window for each of `count` videos: offsets and lengths, (count,) float64 each.
+    """Draw a window for each of `count` samples: lengths and positions, (count,) float64 each.
 
-    Both are shares of the video's span. A window shorter than the span lies inside it, a longer
-    one contains it; (0, 1), the span itself, has the probability `1 - config.crop`.
+    Lengths are shares of the sample. Positions lie between 0 and 1. With the probability
+    `1 - config.crop` the window is the sample itself: length 1, position 0.5.
     """
     chance, size, position = torch.rand((3, count), generator=draw, dtype=torch.float64).numpy()
     length = config.crop_shortest + (config.crop_longest - config.crop_shortest) * size
-    length[chance >= config.crop] = 1.0
-    offset: Float64 = (1 - length) * position
-    return offset, length
+    unchanged = chance >= config.crop
+    return np.where(unchanged, 1.0, length), np.where(unchanged, 0.5, position)
 
 
 def interpolate(features: Float32, first: Float64, cells: Float64, length: int) -> Float32:
@@ -110,29 +274,7 @@ def interpolate(features: Float32, first: Float64, cells: Float64, length: int) 
     return out
 
 
-def pem_examples(
-    scores: Float32,
-    labels: SampleLabels,
-    pipeline: PipelineConfig,
-    inner_edges: tuple[bool, bool] = (False, False),
-) -> PemExamples:
-    """Return PEM's examples from boundary scores (3, T): the best `keep_training` candidates."""
-    cells = BoundaryScores.from_array(scores)
-    found = generate_proposals(cells, pipeline.pgm, inner_edges=inner_edges)
-    found = drop_ignored(found, labels)[: pipeline.pgm.keep_training]
-    targets = pem_targets(found, labels.instances)
-    return PemExamples(bsp_features(cells, found, pipeline.bsp), targets)
-
-
-def drop_ignored(found: Proposals, labels: SampleLabels) -> Proposals:
-    """Drop candidates of which more than half lies in an ignored stretch."""
-    if not len(labels.ignored):
-        return found
-    inside = ioa_matrix(found.start, found.end, *labels.ignored.T)
-    return found[(inside <= 0.5).all(axis=1)]
-
-
-def read_all(
+def _read_all(
     load: Callable[[int, Video], Loaded], dataset: Dataset, what: str, progress: Progress
 ) -> Iterator[Loaded]:
     """Yield the result of `load(number, video)` for every video, in order, on all cores."""
@@ -143,9 +285,7 @@ def read_all(
             yield item
 
 
-def fingerprint_of(
-    names: object, features: Iterable[Float32], labels: Iterable[SampleLabels]
-) -> str:
+def _fingerprint(names: object, features: Sequence[Float32], labels: Sequence[SampleLabels]) -> str:
     """Compute a SHA-256 checksum of names and arrays."""
     digest = hashlib.sha256(repr(names).encode())
     arrays: list[NDArray[np.floating[Any]]] = [*features]
@@ -154,20 +294,3 @@ def fingerprint_of(
         digest.update(repr(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
     return digest.hexdigest()
-
-
-def split_videos(videos: Sequence[Video], share: float, seed: int) -> tuple[set[str], set[str]]:
-    """Set a share of the videos apart; the choice depends on the seed, not on their order.
-
-    Returns the ids of the training and of the validation videos, at least one each; raises
-    ConfigError if `share` is not between 0 and 1, or there are fewer than two videos.
-    """
-    if not 0 < share < 1:
-        raise ConfigError(f"--validation-split {share}: must lie between 0 and 1")
-    ids = sorted(video.id for video in videos)
-    if len(ids) < 2:
-        raise ConfigError(f"--validation-split needs at least two videos, not {len(ids)}")
-    count = min(max(round(share * len(ids)), 1), len(ids) - 1)
-    drawn = np.random.default_rng([seed, 0x5B11]).permutation(len(ids))[:count]
-    validation = {ids[i] for i in drawn.tolist()}
-    return set(ids) - validation, validation

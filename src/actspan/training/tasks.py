@@ -6,8 +6,8 @@ No instance is cut, and none is mixed in at reduced strength.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,31 +16,24 @@ from torch import Tensor
 from actspan.config.stages import PipelineConfig
 from actspan.config.training import PemTrainConfig, TemTrainConfig
 from actspan.core.tiou import ioa_matrix
-from actspan.core.types import Float32, Float64
-from actspan.model.bsn.losses import TemLoss, pem_loss, tem_loss, tem_targets
+from actspan.core.types import BoundaryScores, Float32, Float64
+from actspan.model.bsn.losses import TemLoss, pem_loss, pem_targets, tem_loss, tem_targets
 from actspan.model.bsn.networks import Network, Tem
 from actspan.model.weights import Net
-from actspan.training.sample_sets import Samples
-from actspan.training.samples import Bool, Int64, SampleBatch, SampleLabels
+from actspan.proposals.bsp import bsp_features
+from actspan.proposals.candidates import generate_proposals
+from actspan.training.samples import Bool, Int64, SampleBatch, SampleLabels, Samples
 
-_COVERED = 0.5  # a cell is ignored if more than this share of it is in an ignored stretch
+_COVERED = 0.5  # what lies in an ignored stretch by more than this share is ignored
 _CHUNK_VIDEOS = 64  # videos scored at once, to bound memory
 _CHUNK_ROWS = 1 << 16
 
 
 class CellTargets(NamedTuple):
-    """Targets of a batch.
+    """Targets of a batch."""
 
-    Attributes
-    ----------
-    targets : (B, 3, T) float32
-        Action, start, end.
-    counted : (B, T) bool, optional
-        False for padded and for ambiguous cells, which do not count in the loss; None if all
-        count.
-    """
-
-    targets: Float32
+    targets: Float32  # (B, 3, T): action, start, end
+    # (B, T), False for padded and for ambiguous cells, which do not count; None if all count
     counted: Bool | None
 
     @property
@@ -62,15 +55,15 @@ def cell_targets(batch: SampleBatch) -> CellTargets:
     targets = np.stack([tem_targets(one.instances, length, clip=False) for one in batch.labels])
     if not any(len(one.ignored) for one in batch.labels):
         return CellTargets(targets, batch.real)
-    ambiguous = np.stack([_ambiguous(one, length) for one in batch.labels])
-    counted = ~(ambiguous & (targets[:, 0] <= _COVERED))
+    edges = np.arange(length + 1) / length
+    ambiguous = np.stack([_is_ignored(edges[:-1], edges[1:], one) for one in batch.labels])
+    counted: Bool = ~(ambiguous & (targets[:, 0] <= _COVERED))
     return CellTargets(targets, counted if batch.real is None else counted & batch.real)
 
 
-def _ambiguous(labels: SampleLabels, length: int) -> Bool:
-    edges = np.arange(length + 1) / length
-    shares = ioa_matrix(edges[:-1], edges[1:], *labels.ignored.T)
-    covered: Bool = shares.max(axis=1, initial=0.0) > _COVERED
+def _is_ignored(start: Float64, end: Float64, labels: SampleLabels) -> Bool:
+    """Return which of N segments lie in an ignored stretch by more than half."""
+    covered: Bool = np.any(ioa_matrix(start, end, *labels.ignored.T) > _COVERED, axis=1)
     return covered
 
 
@@ -139,7 +132,10 @@ class TemTask:
         self._config = config
         self._training, self._validation = training, validation
         if validation is not None:
-            self._targets = _all_targets(validation)
+            parts = [cell_targets(batch) for batch in _chunks(validation)]
+            all_count = all(part.counted is None for part in parts)
+            counted = None if all_count else np.concatenate([part.mask for part in parts])
+            self._targets = CellTargets(np.concatenate([p.targets for p in parts]), counted)
 
     def losses(self, net: Network, videos: Int64, draw: torch.Generator) -> dict[str, Tensor]:
         """Compute the losses of an augmented batch: `loss`, to be minimised, and per channel."""
@@ -169,36 +165,35 @@ class TemTask:
 
 
 class Candidates:
-    """Candidates of many videos, video after video.
+    """Candidates of many videos: the best `keep_training` per video of a trained TEM.
 
     Attributes
     ----------
-    features : (N, 32) float32 tensor
-        BSP features.
-    targets : (N,) float32 tensor
-        match_iou.
+    features : list of (N, 32) float32 tensor
+        BSP features per video.
+    targets : list of (N,) float32 tensor
+        match_iou per video.
     """
 
-    def __init__(self, features: list[Float32], targets: list[Float32]) -> None:
-        counts = [len(rows) for rows in targets]
-        self._offsets = np.concatenate([[0], np.cumsum(counts)]).tolist()
-        self.features = torch.from_numpy(np.concatenate(features))
-        self.targets = torch.from_numpy(np.concatenate(targets))
+    def __init__(self, samples: Samples, tem: Network, pipeline: PipelineConfig) -> None:
+        self.features: list[Tensor] = []
+        self.targets: list[Tensor] = []
+        for index, scores in enumerate(score_samples(tem, samples)):
+            labels, cells, inner_edges = samples.place(index)
+            boundaries = BoundaryScores.from_array(scores[:, :cells])
+            found = generate_proposals(boundaries, pipeline.pgm, inner_edges=inner_edges)
+            found = found[~_is_ignored(found.start, found.end, labels)]
+            found = found[: pipeline.pgm.keep_training]
+            self.features.append(torch.from_numpy(bsp_features(boundaries, found, pipeline.bsp)))
+            self.targets.append(torch.from_numpy(pem_targets(found, labels.instances)))
 
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return len(self.features)
 
-    @classmethod
-    def find(cls, samples: Samples, tem: Network, pipeline: PipelineConfig) -> Self:
-        """Find the candidates of a trained TEM: the best `keep_training` per video."""
-        scores = score_samples(tem, samples)
-        found = [samples.candidates(k, row, pipeline) for k, row in enumerate(scores)]
-        return cls([one.features for one in found], [one.targets for one in found])
-
-    def of(self, videos: Int64) -> tuple[Tensor, Tensor]:
+    def of(self, videos: Iterable[int]) -> tuple[Tensor, Tensor]:
         """Return the features (n, 32) and targets (n,) of all candidates of some videos."""
-        rows = [slice(self._offsets[v], self._offsets[v + 1]) for v in videos.tolist()]
-        features, targets = ([part[r] for r in rows] for part in (self.features, self.targets))
+        videos = list(videos)
+        features, targets = ([part[v] for v in videos] for part in (self.features, self.targets))
         return torch.cat(features), torch.cat(targets)
 
 
@@ -214,21 +209,21 @@ class PemTask:
         self, training: Candidates, validation: Candidates | None, config: PemTrainConfig
     ) -> None:
         self.videos = len(training)
-        self._training, self._validation = training, validation
-        self._kind = config.loss
+        self._training, self._kind = training, config.loss
+        self._validation = None if validation is None else validation.of(range(len(validation)))
 
     def losses(self, net: Network, videos: Int64, draw: torch.Generator) -> dict[str, Tensor]:
         """Compute the loss of all candidates of a batch of videos."""
-        features, targets = self._training.of(videos)
+        features, targets = self._training.of(videos.tolist())
         return {"loss": pem_loss(net(features)[:, 0], targets, self._kind, generator=draw)}
 
     def validate(self, net: Network) -> float | None:
         """Compute the loss over all candidates of the validation set."""
         if self._validation is None:
             return None
-        chunks = torch.split(self._validation.features, _CHUNK_ROWS)
-        predicted = torch.cat([net(chunk)[:, 0] for chunk in chunks])
-        return pem_loss(predicted, self._validation.targets, self._kind).item()
+        features, targets = self._validation
+        predicted = torch.cat([net(chunk)[:, 0] for chunk in torch.split(features, _CHUNK_ROWS)])
+        return pem_loss(predicted, targets, self._kind).item()
 
 
 Task = TemTask | PemTask
@@ -263,14 +258,6 @@ def inverse_deviation(deviation: Float64) -> Float64:
     """Return the scale of each channel; that of a constant channel, without information, is 0."""
     varies = deviation > 1e-6 * max(float(deviation.max()), 1e-30)
     return np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
-
-
-def _all_targets(samples: Samples) -> CellTargets:
-    parts = [cell_targets(batch) for batch in _chunks(samples)]
-    targets = np.concatenate([part.targets for part in parts])
-    if all(part.counted is None for part in parts):
-        return CellTargets(targets, None)
-    return CellTargets(targets, np.concatenate([part.mask for part in parts]))
 
 
 def _chunks(samples: Samples) -> Iterator[SampleBatch]:

@@ -1,33 +1,53 @@
-"""Training of a bundle from a dataset."""
+"""Training of a bundle from a dataset.
+
+The bundle is made and evaluated in the state folder, then moved to its place. After an interruption
+the place is empty, and a new call resumes.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Callable, Mapping, Sequence
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 
+from actspan import __version__
 from actspan.config.base import to_dict
-from actspan.config.training import PRESETS, ClassifierTrainConfig, OptimConfig, TrainConfig
-from actspan.core.errors import ConfigError
-from actspan.core.types import Float32
+from actspan.config.training import PRESETS, ClassifierTrainConfig, TrainConfig
+from actspan.core.errors import ActSpanError, BundleError, ConfigError
+from actspan.core.files import replace_folder, sha256
+from actspan.core.progress import NoReport, Report
+from actspan.core.types import Float64, Video
+from actspan.core.wording import listed, quoted
 from actspan.data.dataset import Dataset
+from actspan.evaluation.baselines import compare_with_guesses, not_beaten
 from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source, check_new_bundle
-from actspan.training.completion import complete, versions
-from actspan.training.loop import Fit, fit
-from actspan.training.parts import for_dataset, read_parts, set_apart
-from actspan.training.sample_sets import Samples
-from actspan.training.state import NoReport, Report, StateFolder
-from actspan.training.tasks import Candidates, PemTask, Task, TemTask, standardize
-from actspan.training.train_classifier import labels_of
-
-N = TypeVar("N", bound=Network)
+from actspan.streams.feature_files import PROJECTION
+from actspan.training.loop import Fit, train_ensemble
+from actspan.training.parts import (
+    TRAINING,
+    VALIDATION,
+    for_dataset,
+    propose_videos,
+    read_parts,
+    set_apart,
+    videos_in,
+)
+from actspan.training.samples import Samples
+from actspan.training.state import StateFolder
+from actspan.training.tasks import Candidates, PemTask, TemTask, standardize
+from actspan.training.train_classifier import labels_of, train_classifier
 
 
 def train(
@@ -97,82 +117,84 @@ def train(
         raise ConfigError(f"seed {seed} must not be negative")
     check_new_bundle(out, overwrite=overwrite)
     dataset, apart = set_apart(dataset, validation_split, seed, report)
-    samples = read_parts(dataset, config, report)
+    parts = read_parts(dataset, config, report)
+    data = {
+        name: {"videos": len(part.ids), "samples": len(part), "sha256": part.fingerprint()}
+        for name, part in parts.items()
+    }
+    versions = {
+        "actspan": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }
     settings = {
         "config": to_dict(config),
         "seed": seed,
-        "data": {part: facts["sha256"] for part, facts in samples.describe().items()},
-        "versions": versions(),
+        "data": {name: facts["sha256"] for name, facts in data.items()},
+        "versions": versions,
     }
     if classifier is not None:
         settings["classifier"] = {"config": to_dict(classifier), "labels": labels_of(dataset)}
     state = StateFolder.open(out, settings, restart=restart)
-    training, validation = samples.training, samples.validation
-
-    def build_tem() -> Tem:
-        dropouts = {"dropout": config.tem.dropout, "hidden_dropout": config.tem.hidden_dropout}
-        tem = Tem(config.pipeline.tem, **dropouts)
-        if config.tem.standardize:
-            standardize(tem, training)
-        return tem
-
-    def build_pem() -> Pem:
-        return Pem(config.pipeline.pem, dropout=config.pem.dropout)
-
-    def candidates(part: Samples) -> Candidates:
-        return Candidates.find(part, tem, config.pipeline)
-
-    common = (config.ensemble, seed, state, report)
-    tem_task = TemTask(training, validation, config.tem)
-    tems, tem_fits = _train_members(build_tem, tem_task, config.tem.optim, *common)
-    tem = merge_tems(tems)
-    validated = None if validation is None else candidates(validation)
-    pem_task = PemTask(candidates(training), validated, config.pem)
-    pems, pem_fits = _train_members(build_pem, pem_task, config.pem.optim, *common)
-    pem = merge_pems(pems)
+    nets, fits = _train_nets(parts, config, seed, state, report)
+    pipeline = msgspec.structs.replace(
+        config.pipeline, **{name: net.config for name, net in nets.items()}
+    )
     bundle = Bundle.create(
         state.path / "bundle",
-        config=msgspec.structs.replace(config.pipeline, tem=tem.config, pem=pem.config),
+        config=pipeline,
         features=dataset.spec,
         source=Source(note=f"trained on {dataset.path.resolve().name}"),
-        tem=tem.weights(),
-        pem=pem.weights(),
+        tem=nets["tem"].weights(),
+        pem=nets["pem"].weights(),
         training={
             "preset": _preset_of(config, dataset),
             "seed": seed,
-            "data": samples.describe(),
-            "versions": versions(),
+            "data": data,
+            "versions": versions,
             "config": {net: to_dict(getattr(config, net)) for net in ("tem", "pem")},
-            "tem": list(map(to_dict, tem_fits)),
-            "pem": list(map(to_dict, pem_fits)),
+            **{name: list(map(to_dict, results)) for name, results in fits.items()},
             **({"set_apart": apart} if apart else {}),
         },
         overwrite=True,
     )
-    return complete(
-        bundle, dataset, out, classifier=classifier, seed=seed, state=state, report=report
-    )
+    if VALIDATION in parts:
+        metrics = _evaluate(bundle, dataset, seed, report)
+        bundle = bundle if metrics is None else bundle.with_training(judged=metrics)
+    bundle = _export(_with_projection(bundle, dataset, out, report), out, report)
+    if classifier is not None:
+        train_classifier(dataset, bundle, classifier, seed=seed, state=state, report=report)
+    try:
+        replace_folder(bundle.path, out.resolve())
+    except OSError as error:
+        raise BundleError(f"{out}: cannot be written: {error.strerror}") from error
+    state.finish(out)
+    return Bundle.load(out)
 
 
-def _train_members(
-    build: Callable[[], N],
-    task: Task,
-    optim: OptimConfig,
-    count: int,
-    seed: int,
-    state: StateFolder,
-    report: Report,
-) -> tuple[list[N], list[Fit]]:
-    """Train networks with the seeds `seed`, `seed + 1`, ...; return them with their results."""
-    nets, fits = [], []
-    for member in range(count):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed + member)
-            net = build()
-        place = state.of(member)
-        fits.append(fit(net, task, optim, seed=seed + member, state=place, report=report))
-        nets.append(net)
-    return nets, fits
+def _train_nets(
+    parts: Mapping[str, Samples], config: TrainConfig, seed: int, state: StateFolder, report: Report
+) -> tuple[dict[str, Network], dict[str, list[Fit]]]:
+    """Train TEM, then PEM on its candidates; return them, and the results of their members."""
+    training, validation = parts[TRAINING], parts.get(VALIDATION)
+    pipeline = config.pipeline
+
+    def build_tem() -> Tem:
+        dropouts = {"dropout": config.tem.dropout, "hidden_dropout": config.tem.hidden_dropout}
+        tem = Tem(pipeline.tem, **dropouts)
+        if config.tem.standardize:
+            standardize(tem, training)
+        return tem
+
+    options: Any = {"seed": seed, "state": state, "report": report}
+    count, tem_task = config.ensemble, TemTask(training, validation, config.tem)
+    tem, tem_fits = train_ensemble(build_tem, tem_task, config.tem.optim, count, **options)
+    validated = None if validation is None else Candidates(validation, tem, pipeline)
+    pem_task = PemTask(Candidates(training, tem, pipeline), validated, config.pem)
+    build_pem = partial(Pem, pipeline.pem, dropout=config.pem.dropout)
+    pem, pem_fits = train_ensemble(build_pem, pem_task, config.pem.optim, count, **options)
+    return {"tem": tem, "pem": pem}, {"tem": tem_fits, "pem": pem_fits}
 
 
 def _preset_of(config: TrainConfig, dataset: Dataset) -> str:
@@ -181,45 +203,66 @@ def _preset_of(config: TrainConfig, dataset: Dataset) -> str:
     return names[-1] if names else "custom"
 
 
-def merge_tems(members: Sequence[Tem]) -> Tem:
-    """Merge TEMs of equal size, which must standardise their input alike.
+def _evaluate(bundle: Bundle, dataset: Dataset, seed: int, report: Report) -> dict[str, Any] | None:
+    """Evaluate proposals on the validation videos; warn if random guesses are as good.
 
-    The logits of the merged network are the mean of the members' logits. The members lie side by
-    side in the hidden layers: TEM's second convolution has one group per member, and the last
-    layer holds all their weights, divided by their number. The bundle, its graphs and every
-    backend see one wider network.
+    Returns the numbers of videos and instances, and `figures` as `compare_with_guesses` returns
+    them; None, with a report, if the videos cannot be evaluated.
     """
-    if len(members) == 1:
-        return members[0]
-    weights = [member.weights() for member in members]
-    config, count = members[0].config, len(members)
-    sizes = {"hidden": config.hidden * count, "members": config.members * count}
-    merged = Tem(msgspec.structs.replace(config, **sizes))
-    scaling = {name: w for name, w in weights[0].items() if name.startswith("input.")}
-    merged.load_weights(scaling | _side_by_side(weights, ("conv1", "conv2"), "conv3"))
-    return merged.eval()
+    videos = videos_in(dataset, VALIDATION)
+    videos = [_with_duration(video, dataset) for video in videos if len(video.segments)]
+    if not videos:
+        report.say("the model is not evaluated: no validation video has an instance")
+        return None
+    segments = np.concatenate([v.segments for v in dataset if v.subset != VALIDATION])
+    lengths: Float64 = np.diff(segments, axis=1)[:, 0]
+    try:
+        proposals = propose_videos(bundle, dataset, videos, "torch", "evaluating", report)
+        figures = compare_with_guesses(videos, proposals, lengths, seed=seed)
+    except ActSpanError as error:  # must not discard the trained networks
+        report.say(f"the model is not evaluated: {error}")
+        return None
+    if guesses := not_beaten(figures):
+        rivals = listed(f"{name} {figures[name]['AUC']:.1f}" for name in guesses)
+        report.say(
+            f"warning: the model is no better than guessing: AUC {figures['model']['AUC']:.1f} on "
+            f"the validation videos, {rivals}; try longer training (--epochs), more hidden units "
+            "(--tem-hidden), more training videos or other features"
+        )
+    instances = sum(len(video.segments) for video in videos)
+    return {"videos": len(videos), "instances": instances, "figures": figures}
 
 
-def merge_pems(members: Sequence[Pem]) -> Pem:
-    """Merge PEMs of equal size, as `merge_tems` does."""
-    if len(members) == 1:
-        return members[0]
-    config, count = members[0].config, len(members)
-    merged = Pem(msgspec.structs.replace(config, hidden=config.hidden * count))
-    merged.load_weights(_side_by_side([m.weights() for m in members], ("fc1",), "fc2"))
-    return merged.eval()
+def _with_duration(video: Video, dataset: Dataset) -> Video:
+    """Return the video with the duration of its features, if the annotations give none."""
+    if np.isfinite(video.duration):
+        return video
+    return replace(video, duration=dataset.open(video.id).seconds)
 
 
-def _side_by_side(
-    members: Sequence[Mapping[str, Float32]], hidden: Sequence[str], last: str
-) -> dict[str, Float32]:
-    """Stack weights: hidden layers by output, the last layer by input and divided."""
-    merged = {
-        f"{layer}.{part}": np.concatenate([w[f"{layer}.{part}"] for w in members])
-        for layer in hidden
-        for part in ("weight", "bias")
-    }
-    weight = np.concatenate([w[f"{last}.weight"] for w in members], axis=1)
-    merged[f"{last}.weight"] = weight / np.float32(len(members))
-    merged[f"{last}.bias"] = np.mean([w[f"{last}.bias"] for w in members], axis=0)
-    return merged
+def _with_projection(bundle: Bundle, dataset: Dataset, out: Path, report: Report) -> Bundle:
+    """Add the projection of the features, so that the bundle can propose from videos."""
+    made = dataset.spec.extraction
+    if made is None or made.projection is None:
+        return bundle
+    path = dataset.path / PROJECTION
+    if not path.is_file() or sha256(path) != made.projection:
+        report.say(
+            f"no {PROJECTION} of these features in {dataset.path}: copy it to {out}, to propose "
+            "from videos"
+        )
+        return bundle
+    return bundle.add_file(PROJECTION, partial(shutil.copyfile, path))
+
+
+def _export(bundle: Bundle, out: Path, report: Report) -> Bundle:
+    """Add the ONNX files, so that the bundle runs without an export."""
+    if importlib.util.find_spec("onnx") is None:
+        report.say(
+            f"onnx is not installed, so there are no ONNX files: actspan export {quoted(out)}"
+        )
+        return bundle
+    from actspan.runtime.export import export_bundle
+
+    exported, _ = export_bundle(bundle)
+    return exported

@@ -8,21 +8,19 @@ background.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from actspan.config.base import to_dict
 from actspan.config.stages import ClassifierConfig
 from actspan.config.training import ClassifierTrainConfig
 from actspan.core.errors import AnnotationError, BundleError
+from actspan.core.progress import NoReport, Report
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import Float32, Proposals, Video
 from actspan.core.wording import counted
@@ -30,14 +28,14 @@ from actspan.data.dataset import Dataset
 from actspan.model.bsn.networks import Classifier
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import PARTS, pool_features
-from actspan.training.loop import descend
-from actspan.training.parts import propose_videos
-from actspan.training.samples import TRAINING, VALIDATION
-from actspan.training.state import NoReport, Report, StateFolder
+from actspan.training.loop import Losses, Plan, Training
+from actspan.training.parts import TRAINING, VALIDATION, propose_videos, videos_in
+from actspan.training.samples import Bool, Int64
+from actspan.training.state import StateFolder
 from actspan.training.tasks import inverse_deviation
 
 _WARMUP = 0.2  # share of the steps in which the learning rate rises
-_SAVED_STEPS = 50  # steps after which the state is saved
+_EPOCH_STEPS = 50  # steps after which the state is saved
 
 
 def train_classifier(
@@ -83,8 +81,7 @@ def train_classifier(
     """
     config, report = config or ClassifierTrainConfig(), report or NoReport()
     dataset = dataset.select(dataset.videos.with_set_apart(bundle.set_apart, VALIDATION))
-    labels = labels_of(dataset)
-    videos = _videos(dataset, TRAINING)
+    labels, videos = labels_of(dataset), videos_in(dataset, TRAINING)
     if unlabelled := sum(not label for video in videos for label in video.labels):
         ignored = counted(unlabelled, "instance")
         report.say(f"note: the classifier ignores {ignored} without a label")
@@ -95,14 +92,14 @@ def train_classifier(
                 "give proposals that were made elsewhere, or make a bundle of both"
             )
         proposals = propose_videos(bundle, dataset, videos, "onnxruntime", "proposing", report)
-    examples = collect_examples(dataset, proposals, labels, config, seed)
-    channels = examples.features.shape[1] // PARTS
+    features, codes = collect_examples(dataset, proposals, labels, config, seed)
+    channels = features.shape[1] // PARTS
     settings = ClassifierConfig(labels=labels, channels=channels, hidden=config.hidden)
     with torch.random.fork_rng(devices=[]):
-        net = _fit(examples, settings, config, seed, state, report)
+        net = _fit(features, codes, settings, config, seed, state, report)
     record = {
         "seed": seed,
-        "examples": len(examples),
+        "examples": len(codes),
         "config": to_dict(config),
         "accuracy": _accuracies(net, dataset, labels),
     }
@@ -116,37 +113,27 @@ def train_classifier(
     return exported
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Examples:
-    """Pooled segments, (R, inputs) float32, and the positions of their labels, (R,) int64.
-
-    The number of labels stands for background.
-    """
-
-    features: Float32
-    label: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-
 def collect_examples(
     dataset: Dataset,
     proposals: Mapping[str, Proposals],
     labels: tuple[str, ...],
     config: ClassifierTrainConfig,
     seed: int,
-) -> Examples:
-    """Return examples of all training videos: instances, and a bounded number of proposals each."""
+) -> tuple[Float32, Int64]:
+    """Return examples of all training videos: instances, and a bounded number of proposals each.
+
+    They are pooled segments, (R, inputs), and the positions of their labels, (R,); the number of
+    labels stands for background.
+    """
     code = {label: number for number, label in enumerate(labels)}
     features, targets = [], []
-    for number, video in enumerate(_videos(dataset, TRAINING)):
+    for number, video in enumerate(videos_in(dataset, TRAINING)):
         rng = np.random.default_rng([seed, number])
         found = proposals.get(video.id, Proposals.empty())
         segments, label = _examples_of(video, found, code, config, rng)
         features.append(pool_features(dataset.open(video.id), segments))
         targets.append(label)
-    return Examples(np.concatenate(features), np.concatenate(targets))
+    return np.concatenate(features), np.concatenate(targets)
 
 
 def _examples_of(
@@ -155,7 +142,7 @@ def _examples_of(
     code: Mapping[str, int],
     config: ClassifierTrainConfig,
     rng: np.random.Generator,
-) -> tuple[Proposals, NDArray[np.int64]]:
+) -> tuple[Proposals, Int64]:
     """Return instances, and proposals drawn from those that clearly match one or none.
 
     Instances without a label, and proposals that match them, are left out.
@@ -178,7 +165,7 @@ def _examples_of(
     return segments[label >= 0], label[label >= 0]
 
 
-def _draw(mask: NDArray[np.bool_], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _draw(mask: Bool, most: int, rng: np.random.Generator) -> Int64:
     found = np.flatnonzero(mask)
     return found if len(found) <= most else np.sort(rng.choice(found, most, replace=False))
 
@@ -188,7 +175,8 @@ def labels_of(dataset: Dataset) -> tuple[str, ...]:
 
     Raises AnnotationError if there are none.
     """
-    found = {label for video in _videos(dataset, TRAINING) for label in video.labels} - {""}
+    videos = videos_in(dataset, TRAINING)
+    found = {label for video in videos for label in video.labels} - {""}
     if not found:
         raise AnnotationError(
             f"{dataset.path}: the training videos' instances have no labels to learn"
@@ -196,12 +184,9 @@ def labels_of(dataset: Dataset) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _videos(dataset: Dataset, subset: str) -> list[Video]:
-    return [video for video in dataset if video.subset == subset]
-
-
 def _fit(
-    examples: Examples,
+    features: Float32,
+    codes: Int64,
     settings: ClassifierConfig,
     config: ClassifierTrainConfig,
     seed: int,
@@ -211,46 +196,33 @@ def _fit(
     """Train on examples; a fixed share of every batch is background."""
     torch.manual_seed(seed)
     net = Classifier(settings, dropout=config.dropout, context_dropout=config.context_dropout)
-    scale = inverse_deviation(examples.features.std(axis=0, dtype=np.float64))
-    mean = torch.from_numpy(examples.features.mean(axis=0, dtype=np.float64))
+    scale = inverse_deviation(features.std(axis=0, dtype=np.float64))
+    mean = torch.from_numpy(features.mean(axis=0, dtype=np.float64))
     net.standardize(mean.float(), torch.from_numpy(scale).float())
-    steps = config.steps_for(len(examples))
+    plan = Plan(config.steps_for(len(codes)), _EPOCH_STEPS)
     optimizer = torch.optim.AdamW(net.parameters(), config.rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.rate, total_steps=steps, pct_start=_WARMUP
+        optimizer, config.rate, total_steps=plan.steps, pct_start=_WARMUP
     )
-    parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "schedule": schedule}
-    done = 0
-    if state is not None and (saved := state.load("classifier", parts)) is not None:
-        torch.set_rng_state(saved["random"])
-        done = int(saved["done"])
-        report.say(f"continuing: classifier: {done} of {steps} steps were already done")
-    net.train()
-    background = examples.label == len(settings.labels)
-    losses = _losses(net, examples, islice(_batches(background, config, seed), done, steps))
-    while done < steps:
-        some = islice(losses, _SAVED_STEPS)
-        means = descend(optimizer, some, lambda step, loss: schedule.step())
-        done = min(done + _SAVED_STEPS, steps)
-        if state is not None:
-            state.save("classifier", parts, done=done, random=torch.get_rng_state())
-        report.progress("training classifier", done, steps, f"loss {means['loss']:.4f}")
-    net.eval()
-    return net
+    name = "classifier"
+    training = Training(name, net, optimizer, plan, report, state, name, schedule=schedule)
+    batches = _batches(codes == len(settings.labels), config, seed)
+    batches = islice(batches, training.done * _EPOCH_STEPS, None)  # the others are done
+    inputs, labels = torch.from_numpy(features), torch.from_numpy(codes)
 
+    def losses(steps: range) -> Losses:
+        for rows in map(torch.from_numpy, islice(batches, len(steps))):
+            yield {"loss": functional.cross_entropy(net.logits(inputs[rows]), labels[rows])}
+            schedule.step()
 
-def _losses(
-    net: Classifier, examples: Examples, batches: Iterable[NDArray[np.int64]]
-) -> Iterator[dict[str, Tensor]]:
-    features, label = torch.from_numpy(examples.features), torch.from_numpy(examples.label)
-    for rows in batches:
-        chosen = torch.from_numpy(rows)
-        yield {"loss": functional.cross_entropy(net.logits(features[chosen]), label[chosen])}
+    for _ in training.epochs(losses):
+        pass  # The last epoch is kept.
+    return net.eval()
 
 
 def _batches(
     background: NDArray[np.bool_], config: ClassifierTrainConfig, seed: int
-) -> Iterator[NDArray[np.int64]]:
+) -> Iterator[Int64]:
     """Yield the rows of every step: instances and background in fixed shares, if both exist."""
     rng = np.random.default_rng([seed, 0xC1A5])
     inside, outside = np.flatnonzero(~background), np.flatnonzero(background)
@@ -266,7 +238,7 @@ def _accuracies(net: Classifier, dataset: Dataset, labels: tuple[str, ...]) -> d
     shares = {}
     for subset in (TRAINING, VALIDATION):
         right = total = 0
-        for video in _videos(dataset, subset):
+        for video in videos_in(dataset, subset):
             start, end = video.segments.T
             segments = Proposals(start, end, np.ones(len(start)))
             pooled = torch.from_numpy(pool_features(dataset.open(video.id), segments))

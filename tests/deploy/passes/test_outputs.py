@@ -230,7 +230,7 @@ def test_outputs_of_one_name_inside_a_body() -> None:
 def test_a_pass_that_renames_an_output_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import onnx_ir as ir
 
-    from actspan.deploy.passes.fold_scale import FoldScale
+    from actspan.deploy.passes.fold_layers import FoldScale
 
     def call(_: Any, made: ir.Model) -> ir.passes.PassResult:
         made.graph.outputs[0].name = "other"

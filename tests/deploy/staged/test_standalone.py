@@ -19,7 +19,7 @@ import pytest
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.runner import write_list, write_script
 from actspan.deploy.staged.stage import Stage
-from actspan.deploy.staged.tem_steps import take_tem_outputs
+from actspan.deploy.staged.steps import take_tem_outputs
 from actspan.model.bundle import Bundle
 from actspan.runtime.export import export_bundle
 from tests.deploy.staged.steps import Place, make_place
@@ -120,7 +120,7 @@ def test_a_network_of_a_fixed_batch_and_its_dumps(
 def test_a_missing_list_and_an_empty_batch(program: ModuleType, tmp_path: Path) -> None:
     write_inputs(tmp_path)
     given = words(tmp_path, "acl")
-    with pytest.raises(SystemExit, match="--batch 0: at least 1 input a call"):
+    with pytest.raises(SystemExit, match="--batch 0: at least 1 input per call"):
         program.main([*given, "--batch", "0"])
     with pytest.raises(SystemExit, match="nolist: the list cannot be read: No such file"):
         program.main([*given, "--list", "nolist"])

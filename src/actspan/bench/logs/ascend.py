@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from actspan.bench.logs.text import (
+    NO_BATCH,
     NUMBER,
     Figure,
+    Found,
     Part,
     Reader,
     Text,
     batch_in_name,
     batch_stage,
     marked,
-    network_of,
 )
 from actspan.bench.result import Stage, Timing
 
@@ -29,12 +30,10 @@ from actspan.bench.result import Stage, Timing
 #   [inference] throughputRate: 182, Interface throughputRate: 3275.55, moduleLatency: 0.561457
 # [postprocess] counts batches. The latency of [e2e] is that of the whole run, in milliseconds.
 
-_E2E = "'[e2e] throughputRate: <number>, latency: <number>'"
-_INFERENCE = (
-    "'[inference] throughputRate: <number>, Interface throughputRate: <number>, "
-    "moduleLatency: <number>'"
-)
-_OTHER_STEP = "'[<step>] throughputRate: <number>, moduleLatency: <number>'"
+_RATE = "throughputRate: <number>"
+_E2E = f"'[e2e] {_RATE}, latency: <number>'"
+_INFERENCE = f"'[inference] {_RATE}, Interface {_RATE}, moduleLatency: <number>'"
+_OTHER_STEP = f"'[<step>] {_RATE}, moduleLatency: <number>'"
 _SHORT = {"infer": "inference", "post": "postprocess"}  # names in some versions
 _STEP = re.compile(
     r"\[(?P<step>e2e|data read|preprocess|infer(?:ence)?|post(?:process)?)\]\s*"
@@ -46,15 +45,15 @@ _STEP = re.compile(
 
 def _read_benchmark(text: Text) -> Iterator[Part]:
     found = _steps(text)
-    name, batch = network_of(text), batch_in_name(text.path)
+    name, batch = text.network, text.batch
     rates = {step: float(match["rate"]) for step, (_, match) in found.items()}
     call = float(found["inference"][1]["interface"])
     yield batch_stage(name, "interface", batch, "ascend", samples=call)
     yield batch_stage(name, "end-to-end", batch, "ascend", samples=rates["e2e"])
     for step, (line, match) in found.items():
-        rate, whole = rates[step], step == "postprocess"
+        rate = rates[step]
         if step != "e2e" and rate:  # 0 means that the step had no work
-            samples, batches = (None, rate) if whole else (rate, None)
+            samples, batches = (None, rate) if step == "postprocess" else (rate, None)
             yield batch_stage(f"{name} {step}", "step", batch, "", samples=samples, batches=batches)
         yield Figure(rate, f"[{step}] throughputRate", line)
         if match["interface"] is not None:
@@ -62,17 +61,14 @@ def _read_benchmark(text: Text) -> Iterator[Part]:
         yield Figure(float(match["milliseconds"]), f"[{step}] {match['delay']}, ms", line)
     rate = rates.get("postprocess", 0.0)
     if batch is None:
-        yield (
-            "the batch size is not in the file's name: call it perf_vision_batchsize_<b>_... "
-            "or ..._bs<b>"
-        )
+        yield NO_BATCH
     elif batch > 1 and rate:
         yield f"[postprocess] counts batches: {rate:g} batches/s are {rate * batch:.1f} samples/s"
 
 
-def _steps(text: Text) -> dict[str, tuple[int, re.Match[str]]]:
+def _steps(text: Text) -> dict[str, Found]:
     """Return the line number and the parts of every step."""
-    found: dict[str, tuple[int, re.Match[str]]] = {}
+    found: dict[str, Found] = {}
     for number, _ in text.find("throughputRate"):
         line = text.lines[number - 1]
         match = _STEP.search(line)
@@ -105,24 +101,21 @@ _PURE_FILE = re.compile(r"PureInfer_perf_of_\S+\.txt")
 
 
 def _read_pure_inference(text: Text) -> Iterator[Part]:
-    lines = [number for number, _ in text.find("ave_throughputRate")]
-    if not lines:
-        raise text.cut_off(_PURE_EXPECTED)
-    if len(lines) > 1:
-        raise text.error("a second ave_throughputRate: one summary per file", lines[1])
-    line = lines[0]
-    match = _PURE.search(text.lines[line - 1])
-    if match is None:
-        raise text.error(f"expected {_PURE_EXPECTED}", line)
+    line, match = text.only(
+        "ave_throughputRate",
+        _PURE,
+        expected=_PURE_EXPECTED,
+        repeated="a second ave_throughputRate: one summary",
+    )
     rate = float(match["rate"])
     files = [text.path, *(Path(found.group()) for _, found in text.find(_PURE_FILE))]
     batch = next(filter(None, map(batch_in_name, files)), None)
     batches = None if batch is None else rate / batch
-    yield batch_stage(network_of(text), "interface", batch, "ascend", samples=rate, batches=batches)
+    yield batch_stage(text.network, "interface", batch, "ascend", samples=rate, batches=batches)
     yield Figure(rate, "ave_throughputRate, samples/s", line)
     yield Figure(float(match["latency"]), "ave_latency, ms", line)
     if batch is None:
-        yield "the batch size is not in the file's name: call it ..._bs<b>"
+        yield NO_BATCH
 
 
 PURE_INFERENCE = Reader(
@@ -140,23 +133,19 @@ PURE_INFERENCE = Reader(
 # JSON has `NPU_compute_time`, `H2D_latency`, `D2H_latency` in milliseconds and `throughput`.
 
 _THROUGHPUT = re.compile(
-    rf"hroughput 1000\*batchsize(?:\.mean)?\((?P<batch>{NUMBER})\)/"
-    rf"NPU_compute_time\.mean\((?P<mean>{NUMBER})\):\s*(?P<rate>{NUMBER})\s*$"
-)
-_PLAIN = re.compile(
-    rf"hroughput \(1000\*batchsize/NPU_compute_time(?:\.mean)?\):\s*(?P<rate>{NUMBER})\s*$"
-)
-_MEASURED = ("NPU_compute_time", "H2D_latency", "D2H_latency")
-_KEYS = ("min", "max", "mean", "median", "p99")
-_WHAT = rf"(?P<what>{'|'.join(_MEASURED)}) \(ms\)"
-_TIMES = re.compile(
-    rf"{_WHAT}: min = (?P<min>{NUMBER}), max = (?P<max>{NUMBER}), mean = (?P<mean>{NUMBER}), "
-    rf"median = (?P<median>{NUMBER}), percentile\(99%\) = (?P<p99>{NUMBER})"
-)
-_ROW = re.compile(
-    rf"{_WHAT}\s*[│|]\s*" + r"\s*[│|]\s*".join(rf"(?P<{key}>{NUMBER})" for key in _KEYS)
+    rf"hroughput (?:1000\*batchsize(?:\.mean)?\((?P<batch>{NUMBER})\)/"
+    rf"NPU_compute_time\.mean\((?P<mean>{NUMBER})\)"
+    r"|\(1000\*batchsize/NPU_compute_time(?:\.mean)?\))"
+    rf":\s*(?P<rate>{NUMBER})\s*$"
 )
 _EXPECTED = "'throughput 1000*batchsize.mean(<number>)/NPU_compute_time.mean(<number>): <number>'"
+_MEASURED = ("NPU_compute_time", "H2D_latency", "D2H_latency")
+_KEYS = ("min", "max", "mean", "median", "p99")
+_TITLES = ("min = ", "max = ", "mean = ", "median = ", r"percentile\(99%\) = ")
+_WHAT = rf"(?P<what>{'|'.join(_MEASURED)}) \(ms\)"
+_VALUES = [rf"(?P<{key}>{NUMBER})" for key in _KEYS]
+_TIMES = re.compile(f"{_WHAT}: " + ", ".join(map("".join, zip(_TITLES, _VALUES, strict=True))))
+_ROW = re.compile(rf"{_WHAT}\s*[│|]\s*" + r"\s*[│|]\s*".join(_VALUES))
 
 
 def _read_ais_bench(text: Text) -> Iterator[Part]:
@@ -167,25 +156,24 @@ AIS_BENCH = Reader("ais_bench", marked("NPU_compute_time", key="NPU_compute_time
 
 
 def _read_printed(text: Text) -> Iterator[Part]:
-    rates = [*text.find(_THROUGHPUT), *text.find(_PLAIN)]
-    begun = [number for number, _ in text.find(r"hroughput \(?1000")]
-    if len(begun) > 1:
-        raise text.error("a second throughput (another device?): one device per file", begun[1])
-    if not rates:
-        raise text.error(f"expected {_EXPECTED}", begun[0]) if begun else text.cut_off(_EXPECTED)
-    line, match = rates[0]
-    rate, mean, timing = float(match["rate"]), None, None
+    line, match = text.only(
+        r"hroughput \(?1000",
+        _THROUGHPUT,
+        expected=_EXPECTED,
+        repeated="a second throughput (another device?): one device",
+    )
+    rate, timing = float(match["rate"]), None
     for number, times in (*text.find(_TIMES), *text.find(_ROW)):
         values = {key: float(times[key]) for key in _KEYS}
         yield from _figures(times["what"], values, number)
         if times["what"] == "NPU_compute_time":
-            mean, timing = values["mean"], _timing(values)
-    if match.re is _PLAIN:
-        if mean is None:
+            timing = _timing(values)
+    if match["batch"] is None:
+        if timing is None or timing.mean is None:
             raise text.cut_off("'NPU_compute_time (ms): min = <number>, ..., mean = <number>'")
-        named, batch = batch_in_name(text.path), rate * (mean / 1000)
-        if named and math.isclose(named, batch, rel_tol=0.05):  # the mean is rounded
-            batch = named
+        batch = rate * timing.mean
+        if text.batch and math.isclose(text.batch, batch, rel_tol=0.05):  # the mean is rounded
+            batch = text.batch
     else:
         batch, mean = float(match["batch"]), float(match["mean"])
         yield Figure(mean, "NPU_compute_time.mean, ms", line)
@@ -201,9 +189,7 @@ def _read_printed(text: Text) -> Iterator[Part]:
 def _read_json(text: Text) -> Iterator[Part]:
     rate, batch, timing = _number(text, text.document, "throughput"), 0.0, None
     yield Figure(rate, "throughput", text.line_of("throughput"))
-    for what in _MEASURED:
-        if what not in text.document:
-            continue
+    for what in filter(text.document.__contains__, _MEASURED):
         entry = text.document[what]
         if not isinstance(entry, dict):
             raise text.error(f"{what}: an object with min, max, mean, median and P99 was expected")
@@ -217,12 +203,12 @@ def _read_json(text: Text) -> Iterator[Part]:
     yield _stage(text, 1, rate, batch, timing)
 
 
-def _figures(what: str, milliseconds: dict[str, float], line: int) -> Iterator[Figure]:
+def _figures(what: str, milliseconds: Mapping[str, float], line: int) -> Iterator[Figure]:
     for key, value in milliseconds.items():
         yield Figure(value, f"{what} {key}, ms", line)
 
 
-def _timing(milliseconds: dict[str, float], repeats: int | None = None) -> Timing:
+def _timing(milliseconds: Mapping[str, float], repeats: int | None = None) -> Timing:
     seconds = {key: value / 1000 for key, value in milliseconds.items()}
     return Timing(repeats=repeats, **seconds)
 
@@ -240,8 +226,8 @@ def _stage(text: Text, line: int, rate: float, batch: float, timing: Timing | No
     whole = round(batch)
     if rate <= 0 or batch <= 0:
         raise text.error(f"a throughput above 0 was expected, found {rate:g}", line)
-    name = network_of(text)
     if whole >= 1 and math.isclose(batch, whole, rel_tol=1e-4):
-        batches = rate / whole
-        return batch_stage(name, "interface", whole, "ascend", batches=batches, seconds=timing)
-    return batch_stage(name, "interface", None, "ascend", samples=rate, seconds=timing)
+        size, rates = whole, {"batches": rate / whole}
+    else:
+        size, rates = None, {"samples": rate}
+    return batch_stage(text.network, "interface", size, "ascend", seconds=timing, **rates)

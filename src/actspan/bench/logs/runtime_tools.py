@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterator
 
 from actspan.bench.logs.text import (
+    NO_BATCH,
     NUMBER,
     Figure,
     Part,
     Reader,
     Text,
-    batch_in_name,
     batch_stage,
     marked,
-    network_of,
 )
 from actspan.bench.result import Timing
 from actspan.core.wording import counted
@@ -24,36 +23,30 @@ from actspan.core.wording import counted
 # 1, whatever the shape is: then FPS counts batches. The report states both that size and the
 # command line, so samples per second are computed from the shape.
 
-_START = r"^\s*(?:\[ INFO \])?\s*"  # versions before 2022.2 print the report without a mark
-_TIME = rf":\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"
-_PRINTED = {
-    "throughput": re.compile(rf"{_START}Throughput:\s+(?P<value>{NUMBER}) FPS"),
-    # Versions before 2022.1 print the median as "Latency".
-    "median": re.compile(rf"{_START}(?:Median|Latency){_TIME}"),
-    "mean": re.compile(rf"{_START}(?:Average|AVG){_TIME}"),
-    "min": re.compile(rf"{_START}(?:Min|MIN){_TIME}"),
-    "max": re.compile(rf"{_START}(?:Max|MAX){_TIME}"),
-    "p99": re.compile(rf"{_START}99 percentile{_TIME}"),
-    "p90": re.compile(rf"{_START}90 percentile{_TIME}"),
-    "repeats": re.compile(rf"{_START}Count:\s+(?P<value>\d+) iterations"),
-    "frames": re.compile(rf"{_START}(?:Model|Network) batch size: (?P<value>\d+)"),
+_TIMES = ("median", "mean", "min", "max", "p99", "p90")
+_FIGURES = {  # name in `Timing` or here: (printed line, key of the report)
+    "throughput": ("Throughput", "throughput"),
+    "median": ("Median|Latency", "latency (ms)"),  # "Latency" before 2022.1
+    "mean": ("Average|AVG", "avg latency"),
+    "min": ("Min|MIN", "min latency"),
+    "max": ("Max|MAX", "max latency"),
+    "p99": ("99 percentile", "latency (99 percentile) (ms)"),
+    "p90": ("90 percentile", "latency (90 percentile) (ms)"),
+    "repeats": ("Count", "total number of iterations"),
+    "frames": ("(?:Model|Network) batch size", "batch size"),
 }
+_UNITS = {"throughput": " FPS", "repeats": " iterations", "frames": ""}
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_PRINTED = {  # versions before 2022.2 print the report without [ INFO ]
+    name: re.compile(
+        rf"^\s*(?:\[ INFO \])?\s*(?:{title}):\s+(?P<value>{NUMBER})"
+        + _UNITS.get(name, " (?P<unit>ms|us|ns)")
+    )
+    for name, (title, _) in _FIGURES.items()
+}
+_REPORTED = {key: name for name, (_, key) in _FIGURES.items()}
 # Inputs are listed before outputs, each with type, layout and shape.
 _SHAPE = re.compile(r"\(node: [^)]*\) : \S+ / \[[^\]]*\] / \[(?P<batch>\d+),")
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_REPORTED = {  # key of the report: name in `Timing` or here
-    "throughput": "throughput",
-    "latency (ms)": "median",
-    "avg latency": "mean",
-    "min latency": "min",
-    "max latency": "max",
-    "latency (99 percentile) (ms)": "p99",
-    "latency (90 percentile) (ms)": "p90",
-    "total number of iterations": "repeats",
-    "batch size": "frames",
-}
-_TIMES = ("min", "mean", "median", "p90", "p99", "max")
-
 
 _Values = dict[str, tuple[float, Figure]]  # times in seconds, and as printed
 
@@ -70,12 +63,13 @@ def _read_benchmark_app(text: Text) -> Iterator[Part]:
     frames = round(values["frames"][0]) if "frames" in values else 1
     if frames < 1:
         raise text.error("a batch size above 0 was expected", values["frames"][1].line)
-    batch = shape or batch_in_name(text.path) or frames
-    times = {name: values[name][0] for name in _TIMES if name in values}
-    repeats = round(values["repeats"][0]) if "repeats" in values else None
-    timing = Timing(repeats=repeats, **times)
+    batch = shape or text.batch or frames
+    timing = Timing(
+        repeats=round(values["repeats"][0]) if "repeats" in values else None,
+        **{name: values[name][0] for name in _TIMES if name in values},
+    )
     yield batch_stage(
-        network_of(text), "interface", batch, "openvino", batches=rate / frames, seconds=timing
+        text.network, "interface", batch, "openvino", batches=rate / frames, seconds=timing
     )
     yield from (figure for _, figure in values.values())
     if batch != frames:
@@ -119,7 +113,7 @@ def _reported(text: Text) -> tuple[_Values, int | None]:
         name, line = _REPORTED[key], text.line_of(key)
         if not re.fullmatch(NUMBER, written):
             raise text.error(f"{key}: a number was expected, found {written!r}", line)
-        unit = 1e-3 if name in _TIMES else 1.0
+        unit = _SECONDS["ms"] if name in _TIMES else 1.0
         values[name] = float(written) * unit, Figure(float(written), key, line)
     return values, shape
 
@@ -127,10 +121,7 @@ def _reported(text: Text) -> tuple[_Values, int | None]:
 def _entries(text: Text) -> Iterator[tuple[str, str]]:
     """Yield keys and values of all parts of a report."""
     if text.document is None:
-        for line in text.lines:
-            key, mark, value = line.partition(";")
-            if mark:
-                yield key, value
+        yield from (line.split(";", 1) for line in text.lines if ";" in line)  # type: ignore[misc]
         return
     for part in text.document.values():
         if isinstance(part, dict):
@@ -169,7 +160,7 @@ def _read_perf_test(text: Text) -> Iterator[Part]:
         times[_NAMES[match["name"]]] = float(match["value"])
         yield Figure(float(match["value"]), f"{match['name']} Latency, s", line)
     repeats = next((int(match["value"]) for _, match in text.find(_REPEATS)), None)
-    name, batch = network_of(text), batch_in_name(text.path)
+    name, batch = text.network, text.batch
     timing = Timing(repeats=repeats, mean=seconds, **times)
     yield batch_stage(name, "interface", batch, "onnxruntime", batches=1 / seconds, seconds=timing)
     for line, match in text.find(_RATE):
@@ -177,10 +168,7 @@ def _read_perf_test(text: Text) -> Iterator[Part]:
         yield Figure(rate, "inferences per second", line)
         yield batch_stage(name, "end-to-end", batch, "onnxruntime", batches=rate)
     if batch is None:
-        yield (
-            "onnxruntime_perf_test does not state the batch size: call the file ..._bs<b>, or only "
-            "batches per second are known"
-        )
+        yield NO_BATCH
 
 
 PERF_TEST = Reader(

@@ -23,7 +23,11 @@ from actspan.core.errors import BenchError
 from actspan.core.files import read_bytes
 from actspan.core.limits import LINE, LOG
 
+Found = tuple[int, re.Match[str]]  # line number, match
+
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+
+NO_BATCH = "the batch size is not known: call the file ..._bs<b>"
 
 _NETWORK = re.compile(r"(?<![a-z])(tem|pem)(?![a-z])", re.IGNORECASE)
 _MODEL_FILE = re.compile(r"(?<![^\s=:\"',;])[^\s=:\"',;]+\.(?:onnx|om|engine|plan|trt|xml)\b")
@@ -72,12 +76,27 @@ class Text:
         except (ValueError, RecursionError):
             return None
 
-    def find(self, pattern: str | re.Pattern[str]) -> Iterator[tuple[int, re.Match[str]]]:
+    def find(self, pattern: str | re.Pattern[str]) -> Iterator[Found]:
         """Yield the lines in which a pattern occurs: number and match."""
         compiled = re.compile(pattern)
         for number, line in enumerate(self.lines, 1):
             if match := compiled.search(line):
                 yield number, match
+
+    def only(self, mark: str, pattern: re.Pattern[str], *, expected: str, repeated: str) -> Found:
+        """Return the number and the match of the only line with `mark`.
+
+        An error is raised if there is none or a second one, or if it does not match `pattern`.
+        """
+        numbers = [number for number, _ in self.find(mark)]
+        if not numbers:
+            raise self.cut_off(expected)
+        if len(numbers) > 1:
+            raise self.error(f"{repeated} per file", numbers[1])
+        match = pattern.search(self.lines[numbers[0] - 1])
+        if match is None:
+            raise self.error(f"expected {expected}", numbers[0])
+        return numbers[0], match
 
     def contains(self, pattern: str | re.Pattern[str]) -> bool:
         """Check that a pattern occurs in a line."""
@@ -101,6 +120,20 @@ class Text:
     def last(self) -> int:
         """Number of the last line that is not empty."""
         return max((i for i, line in enumerate(self.lines, 1) if line.strip()), default=1)
+
+    @property
+    def network(self) -> str:
+        """`tem` or `pem`, by the model, the file's name or its folder; or another model's name."""
+        models = [Path(m.group()).stem for _, m in self.find(_MODEL_FILE)]
+        for name in (*models, self.path.stem, self.path.absolute().parent.name):
+            if found := _NETWORK.search(name):
+                return found.group(1).lower()
+        return models[0] if models else "network"
+
+    @property
+    def batch(self) -> int | None:
+        """The batch size in the file's name; None if there is none."""
+        return batch_in_name(self.path)
 
 
 Part = Stage | Figure | str  # of a log; a str is a note
@@ -126,15 +159,6 @@ def marked(pattern: str, *, key: str | None = None) -> Callable[[Text], bool]:
         return isinstance(text.document, dict) and key in text.document
 
     return fits
-
-
-def network_of(text: Text) -> str:
-    """Return `tem` or `pem` from the log's model, file name or folder, or another model's name."""
-    models = [Path(m.group()).stem for _, m in text.find(_MODEL_FILE)]
-    for name in (*models, text.path.stem, text.path.absolute().parent.name):
-        if found := _NETWORK.search(name):
-            return found.group(1).lower()
-    return models[0] if models else "network"
 
 
 def batch_in_name(path: Path) -> int | None:

@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actspan.bench.logs.text import (
+    NO_BATCH,
     NUMBER,
     Figure,
     Part,
     Reader,
     Text,
-    batch_in_name,
     batch_stage,
     marked,
-    network_of,
 )
 from actspan.bench.result import Timing
 
@@ -54,14 +53,12 @@ _Times = Mapping[str, tuple[int, float]]  # name: line number, milliseconds
 
 
 def _read_trtexec(text: Text) -> Iterator[Part]:
-    times = _times(text)
-    name = network_of(text)
+    times, name = _times(text), text.network
     # qps of a network with implicit batches counts samples
     implicit = next((int(match[1]) for _, match in text.find(_IMPLICIT)), None)
     stated = [shapes.batch for shapes in find_shapes(text.lines)]
     stated += [int(match[1]) for _, match in text.find(_SHAPE)]
-    stated += [] if implicit is None else [implicit]
-    batch = stated[0] if stated else batch_in_name(text.path)
+    batch = next(iter(stated), implicit) or text.batch
     seconds = {key: value / 1000 for key, (_, value) in times.items() if key in _KEPT}
     timing = Timing(repeats=None, **seconds)
     if not timing.mean:
@@ -81,10 +78,7 @@ def _read_trtexec(text: Text) -> Iterator[Part]:
     for line, match in text.find(_TOTAL):
         yield Figure(float(match["value"]), "total compute, s", line)
     if batch is None:
-        yield (
-            "the batch size is neither in a --shapes nor in the file's name: call it ..._bs<b>, "
-            "or only batches per second are known"
-        )
+        yield NO_BATCH
 
 
 TRTEXEC = Reader("trtexec", marked(_BEGIN), _read_trtexec)
@@ -100,8 +94,7 @@ def _times(text: Text) -> _Times:
     line, match = blocks[0]
     if not new:
         return _old_times(text, line)
-    parts = _NEW_PART.finditer(match["rest"])
-    times = {_name(part): (line, float(part["value"])) for part in parts}
+    times = {_name(m): (line, float(m["value"])) for m in _NEW_PART.finditer(match["rest"])}
     for name in _NEEDED:
         if name not in times:
             raise text.error(f"expected '{name} = <number> ms' in GPU Compute Time", line)
@@ -111,12 +104,11 @@ def _times(text: Text) -> _Times:
 def _old_times(text: Text, start: int) -> _Times:
     times: dict[str, tuple[int, float]] = {}
     for number, name in enumerate((*_NEEDED, "percentile"), start + 1):
-        line = text.lines[number - 1] if number <= len(text.lines) else ""
-        match = _OLD_LINE.search(line)
         at = name == "percentile"
+        match = _OLD_LINE.search(text.lines[number - 1]) if number <= len(text.lines) else None
         if match is None or match["name"] != name or (match["percent"] is None) == at:
-            wanted = f"'[I] {name}: <number> ms{' at 99%' if at else ''}'"
-            expected = f"{wanted} of the block GPU Compute that begins at line {start}"
+            line = f"'[I] {name}: <number> ms{' at 99%' if at else ''}'"
+            expected = f"{line} of the block GPU Compute that begins at line {start}"
             if number > text.last:
                 raise text.cut_off(expected)
             raise text.error(f"expected {expected}", number)

@@ -18,9 +18,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import StringIO
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from sys import intern
+from typing import Annotated, Any, Literal
 
+import msgspec
+import numpy as np
+
+from actspan.config.base import NOT_JSON
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import Problem
 from actspan.core.types import Video
@@ -30,21 +36,102 @@ from actspan.data.annotations.annotation_set import (
     Annotations,
     ReadOptions,
     Source,
-    canonical_id,
+    decode,
+    decode_object,
+    is_object,
+    split,
     text_of,
 )
-from actspan.data.annotations.encoding import WriteOptions, written_id
-from actspan.data.annotations.json_entries import COUNTS, RATES, EntryReader
-from actspan.data.annotations.role_names import NAMES, normalized, place_of
-from actspan.data.json_objects import decode, is_object, split
-from actspan.data.videos import Videos, canonical_subset
+from actspan.data.annotations.fields import NAMES, normalized, place_of, written_id
+from actspan.data.annotations.json_entries import COUNTS, FIELDS, RATES, EntryReader
+from actspan.data.annotations.writing import WriteOptions
+from actspan.data.videos import Videos, canonical_id, canonical_subset
 
 _HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level
 _SUBSETS = frozenset({"training", "validation", "testing"})
+_HARMLESS = {"resolution", "url"}  # other keys of videos in ActivityNet's files
+_PLAIN_LABEL = rf"^(?!{AMBIGUOUS}\Z)[A-Za-z](.*\S)?\Z"
 
 AUTHORS_JSON = "anet_anno_action.json"
 AUTHORS_TABLE = "video_info_new.csv"
 _AUTHORS_KEYS = frozenset({"duration_second", "duration_frame", "feature_frame"})
+
+
+_Positive = Annotated[float, msgspec.Meta(gt=0)] | None
+_Count = Annotated[int, msgspec.Meta(gt=0, le=2**53)] | None
+
+
+class _PlainInstance(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    segment: tuple[float, float]
+    label: Annotated[str, msgspec.Meta(pattern=_PLAIN_LABEL)]
+
+
+class _PlainEntry(msgspec.Struct, gc=False):
+    subset: Literal["", "training", "validation", "testing"] = ""
+    duration: _Positive = None
+    frames: _Count = None
+    feature_frames: _Count = None
+    fps: _Positive = None
+    snippet_stride: _Positive = None
+    snippet_length: _Positive = None
+    annotations: list[_PlainInstance] = []
+
+
+_decode_plain = msgspec.json.Decoder(_PlainEntry).decode
+
+
+def read_plain(source: Source) -> Annotations | None:
+    """Return the annotations of a document in which all keys are known and all values are plain.
+
+    Return None if something is to be converted or reported, which is left to `read`; for plain
+    documents, both return the same. Raises as `Source.json`.
+    """
+    if source.json is None:
+        return None
+    document: dict[str, Any] = {}
+    try:
+        parts = decode_object(source.json)
+        entries = decode_object(parts["database"])
+        for part, values in ((source.json, parts), (parts["database"], entries)):
+            if msgspec.json.encode(values) != memoryview(part):  # a key is repeated
+                return None
+        for key, part in parts.items():
+            if key == "database":
+                continue
+            document[key] = msgspec.json.decode(part)
+            if key not in _HEAD or msgspec.json.encode(document[key]) != memoryview(part):
+                return None
+        found: Iterator[Any] = map(_plain_video, entries, entries.values())
+        videos = Videos(takewhile(bool, found))
+    except (KeyError, *NOT_JSON):
+        return None
+    if len(videos.places) < len(entries):
+        return None
+    return Annotations(source.path, "activitynet", videos, document=document)
+
+
+def _plain_video(name: str, part: msgspec.Raw) -> Video | None:
+    """Return the video of an entry, or None if it is not plain; may raise msgspec's errors."""
+    facts, entry = _decode_plain(part), msgspec.json.decode(part)
+    extra = {key: value for key, value in entry.items() if key in _HARMLESS}
+    if (
+        not entry.keys() <= extra.keys() | FIELDS
+        or not all(isinstance(value, str) for value in extra.values())
+        or (facts.duration is None and facts.frames and facts.fps)  # which give the duration
+        or not name.isascii()
+        or "." in name  # a file name
+        or msgspec.json.encode(entry) != memoryview(part)
+    ):
+        return None
+    return Video(
+        id=canonical_id(name),
+        duration=math.nan if facts.duration is None else facts.duration,
+        subset=facts.subset,
+        segments=np.array([x.segment for x in facts.annotations], dtype=np.float64),
+        labels=tuple(intern(x.label) for x in facts.annotations),
+        **{key: getattr(facts, key) for key in (*COUNTS, *RATES)},
+        extra=extra,
+    )
 
 
 def fits(source: Source) -> bool:
@@ -52,12 +139,12 @@ def fits(source: Source) -> bool:
     if source.object is None:
         return False
     parts = source.object[0]
-    return is_object(parts.get("database")) or _are_videos(source, parts)
+    return is_object(parts.get("database")) or _are_videos(parts)
 
 
-def _are_videos(source: Source, parts: Mapping[str, Any]) -> bool:
+def _are_videos(parts: Mapping[str, Any]) -> bool:
     """Return whether the first annotated object is not in the BSN authors' format."""
-    objects = (source.parsed(decode, part)[0] for part in parts.values() if is_object(part))
+    objects = (decode(part)[0] for part in parts.values() if is_object(part))
     annotated = (o for o in objects if isinstance(o.get("annotations", o.get("actions")), list))
     return "duration_second" not in next(annotated, {"duration_second": None})
 
@@ -66,17 +153,17 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a JSON document of videos, which are decoded one at a time to save memory."""
     assert source.object is not None
     entries, repeated = source.object
-    reader = EntryReader(source)
+    reader = EntryReader(source.path)
     if is_object(entries.get("database")):
         beside, of_document = {k: v for k, v in entries.items() if k != "database"}, repeated
-        entries, repeated = source.parsed(split, entries["database"]) or ({}, [])
+        entries, repeated = split(entries["database"]) or ({}, [])
     else:
         beside, of_document = {key: part for key, part in entries.items() if key in _HEAD}, []
         entries = {key: part for key, part in entries.items() if key not in _HEAD}
     videos = Videos(reader.videos(entries, repeated))
     document = {}
     for key, part in beside.items():
-        document[key], inner = source.parsed(decode, part)
+        document[key], inner = decode(part)
         of_document = [*of_document, *inner]
     if of_document:
         reader.reject_repeated(of_document)
@@ -86,7 +173,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         videos, notes = _with_subsets(source.path, videos, lists, reader.problems)
     for key, value in document.items():
         if key not in _HEAD and isinstance(value, (list, dict)) and value:
-            reader.kept.add("keys beside the videos", key)
+            reader.kept["keys beside the videos", key] += 1
     return reader.built("activitynet", videos, document, notes)
 
 
@@ -125,16 +212,14 @@ def fits_authors(source: Source) -> bool:
     if source.object is None:
         return False
     parts = source.object[0].values()
-    return any(
-        is_object(part) and "duration_second" in source.parsed(decode, part)[0] for part in parts
-    )
+    return any(is_object(part) and "duration_second" in decode(part)[0] for part in parts)
 
 
 def read_authors(source: Source, options: ReadOptions) -> Annotations:
     """Read the JSON, and the subsets from `video_info_new.csv` beside it."""
     assert source.object is not None
     entries, repeated = source.object
-    reader = EntryReader(source, _AUTHORS_KEYS)
+    reader = EntryReader(source.path, _AUTHORS_KEYS)
     table = source.path.parent / AUTHORS_TABLE
     subsets = _read_subsets(table, reader.problems)
     for name, part in entries.items() if subsets else ():

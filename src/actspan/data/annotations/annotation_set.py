@@ -1,39 +1,46 @@
-"""Annotations as all formats return them, and the file or folder that they are read from."""
+"""Annotations as all formats return them, and the files and folders that they are read from.
+
+A source's JSON is split into parts that are decoded one at a time: a document of 50,000 videos
+takes 100 MB as Python objects, so its entries stay undecoded until they are needed. Decoders keep
+one value of a repeated key and do not report the other. msgspec is fast: what it decoded is encoded
+again, which gives the compact text that it was decoded from unless a key is repeated. Where the
+texts differ (also by escapes or digits), Python's decoder reads every key.
+"""
 
 from __future__ import annotations
 
-import math
+import json
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from sys import intern
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
+import msgspec
 import numpy as np
 
+from actspan.config.base import NOT_JSON
 from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.files import check_size, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem
 from actspan.core.types import Video
-from actspan.core.wording import counted, listed
-from actspan.data.json_objects import compacted, decode, split
-from actspan.data.names import composed, file_stem
-from actspan.data.videos import Videos, with_labels
+from actspan.data.instances import with_labels
+from actspan.data.videos import Videos
 
 # THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
 AMBIGUOUS = "Ambiguous"
 
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
-T = TypeVar("T")
 _NEVER_JSON = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")
 _JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
+
+decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,63 +81,141 @@ class ReadOptions:
     only_facts: bool = False  # durations, subsets and rates of videos are needed, and no segments
 
 
+def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
+    """Return a video with these instances; ambiguous ones become its ignored segments."""
+    rows = list(instances)
+    kept = [row for row in rows if row[2] != AMBIGUOUS]
+    return Video(
+        id=name,
+        segments=np.array([row[:2] for row in kept], dtype=np.float64),
+        labels=tuple(intern(label) for _, _, label in kept),
+        ignored=np.array([row[:2] for row in rows if row[2] == AMBIGUOUS], dtype=np.float64),
+        **facts,
+    )
+
+
+class JsonError(ValueError):
+    """Text that is not JSON."""
+
+
+@dataclass
 class Source:
     """A file or folder of annotations, whose JSON is read only once.
 
-    Properties and `parsed` raise AnnotationError if it cannot be read, or is not JSON.
+    Properties raise OSError if it cannot be read, and JsonError or RecursionError if it is not
+    valid JSON or is nested too deeply.
     """
 
-    def __init__(self, path: Path, *, format_is_given: bool = False) -> None:
-        self.path = path
-        self._format_is_given = format_is_given  # then the name does not matter
+    path: Path
+    format_is_given: bool = False  # then the name does not matter
 
     @cached_property
     def json(self) -> bytes | None:
-        """The content as compact JSON; None if neither name nor start suggest that it is JSON."""
+        """The content without blanks between values; None unless name or start suggest JSON.
+
+        Invalid JSON, and JSON with NaN, is unchanged.
+        """
         suffix = self.path.suffix.lower()
-        is_named = self._format_is_given or suffix in (".json", ".boris")
-        if self.path.is_dir() or (suffix in _NEVER_JSON and not is_named):
+        if self.path.is_dir():
             return None
-        if not is_named and not _starts_as_json(self.path):
+        is_named = self.format_is_given or suffix in (".json", ".boris")
+        if not is_named and (suffix in _NEVER_JSON or not _starts_as_json(self.path)):
             return None
-        data = content_of(self.path)
+        data = read_bytes(self.path, DOCUMENT)
         if not data.strip():
             raise AnnotationError(f"{self.path}: empty; JSON was expected")
-        return compacted(data)
+        try:
+            return msgspec.json.format(data, indent=-1)
+        except NOT_JSON:
+            return data
 
     @cached_property
     def object(self) -> tuple[dict[str, Any], list[str]] | None:
         """The parts of a JSON object and its repeated keys, as `split` returns them, or None."""
-        return None if self.json is None else self.parsed(split, self.json)
+        return None if self.json is None else split(self.json)
 
     @cached_property
     def document(self) -> tuple[Any, list[str]]:
         """The decoded JSON, None if it is none, and all repeated keys."""
-        return (None, []) if self.json is None else self.parsed(decode, self.json)
-
-    def parsed(self, parse: Callable[[Any], T], part: Any) -> T:
-        """Return `parse(part)` for a part of the JSON."""
-        try:
-            return parse(part)
-        except RecursionError as error:
-            what = "JSON nested too deeply to be annotations"
-            raise AnnotationError(f"{self.path}: {what}") from error
-        except ValueError as error:
-            raise AnnotationError(f"{self.path}: not valid JSON: {error}") from error
-
-    def has_objects(self, keys: Iterable[str]) -> bool:
-        """Return whether it is a JSON object with an object under each of the keys."""
-        document = self.document[0]
-        return isinstance(document, dict) and all(isinstance(document.get(k), dict) for k in keys)
+        return (None, []) if self.json is None else decode(self.json)
 
 
 def _starts_as_json(path: Path) -> bool:
+    check_size(path)
+    with path.open("rb") as stream:
+        return _JSON_START.match(stream.read(64)) is not None
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """Keys and values of an object, with repeated keys."""
+
+
+def split(part: Any) -> tuple[dict[str, Any], list[str]] | None:
+    """Return the parts of an object, and its repeated keys; None if it is not an object.
+
+    `part` is compact JSON, or a part that this returned. The first value of a repeated key is kept.
+    Raises JsonError or RecursionError.
+    """
+    if isinstance(part, (bytes, msgspec.Raw)):
+        try:
+            parts = decode_object(part)
+            if msgspec.json.encode(parts) == memoryview(part):
+                return parts, []
+        except NOT_JSON:
+            pass
+        part = _all_pairs(part)
+    repeated: list[str] = []
+    return (_first_values(part, repeated), repeated) if isinstance(part, _Pairs) else None
+
+
+def is_object(part: Any) -> bool:
+    """Return whether a part is an object."""
+    if isinstance(part, msgspec.Raw):
+        return bytes(memoryview(part)[:1]) == b"{"
+    return isinstance(part, _Pairs)
+
+
+def decode(part: Any) -> tuple[Any, list[str]]:
+    """Return the value of a part, and the keys that are repeated in any of its objects.
+
+    Raises JsonError or RecursionError.
+    """
+    if isinstance(part, (bytes, msgspec.Raw)):
+        try:
+            value = msgspec.json.decode(part)
+            if msgspec.json.encode(value) == memoryview(part):
+                return value, []
+        except NOT_JSON:
+            pass
+        part = _all_pairs(part)
+    repeated: list[str] = []
+    return _plain(part, repeated), repeated
+
+
+def _all_pairs(data: bytes | msgspec.Raw) -> Any:
     try:
-        check_size(path)
-        with path.open("rb") as stream:
-            return _JSON_START.match(stream.read(64)) is not None
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read: {error.strerror}") from error
+        return json.loads(bytes(data), object_pairs_hook=_Pairs)
+    except ValueError as error:
+        raise JsonError(str(error)) from error
+
+
+def _first_values(pairs: _Pairs, repeated: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            repeated.append(key)
+        else:
+            values[key] = value
+    return values
+
+
+def _plain(value: Any, repeated: list[str]) -> Any:
+    if isinstance(value, _Pairs):
+        found = _first_values(value, repeated)
+        return {key: _plain(inner, repeated) for key, inner in found.items()}
+    if isinstance(value, list):
+        return [_plain(inner, repeated) for inner in value]
+    return value
 
 
 def content_of(path: Path) -> bytes:
@@ -151,93 +236,3 @@ def text_of(path: Path, save_as: str = "UTF-8") -> str:
         is_wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
         what = "UTF-16" if is_wide else f"not UTF-8 text (byte {data[error.start]:#04x})"
         raise AnnotationError(f"{path}:{line}: {what}: save it as {save_as}") from error
-
-
-def canonical_id(name: str) -> str:
-    """Return the id that a name stands for.
-
-    A literal `v_`, which some layouts put before every id (bsn.md section 1), is removed. So are
-    the folder and suffix of a video file's name. Letters are those of Unicode NFC.
-    """
-    return file_stem(composed(name)).removeprefix("v_")
-
-
-def number(value: Any, name: str) -> float:
-    """Return a value, or text of one (HACS quotes durations), as a positive number.
-
-    Raises TypeError or ValueError, with `name` in the message, if it is not one.
-    """
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    try:
-        found = float(value) if is_number else _decimal(value)
-    except (AttributeError, ValueError, OverflowError, TypeError) as error:
-        raise TypeError(f"{name!r} is {value!r}, not a number") from error
-    if not math.isfinite(found) or found <= 0:
-        raise ValueError(f"{name!r} is {value}, not a positive number")
-    return found
-
-
-def _decimal(text: str) -> float:
-    if "_" in text:  # Python's float reads 1_000
-        raise ValueError(f"{text!r} is not a number")
-    return float(text)
-
-
-def seconds(text: str) -> float:
-    """Return a time in seconds from a number, or from a clock such as `1:02:03.5` or `2:03`.
-
-    Raises ValueError if it is neither.
-    """
-    try:
-        values = [_decimal(part) for part in text.strip().split(":")]
-    except ValueError:
-        values = []
-    if not values or len(values) > 3 or not all(math.isfinite(v) for v in values):
-        raise ValueError(f"{text!r} is not a time in seconds")
-    if len(values) == 1:
-        return values[0]
-    whole = all(value.is_integer() for value in values[:-1])
-    if not whole or min(values) < 0 or max(values[1:]) >= 60:
-        raise ValueError(f"{text!r} is not a time of the form 1:02:03.5")
-    hours = values[0] if len(values) == 3 else 0.0
-    return (hours * 60 + values[-2]) * 60 + values[-1]
-
-
-def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
-    """Return a video with these instances; ambiguous ones become its ignored segments."""
-    rows = list(instances)
-    kept = [row for row in rows if row[2] != AMBIGUOUS]
-    return Video(
-        id=name,
-        segments=np.array([row[:2] for row in kept], dtype=np.float64),
-        labels=tuple(intern(label) for _, _, label in kept),
-        ignored=np.array([row[:2] for row in rows if row[2] == AMBIGUOUS], dtype=np.float64),
-        **facts,
-    )
-
-
-def possible_mistakes(path: Path, videos: Videos) -> Iterator[str]:
-    """Yield notes about instances that occur twice, and labels that are nearly equal."""
-    start, end = videos.segments.T
-    video = np.repeat(np.arange(len(videos)), videos.counts)
-    order = np.lexsort((end, start, video))
-    same = np.all([x[order[1:]] == x[order[:-1]] for x in (video, start, end)], axis=0)
-    alike = np.union1d(order[:-1][same], order[1:][same]).tolist() if same.any() else ()
-    keys = Counter((video.item(i), start.item(i), end.item(i), videos.labels[i]) for i in alike)
-    count = keys.total() - len(keys)
-    if count:
-        names = dict.fromkeys(videos.ids[key[0]] for key, number in keys.items() if number > 1)
-        occur = "instances occur" if count > 1 else "instance occurs"
-        yield (
-            f"{path}: {count:,} {occur} twice, with the same video, times and label: "
-            f"{counted(len(names), 'video')} ({listed(names)})"
-        )
-    variants: dict[str, list[str]] = {}
-    for label in dict.fromkeys(videos.labels):
-        variants.setdefault(" ".join(composed(label).casefold().split()), []).append(label)
-    groups = [" and ".join(map(repr, labels)) for labels in variants.values() if len(labels) > 1]
-    if groups:
-        yield (
-            f"{path}: labels that differ only in capitals, blanks or Unicode form are "
-            f"different classes: {listed(groups, 12)}"
-        )

@@ -25,9 +25,9 @@ from actspan.data.annotations.formats import (
     write_annotations,
 )
 from actspan.data.data_requests import ConvertRequest
-from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
+from actspan.data.instances import clipped, faulty_segments, late_ends
 from actspan.data.times import in_seconds, wrong_unit
-from actspan.data.videos import Videos, canonical_subset
+from actspan.data.videos import Videos, canonical_subset, good_segments
 
 _SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; if most are shorter, the unit must be another
 

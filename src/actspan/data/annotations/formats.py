@@ -14,25 +14,18 @@ from actspan.core.types import Video
 from actspan.core.wording import it_or_them, listed
 from actspan.data.annotations import (
     activitynet,
-    boris,
     elan,
-    elan_writer,
     labelstudio,
-    subtitles,
+    projects,
     table,
-    textgrid,
-    thumos,
-    via,
+    text_files,
+    writing,
 )
 from actspan.data.annotations.activitynet import AUTHORS_JSON
-from actspan.data.annotations.annotation_set import (
-    Annotations,
-    ReadOptions,
-    Source,
-    possible_mistakes,
-)
-from actspan.data.annotations.encoding import FPS, WriteOptions
-from actspan.data.annotations.video_builder import files_of
+from actspan.data.annotations.annotation_set import Annotations, JsonError, ReadOptions, Source
+from actspan.data.annotations.video_builder import files_of, read_files
+from actspan.data.annotations.writing import FPS, WriteOptions
+from actspan.data.videos import possible_mistakes
 
 DATASET_JSON = "annotations.json"
 DATASET_TABLE = "annotations.csv"
@@ -98,26 +91,29 @@ _ALL = (
     Format("csv", "a table: video,start,end,label", table.fits, table.read, table.encode,
            in_folder=DATASET_TABLE, suffix=".csv"),
     Format("elan", "ELAN's .eaf file, or a folder of them", partial(_has_files, ".eaf"),
-           elan.read, elan_writer.encode, in_folder=".eaf files", file_per_video=True,
+           elan.read, writing.encode_elan, in_folder=".eaf files", file_per_video=True,
            has_tiers=True, has_own_unit=True),
     Format("vtt", "WebVTT, as players read it: a .vtt file, or a folder of them",
-           partial(_has_files, ".vtt"), subtitles.read_vtt, subtitles.encode_vtt,
-           in_folder=".vtt files", file_per_video=True, has_own_unit=True),
+           partial(_has_files, ".vtt"), partial(read_files, "vtt", ".vtt", text_files.read_vtt),
+           text_files.encode_vtt, in_folder=".vtt files", file_per_video=True, has_own_unit=True),
     Format("srt", "SubRip subtitles: an .srt file, or a folder of them",
-           partial(_has_files, ".srt"), subtitles.read_srt, in_folder=".srt files",
-           has_own_unit=True),
+           partial(_has_files, ".srt"), partial(read_files, "srt", ".srt", text_files.read_srt),
+           in_folder=".srt files", has_own_unit=True),
     Format("textgrid", "Praat's .TextGrid file, or a folder of them",
-           partial(_has_files, ".textgrid"), textgrid.read, in_folder=".TextGrid files",
-           has_tiers=True, has_own_unit=True),
-    Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", thumos.fits,
-           thumos.read, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),
+           partial(_has_files, ".textgrid"),
+           partial(read_files, "textgrid", ".textgrid", text_files.read_textgrid),
+           in_folder=".TextGrid files", has_tiers=True, has_own_unit=True),
+    Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", text_files.fits_thumos,
+           text_files.read_thumos, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),
     Format("labelstudio", "Label Studio's export: JSON or JSON-MIN", labelstudio.fits,
-           labelstudio.read, labelstudio.encode, "not a list of Label Studio tasks",
+           labelstudio.read, writing.encode_labelstudio, "not a list of Label Studio tasks",
            has_own_unit=True),
-    Format("boris", "a project of BORIS (.boris, JSON)", boris.fits, boris.read, None,
+    Format("boris", "a project of BORIS (.boris, JSON)", partial(projects.fits, projects.BORIS),
+           projects.read_boris, None,
            "not a project of BORIS: 'observations' and 'behaviors_conf' are needed",
            has_own_unit=True),
-    Format("via", "a project of VGG Image Annotator 3 (JSON)", via.fits, via.read, None,
+    Format("via", "a project of VGG Image Annotator 3 (JSON)", partial(projects.fits, projects.VIA),
+           projects.read_via, None,
            "not a project of VGG Image Annotator 3: the objects 'attribute', 'file', 'view', "
            "'metadata' are needed", has_own_unit=True),
 )  # fmt: skip
@@ -156,25 +152,42 @@ def read_annotations(
         raise AnnotationError(f"{path}: cannot be read: no such file or folder")
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path, format_is_given=format is not None)
-    chosen = next((f for f in _ALL if f.fits(source)), None) if format is None else None
-    if format is not None:
-        chosen = format_named(format)
-        if chosen.needs and not chosen.fits(source):
-            raise AnnotationError(f"{source.path}: {chosen.needs}")
-    if chosen is None:
-        raise AnnotationError(_unknown_format(source))
     options = ReadOptions(fps, tuple(tiers), columns or {}, will_clip, only_facts)
-    if options.tiers and not chosen.has_tiers:
-        raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
-    if options.columns and chosen.name != "csv":
-        flags = ", ".join(f"--{role}-column" for role in options.columns)
-        raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {flags}")
-    read = chosen.read(source, options)
+    read, where = None, source.path
+    try:
+        if format in (None, "activitynet") and not (options.tiers or options.columns):
+            read = activitynet.read_plain(source)
+        if read is None:
+            read = _read_as(source, format, options)
+    except OSError as error:
+        raise AnnotationError(f"{where}: cannot be read: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise AnnotationError(f"{where}: JSON nested too deeply to be annotations") from error
+    except JsonError as error:
+        raise AnnotationError(f"{where}: not valid JSON: {error}") from error
     notes = read.notes if only_facts else (*read.notes, *possible_mistakes(read.path, read.videos))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
         notes = (f"{beside}: ignored, because {found.name} exists too", *notes)
     return replace(read, notes=notes)
+
+
+def _read_as(source: Source, format: str | None, options: ReadOptions) -> Annotations:
+    """Read a source in a format, or in the first one that fits; raise AnnotationError for none."""
+    if format is None:
+        chosen = next((f for f in _ALL if f.fits(source)), None)
+        if chosen is None:
+            raise AnnotationError(_unknown_format(source))
+    else:
+        chosen = format_named(format)
+        if chosen.needs and not chosen.fits(source):
+            raise AnnotationError(f"{source.path}: {chosen.needs}")
+    if options.tiers and not chosen.has_tiers:
+        raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
+    if options.columns and chosen.name != "csv":
+        flags = ", ".join(f"--{role}-column" for role in options.columns)
+        raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {flags}")
+    return chosen.read(source, options)
 
 
 def format_named(name: str) -> Format:

@@ -7,30 +7,23 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from actspan.core.problems import Problem, Skipped
+from actspan.core.problems import Skipped
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import (
-    Annotations,
-    Instance,
-    Source,
-    canonical_id,
-    make_video,
-    number,
-    seconds,
-)
-from actspan.data.annotations.role_names import LABEL_NUMBERS, NAMES, TIMES, normalized
-from actspan.data.json_objects import decode
-from actspan.data.names import FileNames, Ignored
-from actspan.data.videos import Videos, canonical_subset
+from actspan.data.annotations.annotation_set import Annotations, Instance, decode, make_video
+from actspan.data.annotations.fields import LABEL_NUMBERS, NAMES, TIMES, normalized, number, seconds
+from actspan.data.annotations.video_builder import Collector
+from actspan.data.names import Ignored
+from actspan.data.videos import Videos, canonical_id, canonical_subset
 
 # Keys of a video that are fields of Video. All others are kept unchanged.
 COUNTS = ("frames", "feature_frames")
 RATES = ("fps", "snippet_stride", "snippet_length")
-_FIELDS = {"subset", "duration", "annotations", *COUNTS, *RATES}
+FIELDS = {"subset", "duration", "annotations", *COUNTS, *RATES}
 _FIELD_OF = {
     **{name: role for role in ("subset", "duration", "fps", "frames") for name in NAMES[role]},
     "featureframe": "feature_frames",
@@ -47,18 +40,16 @@ _TWICE = ("id listed twice", "keep one entry per id", Skipped.ENTRY)
 _UNUSABLE = (KeyError, TypeError, ValueError, OverflowError)
 
 
-class EntryReader:
+class EntryReader(Collector):
     """Reader that makes videos of entries, and counts the keys that it does not understand.
 
     `usual` are other keys that the format always has, which are not reported.
     """
 
-    def __init__(self, source: Source, usual: frozenset[str] = frozenset()) -> None:
-        self.problems: list[Problem] = []
-        self.kept = Ignored("{} not understood, which JSON keeps")
-        self._clocks: set[str] = set()  # which of "times" and "durations" are clocks
-        self._source, self._path, self._usual = source, source.path, usual
-        self._files, self._ignored = FileNames(), Ignored()
+    def __init__(self, path: Path, usual: frozenset[str] = frozenset()) -> None:
+        super().__init__(path)
+        self.kept = Ignored()  # keys that are not understood, and kept
+        self._usual = usual
         self._taken: Counter[str] = Counter()  # values found under other keys
         self._unlabelled = 0
 
@@ -70,29 +61,29 @@ class EntryReader:
     ) -> Iterator[Video]:
         """Yield a video per entry; bad entries, and ids and keys that repeat, become problems.
 
-        `entries` and the `repeated` ids are as `json_objects.split` returns them. `subsets` replace
-        those of the entries, by id.
+        `entries` and the `repeated` ids are as `split` returns them. `subsets` replace those of the
+        entries, by id.
         """
         for name in repeated:
-            self._reject(name, *_TWICE)
+            self.add_problem(canonical_id(name), self.path, *_TWICE)
         seen: set[str] = set()
         for name, part in entries.items():
-            entry, keys = self._source.parsed(decode, part)
-            if keys:
-                self.reject_repeated(keys, name)
+            entry, keys = decode(part)
+            self.reject_repeated(keys, name)
             try:
-                video_id = canonical_id(self._files.stem(name))
+                video_id = canonical_id(self.files.stem(name))
                 if not isinstance(entry, dict):
                     raise TypeError(f"{entry!r} is not an object")
                 if video_id in subsets:
                     entry["subset"] = subsets[video_id]
                 video = self._video(video_id, entry)
             except (*_UNUSABLE, RecursionError) as error:
-                why = f"bad entry: {_reason(error)}"
-                self._reject(name, why, "fix or remove the entry", Skipped.VIDEO)
+                why = f"bad entry: {f'no {error}' if isinstance(error, KeyError) else error}"
+                remedy = "fix or remove the entry"
+                self.add_problem(canonical_id(name), self.path, why, remedy, Skipped.VIDEO)
                 continue
             if video_id in seen:
-                self._reject(video_id, *_TWICE)
+                self.add_problem(video_id, self.path, *_TWICE)
                 continue
             seen.add(video_id)
             yield video
@@ -105,35 +96,25 @@ class EntryReader:
         notes: Iterable[str] = (),
     ) -> Annotations:
         """Return the annotations; `notes` follow those about keys and names."""
-        found = [*self._files.notes(self._path)]
+        path, found = self.path, []
         if self._taken:
             taken = listed((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
-            found.append(f"{self._path}: taken from other keys: {taken}")
+            found.append(f"{path}: taken from other keys: {taken}")
         if self._unlabelled:
-            found.append(f"{self._path}: {counted(self._unlabelled, 'annotation')} without a label")
-        found += [*self.kept.notes(self._path), *self._ignored.notes(self._path), *notes]
-        return Annotations(
-            self._path,
-            format,
-            videos,
-            tuple(self.problems),
-            document or {},
-            notes=tuple(found),
-            clocks=frozenset(self._clocks),
-        )
+            found.append(f"{path}: {counted(self._unlabelled, 'annotation')} without a label")
+        found += self.kept.notes(path, "{} not understood, which JSON keeps")
+        notes = (*found, *self.ignored.notes(path), *notes)
+        return self.collected(format, videos, notes, document)
 
     def reject_repeated(self, keys: Iterable[str], entry: str = "") -> None:
         """Add a problem per key that is repeated in an entry, or in the document beside them."""
         where = f"video {entry!r}" if entry else "the document"
         for key in keys:
-            what = f"key {key!r} occurs twice in {where}"
-            self._reject(entry, what, "keep one; the first is read", Skipped.ENTRY)
-
-    def _reject(self, name: str, what: str, remedy: str, skipped: Skipped) -> None:
-        self.problems.append(Problem(canonical_id(name), str(self._path), what, remedy, skipped))
+            what, remedy = f"key {key!r} occurs twice in {where}", "keep one; the first is read"
+            self.add_problem(canonical_id(entry), self.path, what, remedy, Skipped.ENTRY)
 
     def _video(self, name: str, entry: dict[str, Any]) -> Video:
-        if not entry.keys() <= _FIELDS:
+        if not entry.keys() <= FIELDS:
             entry = self._understood(entry)
         facts: dict[str, Any] = dict.fromkeys((*COUNTS, *RATES))
         for key in facts:
@@ -142,7 +123,7 @@ class EntryReader:
                 facts[key] = int(value) if key in COUNTS else value
         duration, (frames, fps) = entry.get("duration"), (facts["frames"], facts["fps"])
         if isinstance(duration, str) and ":" in duration:
-            self._clocks.add("durations")
+            self.clocks.add("durations")
             duration = seconds(duration)
         if duration is None and frames and fps:
             self._taken["duration from frames / fps"] += 1
@@ -155,7 +136,7 @@ class EntryReader:
             duration=math.nan if duration is None else number(duration, "duration"),
             subset=canonical_subset(subset),
             **facts,
-            extra={key: value for key, value in entry.items() if key not in _FIELDS},
+            extra={key: value for key, value in entry.items() if key not in FIELDS},
         )
 
     def _understood(self, entry: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +146,7 @@ class EntryReader:
             # a tuple, which JSON lacks, marks an action
             made["annotations"] = [(action,) for action in made.pop("actions")]
             self._taken["annotations from 'actions'"] += 1
-        for key in [key for key in made if key not in _FIELDS]:
+        for key in [key for key in made if key not in FIELDS]:
             field, value = _FIELD_OF.get(normalized(key)), entry[key]
             is_given = bool(value) or (field == "subset" and type(value) is int)  # one may be 0
             plain = is_given and isinstance(value, (str, int, float))
@@ -174,7 +155,7 @@ class EntryReader:
                 if key not in self._usual:
                     self._taken[f"{field} from {key!r}"] += 1
             elif bool(value) if isinstance(value, (list, dict)) else _is_telling(key):
-                self.kept.add("keys of videos", key)
+                self.kept["keys of videos", key] += 1
         return made
 
     def _instances(self, video: str, entry: Mapping[str, Any]) -> Iterator[Instance]:
@@ -196,10 +177,8 @@ class EntryReader:
             try:
                 yield self._instance(annotation)
             except _UNUSABLE as error:
-                where = f"{self._path}: video {video!r}, annotation {i}"
-                remedy = "fix or remove the annotation"
-                why = _reason(error)
-                self.problems.append(Problem(video, where, why, remedy, Skipped.SEGMENT))
+                where = f"{self.path}: video {video!r}, annotation {i}"
+                self.add_problem(video, where, error, "fix or remove the annotation")
 
     def _instance(self, annotation: Any) -> Instance:
         """Return an annotation `{"segment": [start, end], "label": ...}`, or an action."""
@@ -225,7 +204,7 @@ class EntryReader:
         """Return a time in seconds from a number, a quoted number or a clock; None for others."""
         if isinstance(value, str):
             if ":" in value:
-                self._clocks.add("times")
+                self.clocks.add("times")
             return seconds(value)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return float(value) if is_number else None
@@ -251,12 +230,8 @@ class EntryReader:
             self._taken[f"label from {key!r}"] += 1
         for other in annotation:
             if other not in (key, "label") and normalized(other) not in _REPETITIONS:
-                self._ignored.add("keys of annotations", other)
+                self.ignored["keys of annotations", other] += 1
         return str(value)
-
-
-def _reason(error: BaseException) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _label_key(annotation: Mapping[str, Any]) -> str | None:

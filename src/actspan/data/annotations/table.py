@@ -21,11 +21,11 @@ from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
-from actspan.data.annotations.encoding import WriteOptions, scored_instances, written_facts
-from actspan.data.annotations.role_names import TIMES
+from actspan.data.annotations.fields import TIMES, Facts, written_facts
 from actspan.data.annotations.table_columns import Columns, find_columns, resolve_columns
 from actspan.data.annotations.table_lines import TOTALS, CellReader, Table, escaped_id, is_blank
-from actspan.data.annotations.video_builder import Facts, RejectedError, VideoBuilder
+from actspan.data.annotations.video_builder import RejectedError, VideoBuilder
+from actspan.data.annotations.writing import WriteOptions, scored_instances
 from actspan.data.videos import canonical_subset
 
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")
@@ -82,8 +82,8 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         reader.add(place, row)
     reader.require_consistent()
     for name in columns.ignored(table.used()):
-        builder.ignored.add("columns", name)
-    found = builder.built("csv", unit=columns.unit, clocks=reader.cells.clocks)
+        builder.ignored["columns", name] += 1
+    found = builder.built("csv", unit=columns.unit)
     notes = [*table.notes(), *columns.notes, *reader.notes(), *reader.cells.notes(), *found.notes]
     lengths = np.diff(found.videos.segments)
     too_short = 2 * int((lengths < _SHORTEST).sum()) > len(lengths)  # as Excel's times of day are
@@ -101,7 +101,7 @@ class _RowReader:
     def __init__(
         self, columns: Columns, options: ReadOptions, table: Table, builder: VideoBuilder
     ) -> None:
-        self.cells = CellReader(builder.path, table.separator, builder.ignored)
+        self.cells = CellReader(builder, table.separator)
         self._columns, self._fps, self._table, self._builder = columns, options.fps, table, builder
         self._width = len(columns.head) or max(columns.places.values()) + 1
         self._has_facts = not columns.places.keys().isdisjoint(Facts._fields)
@@ -124,10 +124,10 @@ class _RowReader:
             self._negative += 1
             return
         if row.get("kind", "").upper() == "POINT":
-            self._builder.ignored.add("events without a length", label or "(no label)")
+            self._builder.ignored["events without a length", label or "(no label)"] += 1
             return
         if not label and video.lower() in TOTALS:
-            self._builder.ignored.add("rows that are totals", video)
+            self._builder.ignored["rows that are totals", video] += 1
             return
         try:
             if len(cells) > self._width and self._columns.head and any(cells[self._width :]):

@@ -12,14 +12,15 @@ from pathlib import Path
 from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import listed, suggestion
-from actspan.data.annotations.annotation_set import ReadOptions, seconds
-from actspan.data.annotations.role_names import (
+from actspan.data.annotations.annotation_set import ReadOptions
+from actspan.data.annotations.fields import (
     LABEL_NUMBERS,
     NAMES,
     TIMES,
     find_times,
     normalized,
     place_of,
+    seconds,
 )
 
 _WEAK_LABELS = NAMES["label"][NAMES["label"].index("phase") :]  # these may also describe a video

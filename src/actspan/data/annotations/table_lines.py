@@ -16,10 +16,10 @@ from pathlib import Path
 
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted
-from actspan.data.annotations.annotation_set import ReadOptions, number, seconds, text_of
-from actspan.data.annotations.role_names import NAMES, normalized, place_of
+from actspan.data.annotations.annotation_set import ReadOptions, text_of
+from actspan.data.annotations.fields import NAMES, normalized, number, place_of, seconds
 from actspan.data.annotations.table_columns import Columns, is_header, with_point
-from actspan.data.names import Ignored
+from actspan.data.annotations.video_builder import VideoBuilder
 
 Line = tuple[str, list[str]]  # place (file and line) and cells
 
@@ -177,10 +177,9 @@ def _joined_events(head: Sequence[str], lines: Iterable[Line]) -> Iterator[Line]
 class CellReader:
     """Reader of cells, which counts what it changed or ignored."""
 
-    def __init__(self, path: Path, separator: str, ignored: Ignored) -> None:
-        self.clocks: set[str] = set()  # which of "times" and "durations" are clocks
+    def __init__(self, builder: VideoBuilder, separator: str) -> None:
         self.comma_separates = separator == ","  # then commas in numbers are quoted
-        self._path, self._ignored = path, ignored
+        self._path, self._ignored, self._clocks = builder.path, builder.ignored, builder.clocks
         self._changed: Counter[str] = Counter()  # ids from which something was removed
         self._thousands: list[str] = []  # numbers as 1,234
         self._has_decimals = False
@@ -199,7 +198,7 @@ class CellReader:
         """Return a label; "" for the markers that pandas and R write for a missing one."""
         if text.lower() not in _NO_LABEL:
             return text
-        self._ignored.add("labels that mean none", text)
+        self._ignored["labels that mean none", text] += 1
         return ""
 
     def time(self, text: str, units_per_second: float) -> float:
@@ -208,7 +207,7 @@ class CellReader:
             return float(text) / units_per_second
         time = seconds(self._with_point(text))
         if ":" in text:
-            self.clocks.add("times")
+            self._clocks.add("times")
             return time
         return time / units_per_second
 
@@ -220,7 +219,7 @@ class CellReader:
         if is_blank(text):
             return None
         if ":" in text and role == "duration":
-            self.clocks.add("durations")
+            self._clocks.add("durations")
         text = self._with_point(text)
         return number(seconds(text) if role == "duration" else text, role)
 

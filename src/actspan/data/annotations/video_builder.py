@@ -1,12 +1,12 @@
-"""Videos built from rows: of a table, of a project, or of a folder with one file per video."""
+"""What readers collect: videos built from rows, problems, and notes about what was ignored."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
@@ -16,25 +16,17 @@ from actspan.data.annotations.annotation_set import (
     Annotations,
     Instance,
     ReadOptions,
-    canonical_id,
+    Source,
     make_video,
 )
+from actspan.data.annotations.fields import Facts
 from actspan.data.names import FileNames, Ignored
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, canonical_id
 
 _CLIP = "cut it off with actspan annotate convert --clip, or fix the row"
-# What reading a damaged entry of a project raises.
+# What reading a damaged entry of a document raises.
 UNUSABLE = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _ONE_PER_VIDEO = (".eaf", ".vtt", ".srt", ".textgrid")  # formats with one file per video
-
-
-class Facts(NamedTuple):
-    """Facts about a video that a row may give beside a segment."""
-
-    duration: float | None = None
-    subset: str | None = None
-    fps: float | None = None
-    frames: int | None = None
 
 
 class RejectedError(ValueError):
@@ -45,7 +37,42 @@ class RejectedError(ValueError):
         self.remedy = remedy
 
 
-class VideoBuilder:
+class Collector:
+    """Problems of a source, and the names in it that were changed or ignored."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[Problem] = []
+        self.ignored, self.files = Ignored(), FileNames()
+        self.clocks: set[str] = set()  # which of "times" and "durations" are clocks
+
+    def add_problem(
+        self,
+        video: str,
+        place: object,
+        what: object,
+        remedy: str,
+        skipped: Skipped = Skipped.SEGMENT,
+    ) -> None:
+        """Add a problem of a video, given by its id; `what` is a text or an exception."""
+        text = f"no {what}" if isinstance(what, KeyError) else str(what)
+        self.problems.append(Problem(video, str(place), text, remedy, skipped))
+
+    def collected(
+        self,
+        format: str,
+        videos: Videos,
+        notes: Iterable[str],
+        document: Mapping[str, Any] | None = None,
+        unit: Unit = "seconds",
+    ) -> Annotations:
+        """Return the annotations; `notes` follow those about file names."""
+        notes = (*self.files.notes(self.path), *notes)
+        problems, clocks = tuple(self.problems), frozenset(self.clocks)
+        return Annotations(self.path, format, videos, problems, document or {}, notes, unit, clocks)
+
+
+class VideoBuilder(Collector):
     """Videos assembled from rows, in order of first mention.
 
     A row is used as a whole or not at all: every fault is a problem with its place. `repeated` are
@@ -53,14 +80,12 @@ class VideoBuilder:
     """
 
     def __init__(self, path: Path, options: ReadOptions, repeated: Iterable[str] = ()) -> None:
-        self.path, self._will_clip = path, options.will_clip
-        self.problems: list[Problem] = []
-        self.ignored = Ignored()
-        for key in repeated:
-            self.ignored.add("keys that occur twice", key)
+        super().__init__(path)
+        self._will_clip, self._patterns = options.will_clip, options.tiers
+        self.tiers: dict[str, None] = {}  # names of all tiers
+        self.ignored.update(("keys that occur twice", key) for key in repeated)
         self._videos: dict[str, tuple[dict[str, Any], list[Instance]]] = {}  # facts, instances
         self._ids: dict[str, str] = {}  # by the names in rows
-        self._files = FileNames()
 
     def __contains__(self, name: str) -> bool:
         return canonical_id(name.strip()) in self._videos
@@ -70,7 +95,7 @@ class VideoBuilder:
 
         Raises ValueError if it has no id or no length, or a fact contradicts an earlier row.
         """
-        video = self._ids.get(name) or canonical_id(self._files.stem(name.strip()))
+        video = self._ids.get(name) or canonical_id(self.files.stem(name.strip()))
         self._ids[name] = video
         if not video:
             raise RejectedError("no video id", "repeat the id in each row")
@@ -118,15 +143,14 @@ class VideoBuilder:
         remedy: str = "",
     ) -> None:
         """Add the problem that a row, or a whole file, cannot be used."""
-        if isinstance(what, RejectedError):
-            remedy = what.remedy
-        elif isinstance(what, KeyError):
-            what = f"no {what}"
         thing = "the row" if skipped is Skipped.SEGMENT else "it"
-        remedy = remedy or f"fix or remove {thing}"
-        self.problems.append(
-            Problem(canonical_id(video.strip()), place, str(what), remedy, skipped)
-        )
+        remedy = getattr(what, "remedy", remedy) or f"fix or remove {thing}"
+        self.add_problem(canonical_id(video.strip()), place, what, remedy, skipped)
+
+    def takes_tier(self, name: str) -> bool:
+        """Note the name of a tier; return whether it matches one of the patterns, if any."""
+        self.tiers[name] = None
+        return not self._patterns or any(fnmatchcase(name, x) for x in self._patterns)
 
     def add_file(self, video: str, file: Path, facts: Facts | None = None) -> None:
         """Add the video of a file; raise AnnotationError if it has no name or two files."""
@@ -140,12 +164,7 @@ class VideoBuilder:
             raise AnnotationError(f"{file}: {error}") from error
 
     def built(
-        self,
-        format: str,
-        notes: Iterable[str] = (),
-        *,
-        unit: Unit = "seconds",
-        clocks: Iterable[str] = (),
+        self, format: str, notes: Iterable[str] = (), *, unit: Unit = "seconds"
     ) -> Annotations:
         """Return the annotations; `notes` follow those about what was ignored."""
         unknown = {"duration": math.nan, "subset": ""}
@@ -153,11 +172,7 @@ class VideoBuilder:
             make_video(name, instances, **unknown | facts)
             for name, (facts, instances) in self._videos.items()
         )
-        notes = (*self._files.notes(self.path), *self.ignored.notes(self.path), *notes)
-        problems = tuple(self.problems)
-        return Annotations(
-            self.path, format, videos, problems, notes=notes, unit=unit, clocks=frozenset(clocks)
-        )
+        return self.collected(format, videos, (*self.ignored.notes(self.path), *notes), unit=unit)
 
 
 def files_of(path: Path, *suffixes: str) -> list[Path]:
@@ -167,46 +182,36 @@ def files_of(path: Path, *suffixes: str) -> list[Path]:
 
 
 def read_files(
-    path: Path,
+    format: str,
     suffix: str,
-    options: ReadOptions,
     read_file: Callable[[Path, VideoBuilder], None],
-) -> VideoBuilder:
+    source: Source,
+    options: ReadOptions,
+) -> Annotations:
     """Read one file, or all files with a suffix in a folder; count other annotations as ignored.
 
-    Raises AnnotationError if there is no such file, or the only one is damaged. In a folder, a
-    damaged one is a problem.
+    Raises AnnotationError if there is no such file, the only one is damaged, or one of the given
+    patterns matches no tier. In a folder, a damaged one is a problem.
     """
-    builder = VideoBuilder(path, options)
+    path, builder = source.path, VideoBuilder(source.path, options)
     if not path.is_dir():
         read_file(path, builder)
-        return builder
-    files = files_of(path, *_ONE_PER_VIDEO)
-    if not files_of(path, suffix):
+    elif not files_of(path, suffix):
         raise AnnotationError(f"{path}: holds no {suffix} files")
-    for file in files:
-        if file.suffix.lower() != suffix:
-            builder.ignored.add("files of other formats, which --from takes", file.suffix)
-            continue
-        try:
-            read_file(file, builder)
-        except AnnotationError as error:
-            what = str(error).removeprefix(f"{file}: ")
-            builder.reject(file.stem, str(file), what, Skipped.VIDEO)
-    return builder
-
-
-def is_selected(tier: str, patterns: Iterable[str]) -> bool:
-    """Return whether a tier matches one of the patterns, if there are any."""
-    patterns = tuple(patterns)
-    return not patterns or any(fnmatchcase(tier, pattern) for pattern in patterns)
-
-
-def require_tiers(path: Path, patterns: Iterable[str], tiers: Iterable[str]) -> None:
-    """Raise AnnotationError if one of the given patterns matches no tier."""
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in tiers):
+    else:
+        for file in files_of(path, *_ONE_PER_VIDEO):
+            if file.suffix.lower() != suffix:
+                builder.ignored["files of other formats, which --from takes", file.suffix] += 1
+                continue
+            try:
+                read_file(file, builder)
+            except AnnotationError as error:
+                what = str(error).removeprefix(f"{file}: ")
+                builder.reject(file.stem, str(file), what, Skipped.VIDEO)
+    for pattern in options.tiers:
+        if not any(fnmatchcase(name, pattern) for name in builder.tiers):
             raise AnnotationError(
-                f"{path}: no tier matches {pattern!r}{suggestion(pattern, tiers)}; there are: "
-                f"{listed(map(repr, tiers), most=12) or 'none'}"
+                f"{path}: no tier matches {pattern!r}{suggestion(pattern, builder.tiers)}; "
+                f"there are: {listed(map(repr, builder.tiers), most=12) or 'none'}"
             )
+    return builder.built(format)

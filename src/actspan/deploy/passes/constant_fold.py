@@ -21,7 +21,7 @@ from actspan.deploy.passes.contract import (
     remove_unused,
     unique_name,
 )
-from actspan.deploy.passes.older_opsets import write_older
+from actspan.deploy.passes.older_opsets import dropout_effect, write_older
 
 # Nodes with larger operands or results are kept, so that the file does not grow.
 _LARGEST = 16 * 1024 * 1024  # elements
@@ -126,14 +126,7 @@ def _is_beyond_folder(node: ir.Node, opset: int) -> bool:
 
 
 def _is_idle_dropout(node: ir.Node) -> bool:
-    if not is_standard(node, "Dropout"):
-        return False
-    if any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
-        return False
-    if len(node.inputs) < 3 or node.inputs[2] is None:
-        return True
-    training = constant_of(node.inputs[2])
-    return training is not None and not training.any()
+    return is_standard(node, "Dropout") and dropout_effect(node) is None
 
 
 def _is_constant(node: ir.Node) -> bool:

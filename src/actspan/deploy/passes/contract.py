@@ -169,6 +169,16 @@ def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
     return None if tensor is None else np.asarray(tensor.numpy())
 
 
+def input_of(node: ir.Node, index: int) -> ir.Value | None:
+    """Return an input of a node; None if it is left out."""
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def reads_more(node: ir.Node) -> bool:
+    """Return whether an output of a node besides the first one is used."""
+    return any(value.uses() or value.is_graph_output() for value in node.outputs[1:])
+
+
 def only_use(value: ir.Value) -> ir.Node | None:
     """Return the only reader of a value; None if it has others, or is a graph output."""
     uses = list(value.uses())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from actspan.deploy.passes.contract import constant_of, is_standard
+from actspan.deploy.passes.contract import constant_of, is_standard, reads_more
 
 AXIS = 2  # position of the new axis of size 1
 
@@ -37,10 +37,7 @@ _WINDOW_NEUTRAL["output_padding"] = 0
 
 def lifted_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
     """Return the inputs of a node that get the new axis, from known ranks; None if none may."""
-    more = node.outputs[1:]
-    if not is_standard(node) or any(v.uses() or v.is_graph_output() for v in more):
-        return None
-    if rank.get(node.outputs[0]) != 3:
+    if not is_standard(node) or reads_more(node) or rank.get(node.outputs[0]) != 3:
         return None
     if node.op_type in BROADCAST:
         return _broadcast_inputs(node, rank)

@@ -16,7 +16,13 @@ import onnx_ir as ir
 
 from actspan.core.errors import ExportError
 from actspan.core.wording import counted
-from actspan.deploy.passes.contract import add_constant, constant_of, unique_name
+from actspan.deploy.passes.contract import (
+    add_constant,
+    constant_of,
+    input_of,
+    reads_more,
+    unique_name,
+)
 
 # An adapter rewrites a node for the older version, or returns why it cannot.
 Adapter = Callable[[ir.Node], str | None]
@@ -27,10 +33,7 @@ _END = 2**62  # greater than any axis
 def write_older(node: ir.Node, current: int, target: int) -> None:
     """Rewrite a standard node of opset `current` for opset `target`.
 
-    Raises
-    ------
-    ExportError
-        The older version has no equivalent.
+    Raise ExportError if the older version has no equivalent.
     """
     where = f"{node.op_type} {node.name!r}"
     for (operator, version), adapt in _ADAPTERS.items():
@@ -77,11 +80,12 @@ def _input_to_attribute(name: str) -> Adapter:
     """Return an adapter that turns an input (axes or sizes) into an attribute."""
 
     def adapt(node: ir.Node) -> str | None:
-        if len(node.inputs) < 2 or node.inputs[1] is None:
+        value = input_of(node, 1)
+        if value is None:
             return None
-        array = constant_of(node.inputs[1])
+        array = constant_of(value)
         if array is None:
-            return _not_constant(name, node.inputs[1])
+            return _not_constant(name, value)
         if array.size:
             node.attributes[name] = ir.AttrInt64s(name, [int(i) for i in array.reshape(-1)])
         elif node.attributes.get_int("noop_with_empty_axes", 0):
@@ -101,10 +105,6 @@ def _not_with(name: str, *values: str) -> Adapter:
         return f"its {name} is {value}" if value in values else None
 
     return adapt
-
-
-def _group_normalization(node: ir.Node) -> str | None:
-    return "it had one scale per group, not one per channel"
 
 
 def _roi_align(node: ir.Node) -> str | None:
@@ -170,17 +170,22 @@ def _shape(node: ir.Node) -> str | None:
     return None
 
 
+def dropout_effect(node: ir.Node) -> str | None:
+    """Return what keeps a Dropout from being an Identity; None if nothing does."""
+    training = input_of(node, 2)
+    flag = None if training is None else constant_of(training)
+    if training is not None and (flag is None or flag.any()):
+        return "it is in training mode"
+    return "its mask is read" if reads_more(node) else None
+
+
 def _dropout(node: ir.Node) -> str | None:
     """Rewrite Dropout for versions with the ratio as an attribute, unused at inference."""
-    if len(node.inputs) > 2 and node.inputs[2] is not None:
-        training = constant_of(node.inputs[2])
-        if training is None or training.any():
-            return "it is in training mode"
-    if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
-        return "its mask is read"
-    node.resize_inputs(1)
-    node.attributes.pop("seed", None)
-    return None
+    effect = dropout_effect(node)
+    if effect is None:
+        node.resize_inputs(1)
+        node.attributes.pop("seed", None)
+    return effect
 
 
 def _resize(node: ir.Node) -> str | None:
@@ -212,12 +217,12 @@ def _grid_sample(node: ir.Node) -> str | None:
 
 def _dft(node: ir.Node) -> str | None:
     """Rewrite DFT for versions with the axis as an attribute, with another default."""
-    shape, given = node.inputs[0].shape, len(node.inputs) > 2 and node.inputs[2] is not None
-    if not given and shape is None:
+    shape, given = node.inputs[0].shape, input_of(node, 2)
+    if given is None and shape is None:
         return "the rank of its input is not known"
-    axis = constant_of(node.inputs[2]) if given else shape.rank() - 2
+    axis = shape.rank() - 2 if given is None else constant_of(given)
     if axis is None:
-        return _not_constant("axis", node.inputs[2])
+        return _not_constant("axis", given)
     node.attributes["axis"] = ir.AttrInt64("axis", int(axis))
     node.resize_inputs(min(2, len(node.inputs)))
     return None
@@ -237,7 +242,7 @@ _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", 
 
 # (Operator, version that changed it), the newest first.
 _ADAPTERS: dict[tuple[str, int], Adapter] = {
-    ("GroupNormalization", 21): _group_normalization,  # one scale per group, then one per channel
+    ("GroupNormalization", 21): lambda _: "it had one scale per group, not one per channel",
     ("DFT", 20): _dft,
     ("GridSample", 20): _grid_sample,
     ("Pad", 19): _not_with("mode", "wrap"),

@@ -62,6 +62,11 @@ class StepReport:
             self.progress(self.name, self.videos, self.total)
 
 
+def videos_of(items: Iterable[Item]) -> int:
+    """Return the number of videos of some inputs."""
+    return sum(item.ends_video for item in items)
+
+
 def in_parallel(function: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
     """Apply `function` on all cores; results come in order, and few are held in memory."""
     threads = os.cpu_count() or 1
@@ -174,12 +179,8 @@ def check_dumps(
     """Check all dumps before they are used, and return their problems.
 
     A dump may be missing, without an input, of a wrong size, of the other network, not finite, not
-    in [0, 1], older than its input, or made from a different input.
-
-    Raises
-    ------
-    StageError
-        There are no dumps.
+    in [0, 1], older than its input, or made from a different input. Raise StageError if there are
+    no dumps.
     """
     names, problems = dumps.names(), []
     look = partial(_dump_problem, stage, net, dumps, names, dumps.record())
@@ -195,23 +196,26 @@ def check_dumps(
     return problems
 
 
-def without_problems(
-    items: Sequence[Item], problems: Sequence[Problem], on_error: OnError
-) -> list[Item]:
-    """Return the items of videos without problems; one bad window excludes its recording.
+def begin_step(
+    name: str,
+    table: Table,
+    problems: Sequence[Problem],
+    out: Path,
+    on_error: OnError,
+    progress: Progress,
+) -> tuple[list[Item], StepReport]:
+    """Return the items of videos without problems, and the report of a step over them.
 
-    Raises
-    ------
-    DatasetError
-        There are problems and `on_error` is "fail", or nothing is left.
+    One bad window excludes its recording. Raise DatasetError if there are problems and `on_error`
+    is "fail", or if nothing is left.
     """
     bad = {p.video for p in problems if p.skipped is Skipped.VIDEO}
-    left = [item for item in items if item.video not in bad]
+    left = [item for item in table.items if item.video not in bad]
     if on_error == "fail":
         raise_errors(problems, leaves_something=bool(left))
     if not left:
-        raise_nothing_left(problems, len({item.video for item in items}))
-    return left
+        raise_nothing_left(problems, len({item.video for item in table.items}))
+    return left, StepReport(name, videos_of(left), out, progress, tuple(problems))
 
 
 def _dump_problem(

@@ -19,7 +19,15 @@ from actspan.core.files import atomic_file, atomic_folder
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.progress import Progress, no_progress
 from actspan.deploy.deploy_requests import RunRequest, StagedNet
-from actspan.deploy.staged.dumps import RECORD, SUFFIX, Dumps, StepReport, size_problem, write_array
+from actspan.deploy.staged.dumps import (
+    RECORD,
+    SUFFIX,
+    Dumps,
+    StepReport,
+    size_problem,
+    videos_of,
+    write_array,
+)
 from actspan.deploy.staged.stage import Item, Stage
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import open_nets
@@ -51,7 +59,7 @@ def run_net(request: RunRequest, progress: Progress = no_progress) -> StepReport
     threads = request.threads or os.cpu_count() or 1
     (session,) = open_nets(bundle, [net], request.backend, threads).values()
     with session, ThreadPoolExecutor(threads) as pool, atomic_folder(out) as folder:
-        report = StepReport(f"run {net}", sum(item.ends_video for item in items), out, progress)
+        report = StepReport(f"run {net}", videos_of(items), out, progress)
         work = partial(_run_batch, stage, net, session, Dumps(folder))
         batches = chunked(items, request.batch)  # in the dataset's order, like `propose`
         with (folder / RECORD).open("w", newline="", encoding="utf-8") as stream:
@@ -93,23 +101,10 @@ def write_list(
 ) -> tuple[Path, int]:
     """Write the `.info` list of a network's inputs, with lines `index path height width`.
 
-    Parameters
-    ----------
-    out : Path, optional
-        File to write. Default: `<net>.info` in the stage.
-    prefix : str, optional
-        Folder of the inputs on the device's host, as the runner opens it. Default: their present
-        folder.
-
-    Returns
-    -------
-    Path, int
-        The list, and its number of inputs.
-
-    Raises
-    ------
-    StageError
-        The inputs do not exist yet, or the folder's name contains blanks.
+    `out` is by default `<net>.info` in the stage. `prefix` is the folder of the inputs on the
+    device's host, as the runner opens it, by default their present one. Return the list, and its
+    number of inputs. Raise StageError if the inputs do not exist yet, or a folder's name contains
+    blanks.
     """
     out = stage.path / f"{net}.info" if out is None else out
     folder = str(stage.path / net / "input") if prefix is None else prefix

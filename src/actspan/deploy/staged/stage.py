@@ -17,7 +17,7 @@ from actspan import __version__
 from actspan.config.base import NOT_JSON, Config, dump_toml, from_dict, read_toml, to_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import BundleError, ConfigError, StageError
-from actspan.core.files import folder_kind, read_bytes
+from actspan.core.files import folder_kind, folder_name_error, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.data.recording import Window
 from actspan.deploy.deploy_requests import StagedNet
@@ -152,14 +152,7 @@ class StageInfo(Config, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage, read from its folder.
-
-    Examples
-    --------
-    >>> stage = Stage.load("stage/")  # doctest: +SKIP
-    >>> stage.shape("tem"), len(stage.table("tem").items)  # doctest: +SKIP
-    ((400, 100), 120)
-    """
+    """A stage, read from its folder."""
 
     path: Path
     info: StageInfo
@@ -212,10 +205,7 @@ class Stage:
     def table(self, step: Step) -> Table:
         """Read the table of a step.
 
-        Raises
-        ------
-        StageError
-            The step is not done yet, its table is damaged, or older than the step before.
+        Raise StageError if it is not done yet, damaged, or older than the step before.
         """
         file = self.path / step / TABLE
         before, name = _STEPS[step]
@@ -237,6 +227,21 @@ class Stage:
                 f"{bundle.path}: its weights are not those that {self.path} was made with "
                 f"({self.info.model.path}); give that model, or make the stage again"
             )
+
+
+def check_new_stage(path: Path, *, overwrite: bool) -> None:
+    """Raise StageError if no stage can be written to a path."""
+    if fault := folder_name_error(path, "a stage"):
+        raise StageError(fault)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / STAGE_FILE).is_file():
+        raise StageError(f"{path}: exists and is not a stage, so it is left alone: choose another")
+    if not overwrite:
+        raise StageError(
+            f"{path}: there is a stage already: choose another folder, or replace it and the "
+            "dumps in it: --force"
+        )
 
 
 def record_model(bundle: Bundle) -> ModelRecord:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a compiled network over a list of raw inputs, and write one dump an input.
+"""Run a compiled network over a list of raw inputs, and write one dump per input.
 
 `actspan staged script` wrote this file. It needs Python 3.7 or newer, numpy, and the module of
 one interface, but not ActSpan.
@@ -27,8 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-DUMP = "_1.bin"
-RECORD = "inputs.csv"
+DUMP, RECORD = "_1.bin", "inputs.csv"
 MOST_NAMED = 20  # largest number of problems in a message
 
 
@@ -155,8 +154,7 @@ class OnnxRuntime:
         cpu = ["CPUExecutionProvider"]
         self._session = onnxruntime.InferenceSession(model, options, providers=cpu)
         (node,) = self._session.get_inputs()
-        self._name = node.name
-        self.shape = tuple(node.shape)
+        self._name, self.shape = node.name, tuple(node.shape)
 
     def run(self, block: Any) -> Any:
         """Run the network on a block of inputs."""
@@ -190,10 +188,9 @@ def find_problems(inputs: Sequence[Input]) -> list[str]:
     problems = []
     for entry in inputs:
         size = os.path.getsize(entry.path) if os.path.isfile(entry.path) else -1
-        if size < 0:
-            problems.append(f"{entry.path}: missing")
-        elif size != 4 * entry.values:
-            problems.append(f"{entry.path}: {size} bytes, {4 * entry.values} expected")
+        if size != 4 * entry.values:
+            what = "missing" if size < 0 else f"{size} bytes, {4 * entry.values} expected"
+            problems.append(f"{entry.path}: {what}")
     return problems
 
 
@@ -224,8 +221,7 @@ def run(net: Any, inputs: Sequence[Input], out: str, batch: int | None) -> None:
     shape = block_shape(net.shape, inputs[0], batch)
     values = inputs[0].values
     size = int(np.prod(shape)) // values
-    calls = []
-    begin = time.perf_counter()
+    calls, begin = [], time.perf_counter()
     with open(os.path.join(out, RECORD), "w", encoding="utf-8") as record:
         record.write("input,crc32\n")
         for first in range(0, len(inputs), size):
@@ -248,30 +244,18 @@ def run(net: Any, inputs: Sequence[Input], out: str, batch: int | None) -> None:
 
 def print_figures(inputs: int, size: int, calls: Sequence[float], seconds: float) -> None:
     """Print a short performance summary."""
-    padded = len(calls) * size - inputs
     mean, median, slowest = (1000 * float(f(calls)) for f in (np.mean, np.median, np.max))
-    print(f"inputs       {inputs} in {len(calls)} calls of {size} ({padded} padded)")
+    count = len(calls)
+    print(f"inputs       {inputs} in {count} calls of {size} ({count * size - inputs} padded)")
     print(f"end to end   {seconds:.2f} s, {inputs / seconds:.1f} inputs/s")
     print(f"calls alone  {sum(calls):.2f} s, {inputs / sum(calls):.1f} inputs/s")
-    print(f"a call       mean {mean:.3f} ms, median {median:.3f} ms, slowest {slowest:.3f} ms")
-
-
-def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--interface", choices=sorted(INTERFACES), default="ais_bench")
-    parser.add_argument("--model", required=True, help="the compiled network")
-    parser.add_argument("--list", required=True, help="the .info list of inputs")
-    parser.add_argument("--out", required=True, help="folder for the dumps, new or empty")
-    parser.add_argument("--device", type=int, default=0, help="number of the device [0]")
-    parser.add_argument("--batch", type=int, help="inputs a call, where the network leaves it open")
-    return parser.parse_args(words)
+    print(f"per call     mean {mean:.3f} ms, median {median:.3f} ms, slowest {slowest:.3f} ms")
 
 
 def find_mistakes(given: argparse.Namespace) -> str:
     """Return what is wrong with the given files, before anything is opened or written."""
     if given.batch is not None and given.batch < 1:
-        return f"--batch {given.batch}: at least 1 input a call is needed"
+        return f"--batch {given.batch}: at least 1 input per call is needed"
     try:
         problems = find_problems(read_list(given.list))
     except OSError as error:
@@ -279,9 +263,8 @@ def find_mistakes(given: argparse.Namespace) -> str:
     except ValueError as error:
         return str(error)
     if problems:
-        more = len(problems) - MOST_NAMED
-        rest = [f"... and {more} more"] if more > 0 else []
-        return "\n".join([f"inputs of {given.list}:", *problems[:MOST_NAMED], *rest])
+        more = [f"... and {len(problems) - MOST_NAMED} more"] if problems[MOST_NAMED:] else []
+        return "\n".join([f"inputs of {given.list}:", *problems[:MOST_NAMED], *more])
     if not os.path.isfile(given.model):
         return f"{given.model}: there is no such file"
     if os.path.exists(given.out) and (not os.path.isdir(given.out) or os.listdir(given.out)):
@@ -291,7 +274,14 @@ def find_mistakes(given: argparse.Namespace) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run as a command; any error ends it with one message and exit code 1."""
-    given = parse_arguments(words)
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--interface", choices=sorted(INTERFACES), default="ais_bench")
+    parser.add_argument("--model", required=True, help="the compiled network")
+    parser.add_argument("--list", required=True, help="the .info list of inputs")
+    parser.add_argument("--out", required=True, help="folder for the dumps, new or empty")
+    parser.add_argument("--device", type=int, default=0, help="number of the device [0]")
+    parser.add_argument("--batch", type=int, help="inputs per call, if the network leaves it open")
+    given = parser.parse_args(words)
     mistakes = find_mistakes(given)
     if mistakes:
         sys.exit(f"error: {mistakes}")

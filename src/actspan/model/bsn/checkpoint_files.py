@@ -260,8 +260,8 @@ def _note_others(content: Mapping[str, Any], found: Found, ignored: Ignored) -> 
     for level in found.levels:
         for name in state:
             if name not in (level, "meta"):  # OpenMMLab's entry, which identifies the format
-                ignored.add("entries", name)
+                ignored["entries", name] += 1
         state = state[level]
     for name in state:
         if not name.startswith(found.prefix):
-            ignored.add("entries", name)
+            ignored["entries", name] += 1

@@ -1,0 +1,292 @@
+"""The shards of a store: Arrow files that may come from anybody, and the location of every video.
+
+One row per video, in record batches of a few megabytes:
+
+    video            string
+    stride, length   float64, seconds
+    span             float64, seconds at position 1.0 in results; NaN: rows * stride
+    features         fixed_shape_tensor[T, C], or list<fixed_size_list[C]> where lengths vary
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from math import isnan, nan
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.core.files import check_size
+from actspan.data.names import file_stem  # older stores have ids with a suffix
+from actspan.data.store_manifest import Manifest, damaged
+from actspan.data.timebase import SnippetGrid
+
+_STREAM = 8  # bytes before the messages of an Arrow file
+# Offsets in the vtables of Arrow's flatbuffers (Message.fbs).
+_HEADER_OF_MESSAGE, _COMPRESSION_OF_BATCH = 8, 10
+
+
+def schema_of(manifest: Manifest) -> Any:
+    """Return the columns of a shard, as a `pyarrow.Schema`."""
+    import pyarrow as pa
+
+    number = pa.float32() if manifest.dtype == "float32" else pa.float16()
+    if manifest.length is None:
+        features = pa.list_(pa.list_(number, manifest.channels))
+    else:
+        features = pa.fixed_shape_tensor(number, (manifest.length, manifest.channels))
+    seconds = [(name, pa.float64()) for name in ("stride", "length", "span")]
+    return pa.schema([("video", pa.string()), *seconds, ("features", features)])
+
+
+class Batches:
+    """The record batches of an untrusted Arrow file, each checked when it is requested.
+
+    Arrow trusts its input: an offset beyond a column reads foreign memory, and a compressed buffer
+    is expanded to the size that it declares. Our writers never compress, so compressed batches are
+    refused unread.
+
+    `file` is a `pyarrow.Buffer` with the whole file, of which batches are views; `schema` has the
+    required columns. Raises ValueError, OSError and pyarrow.ArrowException if the file is damaged
+    or has other columns; or a batch is compressed or lacks a value.
+    """
+
+    def __init__(self, file: Any, schema: Any) -> None:
+        import pyarrow as pa
+
+        with pa.ipc.open_file(file) as reader:
+            if reader.schema != schema:
+                raise ValueError("its columns are not those that it must have")
+            count = reader.num_record_batches
+        messages = pa.ipc.MessageReader.open_stream(file.slice(_STREAM))
+        self._messages = [m for m in messages if m.type == "record batch"]
+        if len(self._messages) != count:
+            raise ValueError(f"{len(self._messages)} record batches where {count} were written")
+        self._schema = schema
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, number: int) -> Any:
+        """Return one batch."""
+        import pyarrow as pa
+
+        message = self._messages[number]
+        if _is_compressed(message.metadata.to_pybytes()):
+            raise ValueError("it is compressed, which none of ours is")
+        batch = pa.ipc.read_record_batch(message, self._schema)
+        batch.validate(full=True)  # checks the offsets of lists, but not numbers
+        if any(column.null_count for column in batch.columns):
+            raise ValueError("a value is missing")
+        return batch
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    from flatbuffers import encode, packer
+    from flatbuffers.table import Table
+
+    try:
+        message = Table(metadata, encode.Get(packer.uoffset, metadata, 0))
+        header = message.Indirect(message.Pos + message.Offset(_HEADER_OF_MESSAGE))
+        return bool(Table(metadata, header).Offset(_COMPRESSION_OF_BATCH))
+    except (struct.error, IndexError, TypeError) as error:
+        raise ValueError("its flatbuffers are damaged") from error
+
+
+class Block(NamedTuple):
+    """Features of a record batch: rows (n, C), and the first row of each video, with the end."""
+
+    rows: NDArray[Any]
+    bounds: NDArray[np.int64]
+
+
+def block_of(batch: Any, manifest: Manifest) -> Block:
+    """Return a view of the features of a record batch."""
+    column = batch["features"]
+    if manifest.length is None:
+        values, bounds = column.values, np.from_dlpack(column.offsets).astype(np.int64)
+    else:
+        values, bounds = column.storage, np.arange(len(column) + 1) * manifest.length
+    # flatten() and to_numpy() do the same, but import pyarrow.compute and pandas.
+    return Block(np.from_dlpack(values.values).reshape(-1, manifest.channels), bounds)
+
+
+class Blocks(Protocol):
+    """The blocks of a shard by number: a list of views, or downloaded on request."""
+
+    def __getitem__(self, number: int, /) -> Block: ...
+
+
+class Shard:
+    """The videos of one shard; ids and times are in memory, features are read on request.
+
+    `name` is its path or URL, for messages; `batches` are record batches with all columns but the
+    features. Raises ValueError if a stride or length in seconds is not positive.
+    """
+
+    def __init__(
+        self, name: str, batches: Sequence[Any], blocks: Blocks, manifest: Manifest
+    ) -> None:
+        self.name = name
+        self.blocks, self.manifest = blocks, manifest
+        self.is_local = isinstance(blocks, list)
+        self._ids = [batch["video"] for batch in batches]
+        counts: list[int] = [batch.num_rows for batch in batches]
+        self._first = [0, *accumulate(counts)]  # video of each batch
+        self.seconds = [
+            np.concatenate([np.from_dlpack(batch[column]) for batch in batches])
+            for column in ("stride", "length", "span")
+        ]
+        if not all((column > 0).all() for column in self.seconds[:2]):
+            raise ValueError("a stride or length in seconds that is not positive")
+
+    def __len__(self) -> int:
+        return self._first[-1]
+
+    def ids(self) -> Iterator[str]:
+        """Yield the ids of the videos, in order."""
+        return (name.as_py() for names in self._ids for name in names)
+
+    def id(self, row: int) -> str:
+        """Return the id of a video."""
+        batch, place = self.find(row)
+        name: str = self._ids[batch][place].as_py()
+        return name
+
+    def find(self, row: int) -> tuple[int, int]:
+        """Return the number of a video's record batch, and its place there."""
+        batch = bisect_right(self._first, row) - 1
+        return batch, row - self._first[batch]
+
+
+class Packed(NamedTuple):
+    """The location of one video's features in a store."""
+
+    shard: Shard
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.shard.name}[{self.id}]"
+
+    @property
+    def id(self) -> str:
+        """Id of the video."""
+        return file_stem(self.shard.id(self.row))
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The features, (n, C), float32 or float16; a view if the file is local."""
+        batch, place = self.shard.find(self.row)
+        rows, bounds = self.shard.blocks[batch]
+        return rows[bounds[place] : bounds[place + 1]]
+
+    @property
+    def grid(self) -> SnippetGrid:
+        """The snippet grid, as determined when the features were packed."""
+        stride, length, span = (column.item(self.row) for column in self.shard.seconds)
+        return SnippetGrid(stride, length, None if isnan(span) else span)
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """The seconds that the features cover, and the larger of stride and length.
+
+        NaN if the number of snippets is unknown before download.
+        """
+        stride, length, _, _ = self.grid
+        snippets = self.shard.manifest.length
+        if snippets is None and not self.shard.is_local:
+            return nan, nan
+        return stride * (len(self.values) if snippets is None else snippets), max(stride, length)
+
+
+class PackedIndex(Mapping[str, Packed]):
+    """Locations of the videos' features by id; each `Packed` is created on request.
+
+    Ids stay in the shards. This class has their sorted hashes, which take a tenth of a dictionary's
+    memory. Raises StoreError, which names the store, if a video occurs twice.
+    """
+
+    def __init__(self, shards: Sequence[Shard], store: Path | str) -> None:
+        self._shards = tuple(shards)
+        self._first = [0, *accumulate(map(len, shards))]  # video of each shard
+        hashes = np.fromiter(map(hash, self), np.int64, count=len(self))
+        order = np.argsort(hashes, kind="stable")
+        hashes = hashes[order]
+        self._hashes = array("q", hashes.tobytes())
+        self._numbers = array("i", order.astype(np.int32).tobytes())
+        for place in np.flatnonzero(hashes[1:] == hashes[:-1]).tolist():
+            one, other = (self._packed(number) for number in self._numbers[place : place + 2])
+            if one.id == other.id:
+                raise damaged(store, f"video {one.id!r} is in it twice")
+
+    def __getitem__(self, name: str) -> Packed:
+        wanted = hash(name)
+        place = bisect_left(self._hashes, wanted)
+        while place < len(self) and self._hashes[place] == wanted:
+            found = self._packed(self._numbers[place])
+            if found.id == name:
+                return found
+            place += 1
+        raise KeyError(name)
+
+    def _packed(self, number: int) -> Packed:
+        shard = bisect_right(self._first, number) - 1
+        return Packed(self._shards[shard], number - self._first[shard])
+
+    def __iter__(self) -> Iterator[str]:
+        return (file_stem(name) for shard in self._shards for name in shard.ids())
+
+    def __len__(self) -> int:
+        return self._first[-1]
+
+
+def open_shards(folder: Path, manifest: Manifest) -> PackedIndex:
+    """Map all shards of a store, and return the location of every video.
+
+    Raises StoreError if a shard is missing, truncated or damaged, or a video occurs twice. Bits
+    that flipped within features are only found by `verify_store`.
+    """
+    paths = manifest.shard_paths(folder)
+    for path, record in zip(paths, manifest.shards, strict=True):
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise damaged(path, error.strerror or str(error)) from error
+        if size != record.size:
+            raise damaged(path, f"{size} bytes where {record.size} were written")
+    shards = [open_shard(path, manifest) for path in paths]
+    require_counts(shards, manifest)
+    return PackedIndex(shards, folder)
+
+
+def open_shard(path: Path, manifest: Manifest) -> Shard:
+    """Map one shard, without reading the others; raise StoreError if it is missing or damaged."""
+    import pyarrow as pa
+
+    try:
+        check_size(path)
+        with path.open("rb") as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        # pa.memory_map would ask the system to load the whole file.
+        batches = list(Batches(pa.py_buffer(mapped), schema_of(manifest)))
+        return Shard(str(path), batches, [block_of(b, manifest) for b in batches], manifest)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(path, str(error).partition("\n")[0]) from error
+
+
+def require_counts(shards: Sequence[Shard], manifest: Manifest) -> None:
+    """Raise StoreError if a shard has another number of videos than recorded."""
+    for shard, record in zip(shards, manifest.shards, strict=True):
+        if len(shard) != record.videos:
+            what = f"{len(shard)} videos where {record.videos} were written"
+            raise damaged(shard.name, what)

@@ -1,0 +1,225 @@
+"""Steps of a compilation: prepare graphs, compile them or write a script, record the files.
+
+Compiled files are added to the bundle atomically and with a checksum, like all files, and
+`compiled.toml` records what each was made from.
+
+A target is a row in `TARGETS` and a module of this package, which defines
+
+- `find_compiler(request)`, which returns a `Compiler` of this machine, or raises CompileError or
+  MissingExtraError with the way to get one;
+- `prepare(bundle, request, key)`, which writes the graphs that the compiler takes into the bundle,
+  and returns the bundle and the jobs (`key` is that of the compiler, "" without one);
+- `script_lines(plan)`, which returns lines of a shell script that compiles everything in the
+  bundle's folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from actspan.config.base import Config, dump_toml, from_dict, read_toml, to_dict
+from actspan.core.errors import BundleError, CompileError
+from actspan.deploy.compile_job import (
+    CompileJob,
+    CompilePlan,
+    Compiler,
+    CompilerReport,
+    Log,
+    no_log,
+)
+from actspan.deploy.deploy_requests import TARGETS, CompileRequest
+from actspan.model.bundle import Bundle
+from actspan.runtime.export import export_bundle
+
+RECORD = "compiled.toml"
+
+
+class CompiledFile(Config, frozen=True):
+    """Record of a compiled network."""
+
+    target: str
+    precision: str
+    net: str
+    source: str  # the ONNX file
+    source_sha256: str
+    input: str
+    shapes: str  # of the input: one, or the smallest and largest
+    compiler: str
+    command: str = ""
+    soc: str = ""  # only ascend
+    seconds: float = 0.0
+
+
+class _Records(Config, frozen=True):
+    files: dict[str, CompiledFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Result of a job."""
+
+    job: CompileJob
+    size: int  # bytes of all its outputs
+    seconds: float
+    notes: tuple[str, ...] = ()  # lines about what was skipped
+
+
+def _module(request: CompileRequest) -> Any:
+    return importlib.import_module(f"actspan.deploy.{TARGETS[request.target].module}")
+
+
+def find_compiler(request: CompileRequest) -> Compiler:
+    """Find the target's compiler on this machine; call this before anything is written."""
+    compiler: Compiler = _module(request).find_compiler(request)
+    return compiler
+
+
+def prepare_plan(
+    bundle: Bundle, request: CompileRequest, compiler: Compiler | None = None
+) -> CompilePlan:
+    """Write the graphs for the target's compiler into the bundle, and check each.
+
+    Missing plain ONNX files are exported first. Without a compiler, another machine will compile.
+
+    Raises
+    ------
+    ExportError, ParityError, BundleError, DataError
+        A graph cannot be made or kept.
+    """
+    if any(f"{net}.onnx" not in bundle.files for net in bundle.nets):
+        bundle, _ = export_bundle(bundle)
+    key = "" if compiler is None else compiler.key
+    bundle, jobs = _module(request).prepare(bundle, request, key)
+    return CompilePlan(bundle, request, tuple(jobs))
+
+
+def compile_plan(
+    plan: CompilePlan, compiler: Compiler, log: Log = no_log
+) -> tuple[Bundle, list[Compiled]]:
+    """Compile every network of a plan into its bundle; logs are kept in the bundle's folder.
+
+    Raises
+    ------
+    CompileError, BundleError
+        The compiler failed, or a file cannot be written; files compiled before are kept.
+    """
+    done = []
+    for job in plan.jobs:
+        begin = perf_counter()
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            shutil.copy(plan.bundle.file(job.source), folder / job.source)
+            try:
+                report = compiler.compile(job, plan, folder, log)
+            except CompileError as error:
+                kept = _keep_logs(folder, plan.bundle)
+                more = f"; its log: {', '.join(map(str, kept))}" if kept else ""
+                raise CompileError(f"{job.output}: {error}{more}") from error
+            _keep_logs(folder, plan.bundle)
+            seconds = perf_counter() - begin
+            plan, compiled = _add_outputs(plan, job, folder, compiler.version, report, seconds)
+        done.append(compiled)
+    return plan.bundle, done
+
+
+def _keep_logs(folder: Path, bundle: Bundle) -> list[Path]:
+    """Copy the logs to the compiled files; they are not recorded as files of the bundle."""
+    return [Path(shutil.copy(log, bundle.path / log.name)) for log in sorted(folder.glob("*.log"))]
+
+
+def _add_outputs(
+    plan: CompilePlan,
+    job: CompileJob,
+    folder: Path,
+    compiler: str,
+    report: CompilerReport,
+    seconds: float,
+) -> tuple[CompilePlan, Compiled]:
+    """Add the outputs of a job in a folder to the bundle, and record them."""
+    request, bundle = plan.request, plan.bundle
+    record = CompiledFile(
+        target=request.target,
+        precision=request.precision,
+        net=job.net,
+        source=job.source,
+        source_sha256=bundle.files[job.source].sha256,
+        input=job.input,
+        shapes=job.shapes,
+        compiler=compiler,
+        command=" ".join(report.command),
+        soc=request.soc if request.target == "ascend" else "",
+        seconds=round(seconds, 3),
+    )
+    for name in job.outputs:
+        bundle = bundle.add_file(name, partial(shutil.copyfile, folder / name))
+    records = _Records(files=read_records(bundle) | {job.output: record})
+    bundle = bundle.add_file(RECORD, dump_toml(to_dict(records)).encode())
+    size = sum(bundle.files[name].size for name in job.outputs)
+    compiled = Compiled(job, size, record.seconds, (*job.notes, *report.notes))
+    return replace(plan, bundle=bundle), compiled
+
+
+def read_records(bundle: Bundle) -> dict[str, CompiledFile]:
+    """Read the records of a bundle's compiled files, by name; leave out deleted files.
+
+    Raise BundleError or ConfigError if the record is damaged.
+    """
+    if RECORD not in bundle.files:
+        return {}
+    path = bundle.file(RECORD)
+    records = from_dict(_Records, read_toml(path), where=str(path)).files
+    return {name: record for name, record in records.items() if name in bundle.files}
+
+
+def write_script(plan: CompilePlan) -> tuple[Bundle, Path]:
+    """Write the commands as `compile-<target>.sh` into the bundle, for another host.
+
+    Raise CompileError if the target cannot be compiled by a command.
+    """
+    request, target = plan.request, TARGETS[plan.request.target]
+    options = [f"--target {request.target}", *(f"--batch {batch}" for batch in request.batches)]
+    options += [f"--precision {request.precision}"]
+    options += [f"--soc {request.soc}"] if request.target == "ascend" else []
+    lines = [
+        "#!/usr/bin/env bash",
+        f"# Compiles the networks in this folder for a device: {target.device}. Copy the folder",
+        "# to a host with the vendor's tools, run this, copy back what it made, and record it:",
+        f"#   actspan compile BUNDLE {' '.join(options)} --record",
+        "set -e",
+        'cd "$(dirname "$0")"',
+        "",
+        *_module(request).script_lines(plan),
+        "",
+    ]
+    name = f"compile-{target.name}.sh"
+    bundle = plan.bundle.add_file(name, "\n".join(lines).encode())
+    path = bundle.path / name
+    path.chmod(0o755)
+    return bundle, path
+
+
+def take_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
+    """Record the files that the script wrote to the bundle's folder.
+
+    Raise BundleError if a file is missing; nothing is recorded then.
+    """
+    folder = plan.bundle.path
+    missing = [n for j in plan.jobs for n in j.outputs if not (folder / n).is_file()]
+    if missing:
+        raise BundleError(
+            f"{folder}: {', '.join(missing)} not there: run compile-{plan.request.target}.sh "
+            "(actspan compile --print) on the device's host, and copy what it makes into this "
+            "folder"
+        )
+    done = []
+    for job in plan.jobs:
+        plan, one = _add_outputs(plan, job, folder, "on another host", CompilerReport(), 0.0)
+        done.append(one)
+    return plan.bundle, done

@@ -1,0 +1,263 @@
+"""The reference of a verification: videos, the checkpoint as a session, and differences from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.config.stages import Edge, TemConfig
+from actspan.core.errors import ShapeError
+from actspan.core.problems import Problem, dataset_notes
+from actspan.core.types import BoundaryScores, Features, Float32, Float64, Proposals, Video
+from actspan.data.check import check_dataset
+from actspan.data.dataset import Dataset
+from actspan.model.bsn.forward import pem_forward, tem_forward
+from actspan.model.bundle import Bundle
+from actspan.model.weights import Net
+from actspan.pipeline.outcomes import ScoredVideo, VideoInput
+from actspan.pipeline.steps import feature_inputs
+from actspan.runtime.opening import INPUT
+from actspan.runtime.session import FileSession, Session
+
+# Beyond this, a probability in float32 has too few digits for its logit: at 7, the last digit of
+# the probability (6e-8) is already 7e-5 of the logit, and the checkpoint's own outputs scatter.
+LOGIT_LIMIT = 7.0
+# Scores are products of three float32: within this relative distance, their order is undefined.
+TIE = 1e-6
+
+
+class Call(NamedTuple):
+    """One call of a network: its input and its output."""
+
+    input: NDArray[Any]
+    output: Float32
+
+
+class CheckpointSession(FileSession):
+    """A network computed from its weights: the reference for every other variant.
+
+    It computes in double precision and rounds at the end. In single precision it would have
+    rounding errors of its own: two scores that differ only in the last bit would swap, and every
+    later proposal would have another rank.
+
+    Parameters
+    ----------
+    remember : int
+        Calls are recorded in `calls` until they hold this number of rows.
+    """
+
+    def __init__(self, bundle: Bundle, net: Net, *, remember: int = 0) -> None:
+        weights = bundle.weights(net)
+        self._weights = {name: array.astype(np.float64) for name, array in weights.items()}
+        self._forward = tem_forward if net == "tem" else pem_forward
+        self._lock, self._rows = Lock(), remember
+        self.calls: list[Call] = []
+        channels = weights["conv1.weight" if net == "tem" else "fc1.weight"].shape[1]
+        shape = (None, channels, None) if net == "tem" else (None, channels)
+        super().__init__(
+            backend="checkpoint",
+            vendor="NumPy",
+            path=Path(bundle.path, f"{net}.safetensors"),
+            input_shapes={INPUT[net]: shape},
+            output_names=["output"],
+        )
+
+    def _compute(self, inputs: Mapping[str, NDArray[Any]]) -> list[Float32]:
+        (x,) = inputs.values()
+        output = self._forward(self._weights, x).astype(np.float32)
+        with self._lock:
+            if self._rows > 0:
+                self._rows -= len(x)
+                self.calls.append(Call(x.copy(), output))  # The caller may reuse its memory.
+        return [output]
+
+    def _release(self) -> None:
+        self._weights = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Absolute differences of a network's outputs from the checkpoint's.
+
+    Logits are computed from the probabilities, and compared where the checkpoint's logit is within
+    -7 ... 7; NaN if none is.
+    """
+
+    max: float  # of probabilities
+    mean: float
+    logit_max: float
+    logit_mean: float
+    values: int  # number of compared values
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Shares of the checkpoint's proposals that a variant finds, in [0, 1]."""
+
+    same: float  # same segment at the same rank
+    kept: float  # same segment at any rank
+    proposals: int  # number of proposals of the checkpoint
+    # Videos in which two candidates of equal score (within `TIE`) are swapped: the pick of Soft-
+    # NMS, and so all later ranks, depends on the last bit.
+    ties: frozenset[str] = frozenset()
+    settled: float = 1.0  # like `same`, without the ranks after such a tie
+
+
+def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
+    """Run a session on the checkpoint's inputs, and compare its outputs.
+
+    Raises
+    ------
+    ShapeError, BackendError
+        An output has another shape than the checkpoint's; the runtime failed.
+    """
+    ours, theirs = [], []
+    (name,) = session.input_shapes
+    for call in calls:
+        output = session.run({name: call.input})["output"]
+        if output.shape != call.output.shape:
+            raise ShapeError(f"output is {output.shape}, the checkpoint's is {call.output.shape}")
+        ours.append(output.ravel())
+        theirs.append(call.output.ravel())
+    a = np.concatenate(ours).astype(np.float64)
+    b = np.concatenate(theirs).astype(np.float64)
+    gap = np.abs(a - b)
+    logits = np.abs(_logit(a) - _logit(b))[np.abs(_logit(b)) <= LOGIT_LIMIT]
+    largest, mean = (logits.max(), logits.mean()) if logits.size else (np.nan, np.nan)
+    return Difference(float(gap.max()), float(gap.mean()), float(largest), float(mean), gap.size)
+
+
+def _logit(probability: Float64) -> Float64:
+    tiny = np.finfo(np.float32).tiny
+    clipped = np.clip(probability, tiny, 1.0 - 2.0**-25)
+    logit: Float64 = np.log(clipped) - np.log1p(-clipped)
+    return logit
+
+
+def compare_proposals(
+    checkpoint: Mapping[str, Proposals], variant: Mapping[str, Proposals]
+) -> Agreement:
+    """Count the checkpoint's proposals that a variant finds too.
+
+    Segments lie on cell centres on both sides, so the same ones are equal to the last bit.
+    """
+    total = judged = same = settled = kept = 0
+    ties = set()
+    for video, ours in checkpoint.items():
+        theirs = variant.get(video, Proposals.empty())
+        equal = [a == b for a, b in zip(_segments(ours), _segments(theirs), strict=False)]
+        ranks = _ranks_before_tie(equal, ours, theirs)
+        total, judged = total + len(ours), judged + ranks
+        if ranks < len(ours):
+            ties.add(video)
+        same, settled = same + sum(equal), settled + sum(equal[:ranks])
+        kept += len(set(_segments(ours)) & set(_segments(theirs)))
+    return Agreement(
+        same=same / total if total else 1.0,
+        kept=kept / total if total else 1.0,
+        proposals=total,
+        ties=frozenset(ties),
+        settled=settled / judged if judged else 1.0,
+    )
+
+
+def _ranks_before_tie(equal: Sequence[bool], ours: Proposals, theirs: Proposals) -> int:
+    """Return the number of comparable ranks: all, or those before two swapped equal scores.
+
+    Up to the first difference both sides picked the same segments, so both saw the same scores.
+    If their different picks have equal scores, it was a tie.
+    """
+    if False not in equal:
+        return len(ours)
+    first = equal.index(False)
+    a, b = float(ours.score[first]), float(theirs.score[first])
+    return first if abs(a - b) <= TIE * abs(a) else len(ours)
+
+
+def _segments(proposals: Proposals) -> list[tuple[float, float]]:
+    return list(zip(proposals.start.tolist(), proposals.end.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class SampleVideos:
+    """Videos to run variants on."""
+
+    name: str  # for reports
+    jobs: Callable[[], Iterator[VideoInput]]  # returns new jobs, the same ones each time
+    count: int
+    truth: tuple[Video, ...] = ()  # videos with instances, if recall can be measured
+    edge: Edge = "clamp"  # how rescaling fills cells beyond the outer snippets
+    notes: tuple[str, ...] = ()  # assumptions that were made
+    problems: tuple[Problem, ...] = ()  # skipped videos, with reasons
+
+
+def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> SampleVideos:
+    """Return the videos of a subset that have features, and the skipped ones.
+
+    Raises
+    ------
+    DataError
+        The dataset cannot be read, or no video of the subset has usable features.
+    """
+    channels = None if bundle.config.tem is None else bundle.config.tem.channels
+    dataset = Dataset.load(path).subset(subset, bundle.set_apart)
+    dataset.require_fit(bundle.config)
+    dataset = check_dataset(dataset, channels=channels, on_error="skip", trained_on=bundle.features)
+
+    def inputs() -> Iterator[VideoInput]:
+        return feature_inputs(dataset, dataset.videos.ids, bundle.config)
+
+    name = f"{path.resolve().name}, {subset or 'all'}"
+    truth = tuple(v for v in dataset.videos if len(v.segments))
+    notes = (*dataset.notes, *dataset_notes(dataset.problems))
+    return SampleVideos(name, inputs, len(dataset), truth, dataset.edge, notes, dataset.problems)
+
+
+def synthetic_videos(bundle: Bundle, *, videos: int = 32, seed: int = 0) -> SampleVideos:
+    """Create smooth random features; random boundary scores if the bundle has no TEM.
+
+    Their scale is that of the network's standardisation if it has one, otherwise the deviation
+    is 2.
+    """
+    make = _scores if bundle.config.tem is None else _features(bundle, bundle.config.tem)
+
+    def inputs() -> Iterator[VideoInput]:
+        return (VideoInput(f"made-up-{i}", partial(make, seed, i)) for i in range(videos))
+
+    return SampleVideos(f"made-up, seed {seed}", inputs, videos)
+
+
+def _features(bundle: Bundle, config: TemConfig) -> Callable[[int, int], Features]:
+    weights = bundle.weights("tem")
+    scale = weights.get("input.scale", np.float32(0.5))
+    deviation = 1.0 / np.where(scale == 0, 1, scale)
+    mean = weights.get("input.mean", np.float32(0))
+
+    def make(seed: int, number: int) -> Features:
+        rng = np.random.default_rng((seed, number))
+        curves = _smooth(rng.standard_normal((config.length, config.channels), np.float32))
+        return Features((mean + deviation * curves).astype(np.float32), stride=1.0, length=1.0)
+
+    return make
+
+
+def _scores(seed: int, number: int) -> ScoredVideo:
+    rng = np.random.default_rng((seed, number))
+    curves = _smooth(rng.standard_normal((100, 3), np.float32))
+    scores = 1.0 / (1.0 + np.exp(1.5 - 2.0 * curves))
+    return ScoredVideo(BoundaryScores.from_array(scores.T), 100.0)
+
+
+def _smooth(noise: Float32) -> Float32:
+    """Draw random rows that resemble their neighbours, deviation 1: (T, C)."""
+    kernel = np.array([1, 2, 3, 2, 1], dtype=np.float32)
+    kernel /= np.sqrt((kernel**2).sum())
+    columns = [np.convolve(column, kernel, mode="same") for column in noise.T]
+    return np.stack(columns, axis=1).astype(np.float32)

@@ -1,0 +1,261 @@
+"""Stages at which a run loses instances, and what perfect stages would find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+from types import MappingProxyType
+
+import numpy as np
+
+from actspan.config.stages import PipelineConfig, SoftNmsConfig, TemConfig
+from actspan.core.errors import ResultError
+from actspan.core.tiou import evaluated_tiou_matrix, tiou_matrix
+from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
+from actspan.data.recording import plan_windows
+from actspan.evaluation.counting import Int64
+from actspan.jobs.run import Candidates, Run
+from actspan.proposals.bsp import bsp_features
+from actspan.proposals.candidates import fuse, generate_proposals, match_instances
+from actspan.proposals.suppression import soft_nms
+
+# In the order of the pipeline. An instance is lost at the first stage that leaves nothing for it.
+STAGES = ("video", "resolution", "boundaries", "top-k", "ranking", "suppression")
+_USEFUL = 0.5  # tIoU from which a candidate belongs to an instance; the lowest threshold of AR
+
+Rate = Callable[[Float32], Float32]  # maps BSP features (N, 32) to PEM's scores (N,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunVideo:
+    """Content of a run's files about one video, before anything is computed from it."""
+
+    video: Video
+    parts: list[Candidates]  # the whole video, or its windows in order
+    scores: BoundaryScores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """Data of one video at the stages of the pipeline.
+
+    The unit of positions is the span of the features, or seconds in window mode.
+    """
+
+    video: Video
+    instances: Float64  # (M, 2), units
+    candidates: Proposals  # before suppression, with their fused score
+    cut: Proposals  # removed by top-K; without PEM the score is start score x end score
+    scale: float  # seconds per unit
+    span: float  # counts as 1 in Soft-NMS, units
+    cell: float  # seconds per cell
+    limit: int  # largest number of cells from start to end of a pair
+    cells: int  # of the whole video
+
+    @property
+    def uncut(self) -> Proposals:
+        """All pairs of peaks."""
+        return Proposals.concat([self.candidates, self.cut]) if len(self.cut) else self.candidates
+
+
+def read_run_videos(run: Run, videos: Mapping[str, Video]) -> Iterator[RunVideo]:
+    """Yield the evaluated videos of a run, in the run's order."""
+    with run.scores() as scores:
+        for name, parts in groupby(run.candidates(), key=attrgetter("video")):
+            if name in videos:
+                yield RunVideo(videos[name], list(parts), scores.read(name))
+
+
+def make_evidence(found: RunVideo, config: PipelineConfig, rate: Rate | None) -> Evidence:
+    """Return a video's parts in one unit, with the pairs that were cut computed again."""
+    parts, cells, first = found.parts, len(found.scores), found.parts[0]
+    if config.mode != "window":
+        span, scale, length, edges = 1.0, first.seconds, cells, [(0, cells, (False, False))]
+    else:
+        length = (config.tem or TemConfig()).length
+        windows = list(plan_windows(cells, length))
+        if len(windows) != len(parts):
+            raise ResultError(
+                f"{found.video.id}: {len(parts)} windows of candidates, but scores for "
+                f"{len(windows)}; the run is damaged: propose again"
+            )
+        edges = [(window.first, window.last, window.inner_edges()) for window in windows]
+        scale, span = 1.0, length * first.seconds / len(windows[0])
+    candidates, cut = [], []
+    for (begin, end, inner), part in zip(edges, parts, strict=True):
+        scores = found.scores[begin:end]
+        pairs = generate_proposals(scores, config.pgm, inner_edges=inner)
+        ranked = part.proposals.with_score(fuse(part.proposals, part.confidence))
+        dropped = _rated(pairs[config.pgm.keep :], scores, config, rate)
+        if config.mode == "window":
+            ranked, dropped = _placed(ranked, part), _placed(dropped, part)
+        candidates.append(ranked)
+        cut.append(dropped)
+    return Evidence(
+        video=found.video,
+        instances=found.video.segments / scale,
+        candidates=Proposals.concat(candidates),
+        cut=Proposals.concat(cut),
+        scale=scale,
+        span=span,
+        cell=first.seconds / (edges[0][1] - edges[0][0]),
+        limit=min(length, cells) - 1,
+        cells=cells,
+    )
+
+
+def _rated(
+    pairs: Proposals, scores: BoundaryScores, config: PipelineConfig, rate: Rate | None
+) -> Proposals:
+    if rate is None or not len(pairs):
+        return pairs
+    return pairs.with_score(fuse(pairs, rate(bsp_features(scores, pairs, config.bsp))))
+
+
+def _placed(proposals: Proposals, part: Candidates) -> Proposals:
+    """Return proposals in fractions of a window as seconds of the recording."""
+    start, end = (part.offset + x * part.seconds for x in (proposals.start, proposals.end))
+    return replace(proposals, start=start, end=end)
+
+
+def reachable(evidence: Evidence) -> Float64:
+    """Return the largest tIoU of any two cells with each instance, regardless of TEM; (M,)."""
+    last = evidence.cells - 1
+    segments = evidence.video.segments
+    below = np.floor(segments / evidence.cell - 0.5)  # (M, 2)
+    best = np.zeros(len(below))
+    for to_start in (0, 1):
+        for to_end in (0, 1):
+            start = np.clip(below[:, 0] + to_start, 0, last)
+            end = np.minimum(np.clip(below[:, 1] + to_end, 0, last), start + evidence.limit)
+            low, high = (start + 0.5) * evidence.cell, (end + 0.5) * evidence.cell
+            overlap = evaluated_tiou_matrix(low, high, *segments.T).diagonal()
+            best = np.maximum(best, np.where(end > start, overlap, 0.0))
+    return best
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """Best results that each stage leaves for the instances of one video.
+
+    Attributes
+    ----------
+    best : (M, 6) float64
+        Largest tIoU of each instance before the first stage (which is 1), with any two cells, any
+        two peaks, what the top-K cut keeps, what scores high enough for the result, and the
+        result. Never grows from one to the next.
+    ideal : mapping of stage to Proposals
+        The result if one stage were perfect; seconds.
+    """
+
+    best: Float64
+    ideal: dict[str, Proposals]
+
+
+def trace(evidence: Evidence, result: Proposals, contributing: int, config: SoftNmsConfig) -> Trace:
+    """Trace the instances of one video through the stages.
+
+    `result` has the proposals of the run, seconds, best first, of which the largest budget takes
+    the first `contributing`.
+    """
+    taken, candidates, scale = result[:contributing], evidence.candidates, evidence.scale
+    # the score before suppression that is enough for the result if nothing is lowered
+    enough = -np.inf if len(taken) == len(candidates) else taken.score.min(initial=np.inf)
+    levels = [
+        np.ones(len(evidence.instances)),
+        reachable(evidence),
+        _best(evidence, evidence.uncut.scaled(scale)),
+        _best(evidence, candidates.scaled(scale)),
+        _best(evidence, candidates[candidates.score >= enough].scaled(scale)),
+        _best(evidence, taken),
+    ]
+    # Apart from rounding, each is at most the one before. The result is what the protocol counts.
+    best = np.maximum.accumulate(np.stack(levels, axis=1)[:, ::-1], axis=1)[:, ::-1]
+    ideal = {"top-k": result}  # if nothing was cut
+    for stage, make in IDEAL.items():
+        if stage != "top-k" or len(evidence.cut):
+            ranked = make(evidence, config)
+            order = np.argsort(-ranked.score, kind="stable")[: config.keep]
+            ideal[stage] = ranked[order].scaled(scale)
+    return Trace(best, ideal)
+
+
+def lost_at(best: Float64, thresholds: Float64) -> Int64:
+    """Return the stage that loses each instance at each threshold, len(STAGES) if it is found.
+
+    `best` (M, 6) is like `Trace.best`, all 0 for videos without a result; (K, M) positions in
+    `STAGES` are returned.
+    """
+    reaches = best[None] >= thresholds[:, None, None]  # (K, M, 6), true up to the loss
+    lost: Int64 = reaches.sum(axis=2)
+    return lost
+
+
+def _best(evidence: Evidence, proposals: Proposals) -> Float64:
+    """Return the largest tIoU of each instance with proposals in seconds, (M,)."""
+    start, end = evidence.video.segments.T
+    overlaps = evaluated_tiou_matrix(start, end, proposals.start, proposals.end)  # (M, N)
+    best: Float64 = overlaps.max(axis=1, initial=0.0)
+    return best
+
+
+def perfect_boundaries(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
+    """Return the result if each instance also had an exact candidate, scored as its best one."""
+    candidates, instances = evidence.candidates, evidence.instances
+    if not len(candidates):
+        return candidates
+    instances = instances[instances[:, 0] <= instances[:, 1]]  # others cannot be proposed
+    overlap = tiou_matrix(candidates.start, candidates.end, *instances.T)  # (N, M)
+    nearest = overlap.argmax(axis=0)
+    exact = replace(candidates[nearest], start=instances[:, 0], end=instances[:, 1])
+    return soft_nms(Proposals.concat([exact, candidates]), config, span=evidence.span)
+
+
+def perfect_top_k(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
+    """Return the result if every pair of peaks was a candidate."""
+    return soft_nms(evidence.uncut, config, span=evidence.span)
+
+
+def perfect_ranking(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
+    """Return the result if PEM gave every candidate its largest tIoU with an instance."""
+    candidates = evidence.candidates
+    match_iou, _ = match_instances(candidates, evidence.instances)
+    fused = fuse(candidates, match_iou.astype(np.float32))
+    return soft_nms(candidates.with_score(fused), config, span=evidence.span)
+
+
+def perfect_suppression(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
+    """Return the result if only the closest candidate per instance stayed, with the best score.
+
+    Candidates that belong to no instance pass through Soft-NMS as usual.
+    """
+    candidates = evidence.candidates
+    if not len(candidates):
+        return candidates
+    overlap = tiou_matrix(candidates.start, candidates.end, *evidence.instances.T)  # (N, M)
+    nearest, closeness = overlap.argmax(axis=1), overlap.max(axis=1)
+    about = closeness >= _USEFUL
+    score = candidates.score.copy()
+    stays = ~about
+    for instance in np.unique(nearest[about]):
+        group = np.flatnonzero(about & (nearest == instance))
+        closest = group[closeness[group].argmax()]
+        stays[closest], score[closest] = True, candidates.score[group].max()
+    # The start score carries the index of each candidate through Soft-NMS.
+    row = np.flatnonzero(stays)
+    entered = replace(candidates[row], score=score[row], start_score=row.astype(np.float64))
+    left = soft_nms(entered, config, span=evidence.span)
+    others = left[~about[np.asarray(left.start_score, np.int64)]]
+    return Proposals.concat([entered[about[row]], others])
+
+
+IDEAL: MappingProxyType[str, Callable[[Evidence, SoftNmsConfig], Proposals]] = MappingProxyType(
+    {
+        "boundaries": perfect_boundaries,
+        "top-k": perfect_top_k,
+        "ranking": perfect_ranking,
+        "suppression": perfect_suppression,
+    }
+)

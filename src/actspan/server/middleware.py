@@ -1,0 +1,234 @@
+"""Middleware of every request: metrics, security checks, and security headers of answers.
+
+A foreign page in the user's browser can send requests to a loopback service. The Host check stops
+pages whose name resolves to this service (DNS rebinding). The Origin check stops pages that post.
+"""
+
+from __future__ import annotations
+
+import hmac
+from functools import partial
+from time import perf_counter
+from urllib.parse import urlsplit
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from actspan.server.error_responses import SECURITY_HEADERS, ProblemError
+from actspan.server.settings import JOBS_PATH, ServeSettings, is_loopback
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_JOB_SECONDS = (0.1, 1, 10, 60, 600, 3600, 21600)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
+_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+_COOKIE = "actspan_token"
+_OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Metrics:
+    """Metrics of one service, in their own registry.
+
+    The label "model" is a network, or "pipeline" for the whole pipeline.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self.requests = counter(
+            "actspan_http_requests",
+            "Requests that were answered.",
+            ("operation", "method", "status"),
+        )
+        self.request_seconds = histogram(
+            "actspan_http_request_seconds",
+            "Seconds from a request's first byte to the last byte of its answer.",
+            ("operation",),
+            buckets=_SECONDS,
+        )
+        self.waiting = gauge(
+            "actspan_waiting_rows",
+            "Videos, or rows of a single network, that wait for a worker.",
+            ("model",),
+        )
+        self.batch_rows = histogram(
+            "actspan_batch_rows",
+            "Videos, or rows of a single network, per batch.",
+            ("model",),
+            buckets=_ROWS,
+        )
+        self.refused = counter(
+            "actspan_refused",
+            "Requests that were refused because of a limit: queue, timeout, memory or jobs.",
+            ("reason",),
+        )
+        self.jobs = gauge("actspan_jobs", "Jobs that are stored.", ("state",))
+        self.job_seconds = histogram(
+            "actspan_job_seconds",
+            "Seconds from the start of a job to its result.",
+            buckets=_JOB_SECONDS,
+        )
+
+
+class MetricsMiddleware:
+    """ASGI middleware that counts and times requests."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and record its status and duration."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = perf_counter(), 500
+
+        async def send_and_note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note_status)
+        finally:
+            # A template of a path, since unknown paths must not become labels.
+            operation = getattr(scope.get("route"), "path_format", None) or "other"
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(operation, method, status).inc()
+            self._metrics.request_seconds.labels(operation).observe(perf_counter() - started)
+
+
+class SecurityMiddleware:
+    """ASGI middleware that refuses requests that must not be answered."""
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self._app, self._settings = app, settings
+        own = {"localhost", "127.0.0.1", "::1", settings.host}
+        self._hosts = {name.lower() for name in own | set(settings.hosts)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request, or pass it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limits = self._settings.limits
+        limit = limits.upload_bytes if scope["path"] == JOBS_PATH else limits.request_bytes
+        try:
+            answer = self._check(scope, Headers(scope=scope), limit)
+        except ProblemError as problem:
+            answer = problem.response()
+        if answer is not None:
+            await answer(scope, receive, _with_headers(send))
+        else:
+            await self._app(scope, _limited(receive, limit), _with_headers(send))
+
+    def _check(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
+        """Raise if a request is refused; return the answer if it only brings the token."""
+        name = _host_name(headers.get("host", ""))
+        if is_loopback(self._settings.host) and name not in self._hosts:
+            raise ProblemError(
+                400, f"host {name!r} is not one of this service; actspan serve --allow-host adds it"
+            )
+        _check_origin(scope, headers)
+        if (entry := self._sign_in(scope)) is not None:
+            return entry
+        self._check_token(scope, headers)
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > limit:
+            raise _too_large(limit)
+        return None
+
+    def _sign_in(self, scope: Scope) -> Response | None:
+        """Accept a browser that opens `/?token=...`, and move the token to a cookie."""
+        given = QueryParams(scope["query_string"]).get("token", "")
+        token = self._settings.token
+        if scope["path"] != "/" or token is None or not _equal(given, token):
+            return None
+        response = RedirectResponse("/", status_code=303)
+        response.set_cookie(_COOKIE, given, httponly=True, samesite="strict")
+        return response
+
+    def _check_token(self, scope: Scope, headers: Headers) -> None:
+        token = self._settings.token
+        if token is None or scope["path"] in _OPEN_PATHS:
+            return
+        cookies = cookie_parser(headers.get("cookie", ""))
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        given = given.strip() if scheme.lower() == "bearer" else cookies.get(_COOKIE, "")
+        if not _equal(given, token):
+            raise ProblemError(
+                401,
+                "a token is needed: send 'Authorization: Bearer TOKEN', or open /?token=TOKEN",
+                {"WWW-Authenticate": "Bearer"},
+            )
+
+
+def _with_headers(send: Send) -> Send:
+    """Return a `send` that adds the security headers to every answer."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return send_with_headers
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Return a `receive` that raises if a body exceeds its limit."""
+    received = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise _too_large(limit)
+        return message
+
+    return receive_limited
+
+
+def _check_origin(scope: Scope, headers: Headers) -> None:
+    origin = headers.get("origin")
+    if origin is None or scope["method"] in _SAFE_METHODS:
+        return
+    scheme, _, host = origin.partition("://")
+    if scheme not in ("http", "https") or host.lower() != headers.get("host", "").lower():
+        raise ProblemError(
+            403, f"origin {origin!r}: only pages of this service may send requests to it"
+        )
+
+
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(413, f"the body is larger than {limit} bytes, which is the limit here")
+
+
+def _host_name(host: str) -> str:
+    """Return a Host header without its port, in lower case."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _equal(given: str, token: str) -> bool:
+    """Compare in constant time, so that the time does not reveal how much matches."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())

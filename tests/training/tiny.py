@@ -1,0 +1,34 @@
+"""A training of seconds, and a report that tests can read."""
+
+from __future__ import annotations
+
+from actspan import PemConfig, PipelineConfig, TemConfig, TrainConfig
+from actspan.config.training import OptimConfig, PemTrainConfig, TemTrainConfig
+
+OPTIM = OptimConfig(
+    method="adamw", schedule="one-cycle", rate=0.01, batch=2, epochs=3, passes=3, average=0.9
+)
+TINY = TrainConfig(
+    mode="rescale",
+    pipeline=PipelineConfig(tem=TemConfig(length=20, hidden=8), pem=PemConfig(hidden=8)),
+    tem=TemTrainConfig(optim=OPTIM, standardize=True, dropout=0.2, hidden_dropout=0.2, crop=0.7),
+    pem=PemTrainConfig(optim=OPTIM, loss="weighted", dropout=0.2),
+)
+NETS = ("tem", "pem")
+
+
+class Collected:
+    """A report that remembers, and can stop the training at a step."""
+
+    def __init__(self, stop: tuple[str, int] | None = None) -> None:
+        self.lines: list[str] = []
+        self.notes: list[str] = []
+        self._stop = stop
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        self.notes.append(f"{what} {done}/{total} {note}")
+        if (what, done) == self._stop:
+            raise KeyboardInterrupt
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
