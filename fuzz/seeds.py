@@ -18,11 +18,11 @@ from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemCon
 from actspan.core.types import BoundaryScores, Proposals, Video
 from actspan.data.annotations.formats import write_annotations
 from actspan.data.detections import Detections, write_detections
+from actspan.data.pack import Row, write_shards
 from actspan.data.recording import Window
 from actspan.data.result_writers import write_result as write_proposals
 from actspan.data.scores import add_scores, open_score_archive
-from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.store_manifest import Manifest
+from actspan.data.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
 from actspan.jobs.run import candidate_schema
@@ -31,7 +31,7 @@ from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
 from actspan.pipeline.outcomes import Outcome
-from actspan.streams.projection import Projection
+from actspan.streams.feature_files import Projection
 from fuzz.targets import PLAN, TARGETS, encode_frames
 from tests.data.annotation_files import (
     boris_project,

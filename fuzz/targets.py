@@ -32,8 +32,8 @@ from actspan.data.features import Entry, read_array
 from actspan.data.names import Ignored
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.shards import Packed, open_shard
-from actspan.data.store.store_manifest import Manifest
+from actspan.data.shards import Packed, open_shard
+from actspan.data.store_manifest import Manifest
 from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.stage import Stage, Table
@@ -55,8 +55,7 @@ from actspan.server.inference_tensors import (
     write_answer,
 )
 from actspan.server.uploads import HEAD, kind_of, npy_array
-from actspan.streams.feature_files import Journal
-from actspan.streams.projection import Projection
+from actspan.streams.feature_files import Journal, Projection
 
 Read = Callable[[Path], object]
 

@@ -19,10 +19,9 @@ pytest.importorskip("onnx", reason="needs the extra 'video'")
 from actspan.core.errors import ActSpanError, ConfigError, DataError, DatasetError
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.streams.extract_request import ExtractRequest
+from actspan.streams.extract_request import ExtractRequest, Grid, Span
 from actspan.streams.extraction import extract_videos
 from actspan.streams.snippet_features import Extractor
-from actspan.streams.snippet_grid import Grid, Span
 from tests.made_up import edit_annotations, write_annotations
 from tests.streams.encoders import write_encoder
 from tests.streams.made_videos import cut, steady, write_audio, write_video

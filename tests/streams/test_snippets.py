@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ConfigError
-from actspan.streams.snippet_features import SnippetMaker, pool_frames
-from actspan.streams.snippet_grid import Grid, Sampling, SnippetSampler, Span
+from actspan.streams.extract_request import Grid, Span
+from actspan.streams.snippets import Sampling, SnippetMaker, SnippetSampler, pool_frames
 from actspan.streams.video_decoding import Frame
 
 
@@ -93,7 +93,7 @@ def test_other_spans_are_refused(text: str) -> None:
 def test_grids_go_to_settings_and_back() -> None:
     grid = Grid(Span(8.0, "f"), Span(16.0, "f"))
     assert Grid.of(FeatureSpec(**grid.settings())) == grid
-    assert grid.sampling(25, 4) == Sampling(0.32, 0.64, 4)
+    assert Sampling.of(grid, 25, 4) == Sampling(0.32, 0.64, 4)
     with pytest.raises(ConfigError, match="both in seconds"):
         Grid(Span(8.0, "f"), Span(1.0, "s"))
 

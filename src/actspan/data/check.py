@@ -32,7 +32,7 @@ from actspan.data.layout import (
     vote_layout,
     without_counters,
 )
-from actspan.data.store.shards import Packed
+from actspan.data.shards import Packed
 from actspan.data.time_conflicts import compare_times, require_right_times, times_apart
 from actspan.data.timebase import SPEC_FILE, infer_grid, other_stride, snippet_grid
 from actspan.data.videos import good_segments

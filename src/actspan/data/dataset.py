@@ -24,8 +24,8 @@ from actspan.data.features import Entry, FeatureIndex, index_features, read_tabl
 from actspan.data.instances import with_labels
 from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.remote import open_store
-from actspan.data.store.shards import Packed
-from actspan.data.store.store_manifest import MANIFEST, Manifest
+from actspan.data.shards import Packed
+from actspan.data.store_manifest import MANIFEST, Manifest
 from actspan.data.timebase import (
     SPEC_FILE,
     SnippetGrid,

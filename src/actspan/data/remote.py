@@ -18,9 +18,16 @@ from typing import Any
 
 from actspan.core.errors import DataError
 from actspan.core.storage import ObjectStorage, is_url
-from actspan.data.store.arrow_files import Block, block_of, schema_of
-from actspan.data.store.shards import PackedIndex, Shard, open_shards, require_counts
-from actspan.data.store.store_manifest import MANIFEST, Manifest, damaged, shard_path
+from actspan.data.shards import (
+    Block,
+    PackedIndex,
+    Shard,
+    block_of,
+    open_shards,
+    require_counts,
+    schema_of,
+)
+from actspan.data.store_manifest import MANIFEST, Manifest, damaged, shard_path
 
 _THREADS = 16  # parallel requests, because object stores have a high latency
 _AHEAD = 2**16  # bytes: ids and times of a record batch are adjacent

@@ -13,9 +13,9 @@ from actspan.core.files import sha256
 from actspan.model.bundle import Bundle
 from actspan.runtime.opening import find_backend
 from actspan.streams.backbone import BackboneFile, find_backbone
-from actspan.streams.projection import PROJECTION, Projection
+from actspan.streams.extract_request import Grid
+from actspan.streams.feature_files import PROJECTION, Projection
 from actspan.streams.snippet_features import Extractor, Part
-from actspan.streams.snippet_grid import Grid
 from actspan.streams.video_decoding import VideoFile
 
 _EXTRACT_AGAIN = "extract features of your videos with this version and train on them"

@@ -199,7 +199,7 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
                     yield ExtractedVideo(name, path, 0, VideoError(answer["error"]))
                     continue
                 ending = msgspec.convert(answer["ending"], Ending)
-                progress.finish(ending.seconds)
+                progress.show(ending.seconds, is_end=True)
                 yield ExtractedVideo(name, path, answer["rows"], ending)
 
     return engine

@@ -22,8 +22,8 @@ from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.names import VIDEOS
 from actspan.data.remote import url_of
-from actspan.data.store.shards import Packed
-from actspan.data.store.store_manifest import MANIFEST
+from actspan.data.shards import Packed
+from actspan.data.store_manifest import MANIFEST
 from actspan.data.timebase import SPEC_FILE
 from actspan.jobs.checkpoint import Plan, Stamp
 from actspan.jobs.propose_request import ProposeRequest

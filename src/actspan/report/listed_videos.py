@@ -24,7 +24,6 @@ import numpy as np
 
 from actspan.core.errors import ConfigError
 from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
-from actspan.data.detections import Detections
 from actspan.data.videos import canonical_id
 from actspan.evaluation.counting import Int64
 from actspan.evaluation.recall import evaluate_video
@@ -113,7 +112,7 @@ def pack(contents: Contents, listing: VideoList) -> dict[str, Any]:
         best = found[np.argsort(-found.score, kind="stable")[:PROPOSALS]]
         packed["proposals"] = _floats(best.start, best.end, best.score)
         if video in run.detections:
-            packed["labels"] = coded(_best_labels(best, run.detections[video]))
+            packed["labels"] = coded(run.detections[video].best_labels(best))
         return packed
 
     videos = []
@@ -137,16 +136,6 @@ def pack(contents: Contents, listing: VideoList) -> dict[str, Any]:
             )
     names = [run.name for run in contents.runs]
     return {"runs": names, "labels": list(codes), "videos": videos}
-
-
-def _best_labels(best: Proposals, detections: Detections) -> list[str]:
-    """Return the best label of each proposal among the detections, or ""."""
-    labels: dict[tuple[float, float], str] = {}
-    ranked = detections.ranked()
-    places = zip(ranked.segments.start.tolist(), ranked.segments.end.tolist(), strict=True)
-    for place, label in zip(places, ranked.labels, strict=True):
-        labels.setdefault(place, label)
-    return [labels.get(p, "") for p in zip(best.start.tolist(), best.end.tolist(), strict=True)]
 
 
 def _curves(scores: BoundaryScores, columns: int) -> str:

@@ -1,15 +1,77 @@
-"""Request to extract features. The command makes its options of it."""
+"""Request to extract features, from which the command makes its options, and the snippet grid."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from actspan.config.base import Config, OnError, Positive, doc
-from actspan.config.stages import Streams
-from actspan.streams.snippet_grid import Grid, Span
+from actspan.config.stages import FeatureSpec, Streams
+from actspan.core.errors import ConfigError
 
 Precision = Literal["float16", "float32"]
+
+
+class Span(NamedTuple):
+    """A length of time, in seconds or in frames: `0.25s`, `8f`."""
+
+    value: float
+    unit: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `0.25s`, `250ms` or `8f`; raise ConfigError for another text, or for 0."""
+        found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(s|ms|f)", text.strip().lower())
+        value = float(found[1]) if found else 0.0
+        if found is None or value <= 0:
+            raise ConfigError(
+                f"{text!r} is not a length of time: give seconds (0.25s) or frames (8f)"
+            )
+        return cls(value / 1000, "s") if found[2] == "ms" else cls(value, found[2])
+
+    def __str__(self) -> str:
+        return f"{self.value:g}{self.unit}"
+
+    def seconds(self, fps: float) -> float:
+        """Return the length in seconds, in a video of `fps` frames per second."""
+        return self.value if self.unit == "s" else self.value / fps
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Snippets of equal length at a fixed stride, in the same unit (otherwise ConfigError).
+
+    Snippet i has its middle at (i + 0.5) * stride: a snippet longer than the stride
+    overlaps its neighbours on both sides.
+    """
+
+    stride: Span
+    length: Span
+
+    def __post_init__(self) -> None:
+        if self.stride.unit != self.length.unit:
+            raise ConfigError(
+                f"stride {self.stride} and length {self.length}: give both in seconds, or both in "
+                "frames"
+            )
+
+    @classmethod
+    def of(cls, spec: FeatureSpec) -> Self:
+        """Return the grid of existing features; raise ConfigError if they have none."""
+        if spec.stride_seconds is not None:
+            stride, unit, length = spec.stride_seconds, "s", spec.length_seconds
+        elif spec.stride_frames is not None:
+            stride, unit, length = spec.stride_frames, "f", spec.length_frames
+        else:
+            raise ConfigError("features without a stride: the length of their snippets is unknown")
+        return cls(Span(stride, unit), Span(length or stride, unit))
+
+    def settings(self) -> dict[str, Any]:
+        """Return the fields for `FeatureSpec`."""
+        unit = {"s": "seconds", "f": "frames"}[self.stride.unit]
+        return {f"stride_{unit}": self.stride.value, f"length_{unit}": self.length.value}
 
 
 class ExtractRequest(Config, frozen=True):
@@ -58,4 +120,5 @@ class ExtractRequest(Config, frozen=True):
     def grid(self) -> Grid:
         """Grid of the snippets; by default, neighbouring snippets overlap by half."""
         stride = Span.parse(self.stride)
-        return Grid(stride, stride.twice() if self.length is None else Span.parse(self.length))
+        twice = Span(2 * stride.value, stride.unit)
+        return Grid(stride, twice if self.length is None else Span.parse(self.length))

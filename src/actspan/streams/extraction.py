@@ -28,15 +28,9 @@ from actspan.data.times import require_seconds
 from actspan.runtime.opening import find_backend
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import ExtractRequest
-from actspan.streams.feature_files import JournalEntry
 from actspan.streams.feature_folder import FeatureFolder, check_extraction_folder
-from actspan.streams.snippet_features import Ending, Extractor, Part
-from actspan.streams.video_lists import (
-    find_videos,
-    probe_videos,
-    shortfall_note,
-    video_problem,
-)
+from actspan.streams.snippet_features import Ending, Extractor
+from actspan.streams.video_lists import find_videos, probe_videos, shortfall_note, video_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +66,12 @@ class VideoProgress:
         self._progress, self._total = progress, total
         self._finished = 0.0
 
-    def show(self, part: Part) -> None:
-        """Report the progress of a part."""
-        done = self._finished + part.seconds
+    def show(self, seconds: float, *, is_end: bool) -> None:
+        """Report the progress in one video, of which `seconds` are done, perhaps the last ones."""
+        done = self._finished + seconds
         self._progress("seconds of video", round(done), round(max(self._total, done)))
-        if part.ending is not None:
+        if is_end:
             self._finished = done
-
-    def finish(self, seconds: float) -> None:
-        """Report a whole video that was processed in another process."""
-        self._finished += seconds
-        self._progress("seconds of video", round(self._finished), round(self._total))
 
 
 # Extracts and writes videos, given by path and name, to a folder; see `write_features`.
@@ -129,13 +118,7 @@ def extract_videos(
     begin = perf_counter()
     done: list[ExtractedVideo] = []
     with open_extractor(request) as extractor:
-        folder = FeatureFolder(
-            request.out,
-            extractor.spec,
-            request.channels,
-            request.precision,
-            force=request.force,
-        )
+        folder = FeatureFolder(request, extractor.spec)
         paths = {name: sources.paths[name] for name in lengths}
         todo = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
         shown = VideoProgress(progress, sum(lengths[name] for name in todo.values()))
@@ -147,7 +130,7 @@ def extract_videos(
             if isinstance(video.ending, VideoError):
                 problems.append(video_problem(video.name, video.path, video.ending))
             else:
-                _record(video, video.ending, folder)
+                folder.record(video.name, video.path, video.ending)
                 done.append(video)
     annotated = sources.annotations or ()
     training = [video.id for video in annotated if video.subset == "training"]
@@ -208,7 +191,7 @@ def write_features(
         try:
             with folder.writer(name) as writer:
                 for part in parts:
-                    progress.show(part)
+                    progress.show(part.seconds, is_end=part.ending is not None)
                     if isinstance(part.ending, VideoError):
                         raise part.ending
                     writer.add(folder.rows(part.rows))
@@ -217,19 +200,3 @@ def write_features(
         else:
             assert part.ending is not None
             yield ExtractedVideo(name, path, writer.rows, part.ending)
-
-
-def _record(video: ExtractedVideo, ending: Ending, folder: FeatureFolder) -> None:
-    found = video.path.stat()
-    folder.journal.add(
-        JournalEntry(
-            video=video.name,
-            source=str(video.path),
-            size=found.st_size,
-            modified=found.st_mtime_ns,
-            settings=folder.settings,
-            seconds=round(ending.seconds, 6),
-            fps=ending.fps,
-            note=ending.note,
-        )
-    )

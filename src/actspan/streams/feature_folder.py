@@ -1,4 +1,4 @@
-"""Dataset folder that features are written to: feature files, journal, projection, annotations."""
+"""Dataset folder that features are written to, video by video."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ from actspan.data.annotations.formats import (
     read_annotations,
     write_annotations,
 )
-from actspan.data.features import Entry as File
-from actspan.data.features import read_array
+from actspan.data.features import Entry, read_array
 from actspan.data.names import VIDEOS
 from actspan.data.timebase import SPEC_FILE
-from actspan.streams.extract_request import Precision
+from actspan.streams.extract_request import ExtractRequest, Precision
 from actspan.streams.feature_files import (
     JOURNAL,
+    PROJECTION,
     FeatureWriter,
     Journal,
     JournalEntry,
+    Projection,
+    chunks_of,
+    fit_projection,
 )
-from actspan.streams.projection import PROJECTION, Projection, fit_projection
+from actspan.streams.snippet_features import Ending
 
 _FEATURES = "features"
-_ROWS = 4096  # rows projected at a time
 _LISTED = 5  # videos listed in a message
 
 
@@ -57,47 +59,33 @@ def check_extraction_folder(out: Path) -> None:
 class FeatureFolder:
     """A dataset folder during extraction; `actspan.streams.extraction` describes its contents.
 
-    Parameters
-    ----------
-    out : Path
-    spec : FeatureSpec
-        Description of the extractor's output.
-    channels : int, optional
-        Number to project to; a projection in the folder is reused if it fits.
-    precision : "float16" or "float32"
-    force : bool
-        Remove features that were made with other settings; their videos are then in `removed`.
+    `spec` describes the features on disk: the extractor's output, projected if the request wants
+    it. A projection in the folder is reused if it fits. `removed` are the videos whose features
+    were made with other settings and are removed, if `request.force`.
 
     Raises
     ------
     ActSpanError, DataError
-        The folder cannot be made, or holds features of other settings without `force`.
+        The folder cannot be made, or holds features of other settings without `request.force`.
     """
 
-    def __init__(
-        self,
-        out: Path,
-        spec: FeatureSpec,
-        channels: int | None,
-        precision: Precision,
-        *,
-        force: bool = False,
-    ) -> None:
+    def __init__(self, request: ExtractRequest, spec: FeatureSpec) -> None:
+        out = request.out
         self._out = out.absolute()  # the same in another process
-        self._channels, self._precision = channels, precision
+        self._channels, self._precision = request.channels, request.precision
         self._unprojected = self.spec = spec
         self._projection: Projection | None = None
         try:
             (out / _FEATURES).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ActSpanError(f"{out}: cannot be made: {error.strerror}") from error
-        if channels is not None:
+        if self._channels is not None:
             self._find_projection()
         self.journal = Journal(out)
-        kept = {self.settings, _checksum(self._unprojected, precision)}
+        kept = {self.settings, _checksum(spec, self._precision)}
         entries = self.journal.entries
         self.removed = tuple(name for name, entry in entries.items() if entry.settings not in kept)
-        if self.removed and not force:
+        if self.removed and not request.force:
             raise DataError(
                 f"{out}: holds features that were made with other settings or another backbone, of "
                 f"{counted(len(self.removed), 'video')} ({listed(self.removed, _LISTED)}); choose "
@@ -131,6 +119,22 @@ class FeatureFolder:
             writer = FeatureWriter(stream, self.spec.channels, self._precision)
             yield writer
             writer.finish()
+
+    def record(self, video: str, path: Path, ending: Ending) -> None:
+        """Note in the journal that the features of a video are finished."""
+        found = path.stat()
+        self.journal.add(
+            JournalEntry(
+                video=video,
+                source=str(path),
+                size=found.st_size,
+                modified=found.st_mtime_ns,
+                settings=self.settings,
+                seconds=round(ending.seconds, 6),
+                fps=ending.fps,
+                note=ending.note,
+            )
+        )
 
     def rows(self, rows: Float32) -> Float32:
         """Return the rows to write for the extractor's output, projected if needed."""
@@ -176,11 +180,11 @@ class FeatureFolder:
             path = self._file(entry.video)
             if entry.settings == self.settings or not path.is_file():
                 continue
-            values = read_array(File(path), mapped=True)
+            values = read_array(Entry(path), mapped=True)
             if values.shape[1] == self._unprojected.channels:  # otherwise already projected
                 with self.writer(entry.video) as writer:
-                    for begin in range(0, len(values), _ROWS):
-                        writer.add(self.rows(values[begin : begin + _ROWS].astype("float32")))
+                    for rows in chunks_of(values):
+                        writer.add(self.rows(rows.astype("float32")))
             self.journal.add(msgspec.structs.replace(entry, settings=self.settings))
 
     def write_annotations(self, source: Annotations | None, left_out: set[str]) -> bool:

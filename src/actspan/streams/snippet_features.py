@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -15,11 +16,19 @@ from actspan.core.errors import ConfigError, VideoError
 from actspan.core.parallel import map_ordered
 from actspan.core.types import Float32
 from actspan.streams.backbone import Backbone, BackboneFile, Painter, Pixels
-from actspan.streams.snippet_grid import Grid, Snippet, SnippetSampler
+from actspan.streams.extract_request import Grid
+from actspan.streams.snippets import (
+    Sampling,
+    Snippet,
+    SnippetMaker,
+    SnippetSampler,
+    feature_channels,
+)
 from actspan.streams.video_decoding import Frame, VideoFile
 
 BATCH = 8  # pictures per call: larger batches do not fit into the processor's caches
 _CLIPS = 2  # clips per call
+_NO_ROWS = np.empty((0, 0), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +46,17 @@ class Part:
 
     path: Path
     rows: Float32  # (k, C); k may be 0
-    seconds: float  # of the video, decoded so far
-    stride: float  # seconds from snippet to snippet; 0 if the video could not be opened
+    seconds: float = 0.0  # of the video, decoded so far
+    stride: float = 0.0  # seconds from snippet to snippet; 0 if the video could not be opened
     ending: Ending | VideoError | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Batch:
+class _Batch(NamedTuple):
     """Pictures or clips for one call, and the snippets that are complete with them."""
 
-    path: Path
-    stride: float = 0.0
-    inputs: list[Pixels] = field(default_factory=list)
-    snippets: list[tuple[int, ...]] = field(default_factory=list)  # numbers of inputs
-    seconds: float = 0.0
-    ending: Ending | VideoError | None = None
+    part: Part  # without rows
+    inputs: list[Pixels]
+    snippets: list[tuple[int, ...]]  # numbers of inputs
 
 
 class Extractor:
@@ -106,7 +111,7 @@ class Extractor:
     def spec(self) -> FeatureSpec:
         """Description of the features, as in `dataset.toml` and bundles."""
         return FeatureSpec(
-            channels=_channels(self._extraction.streams, self.backbone.channels),
+            channels=feature_channels(self._extraction.streams, self.backbone.channels),
             layout="TC",
             backbone=self.backbone.file.name,
             extraction=self._extraction,
@@ -132,9 +137,8 @@ class Extractor:
         with ThreadPoolExecutor(self._threads, "backbone") as pool:
             maker = SnippetMaker(streams, channels)
             for batch, vectors in map_ordered(pool, self._embed, batches, ahead=ahead):
-                rows = maker.make(vectors, batch.snippets)
-                yield Part(batch.path, rows, batch.seconds, batch.stride, batch.ending)
-                if batch.ending is not None:
+                yield replace(batch.part, rows=maker.make(vectors, batch.snippets))
+                if batch.part.ending is not None:
                     maker = SnippetMaker(streams, channels)
 
     def _embed(self, batch: _Batch) -> tuple[_Batch, Float32]:
@@ -150,41 +154,42 @@ class Extractor:
                 with VideoFile(path) as video:
                     yield from self._decode(video)
             except VideoError as error:
-                yield _Batch(path, ending=error)
+                yield _Batch(Part(path, _NO_ROWS, ending=error), [], [])
 
     def _decode(self, video: VideoFile) -> Iterator[_Batch]:
         """Yield the input of the backbone: each picture once, or a clip for each snippet."""
-        sampling = self.grid.sampling(video.fps, self._extraction.frames)
+        sampling = Sampling.of(self.grid, video.fps, self._extraction.frames)
         painter = Painter(self.backbone.size, self._extraction.pictures, video.pixel_aspect)
         is_clips = self.backbone.clip is not None
         size, clips = _CLIPS if is_clips else BATCH, 0
-        batch = _Batch(video.path, sampling.stride)
+        inputs: list[Pixels] = []
+        snippets: list[tuple[int, ...]] = []
 
         def draw(frame: Frame) -> Pixels:
             pixels = painter.draw(frame.image)
             if not is_clips:
-                batch.inputs.append(pixels)
+                inputs.append(pixels)
             return pixels
 
+        seconds = 0.0
         for snippet, seconds in _snippets(video, SnippetSampler(sampling, draw)):
             if snippet is not None and is_clips:
-                batch.inputs.append(np.stack([picture.content for picture in snippet]))
-                batch.snippets.append((clips,))
+                inputs.append(np.stack([picture.content for picture in snippet]))
+                snippets.append((clips,))
                 clips += 1
             elif snippet is not None:
-                batch.snippets.append(tuple(picture.number for picture in snippet))
-            batch.seconds = seconds
-            if len(batch.inputs) >= size:
-                yield batch
-                batch = _Batch(video.path, sampling.stride, seconds=seconds)
-        batch.ending = Ending(video.end, video.fps, video.shortfall())
-        yield batch
+                snippets.append(tuple(picture.number for picture in snippet))
+            if len(inputs) >= size:
+                yield _Batch(Part(video.path, _NO_ROWS, seconds, sampling.stride), inputs, snippets)
+                inputs, snippets = [], []
+        ending = Ending(video.end, video.fps, video.shortfall())
+        yield _Batch(Part(video.path, _NO_ROWS, seconds, sampling.stride, ending), inputs, snippets)
 
     def close(self) -> None:
         """Free the backbone. Closing twice is allowed."""
         self.backbone.close()
 
-    def __enter__(self) -> Extractor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -219,43 +224,3 @@ def _complete_settings(
         frames=clip or frames or 4,
         pictures=backbone.file.pictures,
     )
-
-
-class SnippetMaker:
-    """Builder of the snippets of one video from vectors of length `channels`, in order."""
-
-    def __init__(self, streams: Streams, channels: int) -> None:
-        self._streams: Streams = streams
-        self._first = 0  # number of the first vector still needed
-        self._vectors = np.empty((0, channels), dtype=np.float32)
-        self._width = _channels(streams, channels)
-
-    def make(self, vectors: Float32, snippets: Iterable[tuple[int, ...]]) -> Float32:
-        """Add the next vectors, (n, C); return the features of the next snippets, (k, channels).
-
-        Snippets are given by the numbers of their vectors, in order of time.
-        """
-        held = np.concatenate([self._vectors, vectors])
-        rows, oldest = [], self._first
-        for numbers in snippets:
-            oldest = numbers[0]
-            rows.append(pool_frames(held[np.subtract(numbers, self._first)], self._streams))
-        self._vectors, self._first = held[oldest - self._first :], oldest
-        return np.stack(rows) if rows else np.empty((0, self._width), dtype=np.float32)
-
-
-def pool_frames(vectors: Float32, streams: Streams) -> Float32:
-    """Compute one snippet's features, (F, C) to (C,), or to (2 C,) for both streams.
-
-    Appearance is the mean over the snippet's frames, motion the standard deviation.
-    """
-    parts = []
-    if streams != "motion":
-        parts.append(vectors.mean(axis=0))
-    if streams != "appearance":
-        parts.append(vectors.std(axis=0))
-    return np.concatenate(parts)
-
-
-def _channels(streams: Streams, channels: int) -> int:
-    return 2 * channels if streams == "both" else channels

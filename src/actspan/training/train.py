@@ -33,7 +33,7 @@ from actspan.evaluation.baselines import compare_with_guesses, not_beaten
 from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source, check_new_bundle
-from actspan.streams.projection import PROJECTION
+from actspan.streams.feature_files import PROJECTION
 from actspan.training.loop import Fit, train_ensemble
 from actspan.training.parts import (
     TRAINING,

@@ -13,10 +13,9 @@ from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_engine import ray_engine, ray_extraction
 from actspan.streams.backbone import find_backbone
-from actspan.streams.extract_request import ExtractRequest
+from actspan.streams.extract_request import ExtractRequest, Grid, Span
 from actspan.streams.extraction import extract_videos
 from actspan.streams.snippet_features import Extractor
-from actspan.streams.snippet_grid import Grid, Span
 from tests.jobs.cluster.conftest import WORKERS
 from tests.made_up import write_bundle
 from tests.runs import contents

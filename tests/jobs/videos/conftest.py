@@ -13,8 +13,8 @@ pytest.importorskip("onnx", reason="needs the extra 'video'")
 
 from actspan import Bundle
 from actspan.streams.backbone import find_backbone
+from actspan.streams.extract_request import Grid, Span
 from actspan.streams.snippet_features import Extractor
-from actspan.streams.snippet_grid import Grid, Span
 from tests.made_up import write_bundle
 from tests.streams.encoders import write_encoder
 from tests.streams.made_videos import steady, write_video

@@ -34,7 +34,7 @@ from actspan.pipeline.label_request import LabelChoice
 from actspan.pipeline.outcomes import Outcome
 from actspan.streams.extract_request import ExtractRequest, Precision
 from actspan.streams.extraction import extract_videos
-from actspan.streams.projection import PROJECTION
+from actspan.streams.feature_files import PROJECTION
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
 from tests.made_up import write_annotations, write_bundle
 from tests.runs import contents, found_in

@@ -1,89 +1,23 @@
-"""Snippet grid: distance and length of snippets, and the frames that each takes."""
+"""Snippets of a video: the frames that each takes, and its features from their vectors."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
-from actspan.config.stages import FeatureSpec
-from actspan.core.errors import ConfigError
+import numpy as np
+
+from actspan.config.stages import Streams
+from actspan.core.types import Float32
+from actspan.streams.extract_request import Grid
 from actspan.streams.video_decoding import Frame
 
 P = TypeVar("P")
 
 _ROUNDING = 1e-3  # seconds: some containers have timestamps in whole milliseconds
-
-
-class Span(NamedTuple):
-    """A length of time, in seconds or in frames: `0.25s`, `8f`."""
-
-    value: float
-    unit: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `0.25s`, `250ms` or `8f`; raise ConfigError for another text, or for 0."""
-        found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(s|ms|f)", text.strip().lower())
-        value = float(found[1]) if found else 0.0
-        if found is None or value <= 0:
-            raise ConfigError(
-                f"{text!r} is not a length of time: give seconds (0.25s) or frames (8f)"
-            )
-        return cls(value / 1000, "s") if found[2] == "ms" else cls(value, found[2])
-
-    def __str__(self) -> str:
-        return f"{self.value:g}{self.unit}"
-
-    def twice(self) -> Self:
-        """Return a span of twice the length."""
-        return type(self)(2 * self.value, self.unit)
-
-    def seconds(self, fps: float) -> float:
-        """Return the length in seconds, in a video of `fps` frames per second."""
-        return self.value if self.unit == "s" else self.value / fps
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Snippets of equal length at a fixed stride, in the same unit (otherwise ConfigError).
-
-    Snippet i has its middle at (i + 0.5) * stride: a snippet longer than the stride
-    overlaps its neighbours on both sides.
-    """
-
-    stride: Span
-    length: Span
-
-    def __post_init__(self) -> None:
-        if self.stride.unit != self.length.unit:
-            raise ConfigError(
-                f"stride {self.stride} and length {self.length}: give both in seconds, or both in "
-                "frames"
-            )
-
-    @classmethod
-    def of(cls, spec: FeatureSpec) -> Self:
-        """Return the grid of existing features; raise ConfigError if they have none."""
-        if spec.stride_seconds is not None:
-            stride, unit, length = spec.stride_seconds, "s", spec.length_seconds
-        elif spec.stride_frames is not None:
-            stride, unit, length = spec.stride_frames, "f", spec.length_frames
-        else:
-            raise ConfigError("features without a stride: the length of their snippets is unknown")
-        return cls(Span(stride, unit), Span(length or stride, unit))
-
-    def settings(self) -> dict[str, Any]:
-        """Return the fields for `FeatureSpec`."""
-        unit = {"s": "seconds", "f": "frames"}[self.stride.unit]
-        return {f"stride_{unit}": self.stride.value, f"length_{unit}": self.length.value}
-
-    def sampling(self, fps: float, frames: int) -> Sampling:
-        """Return the times at which `frames` frames per snippet are taken, in a video of `fps`."""
-        return Sampling(self.stride.seconds(fps), self.length.seconds(fps), frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +27,11 @@ class Sampling:
     stride: float  # seconds
     length: float  # seconds
     frames: int  # per snippet, taken at the middles of equal parts of it
+
+    @classmethod
+    def of(cls, grid: Grid, fps: float, frames: int) -> Self:
+        """Return the times of `frames` frames per snippet, in a video of `fps`."""
+        return cls(grid.stride.seconds(fps), grid.length.seconds(fps), frames)
 
     def time(self, snippet: int, frame: int) -> float:
         """Return the seconds at which a frame of a snippet is taken, with slack for rounding."""
@@ -158,3 +97,44 @@ class SnippetSampler(Generic[P]):
                     self._picture = Picture(self._drawn, self._draw(self._shown))
                     self._drawn += 1
                 taken.append(self._picture)
+
+
+class SnippetMaker:
+    """Builder of the snippets of one video from vectors of length `channels`, in order."""
+
+    def __init__(self, streams: Streams, channels: int) -> None:
+        self._streams: Streams = streams
+        self._first = 0  # number of the first vector still needed
+        self._vectors = np.empty((0, channels), dtype=np.float32)
+        self._width = feature_channels(streams, channels)
+
+    def make(self, vectors: Float32, snippets: Iterable[tuple[int, ...]]) -> Float32:
+        """Add the next vectors, (n, C); return the features of the next snippets, (k, channels).
+
+        Snippets are given by the numbers of their vectors, in order of time.
+        """
+        held = np.concatenate([self._vectors, vectors])
+        rows, oldest = [], self._first
+        for numbers in snippets:
+            oldest = numbers[0]
+            rows.append(pool_frames(held[np.subtract(numbers, self._first)], self._streams))
+        self._vectors, self._first = held[oldest - self._first :], oldest
+        return np.stack(rows) if rows else np.empty((0, self._width), dtype=np.float32)
+
+
+def pool_frames(vectors: Float32, streams: Streams) -> Float32:
+    """Compute one snippet's features, (F, C) to (C,), or to (2 C,) for both streams.
+
+    Appearance is the mean over the snippet's frames, motion the standard deviation.
+    """
+    parts = []
+    if streams != "motion":
+        parts.append(vectors.mean(axis=0))
+    if streams != "appearance":
+        parts.append(vectors.std(axis=0))
+    return np.concatenate(parts)
+
+
+def feature_channels(streams: Streams, channels: int) -> int:
+    """Return the length of a snippet's features, from vectors of length `channels`."""
+    return 2 * channels if streams == "both" else channels
