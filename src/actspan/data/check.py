@@ -33,8 +33,8 @@ from actspan.data.layout import (
     without_counters,
 )
 from actspan.data.shards import Packed
-from actspan.data.time_conflicts import compare_times, require_right_times, times_apart
-from actspan.data.timebase import SPEC_FILE, infer_grid, other_stride, snippet_grid
+from actspan.data.time_conflicts import compare_times, require_right_times
+from actspan.data.timebase import SPEC_FILE, infer_grid, other_stride, snippet_grid, times_apart
 from actspan.data.videos import good_segments
 
 _ROWS = 4096  # rows checked at a time, so that memory does not grow with the recording

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -232,20 +231,14 @@ def _explain_malformed(path: Path, data: bytes, error: Exception) -> ResultError
     results = document.get("results") if isinstance(document, dict) else None
     for video, entries in results.items() if isinstance(results, dict) else ():
         for number, entry in enumerate(entries if isinstance(entries, list) else ()):
-            if _has_non_finite(entry):
+            try:
+                json.dumps(entry, allow_nan=False)
+            except ValueError:
                 return ResultError(
                     f"{path}: video {video!r}, entry {number}: NaN or infinity in {entry}; "
                     "scores and segments must be finite"
                 )
     return ResultError(f"{path}: not valid JSON: {error}")
-
-
-def _has_non_finite(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_non_finite, value.values()))
-    if isinstance(value, list):
-        return any(map(_has_non_finite, value))
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _refuse_repeated_keys(path: Path, data: bytes) -> None:
