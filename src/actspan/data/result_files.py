@@ -176,7 +176,7 @@ def read_entries(path: Path, kind: type[T], files: FileNames) -> Iterator[tuple[
             raise ResultError(f"{path}: {error}") from error
         if video in seen:
             raise ResultError(
-                f"{path}: video {video!r} is there with and without 'v_', a file's suffix, or in "
+                f"{path}: video {video!r} occurs with and without 'v_', a file's suffix, or in "
                 "two Unicode forms: keep one"
             )
         seen.add(video)
@@ -245,7 +245,7 @@ def _refuse_repeated_keys(path: Path, data: bytes) -> None:
     def check(pairs: list[tuple[str, Any]]) -> None:
         name, times = Counter(key for key, _ in pairs).most_common(1)[0] if pairs else ("", 0)
         if times > 1:
-            raise ResultError(f"{path}: {name!r} is there {times} times: keep one of them")
+            raise ResultError(f"{path}: {name!r} occurs {times} times: keep one of them")
 
     try:
         json.loads(data, object_pairs_hook=check)
