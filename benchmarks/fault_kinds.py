@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 
-from actspan.core.progress import Progress
 from benchmarks.fault_world import ERROR, SAME, VIDEOS, Case, at_operation, require
 from tests.runs import contents
 
@@ -196,13 +196,15 @@ def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
             file.write_bytes(good[: len(good) // 2] if way == "cut" else b"")
 
     def setup() -> None:
+        from actspan.jobs.checkpoint import Plan
         from actspan.jobs.source import FeatureSource
 
         check = FeatureSource.check
 
-        def checked(source: FeatureSource, progress: Progress) -> None:
-            check(source, progress)
+        def checked(source: FeatureSource, *arguments: Any) -> Plan:
+            plan = check(source, *arguments)
             spoil()
+            return plan
 
         FeatureSource.check = checked  # type: ignore[method-assign]
 

@@ -61,9 +61,9 @@ def ready() -> None:
     import actspan.cli.propose
     import actspan.cli.tables
     import actspan.jobs.driver  # noqa: F401
-    from actspan.pipeline.core import _load_kernels
+    from actspan.pipeline.core import load_kernels
 
-    _load_kernels()
+    load_kernels()
 
 
 def table(verdicts: list[Verdict]) -> list[str]:

@@ -17,7 +17,7 @@ from actspan.core.files import atomic_folder
 from actspan.data.annotations.formats import write_annotations
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.sinks import RunWriter, write_info
+from actspan.jobs.sinks import run_writer, write_info
 from actspan.pipeline.outcomes import Outcome
 from actspan.report.demo_run import run_demo
 from benchmarks.data import make_recording, make_window_bundle
@@ -48,7 +48,7 @@ def make_large_run(folder: Path, videos: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     annotated = []
     with atomic_folder(folder / "run") as partial:
-        with RunWriter(partial) as writer:
+        with run_writer(partial) as add:
             for number in range(videos):
                 name, seconds = f"video_{number:05d}", float(rng.uniform(20, 200))
                 cuts = np.sort(rng.uniform(0, seconds, 4)).reshape(-1, 2)
@@ -59,7 +59,7 @@ def make_large_run(folder: Path, videos: int, seed: int) -> None:
                 scores = BoundaryScores(*rng.random((3, CELLS)))
                 confidence = score.astype(np.float32)
                 result = found.scaled(seconds)
-                writer.add(Outcome(name, seconds, scores, found, confidence, result))
+                add(Outcome(name, seconds, scores, found, confidence, result))
         write_info(partial, {"videos": videos})
     (folder / "set").mkdir()
     write_annotations(folder / "set" / "annotations.json", annotated)
