@@ -26,7 +26,7 @@ from actspan.core.types import Float32, Proposals
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.arrow_files import Batches
+from actspan.data.shards import Batches
 
 RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"
 CANDIDATE_COLUMNS = {
