@@ -106,7 +106,7 @@ def _check_request(request: PackRequest) -> None:
     if not (out / MANIFEST).is_file():
         raise StoreError(f"{out}: exists and is not a store, so it is left alone: choose another")
     if not request.overwrite:
-        raise StoreError(f"{out}: there is a store already: choose another folder, or use --force")
+        raise StoreError(f"{out}: a store already exists: choose another folder, or use --force")
 
 
 def _cells(request: PackRequest, dataset: Dataset) -> tuple[int | None, Edge]:

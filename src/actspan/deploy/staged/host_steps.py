@@ -53,8 +53,7 @@ from actspan.deploy.staged.stage import (
 )
 from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
-from actspan.pipeline.outcomes import Piece
-from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.outcomes import Piece, Recordings
 from actspan.pipeline.steps import final_proposals, find_candidates, pieces_of, tem_input
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import fuse
