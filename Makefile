@@ -64,10 +64,10 @@ format: .venv/dev
 bench: .venv/dev
 	$(BIN)/actspan bench
 	$(BIN)/python -m benchmarks.stages --rounds 2
-	$(BIN)/python -m benchmarks.propose --rounds 1
-	$(BIN)/python -m benchmarks.evaluate --rounds 1
-	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.commands propose --rounds 1
+	$(BIN)/python -m benchmarks.commands evaluate --rounds 1
+	$(BIN)/python -m benchmarks.commands startup
+	$(BIN)/python -m benchmarks.scale cells
 	$(BIN)/python -m benchmarks.backends --rounds 1
 
 bench-memory: .venv/dev
@@ -79,7 +79,7 @@ faults: .venv/dev
 
 bench-ray: .venv/dev
 	$(BIN)/python -m benchmarks.ray
-	$(BIN)/python -m benchmarks.scale_model
+	$(BIN)/python -m benchmarks.scale machines
 
 # onnx's own test models through every graph pass
 test-onnx: .venv/dev

@@ -1,45 +1,60 @@
-"""AR@AN and AUC of a preset: train on the training part, evaluate on the validation part.
+"""Accuracy of models that are trained and run as a user would do it; percent.
 
-    python -m benchmarks.accuracy --dataset DIR --preset published --seed 0 --seed 1
+preset      AR@AN of a preset: train on the training part, evaluate on the validation part
+videos      from videos to AR@AN: extract, train, propose from the video files, evaluate
+detections  average mAP with the small classifier
 
-Every seed is trained, exported and run as a user would run it; beside it the start x end scores of
-the same run, suppressed alike, without PEM. Percent; mean and sample standard deviation over seeds.
-Before them come guesses that ignore the video, which any model has to beat: 100 segments per video
-drawn uniformly; a grid of plain windows (the whole video, a half, a quarter ... a 32nd of it, each
-moved by half its length, in random order); and 100 segments as long as training instances, at
-uniform centres.
+Figures are a line per seed, then mean and sample standard deviation. Before AR@AN come guesses that
+ignore the video, which any model has to beat: 100 segments per video drawn uniformly; a grid of
+plain windows (the whole video, a half, a quarter ... a 32nd of it, each moved by half its length,
+in random order); and 100 segments as long as training instances, at uniform centres.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
+from time import perf_counter
 
 import click
 import numpy as np
 
 from actspan import Bundle, Dataset, Pipeline, Video, evaluate_recall
-from actspan.bench.timing import timed
 from actspan.cli.train import training_report
 from actspan.config.base import changed, read_toml
 from actspan.config.training import PRESETS, preset
-from actspan.evaluation.baselines import (
-    Guess,
-    evaluate_guess,
-    of_lengths,
-    plain_windows,
-    uniform_random,
-)
+from actspan.core.progress import Report
+from actspan.core.tiou import tiou_matrix
+from actspan.data.annotations.formats import read_annotations
+from actspan.data.detections import Detections, read_detections
+from actspan.data.result_files import read_result
+from actspan.evaluation import baselines
+from actspan.evaluation.detection import evaluate_detection
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.sinks import SegmentList
+from actspan.pipeline.labelling import LabelChoice
 from actspan.pipeline.outcomes import VideoInput
+from actspan.streams.extract_request import ExtractRequest
+from actspan.streams.extraction import extract_videos
 from actspan.training.parts import trainable
 from actspan.training.train import train
-from benchmarks.harness import benchmark
+from actspan.training.train_classifier import train_classifier
+from benchmarks.harness import benchmark, group, path_option
 
-COLUMNS = ("AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC")
+RECALL = ("AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC")
+PRECISION = ("mAP@0.50", "mAP@0.75", "mAP@0.95", "average_mAP")
+STREAMS = ("both", "appearance", "motion")
+SUBSET = "validation"
 
 Figures = dict[str, float]
+
+seeds_option = click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 
 
 def reduced(dataset: Dataset, share: float, seed: int) -> Dataset:
@@ -50,58 +65,63 @@ def reduced(dataset: Dataset, share: float, seed: int) -> Dataset:
     return dataset.select([video for video in dataset if video.id not in dropped])
 
 
-def evaluate(bundle: Bundle, dataset: Dataset, *, pem: bool) -> Figures:
-    """Return AR@AN and AUC on the validation part, with or without PEM."""
-    validation = dataset.subset("validation")
+def evaluate_preset(bundle: Bundle, dataset: Dataset, *, pem: bool) -> Figures:
+    """Return AR@AN and AUC on the validation part; without PEM, of start x end scores."""
+    validation = dataset.subset(SUBSET)
     videos = (VideoInput(v.id, lambda name=v.id: validation.read(name)) for v in validation)
     with Pipeline.load(bundle, pem=pem, edge=dataset.edge) as pipeline:
         proposals = {outcome.id: outcome.proposals for outcome in pipeline.run(videos)}
-    return evaluate_recall(validation.videos, proposals, subset="validation").summary()
+    return evaluate_recall(validation.videos, proposals, subset=SUBSET).summary()
 
 
-def guesses_of(videos: Sequence[Video]) -> dict[str, Guess]:
+def guesses_of(videos: Sequence[Video]) -> dict[str, baselines.Guess]:
     """Return the guesses by name; training lengths are included if there is a training part."""
-    guesses: dict[str, Guess] = {"uniform-random": uniform_random, "plain windows": plain_windows}
+    guesses: dict[str, baselines.Guess] = {
+        "uniform-random": baselines.uniform_random,
+        "plain windows": baselines.plain_windows,
+    }
     training = [video.segments for video in videos if video.subset == "training"]
     if sum(map(len, training)):
         lengths = np.diff(np.concatenate(training), axis=1)[:, 0]
-        guesses["training lengths"] = partial(of_lengths, lengths)
+        guesses["training lengths"] = partial(baselines.of_lengths, lengths)
     return guesses
 
 
-def print_guesses(videos: Sequence[Video], subset: str, draws: int) -> None:
+def print_guesses(videos: Sequence[Video], draws: int) -> None:
     """Print a line per guess."""
-    evaluated = [video for video in videos if video.subset == subset and len(video.segments)]
+    evaluated = [video for video in videos if video.subset == SUBSET and len(video.segments)]
     for name, guess in guesses_of(videos).items():
-        print_row(name, evaluate_guess(guess, evaluated, draws=draws), f"{draws} draws")
+        figures = baselines.evaluate_guess(guess, evaluated, draws=draws)
+        print_row(name, figures, f"{draws} draws")
 
 
-def print_mean(name: str, rows: Sequence[Figures], columns: Sequence[str] = COLUMNS) -> None:
+def print_mean(name: str, rows: Sequence[Figures]) -> None:
     """Print mean and sample standard deviation over seeds."""
-    mean = {column: float(np.mean([row[column] for row in rows])) for column in columns}
-    print_row(f"mean, {name}", mean, f"of {len(rows)}", columns)
+    columns = {column: [row[column] for row in rows] for column in rows[0]}
+    mean = {column: float(np.mean(values)) for column, values in columns.items()}
+    print_row(f"mean, {name}", mean, f"of {len(rows)}")
     if len(rows) > 1:
-        apart = {c: float(np.std([row[c] for row in rows], ddof=1)) for c in columns}
-        print_row("  spread", apart, "", columns)
+        spread = {column: float(np.std(values, ddof=1)) for column, values in columns.items()}
+        print_row("  spread", spread)
 
 
-def print_row(name: str, row: Figures, note: str = "", columns: Sequence[str] = COLUMNS) -> None:
+def print_row(name: str, row: Figures, note: str = "") -> None:
     """Print the figures of a row, percent."""
-    figures = "  ".join(f"{column} {row[column]:6.2f}" for column in columns)
+    figures = "  ".join(f"{c} {row[c]:6.2f}" for c in (*RECALL, *PRECISION) if c in row)
     click.echo(f"{name:20s} {figures}  {note}")
 
 
 @benchmark()
-@click.option("--dataset", required=True, type=click.Path(path_type=Path, exists=True))
+@path_option("--dataset", required=True, exists=True)
 @click.option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="default")
-@click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))
+@seeds_option
 @click.option("--labels", multiple=True, help="Use only instances whose label matches.")
 @click.option("--share", default=1.0, help="Share of the training videos to use.")
-@click.option("--config", type=click.Path(path_type=Path), help="TOML: changes of the preset.")
-@click.option("--keep", type=click.Path(path_type=Path), help="Keep bundles here, and reuse them.")
+@path_option("--config", help="TOML: changes of the preset.")
+@path_option("--keep", help="Keep bundles here, and reuse them.")
 @click.option("--draws", default=10, help="Random draws per guess.")
-@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON, too.")
-def main(
+@json_option
+def preset_(
     folder: Path,
     dataset: Path,
     name: str,
@@ -113,43 +133,168 @@ def main(
     draws: int,
     as_json: bool,
 ) -> None:
-    """Evaluate a preset on the parts of a dataset, beside guesses that ignore the video.
+    """Evaluate a preset on the parts of a dataset, with and without PEM, beside guesses.
 
     \b
     Example:
-      python -m benchmarks.accuracy --dataset jhmdb-spliced/
+      python -m benchmarks.accuracy preset --dataset jhmdb-spliced/
     """
     data = trainable(Dataset.load(dataset).with_labels(list(labels)))
-    print_guesses(list(data), "validation", draws)
+    print_guesses(list(data), draws)
     settings = preset(name)
     if config is not None:
         settings = changed(settings, read_toml(config), where=str(config))
-    with_pem: list[Figures] = []
-    without: list[Figures] = []
+    rows, without = [], []  # with PEM, and without
     folder = keep or folder
-    folder.mkdir(parents=True, exist_ok=True)
     with training_report() as report:
         for seed in seeds:
-            path = folder / f"{name}-{seed}"
-
-            def one_seed(seed: int = seed, path: Path = path) -> None:
-                if not (path / "model.toml").is_file():
-                    part = reduced(data, share, seed)
-                    train(part, path, settings, seed=seed, report=report)
-                bundle = Bundle.load(path)
-                with_pem.append(evaluate(bundle, data, pem=True))
-                without.append(evaluate(bundle, data, pem=False))
-
-            seconds = timed(one_seed).seconds
-            gain = with_pem[-1]["AUC"] - without[-1]["AUC"]
-            print_row(f"seed {seed}", with_pem[-1], f"{seconds:.0f} s")
-            print_row("  without PEM", without[-1], f"PEM adds {gain:.2f} AUC")
-    print_mean("with PEM", with_pem)
+            begin, path = perf_counter(), folder / f"{name}-{seed}"
+            if not (path / "model.toml").is_file():
+                train(reduced(data, share, seed), path, settings, seed=seed, report=report)
+            bundle = Bundle.load(path)
+            full, plain = (evaluate_preset(bundle, data, pem=pem) for pem in (True, False))
+            rows.append(full)
+            without.append(plain)
+            print_row(f"seed {seed}", full, f"{perf_counter() - begin:.0f} s")
+            print_row("  without PEM", plain, f"PEM adds {full['AUC'] - plain['AUC']:.2f} AUC")
+    print_mean("with PEM", rows)
     print_mean("without PEM", without)
     if as_json:
-        summary = {"preset": name, "seeds": seeds, "rows": with_pem}
-        click.echo(json.dumps({**summary, "rows_without_pem": without}))
+        summary = {"preset": name, "seeds": seeds, "rows": rows, "rows_without_pem": without}
+        click.echo(json.dumps(summary))
 
+
+def load_model(
+    source: Path, keep: Path, streams: str, share: float, seed: int, report: Report
+) -> Bundle:
+    """Load the model of a share of the training videos, or extract features and train it."""
+    out = keep / f"model-{streams}-{share:g}-{seed}"
+    if (out / "model.toml").is_file():
+        return Bundle.load(out)
+    features = keep / f"features-{streams}"
+    extract_videos(ExtractRequest((str(source),), features, streams=streams))
+    dataset = trainable(Dataset.load(features))
+    return train(reduced(dataset, share, seed), out, seed=seed, report=report)
+
+
+def evaluate_videos(bundle: Bundle, source: Path) -> tuple[Figures, str]:
+    """Return AR@AN and AUC of proposals from the video files, and the speed."""
+    segments = SegmentList()
+    request = ProposeRequest(bundle.path, videos=(str(source),), subset=SUBSET)
+    summary = propose(request, sinks=[segments])
+    videos = read_annotations(source).videos
+    figures = evaluate_recall(videos, segments.proposals, subset=SUBSET).summary()
+    return figures, f"{summary.video_seconds / summary.seconds:.1f}x real time"
+
+
+@benchmark()
+@click.argument("videos", type=click.Path(path_type=Path, exists=True))
+@path_option("--keep", required=True, help="Folder for features and models.")
+@click.option("--streams", multiple=True, type=click.Choice(STREAMS), default=("both",))
+@click.option("--share", "shares", multiple=True, default=(1.0,), help="Of the training videos.")
+@seeds_option
+def videos(
+    folder: Path,
+    videos: Path,
+    keep: Path,
+    streams: tuple[str, ...],
+    shares: tuple[float, ...],
+    seeds: tuple[int, ...],
+) -> None:
+    """Evaluate models of VIDEOS, a dataset folder with videos/ and both subsets, beside guesses.
+
+    What is in `--keep` is not made again.
+
+    \b
+    Example:
+      python -m benchmarks.accuracy videos jhmdb-spliced/ --keep work/ --streams motion
+    """
+    print_guesses(read_annotations(videos).videos, draws=10)
+    with training_report() as report:
+        for kind, share in product(streams, shares):
+            name = kind if share == 1 else f"{kind}, {share:g} of the videos"
+            rows = []
+            for seed in seeds:
+                begin = perf_counter()
+                bundle = load_model(videos, keep, kind, share, seed, report)
+                seconds = perf_counter() - begin
+                row, pace = evaluate_videos(bundle, videos)
+                rows.append(row)
+                print_row(f"{name}, seed {seed}", row, f"{seconds:.0f} s, then {pace}")
+            print_mean(name, rows)
+
+
+def detect(
+    dataset: Dataset, model: Path, folder: Path, seed: int, report: Report
+) -> dict[str, Detections]:
+    """Train the classifier into a copy of the model, and run it as a user would."""
+    shutil.copytree(model, folder / "model")
+    train_classifier(dataset, Bundle.load(folder / "model"), seed=seed, report=report)
+    propose(
+        ProposeRequest(
+            model=folder / "model",
+            dataset=dataset.path,
+            out=folder / "run",
+            subset=SUBSET,
+            labels=LabelChoice(classify=True),
+            backend="onnxruntime",
+        )
+    )
+    return read_detections(folder / "run")
+
+
+def with_annotated_labels(dataset: Dataset, run: Path) -> dict[str, Detections]:
+    """Return a run's proposals with the label of the instance that each overlaps most."""
+    found = {}
+    for name, proposals in read_result(run).items():
+        video = dataset[name]
+        if video.labels:
+            overlap = tiou_matrix(proposals.start, proposals.end, *video.segments.T)
+            labels = [video.labels[i] for i in overlap.argmax(axis=1).tolist()]
+            found[name] = Detections.of(proposals, labels)
+    return found
+
+
+@benchmark()
+@path_option("--dataset", required=True, exists=True)
+@path_option("--model", "models", required=True, multiple=True)
+@seeds_option
+@json_option
+def detections(
+    folder: Path, dataset: Path, models: tuple[Path, ...], seeds: tuple[int, ...], as_json: bool
+) -> None:
+    """Evaluate labelled detections of trained bundles, which are copied, on the validation part.
+
+    With one model and several seeds the classifier alone is retrained; several models take a seed
+    each. Beside it the same proposals with annotated labels (those of the instance that each
+    overlaps most) and no score of a classifier.
+
+    \b
+    Example:
+      python -m benchmarks.accuracy detections --dataset ucf-spliced --model MODEL --seed 0
+    """
+    data = trainable(Dataset.load(dataset))
+    rows: dict[str, list[Figures]] = {"classifier": [], "annotated labels": []}
+    with training_report() as report:
+        for seed, model in zip(seeds, models * (len(seeds) // len(models)), strict=True):
+            work = folder / str(seed)
+            found = detect(data, model, work, seed, report)
+            labelled = with_annotated_labels(data, work / "run")
+            for name, answer in zip(rows, (found, labelled), strict=True):
+                rows[name].append(evaluate_detection(data, answer).summary())
+                print_row(f"seed {seed}, {name}", rows[name][-1])
+    for name, own in rows.items():
+        print_mean(name, own)
+    if as_json:
+        click.echo(json.dumps({"rows": rows["classifier"], "annotated": rows["annotated labels"]}))
+
+
+preset_.name = "preset"
+main = group(
+    "Measure the accuracy of models.",
+    "accuracy preset --dataset jhmdb-spliced/",
+    *(preset_, videos, detections),
+)
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import statistics
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,13 +17,7 @@ from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import Grid, Span
 from actspan.streams.snippet_features import BATCH, Extractor
 from actspan.streams.video_lists import find_videos
-from benchmarks.harness import (
-    benchmark,
-    peak_of_command,
-    print_table,
-    program,
-    runs_of,
-)
+from benchmarks.harness import benchmark, median_runs, peak_of_command, print_table, program
 
 
 def concatenate(videos: Sequence[Path], minutes: float, out: Path) -> Path:
@@ -84,22 +77,23 @@ def measure_speed(video: Path, threads: int, rounds: int) -> None:
         "backbone alone": embed,
         "decoding and backbone": lambda: list(extractor.run([video])),
     }
-    runs = runs_of(contenders, rounds)
-    seconds = {name: statistics.median(run.seconds for run in own) for name, own in runs.items()}
-    cpu = {name: statistics.median(run.cpu_seconds for run in own) for name, own in runs.items()}
+    runs = median_runs(contenders, rounds)
+    alone = runs["backbone alone"]
     lines = [
         (
             name,
-            f"{pictures / taken:.0f}",
-            f"{parts[-1].seconds / taken:.1f}x",
-            f"{seconds['backbone alone'] / taken:.0%}",
-            f"{cpu['backbone alone'] / cpu[name]:.0%}",
+            f"{pictures / run.seconds:.0f}",
+            f"{parts[-1].seconds / run.seconds:.1f}x",
+            f"{alone.seconds / run.seconds:.0%}",
+            f"{alone.cpu_seconds / run.cpu_seconds:.0%}",
         )
-        for name, taken in seconds.items()
+        for name, run in runs.items()
     ]
     print_table(("", "pictures/s", "of real time", "of the backbone", "by processor time"), lines)
-    click.echo("target: 85 %, and 10x real time for 320 x 240 on 2 cores; processor time counts")
-    click.echo("where others use the machine\n")
+    click.echo(
+        "target: 85 %, and 10x real time for 320 x 240 on 2 cores; processor time counts where "
+        "others use the machine\n"
+    )
 
 
 def measure_memory(videos: Sequence[Path], minutes: Sequence[float], folder: Path) -> None:

@@ -22,54 +22,74 @@ from actspan.deploy.accuracy_report import library_versions
 
 _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "pyarrow", "pandas", "scipy")
 
+_SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+
 
 def benchmark(
     *, rounds: int | None = None, seed: bool = False
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a command of a function, which gets a temporary `folder`; print the machine first.
 
-    `rounds` is the default of an option `--rounds`, `seed` adds `--seed`.
+    `rounds` is the default of an option `--rounds`, `seed` adds `--seed`; both are printed.
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def run(**options: Any) -> None:
             print_machine()
+            given = [f"median of {options['rounds']} round(s)"] if rounds is not None else []
+            given += [f"synthetic data, seed {options['seed']}"] if seed else []
+            if given:
+                click.echo("; ".join(given))
             with tempfile.TemporaryDirectory() as folder:
                 function(folder=Path(folder), **options)
 
-        added = []
         if seed:
-            added.append(click.option("--seed", default=0, help="Seed of the synthetic data."))
+            click.option("--seed", default=0, help="Seed of the synthetic data.")(run)
         if rounds is not None:
             text = "Runs of each, in turn; medians count."
-            added.append(click.option("--rounds", default=rounds, help=text))
-        for option in added:
-            option(run)
-        settings = {"help_option_names": ["-h", "--help"], "show_default": True}
-        return click.command(context_settings=settings)(run)
+            click.option("--rounds", default=rounds, help=text)(run)
+        return click.command(context_settings=_SETTINGS)(run)
 
     return decorate
 
 
-def runs_of(
+def group(text: str, example: str, *commands: click.Command) -> click.Group:
+    """Return a command of several benchmarks."""
+    text = f"{text}\n\n\b\nExample:\n  python -m benchmarks.{example}"
+    return click.Group(commands=commands, help=text, context_settings=_SETTINGS)
+
+
+def path_option(*names: str, exists: bool = False, **settings: Any) -> Callable[[Any], Any]:
+    """Return an option of a path."""
+    return click.option(*names, type=click.Path(path_type=Path, exists=exists), **settings)
+
+
+def median_runs(
     contenders: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = True
-) -> dict[str, list[Run]]:
-    """Return the runs of each contender; each runs once in every round.
+) -> dict[str, Run]:
+    """Return the median wall time and processor time of each contender; each runs once per round.
 
     With `warm` every contender has one run before that does not count (compilation, caches, first
     touch of files).
     """
     works = {name: partial(timed, work) for name, work in contenders.items()}
-    return interleave(works, rounds, warmup=int(warm))
+    runs = interleave(works, rounds, warmup=int(warm))
+    return {name: median_run(own) for name, own in runs.items()}
+
+
+def median_run(runs: Sequence[Run]) -> Run:
+    """Return the medians of wall time and processor time."""
+    seconds, cpu_seconds = zip(*((run.seconds, run.cpu_seconds) for run in runs), strict=True)
+    return Run(statistics.median(seconds), statistics.median(cpu_seconds))
 
 
 def median_seconds(
     contenders: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = True
 ) -> dict[str, float]:
-    """Return the median seconds of each contender; see `runs_of`."""
-    runs = runs_of(contenders, rounds, warm=warm)
-    return {name: statistics.median(run.seconds for run in own) for name, own in runs.items()}
+    """Return the median seconds of each contender; see `median_runs`."""
+    runs = median_runs(contenders, rounds, warm=warm)
+    return {name: run.seconds for name, run in runs.items()}
 
 
 def program(name: str, *arguments: object) -> list[str]:
@@ -136,12 +156,10 @@ def print_comparison(rows: Sequence[Row]) -> None:
 
 def duration(seconds: float) -> str:
     """Format seconds in a suitable unit."""
-    if seconds >= 1:
-        value, unit = seconds, "s"
-    elif seconds >= 1e-3:
-        value, unit = seconds * 1e3, "ms"
-    else:
-        value, unit = seconds * 1e6, "µs"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size or unit == "µs":
+            break
+    value = seconds / size
     return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 

@@ -9,18 +9,13 @@ from pathlib import Path
 import click
 
 from actspan.bench import synthetic
-from actspan.data.store.pack import PackRequest, pack_dataset
+from actspan.data.data_requests import PackRequest
+from actspan.data.pack import pack_dataset
 from actspan.streams.video_lists import find_videos
 from benchmarks import data
+from benchmarks.commands import propose_options
 from benchmarks.extract import concatenate
-from benchmarks.harness import (
-    Peak,
-    benchmark,
-    peak_of_command,
-    print_table,
-    program,
-)
-from benchmarks.propose import command
+from benchmarks.harness import Peak, benchmark, group, peak_of_command, print_table, program
 
 DISTINCT = 300  # feature files beyond these are hard links to them
 NARROW = 8  # channels of the default: features are mapped, so their width hardly matters
@@ -49,18 +44,15 @@ def videos(
       python -m benchmarks.memory videos 5000 50000 --channels 400
     """
     counts = tuple(sorted(set(videos))) or (5000, 50_000)
-    click.echo(
-        f"`actspan propose` on {backend}, features of {channels} channels in a store; median of "
-        f"{rounds} round(s); synthetic data, seed {seed}\n"
-    )
+    click.echo(f"`actspan propose` on {backend}, features of {channels} channels in a store\n")
     bundle = synthetic.make_bundle(folder / "bundle", seed, channels=channels)
     commands = []
     for count in counts:
         source, store = folder / f"dataset-{count}", folder / f"store-{count}"
         synthetic.make_dataset(source, count, seed, DISTINCT, channels=channels)
         pack_dataset(PackRequest(source, store, dtype="float16"))
-        line = command(bundle.path, store, folder / f"{count}.json")
-        commands.append([*line, "--backend", backend])
+        places = propose_options(bundle.path, store, folder / f"{count}.json")
+        commands.append(program("actspan", "propose", *places, "--backend", backend))
     peak_of_command(commands[0])  # kernels are compiled and cached once, which takes memory
     rows = [[peak_of_command(line) for line in commands] for _ in range(rounds)]
     samples = [median_peak(taken) for taken in zip(*rows, strict=True)]
@@ -90,8 +82,12 @@ def recordings(folder: Path, hours: tuple[float, ...], rounds: int, seed: int) -
     first = None
     for length in sorted(set(hours)) or (1.0, 24.0):
         dataset = data.make_recording(folder / f"{length:g}", length, seed)
-        runs = [folder / f"run-{length:g}-{number}" for number in range(rounds + 1)]
-        taken = [peak_of_command(command(bundle.path, dataset, run)) for run in runs]
+        outs = [folder / f"run-{length:g}-{number}" for number in range(rounds + 1)]
+        runs = [
+            program("actspan", "propose", *propose_options(bundle.path, dataset, out))
+            for out in outs
+        ]
+        taken = [peak_of_command(run) for run in runs]
         peak = median_peak(taken[1:])  # the first one fills caches
         first = first or peak.memory
         ratio = f"{peak.memory / first:.2f}x"
@@ -154,20 +150,18 @@ def staged_rows(
     bundle: Path, dataset: Path, stage: Path, videos: int, lean: bool
 ) -> Iterator[tuple[str, ...]]:
     """Run all steps; yield one table row per step."""
-    short = ["--lean"] if lean else []
-    model, net = ["--model", bundle], "--net"
-    begin = [*model, "--dataset", dataset, "--out", stage, *short]
-    steps: list[tuple[str, list[object]]] = [
-        ("tem-inputs", ["tem-inputs", *begin]),
-        ("run --net tem", ["run", stage, net, "tem", *model]),
-        ("tem-outputs", ["tem-outputs", stage]),
-        ("pem-inputs", ["pem-inputs", stage, *short]),
-        ("run --net pem", ["run", stage, net, "pem", *model]),
-        ("pem-outputs", ["pem-outputs", stage, *short]),
-    ]
+    short, model = ["--lean"] if lean else [], ["--model", bundle]
+    steps: dict[str, list[object]] = {
+        "tem-inputs": [*model, "--dataset", dataset, "--out", stage, *short],
+        "run --net tem": [stage, *model],
+        "tem-outputs": [stage],
+        "pem-inputs": [stage, *short],
+        "run --net pem": [stage, *model],
+        "pem-outputs": [stage, *short],
+    }
     before = 0
-    for name, words in steps:
-        peak = peak_of_command(program("actspan", "staged", *words))
+    for name, words in steps.items():
+        peak = peak_of_command(program("actspan", "staged", *name.split(), *words))
         after = sum(512 * p.stat().st_blocks for p in stage.rglob("*") if p.is_file())
         added = (after - before) / videos
         yield (
@@ -181,18 +175,11 @@ def staged_rows(
         before = after
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Measure the peak memory of commands.
-
-    \b
-    Example:
-      python -m benchmarks.memory videos 5000 50000
-    """
-
-
-for each in (videos, recordings, films, staged):
-    main.add_command(each)
+main = group(
+    "Measure the peak memory of commands.",
+    "memory videos 5000 50000",
+    *(videos, recordings, films, staged),
+)
 
 if __name__ == "__main__":
     main()

@@ -24,31 +24,21 @@ class PlainRecall(NamedTuple):
 
 def read_ground_truth(path: Path, subset: str) -> pd.DataFrame:
     """Return one row per instance of the subset's videos."""
-    with open(path, encoding="utf-8") as file:
-        database = json.load(file)["database"]
-    videos, starts, ends = [], [], []
+    database = json.loads(path.read_text(encoding="utf-8"))["database"]
+    rows = []
     for video, entry in database.items():
-        if entry["subset"] != subset:
-            continue
-        for annotation in entry["annotations"]:
-            videos.append(video)
-            starts.append(float(annotation["segment"][0]))
-            ends.append(float(annotation["segment"][1]))
-    return pd.DataFrame({"video": videos, "start": starts, "end": ends})
+        if entry["subset"] == subset:
+            rows += [(video, *map(float, a["segment"])) for a in entry["annotations"]]
+    return pd.DataFrame(rows, columns=["video", "start", "end"])
 
 
 def read_proposals(path: Path) -> pd.DataFrame:
     """Return one row per proposal."""
-    with open(path, encoding="utf-8") as file:
-        results = json.load(file)["results"]
-    videos, starts, ends, scores = [], [], [], []
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    rows = []
     for video, entries in results.items():
-        for entry in entries:
-            videos.append(video)
-            starts.append(float(entry["segment"][0]))
-            ends.append(float(entry["segment"][1]))
-            scores.append(float(entry["score"]))
-    return pd.DataFrame({"video": videos, "start": starts, "end": ends, "score": scores})
+        rows += [(video, *map(float, e["segment"]), float(e["score"])) for e in entries]
+    return pd.DataFrame(rows, columns=["video", "start", "end", "score"])
 
 
 def overlaps(instances: np.ndarray, proposals: np.ndarray) -> np.ndarray:
@@ -132,17 +122,6 @@ class Agreement(NamedTuple):
             f"both sides: same segments and scores on {self.same} of {self.videos} videos "
             f"(scores within {self.apart:.0e} relative)"
         )
-
-
-def read_result(path: Path) -> dict[str, Proposals]:
-    """Return the proposals of each video of a result file, in seconds."""
-    results = json.loads(path.read_text(encoding="utf-8"))["results"]
-    proposals = {}
-    for video, entries in results.items():
-        segments = np.array([entry["segment"] for entry in entries]).reshape(-1, 2)
-        scores = np.array([entry["score"] for entry in entries])
-        proposals[video] = Proposals(segments[:, 0], segments[:, 1], scores)
-    return proposals
 
 
 def compare(

@@ -12,18 +12,13 @@ import numpy as np
 
 from actspan import BoundaryScores, Bundle, Pipeline, Proposals
 from actspan.bench import synthetic
+from actspan.data.result_files import read_result
 from actspan.pipeline.core import BATCH
 from actspan.pipeline.outcomes import ScoredVideo, StageClock, VideoInput
 from actspan.runtime.opening import choose_backend, open_net
-from benchmarks import data
-from benchmarks.harness import (
-    Row,
-    benchmark,
-    duration,
-    median_seconds,
-    print_comparison,
-)
-from benchmarks.published_evaluation import compare, read_result
+from benchmarks.data import make_csv_dataset
+from benchmarks.harness import Row, benchmark, duration, median_seconds, print_comparison
+from benchmarks.published_evaluation import compare
 from benchmarks.published_steps import (
     Timings,
     make_folders,
@@ -62,23 +57,23 @@ class Baseline:
         self.seconds = {name: synthetic.seconds_of(i) for i, name in enumerate(self.names)}
         self.instances = {n: synthetic.make_instances(i, seed) for i, n in enumerate(self.names)}
         self.timings: dict[str, list[Timings]] = {"tem": [], "like": [], "published": []}
-        data.write_csv_features(folder / "csv", range(len(scores)), seed)
+        self.features = make_csv_dataset(folder / "csv", len(scores), seed) / "features"
         make_folders(folder)
         for name, row in zip(self.names, scores, strict=True):
             write_boundaries(folder, name, row)
 
-    def tem(self) -> None:
-        """Time TEM from CSV features."""
-        model = self.bundle.file("tem.onnx")
-        timings = run_tem(self.folder / "csv", self.folder / "own", self.names, model)
-        self.timings["tem"].append(timings)
+    def run(self, kind: str) -> None:
+        """Time "tem" from CSV features, or the steps after it: "published".
 
-    def after_tem(self, kind: str) -> None:
-        """Time the published steps; "like" leaves out the overlaps with ground truth."""
-        model, instances = self.bundle.file("pem.onnx"), self.instances
-        timings = run_after_tem(
-            self.folder, self.seconds, model, instances if kind == "published" else None
-        )
+        "like" leaves out the overlaps with ground truth.
+        """
+        if kind == "tem":
+            model = self.bundle.file("tem.onnx")
+            timings = run_tem(self.features, self.folder / "own", self.names, model)
+        else:
+            instances = self.instances if kind == "published" else None
+            model = self.bundle.file("pem.onnx")
+            timings = run_after_tem(self.folder, self.seconds, model, instances)
         self.timings[kind].append(timings)
 
     def stage(self, kind: str, *names: str) -> float:
@@ -114,10 +109,7 @@ def main(
     sample = min(sample, videos)
     bundle = synthetic.make_bundle(folder / "bundle", seed)
     backend = choose_backend(bundle, backend).name
-    click.echo(
-        f"after TEM, {threads} threads, median of {rounds} rounds; ActSpan on {videos} videos, "
-        f"baseline on {sample} of them; synthetic data, seed {seed}; backend {backend}"
-    )
+    click.echo(f"ActSpan on {videos} videos, baseline on {sample} of them; backend {backend}")
     features = np.stack([synthetic.make_features(i, seed).T for i in range(videos)])  # (N, C, T)
     tem = Tem(bundle, features, backend, threads)
     scores = np.concatenate(tem.by_workers())  # (N, 3, T)
@@ -130,16 +122,14 @@ def main(
         check_agreement(baseline, run_pipeline(pipeline, scored[:sample]))
         pipeline.clock = StageClock()
         contenders = {
-            "like for like": partial(baseline.after_tem, "like"),
             "ours": lambda: run_pipeline(pipeline, scored),
             "TEM by workers": tem.by_workers,
             "TEM by batches": tem.by_batches,
-            "published": partial(baseline.after_tem, "published"),
-            "TEM of the baseline": baseline.tem,
+            **{kind: partial(baseline.run, kind) for kind in baseline.timings},
         }
         seconds = median_seconds(contenders, rounds)
         clock = {str(k): v / videos / (rounds + 1) for k, v in pipeline.clock.seconds.items()}
-    click.echo("seconds a video, one core")
+    click.echo("seconds per video, one core")
     made = baseline.stage("like", "candidates", "BSP features")
     print_comparison(
         [
@@ -153,7 +143,7 @@ def main(
 
 def check_agreement(baseline: Baseline, proposals: list[Proposals]) -> None:
     """Run the baseline and compare."""
-    baseline.after_tem("like")
+    baseline.run("like")
     ours = dict(zip(baseline.names, proposals, strict=True))
     theirs = read_result(baseline.folder / "result.json")
     found = compare(ours, theirs, tolerance=1e-5)  # PEM on another runtime: 1e-7 of it
@@ -164,20 +154,16 @@ def check_agreement(baseline: Baseline, proposals: list[Proposals]) -> None:
 
 def print_whole(baseline: Baseline, ours: dict[str, float], threads: int) -> None:
     """Print the whole after TEM, and TEM, in seconds per video."""
-    click.echo(f"\nseconds a video, everything after TEM; ActSpan on {threads} threads")
+    click.echo(f"\nseconds per video, everything after TEM; ActSpan on {threads} threads")
     after = ours["ours"]
-    matched = "as published, with match_iou / ioa"
-    print_comparison(
-        [
-            Row("the same outputs", baseline.stage("like"), after, ">= 250x"),
-            Row(matched, baseline.stage("published"), after, ">= 250x"),
-        ]
-    )
+    names = {"like": "the same outputs", "published": "as published, with match_iou / ioa"}
+    rows = [Row(name, baseline.stage(kind), after, ">= 250x") for kind, name in names.items()]
+    print_comparison(rows)
     workers, batches = ours["TEM by workers"], ours["TEM by batches"]
     tem = min(workers, batches)
     reading, scoring = baseline.stage("tem", "read CSV"), baseline.stage("tem", "TEM")
     click.echo(
-        f"\nTEM itself on {threads} threads: {duration(tem)} a video (a worker a batch "
+        f"\nTEM itself on {threads} threads: {duration(tem)} per video (one thread per batch "
         f"{duration(workers)}, all threads on a batch {duration(batches)})\n"
         f"after TEM / TEM: {after / tem:.2f}x (target <= 0.25x)\n"
         f"baseline before that: CSV reading {duration(reading)}, TEM {duration(scoring)}"

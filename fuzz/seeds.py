@@ -18,11 +18,11 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.types import BoundaryScores, Proposals, Video
 from actspan.data.annotations.formats import write_annotations
 from actspan.data.detections import Detections, write_detections
+from actspan.data.pack import Row, write_shards
 from actspan.data.recording import Window
 from actspan.data.result_writers import write_result as write_proposals
 from actspan.data.scores import add_scores, open_score_archive
-from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.store_manifest import Manifest
+from actspan.data.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
 from actspan.jobs.run import candidate_schema

@@ -32,19 +32,19 @@ from actspan.data.features import Entry, read_array
 from actspan.data.names import Ignored
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.shards import Packed, open_shard
-from actspan.data.store.store_manifest import Manifest
+from actspan.data.shards import Packed, open_shard
+from actspan.data.store_manifest import Manifest
 from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.stage import Stage, Table
 from actspan.evaluation.inputs import load_blocked
 from actspan.jobs.checkpoint import Plan
 from actspan.jobs.run import Run
-from actspan.jobs.shard_format import ShardEncoder, decode_shard
+from actspan.jobs.shard_format import decode_shard, write_shard
 from actspan.model.bsn.checkpoints import read_checkpoint
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import FileRecord
-from actspan.pipeline.label_file import LabelFile
+from actspan.pipeline.labels import LabelFile
 from actspan.runtime.opening import open_session
 from actspan.server.corrections import NewCorrections
 from actspan.server.error_responses import ProblemError
@@ -128,7 +128,7 @@ def plan(path: Path) -> None:
     """Read the plan of an unfinished run, after a valid checksum."""
     text = path.read_bytes()
     checksum = hashlib.sha256(text).hexdigest().encode()
-    len(Plan.from_bytes(checksum + b"\n" + text, where=str(path)))
+    len(Plan.from_bytes(checksum + b"\n" + text, where=str(path)).shards)
 
 
 def computed(path: Path) -> None:
@@ -137,15 +137,14 @@ def computed(path: Path) -> None:
     first, _, last = encode_frames([Problem("a", "f", "p", "r")])
     frame = struct.pack("<II", len(record), zlib.crc32(record)) + record
     stream = io.BytesIO(first + frame + last)
-    list(decode_shard(PLAN.fingerprint, 0, stream, ids=PLAN.ids(0), where=str(path)))
+    list(decode_shard(PLAN.fingerprint, 0, stream, ids=PLAN.shards[0], where=str(path)))
 
 
 def encode_frames(results: list[Any]) -> list[bytes]:
     """Return the header of a shard, one frame per result, and its end."""
-    encoder = ShardEncoder(io.BytesIO(), PLAN.fingerprint, 0, PLAN.keeps)
-    for result in results:
-        encoder.add(result)
-    data = b"".join(encoder.chunks())
+    file = io.BytesIO()
+    list(write_shard(file, PLAN.fingerprint, 0, PLAN.keeps, results))
+    data = file.getvalue()
     cuts, at = [0], 16  # the first piece is the magic number and the head
     while at < len(data):
         at += 8 + struct.unpack_from("<I", data, at)[0]

@@ -17,6 +17,7 @@ pytest.importorskip("onnx")
 import actspan  # noqa: E402
 from actspan.bench import synthetic  # noqa: E402
 from actspan.config.stages import FeatureSpec  # noqa: E402
+from actspan.data.result_files import read_result  # noqa: E402
 from actspan.model.manifest import Source  # noqa: E402
 from actspan.runtime.export import export_bundle  # noqa: E402
 from benchmarks import (  # noqa: E402
@@ -24,7 +25,7 @@ from benchmarks import (  # noqa: E402
     data,
     published_evaluation,
 )
-from benchmarks.published_evaluation import compare, read_result  # noqa: E402
+from benchmarks.published_evaluation import compare  # noqa: E402
 from benchmarks.published_steps import (  # noqa: E402
     make_folders,
     open_network,
@@ -35,8 +36,8 @@ from benchmarks.published_steps import (  # noqa: E402
 )
 
 BENCHMARKS = (
-    *("accuracy", "backends", "detection", "evaluate", "extract", "memory", "propose"),
-    *("scale_model", "scaling", "serve", "stages", "startup", "videos", "viewer"),
+    *("accuracy", "backends", "commands", "extract", "memory"),
+    *("scale", "serve", "stages", "viewer"),
 )
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
 
@@ -120,8 +121,8 @@ def test_actspan_gives_the_proposals_of_the_baseline(
     numbers = range(3)
     names = [synthetic.name_of(number) for number in numbers]
     seconds = {synthetic.name_of(number): synthetic.seconds_of(number) for number in numbers}
-    data.write_csv_features(tmp_path / "csv", numbers)
-    run_tem(tmp_path / "csv", tmp_path, names, bundle.file("tem.onnx"))
+    data.make_csv_dataset(tmp_path / "csv", len(numbers))
+    run_tem(tmp_path / "csv" / "features", tmp_path, names, bundle.file("tem.onnx"))
     run_after_tem(tmp_path, seconds, bundle.file("pem.onnx"))
 
     strides = (seconds[name] / synthetic.LENGTH for name in names)
@@ -157,8 +158,10 @@ def test_made_up_data_are_realistic_and_repeatable(bundle: actspan.Bundle) -> No
 
 def test_guesses_are_printed_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     segments, labels = ((3.0, 6.0), (11.0, 25.0)), ("", "")
-    videos = [actspan.Video(part, 30.0, part, segments, labels) for part in ("training", "test")]
-    accuracy.print_guesses(videos, "test", draws=2)
+    videos = [
+        actspan.Video(part, 30.0, part, segments, labels) for part in ("training", "validation")
+    ]
+    accuracy.print_guesses(videos, draws=2)
     lines = capsys.readouterr().out.splitlines()
     names = ["uniform-random", "plain windows", "training lengths"]
     assert [line[:20].strip() for line in lines] == names

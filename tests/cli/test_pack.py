@@ -54,7 +54,7 @@ def test_a_store_is_not_replaced_unasked(folder: Path, tmp_path: Path) -> None:
     assert actspan(*pack).exit_code == 0
     again = actspan(*pack)
     assert again.exit_code == 1
-    assert "there is a store already" in again.stderr
+    assert "a store already exists" in again.stderr
     assert actspan(*pack, "--force").exit_code == 0
 
 

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from actspan import Video
 from actspan.core.errors import ActSpanError, AnnotationError
 from actspan.data.annotations import activitynet
-from actspan.data.annotations.annotation_set import ReadOptions
+from actspan.data.annotations.annotation_set import ReadOptions, Source
 from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
-from actspan.data.annotations.source import Source
 from actspan.data.names import composed
 from tests.data.annotation_files import (
     boris_project,

@@ -84,9 +84,9 @@ def test_few_wrong_files_are_no_wrong_dataset_toml() -> None:
 
 
 RENAMED = [
-    pytest.param(lambda name: f"{name}_rgb", "'video0' in the place of 'video0_rgb'", id="suffix"),
-    pytest.param(lambda name: f"v2_{name}", "'video0' in the place of 'v2_video0'", id="prefix"),
-    pytest.param(str.upper, "'video0' in the place of 'VIDEO0'", id="capitals"),
+    pytest.param(lambda name: f"{name}_rgb", "'video0' instead of 'video0_rgb'", id="suffix"),
+    pytest.param(lambda name: f"v2_{name}", "'video0' instead of 'v2_video0'", id="prefix"),
+    pytest.param(str.upper, "'video0' instead of 'VIDEO0'", id="capitals"),
     pytest.param(
         lambda name: f"{sum(map(ord, name)) ** 3}", "check that they belong together", id="other"
     ),

@@ -204,7 +204,7 @@ def test_the_advice_names_the_whole_command_and_keeps_the_original(
         require_seconds(in_unit(25), tmp_path / name, fps=fps)
     message = str(caught.value)
     new = f"{Path(name).stem}-seconds.json"
-    assert message.endswith(f", then use {new} in the place of {name}, and keep the original")
+    assert message.endswith(f", then use {new} instead of {name}, and keep the original")
     command = shlex.split(message.partition("convert them: ")[2].rpartition(", then")[0])
     places = [str(tmp_path / name), str(tmp_path / new)]
     assert command[:9] == [

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actspan.data.annotations.annotation_set import Source, decode, is_object, split
 from actspan.data.annotations.formats import read_annotations
-from actspan.data.annotations.source import Source, decode, is_object, split
 
 VIDEO = '{"duration": 9.0, "annotations": [{"segment": [1, 2], "label": "a"}]}'
 

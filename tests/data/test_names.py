@@ -12,7 +12,7 @@ import pytest
 from actspan import Dataset
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.names import FileNames, file_stem
-from actspan.data.store.shards import PackedIndex
+from actspan.data.shards import PackedIndex
 from actspan.data.videos import canonical_id
 from actspan.streams.video_lists import find_videos
 from tests.data.annotation_files import write_thumos

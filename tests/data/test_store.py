@@ -15,9 +15,9 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ConfigError, DatasetError, StoreError
 from actspan.data.check import check_dataset
 from actspan.data.data_requests import PackRequest
-from actspan.data.store.pack import PackSummary, pack_dataset
-from actspan.data.store.shards import Packed, PackedIndex, open_shard
-from actspan.data.store.store_manifest import Manifest, verify_store
+from actspan.data.pack import PackSummary, pack_dataset
+from actspan.data.shards import Packed, PackedIndex, open_shard
+from actspan.data.store_manifest import Manifest, verify_store
 from actspan.data.timebase import SpanRule, packed_grid, snippet_grid
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
@@ -43,7 +43,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[Mode, Path]:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Record batches of two or three videos."""
-    monkeypatch.setattr("actspan.data.store.arrow_files._BATCH", 1000)
+    monkeypatch.setattr("actspan.data.pack._BATCH", 1000)
 
 
 def pack(dataset: Path, out: Path, **options: Any) -> PackSummary:
@@ -344,7 +344,7 @@ def test_nothing_is_overwritten_by_accident(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(StoreError, match="is not a store, so it is left alone"):
         pack(folder, tmp_path / "mine", overwrite=True)
     pack(folder, tmp_path / "store")
-    with pytest.raises(StoreError, match="there is a store already"):
+    with pytest.raises(StoreError, match="a store already exists"):
         pack(folder, tmp_path / "store")
     pack(tmp_path / "store", tmp_path / "store", overwrite=True, dtype="float16")  # onto itself
     dataset = Dataset.load(tmp_path / "store")
@@ -358,7 +358,7 @@ def test_a_full_disk_leaves_nothing_behind(
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("actspan.data.store.arrow_files._record_batch", disk_full)
+    monkeypatch.setattr("actspan.data.pack._record_batch", disk_full)
     with pytest.raises(ActSpanError, match="cannot be written: No space left"):
         pack(folder, tmp_path / "store")
     assert not list(tmp_path.iterdir())
@@ -437,7 +437,7 @@ def test_places_are_found_by_id_whatever_the_hashes(
     assert manifest is not None
     opened = [open_shard(p, manifest) for p in manifest.shard_paths(tmp_path / "store")]
     if colliding:
-        monkeypatch.setattr("actspan.data.store.shards.hash", lambda name: 7, raising=False)
+        monkeypatch.setattr("actspan.data.shards.hash", lambda name: 7, raising=False)
     places = PackedIndex(opened, tmp_path)
     assert list(places) == [name for shard in opened for name in shard.ids()]
     assert [entry.id for entry in places.values()] == list(places)

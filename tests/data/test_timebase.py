@@ -17,7 +17,7 @@ from actspan.core.types import Video
 from actspan.data.annotations.convert import convert_annotations
 from actspan.data.check import check_dataset
 from actspan.data.data_requests import ConvertRequest, PackRequest
-from actspan.data.store.pack import pack_dataset
+from actspan.data.pack import pack_dataset
 from actspan.data.timebase import SpanRule, annotated_seconds, infer_grid, snippet_grid, span_rule
 from actspan.data.videos import Videos
 

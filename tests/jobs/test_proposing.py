@@ -124,7 +124,7 @@ def test_scores_of_other_names_are_one_finding(request_: ProposeRequest, tmp_pat
         propose(request)
     (kind,) = by_kind(caught.value.problems)
     assert len(kind) == 4
-    assert kind[0].problem.startswith("boundary scores are named otherwise than videos")
+    assert kind[0].problem.startswith("boundary scores and videos have different names")
 
 
 def test_bad_scores_are_all_named_before_work(request_: ProposeRequest, tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def other_annotations(request: ProposeRequest) -> Iterator[ProposeRequest]:
 @contextmanager
 def other_version(request: ProposeRequest) -> Iterator[ProposeRequest]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("actspan.jobs.origin.version", lambda name: f"{name} 99")
+        patch.setattr("actspan.jobs.source.version", lambda name: f"{name} 99")
         yield request
 
 

@@ -11,8 +11,7 @@ import pytest
 from actspan import Bundle, Features, Pipeline, Run
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.pipeline.outcomes import Outcome, VideoInput
-from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.outcomes import Outcome, Recordings, VideoInput
 from tests.made_up import CHANNELS, STRIDE, write_bundle, write_dataset
 
 LENGTH = 20

@@ -59,7 +59,7 @@ def live(folder: Path) -> Iterator[Live]:
         "videos": folder / "videos",
     }
     with serving(folder / "data", **looked_at) as live:
-        while live.ask(f"{BROWSE}/videos").json["judging"]:
+        while live.ask(f"{BROWSE}/videos").json["evaluating"]:
             time.sleep(0.02)
         yield live
 
@@ -88,10 +88,10 @@ def test_rows_have_the_figures_of_the_evaluator(live: Live, folder: Path) -> Non
         assert (row["id"], row["instances"]) == (video.id, len(video.segments))
         assert row["runs"][1]["proposals"] == len(found[video.id])
         if not len(video.segments):
-            assert row["runs"][1]["judged"] is None
+            assert row["runs"][1]["metrics"] is None
             continue
         auc = evaluate_recall([video], {video.id: found[video.id]}, subset=None).auc_percent
-        assert row["runs"][1]["judged"]["auc"] == pytest.approx(auc)
+        assert row["runs"][1]["metrics"]["auc"] == pytest.approx(auc)
 
 
 @pytest.mark.parametrize(

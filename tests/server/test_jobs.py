@@ -218,14 +218,13 @@ def test_a_job_that_brings_the_service_down_is_given_up(tmp_path: Path) -> None:
     store = JobStore(database, tmp_path, kept=10)
     job = store.new_id()
     store.upload(job).write_bytes(b"x")
-    store.add(job, "", "npy", ProposalOptions(1.0, 1.0), 1)
+    store.add(job, "", "npy", ProposalOptions(stride=1.0, length=1.0), 1)
     for _ in range(3):
         store.recover()
         claimed = store.claim()
         assert claimed is not None  # ... and the service dies
     store.recover()
     found = store.find(job)
-    assert found is not None
     assert found.state == "failed"
     assert "3 times" in str(found.error)
     assert store.claim() is None
@@ -239,7 +238,7 @@ def test_only_so_many_finished_jobs_are_kept_and_unaccepted_uploads_removed(tmp_
     jobs = [store.new_id() for _ in range(4)]
     for job in jobs:
         store.upload(job).write_bytes(b"x")
-        store.add(job, "", "npy", ProposalOptions(1.0, 1.0), 1)
+        store.add(job, "", "npy", ProposalOptions(stride=1.0, length=1.0), 1)
     for _ in range(3):
         claimed = store.claim()
         assert claimed is not None

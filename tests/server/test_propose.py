@@ -15,9 +15,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
-from actspan.server.operations import Metrics
+from actspan.server.middleware import Metrics
 from actspan.server.served_model import Batcher
-from actspan.server.settings import Batching, Limits
+from actspan.server.settings import Limits
 from tests.made_up import CHANNELS, STRIDE
 from tests.server.bodies import arrow, column_table, list_table, npy
 from tests.server.live import serving
@@ -121,7 +121,11 @@ def test_concurrent_requests_are_batched_and_not_mixed_up(
     def ask(seed: int) -> tuple[int, dict]:
         return seed, client.post("/api/propose", content=npy(features(20 + seed, seed))).json()
 
-    settings = {"model": bundle.path, "batching": Batching(rows=8, delay=0.05), "threads": 1}
+    settings = {
+        "model": bundle.path,
+        "limits": Limits(batch_rows=8, batch_delay=0.05),
+        "threads": 1,
+    }
     with client_of(tmp_path, **settings) as client, ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(ask, range(32)))
         metrics = client.get("/metrics").text
@@ -143,8 +147,7 @@ def test_too_much_at_once_is_answered_429(bundle: Bundle, tmp_path: Path) -> Non
 
     settings = {
         "model": bundle.path,
-        "limits": Limits(waiting_rows=2),
-        "batching": Batching(rows=64, delay=0.3),
+        "limits": Limits(waiting_rows=2, batch_rows=64, batch_delay=0.3),
         "threads": 1,
     }
     with client_of(tmp_path, **settings) as client, ThreadPoolExecutor(12) as pool:
@@ -157,8 +160,8 @@ def test_too_much_at_once_is_answered_429(bundle: Bundle, tmp_path: Path) -> Non
 
 
 def test_what_takes_too_long_is_answered_504(bundle: Bundle, tmp_path: Path) -> None:
-    settings = {"limits": Limits(answer_seconds=0.05), "batching": Batching(delay=5)}
-    with client_of(tmp_path, model=bundle.path, **settings) as client:
+    limits = Limits(answer_seconds=0.05, batch_delay=5)
+    with client_of(tmp_path, model=bundle.path, limits=limits) as client:
         answer = client.post("/api/propose", content=npy(features()))
     assert answer.status_code == 504
     assert "/api/jobs" in answer.json()["detail"]
@@ -200,7 +203,7 @@ def test_one_that_fails_does_not_spoil_the_others(bundle: Bundle, tmp_path: Path
         wanted = (batcher.answer(group, 1) for group in (1, 0, 2))
         return await asyncio.gather(*wanted, return_exceptions=True)
 
-    batcher = Batcher("test", halve, Batching(rows=3, delay=1), Limits(), 1, Metrics())
+    batcher = Batcher("test", halve, Limits(batch_rows=3, batch_delay=1), 1, Metrics())
     batcher.start()
     one, error, half = asyncio.run(ask(batcher))
     batcher.close()

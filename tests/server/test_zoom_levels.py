@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("fastapi", reason="needs the extra 'server'")
 
-from actspan.core.errors import ResultError
 from actspan.server.browsed_run import TILE, ZoomLevels
+from actspan.server.error_responses import ProblemError
 
 
 @given(cells=st.integers(1, 9000), seed=st.integers(0, 2**32 - 1))
@@ -32,5 +32,5 @@ def test_a_column_holds_the_extremes_of_its_cells(cells: int, seed: int) -> None
 def test_tiles_that_are_not_there_are_refused(level: int, tile: int) -> None:
     levels = ZoomLevels(np.zeros((3, 4 * TILE + 1)))
     assert len(levels) == 4
-    with pytest.raises(ResultError, match=r"no (tile|level)"):
+    with pytest.raises(ProblemError, match=r"no (tile|level)"):
         levels.tile(level + 1 if level == 3 else level, tile)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from actspan.bench import synthetic
 from actspan.bench.bench_request import CHANNELS, LENGTH, BenchRequest
@@ -177,13 +178,14 @@ def _dataset(request: BenchRequest, bundle: Bundle, folder: Path) -> tuple[Datas
     assert tem is not None
     windows = _WINDOWS if bundle.config.mode == "window" else 1
     snippets = request.snippets or windows * tem.length
+    adapted = synthetic.standardised_for(bundle)
     synthetic.make_dataset(
         folder / "videos",
         request.videos or VIDEOS,
         distinct=_DISTINCT,
         snippets=snippets,
         channels=tem.channels,
-        adapt=synthetic.standardised_for(bundle),
+        save=lambda file, values: np.save(file, adapted(values)),
     )
     name = f"MADE-UP features, {snippets} snippets x {tem.channels} channels"
     return Dataset.load(folder / "videos"), name

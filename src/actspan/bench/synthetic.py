@@ -9,12 +9,13 @@ are kept.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from actspan.bench.bench_request import CHANNELS, LENGTH
+from actspan.config.base import dump_toml, to_dict
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.files import atomic_file
 from actspan.core.types import Float32, Video
@@ -89,16 +90,27 @@ def make_pem(seed: int = 0, inputs: int = 32, hidden: int = 256) -> Weights:
 
 
 def make_bundle(
-    path: Path, seed: int = 0, *, channels: int = CHANNELS, length: int = LENGTH
+    path: Path,
+    seed: int = 0,
+    *,
+    channels: int = CHANNELS,
+    length: int = LENGTH,
+    config: PipelineConfig | None = None,
+    features: FeatureSpec | None = None,
 ) -> Bundle:
-    """Make a bundle of synthetic networks for features of `length` cells, exported to ONNX."""
+    """Make a bundle of synthetic networks, exported to ONNX.
+
+    They are for features of `channels` and `length` cells, with the published settings; or for
+    `config`, whose networks have the published sizes, and `features`.
+    """
     from actspan.runtime.export import export_bundle
 
+    tem = TemConfig(channels=channels, length=length)
     bundle = Bundle.create(
         path,
-        config=PipelineConfig(tem=TemConfig(channels=channels, length=length), pem=PemConfig()),
-        features=FeatureSpec(channels=channels),
-        source=Source(note="made up for benchmarks: random weights"),
+        config=config or PipelineConfig(tem=tem, pem=PemConfig()),
+        features=features or FeatureSpec(channels=channels),
+        source=Source(note="synthetic, for benchmarks: random weights"),
         tem=make_tem(seed, channels=channels),
         pem=make_pem(seed),
     )
@@ -124,26 +136,32 @@ def make_dataset(
     *,
     snippets: int = LENGTH,
     channels: int = CHANNELS,
-    adapt: Callable[[Float32], Float32] = lambda values: values,
+    suffix: str = ".npy",
+    save: Callable[[Path, Float32], object] = np.save,
 ) -> Path:
-    """Make a dataset folder: annotations, dataset.toml and one `.npy` (n, C) per video.
+    """Make a dataset folder: annotations, dataset.toml and a file of features (n, C) per video.
 
     After the first `distinct` videos, feature files are hard links to earlier ones to save disk
-    space. `adapt` is applied to the features before they are written.
+    space. `save` writes a file.
     """
     features = path / "features"
     features.mkdir(parents=True)
     for number in range(videos):
-        file = features / f"{name_of(number)}.npy"
+        file = features / f"{name_of(number)}{suffix}"
         if distinct is not None and number >= distinct:
-            os.link(features / f"{name_of(number % distinct)}.npy", file)
+            os.link(features / f"{name_of(number % distinct)}{suffix}", file)
         else:
-            np.save(file, adapt(make_features(number, seed, snippets=snippets, channels=channels)))
-    text = f'[features]\nchannels = {channels}\nlayout = "TC"\n'
-    with atomic_file(path / "dataset.toml") as stream:
-        stream.write(text.encode())
-    write_annotations(path / DATASET_JSON, [make_video(n, seed) for n in range(videos)])
+            save(file, make_features(number, seed, snippets=snippets, channels=channels))
+    spec = FeatureSpec(channels=channels, layout="TC")
+    write_description(path, spec, [make_video(number, seed) for number in range(videos)])
     return path
+
+
+def write_description(path: Path, spec: FeatureSpec, videos: Iterable[Video]) -> None:
+    """Write the files of a dataset beside its features: dataset.toml and annotations."""
+    with atomic_file(path / "dataset.toml") as stream:
+        stream.write(dump_toml({"features": to_dict(spec)}).encode())
+    write_annotations(path / DATASET_JSON, videos)
 
 
 def make_instances(number: int, seed: int = 0) -> list[tuple[float, float]]:

@@ -55,7 +55,7 @@ def pack(
         _verify(request.dataset, json_)
         return
     with progress_report() as report:
-        from actspan.data.store.pack import pack_dataset
+        from actspan.data.pack import pack_dataset
 
         done = pack_dataset(request, report)
     manifest = done.manifest
@@ -77,7 +77,7 @@ def pack(
 
 def _verify(store: Path, as_json: bool) -> None:
     with progress_report() as report:
-        from actspan.data.store.store_manifest import verify_store
+        from actspan.data.store_manifest import verify_store
 
         found = verify_store(store, report)
     shards = len(found.shards)

@@ -12,7 +12,7 @@ from actspan.cli.console import say
 from actspan.cli.options import command, refuse_options
 from actspan.config.base import Bounds, Positive, Seconds
 from actspan.config.stages import BATCH
-from actspan.server.settings import HOUR, MIB, Batching, Limits, ServeSettings
+from actspan.server.settings import HOUR, MIB, Limits, ServeSettings
 
 _OF_MODELS = [
     "backend",
@@ -29,7 +29,7 @@ _OF_MODELS = [
 
 @command(
     names={"hosts": "allow_host"},
-    without=["limits", "batching"],
+    without=["limits"],
     request_mib="Largest request body that is answered directly, in MiB.",
     upload_mib="Largest upload of a job, in MiB.",
     hours="Longest recording, in hours.",
@@ -79,8 +79,9 @@ def serve(
         answer_seconds=timeout,
         waiting_rows=queue,
         waiting_jobs=jobs,
+        batch_rows=batch,
+        batch_delay=delay / 1000,
     )
     token = make_token(settings.host, settings.token or os.environ.get("ACTSPAN_TOKEN"))
-    batching = Batching(batch, delay / 1000)
-    settings = replace(settings, token=token, limits=limits, batching=batching)
+    settings = replace(settings, token=token, limits=limits)
     run_service(settings, announce=say)

@@ -48,7 +48,7 @@ def tem_inputs(request: TemRequest, *, json_: bool = False) -> None:
       actspan staged tem-inputs --model bsn/ --dataset my-videos/ --out stage/
     """
     with progress_report() as report:
-        from actspan.deploy.staged.steps import write_tem_inputs
+        from actspan.deploy.staged.host_steps import write_tem_inputs
 
         done = write_tem_inputs(request, report)
     _print(done, "TEM inputs", json_)
@@ -107,12 +107,12 @@ def tem_outputs(
     """
     with progress_report() as report:
         from actspan.deploy.staged.dumps import Dumps
+        from actspan.deploy.staged.host_steps import write_tem_results
         from actspan.deploy.staged.stage import Stage
-        from actspan.deploy.staged.steps import take_tem_outputs
 
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("tem"), suffix)
-        done = take_tem_outputs(loaded, given, on_error=on_error, progress=report)
+        done = write_tem_results(loaded, given, on_error=on_error, progress=report)
     _print(done, "TEM results", json_)
 
 
@@ -127,8 +127,8 @@ def pem_inputs(
       actspan staged pem-inputs stage/
     """
     with progress_report() as report:
+        from actspan.deploy.staged.host_steps import write_pem_inputs
         from actspan.deploy.staged.stage import Stage
-        from actspan.deploy.staged.steps import write_pem_inputs
 
         done = write_pem_inputs(Stage.load(stage), lean=lean, on_error=on_error, progress=report)
     _print(done, "PEM inputs", json_)
@@ -161,12 +161,12 @@ def pem_outputs(
     """
     with progress_report() as report:
         from actspan.deploy.staged.dumps import Dumps
+        from actspan.deploy.staged.host_steps import write_pem_results
         from actspan.deploy.staged.stage import Stage
-        from actspan.deploy.staged.steps import take_pem_outputs
 
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("pem"), suffix)
-        done = take_pem_outputs(
+        done = write_pem_results(
             loaded, given, out=out, lean=lean, on_error=on_error, progress=report
         )
     _print(done, "PEM results", json_)

@@ -24,8 +24,8 @@ from actspan.data.features import Entry, FeatureIndex, index_features, read_tabl
 from actspan.data.instances import with_labels
 from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.remote import open_store
-from actspan.data.store.shards import Packed
-from actspan.data.store.store_manifest import MANIFEST, Manifest
+from actspan.data.shards import Packed
+from actspan.data.store_manifest import MANIFEST, Manifest
 from actspan.data.timebase import (
     SPEC_FILE,
     SnippetGrid,
@@ -173,7 +173,7 @@ class Dataset:
         if videos is not self.videos:
             note = f"{_SET_APART}: the {counted(len(chosen), 'video')} that training set apart"
             gone = len(set_apart) - len(chosen)
-            notes = (*notes, f"{note}; {gone} more are not here" if gone else note)
+            notes = (*notes, f"{note}; {gone} more are not in this dataset" if gone else note)
         return replace(self, videos=chosen, notes=notes)
 
     def with_labels(self, patterns: Sequence[str]) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -66,6 +66,18 @@ class Detections:
     def ranked(self) -> Self:
         """Return the detections by falling score; equal scores keep their order."""
         return self[np.argsort(-self.segments.score, kind="stable")]
+
+    def best_labels(self, proposals: Proposals) -> list[str]:
+        """Return the best label of each of some proposals, "" for segments without a detection."""
+        ranked = self.ranked()
+        labels: dict[tuple[float, float], str] = {}
+        for segment, label in zip(_ends(ranked.segments), ranked.labels, strict=True):
+            labels.setdefault(segment, label)
+        return [labels.get(segment, "") for segment in _ends(proposals)]
+
+
+def _ends(segments: Proposals) -> Iterator[tuple[float, float]]:
+    return zip(segments.start.tolist(), segments.end.tolist(), strict=True)
 
 
 class _Entry(msgspec.Struct, gc=False):

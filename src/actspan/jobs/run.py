@@ -26,7 +26,7 @@ from actspan.core.types import Float32, Proposals
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.arrow_files import Batches
+from actspan.data.shards import Batches
 
 RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"
 CANDIDATE_COLUMNS = {
@@ -152,8 +152,9 @@ def candidate_schema() -> Any:
 
 def _rows(batch: Any) -> Iterator[Candidates]:
     for row in range(batch.num_rows):
-        columns = {
-            name: batch.column(name)[row].values.to_numpy().copy()  # the file will be closed
+        columns: dict[str, Any] = {
+            # A copy, since the file will be closed; to_numpy() would import pandas.
+            name: np.from_dlpack(batch.column(name)[row].values).copy()
             for name in CANDIDATE_COLUMNS
         }
         score = columns["start_score"].astype(np.float64) * columns["end_score"]

@@ -12,34 +12,32 @@ from threading import Thread
 from typing import Any
 
 import uvicorn
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from msgspec.structs import replace
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from actspan import __version__
 from actspan.core.errors import ActSpanError, ConfigError
-from actspan.server import (
-    browse_routes,
-    inference_routes,
-    operations,
-)
+from actspan.server import browse_routes, inference_routes
 from actspan.server.database import Database
 from actspan.server.error_responses import (
     ProblemDetails,
+    check_ready,
     failures,
     install_handlers,
     refuse_unknown_parameters,
 )
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.library import Library
-from actspan.server.operations import Metrics
+from actspan.server.middleware import Metrics, MetricsMiddleware, SecurityMiddleware
 from actspan.server.proposal_routes import direct_router, job_router
-from actspan.server.security import SecurityMiddleware
+from actspan.server.served_model import ServedModel
 from actspan.server.service import ProposalService
-from actspan.server.settings import ServeSettings
+from actspan.server.settings import Limits, ServeSettings, is_loopback
 
 VIEWER = Path(__file__).parent / "viewer"  # static assets, served at /
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -78,7 +76,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         library = Library(settings.results, settings.ground_truth, settings.videos)
         model = None if service is None else service.model
         routers = [
-            operations.router(model, settings.limits, metrics),
+            _operations(model, settings.limits, metrics),
             browse_routes.router(library, database),
         ]
         if service is not None:
@@ -87,12 +85,94 @@ def create_app(settings: ServeSettings) -> FastAPI:
         for router in routers:
             app.include_router(router, dependencies=[Depends(refuse_unknown_parameters)])
         app.frontend("/", directory=VIEWER, fallback=None)
-        _describe(app)
+        _complete_schemas(app)
         app.state.service, app.state.library, app.state.is_ready = service, library, False
         app.state.opened = opened.pop_all()  # setup succeeded, so everything stays open
     app.add_middleware(SecurityMiddleware, settings=settings)
-    app.add_middleware(operations.MetricsMiddleware, metrics=metrics)
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
     return app
+
+
+class Health(BaseModel):
+    """Answer of the probes."""
+
+    status: str = "ok"
+
+
+class ModelInfo(BaseModel):
+    """Model that proposes. Stride and length are seconds, if the model fixes them."""
+
+    name: str
+    backend: str
+    mode: str
+    channels: int
+    stride: float | None
+    length: float | None
+    takes_videos: bool
+
+
+class LimitsInfo(BaseModel):
+    """Limits: bytes per direct request and per job, seconds per recording."""
+
+    request_bytes: int
+    upload_bytes: int
+    recording_seconds: float
+
+
+class ServiceInfo(BaseModel):
+    """Description of the service. `model` is null if it only shows results."""
+
+    version: str
+    model: ModelInfo | None
+    limits: LimitsInfo
+
+
+def _operations(model: ServedModel | None, limits: Limits, metrics: Metrics) -> APIRouter:
+    """Return `/healthz`, `/readyz` (both without a token), `/metrics` and `/api/service`."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/healthz")
+    async def healthz() -> Health:
+        """Return whether the process answers."""
+        return Health()
+
+    @routes.get("/readyz", responses=failures(503))
+    async def readyz(request: Request) -> Health:
+        """Return whether requests are accepted: the model is open, no stop is in progress."""
+        check_ready(request)
+        return Health()
+
+    @routes.get(
+        "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+    )
+    def prometheus() -> Response:
+        """Return metrics in Prometheus' text format."""
+        content = generate_latest(metrics.registry)
+        return Response(content, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    @routes.get("/api/service")
+    async def service() -> ServiceInfo:
+        """Return the version, the model and the limits of the service."""
+        return ServiceInfo(
+            version=__version__,
+            model=None if model is None else _model_info(model),
+            limits=LimitsInfo.model_validate(limits, from_attributes=True),
+        )
+
+    return routes
+
+
+def _model_info(model: ServedModel) -> ModelInfo:
+    spec = model.bundle.features
+    return ModelInfo(
+        name=model.bundle.path.resolve().name,
+        backend=model.backend,
+        mode=model.config.mode,
+        channels=model.channels,
+        stride=spec.stride_seconds,
+        length=spec.length_seconds,
+        takes_videos=model.takes_videos,
+    )
 
 
 @asynccontextmanager
@@ -105,7 +185,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.is_ready = False
 
 
-def _describe(app: FastAPI) -> None:
+def _complete_schemas(app: FastAPI) -> None:
     """Add the schemas to the OpenAPI document that no operation states as its type."""
     _, schemas = models_json_schema(
         [(ProblemDetails, "serialization"), (InferRequest, "validation")],
@@ -123,7 +203,7 @@ def _describe(app: FastAPI) -> None:
 
 def make_token(host: str, token: str | None) -> str | None:
     """Return the given token, or a new one if other machines can reach the service."""
-    if token is None and host not in _LOOPBACK_NAMES:
+    if token is None and not is_loopback(host):
         return secrets.token_urlsafe(24)
     return token
 
@@ -150,7 +230,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=round(settings.limits.stop_seconds),
         )
         # uvicorn raises the signals that ended it again, but an orderly end is no failure.
-        before = {s: signal.signal(s, _ignore) for s in (signal.SIGTERM, signal.SIGINT)}
+        before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGTERM, signal.SIGINT)}
         try:
             server = _Server(config, lambda: _announce(app, settings, announce))
             server.run(sockets=[listening])
@@ -183,10 +263,6 @@ def _announce(app: FastAPI, settings: ServeSettings, announce: Callable[[str], N
                 announce(f"note: {settings.videos}: {line}")
 
     Thread(target=check, daemon=True).start()
-
-
-def _ignore(number: int, frame: object) -> None:
-    pass
 
 
 def _listen(settings: ServeSettings) -> socket:

@@ -22,7 +22,7 @@ from actspan.server.corrections import (
     add_corrections,
 )
 from actspan.server.database import Database
-from actspan.server.error_responses import NotServedError, Responses, failures
+from actspan.server.error_responses import ProblemError, Responses, failures
 from actspan.server.library import Library, ListQuery, VideoPage
 
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Index of the run, from 0.")]
@@ -206,7 +206,7 @@ def _add_files(routes: APIRouter, library: Library) -> None:
         library.video(name)
         found = library.run(run).curves(name)
         if found is None:
-            raise NotServedError(f"run {run} has no curves of video {name!r}")
+            raise ProblemError(404, f"run {run} has no curves of video {name!r}")
         values = found.tile(level, tile).astype("<f4")
         return Response(values.tobytes(), media_type="application/octet-stream")
 
@@ -216,7 +216,7 @@ def _add_files(routes: APIRouter, library: Library) -> None:
         library.video(name)
         path = library.media.get(name)
         if path is None or not path.is_file():
-            raise NotServedError(f"no video file of {name!r} is served")
+            raise ProblemError(404, f"no video file of {name!r} is served")
         return FileResponse(path)
 
 

@@ -22,10 +22,10 @@ from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
-from actspan.pipeline.recordings import placed, suppress
+from actspan.pipeline.outcomes import placed, suppress
 from actspan.pipeline.steps import cells, final_proposals
 from actspan.proposals.candidates import fuse
-from actspan.server.error_responses import ConflictError, NotServedError
+from actspan.server.error_responses import ProblemError
 
 TILE = 1024  # columns
 _RECENT = 8  # number of videos whose curves and candidates stay in memory
@@ -66,15 +66,17 @@ class ZoomLevels:
     def tile(self, level: int, index: int) -> Float32:
         """Return columns from index * TILE on, (2, 3, <= TILE) float32: minimum, maximum.
 
-        Raises NotServedError for a tile that does not exist.
+        Raises ProblemError (404) for a tile that does not exist.
         """
         if not 0 <= level < len(self._levels):
-            raise NotServedError(f"no level {level}: {counted(len(self), 'level')}, counted from 0")
+            raise ProblemError(
+                404, f"no level {level}: {counted(len(self), 'level')}, counted from 0"
+            )
         columns = self._levels[level]
         tiles = -(-columns.shape[2] // TILE)
         if not 0 <= index < tiles:
-            raise NotServedError(
-                f"no tile {index} of level {level}: {counted(tiles, 'tile')}, counted from 0"
+            raise ProblemError(
+                404, f"no tile {index} of level {level}: {counted(tiles, 'tile')}, counted from 0"
             )
         return columns[:, :, index * TILE : (index + 1) * TILE]
 
@@ -171,7 +173,9 @@ class BrowsedRun:
         with self._reading:
             place = self._places.get(video)
         if self.run is None or place is None:
-            raise ConflictError(f"{self.name}: no candidates of video {video!r} to suppress again")
+            raise ProblemError(
+                409, f"{self.name}: no candidates of video {video!r} to suppress again"
+            )
         return tuple(self.run.candidates(place.batches))
 
     def proposals(self, video: str) -> ShownProposals:
@@ -182,7 +186,7 @@ class BrowsedRun:
     def suppressed(self, video: str, config: SoftNmsConfig) -> ShownProposals:
         """Suppress again with other settings of Soft-NMS, by the pipeline's own code.
 
-        Raises ConflictError if the run has no candidates of the video.
+        Raises ProblemError (409) if the run has no candidates of the video.
         """
         windows = self._candidates(video)
         if self.config.mode == "window":
@@ -208,10 +212,4 @@ class BrowsedRun:
             detections = self._detections.get(video)
         if detections is None:
             return ShownProposals(proposals, None)
-        ranked = detections.ranked()
-        labels: dict[tuple[float, float], str] = {}  # the best label of each segment
-        ends = zip(ranked.segments.start.tolist(), ranked.segments.end.tolist(), strict=True)
-        for segment, label in zip(ends, ranked.labels, strict=True):
-            labels.setdefault(segment, label)
-        segments = zip(proposals.start.tolist(), proposals.end.tolist(), strict=True)
-        return ShownProposals(proposals, [labels.get(segment, "") for segment in segments])
+        return ShownProposals(proposals, detections.best_labels(proposals))

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, model_validator
 from actspan.core.types import Video
 from actspan.data.annotations.formats import FORMATS, encode_annotations
 from actspan.server.database import Database
-from actspan.server.error_responses import ConflictError, ProblemError, RequestBody, failures
+from actspan.server.error_responses import ProblemError, RequestBody, failures
 from actspan.server.library import Library
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
@@ -92,7 +92,7 @@ class Corrections:
     def put(self, video: str, segments: Sequence[Instance] | None, *, revision: int) -> Corrected:
         """Replace a video's corrections, or remove them; return the new ones.
 
-        Raises ConflictError if `revision`, the one that was edited (0 for none), is not the newest.
+        Raises ProblemError (409) if `revision`, which was edited (0 for none), is not the newest.
         """
         text = None
         if segments is not None:
@@ -102,9 +102,10 @@ class Corrections:
         with self._database.transaction() as connection:
             newest = self.get(video).revision
             if revision != newest:
-                raise ConflictError(
+                raise ProblemError(
+                    409,
                     f"corrections of {video!r} are at revision {newest}, not {revision}: somebody "
-                    "else changed them; load them again"
+                    "else changed them; load them again",
                 )
             connection.execute(
                 "INSERT OR REPLACE INTO corrections VALUES (?, ?, ?, ?)",

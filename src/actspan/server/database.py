@@ -13,14 +13,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import RLock
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 
 from pydantic import BaseModel
 
 from actspan.core.errors import DataError
+from actspan.server.error_responses import ProblemError
 from actspan.server.proposals import ProposalOptions
 from actspan.server.uploads import Kind
 
@@ -167,8 +167,7 @@ class JobAnswer(BaseModel):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedJob:
+class ClaimedJob(NamedTuple):
     """Job to run now."""
 
     id: str
@@ -201,16 +200,18 @@ class JobStore:
 
     def add(self, job: str, name: str, kind: Kind, options: ProposalOptions, size: int) -> None:
         """Accept a job whose upload is on disk."""
+        stored = options.model_dump_json(include=set(ProposalOptions.model_fields))
         self._database.execute(
             "INSERT INTO jobs (id, name, kind, wish, size, created, state) "
             "VALUES (?, ?, ?, ?, ?, ?, 'queued')",
-            *(job, name, kind, json.dumps(asdict(options)), size, time.time()),
+            *(job, name, kind, stored, size, time.time()),
         )
 
-    def find(self, job: str) -> JobAnswer | None:
-        """Return a job, or None."""
-        rows = self._database.rows(_SELECT + "WHERE id = ?", job)
-        return JobAnswer(**rows[0]) if rows else None
+    def find(self, job: str) -> JobAnswer:
+        """Return a job, or raise ProblemError (404)."""
+        for row in self._database.rows(_SELECT + "WHERE id = ?", job):
+            return JobAnswer(**row)
+        raise _unknown(job)
 
     def page(self, state: State | None, limit: int, offset: int) -> tuple[list[JobAnswer], int]:
         """Return jobs, newest first, and the number of all jobs in this state."""
@@ -256,7 +257,8 @@ class JobStore:
             ).fetchone()
         if row is None:
             return None
-        return ClaimedJob(row["id"], row["kind"], ProposalOptions(**json.loads(row["wish"])))
+        options = ProposalOptions.model_construct(**json.loads(row["wish"]))  # checked before
+        return ClaimedJob(row["id"], row["kind"], options)
 
     def requeue(self, job: str) -> None:
         """Queue a job again after an orderly stop, without counting an attempt."""
@@ -284,13 +286,18 @@ class JobStore:
             )
         self.remove_files(job)
 
-    def remove(self, job: str) -> bool:
-        """Remove a job; return whether it existed."""
+    def remove(self, job: str) -> None:
+        """Remove a job, or raise ProblemError (404) if there is none."""
         removed = self._database.execute("DELETE FROM jobs WHERE id = ?", job)
         self.remove_files(job)
-        return removed > 0
+        if not removed:
+            raise _unknown(job)
 
     def remove_files(self, job: str) -> None:
         """Remove the upload and the features of a job."""
         for path in (self.upload(job), self.features(job)):
             path.unlink(missing_ok=True)
+
+
+def _unknown(job: str) -> ProblemError:
+    return ProblemError(404, f"there is no job {job}; it was removed, or never accepted")

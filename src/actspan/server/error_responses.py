@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from starlette.exceptions import HTTPException
 
-from actspan.core.errors import ConfigError, DataError, ResultError, ShapeError
+from actspan.core.errors import ConfigError, DataError, ShapeError
 from actspan.core.wording import suggestion
 
 Responses = dict[int | str, dict[str, Any]]  # OpenAPI's `responses` of an operation
@@ -32,6 +32,7 @@ SECURITY_HEADERS: Final = {  # of every answer
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+_BAD_INPUT = (ConfigError, ShapeError, DataError)
 _NEEDS_MODEL = re.compile(r"/?(api/propos|api/job|v\d|propos|job)")
 log = logging.getLogger("actspan.server")
 
@@ -61,23 +62,11 @@ class ProblemError(Exception):
 
     def response(self) -> Response:
         """Return the answer to send."""
-        title = HTTPStatus(self.status).phrase
+        title, text = HTTPStatus(self.status).phrase, self.detail
         details = ProblemDetails(
-            type="about:blank",
-            title=title,
-            status=self.status,
-            detail=self.detail,
-            error=self.detail,
+            type="about:blank", title=title, status=self.status, detail=text, error=text
         )
         return Response(details.model_dump_json(), self.status, self.headers, MEDIA_TYPE)
-
-
-class NotServedError(ResultError):
-    """Error of a request for something that does not exist here (404)."""
-
-
-class ConflictError(DataError):
-    """Error of a request that the present state does not allow (409)."""
 
 
 class RequestBody(BaseModel):
@@ -125,6 +114,12 @@ def unknown_names(what: str, unknown: Iterable[str], known: Collection[str]) -> 
     return f"unknown {what} {named}; there are: {', '.join(known) or 'none'}"
 
 
+def check_ready(request: Request) -> None:
+    """Raise ProblemError (503) while the service starts or stops."""
+    if not request.app.state.is_ready:
+        raise ProblemError(503, "the service starts or stops")
+
+
 async def refuse_unknown_parameters(request: Request) -> None:
     """Raise ProblemError (400) for query parameters that the operation does not have."""
     if not request.query_params:
@@ -138,47 +133,34 @@ async def refuse_unknown_parameters(request: Request) -> None:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Register handlers that answer all errors of an app as problem details."""
+    """Register a handler that answers all errors of an app as problem details."""
 
-    @app.exception_handler(ProblemError)
-    async def problem(request: Request, error: ProblemError) -> Response:
-        return error.response()
+    async def answer(request: Request, error: Exception) -> Response:
+        return _problem(app, request, error).response()
 
-    @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, error: RequestValidationError) -> Response:
-        return ProblemError(422, validation_detail(error)).response()
+    for kind in (ProblemError, RequestValidationError, *_BAD_INPUT, HTTPException, Exception):
+        app.add_exception_handler(kind, answer)
 
-    @app.exception_handler(ConfigError)
-    @app.exception_handler(ShapeError)
-    @app.exception_handler(DataError)
-    async def bad_input(request: Request, error: Exception) -> Response:
-        return ProblemError(422, str(error)).response()
 
-    @app.exception_handler(NotServedError)
-    async def not_served(request: Request, error: Exception) -> Response:
-        return ProblemError(404, str(error)).response()
-
-    @app.exception_handler(ConflictError)
-    async def conflict(request: Request, error: Exception) -> Response:
-        return ProblemError(409, str(error)).response()
-
-    @app.exception_handler(HTTPException)
-    async def bad_address(request: Request, error: HTTPException) -> Response:
-        detail, headers, path = str(error.detail), dict(error.headers or {}), request.url.path
-        if error.status_code == HTTPStatus.NOT_FOUND:
-            detail = _unknown_path(app, path)
-        elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = _methods(app, path)
-            detail = f"{path} does not take {request.method}; it takes {headers['Allow']}"
-        return ProblemError(error.status_code, detail, headers).response()
-
-    @app.exception_handler(Exception)
-    async def failure(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+def _problem(app: FastAPI, request: Request, error: Exception) -> ProblemError:
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return ProblemError(422, validation_detail(error))
+    if isinstance(error, _BAD_INPUT):
+        return ProblemError(422, str(error))
+    path = request.url.path
+    if not isinstance(error, HTTPException):
+        log.error("%s %s failed", request.method, path, exc_info=error)
         # This answer bypasses all middleware, so it needs the security headers here.
-        return ProblemError(
-            500, "the service failed; its log says why", SECURITY_HEADERS
-        ).response()
+        return ProblemError(500, "the service failed; its log says why", SECURITY_HEADERS)
+    detail, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = _unknown_path(app, path)
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _methods(app, path)
+        detail = f"{path} does not take {request.method}; it takes {headers['Allow']}"
+    return ProblemError(error.status_code, detail, headers)
 
 
 def _unknown_path(app: FastAPI, path: str) -> str:
@@ -203,10 +185,7 @@ def _methods(app: FastAPI, path: str) -> str:
 
 def _filled(template: str, path: str) -> str:
     """Return a template with its parameters replaced by the parts of the path."""
-    parts = path.strip("/").split("/")
-    words = template.strip("/").split("/")
-    filled = [
-        parts[i] if word.startswith("{") and i < len(parts) else word
-        for i, word in enumerate(words)
-    ]
+    given = path.strip("/").split("/")
+    words = enumerate(template.strip("/").split("/"))
+    filled = (given[i] if word.startswith("{") and i < len(given) else word for i, word in words)
     return f"/{'/'.join(filled)}"

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi import Path as InPath
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from actspan import __version__
+from actspan.core.types import Features
 from actspan.core.wording import suggestion
-from actspan.model.weights import NETS
+from actspan.model.weights import NETS, Net
+from actspan.pipeline.steps import cells
 from actspan.server.error_responses import (
     BINARY,
     ProblemError,
     Responses,
+    check_ready,
     failures,
     request_body,
 )
-from actspan.server.inference_models import InferenceModel, network, whole_pipeline
 from actspan.server.inference_tensors import (
+    Datatype,
     InferAnswer,
+    NetworkParameters,
+    PipelineParameters,
+    Tensors,
     TensorSpec,
     check_outputs,
+    read_parameters,
     read_request,
     write_answer,
 )
-from actspan.server.operations import check_ready
+from actspan.server.proposals import ProposalOptions
+from actspan.server.served_model import ServedModel
 from actspan.server.service import ProposalService
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -80,6 +91,18 @@ class ModelMetadata(BaseModel):
     outputs: list[TensorSpec]
 
 
+class InferenceModel(NamedTuple):
+    """Model, as the protocol defines it.
+
+    `infer` maps tensors, with the shapes and types of the inputs, and the parameters of a request
+    to the outputs. It raises ProblemError if the inputs do not fit together (400), or if there is
+    too much work (429, 504).
+    """
+
+    metadata: ModelMetadata
+    infer: Callable[[Tensors, Mapping[str, Any]], Awaitable[Tensors]]
+
+
 ModelName = Annotated[str, InPath(description="tem, pem or pipeline.")]
 Version = Annotated[str, InPath(description="1, the only version.")]
 HeaderLength = Annotated[
@@ -93,9 +116,8 @@ HeaderLength = Annotated[
 def router(service: ProposalService) -> APIRouter:
     """Return all operations of the protocol."""
     routes = APIRouter(prefix="/v2", tags=["inference protocol v2"])
-    longest = service.limits.recording_seconds
-    pipeline = whole_pipeline(service.model, longest)
-    models = {one.name: one for one in (*(network(service.model, n) for n in NETS), pipeline)}
+    models: dict[str, InferenceModel] = {name: _network(service.model, name) for name in NETS}
+    models["pipeline"] = _pipeline(service.model, service.limits.recording_seconds)
 
     def find(model: ModelName) -> InferenceModel:
         if model not in models:
@@ -110,13 +132,6 @@ def router(service: ProposalService) -> APIRouter:
             raise ProblemError(404, detail)
         return found
 
-    _add_server(routes)
-    _add_model(routes, "/models/{model}", Depends(find), service)
-    _add_model(routes, "/models/{model}/versions/{version}", Depends(find_version), service)
-    return routes
-
-
-def _add_server(routes: APIRouter) -> None:
     @routes.get("")
     async def server() -> ServerMetadata:
         """Return the name, the version and the extensions of the service."""
@@ -134,6 +149,10 @@ def _add_server(routes: APIRouter) -> None:
         check_ready(request)
         return Ready(ready=True)
 
+    _add_model(routes, "/models/{model}", Depends(find), service)
+    _add_model(routes, "/models/{model}/versions/{version}", Depends(find_version), service)
+    return routes
+
 
 def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalService) -> None:
     """Add the operations of one model; `model` is the dependency that finds it by the path."""
@@ -141,18 +160,12 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
     @routes.get(path, responses=failures(404, 422))
     async def metadata(found: InferenceModel = model) -> ModelMetadata:
         """Return the inputs and outputs of a model."""
-        return ModelMetadata(
-            name=found.name,
-            versions=["1"],
-            platform="actspan",
-            inputs=found.inputs,
-            outputs=found.outputs,
-        )
+        return found.metadata
 
     @routes.get(f"{path}/ready", responses=failures(404, 422))
     async def model_ready(request: Request, found: InferenceModel = model) -> ModelReady:
         """Return whether a model is ready."""
-        return ModelReady(name=found.name, ready=request.app.state.is_ready)
+        return ModelReady(name=found.metadata.name, ready=request.app.state.is_ready)
 
     @routes.post(
         f"{path}/infer",
@@ -167,15 +180,114 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
         """Run a model."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise ProblemError(415, "compressed bodies are not accepted; send the body as it is")
-        async with service.body(request) as data:
+        about = found.metadata
+        async with service.bodies.read(request) as data:
             if (len(data) if header is None else header) > _LARGE or len(data) > _VERY_LARGE:
-                asked, tensors = await asyncio.to_thread(read_request, data, header, found.inputs)
+                asked, tensors = await asyncio.to_thread(read_request, data, header, about.inputs)
             else:
-                asked, tensors = read_request(data, header, found.inputs)
-            check_outputs(asked, found.outputs)
+                asked, tensors = read_request(data, header, about.inputs)
+            check_outputs(asked, about.outputs)
             outputs = await found.infer(tensors, asked.parameters)
-        content, json_size = write_answer(found.name, asked, outputs, found.outputs)
+        content, json_size = write_answer(about.name, asked, outputs, about.outputs)
         if json_size is None:
             return Response(content, media_type="application/json")
         headers = {HEADER_LENGTH: str(json_size)}
         return Response(content, headers=headers, media_type="application/octet-stream")
+
+
+def _network(model: ServedModel, name: Net) -> InferenceModel:
+    """Return TEM or PEM: input rows to output rows.
+
+    TEM maps `video` (B, C, T) to `output` (B, 3, T): actionness, start and end in [0, 1]. PEM maps
+    `video_feature` (N, 32), BSP features, to `output` (N, 1) in [0, 1].
+    """
+    (input_name,) = model.sessions[name].input_shapes
+    input_shape, output_shape = [-1, model.config.bsp.size], [-1, 1]
+    if name == "tem":
+        length = cells(model.config)
+        input_shape, output_shape = [-1, model.channels, length], [-1, 3, length]
+
+    async def infer(tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
+        read_parameters(parameters, NetworkParameters)
+        rows = _required(tensors, input_name)
+        if not len(rows):
+            raise ProblemError(400, f"input {input_name!r} has no rows")
+        return {"output": await model.rows[name].answer(rows, len(rows))}
+
+    inputs = [_spec(input_name, "FP32", *input_shape)]
+    return InferenceModel(_metadata(name, inputs, [_spec("output", "FP32", *output_shape)]), infer)
+
+
+def _pipeline(model: ServedModel, longest: float) -> InferenceModel:
+    """Return the pipeline from features of B videos, up to `longest` seconds, to their proposals.
+
+    Both are concatenated over the videos. Input `features` (sum of n, C) holds the snippets of all
+    videos, `lengths` (B) the number of snippets of each (one video unless given), `stride` (1 or B)
+    the seconds from snippet to snippet (the model's unless given). Outputs `segments` (sum of N,
+    2), seconds, and `score` (sum of N) hold the proposals of all videos, best first within each
+    video, and `count` (B) the number of proposals of each. Parameters `top` and `min_score` choose
+    among them.
+    """
+
+    async def infer(tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
+        rows = _required(tensors, "features")
+        lengths = tensors.get("lengths", np.array([len(rows)]))
+        given = tensors.get("stride")
+        _check_lengths(lengths, len(rows))
+        chosen = read_parameters(parameters, PipelineParameters).model_dump()
+        if given is not None:
+            if len(given) not in (1, len(lengths)) or not (given > 0).all():
+                raise ProblemError(
+                    400, f"input 'stride': 1 or {len(lengths)} positive numbers are needed"
+                )
+            chosen["stride"] = float(given[0])
+        options = ProposalOptions.model_construct(**chosen).with_grid(model.bundle.features)
+        stride, length = options.known_grid()
+        strides = np.broadcast_to(stride if given is None else given, len(lengths))
+        if (lengths * strides).max() > longest:
+            raise ProblemError(413, f"a video lasts longer than {longest:g} s")
+        parts = np.split(rows, np.cumsum(lengths)[:-1])
+        grids = zip(parts, strides.tolist(), strict=True)
+        videos = [Features(part, stride, length) for part, stride in grids]
+        found = [options.select(p) for p in await model.videos.answer(videos, len(videos))]
+        starts, ends, scores = (
+            np.concatenate([getattr(proposals, name) for proposals in found])
+            for name in ("start", "end", "score")
+        )
+        count = np.array([len(proposals) for proposals in found])
+        return {"segments": np.stack([starts, ends], axis=1), "score": scores, "count": count}
+
+    inputs = [
+        _spec("features", "FP32", -1, model.channels),
+        _spec("lengths", "INT64", -1),
+        _spec("stride", "FP64", -1),
+    ]
+    outputs = [
+        _spec("segments", "FP64", -1, 2),
+        _spec("score", "FP64", -1),
+        _spec("count", "INT64", -1),
+    ]
+    return InferenceModel(_metadata("pipeline", inputs, outputs), infer)
+
+
+def _metadata(name: str, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> ModelMetadata:
+    return ModelMetadata(
+        name=name, versions=["1"], platform="actspan", inputs=inputs, outputs=outputs
+    )
+
+
+def _spec(name: str, datatype: Datatype, *shape: int) -> TensorSpec:
+    return TensorSpec(name=name, datatype=datatype, shape=list(shape))
+
+
+def _required(tensors: Tensors, name: str) -> NDArray[Any]:
+    if name not in tensors:
+        raise ProblemError(400, f"input {name!r} is missing")
+    return tensors[name]
+
+
+def _check_lengths(lengths: NDArray[Any], rows: int) -> None:
+    if not len(lengths) or lengths.min() < 1 or lengths.max() > rows or lengths.sum() != rows:
+        raise ProblemError(
+            400, f"input 'lengths': numbers of at least 1 are needed that sum to {rows} snippets"
+        )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -70,6 +70,17 @@ class InferRequest(StrictBody):
     outputs: list[RequestedOutput] = Field([])
 
 
+class NetworkParameters(StrictBody):
+    """Parameters of a request that a network accepts: none."""
+
+
+class PipelineParameters(StrictBody):
+    """Parameters of a request that the pipeline accepts."""
+
+    top: int | None = Field(None, ge=1)
+    min_score: float = 0.0
+
+
 class OutputTensor(BaseModel):
     """Output in an answer: `data` in row-major order, or `binary_data_size` in `parameters`."""
 
@@ -87,6 +98,9 @@ class InferAnswer(BaseModel):
     model_version: str
     outputs: list[OutputTensor]
     id: str = ""
+
+
+Parameters = TypeVar("Parameters", NetworkParameters, PipelineParameters)
 
 
 def read_request(
@@ -169,6 +183,15 @@ def _from_json(given: InputTensor) -> NDArray[Any]:
     with np.errstate(over="ignore"):  # infinity raises an error later
         array: NDArray[Any] = values.astype(dtype, copy=False).reshape(given.shape)
     return array
+
+
+def read_parameters(given: Mapping[str, Any], kind: type[Parameters]) -> Parameters:
+    """Return a request's parameters without the protocol's own, or raise ProblemError (400)."""
+    own = {name: value for name, value in given.items() if name != "binary_data_output"}
+    try:
+        return kind.model_validate(own)
+    except ValidationError as error:
+        raise _bad(f"parameters: {validation_detail(error)}") from None
 
 
 def check_outputs(request: InferRequest, specs: Sequence[TensorSpec]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.recall import evaluate_video
 from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun
-from actspan.server.error_responses import NotServedError
+from actspan.server.error_responses import ProblemError
 from actspan.streams.video_lists import find_videos
 
 _PAUSE = 0.001  # seconds after each evaluation, so that requests go first
@@ -56,7 +56,7 @@ class ListedRun(BaseModel):
 
     proposals: int = Field(description="Number of proposals.")
     score: float | None = Field(description="Best score.")
-    judged: RunMetrics | None = Field(
+    metrics: RunMetrics | None = Field(
         description="Null without instances, and before the evaluation."
     )
 
@@ -77,43 +77,8 @@ class VideoPage(BaseModel):
     """Page of the list."""
 
     total: int = Field(description="Number of matching videos, on all pages.")
-    judging: bool = Field(description="Whether the evaluation is still in progress.")
+    evaluating: bool = Field(description="Whether the evaluation is still in progress.")
     videos: list[ListedVideo]
-
-
-class BackgroundEvaluation:
-    """Thread that reads all runs, then evaluates all their videos once.
-
-    `metrics` has those of each run by video, without videos that have no instances.
-    """
-
-    def __init__(self, runs: Sequence[BrowsedRun], truth: Mapping[str, Video]) -> None:
-        self._runs, self._truth = runs, truth
-        self.metrics: list[dict[str, RunMetrics]] = [{} for _ in runs]
-        self._stop = Event()
-        self.thread = Thread(target=self._work, name="evaluation", daemon=True)
-
-    def stop(self) -> None:
-        """Stop before all videos are evaluated."""
-        self._stop.set()
-        if self.thread.ident is not None:
-            self.thread.join()
-
-    def _work(self) -> None:
-        with suppress(ActSpanError):  # a request for damaged data reports the error
-            for run in self._runs:
-                run.warm()
-            for run, metrics in zip(self._runs, self.metrics, strict=True):
-                self._evaluate(run.result, metrics)
-
-    def _evaluate(self, result: Mapping[str, Proposals], metrics: dict[str, RunMetrics]) -> None:
-        for name, proposals in result.items():
-            if self._stop.wait(_PAUSE):
-                return
-            video = self._truth.get(name)
-            if video is not None and len(video.segments):
-                auc, missed = evaluate_video(video, proposals)
-                metrics[name] = RunMetrics(auc=auc, missed=missed)
 
 
 class Library:
@@ -138,10 +103,13 @@ class Library:
         names = name_runs(runs) if runs else []
         self.runs = tuple(map(BrowsedRun, names, runs))
         self.media = find_videos([str(videos)]).paths if videos is not None else {}
-        self.source = ""  # origin of the ground truth, for display
         self.truth: dict[str, Video] = {}
+        self.source = ""  # origin of the ground truth, for display
         self._read_truth(ground_truth)
-        self.evaluation = BackgroundEvaluation(self.runs, self.truth)
+        # Evaluation of every run by video, without videos that have no instances.
+        self.metrics: list[dict[str, RunMetrics]] = [{} for _ in self.runs]
+        self._evaluation = Thread(target=self._evaluate, name="evaluation", daemon=True)
+        self._stop = Event()
 
     def _read_truth(self, given: Path | None) -> None:
         recorded = (browsed.run.recorded_annotations() for browsed in self.runs if browsed.run)
@@ -159,8 +127,29 @@ class Library:
 
     def warm(self) -> None:
         """Start to read and evaluate in the background what the list of videos needs."""
-        if self.evaluation.thread.ident is None:
-            self.evaluation.thread.start()
+        if self._evaluation.ident is None:
+            self._evaluation.start()
+
+    def _evaluate(self) -> None:
+        with suppress(ActSpanError):  # a request for damaged data reports the error
+            for run in self.runs:
+                run.warm()
+            for run, metrics in zip(self.runs, self.metrics, strict=True):
+                for name, proposals in run.result.items():
+                    if self._stop.wait(_PAUSE):
+                        return
+                    video = self.truth.get(name)
+                    if video is not None and len(video.segments):
+                        auc, missed = evaluate_video(video, proposals)
+                        metrics[name] = RunMetrics(auc=auc, missed=missed)
+
+    def close(self) -> None:
+        """Stop the evaluation, and close the runs."""
+        self._stop.set()
+        if self._evaluation.ident is not None:
+            self._evaluation.join()
+        for run in self.runs:
+            run.close()
 
     def unplayable(self) -> str:
         """Return a line if videos are given but no run has one of them, or else "".
@@ -173,12 +162,6 @@ class Library:
             f"no run has results of any of the {counted(len(self.media), 'video')}, so none can be "
             f"played: they are named {listed(self.media)}, and those of the runs {listed(self.ids)}"
         )
-
-    def close(self) -> None:
-        """Stop the evaluation, and close the runs."""
-        self.evaluation.stop()
-        for run in self.runs:
-            run.close()
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -193,9 +176,9 @@ class Library:
         return frozenset(self.ids)
 
     def video(self, name: str) -> Video:
-        """Return the known facts of a video, or raise NotServedError; its duration may be NaN."""
+        """Return a video, its duration NaN if unknown, or raise ProblemError (404)."""
         if name not in self._known:
-            raise NotServedError(f"no video {name!r} in what is served")
+            raise ProblemError(404, f"no video {name!r} in what is served")
         return self.truth.get(name) or Video(name, math.nan)
 
     def seconds(self, name: str) -> float:
@@ -208,22 +191,20 @@ class Library:
         return max((float(end.max()) for end in ends if len(end)), default=math.nan)
 
     def run(self, number: int) -> BrowsedRun:
-        """Return a run by its index, or raise NotServedError."""
+        """Return a run by its index, or raise ProblemError (404)."""
         if not 0 <= number < len(self.runs):
-            raise NotServedError(
-                f"no run {number}: {counted(len(self.runs), 'run')} served, counted from 0"
+            raise ProblemError(
+                404, f"no run {number}: {counted(len(self.runs), 'run')} served, counted from 0"
             )
         return self.runs[number]
 
     def page(self, query: ListQuery, corrected: frozenset[str]) -> VideoPage:
         """Return a page of the videos that match; `corrected` are the ids of corrected ones."""
-        judging = self.evaluation.thread.is_alive()  # read first, so that no metrics are missed
+        evaluating = self._evaluation.is_alive()  # read first, so that no metrics are missed
         ids = self._matching(query, corrected)
-        rows = [
-            self._row(name, name in corrected)
-            for name in ids[query.offset : query.offset + query.limit]
-        ]
-        return VideoPage(total=len(ids), judging=judging, videos=rows)
+        shown = ids[query.offset : query.offset + query.limit]
+        rows = [self._row(name, name in corrected) for name in shown]
+        return VideoPage(total=len(ids), evaluating=evaluating, videos=rows)
 
     def _matching(self, query: ListQuery, corrected: frozenset[str]) -> list[str]:
         """Return the ids of the videos that match, in order."""
@@ -249,7 +230,7 @@ class Library:
         return video is not None and any(find in label.casefold() for label in video.labels)
 
     def _metrics(self, name: str) -> list[RunMetrics]:
-        return [run[name] for run in self.evaluation.metrics if name in run]
+        return [run[name] for run in self.metrics if name in run]
 
     def _key(self, name: str, order: Order) -> Any:
         """Return a video's sort key, or None if it has none."""
@@ -282,8 +263,8 @@ class Library:
     def _run_row(self, number: int, name: str) -> ListedRun:
         scores = self.runs[number].result.get(name, Proposals.empty()).score
         best = float(scores.max()) if len(scores) else None
-        judged = self.evaluation.metrics[number].get(name)
-        return ListedRun(proposals=len(scores), score=best, judged=judged)
+        metrics = self.metrics[number].get(name)
+        return ListedRun(proposals=len(scores), score=best, metrics=metrics)
 
 
 def _known_seconds(video: Video) -> float | None:

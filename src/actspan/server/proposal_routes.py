@@ -16,19 +16,18 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, Field
 
 from actspan.core.types import Features, Float32
-from actspan.server.database import JobAnswer, JobStore, State
-from actspan.server.decoding import Decoder, Task
+from actspan.server.database import JobAnswer, State
 from actspan.server.error_responses import BINARY, ProblemError, failures, request_body
 from actspan.server.proposals import (
     ProposalOptions,
-    ProposalQuery,
     ProposeAnswer,
     as_arrow,
     as_json,
+    refuse,
 )
-from actspan.server.service import ProposalService
+from actspan.server.service import Decoder, ProposalService
 from actspan.server.settings import JOBS_PATH
-from actspan.server.uploads import HEAD, Kind, check_features, kind_of, npy_array
+from actspan.server.uploads import HEAD, Kind, Task, check_features, kind_of, npy_array
 
 _JSON, _ARROW = "application/json", "application/vnd.apache.arrow.stream"
 _FEATURES = dict.fromkeys(("application/x-npy", _ARROW, "application/octet-stream"), BINARY)
@@ -63,7 +62,7 @@ class JobList(BaseModel):
     total: int
 
 
-class JobQuery(ProposalQuery):
+class JobQuery(ProposalOptions):
     """Query parameters of a new job."""
 
     name: str = Field("", max_length=200, description="Any text, to recognize the job by.")
@@ -83,20 +82,20 @@ def direct_router(service: ProposalService) -> APIRouter:
             _FEATURES, "An npy or Arrow IPC file of features, (n, C), one row per snippet."
         ),
     )
-    async def propose(request: Request, query: Annotated[ProposalQuery, Query()]) -> Response:
+    async def propose(request: Request, query: Annotated[ProposalOptions, Query()]) -> Response:
         """Find the scored segments of a video from its features.
 
         Send long recordings as jobs. With `Accept: application/vnd.apache.arrow.stream` the answer
         is an Arrow stream with columns start, end and score.
         """
-        options = ProposalOptions.of(model, query)
-        options.check_stride()
-        async with service.body(request) as data:
+        options = query.with_grid(model.bundle.features)
+        stride, length = options.known_grid()
+        async with service.bodies.read(request) as data:
             array = await _array(data, service)
             check_features(array.shape, model.channels)
-            if len(array) * options.stride > longest:
+            if len(array) * stride > longest:
                 raise ProblemError(413, f"it lasts longer than the {longest:g} s allowed here")
-            make = partial(Features, array, options.stride, options.length)
+            make = partial(Features, array, stride, length)
             features = make() if array.nbytes < _LARGE else await asyncio.to_thread(make)
             (proposals,) = await model.videos.answer([features], 1)
         selected = options.select(proposals)
@@ -119,8 +118,7 @@ async def _array(data: bytearray, service: ProposalService) -> NDArray[Any]:
             raise ProblemError(
                 504, f"not decoded within {seconds:g} s; send npy, or use /api/jobs"
             ) from None
-    videos = "; send videos to /api/jobs" if model.takes_videos else _NO_VIDEOS
-    raise ProblemError(415, f"the body is neither an npy file nor Arrow IPC{videos}")
+    raise _unsupported(service, "; send videos to /api/jobs")
 
 
 def _decoded(data: bytearray, channels: int, decoder: Decoder) -> Float32:
@@ -151,12 +149,12 @@ def job_router(service: ProposalService) -> APIRouter:
         request: Request, response: Response, query: Annotated[JobQuery, Query()]
     ) -> JobAnswer:
         """Accept a recording of any length; it is processed even if the service restarts."""
-        options = ProposalOptions.of(service.model, query)
+        query = query.with_grid(service.model.bundle.features)
         await asyncio.to_thread(_check_room, service)
         job = store.new_id()
-        size = await service.store_body(request, store.upload(job))
+        size = await service.bodies.store(request, store.upload(job))
         response.headers["Location"] = f"{JOBS_PATH}/{job}"
-        return await asyncio.to_thread(_add, service, job, query.name, options, size)
+        return await asyncio.to_thread(_add, service, job, query, size)
 
     @routes.get("", responses=failures(422))
     def list_jobs(
@@ -171,7 +169,7 @@ def job_router(service: ProposalService) -> APIRouter:
     @routes.get("/{job_id}", responses=failures(404, 422))
     def show(job_id: JobId) -> JobAnswer:
         """Return the state and progress of a job."""
-        return _find(store, job_id)
+        return store.find(job_id)
 
     @routes.get("/{job_id}/result", response_model=ProposeAnswer, responses=failures(404, 409, 422))
     def result(job_id: JobId) -> Response:
@@ -179,7 +177,7 @@ def job_router(service: ProposalService) -> APIRouter:
         content = store.result(job_id)
         if content is not None:
             return Response(content, media_type=_JSON)
-        job = _find(store, job_id)
+        job = store.find(job_id)
         if job.state == "failed":
             raise ProblemError(409, f"the job failed: {job.error}")
         raise ProblemError(409, f"the job is {job.state}, {job.progress:.0%} done; ask again later")
@@ -187,25 +185,22 @@ def job_router(service: ProposalService) -> APIRouter:
     @routes.delete("/{job_id}", status_code=204, responses=failures(404, 422))
     def remove(job_id: JobId) -> None:
         """Cancel a job, or remove a finished one with its upload and result."""
-        if not store.remove(job_id):
-            raise _unknown(job_id)
+        store.remove(job_id)
         service.runner.cancel(job_id)
 
     return routes
 
 
-def _add(
-    service: ProposalService, job: str, name: str, options: ProposalOptions, size: int
-) -> JobAnswer:
+def _add(service: ProposalService, job: str, query: JobQuery, size: int) -> JobAnswer:
     """Create the job of an upload; it is on disk when this returns."""
     store = service.store
     try:
         kind = _kind(service, job)
         if kind != "video":
-            options.check_stride()
+            query.known_grid()
         _check_room(service)  # other jobs may have arrived during the upload
-        store.add(job, name, kind, options, size)
-        answer = _find(store, job)
+        store.add(job, query.name, kind, query, size)
+        answer = store.find(job)
     except BaseException:
         store.remove_files(job)
         raise
@@ -217,25 +212,19 @@ def _check_room(service: ProposalService) -> None:
     counts = service.store.counts()
     unfinished = counts["queued"] + counts["running"]
     if unfinished >= service.limits.waiting_jobs:
-        raise service.refuse("jobs", f"{unfinished} jobs wait already; ask again later", 10)
+        line = f"{unfinished} jobs wait already; ask again later"
+        raise refuse(service.metrics, "jobs", line, 10)
 
 
 def _kind(service: ProposalService, job: str) -> Kind:
     with service.store.upload(job).open("rb") as stream:
         kind = kind_of(stream.read(HEAD))
-    takes_videos = service.model.takes_videos
-    if kind is None or (kind == "video" and not takes_videos):
-        videos = " nor a known container of video" if takes_videos else _NO_VIDEOS
-        raise ProblemError(415, f"the body is neither an npy file nor Arrow IPC{videos}")
+    if kind is None or (kind == "video" and not service.model.takes_videos):
+        raise _unsupported(service, " nor a known container of video")
     return kind
 
 
-def _find(store: JobStore, job: str) -> JobAnswer:
-    found = store.find(job)
-    if found is None:
-        raise _unknown(job)
-    return found
-
-
-def _unknown(job: str) -> ProblemError:
-    return ProblemError(404, f"there is no job {job}; it was removed, or never accepted")
+def _unsupported(service: ProposalService, videos: str) -> ProblemError:
+    """Return the error of a body of unknown type; `videos` says what services take of videos."""
+    videos = videos if service.model.takes_videos else _NO_VIDEOS
+    return ProblemError(415, f"the body is neither an npy file nor Arrow IPC{videos}")

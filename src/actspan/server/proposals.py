@@ -1,17 +1,31 @@
-"""Options of requests for proposals, and the answers with proposals."""
+"""Requests for proposals and their answers: options, bodies, JSON and Arrow."""
 
 from __future__ import annotations
 
+import asyncio
 import io
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
 
+from fastapi import Request
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
+from starlette.requests import ClientDisconnect
 
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import ConfigError
+from actspan.core.files import sync
 from actspan.core.types import Proposals
 from actspan.jobs.propose_request import Selection
 from actspan.server.error_responses import ProblemError
-from actspan.server.served_model import ServedModel
+from actspan.server.middleware import Metrics
+from actspan.server.settings import Limits
+
+_BODIES_AT_ONCE = 8  # number of largest bodies that fit in memory together
+_BLOCK = 1 << 20  # bytes to collect before a write
+_CLOSED = "the connection closed before the end of the body"
 
 
 class Proposal(BaseModel):
@@ -28,8 +42,8 @@ class ProposeAnswer(BaseModel):
     proposals: list[Proposal]
 
 
-class ProposalQuery(BaseModel):
-    """Query parameters of requests for proposals."""
+class ProposalOptions(BaseModel):
+    """Options of a request for proposals: the time grid of features, and what to return."""
 
     stride: float | None = Field(
         None,
@@ -45,35 +59,21 @@ class ProposalQuery(BaseModel):
     )
     min_score: float = Field(0.0, description="Leave out proposals that score less than this.")
 
-
-@dataclass(frozen=True, slots=True)
-class ProposalOptions:
-    """Time grid of features, seconds, and the choice of proposals to return.
-
-    The stride is 0 if neither the caller nor the model states it; decoding a video computes it.
-    """
-
-    stride: float
-    length: float
-    top: int | None = None
-    min_score: float = 0.0
-
-    @classmethod
-    def of(cls, model: ServedModel, query: ProposalQuery) -> ProposalOptions:
-        """Return the options of a request, with defaults from the model."""
-        spec, stride, length = model.bundle.features, query.stride, query.length
+    def with_grid(self, spec: FeatureSpec) -> Self:
+        """Return the options with the grid of a model, if the caller states no stride."""
+        stride, length = self.stride, self.length
         if stride is None:
-            stride, length = spec.stride_seconds or 0.0, length or spec.length_seconds
-        return cls(stride, length or stride, query.top, query.min_score)
+            stride, length = spec.stride_seconds, length or spec.length_seconds
+        return self.model_copy(update={"stride": stride, "length": length or stride})
 
-    def check_stride(self) -> None:
-        """Raise ProblemError (422) if the stride is unknown."""
+    def known_grid(self) -> tuple[float, float]:
+        """Return stride and length, seconds; raise ConfigError if the stride is unknown."""
         if not self.stride:
-            raise ProblemError(
-                422,
+            raise ConfigError(
                 "stride: the model does not state it, so give it, in seconds from snippet to "
-                "snippet",
+                "snippet"
             )
+        return self.stride, self.length or self.stride
 
     def select(self, proposals: Proposals) -> Proposals:
         """Return the proposals to return to the caller."""
@@ -97,3 +97,84 @@ def as_arrow(proposals: Proposals, seconds: float) -> bytes:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
+
+
+def refuse(metrics: Metrics, reason: str, detail: str, retry_after: int) -> ProblemError:
+    """Count a refusal because of a limit, and return its error (429)."""
+    metrics.refused.labels(reason).inc()
+    return ProblemError(429, detail, {"Retry-After": str(retry_after)})
+
+
+class Bodies:
+    """Reader of the bodies of requests, with limits of time and of memory."""
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits, self._metrics = limits, metrics
+        self._free = _BODIES_AT_ONCE * limits.request_bytes  # bytes of memory for bodies
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytearray]:
+        """Yield a body in memory; its memory counts as used until the block ends.
+
+        Raises ProblemError if the body breaks off (400), arrives too slowly (408), or others take
+        up the memory (429).
+        """
+        body, reserved = bytearray(), 0
+        try:
+            async with _time_limit(self._limits.body_seconds):
+                async for chunk in request.stream():
+                    if len(chunk) > self._free:
+                        raise refuse(
+                            self._metrics, "memory", "too many large requests at once; ask again", 1
+                        )
+                    self._free -= len(chunk)
+                    reserved += len(chunk)
+                    body += chunk
+            yield body
+        except ClientDisconnect:
+            raise ProblemError(400, _CLOSED) from None
+        finally:
+            self._free += reserved
+
+    async def store(self, request: Request, path: Path) -> int:
+        """Write a body durably to a new file and return its size. Remove the file on failure.
+
+        Raises ProblemError if the body breaks off (400), arrives too slowly (408), or the disk is
+        full (507).
+        """
+        try:
+            return await _write(request, path, self._limits.body_seconds)
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, ClientDisconnect):
+                raise ProblemError(400, _CLOSED) from None
+            if isinstance(error, OSError):
+                raise ProblemError(507, f"the upload cannot be stored: {error.strerror}") from error
+            raise
+
+
+async def _write(request: Request, path: Path, seconds: float) -> int:
+    size, block = 0, bytearray()
+    with path.open("xb") as stream:
+        chunks = aiter(request.stream())
+        while True:
+            async with _time_limit(seconds):  # per chunk: uploads may take long
+                chunk = await anext(chunks, None)
+            block += chunk or b""
+            if chunk is None or len(block) >= _BLOCK:
+                size += await asyncio.to_thread(stream.write, bytes(block))
+                block.clear()
+            if chunk is None:
+                break
+    await asyncio.to_thread(sync, path)
+    await asyncio.to_thread(sync, path.parent)
+    return size
+
+
+@asynccontextmanager
+async def _time_limit(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise ProblemError(408, f"the body did not arrive within {seconds:g} s") from None

@@ -29,8 +29,8 @@ from actspan.pipeline.steps import cells, pieces_of
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 from actspan.server.error_responses import ProblemError
-from actspan.server.operations import Metrics
-from actspan.server.settings import Batching, Limits, ServeSettings
+from actspan.server.middleware import Metrics
+from actspan.server.settings import Limits, ServeSettings
 
 Group = TypeVar("Group")
 Answer = TypeVar("Answer")
@@ -60,13 +60,12 @@ class Batcher(Generic[Group, Answer]):
         self,
         name: str,
         run: Callable[[Sequence[Group]], Sequence[Answer]],
-        batching: Batching,
         limits: Limits,
         workers: int,
         metrics: Metrics,
     ) -> None:
         self._name, self._run, self._metrics = name, run, metrics
-        self._batching, self._limits = batching, limits
+        self._limits = limits
         self._queue: deque[_Waiting[Group, Answer]] = deque()
         self._rows = 0  # rows in the queue
         self._pace = 0.0  # recent seconds per row
@@ -133,15 +132,15 @@ class Batcher(Generic[Group, Answer]):
                     if self._closed:
                         return []
                     self._ready.wait()
-                left = self._queue[0].since + self._batching.delay - monotonic()
-                if self._rows >= self._batching.rows or left <= 0 or self._closed:
+                left = self._queue[0].since + self._limits.batch_delay - monotonic()
+                if self._rows >= self._limits.batch_rows or left <= 0 or self._closed:
                     return self._next_batch()
                 self._ready.wait(left)
 
     def _next_batch(self) -> list[_Waiting[Group, Answer]]:
         batch = [self._queue.popleft()]
         rows = batch[0].rows
-        while self._queue and rows + self._queue[0].rows <= self._batching.rows:
+        while self._queue and rows + self._queue[0].rows <= self._limits.batch_rows:
             rows += self._queue[0].rows
             batch.append(self._queue.popleft())
         self._rows -= rows
@@ -198,7 +197,7 @@ class ServedModel:
         opened = open_nets(bundle, NETS, self.backend, threads)
         self.sessions = {name: opened[name] for name in NETS}
         self.pipeline = Pipeline(opened["tem"], opened["pem"], bundle.config, threads=threads)
-        common = (settings.batching, settings.limits, self.pipeline.threads, metrics)
+        common = (settings.limits, self.pipeline.threads, metrics)
         self.videos: Batcher[Sequence[Features], list[Proposals]] = Batcher(
             "pipeline", self._propose, *common
         )

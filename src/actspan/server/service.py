@@ -1,39 +1,129 @@
-"""Service with a model: its parts, the bodies of requests, and the thread that runs jobs."""
+"""Service with a model: the process that decodes uploads, and the thread that runs jobs."""
 
 from __future__ import annotations
 
-import asyncio
+import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, closing
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Lock, Thread
 from time import monotonic
 
-from fastapi import Request
-from starlette.requests import ClientDisconnect
-
-from actspan.core.errors import ActSpanError
-from actspan.core.files import sync
+from actspan.core.errors import ActSpanError, DataError
 from actspan.data.dataset import Recording
 from actspan.data.features import Entry, read_array
 from actspan.data.timebase import SnippetGrid
 from actspan.model.bundle import Bundle
 from actspan.server.database import ClaimedJob, Database, JobStore
-from actspan.server.decoding import Decoder, StoppedError, Task
-from actspan.server.error_responses import ProblemError
-from actspan.server.operations import Metrics
-from actspan.server.proposals import as_json
+from actspan.server.middleware import Metrics
+from actspan.server.proposals import Bodies, as_json
 from actspan.server.served_model import ServedModel
-from actspan.server.settings import ServeSettings
+from actspan.server.settings import Limits, ServeSettings
+from actspan.server.uploads import Task
 
-_BODIES_AT_ONCE = 8  # number of largest bodies that fit in memory together
-_BLOCK = 1 << 20  # bytes to collect before a write
+_POLL = 0.1  # seconds between reports of progress, at the most
 _UPDATE = 0.5  # seconds between two updates of progress
 _DECODING = {"npy": 0.1, "arrow": 0.1, "video": 0.95}  # share of decoding in a job's progress
-_CLOSED = "the connection closed before the end of the body"
 log = logging.getLogger("actspan.server")
+
+
+class StoppedError(Exception):
+    """Error that ends a job that was cancelled, or interrupted by the end of the service."""
+
+
+class Decoder:
+    """Process that decodes uploads one after another, with limits.
+
+    It is started at the first use, and again after it was killed. A job's decoder has limited
+    processor time and ends after one upload; the other one has a limited time per upload.
+    """
+
+    def __init__(self, limits: Limits, *, for_job: bool) -> None:
+        self._limits, self._for_job = limits, for_job
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+
+    def decode(
+        self, task: Task, progress: Callable[[float], None] = lambda fraction: None
+    ) -> float:
+        """Decode an upload and return the seconds from snippet to snippet.
+
+        `progress` is called several times per second, with the done share; it may raise to stop.
+        Raises DataError if the upload cannot be decoded, or not within the limits.
+        """
+        with self._lock:
+            process = self._started()
+            assert process.stdin is not None
+            try:
+                process.stdin.write(json.dumps(asdict(task)).encode() + b"\n")
+                return self._follow(process, progress)
+            except BrokenPipeError:
+                raise _ended(process) from None
+            finally:
+                if self._for_job or process.poll() is not None:
+                    self._kill()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._kill()
+            words = [sys.executable, "-m", "actspan.server.uploads", str(self._limits.decode_bytes)]
+            if self._for_job:
+                words.append(str(round(self._limits.decode_seconds)))
+            self._process = subprocess.Popen(  # noqa: S603  our own module and numbers
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,  # so that `select` sees all unread output
+                start_new_session=True,  # Ctrl-C must reach only the service
+            )
+        return self._process
+
+    def _follow(self, process: subprocess.Popen[bytes], progress: Callable[[float], None]) -> float:
+        assert process.stdout is not None
+        seconds = self._limits.decode_seconds if self._for_job else self._limits.answer_seconds
+        end, done = monotonic() + seconds, 0.0
+        while True:
+            progress(done)
+            if monotonic() > end:
+                self._kill()
+                raise DataError(f"the upload could not be decoded within {seconds:g} s")
+            if not select.select([process.stdout], [], [], _POLL)[0]:
+                continue
+            line = process.stdout.readline()
+            if not line:
+                raise _ended(process)
+            reply = json.loads(line)
+            if "error" in reply:
+                raise DataError(reply["error"])
+            if "done" in reply:
+                return float(reply["stride"])
+            done = reply["progress"]
+
+    def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            with process:  # closes the pipes, and waits for the end
+                pass
+
+    def close(self) -> None:
+        """Kill the process."""
+        with self._lock:
+            self._kill()
+
+
+def _ended(process: subprocess.Popen[bytes]) -> DataError:
+    status = process.wait()
+    return DataError(
+        f"the process that decodes ended (status {status}): the upload is damaged, or needs more "
+        "time or memory than is allowed here"
+    )
 
 
 class JobRunner:
@@ -45,7 +135,7 @@ class JobRunner:
         self._store, self._model = store, model
         self._settings, self._metrics = settings, metrics
         self._decoder = Decoder(settings.limits, for_job=True)
-        self._thread = Thread(target=self._work, name="jobs", daemon=True)
+        self._thread = Thread(target=self._run_all, name="jobs", daemon=True)
         self._changed = Condition()
         self._closed = False
         self._running = ""
@@ -77,21 +167,19 @@ class JobRunner:
             self._thread.join()
         self._decoder.close()
 
-    def _work(self) -> None:
-        while (job := self._next()) is not None:
-            self._run(job)
-
-    def _next(self) -> ClaimedJob | None:
-        with self._changed:
-            while not self._closed:
+    def _run_all(self) -> None:
+        while True:
+            with self._changed:
+                if self._closed:
+                    return
                 self._running = ""
                 self._stop.clear()
                 job = self._store.claim()
-                if job is not None:
-                    self._running = job.id
-                    return job
-                self._changed.wait()
-        return None
+                if job is None:
+                    self._changed.wait()
+                    continue
+                self._running = job.id
+            self._run(job)
 
     def _run(self, job: ClaimedJob) -> None:
         started = monotonic()
@@ -112,8 +200,7 @@ class JobRunner:
             self._store.finish(job.id, result=result)
 
     def _result(self, job: ClaimedJob) -> bytes:
-        share = _DECODING[job.kind]
-        updated = monotonic()
+        share, updated = _DECODING[job.kind], monotonic()
 
         def progress(fraction: float) -> None:
             nonlocal updated
@@ -129,16 +216,15 @@ class JobRunner:
             source=str(self._store.upload(job.id)),
             target=str(features),
             channels=self._model.channels,
-            stride=job.options.stride,
+            stride=job.options.stride or 0.0,
             longest=self._settings.limits.recording_seconds,
             model=str(self._model.bundle.path),
             backend=self._settings.backend,
             backbone=self._settings.backbone,
         )
-        stride = self._decoder.decode(
-            task, stop=self._stop, progress=lambda fraction: progress(share * fraction)
-        )
-        grid = SnippetGrid(stride, stride if job.kind == "video" else job.options.length)
+        stride = self._decoder.decode(task, lambda fraction: progress(share * fraction))
+        length = stride if job.kind == "video" else job.options.length or stride
+        grid = SnippetGrid(stride, length)
         values = read_array(Entry(features), mapped=True)
         recording = Recording(Entry(Path("upload")), values, grid)
         proposals = self._model.propose_recording(
@@ -152,8 +238,8 @@ class ProposalService:
 
     def __init__(self, database: Database, settings: ServeSettings, metrics: Metrics) -> None:
         assert settings.model is not None
-        self.limits, self._metrics = settings.limits, metrics
-        self._free = _BODIES_AT_ONCE * self.limits.request_bytes  # bytes of memory for bodies
+        self.limits, self.metrics = settings.limits, metrics
+        self.bodies = Bodies(settings.limits, metrics)
         bundle = Bundle.load(settings.model)
         self.store = JobStore(database, settings.data, self.limits.kept_jobs)
         with ExitStack() as opened:
@@ -176,73 +262,3 @@ class ProposalService:
     def close(self) -> None:
         """Queue the running job again, answer the waiting requests, and free everything."""
         self._opened.close()
-
-    def refuse(self, reason: str, detail: str, retry_after: int) -> ProblemError:
-        """Count a refusal because of a limit, and return its error (429)."""
-        self._metrics.refused.labels(reason).inc()
-        return ProblemError(429, detail, {"Retry-After": str(retry_after)})
-
-    @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytearray]:
-        """Yield a body in memory; its memory counts as used until the block ends.
-
-        Raises ProblemError if the body breaks off (400), arrives too slowly (408), or others take
-        up the memory (429).
-        """
-        body, reserved = bytearray(), 0
-        try:
-            async with _time_limit(self.limits.body_seconds):
-                async for chunk in request.stream():
-                    if len(chunk) > self._free:
-                        raise self.refuse("memory", "too many large requests at once; ask again", 1)
-                    self._free -= len(chunk)
-                    reserved += len(chunk)
-                    body += chunk
-            yield body
-        except ClientDisconnect:
-            raise ProblemError(400, _CLOSED) from None
-        finally:
-            self._free += reserved
-
-    async def store_body(self, request: Request, path: Path) -> int:
-        """Write a body durably to a new file and return its size. Remove the file on failure.
-
-        Raises ProblemError if the body breaks off (400), arrives too slowly (408), or the disk is
-        full (507).
-        """
-        try:
-            return await _write(request, path, self.limits.body_seconds)
-        except BaseException as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, ClientDisconnect):
-                raise ProblemError(400, _CLOSED) from None
-            if isinstance(error, OSError):
-                raise ProblemError(507, f"the upload cannot be stored: {error.strerror}") from error
-            raise
-
-
-async def _write(request: Request, path: Path, seconds: float) -> int:
-    size, block = 0, bytearray()
-    with path.open("xb") as stream:
-        chunks = aiter(request.stream())
-        while True:
-            async with _time_limit(seconds):  # per chunk: uploads may take long
-                chunk = await anext(chunks, None)
-            block += chunk or b""
-            if chunk is None or len(block) >= _BLOCK:
-                size += await asyncio.to_thread(stream.write, bytes(block))
-                block.clear()
-            if chunk is None:
-                break
-    await asyncio.to_thread(sync, path)
-    await asyncio.to_thread(sync, path.parent)
-    return size
-
-
-@asynccontextmanager
-async def _time_limit(seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise ProblemError(408, f"the body did not arrive within {seconds:g} s") from None

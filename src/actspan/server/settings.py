@@ -38,14 +38,8 @@ class Limits:
     waiting_jobs: int = 100  # unfinished jobs; beyond it 429
     kept_jobs: int = 1000  # finished jobs whose results are kept, the newest
     stop_seconds: float = 30.0  # for requests in progress after SIGTERM
-
-
-@dataclass(frozen=True, slots=True)
-class Batching:
-    """Settings of the batches of concurrent requests."""
-
-    rows: int = BATCH  # most videos per batch; by default the pipeline's own batch size
-    delay: float = 0.002  # seconds that the first request of a batch waits for others
+    batch_rows: int = BATCH  # most videos per batch; by default the pipeline's own batch size
+    batch_delay: float = 0.002  # seconds that the first request of a batch waits for others
 
 
 class ServeSettings(Config, frozen=True):
@@ -90,23 +84,20 @@ class ServeSettings(Config, frozen=True):
         ),
     ] = ()
     limits: Limits = Limits()
-    batching: Batching = Batching()
 
     def check(self) -> None:
         """Raise ConfigError if others could reach the service without a token."""
-        if not self.is_loopback and not self.token:
+        if not self.token and not is_loopback(self.host):
             raise ConfigError(f"host {self.host}: others can reach it, so a token is needed")
         if self.token is not None and len(self.token) < 16:
             raise ConfigError("token: at least 16 characters are needed, so that nobody guesses it")
-        if self.batching.rows < 1 or self.batching.delay < 0:
-            raise ConfigError("batching: rows must be at least 1, and delay not negative")
+        if self.limits.batch_rows < 1 or self.limits.batch_delay < 0:
+            raise ConfigError("batches: at least 1 row is needed, and a delay that is not negative")
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach the service."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address to listen on."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

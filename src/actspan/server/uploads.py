@@ -1,27 +1,42 @@
-"""Types of uploads, detected by their first bytes, and arrays of features from their content.
+"""Uploads: their type by their first bytes, arrays of features, and the process that decodes them.
+
+    python -m actspan.server.uploads BYTES [SECONDS]
 
 Names and media types from callers are ignored. Anything but array files and video containers is
-refused: FFmpeg also reads playlists, which refer to other files.
+refused: FFmpeg also reads playlists, which refer to other files. A process of its own isolates the
+service from hostile files. Its memory is limited, and its processor time too if SECONDS is given. A
+line of JSON on its standard input is a task; lines on its standard output are progress, and at the
+end the stride or an error. Features are written as npy, float32, to a path that the service chose.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import math
 import mmap
+import os
 import re
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.errors import FeatureError, ShapeError
+from actspan.core.errors import ActSpanError, DataError, FeatureError, ShapeError
+from actspan.core.files import atomic_file
 from actspan.data.array_files import read_header
+from actspan.streams.feature_files import FeatureWriter
 
 Kind = Literal["npy", "arrow", "video"]
 
 HEAD = 512  # bytes that determine the type
+_BLOCK = 4096  # snippets to convert at a time
 _HEADER = 16_384  # bytes that contain the header of an npy file; NumPy's limit is 10,000
 _ARROW = (b"ARROW1\0\0", b"\xff\xff\xff\xff")  # a file; a stream
 _VIDEO = re.compile(
@@ -31,6 +46,26 @@ _VIDEO = re.compile(
     rb"|\x47.{187}\x47|.{4}\x47.{191}\x47",  # MPEG-TS, M2TS
     re.DOTALL,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Upload to decode to a file of features with these channels.
+
+    `stride` is in seconds from snippet to snippet of features; for a video it is computed.
+    `longest` bounds the duration of the recording, seconds. For videos, `model`, `backend` and
+    `backbone` are those of `BundleFeatures`.
+    """
+
+    kind: Kind
+    source: str
+    target: str
+    channels: int
+    stride: float = 1.0
+    longest: float | None = None
+    model: str = ""
+    backend: str = "auto"
+    backbone: str | None = None
 
 
 def kind_of(head: bytes) -> Kind | None:
@@ -114,3 +149,89 @@ def _is_number(kind: Any) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def main() -> None:
+    """Answer tasks until standard input ends."""
+    replies = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # output that libraries print must not mix with replies
+    memory = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if len(sys.argv) > 2:
+        seconds = int(sys.argv[2])
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    with suppress(BrokenPipeError):  # the service has ended
+        for line in sys.stdin.buffer:
+            for reply in _replies(Task(**json.loads(line))):
+                replies.write(json.dumps(reply).encode() + b"\n")
+
+
+def _replies(task: Task) -> Iterator[dict[str, Any]]:
+    reply: dict[str, Any] = {}
+    try:
+        for reply in _decode_video(task) if task.kind == "video" else _convert(task):
+            yield reply
+        yield reply | {"done": True}
+    except (ActSpanError, OSError) as error:
+        yield {"error": str(error).replace(task.source, "the upload")}
+    except MemoryError:
+        yield {"error": "decoding it takes more memory than is allowed here"}
+
+
+def _convert(task: Task) -> Iterator[dict[str, Any]]:
+    """Write the features of an array file; yield the progress and the stride."""
+    source = Path(task.source)
+    array = _mapped_npy(source) if task.kind == "npy" else arrow_array(source)
+    check_features(array.shape, task.channels)
+    _check_duration(len(array) * task.stride, task)
+    with _feature_file(task) as writer:
+        for first in range(0, len(array), _BLOCK):
+            writer.add(np.asarray(array[first : first + _BLOCK], dtype=np.float32))
+            yield {"progress": min((first + _BLOCK) / len(array), 1.0), "stride": task.stride}
+
+
+def _mapped_npy(path: Path) -> Any:
+    if path.stat().st_size == 0:
+        raise FeatureError("the upload is empty")
+    with path.open("rb") as stream:
+        return npy_array(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _decode_video(task: Task) -> Iterator[dict[str, Any]]:
+    """Extract and write the features of a video; yield the progress and the stride."""
+    from actspan.jobs.bundle_features import BundleFeatures
+    from actspan.model.bundle import Bundle
+    from actspan.streams.video_decoding import VideoFile
+
+    source = Path(task.source)
+    with VideoFile(source) as video:
+        duration = video.announced or 0.0
+    _check_duration(duration, task)
+    encoder = BundleFeatures(Bundle.load(task.model), backbone=task.backbone, backend=task.backend)
+    with encoder, _feature_file(task) as writer:
+        for part in encoder.run([source]):
+            if isinstance(part.ending, DataError):
+                raise part.ending
+            _check_duration(part.seconds, task)
+            writer.add(part.rows)
+            fraction = min(part.seconds / max(duration, part.seconds, 1e-9), 1.0)
+            yield {"progress": fraction, "stride": part.stride}
+
+
+def _check_duration(seconds: float, task: Task) -> None:
+    if task.longest is not None and seconds > task.longest:
+        raise FeatureError(f"it lasts longer than the {task.longest:g} s allowed here")
+
+
+@contextmanager
+def _feature_file(task: Task) -> Iterator[FeatureWriter]:
+    """Open the file of a task's features; it appears once it is complete."""
+    with atomic_file(Path(task.target)) as stream:
+        writer = FeatureWriter(stream, task.channels, "float32")
+        yield writer
+        writer.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -10,8 +10,7 @@ import pytest
 
 from actspan import Proposals
 from actspan.core.errors import ActSpanError, VideoError
-from actspan.jobs.clips import Way, cut, cut_clips
-from actspan.jobs.sinks import ClipSink
+from actspan.jobs.clips import ClipSink, Way, cut, cut_clips
 from actspan.streams.video_decoding import VideoFile
 from tests.streams.made_videos import level, turn, write_video
 

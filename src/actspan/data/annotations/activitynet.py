@@ -35,11 +35,16 @@ from actspan.data.annotations.annotation_set import (
     AMBIGUOUS,
     Annotations,
     ReadOptions,
-    WriteOptions,
+    Source,
+    decode,
+    decode_object,
+    is_object,
+    split,
+    text_of,
 )
 from actspan.data.annotations.fields import NAMES, normalized, place_of, written_id
 from actspan.data.annotations.json_entries import COUNTS, FIELDS, RATES, EntryReader
-from actspan.data.annotations.source import Source, decode, decode_object, is_object, split, text_of
+from actspan.data.annotations.writing import WriteOptions
 from actspan.data.videos import Videos, canonical_id, canonical_subset
 
 _HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level

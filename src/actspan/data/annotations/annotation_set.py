@@ -1,38 +1,46 @@
-"""Annotations as all formats return them, and videos as all formats write them."""
+"""Annotations as all formats return them, and the files and folders that they are read from.
+
+A source's JSON is split into parts that are decoded one at a time: a document of 50,000 videos
+takes 100 MB as Python objects, so its entries stay undecoded until they are needed. Decoders keep
+one value of a repeated key and do not report the other. msgspec is fast: what it decoded is encoded
+again, which gives the compact text that it was decoded from unless a key is repeated. Where the
+texts differ (also by escapes or digits), Python's decoder reads every key.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from sys import intern
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 
+from actspan.config.base import NOT_JSON
 from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
+from actspan.core.files import check_size, read_bytes
+from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem
 from actspan.core.types import Video
-from actspan.data.data_requests import UNLABELLED
 from actspan.data.instances import with_labels
 from actspan.data.videos import Videos
 
 # THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
 AMBIGUOUS = "Ambiguous"
-FPS = 25.0  # default frames per second, for formats that count frames
 
 Instance = tuple[float, float, str]  # start and end in seconds, label
-ScoredInstance = tuple[float, float, str, float | None]  # seconds, label, score
 
-_LONGEST_NAME = 150  # bytes of a file's name before its suffix; file systems allow 255 in all
-_NOT_IN_NAMES = re.compile(r"[^\w .()+,=@-]")
-# Names that Windows reserves for devices, with any suffix.
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-# Characters that XML 1.0 cannot contain, not even as a character reference.
-_NOT_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NEVER_JSON = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")
+_JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
+
+decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +81,6 @@ class ReadOptions:
     only_facts: bool = False  # durations, subsets and rates of videos are needed, and no segments
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """Settings for writing annotations, where a format leaves a choice."""
-
-    # Content to write beside the videos, if a format allows it: version, taxonomy.
-    document: Mapping[str, Any] = field(default_factory=dict)
-    # Returns the link to a video: an address, or a path relative to the written files.
-    media: Callable[[Video], str] | None = None
-    fps: float = FPS  # of videos that do not give their own, if times are frame numbers
-
-
 def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
     """Return a video with these instances; ambiguous ones become its ignored segments."""
     rows = list(instances)
@@ -97,54 +94,145 @@ def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
     )
 
 
-def scored_instances(video: Video) -> Iterator[ScoredInstance]:
-    """Yield instances with their scores, then the ignored segments, labelled `Ambiguous`."""
-    scores = [None] * len(video.segments) if video.scores is None else video.scores.tolist()
-    for (start, end, label), score in zip(video.instances(), scores, strict=True):
-        yield start, end, label, score
-    for start, end in video.ignored.tolist():
-        yield start, end, AMBIGUOUS, None
+class JsonError(ValueError):
+    """Text that is not JSON."""
 
 
-def labelled_instances(video: Video) -> Iterator[ScoredInstance]:
-    """Yield `scored_instances` with a label each, for tools that need one.
+@dataclass
+class Source:
+    """A file or folder of annotations, whose JSON is read only once.
 
-    Raises AnnotationError if an id, a subset or a label has a control character or half a surrogate
-    pair, which no text file can contain.
+    Properties raise OSError if it cannot be read, and JsonError or RecursionError if it is not
+    valid JSON or is nested too deeply.
     """
-    texts = [("id", video.id), ("subset", video.subset), *(("label", x) for x in video.labels)]
-    for what, text in texts:
-        if bad := _NOT_TEXT.search(text):
-            raise AnnotationError(
-                f"video {video.id!r}: {what} {text!r} holds {bad.group()!r}, which this format "
-                "cannot contain: rename it"
-            )
-    for start, end, label, score in scored_instances(video):
-        yield start, end, label.strip() or UNLABELLED, score
+
+    path: Path
+    format_is_given: bool = False  # then the name does not matter
+
+    @cached_property
+    def json(self) -> bytes | None:
+        """The content without blanks between values; None unless name or start suggest JSON.
+
+        Invalid JSON, and JSON with NaN, is unchanged.
+        """
+        suffix = self.path.suffix.lower()
+        if self.path.is_dir():
+            return None
+        is_named = self.format_is_given or suffix in (".json", ".boris")
+        if not is_named and (suffix in _NEVER_JSON or not _starts_as_json(self.path)):
+            return None
+        data = read_bytes(self.path, DOCUMENT)
+        if not data.strip():
+            raise AnnotationError(f"{self.path}: empty; JSON was expected")
+        try:
+            return msgspec.json.format(data, indent=-1)
+        except NOT_JSON:
+            return data
+
+    @cached_property
+    def object(self) -> tuple[dict[str, Any], list[str]] | None:
+        """The parts of a JSON object and its repeated keys, as `split` returns them, or None."""
+        return None if self.json is None else split(self.json)
+
+    @cached_property
+    def document(self) -> tuple[Any, list[str]]:
+        """The decoded JSON, None if it is none, and all repeated keys."""
+        return (None, []) if self.json is None else decode(self.json)
 
 
-def milliseconds(start: float, end: float) -> tuple[int, int]:
-    """Return a segment in whole milliseconds, at least one long."""
-    first = round(start * 1000)
-    return first, max(round(end * 1000), first + 1)
+def _starts_as_json(path: Path) -> bool:
+    check_size(path)
+    with path.open("rb") as stream:
+        return _JSON_START.match(stream.read(64)) is not None
 
 
-def named_files(videos: Sequence[Video], suffix: str) -> Iterator[tuple[str, Video]]:
-    """Yield a file name per video: its id, with `_` for characters that could form a path.
+class _Pairs(list[tuple[str, Any]]):
+    """Keys and values of an object, with repeated keys."""
 
-    Raises AnnotationError if two ids give the same name on some file system.
+
+def split(part: Any) -> tuple[dict[str, Any], list[str]] | None:
+    """Return the parts of an object, and its repeated keys; None if it is not an object.
+
+    `part` is compact JSON, or a part that this returned. The first value of a repeated key is kept.
+    Raises JsonError or RecursionError.
     """
-    taken: dict[str, str] = {}  # ids by names without case, which some file systems ignore
-    for video in videos:
-        text = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", video.id))
-        text = text.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
-        text = text.strip(" ").rstrip(" .")  # Windows drops these
-        is_special = not text or text.startswith(".") or _DEVICES.match(text)
-        name = f"_{text}{suffix}" if is_special else text + suffix
-        if (key := name.casefold()) in taken:
-            raise AnnotationError(
-                f"videos {taken[key]!r} and {video.id!r} would both be written to {name!r}: rename "
-                "one of them"
-            )
-        taken[key] = video.id
-        yield name, video
+    if isinstance(part, (bytes, msgspec.Raw)):
+        try:
+            parts = decode_object(part)
+            if msgspec.json.encode(parts) == memoryview(part):
+                return parts, []
+        except NOT_JSON:
+            pass
+        part = _all_pairs(part)
+    repeated: list[str] = []
+    return (_first_values(part, repeated), repeated) if isinstance(part, _Pairs) else None
+
+
+def is_object(part: Any) -> bool:
+    """Return whether a part is an object."""
+    if isinstance(part, msgspec.Raw):
+        return bytes(memoryview(part)[:1]) == b"{"
+    return isinstance(part, _Pairs)
+
+
+def decode(part: Any) -> tuple[Any, list[str]]:
+    """Return the value of a part, and the keys that are repeated in any of its objects.
+
+    Raises JsonError or RecursionError.
+    """
+    if isinstance(part, (bytes, msgspec.Raw)):
+        try:
+            value = msgspec.json.decode(part)
+            if msgspec.json.encode(value) == memoryview(part):
+                return value, []
+        except NOT_JSON:
+            pass
+        part = _all_pairs(part)
+    repeated: list[str] = []
+    return _plain(part, repeated), repeated
+
+
+def _all_pairs(data: bytes | msgspec.Raw) -> Any:
+    try:
+        return json.loads(bytes(data), object_pairs_hook=_Pairs)
+    except ValueError as error:
+        raise JsonError(str(error)) from error
+
+
+def _first_values(pairs: _Pairs, repeated: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            repeated.append(key)
+        else:
+            values[key] = value
+    return values
+
+
+def _plain(value: Any, repeated: list[str]) -> Any:
+    if isinstance(value, _Pairs):
+        found = _first_values(value, repeated)
+        return {key: _plain(inner, repeated) for key, inner in found.items()}
+    if isinstance(value, list):
+        return [_plain(inner, repeated) for inner in value]
+    return value
+
+
+def content_of(path: Path) -> bytes:
+    """Return the content of a file; raise AnnotationError if it cannot be read."""
+    try:
+        return read_bytes(path, DOCUMENT)
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def text_of(path: Path, save_as: str = "UTF-8") -> str:
+    """Return the text of a file; raise AnnotationError if it cannot be read, or is not UTF-8."""
+    data = content_of(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        is_wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        what = "UTF-16" if is_wide else f"not UTF-8 text (byte {data[error.start]:#04x})"
+        raise AnnotationError(f"{path}:{line}: {what}: save it as {save_as}") from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import NoReturn
 from urllib.parse import unquote
@@ -22,14 +23,11 @@ from xml.etree.ElementTree import (
 
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, content_of
 from actspan.data.annotations.fields import read_facts
-from actspan.data.annotations.source import Source, content_of
 from actspan.data.annotations.video_builder import (
     VideoBuilder,
-    is_selected,
     read_files,
-    require_tiers,
 )
 from actspan.data.names import Ignored
 
@@ -42,9 +40,8 @@ PROPERTY = "actspan."  # prefix of our properties with facts about the video
 
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read an .eaf file, or all of a folder, where a damaged file becomes a problem."""
-    path, reader = source.path, _Reader(options.tiers)
-    builder = read_files(path, ".eaf", options, reader.read_file)
-    require_tiers(path, options.tiers, list(reader.tiers))
+    path, reader = source.path, _Reader()
+    found = read_files("elan", ".eaf", reader.read_file, source, options)
     notes = []
     if reader.divided:
         tiers = listed((f"{name} ({n:,})" for name, n in reader.divided.items()), most=12)
@@ -57,15 +54,13 @@ def read(source: Source, options: ReadOptions) -> Annotations:
             f"{path}: instances of {len(reader.used)} tiers are read in the same way "
             f"({listed(reader.used, most=12)}); --tier takes some of them"
         )
-    return builder.built("elan", notes)
+    return replace(found, notes=(*found.notes, *notes))
 
 
 class _Reader:
     """Reader of one or more files."""
 
-    def __init__(self, patterns: tuple[str, ...]) -> None:
-        self._patterns = patterns
-        self.tiers: dict[str, None] = {}  # names of all tiers
+    def __init__(self) -> None:
         self.used: dict[str, None] = {}  # names of the tiers with instances
         self.divided: Counter[str] = Counter()  # unaligned annotations, by tier
 
@@ -92,8 +87,7 @@ class _Reader:
         builder.add_file(video, file, facts)
         for tier in root.iter("TIER"):
             name, kind = tier.get("TIER_ID", ""), tier.get("LINGUISTIC_TYPE_REF")
-            self.tiers[name] = None
-            if kind == SCORES or not is_selected(name, self._patterns):
+            if not builder.takes_tier(name) or kind == SCORES:
                 continue
             if references := len(list(tier.iter("REF_ANNOTATION"))):
                 what = "annotations that refer to others, by tier"

@@ -14,20 +14,17 @@ from actspan.core.types import Video
 from actspan.core.wording import it_or_them, listed
 from actspan.data.annotations import (
     activitynet,
-    boris,
     elan,
-    elan_writer,
     labelstudio,
-    subtitles,
+    projects,
     table,
-    textgrid,
-    thumos,
-    via,
+    text_files,
+    writing,
 )
 from actspan.data.annotations.activitynet import AUTHORS_JSON
-from actspan.data.annotations.annotation_set import FPS, Annotations, ReadOptions, WriteOptions
-from actspan.data.annotations.source import JsonError, Source
-from actspan.data.annotations.video_builder import files_of
+from actspan.data.annotations.annotation_set import Annotations, JsonError, ReadOptions, Source
+from actspan.data.annotations.video_builder import files_of, read_files
+from actspan.data.annotations.writing import FPS, WriteOptions
 from actspan.data.videos import possible_mistakes
 
 DATASET_JSON = "annotations.json"
@@ -94,26 +91,29 @@ _ALL = (
     Format("csv", "a table: video,start,end,label", table.fits, table.read, table.encode,
            in_folder=DATASET_TABLE, suffix=".csv"),
     Format("elan", "ELAN's .eaf file, or a folder of them", partial(_has_files, ".eaf"),
-           elan.read, elan_writer.encode, in_folder=".eaf files", file_per_video=True,
+           elan.read, writing.encode_elan, in_folder=".eaf files", file_per_video=True,
            has_tiers=True, has_own_unit=True),
     Format("vtt", "WebVTT, as players read it: a .vtt file, or a folder of them",
-           partial(_has_files, ".vtt"), subtitles.read_vtt, subtitles.encode_vtt,
-           in_folder=".vtt files", file_per_video=True, has_own_unit=True),
+           partial(_has_files, ".vtt"), partial(read_files, "vtt", ".vtt", text_files.read_vtt),
+           text_files.encode_vtt, in_folder=".vtt files", file_per_video=True, has_own_unit=True),
     Format("srt", "SubRip subtitles: an .srt file, or a folder of them",
-           partial(_has_files, ".srt"), subtitles.read_srt, in_folder=".srt files",
-           has_own_unit=True),
+           partial(_has_files, ".srt"), partial(read_files, "srt", ".srt", text_files.read_srt),
+           in_folder=".srt files", has_own_unit=True),
     Format("textgrid", "Praat's .TextGrid file, or a folder of them",
-           partial(_has_files, ".textgrid"), textgrid.read, in_folder=".TextGrid files",
-           has_tiers=True, has_own_unit=True),
-    Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", thumos.fits,
-           thumos.read, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),
+           partial(_has_files, ".textgrid"),
+           partial(read_files, "textgrid", ".textgrid", text_files.read_textgrid),
+           in_folder=".TextGrid files", has_tiers=True, has_own_unit=True),
+    Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", text_files.fits_thumos,
+           text_files.read_thumos, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),
     Format("labelstudio", "Label Studio's export: JSON or JSON-MIN", labelstudio.fits,
-           labelstudio.read, labelstudio.encode, "not a list of Label Studio tasks",
+           labelstudio.read, writing.encode_labelstudio, "not a list of Label Studio tasks",
            has_own_unit=True),
-    Format("boris", "a project of BORIS (.boris, JSON)", boris.fits, boris.read, None,
+    Format("boris", "a project of BORIS (.boris, JSON)", partial(projects.fits, projects.BORIS),
+           projects.read_boris, None,
            "not a project of BORIS: 'observations' and 'behaviors_conf' are needed",
            has_own_unit=True),
-    Format("via", "a project of VGG Image Annotator 3 (JSON)", via.fits, via.read, None,
+    Format("via", "a project of VGG Image Annotator 3 (JSON)", partial(projects.fits, projects.VIA),
+           projects.read_via, None,
            "not a project of VGG Image Annotator 3: the objects 'attribute', 'file', 'view', "
            "'metadata' are needed", has_own_unit=True),
 )  # fmt: skip

@@ -14,9 +14,8 @@ from typing import Any
 from actspan.core.problems import Skipped
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import Annotations, Instance, make_video
+from actspan.data.annotations.annotation_set import Annotations, Instance, decode, make_video
 from actspan.data.annotations.fields import LABEL_NUMBERS, NAMES, TIMES, normalized, number, seconds
-from actspan.data.annotations.source import decode
 from actspan.data.annotations.video_builder import Collector
 from actspan.data.names import Ignored
 from actspan.data.videos import Videos, canonical_id, canonical_subset

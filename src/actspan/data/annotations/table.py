@@ -20,18 +20,12 @@ import numpy as np
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import (
-    Annotations,
-    Instance,
-    ReadOptions,
-    WriteOptions,
-    scored_instances,
-)
+from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
 from actspan.data.annotations.fields import TIMES, Facts, written_facts
-from actspan.data.annotations.source import Source
 from actspan.data.annotations.table_columns import Columns, find_columns, resolve_columns
 from actspan.data.annotations.table_lines import TOTALS, CellReader, Table, escaped_id, is_blank
 from actspan.data.annotations.video_builder import RejectedError, VideoBuilder
+from actspan.data.annotations.writing import WriteOptions, scored_instances
 from actspan.data.videos import canonical_subset
 
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")

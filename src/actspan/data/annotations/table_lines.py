@@ -16,9 +16,8 @@ from pathlib import Path
 
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted
-from actspan.data.annotations.annotation_set import ReadOptions
+from actspan.data.annotations.annotation_set import ReadOptions, text_of
 from actspan.data.annotations.fields import NAMES, normalized, number, place_of, seconds
-from actspan.data.annotations.source import text_of
 from actspan.data.annotations.table_columns import Columns, is_header, with_point
 from actspan.data.annotations.video_builder import VideoBuilder
 

@@ -12,7 +12,13 @@ from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import listed, suggestion
-from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, make_video
+from actspan.data.annotations.annotation_set import (
+    Annotations,
+    Instance,
+    ReadOptions,
+    Source,
+    make_video,
+)
 from actspan.data.annotations.fields import Facts
 from actspan.data.names import FileNames, Ignored
 from actspan.data.videos import Videos, canonical_id
@@ -75,7 +81,8 @@ class VideoBuilder(Collector):
 
     def __init__(self, path: Path, options: ReadOptions, repeated: Iterable[str] = ()) -> None:
         super().__init__(path)
-        self._will_clip = options.will_clip
+        self._will_clip, self._patterns = options.will_clip, options.tiers
+        self.tiers: dict[str, None] = {}  # names of all tiers
         self.ignored.update(("keys that occur twice", key) for key in repeated)
         self._videos: dict[str, tuple[dict[str, Any], list[Instance]]] = {}  # facts, instances
         self._ids: dict[str, str] = {}  # by the names in rows
@@ -140,6 +147,11 @@ class VideoBuilder(Collector):
         remedy = getattr(what, "remedy", remedy) or f"fix or remove {thing}"
         self.add_problem(canonical_id(video.strip()), place, what, remedy, skipped)
 
+    def takes_tier(self, name: str) -> bool:
+        """Note the name of a tier; return whether it matches one of the patterns, if any."""
+        self.tiers[name] = None
+        return not self._patterns or any(fnmatchcase(name, x) for x in self._patterns)
+
     def add_file(self, video: str, file: Path, facts: Facts | None = None) -> None:
         """Add the video of a file; raise AnnotationError if it has no name or two files."""
         if video in self:
@@ -170,46 +182,36 @@ def files_of(path: Path, *suffixes: str) -> list[Path]:
 
 
 def read_files(
-    path: Path,
+    format: str,
     suffix: str,
-    options: ReadOptions,
     read_file: Callable[[Path, VideoBuilder], None],
-) -> VideoBuilder:
+    source: Source,
+    options: ReadOptions,
+) -> Annotations:
     """Read one file, or all files with a suffix in a folder; count other annotations as ignored.
 
-    Raises AnnotationError if there is no such file, or the only one is damaged. In a folder, a
-    damaged one is a problem.
+    Raises AnnotationError if there is no such file, the only one is damaged, or one of the given
+    patterns matches no tier. In a folder, a damaged one is a problem.
     """
-    builder = VideoBuilder(path, options)
+    path, builder = source.path, VideoBuilder(source.path, options)
     if not path.is_dir():
         read_file(path, builder)
-        return builder
-    files = files_of(path, *_ONE_PER_VIDEO)
-    if not files_of(path, suffix):
+    elif not files_of(path, suffix):
         raise AnnotationError(f"{path}: holds no {suffix} files")
-    for file in files:
-        if file.suffix.lower() != suffix:
-            builder.ignored["files of other formats, which --from takes", file.suffix] += 1
-            continue
-        try:
-            read_file(file, builder)
-        except AnnotationError as error:
-            what = str(error).removeprefix(f"{file}: ")
-            builder.reject(file.stem, str(file), what, Skipped.VIDEO)
-    return builder
-
-
-def is_selected(tier: str, patterns: Iterable[str]) -> bool:
-    """Return whether a tier matches one of the patterns, if there are any."""
-    patterns = tuple(patterns)
-    return not patterns or any(fnmatchcase(tier, pattern) for pattern in patterns)
-
-
-def require_tiers(path: Path, patterns: Iterable[str], tiers: Iterable[str]) -> None:
-    """Raise AnnotationError if one of the given patterns matches no tier."""
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in tiers):
+    else:
+        for file in files_of(path, *_ONE_PER_VIDEO):
+            if file.suffix.lower() != suffix:
+                builder.ignored["files of other formats, which --from takes", file.suffix] += 1
+                continue
+            try:
+                read_file(file, builder)
+            except AnnotationError as error:
+                what = str(error).removeprefix(f"{file}: ")
+                builder.reject(file.stem, str(file), what, Skipped.VIDEO)
+    for pattern in options.tiers:
+        if not any(fnmatchcase(name, pattern) for name in builder.tiers):
             raise AnnotationError(
-                f"{path}: no tier matches {pattern!r}{suggestion(pattern, tiers)}; there are: "
-                f"{listed(map(repr, tiers), most=12) or 'none'}"
+                f"{path}: no tier matches {pattern!r}{suggestion(pattern, builder.tiers)}; "
+                f"there are: {listed(map(repr, builder.tiers), most=12) or 'none'}"
             )
+    return builder.built(format)

@@ -75,12 +75,12 @@ export class List {
     const asking = this.#asking;
     try {
       const query = { ...this.query, offset: page * PAGE, limit: PAGE };
-      const { total, videos, judging } = await api.listVideos(query, asking.signal);
+      const { total, videos, evaluating } = await api.listVideos(query, asking.signal);
       if (asking !== this.#asking) return;
       this.#pages.set(page, videos);
       this.total = total;
-      byId("count").textContent = plural(total, "video") + (judging ? " · being evaluated" : "");
-      if (judging) this.#soon(() => this.refresh(), AGAIN);
+      byId("count").textContent = plural(total, "video") + (evaluating ? " · being evaluated" : "");
+      if (evaluating) this.#soon(() => this.refresh(), AGAIN);
       this.#draw();
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -143,13 +143,13 @@ export class List {
     if (this.about.ground_truth) parts.push(plural(video.instances, "instance"));
     const name = (r) => (video.runs.length > 1 ? `${LETTERS[r]} ` : "");
     const figures = video.runs
-      .map(({ judged }, r) => judged && `${name(r)}${judged.auc.toFixed(1)}`)
+      .map(({ metrics }, r) => metrics && `${name(r)}${metrics.auc.toFixed(1)}`)
       .filter(Boolean);
     if (figures.length) parts.push(`AUC ${figures.join(", ")}`);
     else if (!this.about.ground_truth) {
       parts.push(...video.runs.map(({ proposals }, r) => `${name(r)}${plural(proposals, "proposal")}`));
     }
-    const missed = video.runs.length === 1 && video.runs[0].judged?.missed;
+    const missed = video.runs.length === 1 && video.runs[0].metrics?.missed;
     if (missed) parts.push(`${missed} missed`);
     return parts.join(" · ");
   }

@@ -1,4 +1,4 @@
-"""Checks of every request (host, origin, token, size of the body) and headers of answers.
+"""Middleware of every request: metrics, security checks, and security headers of answers.
 
 A foreign page in the user's browser can send requests to a loopback service. The Host check stops
 pages whose name resolves to this service (DNS rebinding). The Origin check stops pages that post.
@@ -7,19 +7,110 @@ pages whose name resolves to this service (DNS rebinding). The Origin check stop
 from __future__ import annotations
 
 import hmac
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from functools import partial
+from time import perf_counter
+from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actspan.server.error_responses import SECURITY_HEADERS, ProblemError
-from actspan.server.settings import JOBS_PATH, ServeSettings
+from actspan.server.settings import JOBS_PATH, ServeSettings, is_loopback
 
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_JOB_SECONDS = (0.1, 1, 10, 60, 600, 3600, 21600)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
+_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _COOKIE = "actspan_token"
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Metrics:
+    """Metrics of one service, in their own registry.
+
+    The label "model" is a network, or "pipeline" for the whole pipeline.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self.requests = counter(
+            "actspan_http_requests",
+            "Requests that were answered.",
+            ("operation", "method", "status"),
+        )
+        self.request_seconds = histogram(
+            "actspan_http_request_seconds",
+            "Seconds from a request's first byte to the last byte of its answer.",
+            ("operation",),
+            buckets=_SECONDS,
+        )
+        self.waiting = gauge(
+            "actspan_waiting_rows",
+            "Videos, or rows of a single network, that wait for a worker.",
+            ("model",),
+        )
+        self.batch_rows = histogram(
+            "actspan_batch_rows",
+            "Videos, or rows of a single network, per batch.",
+            ("model",),
+            buckets=_ROWS,
+        )
+        self.refused = counter(
+            "actspan_refused",
+            "Requests that were refused because of a limit: queue, timeout, memory or jobs.",
+            ("reason",),
+        )
+        self.jobs = gauge("actspan_jobs", "Jobs that are stored.", ("state",))
+        self.job_seconds = histogram(
+            "actspan_job_seconds",
+            "Seconds from the start of a job to its result.",
+            buckets=_JOB_SECONDS,
+        )
+
+
+class MetricsMiddleware:
+    """ASGI middleware that counts and times requests."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and record its status and duration."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = perf_counter(), 500
+
+        async def send_and_note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note_status)
+        finally:
+            # A template of a path, since unknown paths must not become labels.
+            operation = getattr(scope.get("route"), "path_format", None) or "other"
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(operation, method, status).inc()
+            self._metrics.request_seconds.labels(operation).observe(perf_counter() - started)
 
 
 class SecurityMiddleware:
@@ -49,7 +140,7 @@ class SecurityMiddleware:
     def _check(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
         """Raise if a request is refused; return the answer if it only brings the token."""
         name = _host_name(headers.get("host", ""))
-        if self._settings.is_loopback and name not in self._hosts:
+        if is_loopback(self._settings.host) and name not in self._hosts:
             raise ProblemError(
                 400, f"host {name!r} is not one of this service; actspan serve --allow-host adds it"
             )
@@ -64,10 +155,9 @@ class SecurityMiddleware:
 
     def _sign_in(self, scope: Scope) -> Response | None:
         """Accept a browser that opens `/?token=...`, and move the token to a cookie."""
-        if scope["path"] != "/" or b"token=" not in scope["query_string"]:
-            return None
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if self._settings.token is None or not _equal(given, self._settings.token):
+        given = QueryParams(scope["query_string"]).get("token", "")
+        token = self._settings.token
+        if scope["path"] != "/" or token is None or not _equal(given, token):
             return None
         response = RedirectResponse("/", status_code=303)
         response.set_cookie(_COOKIE, given, httponly=True, samesite="strict")
@@ -77,8 +167,9 @@ class SecurityMiddleware:
         token = self._settings.token
         if token is None or scope["path"] in _OPEN_PATHS:
             return
+        cookies = cookie_parser(headers.get("cookie", ""))
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        given = given.strip() if scheme.lower() == "bearer" else _cookie(headers)
+        given = given.strip() if scheme.lower() == "bearer" else cookies.get(_COOKIE, "")
         if not _equal(given, token):
             raise ProblemError(
                 401,
@@ -136,14 +227,6 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
-
-
-def _cookie(headers: Headers) -> str:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
-    except CookieError:
-        return ""
-    return "" if morsel is None else morsel.value
 
 
 def _equal(given: str, token: str) -> bool:

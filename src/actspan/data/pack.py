@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from actspan.config.base import dump_toml, to_dict
 from actspan.config.stages import Edge
 from actspan.core.errors import ConfigError, StoreError
-from actspan.core.files import atomic_file, atomic_folder, folder_name_error
+from actspan.core.files import atomic_file, atomic_folder, folder_name_error, sha256
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress, no_progress
@@ -26,9 +29,11 @@ from actspan.data.check import check_dataset
 from actspan.data.data_requests import PackRequest
 from actspan.data.dataset import Dataset
 from actspan.data.rescale import fit_to_cells
-from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.store_manifest import MANIFEST, DType, Manifest
+from actspan.data.shards import schema_of
+from actspan.data.store_manifest import MANIFEST, DType, Manifest, ShardRecord, shard_path
 from actspan.data.timebase import SPEC_FILE, SnippetGrid
+
+_BATCH = 2**24  # bytes of features per record batch, which are in memory before they are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +82,15 @@ def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> Pack
         spec = msgspec.structs.replace(dataset.spec, layout="TC", join=None)
         with atomic_file(folder / SPEC_FILE) as stream:
             stream.write(dump_toml({"features": to_dict(spec)}).encode())
-        rows = _Rows(dataset, manifest, edge, progress)
+        rescaled: list[str] = []
+        rows = _read_rows(dataset, manifest, edge, rescaled, progress)
         shards = write_shards(folder, manifest, rows, shard_size=request.shard_size)
-        is_rescaled = rows.rescaled or (before is not None and before.edge is not None)
+        is_rescaled = rescaled or (before is not None and before.edge is not None)
         manifest = msgspec.structs.replace(
             manifest, edge=edge if is_rescaled else None, shards=shards
         )
         manifest.save(folder)
-    return PackSummary(request.out, manifest, rows.rescaled, dataset.problems, dataset.notes)
+    return PackSummary(request.out, manifest, len(rescaled), dataset.problems, dataset.notes)
 
 
 def _check_request(request: PackRequest) -> None:
@@ -100,7 +106,7 @@ def _check_request(request: PackRequest) -> None:
     if not (out / MANIFEST).is_file():
         raise StoreError(f"{out}: exists and is not a store, so it is left alone: choose another")
     if not request.overwrite:
-        raise StoreError(f"{out}: there is a store already: choose another folder, or use --force")
+        raise StoreError(f"{out}: a store already exists: choose another folder, or use --force")
 
 
 def _cells(request: PackRequest, dataset: Dataset) -> tuple[int | None, Edge]:
@@ -143,34 +149,98 @@ def _copy_annotations(source: Path, folder: Path) -> None:
                 stream.write(file.read_bytes())
 
 
-class _Rows:
-    """Rows to write, iterated once: videos are read, and rescaled if requested."""
+def _read_rows(
+    dataset: Dataset, manifest: Manifest, edge: Edge, rescaled: list[str], progress: Progress
+) -> Iterator[Row]:
+    """Yield the rows to write; ids of videos that are rescaled are added to `rescaled`."""
 
-    def __init__(
-        self, dataset: Dataset, manifest: Manifest, edge: Edge, progress: Progress
-    ) -> None:
-        self._dataset, self._manifest, self._edge = dataset, manifest, edge
-        self._progress = progress
-        self.rescaled = 0  # number of videos
-
-    def __iter__(self) -> Iterator[Row]:
-        # Videos of a subset are stored together, so that reading one subset is sequential.
-        videos = sorted(self._dataset.videos, key=attrgetter("subset"))
-        workers = os.cpu_count() or 1
-        with ThreadPoolExecutor(workers) as pool:
-            rows = map_ordered(pool, self._row, videos, ahead=2 * workers)
-            for done, (row, is_rescaled) in enumerate(rows, start=1):
-                yield row
-                self.rescaled += is_rescaled
-                self._progress("pack", done, len(videos))
-
-    def _row(self, video: Video) -> tuple[Row, bool]:
-        features, length = self._dataset.read(video.id), self._manifest.length
-        is_rescaled = length is not None and length != len(features)
-        if length is not None and is_rescaled:
+    def read(video: Video) -> Row:
+        features, length = dataset.read(video.id), manifest.length
+        if length is not None and length != len(features):
+            rescaled.append(video.id)
             # The cells that the pipeline would compute, with the same seconds at position 1.0.
-            cells, stride = fit_to_cells(features, length, self._edge), features.span / length
+            cells, stride = fit_to_cells(features, length, edge), features.span / length
             features = Features(cells, stride, stride, features.seconds)
-        values = features.values.astype(self._manifest.dtype, copy=False)
+        values = features.values.astype(manifest.dtype, copy=False)
         grid = SnippetGrid(features.stride, features.length, features.output_span)
-        return Row(video.id, values, grid), is_rescaled
+        return Row(video.id, values, grid)
+
+    # Videos of a subset are stored together, so that reading one subset is sequential.
+    videos, workers = sorted(dataset.videos, key=attrgetter("subset")), os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        for done, row in enumerate(map_ordered(pool, read, videos, ahead=2 * workers), start=1):
+            yield row
+            progress("pack", done, len(videos))
+
+
+class Row(NamedTuple):
+    """One video: its features, (n, C) of the store's type, and its snippet grid."""
+
+    video: str
+    values: NDArray[Any]
+    grid: SnippetGrid
+
+
+def write_shards(
+    folder: Path, manifest: Manifest, rows: Iterable[Row], *, shard_size: int
+) -> tuple[ShardRecord, ...]:
+    """Write as many shards as the videos need, in constant memory.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Required properties of the shards; its own records are ignored.
+    shard_size : int
+        Bytes of features per shard; a larger video gets a separate shard.
+    """
+    schema = schema_of(manifest)
+    shards = groupby(rows, _Cut(shard_size))
+    return tuple(_write(shard_path(folder, number), schema, shard) for number, shard in shards)
+
+
+class _Cut:
+    """Return the group number of a row; groups have at most `limit` bytes, or one row."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = self._number = 0
+
+    def __call__(self, row: Row) -> int:
+        if self._size and self._size + row.values.nbytes > self._limit:
+            self._size, self._number = 0, self._number + 1
+        self._size += row.values.nbytes
+        return self._number
+
+
+def _write(path: Path, schema: Any, rows: Iterable[Row]) -> ShardRecord:
+    import pyarrow as pa
+
+    videos = 0
+    with atomic_file(path) as stream, pa.ipc.new_file(stream, schema) as writer:
+        for _, group in groupby(rows, _Cut(_BATCH)):
+            batch = list(group)
+            writer.write_batch(_record_batch(batch, schema))
+            videos += len(batch)
+    return ShardRecord(videos=videos, size=path.stat().st_size, sha256=sha256(path))
+
+
+def _record_batch(rows: Sequence[Row], schema: Any) -> Any:
+    import pyarrow as pa
+
+    videos, values, grids = zip(*rows, strict=True)
+    columns = list(zip(*grids, strict=True))[:3]  # `covered` follows from the annotations
+    seconds = [pa.array(np.array(column, np.float64)) for column in columns]  # None becomes NaN
+    features = _features(values, schema.field("features").type)
+    return pa.record_batch([pa.array(videos, pa.string()), *seconds, features], schema=schema)
+
+
+def _features(values: Sequence[NDArray[Any]], kind: Any) -> Any:
+    import pyarrow as pa
+
+    flat = pa.array(np.concatenate(values, axis=None))
+    if isinstance(kind, pa.FixedShapeTensorType):
+        storage = pa.FixedSizeListArray.from_arrays(flat, kind.storage_type.list_size)
+        return pa.ExtensionArray.from_storage(kind, storage)
+    bounds = np.cumsum([0, *map(len, values)]).astype(np.int32)
+    rows = pa.FixedSizeListArray.from_arrays(flat, values[0].shape[1])
+    return pa.ListArray.from_arrays(pa.array(bounds), rows)

@@ -1,45 +1,143 @@
-"""The shards of a store, which are mapped into memory, and the location of every video."""
+"""The shards of a store: Arrow files that may come from anybody, and the location of every video.
+
+One row per video, in record batches of a few megabytes:
+
+    video            string
+    stride, length   float64, seconds
+    span             float64, seconds at position 1.0 in results; NaN: rows * stride
+    features         fixed_shape_tensor[T, C], or list<fixed_size_list[C]> where lengths vary
+"""
 
 from __future__ import annotations
 
 import mmap
+import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import isnan, nan
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.files import check_size
 from actspan.data.names import file_stem  # older stores have ids with a suffix
-from actspan.data.store.arrow_files import Batches, Block, block_of, schema_of
-from actspan.data.store.store_manifest import Manifest, damaged
+from actspan.data.store_manifest import Manifest, damaged
 from actspan.data.timebase import SnippetGrid
 
+_STREAM = 8  # bytes before the messages of an Arrow file
+# Offsets in the vtables of Arrow's flatbuffers (Message.fbs).
+_HEADER_OF_MESSAGE, _COMPRESSION_OF_BATCH = 8, 10
 
-class Blocks(Protocol):
-    """The blocks of a shard by number: a list of views, or downloaded on request."""
 
-    def __getitem__(self, number: int, /) -> Block: ...
+def schema_of(manifest: Manifest) -> Any:
+    """Return the columns of a shard, as a `pyarrow.Schema`."""
+    import pyarrow as pa
+
+    number = pa.float32() if manifest.dtype == "float32" else pa.float16()
+    if manifest.length is None:
+        features = pa.list_(pa.list_(number, manifest.channels))
+    else:
+        features = pa.fixed_shape_tensor(number, (manifest.length, manifest.channels))
+    seconds = [(name, pa.float64()) for name in ("stride", "length", "span")]
+    return pa.schema([("video", pa.string()), *seconds, ("features", features)])
+
+
+class Batches:
+    """The record batches of an untrusted Arrow file, each checked when it is requested.
+
+    Arrow trusts its input: an offset beyond a column reads foreign memory, and a compressed buffer
+    is expanded to the size that it declares. Our writers never compress, so compressed batches are
+    refused unread.
+
+    `file` is a `pyarrow.Buffer` with the whole file, of which batches are views; `schema` has the
+    required columns. Raises ValueError, OSError and pyarrow.ArrowException if the file is damaged
+    or has other columns; or a batch is compressed or lacks a value.
+    """
+
+    def __init__(self, file: Any, schema: Any) -> None:
+        import pyarrow as pa
+
+        with pa.ipc.open_file(file) as reader:
+            if reader.schema != schema:
+                raise ValueError("its columns are not those that it must have")
+            count = reader.num_record_batches
+        messages = pa.ipc.MessageReader.open_stream(file.slice(_STREAM))
+        self._messages = [m for m in messages if m.type == "record batch"]
+        if len(self._messages) != count:
+            raise ValueError(f"{len(self._messages)} record batches where {count} were written")
+        self._schema = schema
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, number: int) -> Any:
+        """Return one batch."""
+        import pyarrow as pa
+
+        message = self._messages[number]
+        if _is_compressed(message.metadata.to_pybytes()):
+            raise ValueError("it is compressed, which none of ours is")
+        batch = pa.ipc.read_record_batch(message, self._schema)
+        batch.validate(full=True)  # checks the offsets of lists, but not numbers
+        if any(column.null_count for column in batch.columns):
+            raise ValueError("a value is missing")
+        return batch
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    from flatbuffers import encode, packer
+    from flatbuffers.table import Table
+
+    try:
+        message = Table(metadata, encode.Get(packer.uoffset, metadata, 0))
+        header = message.Indirect(message.Pos + message.Offset(_HEADER_OF_MESSAGE))
+        return bool(Table(metadata, header).Offset(_COMPRESSION_OF_BATCH))
+    except (struct.error, IndexError, TypeError) as error:
+        raise ValueError("its flatbuffers are damaged") from error
+
+
+class Block(NamedTuple):
+    """Features of a record batch: rows (n, C), and the first row of each video, with the end."""
+
+    rows: NDArray[Any]
+    bounds: NDArray[np.int64]
+
+
+def block_of(batch: Any, manifest: Manifest) -> Block:
+    """Return a view of the features of a record batch."""
+    column = batch["features"]
+    if manifest.length is None:
+        values, bounds = column.values, np.from_dlpack(column.offsets).astype(np.int64)
+    else:
+        values, bounds = column.storage, np.arange(len(column) + 1) * manifest.length
+    # flatten() and to_numpy() do the same, but import pyarrow.compute and pandas.
+    return Block(np.from_dlpack(values.values).reshape(-1, manifest.channels), bounds)
 
 
 class Shard:
     """The videos of one shard; ids and times are in memory, features are read on request.
 
     `name` is its path or URL, for messages; `batches` are record batches with all columns but the
-    features. Raises ValueError if a stride or length in seconds is not positive.
+    features, and `blocks` are their features: views, or a function that downloads one by number.
+    Raises ValueError if a stride or length in seconds is not positive.
     """
 
     def __init__(
-        self, name: str, batches: Sequence[Any], blocks: Blocks, manifest: Manifest
+        self,
+        name: str,
+        batches: Sequence[Any],
+        blocks: Sequence[Block] | Callable[[int], Block],
+        manifest: Manifest,
     ) -> None:
         self.name = name
         self.blocks, self.manifest = blocks, manifest
-        self.is_local = isinstance(blocks, list)
         self._ids = [batch["video"] for batch in batches]
         counts: list[int] = [batch.num_rows for batch in batches]
         self._first = [0, *accumulate(counts)]  # video of each batch
@@ -87,7 +185,8 @@ class Packed(NamedTuple):
     def values(self) -> NDArray[Any]:
         """The features, (n, C), float32 or float16; a view if the file is local."""
         batch, place = self.shard.find(self.row)
-        rows, bounds = self.shard.blocks[batch]
+        blocks = self.shard.blocks
+        rows, bounds = blocks(batch) if callable(blocks) else blocks[batch]
         return rows[bounds[place] : bounds[place + 1]]
 
     @property
@@ -104,7 +203,7 @@ class Packed(NamedTuple):
         """
         stride, length, _, _ = self.grid
         snippets = self.shard.manifest.length
-        if snippets is None and not self.shard.is_local:
+        if snippets is None and callable(self.shard.blocks):
             return nan, nan
         return stride * (len(self.values) if snippets is None else snippets), max(stride, length)
 

@@ -1,16 +1,20 @@
-"""What a million videos cost on N machines: a small model, fed with figures measured here."""
+"""How cost grows: of a video with its cells T, of all with their number, of a million by machines.
+
+cells     measure the stages at T = 100, 200 and 400, and 240 to 960 videos
+machines  compute a large run on N machines by a small model, fed with figures measured here
+"""
 
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 import numpy as np
-from msgspec.structs import replace
 
-from actspan import Dataset
+from actspan import Dataset, Features, Pipeline, generate_proposals
 from actspan.bench import synthetic
 from actspan.bench.timing import timed
 from actspan.core.progress import no_progress
@@ -20,9 +24,88 @@ from actspan.jobs.checkpoint import Checkpoint, Plan
 from actspan.jobs.driver import LocalEngine
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.source import FeatureSource
-from actspan.pipeline.outcomes import Outcome, StageClock
-from benchmarks import data
-from benchmarks.harness import benchmark, duration, print_table
+from actspan.pipeline.outcomes import STAGES, Outcome, StageClock, VideoInput
+from benchmarks.data import make_store
+from benchmarks.harness import benchmark, duration, group, print_table
+
+CHANNELS = 64  # few: the growth of cost with T does not depend on them
+CELLS = (100, 200, 400)
+SHOWN = {"tem": "TEM", "candidates": "candidates + BSP", "pem": "PEM", "soft-nms": "Soft-NMS"}
+
+
+def make_jobs(videos: int, cells: int, seed: int) -> list[VideoInput]:
+    """Make videos of T snippets, so that none is rescaled."""
+    made = [
+        Features(synthetic.make_features(n, seed, snippets=cells, channels=CHANNELS), 0.5, 0.5)
+        for n in range(videos)
+    ]
+    return [VideoInput(str(i), lambda x=x: x) for i, x in enumerate(made)]  # type: ignore[misc]
+
+
+def run_all(pipeline: Pipeline, jobs: Sequence[VideoInput]) -> list[Outcome]:
+    """Return all outcomes; the clock is reset first."""
+    pipeline.clock = StageClock()
+    return list(pipeline.run(jobs))
+
+
+def cost_of(
+    folder: Path, cells: int, videos: int, rounds: int, seed: int
+) -> tuple[float, dict[str, float]]:
+    """Return the pairs of peaks of a video, and its least core-seconds per stage."""
+    bundle = synthetic.make_bundle(
+        folder / f"bundle-{cells}", seed, channels=CHANNELS, length=cells
+    )
+    jobs = make_jobs(videos, cells, seed)
+    with Pipeline.load(bundle) as pipeline:
+        outcomes = run_all(pipeline, jobs)
+        taken = []
+        for _ in range(rounds):
+            run_all(pipeline, jobs)
+            taken.append(dict(pipeline.clock.seconds))
+    pairs = np.mean([len(generate_proposals(outcome.scores)) for outcome in outcomes])
+    return float(pairs), {str(s): min(clock[s] for clock in taken) / videos for s in STAGES}
+
+
+@benchmark(seed=True)
+@click.option("--videos", default=96, help="Videos per temporal scale T.")
+@click.option("--rounds", default=5, help="Runs of each; the fastest counts.")
+def cells(folder: Path, videos: int, rounds: int, seed: int) -> None:
+    """Show what a video costs at T = 100, 200 and 400, and that cost is linear in videos.
+
+    Stages are timed within the pipeline. PEM and Soft-NMS see the best 1,000 candidates however
+    many pairs there are.
+
+    \b
+    Example:
+      python -m benchmarks.scale cells
+    """
+    click.echo(
+        f"features of {CHANNELS} channels in memory; {videos} videos of each T, core-seconds per "
+        f"video, the least of {rounds} rounds\n"
+    )
+    costs = {T: cost_of(folder, T, videos, rounds, seed) for T in CELLS}
+    lines = [
+        (str(T), f"{pairs:,.0f}", *(duration(seconds[stage]) for stage in SHOWN))
+        for T, (pairs, seconds) in costs.items()
+    ]
+    (first, small), (last, large) = costs[CELLS[0]], costs[CELLS[-1]]
+    growth = [last / first, *(large[stage] / small[stage] for stage in SHOWN)]
+    lines.append((f"{CELLS[0]} to {CELLS[-1]}", *(f"{g:.3g}x" for g in growth)))
+    print_table(("T", "pairs", *SHOWN.values()), lines)
+
+    counts = (5 * videos // 2, 5 * videos, 10 * videos)
+    bundle = synthetic.make_bundle(folder / "bundle", seed, channels=CHANNELS)
+    jobs = make_jobs(max(counts), synthetic.LENGTH, seed)
+    with Pipeline.load(bundle) as pipeline:
+        run_all(pipeline, jobs)
+        least = {
+            n: min(timed(lambda n=n: run_all(pipeline, jobs[:n])).seconds for _ in range(rounds))
+            for n in counts
+        }
+    click.echo()
+    rows = [(f"{n:,}", duration(seconds), duration(seconds / n)) for n, seconds in least.items()]
+    print_table(("videos", "time", "per video"), rows)
+
 
 VIDEO_BYTES = 2 * synthetic.LENGTH * synthetic.CHANNELS  # float16
 
@@ -61,7 +144,7 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
     Processor time is used because it does not depend on other processes.
     """
     bundle = synthetic.make_bundle(folder / "bundle", seed)
-    path = data.make_store(folder / "store", videos, seed)
+    path = make_store(folder / "store", videos, seed)
     opening = timed(lambda: Dataset.load(path)).cpu_seconds
     dataset = Dataset.load(path)
     ids = tuple(video.id for video in dataset)
@@ -78,18 +161,17 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
 
     def assemble() -> None:
         with result_writer(folder / "result.json") as writer:
-            for number in range(len(plan)):
+            for number in range(len(plan.shards)):
                 for result in checkpoint.read(number):
                     if isinstance(result, Outcome) and result.proposals is not None:
                         writer.add(result.id, result.proposals)
 
     with LocalEngine(request, bundle, source) as engine:
         compute(0, 1)  # kernels are loaded
-        before = engine.clock.numbers()
-        computing = timed(lambda: compute(1, len(plan))).cpu_seconds
+        engine.clock.take()
+        computing = timed(lambda: compute(1, len(plan.shards))).cpu_seconds
         each = 1e3 * computing / (videos - plan.shard_size)
-        spent = [b - a for a, b in zip(before, engine.clock.numbers(), strict=True)]
-        shares = StageClock.of(spent).shares()
+        shares = engine.clock.shares()
         stages = {str(stage): each * share for stage, share in shares.items()}
     assembling = timed(assemble).cpu_seconds
     return Costs(stages, 1e3 * opening / videos, 1e3 * assembling / videos)
@@ -141,12 +223,11 @@ def model_row(costs: Costs, machines: int, videos: int, seed: int) -> tuple[str,
     return str(machines), *map(duration, figures), f"{machines * whole / 3600:.1f}", bound
 
 
-@benchmark()
+@benchmark(seed=True)
 @click.argument("machines", nargs=-1, type=click.IntRange(1))
 @click.option("--videos", default=1_000_000, help="Number of videos to estimate the cost of.")
 @click.option("--sample", default=2000, help="Videos to measure on.")
-@click.option("--seed", default=0, help="Seed of all random choices.")
-def main(folder: Path, machines: tuple[int, ...], videos: int, sample: int, seed: int) -> None:
+def machines(folder: Path, machines: tuple[int, ...], videos: int, sample: int, seed: int) -> None:
     """Measure what a video costs here, and compute a large run on MACHINES of 16 cores each.
 
     Assumed, not measured: workers start in 10 s, speeds spread by 10 %, one machine in 20 is half
@@ -154,7 +235,7 @@ def main(folder: Path, machines: tuple[int, ...], videos: int, sample: int, seed
 
     \b
     Example:
-      python -m benchmarks.scale_model 1 4 16 64
+      python -m benchmarks.scale machines 1 4 16 64
     """
     costs = measure(folder, sample, seed)
     click.echo(f"ms of CPU time per video, one thread, {sample:,} videos:\n")
@@ -166,6 +247,8 @@ def main(folder: Path, machines: tuple[int, ...], videos: int, sample: int, seed
     header += ("all of it", "driver alone", "whole", "machine-hours", "bound by")
     print_table(header, [model_row(costs, n, videos, seed) for n in machines or (1, 4, 16, 64)])
 
+
+main = group("Show how cost grows.", "scale machines 1 4 16 64", cells, machines)
 
 if __name__ == "__main__":
     main()
