@@ -99,12 +99,9 @@ def test_a_crop_is_the_middle(tmp_path: Path) -> None:
     config = PictureConfig(mean=WHOLE.mean, std=WHOLE.std, fit="crop", resize=20)
     with VideoFile(write_video(tmp_path / "v.mp4", steady(0.2))) as video:
         image = next(iter(video.frames())).image
-    assert (
-        FrameConverter(Size(20, 20), config).convert(image)[1, 1, 0] > 200
-    )  # 48 x 64 becomes 20 x 27
-    assert (
-        FrameConverter(Size(8, 8), config).convert(image)[1, 1, 0] < 60
-    )  # rows 6 to 14 of 20: below the band
+    # 48 x 64 becomes 20 x 27, of which rows 6 to 14 are below the band.
+    assert FrameConverter(Size(20, 20), config).convert(image)[1, 1, 0] > 200
+    assert FrameConverter(Size(8, 8), config).convert(image)[1, 1, 0] < 60
     assert FrameConverter(Size(40, 10), config).convert(image).shape == (40, 10, 3)
 
 
