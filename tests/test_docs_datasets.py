@@ -21,7 +21,7 @@ from tests.data.annotation_files import (
     write_label_studio,
     write_thumos,
 )
-from tests.made_up import write_dataset
+from tests.examples import write_dataset
 from tests.pages import blocks, page, run
 
 BLOCKS = blocks("datasets.md")

@@ -18,7 +18,7 @@ from benchmarks.extract import concatenate
 from tests.conftest import DATA
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
 from tests.pages import blocks, run
-from tests.streams.made_videos import steady, write_video
+from tests.streams.example_videos import steady, write_video
 
 BLOCKS = blocks("recipes.md")
 NAMES = ("one", "two", "three")

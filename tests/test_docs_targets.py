@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 from tests.pages import blocks, page, run
 
 

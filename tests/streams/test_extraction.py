@@ -22,9 +22,9 @@ from actspan.data.dataset import Dataset
 from actspan.streams.extract_request import ExtractRequest, Grid, Span
 from actspan.streams.extraction import extract_videos
 from actspan.streams.snippet_features import Extractor
-from tests.made_up import edit_annotations, write_annotations
+from tests.examples import edit_annotations, write_annotations
 from tests.streams.encoders import write_encoder
-from tests.streams.made_videos import cut, steady, write_audio, write_video
+from tests.streams.example_videos import cut, steady, write_audio, write_video
 
 LENGTHS = {"one": 1.0, "two": 2.1, "three": 0.7}
 

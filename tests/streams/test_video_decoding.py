@@ -16,7 +16,7 @@ from actspan.config.stages import PictureConfig
 from actspan.core.errors import VideoError
 from actspan.streams.backbone import FrameConverter, Size, normalise
 from actspan.streams.video_decoding import VideoFile, parse_duration
-from tests.streams.made_videos import (
+from tests.streams.example_videos import (
     cut,
     level,
     picture,

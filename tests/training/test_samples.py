@@ -36,7 +36,7 @@ from actspan.training.samples import (
 )
 from actspan.training.tasks import cell_targets
 from actspan.training.train import train
-from tests.made_up import write_dataset
+from tests.examples import write_dataset
 
 T = 10
 OPTIM = OptimConfig(batch=4, epochs=2, passes=2)
