@@ -17,9 +17,9 @@ from actspan.config.base import dump_toml
 from actspan.config.stages import FeatureSpec
 from actspan.core.types import BoundaryScores, Proposals, Video
 from actspan.data.annotations.formats import write_annotations
+from actspan.data.cells import Window
 from actspan.data.detections import Detections, write_detections
 from actspan.data.pack import Row, write_shards
-from actspan.data.recording import Window
 from actspan.data.result_writers import write_result as write_proposals
 from actspan.data.scores import add_scores, open_score_archive
 from actspan.data.store_manifest import Manifest

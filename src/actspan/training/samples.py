@@ -20,9 +20,8 @@ from actspan.config.stages import PipelineConfig
 from actspan.config.training import TemTrainConfig, WindowTrainConfig
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float32, Float64, Video
+from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
 from actspan.data.dataset import Dataset
-from actspan.data.recording import Window, pad_window, plan_windows
-from actspan.data.rescale import fit_to_cells
 
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]

@@ -13,8 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from actspan import Dataset
 from actspan.core.errors import DatasetError, StageError
-from actspan.data.recording import Window
-from actspan.data.rescale import fit_to_cells
+from actspan.data.cells import Window, fit_to_cells
 from actspan.data.scores import read_scores_csv
 from actspan.deploy.staged.dumps import write_csv
 from actspan.deploy.staged.runner import write_list

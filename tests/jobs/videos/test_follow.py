@@ -16,7 +16,7 @@ import pytest
 from actspan import Bundle, PipelineConfig, Proposals, SoftNmsConfig, TemConfig
 from actspan.core.errors import BundleError, VideoError
 from actspan.core.types import BoundaryScores
-from actspan.data.recording import Window, plan_windows
+from actspan.data.cells import Window, plan_windows
 from actspan.jobs.driver import propose
 from actspan.jobs.live import MARGIN, GrowingVideo, NewSegments
 from actspan.jobs.propose_request import ProposeRequest, Selection
