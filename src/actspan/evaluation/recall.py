@@ -36,7 +36,7 @@ from actspan.evaluation.inputs import (
     load_truth,
 )
 from actspan.evaluation.protocols import check_thresholds
-from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint
+from actspan.jobs.run import PLAN_FILE
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -216,6 +216,8 @@ def is_unfinished(source: object) -> bool:
 
 def _shards(source: Any, truth: Chosen) -> _Results:
     """Return the results of an unfinished run, of which one shard at a time is in memory."""
+    from actspan.jobs.checkpoint import Checkpoint  # loads a compiler
+
     checkpoint = Checkpoint.find(open_storage(source))
     if checkpoint is None:
         raise ResultError(f"{source}: no unfinished run is there (no {PLAN_FILE})")
