@@ -18,6 +18,7 @@ from actspan.data.annotations import (
     labelstudio,
     projects,
     table,
+    table_lines,
     text_files,
     writing,
 )
@@ -88,7 +89,7 @@ _ALL = (
     Format("authors", f"{AUTHORS_JSON} of the BSN authors", activitynet.fits_authors,
            activitynet.read_authors, None,
            "not the BSN authors' format: videos with 'duration_second' are needed", AUTHORS_JSON),
-    Format("csv", "a table: video,start,end,label", table.fits, table.read, table.encode,
+    Format("csv", "a table: video,start,end,label", table_lines.fits, table.read, table.encode,
            in_folder=DATASET_TABLE, suffix=".csv"),
     Format("elan", "ELAN's .eaf file, or a folder of them", partial(_has_files, ".eaf"),
            elan.read, writing.encode_elan, in_folder=".eaf files", file_per_video=True,
