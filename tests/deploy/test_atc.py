@@ -15,6 +15,8 @@ from actspan import Bundle
 from actspan.core.errors import BundleError, CompileError, ParityError
 from actspan.deploy.atc import ATC_HELP, atc_line, atc_words, explain_atc
 from actspan.deploy.compilation import (
+    CompileJob,
+    CompilePlan,
     compile_plan,
     find_compiler,
     prepare_plan,
@@ -22,7 +24,6 @@ from actspan.deploy.compilation import (
     take_outputs,
     write_script,
 )
-from actspan.deploy.compile_job import CompileJob, CompilePlan
 from actspan.deploy.deploy_requests import CompileRequest
 from actspan.model.bsn.graph import build_tem
 from actspan.runtime.opening import open_session

@@ -15,13 +15,14 @@ import pytest
 from actspan import Bundle
 from actspan.core.errors import CompileError
 from actspan.deploy.compilation import (
+    CompileJob,
+    CompilePlan,
     compile_plan,
     find_compiler,
     prepare_plan,
     read_records,
     write_script,
 )
-from actspan.deploy.compile_job import CompileJob, CompilePlan
 from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.engine_builder import trtexec_words
 from actspan.runtime.opening import find_backend, net_file

@@ -13,7 +13,7 @@ from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.data_requests import PackRequest
 from actspan.data.pack import pack_dataset
 from actspan.deploy.deploy_requests import TemRequest
-from actspan.deploy.staged.steps import write_tem_inputs
+from actspan.deploy.staged.host_steps import write_tem_inputs
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import CHANNELS, write_bundle

@@ -48,7 +48,7 @@ def tem_inputs(request: TemRequest, *, json_: bool = False) -> None:
       actspan staged tem-inputs --model bsn/ --dataset my-videos/ --out stage/
     """
     with progress_report() as report:
-        from actspan.deploy.staged.steps import write_tem_inputs
+        from actspan.deploy.staged.host_steps import write_tem_inputs
 
         done = write_tem_inputs(request, report)
     _print(done, "TEM inputs", json_)
@@ -107,8 +107,8 @@ def tem_outputs(
     """
     with progress_report() as report:
         from actspan.deploy.staged.dumps import Dumps
+        from actspan.deploy.staged.host_steps import take_tem_outputs
         from actspan.deploy.staged.stage import Stage
-        from actspan.deploy.staged.steps import take_tem_outputs
 
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("tem"), suffix)
@@ -127,8 +127,8 @@ def pem_inputs(
       actspan staged pem-inputs stage/
     """
     with progress_report() as report:
+        from actspan.deploy.staged.host_steps import write_pem_inputs
         from actspan.deploy.staged.stage import Stage
-        from actspan.deploy.staged.steps import write_pem_inputs
 
         done = write_pem_inputs(Stage.load(stage), lean=lean, on_error=on_error, progress=report)
     _print(done, "PEM inputs", json_)
@@ -161,8 +161,8 @@ def pem_outputs(
     """
     with progress_report() as report:
         from actspan.deploy.staged.dumps import Dumps
+        from actspan.deploy.staged.host_steps import take_pem_outputs
         from actspan.deploy.staged.stage import Stage
-        from actspan.deploy.staged.steps import take_pem_outputs
 
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("pem"), suffix)

@@ -25,7 +25,7 @@ import numpy as np
 
 from actspan.config.stages import TemConfig
 from actspan.core.errors import CompileError
-from actspan.deploy.compile_job import (
+from actspan.deploy.compilation import (
     CompileJob,
     CompilePlan,
     Compiler,

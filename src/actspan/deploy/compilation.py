@@ -3,62 +3,96 @@
 Compiled files are added to the bundle atomically and with a checksum, like all files, and
 `compiled.toml` records what each was made from.
 
-A target is a row in `TARGETS` and a module of this package, which defines
-
-- `find_compiler(request)`, which returns a `Compiler` of this machine, or raises CompileError or
-  MissingExtraError with the way to get one;
-- `prepare(bundle, request, key)`, which writes the graphs that the compiler takes into the bundle,
-  and returns the bundle and the jobs (`key` is that of the compiler, "" without one);
-- `script_lines(plan)`, which returns lines of a shell script that compiles everything in the
-  bundle's folder.
+A target is a row in `TARGETS` and a module of this package with three functions: `find_compiler`
+returns a `Compiler`, or raises CompileError or MissingExtraError with the way to get one; `prepare`
+writes the graphs for it into the bundle, and returns the bundle and the jobs; `script_lines`
+returns shell commands that compile in the bundle's folder.
 """
 
 from __future__ import annotations
 
 import importlib
+import shlex
 import shutil
+import subprocess
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from actspan.config.base import Config, dump_toml, from_dict, read_toml, to_dict
+from actspan.config.base import dump_toml, from_dict, read_toml, to_dict
 from actspan.core.errors import BundleError, CompileError
-from actspan.deploy.compile_job import (
-    CompileJob,
-    CompilePlan,
-    Compiler,
-    CompilerReport,
-    Log,
-    no_log,
-)
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 from actspan.model.bundle import Bundle
+from actspan.model.manifest import COMPILED, CompiledFile, CompiledFiles
+from actspan.model.weights import Net
 from actspan.runtime.export import export_bundle
 
-RECORD = "compiled.toml"
+Sizes = tuple[int | None, ...]  # None: any size
+Log = Callable[[str], None]  # called with every line that a vendor's compiler prints
 
 
-class CompiledFile(Config, frozen=True):
-    """Record of a compiled network."""
-
-    target: str
-    precision: str
-    net: str
-    source: str  # the ONNX file
-    source_sha256: str
-    input: str
-    shapes: str  # of the input: one, or the smallest and largest
-    compiler: str
-    command: str = ""
-    soc: str = ""  # only ascend
-    seconds: float = 0.0
+def no_log(line: str) -> None:
+    """Ignore a line; the default of every function that logs."""
 
 
-class _Records(Config, frozen=True):
-    files: dict[str, CompiledFile]
+@dataclass(frozen=True, slots=True)
+class CompileJob:
+    """One network to compile."""
+
+    net: Net
+    source: str  # ONNX file in the bundle
+    outputs: tuple[str, ...]  # files to create in the bundle; a runtime opens the last one
+    input: str  # name of the network's input
+    least: Sizes  # smallest shape of the input
+    most: Sizes  # largest shape
+    notes: tuple[str, ...] = ()  # lines about what was skipped when its graph was made
+
+    @property
+    def output(self) -> str:
+        """File that a runtime opens."""
+        return self.outputs[-1]
+
+    @property
+    def stem(self) -> str:
+        """Name of the output without its suffix."""
+        return Path(self.output).stem
+
+    @property
+    def shapes(self) -> str:
+        """Shapes for messages: `1x400x100 to 16x400x100`."""
+        texts = ["x".join("?" if n is None else str(n) for n in s) for s in (self.least, self.most)]
+        return " to ".join(dict.fromkeys(texts))
+
+
+@dataclass(frozen=True, slots=True)
+class CompilePlan:
+    """A bundle with every graph to compile, and the jobs."""
+
+    bundle: Bundle
+    request: CompileRequest
+    jobs: tuple[CompileJob, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompilerReport:
+    """Report of a compiler on one job."""
+
+    command: Sequence[str] = ()  # that created the outputs; empty if there was none
+    notes: tuple[str, ...] = ()  # lines about what was skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """A vendor's compiler that is available."""
+
+    version: str  # for messages and for the record: `atc of /usr/local/Ascend/...`
+    # Compiles a job in a folder of its own, which contains its ONNX file; raises CompileError.
+    compile: Callable[[CompileJob, CompilePlan, Path, Log], CompilerReport]
+    key: str = ""  # part of the names of files that run only on this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +193,8 @@ def _add_outputs(
     )
     for name in job.outputs:
         bundle = bundle.add_file(name, partial(shutil.copyfile, folder / name))
-    records = _Records(files=read_records(bundle) | {job.output: record})
-    bundle = bundle.add_file(RECORD, dump_toml(to_dict(records)).encode())
+    records = CompiledFiles(files=read_records(bundle) | {job.output: record})
+    bundle = bundle.add_file(COMPILED, dump_toml(to_dict(records)).encode())
     size = sum(bundle.files[name].size for name in job.outputs)
     compiled = Compiled(job, size, record.seconds, (*job.notes, *report.notes))
     return replace(plan, bundle=bundle), compiled
@@ -171,10 +205,10 @@ def read_records(bundle: Bundle) -> dict[str, CompiledFile]:
 
     Raise BundleError or ConfigError if the record is damaged.
     """
-    if RECORD not in bundle.files:
+    if COMPILED not in bundle.files:
         return {}
-    path = bundle.file(RECORD)
-    records = from_dict(_Records, read_toml(path), where=str(path)).files
+    path = bundle.file(COMPILED)
+    records = from_dict(CompiledFiles, read_toml(path), where=str(path)).files
     return {name: record for name, record in records.items() if name in bundle.files}
 
 
@@ -223,3 +257,44 @@ def take_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
         plan, one = _add_outputs(plan, job, folder, "on another host", CompilerReport(), 0.0)
         done.append(one)
     return plan.bundle, done
+
+
+def run_program(
+    words: Sequence[str],
+    job: CompileJob,
+    folder: Path,
+    log: Log,
+    env: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
+    """Run a vendor's compiler in a folder, without a shell, and keep its output as a log there.
+
+    Return its exit code (negative: the signal that ended it), and the output of both streams.
+    Raise CompileError if it does not start.
+    """
+    try:
+        process = subprocess.Popen(  # noqa: S603  no shell
+            list(words),
+            cwd=folder,
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise CompileError(f"{words[0]} does not start: {error.strerror}") from error
+    printed = []
+    with process, (folder / f"{job.stem}.log").open("w", encoding="utf-8") as stream:
+        stream.write(f"$ {shlex.join(words)}\n")
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                stream.write(line)
+                stream.flush()
+                printed.append(line)
+                log(line.rstrip())
+        except BaseException:  # after an interruption no compiler must keep running
+            process.kill()
+            raise
+    return process.wait(), "".join(printed)

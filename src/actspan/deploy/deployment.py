@@ -22,8 +22,15 @@ from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.progress import Progress, no_progress
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.deploy.compilation import compile_plan, find_compiler, prepare_plan, write_script
-from actspan.deploy.compile_job import Compiler, Log, no_log
+from actspan.deploy.compilation import (
+    Compiler,
+    Log,
+    compile_plan,
+    find_compiler,
+    no_log,
+    prepare_plan,
+    write_script,
+)
 from actspan.deploy.deploy_requests import DeployRequest
 from actspan.deploy.verification import Verification, verify_bundle
 from actspan.evaluation.recall import evaluate_recall

@@ -20,7 +20,7 @@ from typing import Any
 
 from actspan.config.stages import TemConfig
 from actspan.core.errors import CompileError
-from actspan.deploy.compile_job import (
+from actspan.deploy.compilation import (
     CompileJob,
     CompilePlan,
     Compiler,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from actspan.core.errors import CompileError, require
-from actspan.deploy.compile_job import (
+from actspan.deploy.compilation import (
     CompileJob,
     CompilePlan,
     Compiler,

@@ -16,8 +16,8 @@ from actspan.config.stages import Edge, TemConfig
 from actspan.core.errors import ShapeError
 from actspan.core.problems import Problem, dataset_notes
 from actspan.core.types import BoundaryScores, Features, Float32, Float64, Proposals, Video
-from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.jobs.source import check_features
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
@@ -113,10 +113,7 @@ class Agreement:
 def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
     """Run a session on the checkpoint's inputs, and compare its outputs.
 
-    Raises
-    ------
-    ShapeError, BackendError
-        An output has another shape than the checkpoint's; the runtime failed.
+    Raise ShapeError if one has another shape than the checkpoint's.
     """
     ours, theirs = [], []
     (name,) = session.input_shapes
@@ -201,15 +198,10 @@ class SampleVideos:
 def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> SampleVideos:
     """Return the videos of a subset that have features, and the skipped ones.
 
-    Raises
-    ------
-    DataError
-        The dataset cannot be read, or no video of the subset has usable features.
+    Raise DataError if the dataset cannot be read, or none of its videos has usable features.
     """
-    channels = None if bundle.config.tem is None else bundle.config.tem.channels
     dataset = Dataset.load(path).subset(subset, bundle.set_apart)
-    dataset.require_fit(bundle.config)
-    dataset = check_dataset(dataset, channels=channels, on_error="skip", trained_on=bundle.features)
+    dataset = check_features(dataset, bundle, on_error="skip")
 
     def inputs() -> Iterator[VideoInput]:
         return feature_inputs(dataset, dataset.videos.ids, bundle.config)

@@ -1,4 +1,4 @@
-"""`model.toml`, the description of a bundle: origin, settings, and a checksum of every file."""
+"""Descriptions of a bundle: `model.toml` with a checksum of every file, and `compiled.toml`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from actspan.core.wording import quoted
 
 FORMAT_VERSION = 1
 MANIFEST = "model.toml"
+COMPILED = "compiled.toml"
 
 # Compiler of each file type, and its default precision.
 _TARGETS = {
@@ -89,6 +90,28 @@ class Manifest(Config, frozen=True):
         for name in self.files:
             if not is_plain_name(name):
                 raise ConfigError(f"{name!r} is not a plain file name")
+
+
+class CompiledFile(Config, frozen=True):
+    """Record of a compiled network."""
+
+    target: str
+    precision: str
+    net: str
+    source: str  # the ONNX file
+    source_sha256: str
+    input: str
+    shapes: str  # of the input: one, or the smallest and largest
+    compiler: str
+    command: str = ""
+    soc: str = ""  # only ascend
+    seconds: float = 0.0
+
+
+class CompiledFiles(Config, frozen=True):
+    """Contents of `compiled.toml`: records by the name of the file."""
+
+    files: dict[str, CompiledFile]
 
 
 def check_new_bundle(path: Path, *, overwrite: bool = False) -> None:

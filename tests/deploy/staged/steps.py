@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from actspan.deploy.deploy_requests import RunRequest, TemRequest
 from actspan.deploy.staged.dumps import Dumps
-from actspan.deploy.staged.runner import run_net
-from actspan.deploy.staged.stage import Stage
-from actspan.deploy.staged.steps import (
+from actspan.deploy.staged.host_steps import (
     take_pem_outputs,
     take_tem_outputs,
     write_pem_inputs,
     write_tem_inputs,
 )
+from actspan.deploy.staged.runner import run_net
+from actspan.deploy.staged.stage import Stage
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import write_bundle, write_dataset

@@ -14,8 +14,8 @@ import pytest
 
 from actspan.core.errors import BundleError, DatasetError, StageError
 from actspan.deploy.staged.dumps import RECORD, Dumps
+from actspan.deploy.staged.host_steps import take_pem_outputs, take_tem_outputs, write_pem_inputs
 from actspan.deploy.staged.stage import Stage
-from actspan.deploy.staged.steps import take_pem_outputs, take_tem_outputs, write_pem_inputs
 from tests.deploy.staged.steps import Place, make_place
 from tests.made_up import write_bundle, write_dataset
 
@@ -311,7 +311,7 @@ def test_a_full_disk_leaves_nothing_half_done(
         raise OSError(28, "No space left on device")
 
     before = sorted((stage.path / "pem").rglob("*"))
-    monkeypatch.setattr("actspan.deploy.staged.steps.write_array", full)
+    monkeypatch.setattr("actspan.deploy.staged.host_steps.write_array", full)
     with pytest.raises(Exception, match="pem: cannot be written: No space left"):
         write_pem_inputs(stage)
     assert sorted((stage.path / "pem").rglob("*")) == before

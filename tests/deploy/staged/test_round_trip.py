@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 
 from actspan.deploy.staged.dumps import Dumps
+from actspan.deploy.staged.host_steps import take_pem_outputs, take_tem_outputs, write_pem_inputs
 from actspan.deploy.staged.stage import Stage
-from actspan.deploy.staged.steps import take_pem_outputs, take_tem_outputs, write_pem_inputs
 from tests.deploy.staged.steps import Place, make_place
 from tests.jobs.test_main_job import authors_folder, run
 from tests.made_up import write_bundle

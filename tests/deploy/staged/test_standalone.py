@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from actspan.deploy.staged.dumps import Dumps
+from actspan.deploy.staged.host_steps import take_tem_outputs
 from actspan.deploy.staged.runner import write_list, write_script
 from actspan.deploy.staged.stage import Stage
-from actspan.deploy.staged.steps import take_tem_outputs
 from actspan.model.bundle import Bundle
 from actspan.runtime.export import export_bundle
 from tests.deploy.staged.steps import Place, make_place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -37,12 +37,7 @@ class DatasetCalibration:
     """Inputs of one network from a dataset folder.
 
     TEM gets features, (B, C, T); PEM gets BSP features of proposals from TEM and PGM, (N, 32) or
-    (B, N, 32).
-
-    Raises
-    ------
-    ExportError
-        PEM's inputs are requested without a bundle that has a TEM.
+    (B, N, 32), and needs a bundle that has a TEM.
     """
 
     dataset: Path  # a dataset folder; its training videos are used, or all if there are none
@@ -62,10 +57,7 @@ class DatasetCalibration:
     def sample(self, shapes: Shapes) -> Sample:
         """Return real inputs of the network; see `Calibration.sample`.
 
-        Raises
-        ------
-        DataError, ExportError
-            The dataset cannot be used; the network has other inputs.
+        Raise DataError if the dataset cannot be used, ExportError if the network has other inputs.
         """
         ranks = (3,) if self.net == "tem" else (2, 3)
         name, shape = next(iter(shapes.items()), ("", ()))
@@ -81,7 +73,7 @@ class DatasetCalibration:
             dataset, notes = self._videos(config, channels)
             cells = [c for c, _ in _cells(dataset, config, length)]
             return Sample([{name: video} for video in _batches(cells, batch or _BATCH)], notes)
-        rows = []
+        rows: list[Float32] = []  # of each video, (N, 32)
         with open_session(self.bundle.file("tem.onnx"), backend="onnxruntime") as session:
             batch, channels, length = session.input_shapes["video"]
             dataset, notes = self._videos(config, channels)
@@ -90,8 +82,16 @@ class DatasetCalibration:
                 output = session.run({"video": repeated})["output"][0, :, :count]
                 scores = BoundaryScores.from_array(output)
                 found = generate_proposals(scores, config.pgm)[: config.pgm.keep]
-                rows.append(_with_rows(bsp_features(scores, found, config.bsp), shape[-2]))
-        return Sample([{name: array} for array in _in_shape(rows, shape)], notes)
+                features = bsp_features(scores, found, config.bsp)
+                if shape[-2] is not None:  # cut or padded with zeros, as the staged path does
+                    features = pad_window(features[: shape[-2]], shape[-2])
+                rows.append(features)
+        if len(shape) == 2:
+            return Sample([{name: features} for features in rows], notes)
+        if shape[-2] is None:
+            repeats = shape[0] or 1
+            return Sample([{name: np.repeat(r[None], repeats, axis=0)} for r in rows], notes)
+        return Sample([{name: batch} for batch in _batches(rows, shape[0] or _BATCH)], notes)
 
     def _videos(
         self, config: PipelineConfig, channels: int | None
@@ -123,15 +123,6 @@ def _cells(
             yield pad_window(values, length).T, len(values)
 
 
-def _in_shape(rows: list[Float32], shape: tuple[int | None, ...]) -> Iterable[Float32]:
-    """Return the rows of videos, each (N, 32), in the shape that a network takes."""
-    if len(shape) == 2:
-        return rows
-    if shape[-2] is None:
-        return (np.repeat(features[None], shape[0] or 1, axis=0) for features in rows)
-    return _batches(rows, shape[0] or _BATCH)
-
-
 def _spread(items: Sequence[T], count: int) -> Sequence[T]:
     """Return at most `count` of the items, at equal distances."""
     return items[:: -(-len(items) // count)] if items else items
@@ -142,12 +133,3 @@ def _batches(rows: list[Float32], size: int) -> Iterator[Float32]:
     for begin in range(0, len(rows), size):
         part = rows[begin : begin + size]
         yield np.stack([*part, *(rows[i % len(rows)] for i in range(size - len(part)))])
-
-
-def _with_rows(features: Float32, rows: int | None) -> Float32:
-    """Return features cut or padded with zeros to `rows`, as the staged path does."""
-    if rows is None:
-        return features
-    filled = np.zeros((rows, features.shape[1]), dtype=np.float32)
-    filled[: len(features)] = features[:rows]
-    return filled

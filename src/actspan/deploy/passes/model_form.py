@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -140,45 +140,31 @@ def interface_change(
             was, now = (", ".join(group) or "(none)" for group in names)
             return f"the {kind}s {was} become {now}"
         for first, second in zip(old, new, strict=True):
-            change = _type_change(first.type, second.type, retyped)
+            change = _change(first, second, retyped)
             if change:
                 return f"the {kind} {first.name} changes its {change}"
     shared = _shared_outputs(after) - _shared_outputs(before)
     return f"two outputs of one graph are both {min(shared)}" if shared else None
 
 
-def _type_change(before: Any, after: Any, retyped: bool) -> str | None:
-    kind = before.WhichOneof("value")
-    if kind is None:
+def _change(before: onnx.ValueInfoProto, after: onnx.ValueInfoProto, retyped: bool) -> str | None:
+    import onnx_ir as ir
+
+    old, new = ir.from_proto(before), ir.from_proto(after)
+    floats = {ir.DataType.FLOAT, ir.DataType.FLOAT16}
+    if old.type is None:
         return None
-    if after.WhichOneof("value") != kind:
-        return "type"
-    first, second = getattr(before, kind), getattr(after, kind)
-    if kind in ("sequence_type", "optional_type"):
-        return _type_change(first.elem_type, second.elem_type, retyped)
-    if kind != "tensor_type":
-        return None if first == second else "type"
-    types = [_type_name(first), _type_name(second)]
-    if types[0] != types[1] and not (retyped and {*types} == {"FLOAT", "FLOAT16"}):
-        return f"type from {types[0]} to {types[1]}"
-    if not first.HasField("shape"):
+    is_retyped = retyped and {old.dtype, new.dtype} == floats and type(old.type) is type(new.type)
+    if old.type != new.type and not is_retyped:
+        first, second = (
+            v.dtype if isinstance(v.type, ir.TensorType) else v.type for v in (old, new)
+        )
+        return f"type from {first} to {second}"
+    if old.shape is None:
         return None
-    old, new = _sizes(first), _sizes(second)
-    fits = second.HasField("shape") and len(old) == len(new) and all(map(_fits, old, new))
-    return None if fits else f"shape from {old} to {new}"
-
-
-def _type_name(tensor: Any) -> str:
-    import onnx
-
-    return str(onnx.TensorProto.DataType.Name(tensor.elem_type))
-
-
-def _sizes(tensor: Any) -> list[int | str | None]:
-    kinds: Iterable[tuple[str | None, Any]] = (
-        (dim.WhichOneof("value"), dim) for dim in tensor.shape.dim
-    )
-    return [getattr(dim, kind) if kind else None for kind, dim in kinds]
+    was, now = ([getattr(d, "value", d) for d in v.shape or ()] for v in (old, new))
+    fits = new.shape is not None and len(was) == len(now) and all(map(_fits, was, now))
+    return None if fits else f"shape from {was} to {now}"
 
 
 def _fits(before: int | str | None, after: int | str | None) -> bool:
