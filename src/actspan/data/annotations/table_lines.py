@@ -1,4 +1,4 @@
-"""Lines of a table: separators, quotes, comments, lines above the header, events that are joined."""
+"""Lines of a table: separators, quotes, comments, what is above the header, joined events."""
 
 from __future__ import annotations
 
