@@ -37,7 +37,7 @@ from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.sinks import SegmentList
-from actspan.pipeline.label_request import LabelChoice
+from actspan.pipeline.labelling import LabelChoice
 from actspan.pipeline.outcomes import VideoInput
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import extract_videos
@@ -146,7 +146,6 @@ def preset_(
         settings = changed(settings, read_toml(config), where=str(config))
     rows, without = [], []  # with PEM, and without
     folder = keep or folder
-    folder.mkdir(parents=True, exist_ok=True)
     with training_report() as report:
         for seed in seeds:
             begin, path = perf_counter(), folder / f"{name}-{seed}"

@@ -161,18 +161,17 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
 
     def assemble() -> None:
         with result_writer(folder / "result.json") as writer:
-            for number in range(len(plan)):
+            for number in range(len(plan.shards)):
                 for result in checkpoint.read(number):
                     if isinstance(result, Outcome) and result.proposals is not None:
                         writer.add(result.id, result.proposals)
 
     with LocalEngine(request, bundle, source) as engine:
         compute(0, 1)  # kernels are loaded
-        before = engine.clock.numbers()
-        computing = timed(lambda: compute(1, len(plan))).cpu_seconds
+        engine.clock.take()
+        computing = timed(lambda: compute(1, len(plan.shards))).cpu_seconds
         each = 1e3 * computing / (videos - plan.shard_size)
-        spent = [b - a for a, b in zip(before, engine.clock.numbers(), strict=True)]
-        shares = StageClock.of(spent).shares()
+        shares = engine.clock.shares()
         stages = {str(stage): each * share for stage, share in shares.items()}
     assembling = timed(assemble).cpu_seconds
     return Costs(stages, 1e3 * opening / videos, 1e3 * assembling / videos)

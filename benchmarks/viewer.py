@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from actspan.core.files import atomic_folder
 from actspan.data.annotations.formats import write_annotations
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.sinks import RunWriter, write_info
+from actspan.jobs.sinks import run_writer, write_info
 from actspan.pipeline.outcomes import Outcome
 from actspan.report.demo_run import run_demo
 from benchmarks.data import make_recording, make_window_bundle
-from benchmarks.harness import benchmark, print_table
+from benchmarks.harness import benchmark, path_option, print_table
 from benchmarks.serve import running_service
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -47,7 +48,7 @@ def make_large_run(folder: Path, videos: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     annotated = []
     with atomic_folder(folder / "run") as partial:
-        with RunWriter(partial) as writer:
+        with run_writer(partial) as add:
             for number in range(videos):
                 name, seconds = f"video_{number:05d}", float(rng.uniform(20, 200))
                 cuts = np.sort(rng.uniform(0, seconds, 4)).reshape(-1, 2)
@@ -58,7 +59,7 @@ def make_large_run(folder: Path, videos: int, seed: int) -> None:
                 scores = BoundaryScores(*rng.random((3, CELLS)))
                 confidence = score.astype(np.float32)
                 result = found.scaled(seconds)
-                writer.add(Outcome(name, seconds, scores, found, confidence, result))
+                add(Outcome(name, seconds, scores, found, confidence, result))
         write_info(partial, {"videos": videos})
     (folder / "set").mkdir()
     write_annotations(folder / "set" / "annotations.json", annotated)
@@ -148,32 +149,27 @@ def take_screenshots(out: Path, folder: Path, media: Path | None, runs: tuple[Pa
     name = "viewer-video" if runs else "viewer"
     service = running_service("--data", folder / "data", *options)
     with chromium() as browser, service as (url, _):
-        for scheme in ("light", "dark"):
-            for size in (DESKTOP, PHONE):
-                touch = size == PHONE
-                page = open_page(
-                    browser, url, size, color_scheme=scheme, has_touch=touch, is_mobile=touch
-                )
-                page.locator("#rows a").nth(2).evaluate("(link) => link.click()")
-                page.wait_for_timeout(700)
-                box = page.locator("#overlay").bounding_box()
-                page.mouse.click(box["x"] + 0.42 * box["width"], box["y"] + 8)
-                page.wait_for_timeout(1500)  # for the list's figures
-                path = out / f"{name}-{scheme}-{size[0]}.png"
-                page.screenshot(path=path)
-                page.close()
-                click.echo(f"picture  {path}")
+        for scheme, size in product(("light", "dark"), (DESKTOP, PHONE)):
+            phone = {"has_touch": size == PHONE, "is_mobile": size == PHONE}
+            page = open_page(browser, url, size, color_scheme=scheme, **phone)
+            page.locator("#rows a").nth(2).evaluate("(link) => link.click()")
+            page.wait_for_timeout(700)
+            box = page.locator("#overlay").bounding_box()
+            page.mouse.click(box["x"] + 0.42 * box["width"], box["y"] + 8)
+            page.wait_for_timeout(1500)  # for the list's figures
+            path = out / f"{name}-{scheme}-{size[0]}.png"
+            page.screenshot(path=path)
+            page.close()
+            click.echo(f"picture  {path}")
 
 
 @benchmark(seed=True)
 @click.option("--videos", default=5000, help="Videos of the large run.")
 @click.option("--hours", default=2.0, help="Hours of the recording.")
 @click.option("--rounds", default=5, help="Number of times the page is opened.")
-@click.option("--screenshots", type=click.Path(path_type=Path), help="Folder for screenshots.")
-@click.option(
-    "--results", multiple=True, type=click.Path(path_type=Path), help="Runs to take screenshots of."
-)
-@click.option("--media", type=click.Path(path_type=Path), help="Dataset with their videos.")
+@path_option("--screenshots", help="Folder for screenshots.")
+@path_option("--results", multiple=True, help="Runs to take screenshots of.")
+@path_option("--media", help="Dataset with their videos.")
 def main(
     folder: Path,
     videos: int,

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from actspan.bench.logs import read_log
 from actspan.config.base import from_dict, read_toml
-from actspan.config.stages import FeatureSpec, PictureConfig
+from actspan.config.stages import FeatureSpec, PemConfig, PictureConfig, PipelineConfig, TemConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
 from actspan.data.annotations.formats import read_annotations, write_annotations
@@ -40,11 +40,11 @@ from actspan.deploy.staged.stage import Stage, Table
 from actspan.evaluation.inputs import load_blocked
 from actspan.jobs.checkpoint import Plan
 from actspan.jobs.run import Run
-from actspan.jobs.shard_format import ShardEncoder, decode_shard
+from actspan.jobs.shard_format import decode_shard, write_shard
 from actspan.model.bsn.checkpoints import read_checkpoint
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import FileRecord
-from actspan.pipeline.label_file import LabelFile
+from actspan.pipeline.labels import LabelFile
 from actspan.runtime.opening import open_session
 from actspan.server.corrections import NewCorrections
 from actspan.server.error_responses import ProblemError
@@ -58,6 +58,7 @@ from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.feature_files import Journal, Projection
 
 Read = Callable[[Path], object]
+CONFIG = PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def plan(path: Path) -> None:
     """Read the plan of an unfinished run, after a valid checksum."""
     text = path.read_bytes()
     checksum = hashlib.sha256(text).hexdigest().encode()
-    len(Plan.from_bytes(checksum + b"\n" + text, where=str(path)))
+    len(Plan.from_bytes(checksum + b"\n" + text, where=str(path)).shards)
 
 
 def computed(path: Path) -> None:
@@ -136,15 +137,14 @@ def computed(path: Path) -> None:
     first, _, last = encode_frames([Problem("a", "f", "p", "r")])
     frame = struct.pack("<II", len(record), zlib.crc32(record)) + record
     stream = io.BytesIO(first + frame + last)
-    list(decode_shard(PLAN.fingerprint, 0, stream, ids=PLAN.ids(0), where=str(path)))
+    list(decode_shard(PLAN.fingerprint, 0, stream, ids=PLAN.shards[0], where=str(path)))
 
 
 def encode_frames(results: list[Any]) -> list[bytes]:
     """Return the header of a shard, one frame per result, and its end."""
-    encoder = ShardEncoder(io.BytesIO(), PLAN.fingerprint, 0, PLAN.keeps)
-    for result in results:
-        encoder.add(result)
-    data = b"".join(encoder.chunks())
+    file = io.BytesIO()
+    list(write_shard(file, PLAN.fingerprint, 0, PLAN.keeps, results))
+    data = file.getvalue()
     cuts, at = [0], 16  # the first piece is the magic number and the head
     while at < len(data):
         at += 8 + struct.unpack_from("<I", data, at)[0]
@@ -163,17 +163,15 @@ def weights(path: Path) -> None:
 
 
 def _bundle_around(path: Path) -> Bundle:
-    from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
-
     try:
         record = FileRecord.of_file(path)
     except OSError:
         record = FileRecord.of_data(b"")
     return Bundle(
         path=path.parent,
-        config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),
+        config=CONFIG,
         features=FeatureSpec(),
-        source=None,  # type: ignore[arg-type]  # nothing asks
+        source=None,  # type: ignore[arg-type]  # not read
         files={"tem.safetensors": record, "pem.safetensors": record},
     )
 

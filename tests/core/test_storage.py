@@ -26,9 +26,9 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 def test_files_are_put_listed_read_and_deleted(storage: Storage) -> None:
     assert storage.names() == set()
     with storage.locked():
-        storage.put("b", [b"one", b"two"])
-        storage.put("a", [b""])
-        storage.put("b", [b"three"])
+        for name, content in (("b", b"one"), ("a", b""), ("b", b"three")):
+            with storage.create(name) as file:
+                file.write(content)
         assert storage.names() == {"a", "b"}
         assert storage.contains("a")
         assert not storage.contains("c")
@@ -54,7 +54,8 @@ def test_a_folder_is_locked_once_and_rid_of_what_a_killed_process_left(tmp_path:
         assert folder.names() == set()
     with FolderStorage(tmp_path / "run").locked():
         assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
-        folder.put("a", [b"x"])
+        with folder.create("a") as file:
+            file.write(b"x")
         folder.remove_if_empty()
         assert folder.contains("a")
         folder.delete("a")
@@ -65,7 +66,8 @@ def test_a_folder_is_locked_once_and_rid_of_what_a_killed_process_left(tmp_path:
 def test_parts_of_an_object_are_read(tmp_path: Path) -> None:
     pytest.importorskip("fsspec")
     storage = ObjectStorage(f"memory://storage{next(_numbers)}/run")
-    storage.put("a", [bytes(range(100))])
+    with storage.create("a") as content:
+        content.write(bytes(range(100)))
     for ahead in (0, 7, 1000):
         file = storage.open_ranges("a", ahead=ahead)
         assert (file.seek(-5, 2), file.read(), file.read(3)) == (95, bytes(range(95, 100)), b"")

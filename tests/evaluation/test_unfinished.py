@@ -11,7 +11,7 @@ from actspan.core.storage import FolderStorage
 from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_videos_of_shards_that_are_missing_are_named(partial: Path) -> None:
     (folder.path / name).unlink()
     try:
         found = evaluate_recall(partial / "set", folder.path, subset=None)
-        assert found.missing == store.plan.ids(0)
+        assert found.missing == store.plan.shards[0]
         assert "unfinished: 6 of 7 shards; complete it with propose --resume" in found.notes
     finally:
         (folder.path / name).write_bytes(data)

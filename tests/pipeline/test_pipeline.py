@@ -9,7 +9,7 @@ import pytest
 from actspan import BoundaryScores, Bundle, Features, Pipeline
 from actspan.core.errors import BundleError, ShapeError
 from actspan.pipeline.outcomes import Outcome, ScoredVideo, StageClock, VideoInput
-from tests.made_up import CHANNELS, write_bundle
+from tests.examples import CHANNELS, write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,8 @@ def test_flat_scores_are_counted(values: tuple[float, ...], warned: bool) -> Non
     output[:, 2, 10] += np.array(values, np.float32)
     clock, all_workers = StageClock(), StageClock()
     clock.count_flat(output)
-    all_workers.add(StageClock.of(clock.numbers()))
+    all_workers.add(clock.take())
+    assert clock == StageClock()
     warnings = all_workers.warnings("window")
     assert bool(warnings) == warned
     if warned:

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from actspan import Proposals
 from actspan.core.errors import ConfigError, ResultError
 from actspan.data.detections import read_detections
-from actspan.pipeline.label_file import LabelFile, ScoredLabels
-from actspan.pipeline.label_request import LabelChoice
-from actspan.pipeline.labels import DetectionWriter, read_labels
+from actspan.pipeline.labels import LabelFile, ScoredLabels, detection_writer, read_labels
 
 PROPOSALS = Proposals([0, 5], [4, 9], [0.8, 0.5])
 
@@ -118,7 +116,7 @@ def test_a_label_twice_for_a_segment_counts_once(tmp_path: Path) -> None:
 def test_videos_without_labels_and_labels_without_videos_are_notes(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
     path.write_text(json.dumps({"a": SCORES, "b": [], "x": SCORES, "y": SCORES}))
-    _, found = read_labels(LabelChoice(path), ["a", "b"], "fail")
+    _, found = read_labels(path, 2, ["a", "b"], "fail")
     assert [(p.problem, p.remedy, p.is_error) for p in found] == [
         ("2 videos without proposals (x, y)", "their labels are not used", False),
         ("no labels for 1 video (b)", "their proposals become no detections", False),
@@ -139,10 +137,10 @@ def test_scores_never_rise_and_come_best_first(scores: list[float], top: int) ->
 def test_many_videos_in_order(tmp_path: Path) -> None:
     names = [f"video{i}" for i in range(50)]
     labels = read(tmp_path, dict.fromkeys(names, SCORES))
-    with DetectionWriter(tmp_path / "detections.json", labels, threads=3) as writer:
+    with detection_writer(tmp_path / "detections.json", labels.label, threads=3) as writer:
         for name in names:
             writer.add(name, PROPOSALS)
-        assert writer.finish() == len(names) * len(labels.label(names[0], PROPOSALS))
+    assert writer.detections == len(names) * len(labels.label(names[0], PROPOSALS))
     assert list(read_detections(tmp_path / "detections.json")) == names
 
 

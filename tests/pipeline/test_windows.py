@@ -11,9 +11,8 @@ import pytest
 from actspan import Bundle, Features, Pipeline, Run
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.pipeline.outcomes import Outcome, VideoInput
-from actspan.pipeline.recordings import Recordings
-from tests.made_up import CHANNELS, STRIDE, write_bundle, write_dataset
+from actspan.pipeline.outcomes import Outcome, Recordings, VideoInput
+from tests.examples import CHANNELS, STRIDE, write_bundle, write_dataset
 
 LENGTH = 20
 

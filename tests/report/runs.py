@@ -11,7 +11,7 @@ from actspan import BoundaryScores, Proposals, Video, generate_proposals
 from actspan.core.files import atomic_folder
 from actspan.data.annotations.formats import write_annotations
 from actspan.data.detections import Detections, write_detections
-from actspan.jobs.sinks import RunWriter, write_info
+from actspan.jobs.sinks import run_writer, write_info
 from actspan.pipeline.outcomes import Outcome
 
 CELLS = 60
@@ -35,9 +35,9 @@ def write_made_up_run(folder: Path, videos: Sequence[Video], *, seed: int = 0) -
     """A run folder of `videos`, without a model."""
     rng = np.random.default_rng(seed)
     with atomic_folder(folder) as partial:
-        with RunWriter(partial) as writer:
+        with run_writer(partial) as add:
             for video in videos:
-                writer.add(_outcome(video, rng))
+                add(_outcome(video, rng))
         write_info(partial, {"videos": len(videos), "created": "2026-01-02T03:04:05+00:00"})
     return folder
 

@@ -21,8 +21,8 @@ from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.classifier import ProposalClassifier
-from actspan.pipeline.label_request import LabelChoice
-from tests.made_up import write_bundle
+from actspan.pipeline.labelling import LabelChoice
+from tests.examples import write_bundle
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
@@ -203,7 +203,7 @@ def test_labels_are_right(folder: Path, trained: Bundle) -> None:
 def test_no_torch_is_needed_to_apply_it(folder: Path, trained: Bundle, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from actspan.pipeline.label_request import LabelChoice\n"
+        "from actspan.pipeline.labelling import LabelChoice\n"
         "from actspan.jobs.driver import propose\n"
         "from actspan.jobs.propose_request import ProposeRequest\n"
         f"propose(ProposeRequest(Path({str(trained.path)!r}), Path({str(folder)!r}), "

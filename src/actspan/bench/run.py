@@ -33,8 +33,7 @@ from actspan.data.result_files import read_result
 from actspan.data.result_writers import write_result
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.sinks import write_result_file
-from actspan.pipeline.outcomes import Outcome, Piece, StageClock
-from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.outcomes import Outcome, Piece, Recordings, StageClock
 from actspan.pipeline.steps import Batch, Steps, pieces_of
 
 _KEPT = 64  # least number of videos or windows whose intermediate data stay in memory
@@ -202,7 +201,7 @@ class _Bench:
                 b.pieces, steps.scored(b.output, b.features)
             ),
             ("pem", "interface"): lambda b: steps.pem(b.rows),
-            ("soft-nms", "step"): lambda b: steps.suppress(b, b.confidence),
+            ("soft-nms", "step"): lambda b: steps.outcomes(b, b.confidence),
         }
         if self._config.mode == "window":
             del works["soft-nms", "step"]
@@ -231,7 +230,7 @@ class _Bench:
         def rank(task: tuple[int, Batch]) -> list[Outcome]:
             number, batch = task
             confidence = steps.pem(batch.rows)
-            outcomes = batch.outcomes(confidence, steps.suppress(batch, confidence))
+            outcomes = steps.outcomes(batch, confidence)
             return [replace(outcome, id=f"{number}-{outcome.id}") for outcome in outcomes]
 
         def pem_half(_: int) -> None:  # from BSP features in memory to a result file
@@ -254,7 +253,7 @@ class _Bench:
         latency = work("latency", call=lambda n: propose(features[n % len(features)]), samples=1)
         yield latency._replace(least=_LATENCY)
         if self._config.mode == "window":  # over all windows of each recording
-            outcomes = [o for b in self._walk(_KEPT) for o in b.outcomes(b.confidence)]
+            outcomes = [o for b in self._walk(_KEPT) for o in self._steps.outcomes(b, b.confidence)]
             yield work(
                 "soft-nms",
                 call=lambda _: list(map(Recordings(self._config).add, outcomes)),

@@ -79,11 +79,11 @@ def deploy(
     _check_datasets((dataset, evaluate), request.subset)
     _check_datasets((request.calibrate,), None)
     if evaluate is not None:
-        from actspan.jobs.origin import check_run_target
+        from actspan.jobs.driver import check_target
 
         bundle = request.out or sources[0]
         run = run or bundle.with_name(f"{bundle.resolve().name}-run")
-        check_run_target(run, replace=request.overwrite)
+        check_target(run, replace=request.overwrite)
     with step_report("deploy") as report:
         done = deploy_sources(request, report)
     found = None

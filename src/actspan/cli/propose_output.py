@@ -14,10 +14,10 @@ import click
 from actspan.cli.console import findings, print_findings, print_json, say
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
-from actspan.jobs.clips import Clip
+from actspan.jobs.clips import Clip, ClipSink
 from actspan.jobs.live import GrowingVideo, NewSegments
 from actspan.jobs.propose_request import ProposeRequest, Summary
-from actspan.jobs.sinks import ClipSink, SegmentList, Sink
+from actspan.jobs.sinks import SegmentList, Sink
 from actspan.runtime.opening import Choice
 
 

@@ -17,7 +17,7 @@ from actspan.cli.console import (
 from actspan.cli.options import Text, command
 from actspan.config.base import Existing, OnError, OutputFile, OutputFolder
 from actspan.core.wording import counted
-from actspan.pipeline.label_request import LabelRequest
+from actspan.pipeline.labelling import LabelRequest
 
 _LARGE = 15_000_000  # bytes; larger pages are slow to open
 
@@ -43,7 +43,7 @@ def label(request: LabelRequest, *, json_: bool = False) -> None:
     if (request.model is None) != (request.dataset is None):
         raise click.UsageError("--model and --dataset belong together")
     with progress_report() as report:
-        from actspan.pipeline.labels import label_result
+        from actspan.pipeline.labelling import label_result
 
         done = label_result(request, report)
     if json_:
@@ -79,9 +79,9 @@ def report(
 ) -> None:
     """Write a page about one or more RUNs, to open in a browser.
 
-    The page shows average recall side by side, the stages at which instances are lost, the quality
-    of scores, detections if there are any, and a timeline per video. A RUN is a run folder or a
-    result.json; what a result.json alone cannot show is listed on the page.
+    The page shows average recall side by side, the stages at which instances are missed, the
+    quality of scores, detections if there are any, and a timeline per video. A RUN is a run folder
+    or a result.json; what a result.json alone cannot show is listed on the page.
 
     \b
     Example:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -109,13 +109,14 @@ class FolderStorage:
         """Return whether a file exists."""
         return (self.path / name).exists()
 
-    def put(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Write a file and wait until it is on the disk.
+    @contextmanager
+    def create(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a file for writing; it appears, durably, only if the block succeeds.
 
         Raises ActSpanError if it cannot be written; no part of it is left.
         """
         with atomic_file(self.path / name) as stream:
-            stream.writelines(chunks)
+            yield stream
 
     def get(self, name: str) -> IO[bytes]:
         """Open a file for reading; raise DataError if it cannot be read."""
@@ -175,10 +176,11 @@ class ObjectStorage:
         self._files.invalidate_cache()
         return bool(self._attempt(name, self._files.exists, self._path(name)))
 
-    def put(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Write a file: in one put, or under another name first."""
+    @contextmanager
+    def create(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a file for writing; if the block succeeds, it is put: at once, or by a rename."""
         with tempfile.NamedTemporaryFile(prefix="actspan-") as copy:
-            copy.writelines(chunks)
+            yield copy
             copy.flush()
             if self._has_atomic_puts:
                 self._attempt(name, self._files.put_file, copy.name, self._path(name))

@@ -55,8 +55,8 @@ def read_csv(path: Path) -> tuple[Float32, str]:
     its first column is not a feature; `counter` helps when the other files are known.
     """
     csv = _open_csv(read_bytes(path, DOCUMENT))
-    begin = (csv.text.find(b"\n") + 1 or len(csv.text)) if csv.has_header else 0
-    table = parse_table(np.frombuffer(csv.text, np.uint8)[begin:], len(csv.first))
+    start = (csv.text.find(b"\n") + 1 or len(csv.text)) if csv.has_header else 0
+    table = parse_table(np.frombuffer(csv.text, np.uint8)[start:], len(csv.first))
     if table is None:
         table = read_any_csv(csv.text, csv.first, csv.has_header)
     dropped = ["the header 0, 1, 2, ..."] if _is_numbered(csv.first) else []
@@ -212,14 +212,14 @@ def _parse(text: Text, table: Float32) -> bool:
 def _number(text: Text, at: int) -> tuple[int, float]:
     """Return where a number ends, and its value; -1 if there is no plain number."""
     negative = text[at] == _MINUS
-    begin = at + negative
-    at, mantissa, exponent = _digits(text, begin, 0)
-    plain = at > begin
+    start = at + negative
+    at, mantissa, exponent = _digits(text, start, 0)
+    plain = at > start
     if text[at] == _POINT:
-        begin = at + 1
-        at, mantissa, dropped = _digits(text, begin, mantissa)
-        plain &= at > begin
-        exponent += dropped - (at - begin)
+        start = at + 1
+        at, mantissa, dropped = _digits(text, start, mantissa)
+        plain &= at > start
+        exponent += dropped - (at - start)
     if text[at] | _LOWER_CASE == _E:
         at, power = _exponent(text, at + 1)
         plain &= at >= 0
@@ -234,9 +234,9 @@ def _number(text: Text, at: int) -> tuple[int, float]:
 def _exponent(text: Text, at: int) -> tuple[int, int]:
     """Return where a power of ten ends, and the power; -1 if there is none."""
     negative = text[at] == _MINUS
-    begin = at + (negative or text[at] == _PLUS)
-    at, power, _ = _digits(text, begin, 0)
-    return (at if at > begin else -1), (-power if negative else power)
+    start = at + (negative or text[at] == _PLUS)
+    at, power, _ = _digits(text, start, 0)
+    return (at if at > start else -1), (-power if negative else power)
 
 
 @inlined

@@ -146,10 +146,10 @@ def missing_features(
     if 2 * len(missing) > len(videos) and 2 * len(unannotated) >= len(missing):
         pair = _alike_pair(missing, unannotated)
         video, other = pair or (missing[0], unannotated[0])
-        cause = f"{what} are named otherwise than videos: {other!r}, and not {video!r}"
+        cause = f"{what} and videos have different names: {other!r} and {video!r}"
         if pair is None:
-            return cause, f"name {what} as annotations do, or check that they belong together"
-        return cause, f"name {what} as annotations do: {video!r} in the place of {other!r}"
+            return cause, f"name {what} as the annotations do, or check that they belong together"
+        return cause, f"name {what} as the annotations do: {video!r} instead of {other!r}"
     if not entries and holds_videos(path):
         out = quoted(f"{path.name}-features")
         return "no features, only videos", f"actspan extract {quoted(path)} --out {out}"

@@ -115,7 +115,7 @@ def conversion(path: Path, options: str) -> str:
         target = path / DATASET_JSON  # takes precedence over other annotation files
     command = f"actspan annotate convert {shlex.join((str(source), str(target)))} {options}"
     rate = " (RATE: frames a second of the videos)" if _RATE in options.split() else ""
-    place = f", then use {target.name} in the place of {source.name}"
+    place = f", then use {target.name} instead of {source.name}"
     return f"convert them: {command}{rate}{place}, and keep the original"
 
 

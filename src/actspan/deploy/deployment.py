@@ -41,8 +41,7 @@ from actspan.model.bundle import Bundle
 from actspan.model.manifest import MANIFEST, check_new_bundle
 from actspan.model.weights import Net
 from actspan.pipeline.core import open_nets
-from actspan.pipeline.outcomes import StageClock, VideoInput
-from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.outcomes import Recordings, StageClock, VideoInput
 from actspan.pipeline.steps import Steps, feature_inputs, pieces_of
 from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import check_backend
@@ -272,10 +271,8 @@ def _time_steps(
                 features = steps.load(chunk)
             done = steps.walk(chunk, features, clock)
             with clock.time("soft-nms"):
-                if recordings is None:
-                    steps.suppress(done, done.confidence)
-                else:
-                    for outcome in done.outcomes(done.confidence):
+                for outcome in steps.outcomes(done, done.confidence):
+                    if recordings is not None:
                         recordings.add(outcome)
             samples, calls = samples + len(chunk), calls + 1
     if not calls:

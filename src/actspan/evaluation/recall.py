@@ -236,8 +236,8 @@ def _shards(source: Any, truth: Chosen) -> _Results:
             yield best_first(ResultTable.of(found))
 
     def notes(budgets: Budgets) -> Iterator[str]:
-        if len(committed) < len(checkpoint.plan):
-            done = f"{len(committed):,} of {len(checkpoint.plan):,} shards"
+        if len(committed) < len(checkpoint.plan.shards):
+            done = f"{len(committed):,} of {len(checkpoint.plan.shards):,} shards"
             yield f"unfinished: {done}; complete it with propose --resume"
         yield from budgets.notes()
 

@@ -9,24 +9,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from tempfile import SpooledTemporaryFile
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import msgspec
 
 from actspan.config.base import NOT_JSON
 from actspan.config.stages import FeatureSpec
-from actspan.core.errors import ActSpanError, ResultError, ShardError
+from actspan.core.errors import ActSpanError, ResultError
 from actspan.core.problems import Problem
 from actspan.core.storage import FolderStorage, Storage, open_storage
 from actspan.core.wording import counted
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.shard_format import Content, Result, ShardEncoder, decode_shard, is_window
+from actspan.jobs.shard_format import Content, Result, decode_shard, is_window, write_shard
 
 PLAN_FILE = "plan.json"
 _FORMAT = 1
 _SHARD, _FILE = re.compile(r"(\d{6,})\.shard"), "{:06d}.shard"
-_SPOOLED = 64 << 20  # bytes of a shard that are held in memory; larger ones use the disk
 _IN_MEMORY = 1 << 21  # candidates of a shard that stay in memory until they are delivered
 
 Stamp = tuple[int, int] | None  # (bytes, time of change in ns) of a file; None if there is no file
@@ -63,15 +61,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     notes: tuple[str, ...] = msgspec.field(default=(), name="assumptions")
     format: int = _FORMAT
 
-    def __len__(self) -> int:
-        """Return the number of shards."""
-        return -(-len(self.videos) // self.shard_size)
-
-    def ids(self, number: int) -> tuple[str, ...]:
-        """Return the videos of a shard, in order."""
-        if not 0 <= number < len(self):
-            raise IndexError(f"shard {number} of {len(self)}")
-        return self.videos[number * self.shard_size :][: self.shard_size]
+    @cached_property
+    def shards(self) -> list[tuple[str, ...]]:
+        """Ids of the videos of each shard, in order."""
+        videos, size = self.videos, self.shard_size
+        return [videos[first : first + size] for first in range(0, len(videos), size)]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -113,16 +107,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         )
 
 
-class Saved(NamedTuple):
-    """Results of an earlier process: intact shards, videos in them that could not be read, and the
-    number of damaged shards, which are computed again.
-    """
-
-    shards: frozenset[int] = frozenset()
-    skipped: frozenset[str] = frozenset()
-    damaged: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Plan and committed shards of a job; without a storage nothing is saved."""
@@ -137,7 +121,8 @@ class Checkpoint:
             if storage.names():
                 remove_shards(storage)
             text = msgspec.json.encode(plan)
-            storage.put(PLAN_FILE, [hashlib.sha256(text).hexdigest().encode(), b"\n", text, b"\n"])
+            with storage.create(PLAN_FILE) as file:
+                file.write(b"%s\n%s\n" % (hashlib.sha256(text).hexdigest().encode(), text))
         return cls(storage, plan)
 
     @classmethod
@@ -157,22 +142,7 @@ class Checkpoint:
         """Return the numbers of finished shards, without reading them."""
         names = set() if self.storage is None else self.storage.names()
         found = (_SHARD.fullmatch(name) for name in names)
-        return {n for n in (int(match[1]) for match in found if match) if n < len(self.plan)}
-
-    def verify(self) -> Saved:
-        """Read all finished shards, and remove damaged ones so that they are computed again."""
-        committed = self.committed()
-        intact, skipped = set(), set[str]()
-        for number in committed:
-            try:
-                problems = (r for r in self.read(number) if isinstance(r, Problem))
-                skipped |= {problem.video for problem in problems if problem.is_error}
-            except ShardError:
-                assert self.storage is not None
-                self.storage.delete(_FILE.format(number))
-            else:
-                intact.add(number)
-        return Saved(frozenset(intact), frozenset(skipped), len(committed) - len(intact))
+        return {n for n in (int(match[1]) for match in found if match) if n < len(self.plan.shards)}
 
     def commit(self, number: int, results: Iterable[Result]) -> Iterable[Result]:
         """Compute a shard to its end, save it durably and atomically, and return its results.
@@ -183,15 +153,14 @@ class Checkpoint:
         """
         if self.storage is None:
             return results
-        if self.storage.contains(_FILE.format(number)):
+        name = _FILE.format(number)
+        if self.storage.contains(name):
             deque(results, maxlen=0)  # the computation needs its results to be consumed
             return self.read(number)
         held: list[Result] = []
-        size = 0
-        with SpooledTemporaryFile(_SPOOLED) as file:
-            encoder = ShardEncoder(file, self.plan.fingerprint, number, self.plan.keeps)
-            for result in results:
-                encoder.add(result)
+        size, plan = 0, self.plan
+        with self.storage.create(name) as file:
+            for result in write_shard(file, plan.fingerprint, number, plan.keeps, results):
                 if isinstance(result, Problem) and result.is_error:
                     while held and is_window(held[-1]):  # of the recording that failed
                         held.pop()
@@ -200,7 +169,6 @@ class Checkpoint:
                     held.append(result)
                 else:
                     held.clear()
-            self.storage.put(_FILE.format(number), encoder.chunks())
         return held if size <= _IN_MEMORY else self.read(number)
 
     def read(self, number: int) -> Iterator[Result]:
@@ -210,13 +178,13 @@ class Checkpoint:
         with self.storage.get(name) as stream:
             where = self.storage.name + name
             yield from decode_shard(
-                plan.fingerprint, number, stream, ids=plan.ids(number), where=where
+                plan.fingerprint, number, stream, ids=plan.shards[number], where=where
             )
 
-    def discard(self) -> None:
-        """Remove the plan and the shards."""
-        if self.storage is not None:
-            remove_shards(self.storage)
+    def remove(self, number: int) -> None:
+        """Remove a shard, so that it is computed again."""
+        assert self.storage is not None
+        self.storage.delete(_FILE.format(number))
 
     def note_saved_shards(self, error: BaseException, *, new: bool) -> None:
         """Add a note to an exception that says which shards are saved and how to resume.
@@ -226,12 +194,14 @@ class Checkpoint:
         plan = self.plan
         with suppress(ActSpanError):
             done = self.committed()
+            if self.storage is None:
+                return
             if (new and not done) or isinstance(error, OtherResultError):
-                self.discard()
-            elif self.storage is not None:
-                videos = sum(len(plan.ids(number)) for number in done)
+                remove_shards(self.storage)
+            else:
+                videos = sum(len(plan.shards[number]) for number in done)
                 error.add_note(
-                    f"saved: {len(done)} of {counted(len(plan), 'shard')} ({videos:,} of "
+                    f"saved: {len(done)} of {counted(len(plan.shards), 'shard')} ({videos:,} of "
                     f"{counted(len(plan.videos), 'video')}) are in {self.name}; the same "
                     "command with --resume completes it"
                 )

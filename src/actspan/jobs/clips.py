@@ -7,7 +7,7 @@ two key frames cannot be shown without the first. Sound is always copied.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,9 +15,12 @@ from math import inf
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from actspan.core.errors import VideoError, require
+from actspan.core.errors import ActSpanError, ConfigError, VideoError, require
 from actspan.core.files import atomic_file
 from actspan.core.types import Proposals
+from actspan.jobs.sinks import Sink
+from actspan.jobs.source import Source
+from actspan.pipeline.outcomes import Outcome
 from actspan.streams.video_decoding import Frame, VideoFile
 
 Way = Literal["copied", "encoded"]
@@ -228,3 +231,27 @@ class _Cutter:
         packet.pts = packet.dts if packet.pts is None else packet.pts - shift
         packet.stream = stream
         self._out.mux(packet)
+
+
+class ClipSink(Sink):
+    """Cutter of the segments of videos to files in a folder; `report` is called with each clip."""
+
+    def __init__(self, folder: Path, report: Callable[[Clip], None]) -> None:
+        self._folder, self._report = folder, report
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ActSpanError(f"{folder}: cannot be made: {error.strerror}") from error
+
+    def start(self, source: Source) -> None:
+        """Remember the videos; raise ConfigError if the source is not video files."""
+        if not source.paths:
+            raise ConfigError("clips are cut from video files, and there are none here")
+        self._source = source
+
+    def add(self, outcome: Outcome) -> None:
+        """Cut the segments of a video, best first."""
+        if outcome.proposals is not None:
+            path, end = self._source.paths[outcome.id], self._source.end(outcome.id)
+            for clip in cut_clips(outcome.id, path, outcome.proposals, self._folder, end=end):
+                self._report(clip)

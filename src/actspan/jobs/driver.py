@@ -2,7 +2,7 @@
 
 source      lists and opens videos            source.py, score_source.py, video_source.py
 engine      computes shards of videos         here, or ray_engine.py
-checkpoint  saves the plan and each shard     checkpoint.py
+checkpoint  saves the plan and each shard     checkpoint.py, resume.py
 sinks       receive the results in order      sinks.py
 """
 
@@ -10,33 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from functools import partial
+from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
 from actspan.core.errors import ConfigError, ResultError
-from actspan.core.files import name_disk_errors
+from actspan.core.files import folder_name_error, name_disk_errors
 from actspan.core.problems import Problem, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
-from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint, Saved, locked_storage
-from actspan.jobs.origin import (
-    check_target,
-    find_unfinished,
-    finished_result,
-    finished_run,
-    new_plan,
-    resume,
-    run_info,
-)
-from actspan.jobs.propose_request import ProposeRequest, Summary
+from actspan.core.wording import suggestion
+from actspan.data.data_requests import ANSWER_SUFFIXES
+from actspan.data.result_writers import check_answer_target
+from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint, locked_storage, remove_shards
+from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
+from actspan.jobs.resume import Saved, find_unfinished, finished_run, resume
+from actspan.jobs.run import RUN_FILE
 from actspan.jobs.score_source import ScoreSource
 from actspan.jobs.shard_format import Result
-from actspan.jobs.sinks import ResultSink, RunSink, Sink
+from actspan.jobs.sinks import Output, Sink
 from actspan.jobs.source import FeatureSource, Source
 from actspan.model.bundle import Bundle
-from actspan.pipeline.classifier import ClassifiedLabels
+from actspan.pipeline.classifier import ProposalClassifier
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.labels import Labeller, open_classifier, read_labels
+from actspan.pipeline.labels import Labeller, read_labels
 from actspan.pipeline.outcomes import Failure, Outcome, StageClock
 
 
@@ -74,113 +71,85 @@ def propose(
         stack.callback(source.close)
         if request.resume and (finished := finished_run(source)):
             return finished
-        check_target(request, source.protected)
+        if request.out is not None:
+            inputs = (request.model, request.scores, request.labels.labels_from, *source.protected)
+            check_target(request.out, inputs, replace=request.overwrite)
         storage = stack.enter_context(locked_storage(request))
         unfinished = None
         if storage is not None and storage.contains(PLAN_FILE):
             unfinished = find_unfinished(storage, request)
         workers = stack.enter_context((engine or LocalEngine)(request, bundle, source))
         source.bundle = Bundle.load(request.model)  # now with the ONNX files that were missing
-        make_labeller = _open_labels(source, stack) if request.labels.wanted else None
-        checksum = finished_result(request) if request.resume and unfinished is None else None
+        labels: Labeller | None = None
+        problems: tuple[Problem, ...] = ()
+        if request.labels.info() is not None:
+            labels, problems = _open_labels(source, stack)
+        is_new = unfinished is None
+        output = None if request.out is None else Output(request, labels, is_new)
         if unfinished is None:
-            source.check(progress)
-            checkpoint, saved = Checkpoint.start(storage, new_plan(source)), Saved()
+            checkpoint, saved = Checkpoint.start(storage, source.check(progress, problems)), Saved()
         else:
             checkpoint, saved = unfinished, resume(unfinished, source, progress)
-        labels = None if make_labeller is None else make_labeller()
-        if request.writes_run:
-            sinks = [*sinks, RunSink(request, labels, partial(run_info, source))]
-        elif request.out is not None:
-            sinks = [*sinks, ResultSink(request, labels, checksum)]
         try:
-            summary = _run(source, workers, checkpoint, saved, sinks, progress)
-            for sink in sinks:
-                sink.publish(summary)
+            summary = _deliver(source, workers, checkpoint, saved, output, sinks, progress)
+            if output is not None:
+                output.publish(source, summary)
         except BaseException as error:
-            checkpoint.note_saved_shards(error, new=unfinished is None)
+            checkpoint.note_saved_shards(error, new=is_new)
             raise
-        checkpoint.discard()
+        if storage is not None:
+            remove_shards(storage)
     return summary
 
 
-def open_source(request: ProposeRequest, bundle: Bundle) -> Source:
-    """Open the source of a request; raise if it cannot be opened, or does not fit the bundle."""
-    if request.scores is not None:
-        return ScoreSource(request, bundle)
-    if request.dataset is not None:
-        return FeatureSource(request, bundle)
-    from actspan.jobs.video_source import LiveSource, VideoSource
-
-    return VideoSource(request, bundle) if request.live is None else LiveSource(request, bundle)
-
-
-def _open_labels(source: Source, stack: ExitStack) -> Callable[[], Labeller | None]:
-    """Open the score file or the classifier; return what makes the labels once the source is ready.
-
-    Problems of a score file are added to those of the source.
-    """
-    choice = source.request.labels
-    if choice.classify and not isinstance(source, FeatureSource):
-        raise ConfigError(
-            "the classifier needs the features of whole videos, which are not kept here: run "
-            "actspan extract, then propose from the dataset"
-        )
-    labels, problems = read_labels(choice, source.ids, source.request.on_error)
-    source.problems += problems
-    opening = open_classifier(choice, source.bundle, features=source.request.scores is None)
-    classifier = stack.enter_context(opening)
-
-    def make() -> Labeller | None:
-        if classifier is None or not isinstance(source, FeatureSource):
-            return labels
-        return ClassifiedLabels(source.dataset, classifier, choice.top_labels)
-
-    return make
-
-
-def _run(
+def _deliver(
     source: Source,
     engine: Engine,
     checkpoint: Checkpoint,
     saved: Saved,
+    output: Output | None,
     sinks: Sequence[Sink],
     progress: Progress,
 ) -> Summary:
-    """Pass the results of all shards to the sinks, in order, and count them."""
-    plan, begin, problems = checkpoint.plan, perf_counter(), list(source.problems)
+    """Compute the missing shards, hand all results on in order, and count them."""
+    plan, begin, selection = checkpoint.plan, perf_counter(), source.request.selection
+    problems = [*plan.problems, *saved.problems]
     videos, proposals, video_seconds = 0, 0, 0.0
-    with ExitStack() as stack:
-        for number, result in enumerate(_in_order(checkpoint, saved, engine, progress)):
-            if number == 0:
-                for sink in sinks:
-                    stack.enter_context(sink).start(source)
+    for sink in sinks:
+        sink.start(source)
+    with ExitStack() as files:
+        write = None
+        for result in _in_order(checkpoint, saved, engine, progress):
             if isinstance(result, Problem):
                 problems.append(result)
                 continue
-            outcome = source.request.selection.apply(result)
-            for sink in sinks:
-                sink.add(outcome)
-            if outcome.proposals is not None:
+            found = result.proposals  # None of a window that is not the last of its recording
+            if found is not None:
+                if selection != Selection():
+                    found = selection.of(found)
+                    result = replace(result, proposals=found)
                 videos += 1
-                proposals += len(outcome.proposals)
-                video_seconds += source.end(outcome.id)
-                if not source.is_decoded:
-                    progress("propose", videos, len(plan.videos))
+                proposals += len(found)
+                video_seconds += source.end(result.id)
+            for sink in sinks:
+                sink.add(result)
+            if output is not None:
+                write = write or files.enter_context(output.opened())
+                write(result)
+            if found is not None and not source.is_decoded:
+                progress("propose", videos, len(plan.videos))
         if not videos:
             raise_nothing_left(problems, len(plan.videos))
-        for sink in sinks:
-            sink.close()
-    kept = sum(len(plan.ids(number)) for number in saved.shards)
+    kept = sum(len(plan.shards[number]) for number in saved.shards)
     return Summary(
         out=source.request.out,
         videos=videos,
         proposals=proposals,
-        detections=sum(sink.detections for sink in sinks),
+        detections=0 if output is None else output.detections,
         seconds=perf_counter() - begin,
         stages=engine.clock.shares(),
         problems=tuple(problems),
-        notes=(*source.notes, *engine.clock.warnings(source.config.mode)),
+        notes=(*plan.notes, *engine.clock.warnings(source.config.mode)),
         kept=kept - len(saved.skipped),
         video_seconds=video_seconds,
     )
@@ -190,7 +159,7 @@ def _in_order(
     checkpoint: Checkpoint, saved: Saved, engine: Engine, progress: Progress
 ) -> Iterator[Result]:
     """Compute the missing shards, commit each, and yield the results of all shards in order."""
-    shards = range(len(checkpoint.plan))
+    shards = range(len(checkpoint.plan.shards))
     missing = [number for number in shards if number not in saved.shards]
     computed = engine.run(checkpoint, missing, progress)
     ready: dict[int, Iterable[Result] | None] = dict.fromkeys(saved.shards)  # None: to be read
@@ -203,12 +172,16 @@ def _in_order(
 
 
 class Engine(Protocol):
-    """Computation of shards, whose bytes do not depend on the engine."""
+    """Computation of shards, whose bytes do not depend on the engine.
+
+    Attributes
+    ----------
+    clock : StageClock
+        Time of the stages, and number of videos with flat scores.
+    """
 
     @property
-    def clock(self) -> StageClock:
-        """Time of the stages, and number of videos with flat scores."""
-        ...
+    def clock(self) -> StageClock: ...  # noqa: D102
 
     def run(
         self, checkpoint: Checkpoint, missing: Sequence[int], progress: Progress
@@ -235,9 +208,9 @@ class LocalEngine(AbstractContextManager[Engine]):
     """
 
     def __init__(self, request: ProposeRequest, bundle: Bundle, source: Source) -> None:
-        self._source = source
         # A decoder takes most of the time, so batching the networks would save nothing.
         decoded = source.is_decoded
+        self._source, self._batch = source, 1 if decoded else request.batch
         self._pipeline = Pipeline.load(
             bundle,
             backend=request.backend,
@@ -245,27 +218,21 @@ class LocalEngine(AbstractContextManager[Engine]):
             edge=source.edge,
             tem=request.scores is None,
         )
-        self._batch = 1 if decoded else request.batch
         self._ahead = 0 if decoded else 2 * self._pipeline.threads
+        self.clock = self._pipeline.clock
 
     def __exit__(self, *details: object) -> None:
         self._pipeline.close()
-
-    @property
-    def clock(self) -> StageClock:
-        """Time of the stages, and number of videos with flat scores."""
-        return self._pipeline.clock
 
     def run(
         self, checkpoint: Checkpoint, missing: Sequence[int], progress: Progress
     ) -> Iterator[tuple[int, Iterable[Result]]]:
         """Compute shards in order; see `Engine.run`."""
-        plan = checkpoint.plan
-        videos = (video for number in missing for video in plan.ids(number))
-        pieces = self._source.pieces(videos, progress)
+        shards = checkpoint.plan.shards
+        pieces = self._source.pieces((v for number in missing for v in shards[number]), progress)
         results = self._pipeline.attempt(pieces, batch=self._batch, ahead=self._ahead)
         for number in missing:
-            yield number, self._shard(plan.ids(number), results)
+            yield number, self._shard(shards[number], results)
 
     def _shard(
         self, videos: Iterable[str], results: Iterator[Outcome | Failure]
@@ -277,10 +244,66 @@ class LocalEngine(AbstractContextManager[Engine]):
                 result = next(results, None)
                 if result is None or result.id != video:
                     raise ResultError(f"video {video!r}: no result was computed")
-                done = isinstance(result, Failure) or result.proposals is not None
+                answer = (
+                    self._source.skip_or_raise(result) if isinstance(result, Failure) else result
+                )
+                done = isinstance(answer, Problem) or answer.proposals is not None
                 if done and (note := self._source.ending_note(video)) is not None:
                     yield note
-                if isinstance(result, Failure):
-                    yield self._source.skip_or_raise(result)
-                else:
-                    yield result
+                yield answer
+
+
+def open_source(request: ProposeRequest, bundle: Bundle) -> Source:
+    """Open the source of a request; raise if it cannot be opened, or does not fit the bundle."""
+    if request.scores is not None:
+        return ScoreSource(request, bundle)
+    if request.dataset is not None:
+        return FeatureSource(request, bundle)
+    from actspan.jobs.video_source import LiveSource, VideoSource
+
+    return VideoSource(request, bundle) if request.live is None else LiveSource(request, bundle)
+
+
+def _open_labels(source: Source, stack: ExitStack) -> tuple[Labeller | None, tuple[Problem, ...]]:
+    """Open the score file or the classifier; return the labeller, and problems of a score file."""
+    request, choice = source.request, source.request.labels
+    if choice.labels_from is not None:
+        labels, problems = read_labels(
+            choice.labels_from, choice.top_labels, source.ids, request.on_error
+        )
+        return labels.label, problems
+    if not isinstance(source, FeatureSource):
+        raise ConfigError(
+            "the classifier needs the features of whole videos, which are not kept here: run "
+            "actspan extract, then propose from the dataset"
+        )
+    if request.scores is not None:
+        raise ConfigError(
+            "the classifier needs features, and boundary scores come without; label the result "
+            "afterwards: actspan label"
+        )
+    classifier = stack.enter_context(ProposalClassifier.open(source.bundle))
+    return classifier.labeller(lambda video: source.dataset.open(video), choice.top_labels), ()
+
+
+def check_target(out: Path, inputs: Iterable[Path | None] = (), *, replace: bool = False) -> None:
+    """Raise ResultError if results cannot be written to `out`, or would replace other files.
+
+    A run folder must be new, empty, or a run that may be replaced.
+    """
+    if out.suffix.lower() in ANSWER_SUFFIXES:
+        given = [path for path in inputs if path is not None]
+        check_answer_target(out, given, replace=replace)
+        return
+    if out.suffix:
+        meant = suggestion(out.suffix, ANSWER_SUFFIXES)
+        fault = folder_name_error(out, "a run") or (f"{out}: a run is a folder" if meant else "")
+        if fault:
+            suffixes = ", ".join(ANSWER_SUFFIXES)
+            raise ResultError(f"{fault}; the result alone is a file in {suffixes}{meant}")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / RUN_FILE).is_file():
+        raise ResultError(f"{out}: exists and is not a run, so it is left alone: choose another")
+    if not replace:
+        raise ResultError(f"{out}: there is a run already: choose another folder, or use --force")

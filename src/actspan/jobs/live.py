@@ -18,8 +18,7 @@ from actspan.core.types import Proposals
 from actspan.jobs.propose_request import Selection
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
-from actspan.pipeline.outcomes import Outcome
-from actspan.pipeline.recordings import placed
+from actspan.pipeline.outcomes import Outcome, placed
 from actspan.pipeline.steps import cells
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms

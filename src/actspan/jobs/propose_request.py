@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import floor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from msgspec import field
 
@@ -22,12 +22,12 @@ from actspan.config.base import (
 )
 from actspan.config.stages import BATCH
 from actspan.data.data_requests import ANSWER_SUFFIXES
-from actspan.pipeline.label_request import LabelChoice
+from actspan.pipeline.labelling import LabelChoice
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
     from actspan.core.types import Proposals
-    from actspan.pipeline.outcomes import Outcome, Stage
+    from actspan.pipeline.outcomes import Stage
 
 
 class Selection(Config, frozen=True):
@@ -46,18 +46,22 @@ class Selection(Config, frozen=True):
         """Return the chosen proposals of some that are sorted best first."""
         return proposals[proposals.score >= self.min_score][: self.top]
 
-    def apply(self, outcome: Outcome) -> Outcome:
-        """Return an outcome with the chosen proposals."""
-        if outcome.proposals is None or self == Selection():
-            return outcome
-        return replace(outcome, proposals=self.of(outcome.proposals))
+
+class LiveVideo(Protocol):
+    """A video that is still being recorded: its name, and its bytes from front to back."""
+
+    path: Path
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most `size`; none at the end."""
+        ...
 
 
 class ProposeRequest(Config, frozen=True):
     """Request of `propose`. Exactly one of `dataset`, `videos` and `live` is the source.
 
-    `videos` are as for `find_videos`, and `live` is a `GrowingVideo`. Without `out` nothing is
-    written or saved, and results only go to the sinks.
+    `videos` are as for `find_videos`. Without `out` nothing is written or saved, and results only
+    go to the sinks.
     """
 
     model: Annotated[ExistingOrUrl, doc("Bundle: a folder or URL.")]
@@ -72,7 +76,7 @@ class ProposeRequest(Config, frozen=True):
         ),
     ] = None
     videos: tuple[str, ...] = ()
-    live: Any = None
+    live: LiveVideo | None = None
     selection: Selection = field(default_factory=Selection)
     backbone: Annotated[
         str | None, doc("With VIDEOS or --follow: onnx:FILE, if the model needs a custom backbone.")

@@ -23,11 +23,10 @@ from actspan.core.storage import open_storage
 from actspan.data.remote import local_folder, location_of
 from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import Engine, EngineMaker, LocalEngine, open_source
-from actspan.jobs.origin import versions
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_pool import Work, ray_session, work_through
 from actspan.jobs.shard_format import Result
-from actspan.jobs.source import Source
+from actspan.jobs.source import Source, versions
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import with_onnx
 from actspan.pipeline.outcomes import StageClock
@@ -99,9 +98,9 @@ class RayEngine:
         )
         at_once = min(ceil(len(missing) / (self._config.workers * _TURNS)), _SHARDS_AT_ONCE)
         answers = work_through(job, missing, self._config, checkpoint.committed, at_once=at_once)
-        for done, (number, seconds) in enumerate(answers, start=1):
-            if seconds is not None:
-                self.clock.add(StageClock.of(seconds))
+        for done, (number, clock) in enumerate(answers, start=1):
+            if clock is not None:
+                self.clock.add(msgspec.convert(clock, StageClock))
             if self._source.is_decoded:
                 progress("shards", done, len(missing))
             yield number, None
@@ -140,13 +139,10 @@ def _shard_worker(request: ProposeRequest, model: str, dataset: str | None) -> W
     source.restore(checkpoint.plan, (), no_progress)
     engine = LocalEngine(request, bundle, source)
 
-    def work(numbers: Sequence[int]) -> Iterator[list[float]]:
-        before = engine.clock.numbers()
+    def work(numbers: Sequence[int]) -> Iterator[StageClock]:
         for number, results in engine.run(checkpoint, numbers, no_progress):
             checkpoint.commit(number, results)
-            now = engine.clock.numbers()
-            yield [b - a for a, b in zip(before, now, strict=True)]  # times of the stages
-            before = now
+            yield engine.clock.take()
 
     return work
 

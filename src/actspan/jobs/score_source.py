@@ -30,48 +30,41 @@ class ScoreSource(FeatureSource):
         super().__init__(request, bundle)
         assert request.scores is not None
         self._scores = ScoreFiles(request.scores)
+        self._seconds: Mapping[str, float] = {}  # of the videos of the plan
 
     def close(self) -> None:
         """Close the scores."""
         self._scores.close()
 
-    def check(self, progress: Progress) -> None:
+    def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Keep the videos that have good scores and a known duration; see `Source.check`."""
-        dataset, on_error = replace(self.dataset, problems=self.problems), self.request.on_error
+        dataset = replace(self.dataset, problems=(*self.dataset.problems, *problems))
         checked = _checked(dataset)
         seconds, note = _seconds_of(dataset, checked)
         cells = _cells_of(dataset, self.bundle, checked)
-        problems = [
+        found = [
             *_annotation_faults(dataset, checked),
             *_score_problems(dataset, self._scores, seconds, cells),
         ]
-        bad = {p.video for p in problems if p.skipped is Skipped.VIDEO}
-        kept = [place for place, name in enumerate(dataset.videos.ids) if name not in bad]
-        if on_error == "fail":
-            raise_errors(problems, leaves_something=bool(kept))
-        if not kept:
-            raise_nothing_left(problems, len(dataset))
-        self._take(
-            replace(
-                dataset,
-                videos=dataset.videos.select(kept),
-                problems=tuple(problems),
-                notes=(*dataset.notes, note),
-            )
-        )
-        self.seconds = tuple(seconds[video] for video in self.ids)
+        bad = {p.video for p in found if p.skipped is Skipped.VIDEO}
+        ids = tuple(video for video in dataset.videos.ids if video not in bad)
+        if self.request.on_error == "fail":
+            raise_errors(found, leaves_something=bool(ids))
+        if not ids:
+            raise_nothing_left(found, len(dataset))
+        self._seconds, notes, kept = seconds, (*dataset.notes, note), tuple(map(seconds.get, ids))
+        return self.plan(ids, found, notes=notes, spec=dataset.spec, seconds=kept)
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
         """Take videos and their seconds from a plan."""
         super().restore(plan, (), progress)
-        self.seconds = plan.seconds
+        self._seconds = dict(zip(plan.videos, plan.seconds, strict=True))
 
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Yield the scores of videos, or their windows."""
-        seconds = dict(zip(self.ids, self.seconds, strict=True))
 
         def read(video: str) -> ScoredVideo:
-            return ScoredVideo(self._scores.read(video), seconds[video])
+            return ScoredVideo(self._scores.read(video), self._seconds[video])
 
         return pieces_of((VideoInput(video, partial(read, video)) for video in videos), self.config)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any, Literal
 
 import msgspec
@@ -21,7 +21,7 @@ import numpy as np
 from actspan.core.errors import ShardError
 from actspan.core.problems import Problem
 from actspan.core.types import BoundaryScores, Proposals
-from actspan.data.recording import Window
+from actspan.data.cells import Window
 from actspan.pipeline.outcomes import Outcome
 
 Result = Outcome | Problem  # of a video or window; a problem if the video could not be read
@@ -29,7 +29,6 @@ Content = Literal["run", "result"]  # everything that was computed, or proposals
 
 _MAGIC = b"actspan shard 1\n"
 _FRAME = struct.Struct("<II")
-_CHUNK = 1 << 20
 
 
 class _Header(msgspec.Struct, tag="head", array_like=True):
@@ -64,42 +63,35 @@ def is_window(result: Result) -> bool:
     return isinstance(result, Outcome) and result.proposals is None
 
 
-class ShardEncoder:
-    """Encoder of one shard, result by result; the same results give the same bytes.
+def write_shard(
+    file: IO[bytes], fingerprint: str, number: int, keeps: Content, results: Iterable[Result]
+) -> Iterator[Result]:
+    """Write a shard to a new file; yield the results as they are written, up to the end.
 
-    `file` is a temporary one; `fingerprint` is that of the plan. With `keeps` "result", only
-    proposals are stored.
+    The same results give the same bytes. A recording that fails takes its earlier windows with it,
+    in the file. `fingerprint` is that of the plan. With `keeps` "result", only proposals are
+    stored.
     """
-
-    def __init__(self, file: IO[bytes], fingerprint: str, number: int, keeps: Content) -> None:
-        self._keeps, self._file = keeps, file
-        self._file.write(_MAGIC + _framed(_Header(fingerprint, number)))
-        self._records = 0
-        self._complete = self._file.tell(), 0  # position and records before the current recording
-
-    def add(self, result: Result) -> None:
-        """Append a result; a recording that fails takes its earlier windows with it."""
+    file.write(_MAGIC + _framed(_Header(fingerprint, number)))
+    records = 0
+    complete = file.tell(), records  # position and records before the current recording
+    for result in results:
+        record: _Frame | None = None
         if isinstance(result, Problem):
+            record = _ProblemRecord(result)
             if result.is_error:
-                position, self._records = self._complete
-                self._file.seek(position)
-                self._file.truncate()
-            self._append(_ProblemRecord(result))
-        elif self._keeps == "run" or result.proposals is not None:
-            self._append(_record(result, self._keeps))
-        if not (is_window(result) or (isinstance(result, Problem) and not result.is_error)):
-            self._complete = self._file.tell(), self._records
-
-    def _append(self, record: _Frame) -> None:
-        self._file.write(_framed(record))
-        self._records += 1
-
-    def chunks(self) -> Iterator[bytes]:
-        """Complete the shard, and yield its bytes."""
-        self._file.write(_framed(_Footer(self._records)))
-        self._file.seek(0)
-        while chunk := self._file.read(_CHUNK):
-            yield chunk
+                position, records = complete
+                file.seek(position)
+                file.truncate()
+        elif keeps == "run" or result.proposals is not None:
+            record = _record(result, keeps)
+        if record is not None:
+            file.write(_framed(record))
+            records += 1
+        if result.is_error if isinstance(result, Problem) else result.proposals is not None:
+            complete = file.tell(), records
+        yield result
+    file.write(_framed(_Footer(records)))
 
 
 def _framed(record: _Frame) -> bytes:

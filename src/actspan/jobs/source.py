@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
-from actspan.config.stages import Edge, FeatureSpec
+from actspan.config.base import OnError, to_dict
+from actspan.config.stages import Edge
 from actspan.core.errors import BundleError, DataError
 from actspan.core.files import sha256
 from actspan.core.problems import Problem
@@ -20,9 +24,9 @@ from actspan.core.wording import quoted
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.features import Entry
 from actspan.data.names import VIDEOS
 from actspan.data.remote import url_of
-from actspan.data.shards import Packed
 from actspan.data.store_manifest import MANIFEST
 from actspan.data.timebase import SPEC_FILE
 from actspan.jobs.checkpoint import Plan, Stamp
@@ -31,53 +35,62 @@ from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Failure, Piece, VideoInput
 from actspan.pipeline.steps import feature_inputs, pieces_of
 
-OnError = Literal["fail", "skip"]
 # A shard takes some tenths of a second, but one recording may last a day.
 _SHARD_SIZE = {"rescale": 256, "window": 8}
+_PACKAGES = ("actspan", "numpy", "numba", "onnxruntime")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that compute."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 class Source(ABC):
     """Videos to process: a dataset of features, boundary scores, video files, or a live video.
 
-    Either `check` is called, to start a job, or `restore`, to resume one and in workers; the
-    attributes then describe the videos that remain.
+    Either `check` is called, to start a job, or `restore`, to resume one and in workers.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        Videos that were found, in the order of the answer.
+    paths : mapping of str to Path
+        Video files by id, if the source is video files.
+    files : mapping of str to Path or Entry
+        Files by id whose changes matter; none of a packed store, whose manifest has checksums.
+    checksums : dict of str to str
+        Checksums of the other inputs that must be unchanged when a job is resumed.
+    protected : tuple of Path
+        Files and folders that results must not replace.
     """
 
     folder: Path | None = None  # the dataset, if the source is one
     edge: Edge = "clamp"  # how rescaling fills outer cells, if the bundle does not say
     is_decoded = False  # pieces come from a decoder, one by one, which itself reports progress
+    shard_size = 1  # default number of videos per shard
+    ids: tuple[str, ...] = ()
+    paths: Mapping[str, Path] = MappingProxyType({})
+    files: Mapping[str, Any] = MappingProxyType({})
+    checksums: Mapping[str, str] = MappingProxyType({})
+    protected: tuple[Path, ...] = ()
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         self.request, self.bundle, self.config = request, bundle, bundle.config
-        self.shard_size = 1  # default number of videos per shard
-        self.ids: tuple[str, ...] = ()  # of the videos, in the order of the answer
-        self.problems: tuple[Problem, ...] = ()  # of videos that were left out, and notes
-        self.notes: tuple[str, ...] = ()
-        self.spec = FeatureSpec()
-        self.seconds: tuple[float, ...] = ()  # of each video, if known without features
-        self.paths: Mapping[str, Path] = {}  # video files by id; empty for features
 
     def close(self) -> None:
         """Close what was opened."""
         return
 
-    def checksums(self) -> dict[str, str]:
-        """Return checksums of the inputs that must be unchanged when a job is resumed."""
-        return {}
-
     def record(self) -> dict[str, Any]:
         """Return the table `dataset` of `run.toml`."""
         return {}
 
-    def protected(self) -> tuple[Path, ...]:
-        """Return the files and folders that results must not replace."""
-        return ()
-
     @abstractmethod
-    def check(self, progress: Progress) -> None:
-        """Check all videos before work starts, and keep those without problems.
+    def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
+        """Check all videos before work starts; return the plan for those without problems.
 
-        Raises DatasetError if there are problems and `on_error` is "fail", or no video is left.
+        `problems` that were found elsewhere count as well. Raises DatasetError if there are
+        problems and `on_error` is "fail", or no video is left.
         """
 
     @abstractmethod
@@ -90,11 +103,7 @@ class Source(ABC):
 
     def file(self, video: str) -> str:
         """Return the file or location of a video, for messages."""
-        return str(self.paths[video])
-
-    def stamps(self, videos: Sequence[str]) -> tuple[Stamp, ...]:
-        """Return size and time of each video's file, to detect changes; None if there is none."""
-        return stamps_of(self.paths.get(video) for video in videos)
+        return str(self.files[video])
 
     def ending_note(self, video: str) -> Problem | None:
         """Return a note about a video that was just read, such as damaged packets."""
@@ -103,6 +112,52 @@ class Source(ABC):
     def end(self, video: str) -> float:
         """Return the second at which a video ends, if the source is videos."""
         return 0.0
+
+    def inputs(self) -> dict[str, dict[str, str]]:
+        """Return everything that the answer depends on, by kind, to compare it on resuming."""
+        request, bundle = self.request, self.bundle
+        config = hashlib.sha256(msgspec.json.encode(to_dict(bundle.config))).hexdigest()
+        given = {"scores": request.scores, "label scores": request.labels.labels_from}
+        return {
+            "bundle": {name: record.sha256 for name, record in bundle.files.items()}
+            | {"settings": config},
+            "dataset": dict(self.checksums),
+            "settings": {
+                "subset": str(request.subset),
+                "backend": request.backend,
+                "labels": str(request.labels.info()),
+                **{name: checksum(path) for name, path in given.items() if path},
+            },
+            "versions": versions(),
+        }
+
+    def plan(self, videos: tuple[str, ...], problems: Iterable[Problem], **details: Any) -> Plan:
+        """Return the plan of a new job on videos; `details` are further fields of it."""
+        return Plan(
+            inputs=self.inputs(),
+            keeps="run" if self.request.writes_run else "result",
+            videos=videos,
+            shard_size=self.request.shard_size or self.shard_size,
+            stamps=self.stamps(videos),
+            problems=tuple(problems),
+            **details,
+        )
+
+    def stamps(self, videos: Iterable[str]) -> tuple[Stamp, ...]:
+        """Return size and time of each video's file, to detect changes; None if there is none."""
+        known: dict[Path | None, Stamp] = {None: None}
+        found = []
+        for video in videos:
+            file = self.files.get(video)
+            path: Path | None = file.path if isinstance(file, Entry) else file
+            if path is not None and path not in known:
+                try:
+                    status = path.stat()
+                    known[path] = status.st_size, status.st_mtime_ns
+                except OSError:
+                    known[path] = None
+            found.append(known[path])
+        return tuple(found)
 
     def skip_or_raise(self, failure: Failure) -> Problem:
         """Return the problem of a video that could not be read, or raise if none may be skipped."""
@@ -118,21 +173,6 @@ class Source(ABC):
                 f"{file}: {what}; fix it, or leave this video out: --on-error skip"
             ) from failure.error
         return Problem(failure.id, file, what, "compute it again, or leave it out")
-
-
-def stamps_of(files: Iterable[Path | None]) -> tuple[Stamp, ...]:
-    """Return size and time of files; None for one that does not exist."""
-    known: dict[Path | None, Stamp] = {None: None}
-    found = []
-    for file in files:
-        if file is not None and file not in known:
-            try:
-                status = file.stat()
-                known[file] = status.st_size, status.st_mtime_ns
-            except OSError:
-                known[file] = None
-        found.append(known[file])
-    return tuple(found)
 
 
 def checksum(path: Path) -> str:
@@ -157,25 +197,31 @@ class FeatureSource(Source):
                 "elsewhere: --scores"
             )
         assert request.dataset is not None
-        self.folder = request.dataset
+        self.folder = folder = request.dataset
         self.shard_size = _SHARD_SIZE[bundle.config.mode]
-        dataset = Dataset.load(self.folder)
+        dataset = Dataset.load(folder)
         if request.subset is not None:
             dataset = dataset.subset(request.subset, bundle.set_apart)
-        self._take(dataset)
-        self.edge = self.dataset.edge
+        self.dataset, self.ids, self.edge = dataset, dataset.videos.ids, dataset.edge
+        self._annotations = annotations = find_annotations(folder)
+        if dataset.packing is None:
+            self.files = dataset.entries
+        given = [folder / SPEC_FILE, folder / MANIFEST]
+        self.protected = (folder / "features", folder / VIDEOS)
+        if annotations is not None:
+            given.insert(0, annotations)
+            self.protected = (*self.protected, annotations)
+        self.checksums = {path.name: checksum(path) for path in given}
 
-    def _take(self, dataset: Dataset) -> None:
-        self.dataset, self.ids, self.spec = dataset, dataset.videos.ids, dataset.spec
-        self.problems, self.notes = dataset.problems, dataset.notes
-
-    def check(self, progress: Progress) -> None:
+    def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Read all features, and keep the videos without problems; see `Source.check`."""
-        dataset = replace(self.dataset, problems=self.problems)
-        self._take(check_features(dataset, self.bundle, self.request.on_error, progress))
+        dataset = replace(self.dataset, problems=(*self.dataset.problems, *problems))
+        found = check_features(dataset, self.bundle, self.request.on_error, progress)
+        self.dataset = found
+        return self.plan(found.videos.ids, found.problems, notes=found.notes, spec=found.spec)
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
-        """Take videos and spec from a plan; check the features that are still needed."""
+        """Take the spec from a plan; check the features that are still needed."""
         self.dataset = replace(
             self.dataset, spec=plan.spec, problems=plan.problems, notes=plan.notes
         )
@@ -183,49 +229,25 @@ class FeatureSource(Source):
         if needed and self.request.on_error == "fail":
             left = [video for video in self.dataset if video.id in needed]
             check_features(self.dataset.select(left), self.bundle, "fail", progress)
-        self.ids, self.spec = plan.videos, plan.spec
-        self.problems, self.notes = plan.problems, plan.notes
 
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Yield the pieces of videos; workers read them."""
         return pieces_of(feature_inputs(self.dataset, videos, self.config), self.config)
 
-    def checksums(self) -> dict[str, str]:
-        """Return checksums of the annotations, and of the description of the features."""
-        assert self.folder is not None
-        texts = [self.folder / SPEC_FILE, self.folder / MANIFEST]
-        given = (find_annotations(self.folder), *texts)
-        return {path.name: checksum(path) for path in given if path is not None}
-
     def record(self) -> dict[str, Any]:
         """Return where the dataset is, and its annotations."""
-        assert self.folder is not None
-        annotations, scores = find_annotations(self.folder), self.request.scores
+        folder, annotations, scores = self.dataset.path, self._annotations, self.request.scores
         return {
-            "path": str(url_of(self.folder) or self.folder.resolve()),
+            "path": str(url_of(folder) or folder.resolve()),
             "subset": self.request.subset,
             "annotations": None if annotations is None else annotations.name,
             "annotations_sha256": None if annotations is None else sha256(annotations),
             "scores": None if scores is None else str(scores),
         }
 
-    def protected(self) -> tuple[Path, ...]:
-        """Return the folders of features and videos, and the annotations."""
-        assert self.folder is not None
-        annotations = find_annotations(self.folder)
-        folders = (self.folder / "features", self.folder / VIDEOS)
-        return folders if annotations is None else (*folders, annotations)
-
     def file(self, video: str) -> str:
-        """Return the file of a video's features."""
-        return str(self.dataset.entries.get(video, self.folder))
-
-    def stamps(self, videos: Iterable[str]) -> tuple[Stamp, ...]:
-        """Return size and time of each video's features; None for packed ones."""
-        entries = (self.dataset.entries.get(video) for video in videos)
-        if self.dataset.packing is not None:  # the manifest of a store has checksums
-            return tuple(None for _ in entries)
-        return stamps_of(None if e is None or isinstance(e, Packed) else e.path for e in entries)
+        """Return the location of a video's features."""
+        return str(self.dataset.entries.get(video, self.dataset.path))
 
 
 def check_features(

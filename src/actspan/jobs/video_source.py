@@ -15,7 +15,7 @@ from actspan.core.problems import Problem, raise_errors, raise_nothing_left
 from actspan.core.progress import Progress
 from actspan.core.types import Features, Float32
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.recording import Window
+from actspan.data.cells import Window
 from actspan.data.videos import canonical_id, canonical_subset
 from actspan.jobs.bundle_features import BundleFeatures
 from actspan.jobs.checkpoint import Plan, digest
@@ -42,7 +42,7 @@ class DecodedSource(Source):
         super().__init__(request, bundle)
         self._features: BundleFeatures | None = None
         self._endings: dict[str, Ending] = {}
-        self._announced: dict[str, float] = {}  # seconds
+        self._announced: Mapping[str, float] = {}  # seconds of each video
 
     def _open(self) -> BundleFeatures:
         if self._features is None:
@@ -63,7 +63,8 @@ class DecodedSource(Source):
         self, parts: Iterable[Part], names: Mapping[Path, str], progress: Progress
     ) -> Iterator[Piece]:
         """Yield the pieces of all videos as soon as they are complete."""
-        whole, before = sum(self.seconds), 0.0  # seconds of all videos, and of those that are done
+        # Seconds of all videos, and of those that are done.
+        whole, before = sum(self._announced.values()), 0.0
         for path, own in groupby(parts, key=lambda part: part.path):
             video, cutter = names[path], WindowCutter(cells(self.config))
             arrays: list[Float32] = []  # all snippets, in rescale mode
@@ -96,11 +97,8 @@ class DecodedSource(Source):
 
     def end(self, video: str) -> float:
         """Return the end of the last frame; the announced one of a video decoded elsewhere."""
-        if video in self._endings:
-            return self._endings[video].seconds
-        if not self._announced:
-            self._announced = dict(zip(self.ids, self.seconds, strict=True))
-        return self._announced[video]
+        ending = self._endings.get(video)
+        return self._announced[video] if ending is None else ending.seconds
 
 
 class VideoSource(DecodedSource):
@@ -109,55 +107,50 @@ class VideoSource(DecodedSource):
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
         found = _subset(find_videos(request.videos), request.subset, bundle.set_apart)
-        self.paths, self.ids, self.problems = found.paths, tuple(found.paths), found.problems
-        self._requested = self.ids
-        self._annotations = None if found.annotations is None else found.annotations.path
+        self.paths = self.files = found.paths
+        self.ids, self._problems = tuple(found.paths), found.problems
+        self._annotations = None
+        self.checksums = {"videos": digest(self.ids)}
+        if found.annotations is not None and (path := found.annotations.path).is_file():
+            self._annotations = path
+            self.checksums[path.name] = sha256(path)
+        given = [Path(name.removeprefix("@")) for name in request.videos]
+        listed = [find_annotations(path) if path.is_dir() else path for path in given]
+        self.protected = (*self.paths.values(), *(path for path in listed if path is not None))
 
-    def check(self, progress: Progress) -> None:
+    def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Open every video, and keep those that can be decoded; see `Source.check`."""
         self._open()
-        lengths, problems = probe_videos(self.paths, progress)
-        self.problems += tuple(problems)
+        lengths, unreadable = probe_videos(self.files, progress)
+        found = (*self._problems, *problems, *unreadable)
         if not lengths:
-            raise_nothing_left(self.problems, len(self.paths))
+            raise_nothing_left(found, len(self.files))
         if self.request.on_error == "fail":
-            raise_errors(self.problems)
-        self.ids, self.seconds = tuple(lengths), tuple(lengths.values())
+            raise_errors(found)
+        self._announced = lengths
+        return self.plan(tuple(lengths), found, seconds=tuple(lengths.values()))
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
         """Take the videos from a plan, and open those that are still missing."""
         self._open()
-        self.ids, self.seconds, self.problems = plan.videos, plan.seconds, plan.problems
+        self._announced = dict(zip(plan.videos, plan.seconds, strict=True))
         if self.request.on_error == "fail":
-            raise_errors(probe_videos({v: self.paths[v] for v in missing}, progress)[1])
+            raise_errors(probe_videos({v: self.files[v] for v in missing}, progress)[1])
 
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Decode videos, and yield their pieces."""
-        names = {self.paths[video]: video for video in videos}
+        names = {self.files[video]: video for video in videos}
         return self._pieces(self._open().run(names), names, progress)
-
-    def checksums(self) -> dict[str, str]:
-        """Return checksums of the list of videos, and of the annotations beside them."""
-        found = {"videos": digest(self._requested)}
-        if self._annotations is not None and self._annotations.is_file():
-            found[self._annotations.name] = sha256(self._annotations)
-        return found
 
     def record(self) -> dict[str, Any]:
         """Return where the videos are, and the annotations beside them."""
-        files = {video: str(self.paths[video].resolve()) for video in self.ids}
+        files = {video: str(self.files[video].resolve()) for video in self._announced}
         found = {"subset": self.request.subset, "files": files}
-        if self._annotations is None or not self._annotations.is_file():
+        if self._annotations is None:
             return found
-        folder = Path(self.request.videos[0])
-        named = {"path": str(folder.resolve()), "annotations": self._annotations.name}
-        return {**named, "annotations_sha256": sha256(self._annotations), **found}
-
-    def protected(self) -> tuple[Path, ...]:
-        """Return the videos, lists of videos, and annotations beside them."""
-        given = [Path(name.removeprefix("@")) for name in self.request.videos]
-        files = [find_annotations(path) if path.is_dir() else path for path in given]
-        return (*self.paths.values(), *(path for path in files if path is not None))
+        folder, name = Path(self.request.videos[0]), self._annotations.name
+        named = {"path": str(folder.resolve()), "annotations": name}
+        return {**named, "annotations_sha256": self.checksums[name], **found}
 
 
 class LiveSource(DecodedSource):
@@ -168,17 +161,20 @@ class LiveSource(DecodedSource):
         assert request.live is not None
         self._live = request.live
         self._video: VideoFile | None = None
-        self.ids, self.seconds = (canonical_id(self._live.path.stem),), (0.0,)
+        self.ids = (canonical_id(self._live.path.stem),)
+        self._announced = {self.ids[0]: 0.0}
+        self.protected = (self._live.path,)
         if bundle.config.mode != "window":
             raise BundleError(
                 f"{bundle.path}: processes whole videos (mode rescale), so it cannot follow one "
                 "that has not ended. Train a model of windows: actspan train --mode window"
             )
 
-    def check(self, progress: Progress) -> None:
+    def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Open the backbone, and wait for the head of the video."""
         self._open()
         self._video = VideoFile(self._live.path, self._live)
+        return self.plan(self.ids, problems, seconds=(0.0,))
 
     def close(self) -> None:
         """Close the backbone and the video."""
@@ -195,10 +191,6 @@ class LiveSource(DecodedSource):
         assert self._video is not None
         parts = self._open().follow(self._video)
         return self._pieces(parts, {self._live.path: self.ids[0]}, progress)
-
-    def protected(self) -> tuple[Path, ...]:
-        """Return the file that is being written."""
-        return (self._live.path,)
 
     def file(self, video: str) -> str:
         """Return the path of the video."""

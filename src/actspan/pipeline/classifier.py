@@ -5,8 +5,7 @@ The features of the snippets of a proposal are pooled by a kernel, which has a p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
@@ -16,9 +15,9 @@ from actspan.config.stages import ClassifierConfig
 from actspan.core.errors import BundleError, ShapeError
 from actspan.core.kernels import kernel
 from actspan.core.types import Features, Float32, Float64, Proposals
-from actspan.data.dataset import Dataset
 from actspan.data.detections import Detections
 from actspan.model.bundle import Bundle
+from actspan.pipeline.labels import Labeller
 from actspan.runtime.export import export_network
 from actspan.runtime.opening import open_session
 from actspan.runtime.session import Session
@@ -237,15 +236,13 @@ class ProposalClassifier:
         segments = Proposals(proposals.start[row], proposals.end[row], fused)
         return Detections(segments, best.ravel(), self.config.labels).ranked()
 
+    def labeller(self, open_features: Callable[[str], Snippets], top: int) -> Labeller:
+        """Return the function that gives each proposal of a video its `top` best labels.
 
-@dataclass(frozen=True, slots=True)
-class ClassifiedLabels:
-    """Labels for a dataset's proposals by a classifier, `top` labels per proposal."""
+        `open_features` opens the features of a video by its id.
+        """
 
-    dataset: Dataset
-    classifier: ProposalClassifier
-    top: int = 2
+        def label(video: str, proposals: Proposals) -> Detections:
+            return self.detect(open_features(video), proposals, top=top)
 
-    def label(self, video: str, proposals: Proposals) -> Detections:
-        """Label one video's proposals (seconds); FeatureError if its features cannot be read."""
-        return self.classifier.detect(self.dataset.open(video), proposals, top=self.top)
+        return label

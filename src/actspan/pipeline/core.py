@@ -9,6 +9,7 @@ the batch size nor the number of threads.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,11 +21,18 @@ from actspan.config.stages import BATCH, Edge, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.types import BoundaryScores, Features, Proposals
-from actspan.data.rescale import fit_to_cells
+from actspan.data.cells import fit_to_cells
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
-from actspan.pipeline.outcomes import Failure, Outcome, Piece, ScoredVideo, StageClock, VideoInput
-from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.outcomes import (
+    Failure,
+    Outcome,
+    Piece,
+    Recordings,
+    ScoredVideo,
+    StageClock,
+    VideoInput,
+)
 from actspan.pipeline.steps import Steps, pieces_of
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import generate_proposals_batch
@@ -65,9 +73,9 @@ class Pipeline:
         self.threads = threads or os.cpu_count() or 1
         self.clock = StageClock()
         self._sessions = [session for session in (tem, pem) if session is not None]
-        self._steps = Steps(config, tem, pem, edge, reuse=True)
+        self._steps = Steps(config, tem, pem, edge, threading.local())
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
-        self._pool.submit(_load_kernels)  # The kernels load while the caller checks its arguments.
+        self._pool.submit(load_kernels)  # The kernels load while the caller checks its arguments.
 
     @classmethod
     def load(
@@ -186,8 +194,7 @@ class Pipeline:
         if read:
             batch = self._steps.walk(read, loaded, clock)
             with clock.time("soft-nms"):
-                answers = self._steps.suppress(batch, batch.confidence)
-                outcomes = iter(batch.outcomes(batch.confidence, answers))
+                outcomes = iter(self._steps.outcomes(batch, batch.confidence))
         numbers = range(len(pieces))
         return [failures[n] if n in failures else next(outcomes) for n in numbers], clock
 
@@ -217,7 +224,7 @@ def with_onnx(bundle: Bundle) -> Bundle:
     return exported
 
 
-def _load_kernels() -> None:
+def load_kernels() -> None:
     """Call every kernel once to load its compiled form, or to compile it the first time."""
     cells = np.full((2, 1), 0.5, dtype=np.float32)
     fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")

@@ -1,56 +1,260 @@
-"""Labels for proposals: the choice of their source, and the labelling of results."""
+"""Labels of proposals: from a file (bsn.md section 12), and the writer of labelled proposals."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-from typing import Any, Literal, Protocol, Self
+from typing import Any
 
-from actspan.core.errors import ConfigError
-from actspan.core.problems import Problem, Skipped, raise_errors
-from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Proposals
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.config.base import NOT_JSON, OnError
+from actspan.core.errors import ConfigError, ResultError
+from actspan.core.problems import Problem, Skipped
+from actspan.core.types import Float64, Proposals
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.formats import find_annotations
-from actspan.data.check import check_dataset
-from actspan.data.dataset import Dataset
-from actspan.data.detections import DETECTIONS_FILE, Detections
-from actspan.data.result_files import read_result
-from actspan.data.result_writers import check_answer_target, result_writer
-from actspan.model.bundle import Bundle
-from actspan.pipeline.classifier import ClassifiedLabels, ProposalClassifier
-from actspan.pipeline.label_file import LabelFile
-from actspan.pipeline.label_request import LabelChoice, LabelRequest
+from actspan.data.detections import Detections
+from actspan.data.result_files import result_bytes
+from actspan.data.result_writers import ResultWriter, result_writer
+from actspan.data.videos import canonical_id
+
+# Labels the proposals of a video (seconds): a method of a file or of a classifier. Best first.
+Labeller = Callable[[str, Proposals], Detections]
+
+_SLACK = 0.01  # seconds by which the file's segments may differ from the proposals'
+_FORMS = (
+    "{video: [{label, score}, ...]}, the same under 'results', 'results' with a list of scores "
+    "per video beside a list 'class' of names, or entries with a segment each"
+)
 
 
-class Labeller(Protocol):
-    """Source of labels: a score file, or a classifier."""
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredLabels:
+    """Labels of one video.
+
+    Labels are positions in the names of the file, (S,) int64, scores (S,) float64. Segments are
+    (S, 2) float64, seconds; None: labels of the whole video.
+    """
+
+    label: NDArray[np.int64]
+    score: Float64
+    segments: Float64 | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelFile:
+    """Labels of many videos, for their proposals.
+
+    `names` are those of all labels in the file; each proposal gets the `top` best labels of its
+    video. `notes` are messages about ignored or doubtful entries, with counts.
+
+    Examples
+    --------
+    >>> labels = LabelFile.read("scores.json", top=2)  # doctest: +SKIP
+    >>> labels.label("video_1", proposals).labels[:2]  # doctest: +SKIP
+    ['Archery', 'Archery']
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    videos: Mapping[str, ScoredLabels]
+    top: int = 2
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path | str, *, top: int = 2) -> LabelFile:
+        """Read a score file.
+
+        It is JSON: `{video: [{label, score}]}`; the same under `results`; `results` with a list of
+        scores per video and the names in `class`, as classifiers of ActivityNet are published; or
+        entries `{segment, label, score}` that label proposals one by one (`score` defaults to 1).
+
+        Raises
+        ------
+        ResultError
+            It cannot be read, is of another form, has no label for any video, or holds a score
+            that is negative or not finite.
+        ConfigError
+            `top` is not positive.
+        """
+        path = Path(path)
+        if top < 1:
+            raise ConfigError(f"top {top}: each proposal needs at least one label")
+        try:
+            document = msgspec.json.decode(result_bytes(path))
+        except NOT_JSON as error:
+            raise ResultError(
+                f"{path}: not valid JSON: {error}; JSON is needed: {_FORMS}"
+            ) from error
+        results = document.get("results", document) if isinstance(document, dict) else None
+        if not isinstance(results, dict):
+            raise ResultError(f"{path}: not an object of videos: {_FORMS}")
+        classes = document.get("class")
+        classes = [str(name) for name in classes] if isinstance(classes, list) else []
+        codes = {name: code for code, name in enumerate(classes)}
+        videos: dict[str, ScoredLabels] = {}
+        for name, entries in results.items():
+            video = canonical_id(name)
+            if video in videos:
+                raise ResultError(f"{path}: video {video!r} is there with and without 'v_'")
+            try:
+                videos[video] = _parse(entries, codes, len(classes))
+            except (KeyError, TypeError, ValueError) as error:
+                why = f"no {error}" if isinstance(error, KeyError) else str(error)
+                raise ResultError(f"{path}: video {name!r}: {why}; needed is {_FORMS}") from error
+        if not any(len(found.label) for found in videos.values()):
+            raise ResultError(f"{path}: no labels for any of its {counted(len(videos), 'video')}")
+        names = tuple(codes)
+        videos, notes = _tidy(videos, names)
+        return cls(path, names, videos, top, tuple(notes))
 
     def label(self, video: str, proposals: Proposals) -> Detections:
-        """Return one video's proposals (seconds) with labels, best first."""
-        ...
+        """Label every proposal (seconds); multiply its score by the score of the label.
+
+        Detections are best first; without labels for this video there are none.
+
+        Raises
+        ------
+        ResultError
+            The file labels proposals one by one, and a proposal is missing.
+        """
+        found = self.videos.get(video)
+        if found is None or not len(found.label):
+            return Detections(Proposals.empty(), np.empty(0, np.int64), self.names)
+        row, chosen = self._pairs(video, proposals, found)
+        score = proposals.score[row] * found.score[chosen]
+        segments = Proposals(proposals.start[row], proposals.end[row], score)
+        return Detections(segments, found.label[chosen], self.names).ranked()
+
+    def _pairs(
+        self, video: str, proposals: Proposals, found: ScoredLabels
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pair proposals with labels: positions of both, one entry per detection."""
+        if found.segments is None:
+            best = np.argsort(-found.score, kind="stable")[: self.top]
+            row = np.repeat(np.arange(len(proposals)), len(best))
+            return row, np.tile(best, len(proposals))
+        gaps = np.maximum(
+            np.abs(proposals.start[:, None] - found.segments[:, 0]),
+            np.abs(proposals.end[:, None] - found.segments[:, 1]),
+        )  # (N, S)
+        same = gaps <= _SLACK
+        same &= gaps == gaps.min(axis=1, keepdims=True)
+        if not same.any(axis=1).all():
+            absent = int(np.argmin(same.any(axis=1)))
+            raise ResultError(
+                f"{self.path}: video {video!r}: no label for the proposal from "
+                f"{proposals.start[absent]:.3f} to {proposals.end[absent]:.3f} s; label the "
+                "proposals of this very result"
+            )
+        row, chosen = np.nonzero(same)
+        return row, chosen
+
+
+def _parse(entries: Any, codes: dict[str, int], classes: int) -> ScoredLabels:
+    """Return the labels of a video; new names are added to `codes`.
+
+    A list of scores belongs to the first `classes` names.
+    """
+    if not isinstance(entries, list):
+        raise TypeError(f"a list is needed, not {type(entries).__name__}")
+    if entries and not isinstance(entries[0], dict):
+        if len(entries) != classes:
+            raise ValueError(f"{len(entries)} scores, but {classes or 'no'} names in 'class'")
+        return ScoredLabels(np.arange(classes), np.array([_score(x) for x in entries], np.float64))
+    labels, scores = [], []
+    for entry in entries:
+        labels.append(codes.setdefault(_text(entry["label"]), len(codes)))
+        scores.append(_score(entry.get("score", 1.0 if "segment" in entry else None)))
+    placed = [entry["segment"] for entry in entries if "segment" in entry]
+    segments = None
+    if placed:
+        if len(placed) != len(entries):
+            raise ValueError("some entries have a segment and some have none")
+        segments = np.array([[_number(x) for x in segment] for segment in placed], np.float64)
+        if segments.shape != (len(entries), 2):
+            raise ValueError("a segment is not [start, end] in seconds")
+    return ScoredLabels(np.array(labels, np.int64), np.array(scores, np.float64), segments)
+
+
+def _tidy(
+    videos: Mapping[str, ScoredLabels], names: Sequence[str]
+) -> tuple[dict[str, ScoredLabels], list[str]]:
+    """Drop empty labels, and equal ones except the best; return a note per kind of bad entry."""
+    empty = names.index("") if "" in names else -1
+    unnamed, bare, twice, tidied = 0, [], [], {}
+    for video, found in videos.items():
+        kept = np.flatnonzero(found.label != empty)
+        unnamed += len(found.label) - len(kept)
+        if not len(kept):
+            bare.append(video)
+        if len(np.unique(found.label[kept])) < len(kept):  # entries may be equal
+            ranked = kept[np.argsort(-found.score[kept], kind="stable")]
+            keys = found.label[ranked, None].astype(np.float64)
+            if found.segments is not None:
+                keys = np.hstack([keys, found.segments[ranked]])
+            best = np.sort(ranked[np.unique(keys, axis=0, return_index=True)[1]])
+            if len(best) < len(kept):
+                twice.append(video)
+            kept = best
+        segments = None if found.segments is None else found.segments[kept]
+        tidied[video] = ScoredLabels(found.label[kept], found.score[kept], segments)
+    total = sum(len(found.score) for found in videos.values())
+    high = sum(int(np.count_nonzero(found.score > 1)) for found in videos.values())
+    notes = {
+        f"no labels for {_videos(bare)}: their proposals become no detections": bare,
+        f"{unnamed:,} of {counted(total, 'label')} empty: left out": unnamed,
+        f"a label twice for {_videos(twice)}: its best score counts": twice,
+        f"{high:,} of {counted(total, 'score')} above 1: probabilities are expected": high,
+    }
+    return tidied, [note for note, found in notes.items() if found]
+
+
+def _videos(names: Sequence[str]) -> str:
+    return f"{counted(len(names), 'video')} ({listed(names)})"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise TypeError(f"label {value!r} is neither a text nor a whole number")
+    return str(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _score(value: Any) -> float:
+    with suppress(ValueError):  # of a text that is no number
+        value = float(value) if isinstance(value, str) else value
+    score = _number(value)
+    if score < 0:
+        raise ValueError(f"score {score:g} is negative: probabilities are needed, not logits")
+    return score
 
 
 def read_labels(
-    choice: LabelChoice, videos: Iterable[str], on_error: Literal["fail", "skip"]
-) -> tuple[LabelFile | None, tuple[Problem, ...]]:
-    """Return the score file, if one was chosen, and problems such as videos without labels.
+    path: Path, top: int, videos: Iterable[str], on_error: OnError
+) -> tuple[LabelFile, tuple[Problem, ...]]:
+    """Read a score file; return it with problems such as videos without labels.
 
     Problems are only notes if proposals are written in any case.
     """
-    if choice.labels_from is None:
-        return None, ()
-    labels, videos = LabelFile.read(choice.labels_from, top=choice.top_labels), list(videos)
+    labels, videos = LabelFile.read(path, top=top), list(videos)
     skipped = Skipped.VIDEO if on_error == "fail" else Skipped.NOTHING
     remedy = "score it, or leave the video out"
     problems = [
-        Problem(name, str(choice.labels_from), "no label scores", remedy, skipped)
+        Problem(name, str(path), "no label scores", remedy, skipped)
         for name in videos
         if name not in labels.videos
     ]
@@ -60,154 +264,49 @@ def read_labels(
         notes.insert(0, f"{what}: their labels are not used")
     for note in notes:
         what, consequence = note.split(": ", 1)
-        problems.append(Problem("", str(choice.labels_from), what, consequence, Skipped.NOTHING))
+        problems.append(Problem("", str(path), what, consequence, Skipped.NOTHING))
     return labels, tuple(problems)
 
 
-def open_classifier(
-    choice: LabelChoice, bundle: Bundle, *, features: bool = True
-) -> AbstractContextManager[ProposalClassifier | None]:
-    """Open the bundle's classifier, if it was chosen; `features` is False without features.
-
-    Raises
-    ------
-    ConfigError
-        There are no features.
-    BundleError
-        The bundle has no classifier.
-    """
-    if not choice.classify:
-        return nullcontext()
-    if not features:
-        raise ConfigError(
-            "the classifier needs features, and boundary scores come without; label the "
-            "result afterwards: actspan label"
-        )
-    return ProposalClassifier.open(bundle)
+@contextmanager
+def detection_writer(
+    path: Path, label: Labeller, *, threads: int | None = None
+) -> Iterator[DetectionWriter]:
+    """Open a detections file for writing; it appears only if the block succeeds."""
+    threads = threads or os.cpu_count() or 1
+    with result_writer(path, labelled=True) as file:
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="label")
+        try:
+            writer = DetectionWriter(file, label, pool, 2 * threads)
+            yield writer
+            writer.write(0)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class DetectionWriter:
-    """Writer of labelled proposals, which are labelled on all cores and written in order."""
+    """Writer of labelled proposals, which are labelled on all cores and written in order.
 
-    def __init__(self, path: Path, labels: Labeller, *, threads: int | None = None) -> None:
-        self._count, self._labels = 0, labels
-        self._file = result_writer(path, labelled=True)
-        self._threads = threads or os.cpu_count() or 1
+    `detections` is their number, complete when the `detection_writer` is closed.
+    """
+
+    detections = 0
+
+    def __init__(
+        self, file: ResultWriter, label: Labeller, pool: ThreadPoolExecutor, ahead: int
+    ) -> None:
+        self._file, self._label, self._pool, self._ahead = file, label, pool, ahead
         self._waiting: deque[tuple[str, Future[Detections]]] = deque()
-
-    def __enter__(self) -> Self:
-        self._writer = self._file.__enter__()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="label")
-        return self
-
-    def __exit__(self, *details: Any) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._file.__exit__(*details)
 
     def add(self, video: str, proposals: Proposals) -> None:
         """Label a video's proposals, seconds; a bounded number of videos waits for this."""
-        self._waiting.append((video, self._pool.submit(self._labels.label, video, proposals)))
-        while len(self._waiting) > 2 * self._threads:
-            self._write()
+        self._waiting.append((video, self._pool.submit(self._label, video, proposals)))
+        self.write(self._ahead)
 
-    def _write(self) -> None:
-        video, future = self._waiting.popleft()
-        found = future.result()
-        self._writer.add(video, found.segments, found.labels)
-        self._count += len(found)
-
-    def finish(self) -> int:
-        """Write the detections of the last videos, and return the number of all."""
-        while self._waiting:
-            self._write()
-        return self._count
-
-
-@dataclass(frozen=True, slots=True)
-class LabelSummary:
-    """Summary of the labelling of a result."""
-
-    out: Path
-    videos: int
-    detections: int
-    seconds: float
-    problems: tuple[Problem, ...]
-
-
-def label_result(request: LabelRequest, progress: Progress = no_progress) -> LabelSummary:
-    """Label the proposals of a result.
-
-    Raises
-    ------
-    DatasetError
-        Videos lack labels or features, and `on_error` is "fail".
-    ResultError, BundleError, ConfigError
-        A part is missing or damaged.
-    """
-    dataset = None if request.dataset is None else find_annotations(request.dataset)
-    given = (request.labels.labels_from, request.model, dataset)
-    inputs = [path for path in given if path is not None]
-    check_answer_target(_target(request), inputs, replace=request.overwrite)
-    results = read_result(request.result)
-    if request.model is not None:
-        return _classify(request, results, progress)
-    # Without labels there are no detections, so missing labels are failures.
-    labels, missing = read_labels(request.labels, results, "fail")
-    if labels is None:
-        raise ConfigError("nothing says where labels come from: --labels-from, or --model")
-    _raise_unless_skipped(request, missing, len(results))
-    return _write(request, results, labels, missing, progress)
-
-
-def _target(request: LabelRequest) -> Path:
-    if request.out is not None:
-        return request.out
-    if not request.result.is_dir():
-        raise ConfigError(f"{request.result} is not a run: say where detections go: --out")
-    return request.result / DETECTIONS_FILE
-
-
-def _classify(
-    request: LabelRequest, results: dict[str, Proposals], progress: Progress
-) -> LabelSummary:
-    if request.model is None or request.dataset is None:
-        raise ConfigError("a classifier needs its bundle and the features: --model and --dataset")
-    bundle = Bundle.load(request.model)
-    with ProposalClassifier.open(bundle) as classifier:
-        dataset = Dataset.load(request.dataset)
-        remedy = "give the dataset that was proposed on"
-        missing = [
-            Problem(name, str(dataset.path), "not in the dataset", remedy)
-            for name in results
-            if name not in dataset
-        ]
-        _raise_unless_skipped(request, missing, len(results))
-        chosen = dataset.select([video for video in dataset if video.id in results])
-        channels = classifier.config.channels
-        dataset = check_dataset(chosen, channels=channels, on_error=request.on_error)
-        usable = {name: found for name, found in results.items() if name in dataset}
-        labels = ClassifiedLabels(dataset, classifier, request.labels.top_labels)
-        return _write(request, usable, labels, (*missing, *dataset.problems), progress)
-
-
-def _write(
-    request: LabelRequest,
-    results: dict[str, Proposals],
-    labels: Labeller,
-    problems: tuple[Problem, ...],
-    progress: Progress,
-) -> LabelSummary:
-    target, begin = _target(request), perf_counter()
-    with DetectionWriter(target, labels) as writer:
-        for done, (video, proposals) in enumerate(results.items(), start=1):
-            writer.add(video, proposals)
-            progress("label", done, len(results))
-        detections = writer.finish()
-    seconds = perf_counter() - begin
-    return LabelSummary(target, len(results), detections, seconds, problems)
-
-
-def _raise_unless_skipped(request: LabelRequest, missing: Sequence[Problem], videos: int) -> None:
-    if request.on_error == "fail":
-        errors = sum(problem.is_error for problem in missing)
-        raise_errors(missing, leaves_something=errors < videos)
+    def write(self, ahead: int) -> None:
+        """Write videos until at most `ahead` wait."""
+        while len(self._waiting) > ahead:
+            video, future = self._waiting.popleft()
+            found = future.result()
+            self._file.add(video, found.segments, found.labels)
+            self.detections += len(found)

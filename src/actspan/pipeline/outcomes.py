@@ -1,22 +1,26 @@
-"""Inputs and outcomes of the pipeline."""
+"""Inputs and outcomes of the pipeline, and the windows of a recording combined to its outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol
 
 import numpy as np
 
+from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals
 from actspan.core.wording import counted
-from actspan.data.recording import Window
+from actspan.data.cells import Window
+from actspan.proposals.candidates import fuse
+from actspan.proposals.suppression import soft_nms
 
 Stage = Literal["read", "tem", "candidates", "pem", "soft-nms"]
 FLAT = 0.05  # scores of a cell are in [0, 1]; trained models vary by 0.5 and more in a video
+POOL = 200_000  # minimum number of candidates kept per recording; the best ones
 _SEES_THE_EDGE = 2  # number of outer cells whose scores depend on TEM's padding
 STAGES: tuple[Stage, ...] = ("read", "tem", "candidates", "pem", "soft-nms")
 
@@ -119,6 +123,13 @@ class StageClock:
         self.scored += other.scored
         self.flat += other.flat
 
+    def take(self) -> StageClock:
+        """Return everything so far, and start again from zero."""
+        taken = replace(self)
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.scored = self.flat = 0
+        return taken
+
     def count_flat(self, output: Float32) -> None:
         """Count the videos of TEM's output, (B, 3, T), and those with flat scores."""
         self.scored += len(output)
@@ -137,17 +148,78 @@ class StageClock:
             "are not the features that it was trained on",
         )
 
-    def numbers(self) -> list[float]:
-        """Return all counters as plain numbers, to send between processes."""
-        return [*self.seconds.values(), self.scored, self.flat]
-
-    @classmethod
-    def of(cls, numbers: Sequence[float]) -> Self:
-        """Create the clock from the output of `numbers`."""
-        *seconds, scored, flat = numbers
-        return cls(dict(zip(STAGES, seconds, strict=True)), int(scored), int(flat))
-
     def shares(self) -> dict[Stage, float]:
         """Return each stage's share of the total time, in [0, 1]."""
         total = sum(self.seconds.values()) or 1.0
         return {stage: seconds / total for stage, seconds in self.seconds.items()}
+
+
+class Recordings:
+    """Collector of windows in order; the last window of a recording gets the proposals.
+
+    A pool keeps only the best candidates, so memory does not depend on the recording's length.
+    The result is exact if the last pick scores more than the best candidate that was dropped:
+    scores only decrease, so no dropped candidate would have been picked.
+    """
+
+    def __init__(self, config: PipelineConfig, *, pool: int = POOL) -> None:
+        self._config, self._pool = config, pool
+        self._parts: list[Proposals] = []
+        self._held = 0  # candidates in the parts
+        self._failed: str | None = None  # the last recording that could not be read
+
+    def complete(self, windows: Iterable[Outcome | Failure]) -> Iterator[Outcome | Failure]:
+        """Yield windows in order, the last of each recording with the recording's proposals.
+
+        After a failure, the rest of that recording yields nothing.
+        """
+        for window in windows:
+            if window.id == self._failed:
+                continue
+            if isinstance(window, Failure):
+                self._parts, self._held, self._failed = [], 0, window.id
+                yield window
+            else:
+                yield self.add(window)
+
+    def add(self, outcome: Outcome) -> Outcome:
+        """Add a window; return it, with proposals if it is the recording's last one."""
+        assert outcome.window is not None
+        fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
+        return replace(outcome, proposals=self.take(outcome.window, outcome.seconds, fused))
+
+    def take(self, window: Window, seconds: float, fused: Proposals) -> Proposals | None:
+        """Add the candidates of a window of some `seconds`; return the proposals after the last.
+
+        Positions in `fused` are fractions of the window, scores are the final ones before
+        suppression. Proposals are in seconds, best first.
+        """
+        self._parts.append(placed(fused, window.offset(seconds), seconds))
+        self._held += len(fused)
+        if self._held > 2 * self._pool:
+            everything = Proposals.concat(self._parts)
+            best = np.argpartition(-everything.score, self._pool)[: self._pool]
+            best.sort()  # Sorted positions keep the order of arrival among ties.
+            self._parts, self._held = [everything[best]], self._pool
+        if not window.is_final:
+            return None
+        everything = Proposals.concat(self._parts)
+        self._parts, self._held = [], 0
+        return suppress(everything, seconds / len(window), len(window), self._config)
+
+
+def placed(fused: Proposals, offset: float, seconds: float) -> Proposals:
+    """Convert a window's candidates to the recording's seconds: offset + position * seconds."""
+    return Proposals(offset + fused.start * seconds, offset + fused.end * seconds, fused.score)
+
+
+def suppress(
+    everything: Proposals, snippet: float, cells: int, config: PipelineConfig
+) -> Proposals:
+    """Run one Soft-NMS over all candidates of a recording: the output of `placed`, in order.
+
+    A snippet lasts `snippet` seconds; `cells` snippets are a window, fewer than T in a shorter
+    recording.
+    """
+    length = config.tem.length if config.tem else cells
+    return soft_nms(everything, config.soft_nms, span=length * snippet)

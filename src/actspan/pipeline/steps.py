@@ -17,9 +17,8 @@ import numpy as np
 from actspan.config.stages import Edge, PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
 from actspan.data.dataset import Dataset
-from actspan.data.recording import Window, pad_window, plan_windows
-from actspan.data.rescale import fit_to_cells
 from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, StageClock, VideoInput
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import fuse, generate_proposals_batch
@@ -131,47 +130,27 @@ class Batch:
     rows: Float32  # (sum N, 32), BSP features of all candidates
     confidence: Float32  # (sum N,), scores of PEM
 
-    def outcomes(
-        self, confidence: Float32, answers: Iterable[Proposals] | None = None
-    ) -> list[Outcome]:
-        """Return the outcome of each piece; `confidence` is like the attribute.
 
-        Proposals are None if there are no answers: of windows, before the recording is complete.
-        """
-        known = [None] * len(self.pieces) if answers is None else answers
-        parts = (confidence[rows] for rows in self.candidates.rows())
-        of_each = zip(self.pieces, self.scored, self.candidates, parts, known, strict=True)
-        return [
-            Outcome(piece.id, video.seconds, video.scores, found, part, answer, piece.window)
-            for piece, video, found, part, answer in of_each
-        ]
-
-
+@dataclass(frozen=True, slots=True, eq=False)
 class Steps:
     """The stages of a model, as methods that take a batch; several threads may call them.
 
-    Parameters
+    Attributes
     ----------
-    tem, pem : Session, optional
+    tem_session, pem_session : Session, optional
         Without a TEM only boundary scores are accepted; without a PEM candidates are ranked by
         start score x end score.
     edge : "clamp" or "zero"
         How rescaling fills cells beyond the outer snippets, if the config says "auto".
-    reuse : bool
-        Keep the large arrays of a batch in memory that the thread's next batch overwrites.
+    memory : threading.local, optional
+        Place of the large arrays of a batch, which the thread's next batch overwrites.
     """
 
-    def __init__(
-        self,
-        config: PipelineConfig,
-        tem: Session | None,
-        pem: Session | None,
-        edge: Edge,
-        *,
-        reuse: bool = False,
-    ) -> None:
-        self.config, self._tem, self._pem, self._edge = config, tem, pem, edge
-        self._memory = threading.local() if reuse else None
+    config: PipelineConfig
+    tem_session: Session | None
+    pem_session: Session | None
+    edge: Edge
+    memory: threading.local | None = None
 
     def walk(
         self, pieces: Sequence[Piece], loaded: Sequence[Features | ScoredVideo], clock: StageClock
@@ -201,17 +180,17 @@ class Steps:
     def rescale(self, features: Sequence[Features]) -> Float32:
         """Make TEM's input, (B, C, T)."""
         config = self.config
-        if self._tem is None or config.tem is None:
+        if self.tem_session is None or config.tem is None:
             raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
         video = self._array("video", (len(features), config.tem.channels, config.tem.length))
         for row, item in zip(video, features, strict=True):
-            row[:] = tem_input(item, config, self._edge).T
+            row[:] = tem_input(item, config, self.edge).T
         return video
 
     def tem(self, video: Float32) -> Float32:
         """Compute boundary scores, (B, 3, T)."""
-        assert self._tem is not None
-        return self._tem.run({"video": video})["output"]
+        assert self.tem_session is not None
+        return self.tem_session.run({"video": video})["output"]
 
     def scored(self, output: Float32, features: Sequence[Features]) -> list[ScoredVideo]:
         """Return the scores of each video from TEM's output, (B, 3, T), without padded cells."""
@@ -235,31 +214,41 @@ class Steps:
 
     def pem(self, rows: Float32) -> Float32:
         """Compute PEM's score of every candidate, (sum N,); videos share calls without padding."""
-        if self._pem is None:
+        if self.pem_session is None:
             return np.ones(len(rows), dtype=np.float32)
         scored = np.empty(len(rows), dtype=np.float32)
         for first in range(0, len(rows), PEM_ROWS):
             part = slice(first, first + PEM_ROWS)
-            scored[part] = self._pem.run({"video_feature": rows[part]})["output"][:, 0]
+            scored[part] = self.pem_session.run({"video_feature": rows[part]})["output"][:, 0]
         return scored
 
-    def suppress(self, batch: Batch, confidence: Float32) -> RaggedProposals | None:
-        """Apply Soft-NMS to whole videos; return None for windows, which a recording shares."""
-        if self.config.mode == "window":
-            return None
+    def outcomes(self, batch: Batch, confidence: Float32) -> list[Outcome]:
+        """Return the outcome of each piece; `confidence` is like that of the batch.
+
+        Soft-NMS gives whole videos their proposals. Those of a window are None, because windows of
+        a recording are suppressed together.
+        """
         seconds = [video.seconds for video in batch.scored]
-        return final_proposals(batch.candidates, confidence, seconds, self.config.soft_nms)
+        answers: Iterable[Proposals | None] = [None] * len(seconds)
+        if self.config.mode != "window":
+            answers = final_proposals(batch.candidates, confidence, seconds, self.config.soft_nms)
+        parts = (confidence[rows] for rows in batch.candidates.rows())
+        of_each = zip(batch.pieces, batch.scored, batch.candidates, parts, answers, strict=True)
+        return [
+            Outcome(piece.id, video.seconds, video.scores, found, part, answer, piece.window)
+            for piece, video, found, part, answer in of_each
+        ]
 
     def _array(self, name: str, shape: tuple[int, ...]) -> Float32:
         """Return an uninitialised array; a thread reuses it in its next call with that name.
 
         Allocating new pages would cost more than the computation in them.
         """
-        if self._memory is None:
+        if self.memory is None:
             return np.empty(shape, dtype=np.float32)
         size = math.prod(shape)
-        memory: Float32 | None = getattr(self._memory, name, None)
+        memory: Float32 | None = getattr(self.memory, name, None)
         if memory is None or memory.size < size:
             memory = np.empty(size, dtype=np.float32)
-            setattr(self._memory, name, memory)
+            setattr(self.memory, name, memory)
         return memory[:size].reshape(shape)

@@ -22,7 +22,7 @@ from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
-from actspan.pipeline.recordings import placed, suppress
+from actspan.pipeline.outcomes import placed, suppress
 from actspan.pipeline.steps import cells, final_proposals
 from actspan.proposals.candidates import fuse
 from actspan.server.error_responses import ProblemError

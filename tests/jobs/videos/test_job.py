@@ -30,15 +30,15 @@ from actspan.data.result_files import read_result
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest, Selection
 from actspan.jobs.sinks import Sink
-from actspan.pipeline.label_request import LabelChoice
+from actspan.pipeline.labelling import LabelChoice
 from actspan.pipeline.outcomes import Outcome
 from actspan.streams.extract_request import ExtractRequest, Precision
 from actspan.streams.extraction import extract_videos
 from actspan.streams.feature_files import PROJECTION
+from tests.examples import write_annotations, write_bundle
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
-from tests.made_up import write_annotations, write_bundle
 from tests.runs import contents, found_in
-from tests.streams.made_videos import steady, write_audio, write_video
+from tests.streams.example_videos import steady, write_audio, write_video
 
 
 def in_two_steps(
@@ -296,8 +296,9 @@ def test_a_changed_video_is_named_when_a_job_is_resumed(
                              videos=(str(tmp_path / "films"),), resume=True)  # fmt: skip
 
     class Failing(Sink):
-        def close(self) -> None:
-            raise ActSpanError("full disk")
+        def add(self, outcome: Outcome) -> None:
+            if outcome.id == "short":
+                raise ActSpanError("full disk")
 
     with pytest.raises(ActSpanError, match="full disk"):
         propose(request, sinks=[Failing()])

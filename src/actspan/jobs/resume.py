@@ -1,0 +1,152 @@
+"""Resuming of an interrupted job: its saved shards, and a comparison of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from actspan.core.errors import FeatureError, ResultError, ShardError
+from actspan.core.files import sha256
+from actspan.core.problems import Problem, Skipped
+from actspan.core.progress import Progress
+from actspan.core.storage import Storage
+from actspan.core.wording import counted
+from actspan.jobs.checkpoint import Checkpoint, digest, locked_storage, remove_shards
+from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
+from actspan.jobs.run import RUN_FILE, Run
+from actspan.jobs.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Results of an earlier process: intact shards, and videos in them that could not be read.
+
+    `problems` are notes about damaged shards, and about files that changed later.
+    """
+
+    shards: frozenset[int] = frozenset()
+    skipped: frozenset[str] = frozenset()
+    problems: tuple[Problem, ...] = ()
+
+
+def find_unfinished(storage: Storage | None, request: ProposeRequest) -> Checkpoint | None:
+    """Return the unfinished job in a storage if it is to be resumed, not replaced.
+
+    Raises ResultError if the request says neither to resume nor to replace it, or its plan is
+    damaged.
+    """
+    try:
+        found = None if storage is None else Checkpoint.find(storage)
+    except ResultError:
+        if request.overwrite and not request.resume:
+            return None
+        raise
+    if found is None or request.resume:
+        return found
+    if request.overwrite:
+        return None
+    done, shards = len(found.committed()), len(found.plan.shards)
+    raise ResultError(
+        f"{found.name}: an unfinished run, {done} of {counted(shards, 'shard')} done: resume it "
+        "with --resume, or start again with --force"
+    )
+
+
+def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> Saved:
+    """Prepare a source to resume a job where it stopped; return what is saved.
+
+    Damaged shards are removed, so that they are computed again.
+
+    Raises
+    ------
+    ResultError
+        The job was started with different inputs; names them.
+    DatasetError
+        Videos that remain to be computed have problems, and `on_error` is "fail".
+    """
+    plan = checkpoint.plan
+    differences = plan.differences(source.inputs())
+    if source.request.writes_run and plan.keeps == "result":
+        differences.append("out was a result file, is a run folder")
+    if differences:
+        raise ResultError(
+            f"{checkpoint.name}: cannot be resumed: it was started with different inputs: "
+            f"{'; '.join(differences)}. Use the same inputs, or start again: --force without "
+            "--resume"
+        )
+    committed, intact, skipped = checkpoint.committed(), set[int](), set[str]()
+    for number in committed:
+        try:
+            problems = [r for r in checkpoint.read(number) if isinstance(r, Problem)]
+        except ShardError:
+            checkpoint.remove(number)
+        else:
+            intact.add(number)
+            skipped |= {problem.video for problem in problems if problem.is_error}
+    missing = (v for n, videos in enumerate(plan.shards) if n not in intact for v in videos)
+    source.restore(plan, missing, progress)
+    done = {video for number in intact for video in plan.shards[number]} - skipped
+    notes = [*_changes(checkpoint, source, done)]
+    if damaged := len(committed) - len(intact):
+        what, place = counted(damaged, "damaged shard"), str(source.request.partial)
+        notes.append(Problem("", place, what, "computed again", Skipped.NOTHING))
+    return Saved(frozenset(intact), frozenset(skipped), tuple(notes))
+
+
+def _changes(checkpoint: Checkpoint, source: Source, done: set[str]) -> Iterator[Problem]:
+    """Yield notes about files that changed after their results were saved."""
+    plan = checkpoint.plan
+    stamps = zip(plan.videos, plan.stamps, source.stamps(plan.videos), strict=False)
+    changed = [video for video, was, now in stamps if video in done and now not in (None, was)]
+    if changed and source.request.on_error == "fail":
+        what = "videos" if source.is_decoded else "features"
+        raise FeatureError(
+            f"{source.folder or source.file(changed[0])}: {what} of "
+            f"{counted(len(changed), 'video')} changed since results were computed from them "
+            f"({changed[0]!r} first): start again with --force without --resume, or keep those "
+            "results: --on-error skip"
+        )
+    remedy = "start again if the new ones are right: --force"
+    for video in changed:
+        what = "changed after its result"
+        yield Problem(video, source.file(video), what, remedy, Skipped.NOTHING)
+
+
+def origin(source: Source) -> str:
+    """Return the SHA-256 of all inputs, without files that are derived from the weights.
+
+    Runs with the same origin have the same answers.
+    """
+    inputs: dict[str, Any] = source.inputs()
+    bundle = inputs["bundle"].items()
+    weights = {k: v for k, v in bundle if k == "settings" or k.endswith(".safetensors")}
+    selection = source.request.selection
+    chosen = [] if selection == Selection() else [selection.top, selection.min_score]
+    keeps = "run" if source.request.writes_run else "result"
+    return digest([{**inputs, "bundle": weights}, keeps, *chosen])
+
+
+def finished_run(source: Source) -> Summary | None:
+    """Return the summary of a run that is resumed but complete; remove its leftover shards.
+
+    Raises ResultError if the run is damaged.
+    """
+    request = source.request
+    out = request.out
+    if not request.resume or not request.writes_run or out is None:
+        return None
+    if not (out / RUN_FILE).is_file():
+        return None
+    info = Run.load(out).info
+    if info.get("origin") != origin(source):
+        return None
+    for name, expected in info["files"].items():
+        path = out / name
+        if not path.is_file() or sha256(path) != expected:
+            raise ResultError(f"{path}: damaged; make the run again: --force without --resume")
+    with locked_storage(request) as storage:
+        if storage is not None:
+            remove_shards(storage)
+    figures = (info["videos"], info["proposals"], info["detections"])
+    return Summary(out, *figures, 0.0, {}, (), (), kept=info["videos"])
