@@ -67,7 +67,7 @@ def compile_(
         compile_plan,
         find_compiler,
         prepare_plan,
-        take_outputs,
+        record_outputs,
     )
     from actspan.model.bundle import Bundle
 
@@ -76,7 +76,7 @@ def compile_(
         _write_script(loaded, request, json_)
         return
     if record:
-        _, done = take_outputs(prepare_plan(loaded, request))
+        _, done = record_outputs(prepare_plan(loaded, request))
     else:
         compiler = find_compiler(request)
         with step_report("compile") as report:

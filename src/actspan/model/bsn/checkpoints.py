@@ -62,11 +62,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         The file is not a checkpoint, damaged, not safe to open, or not one of BSN's networks.
     MissingExtraError
         PyTorch is not installed; every form but safetensors needs it.
-
-    Examples
-    --------
-    >>> read_checkpoint("pem_best.pth.tar").kind  # doctest: +SKIP
-    'pem'
     """
     path, ignored = Path(path), Ignored()
     content = load_content(path)
