@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from actspan.bench.logs import read_log
 from actspan.config.base import from_dict, read_toml
-from actspan.config.stages import FeatureSpec, PictureConfig
+from actspan.config.stages import FeatureSpec, PemConfig, PictureConfig, PipelineConfig, TemConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
 from actspan.data.annotations.formats import read_annotations, write_annotations
@@ -58,6 +58,7 @@ from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.feature_files import Journal, Projection
 
 Read = Callable[[Path], object]
+CONFIG = PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +163,15 @@ def weights(path: Path) -> None:
 
 
 def _bundle_around(path: Path) -> Bundle:
-    from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
-
     try:
         record = FileRecord.of_file(path)
     except OSError:
         record = FileRecord.of_data(b"")
     return Bundle(
         path=path.parent,
-        config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),
+        config=CONFIG,
         features=FeatureSpec(),
-        source=None,  # type: ignore[arg-type]  # nothing asks
+        source=None,  # type: ignore[arg-type]  # not read
         files={"tem.safetensors": record, "pem.safetensors": record},
     )
 

@@ -23,7 +23,7 @@ from actspan.evaluation.stage_losses import (
 )
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 FOUND = len(STAGES)
 

@@ -14,9 +14,11 @@ from actspan.proposals.suppression import soft_nms_batch, soft_nms_plain
 from tests.strategies import ranked_proposals
 
 
-@given(ranked_proposals())
-def test_kernel_equals_its_plain_twin(proposals: Proposals) -> None:
-    kernel, plain = soft_nms(proposals), soft_nms_plain(proposals)
+def assert_twins_agree(
+    proposals: Proposals, config: SoftNmsConfig | None = None, span: float = 1.0
+) -> None:
+    kernel = soft_nms(proposals, config, span=span)
+    plain = soft_nms_plain(proposals, config, span=span)
     np.testing.assert_array_equal(kernel.start, plain.start)
     np.testing.assert_array_equal(kernel.end, plain.end)
     np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
@@ -25,7 +27,8 @@ def test_kernel_equals_its_plain_twin(proposals: Proposals) -> None:
 @pytest.mark.parametrize(
     ("config", "span"),
     [
-        pytest.param(SoftNmsConfig(), 0.25, id="window-of-a-recording"),
+        pytest.param(None, 1.0, id="default"),
+        pytest.param(None, 0.25, id="window-of-a-recording"),
         pytest.param(
             SoftNmsConfig(threshold_short=0.0, threshold_long=0.0), 1.0, id="all-that-touch"
         ),
@@ -35,23 +38,30 @@ def test_kernel_equals_its_plain_twin(proposals: Proposals) -> None:
     ],
 )
 @given(ranked_proposals())
-def test_twins_agree_under_other_settings(
-    config: SoftNmsConfig, span: float, proposals: Proposals
+def test_kernel_equals_its_plain_twin(
+    config: SoftNmsConfig | None, span: float, proposals: Proposals
 ) -> None:
-    kernel = soft_nms(proposals, config, span=span)
-    plain = soft_nms_plain(proposals, config, span=span)
-    np.testing.assert_array_equal(kernel.start, plain.start)
-    np.testing.assert_array_equal(kernel.end, plain.end)
-    np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
+    assert_twins_agree(proposals, config, span)
 
 
 @given(ranked_proposals(), st.sampled_from([-1.0, -0.5]))
 def test_twins_agree_on_negative_scores_which_rise(proposals: Proposals, shift: float) -> None:
-    shifted = proposals.with_score(proposals.score + shift)
-    kernel, plain = soft_nms(shifted), soft_nms_plain(shifted)
-    np.testing.assert_array_equal(kernel.start, plain.start)
-    np.testing.assert_array_equal(kernel.end, plain.end)
-    np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
+    assert_twins_agree(proposals.with_score(proposals.score + shift))
+
+
+@given(ranked_proposals())
+def test_twins_agree_on_segments_of_no_length(proposals: Proposals) -> None:
+    end = np.where(np.arange(len(proposals)) % 3 == 0, proposals.start, proposals.end)
+    assert_twins_agree(Proposals(proposals.start, end, proposals.score))
+
+
+@pytest.mark.parametrize("unit", [1.0, 86_400.0], ids=["fractions", "seconds-of-a-day"])
+def test_twins_agree_on_many_proposals_with_equal_scores(unit: float) -> None:
+    draw = np.random.default_rng(0)
+    cells = np.sort(draw.integers(0, 300, (4000, 2)), axis=1) + np.array([0, 1])
+    score = draw.integers(1, 6, 4000) / 5  # ties: the earlier wins
+    proposals = Proposals(*(cells.T * unit / 301), score)
+    assert_twins_agree(proposals, SoftNmsConfig(picks=500, keep=500), unit)
 
 
 @given(videos=st.lists(ranked_proposals(), max_size=5))
@@ -68,19 +78,6 @@ def test_many_at_once_are_as_one_by_one(videos: list[Proposals]) -> None:
         np.testing.assert_array_equal(best.end, alone.end)
         np.testing.assert_array_equal(kept.score[begin:end], alone.score)
         begin = end
-
-
-@pytest.mark.parametrize("unit", [1.0, 86_400.0], ids=["fractions", "seconds-of-a-day"])
-def test_twins_agree_on_many_proposals_with_equal_scores(unit: float) -> None:
-    draw = np.random.default_rng(0)
-    cells = np.sort(draw.integers(0, 300, (4000, 2)), axis=1) + np.array([0, 1])
-    score = draw.integers(1, 6, 4000) / 5  # ties: the earlier wins
-    proposals = Proposals(*(cells.T * unit / 301), score)
-    config = SoftNmsConfig(picks=500, keep=500)
-    kernel = soft_nms(proposals, config, span=unit)
-    plain = soft_nms_plain(proposals, config, span=unit)
-    np.testing.assert_array_equal(kernel.start, plain.start)
-    np.testing.assert_array_equal(kernel.end, plain.end)
 
 
 @given(ranked_proposals())
@@ -115,16 +112,6 @@ def test_segments_that_are_none_are_refused(
     proposals = Proposals(*zip((0.1, 0.5, 0.8), *rows, (0.3, 0.9, 0.7), strict=True))
     with pytest.raises(ShapeError, match=message):
         suppressing(proposals)
-
-
-@given(ranked_proposals())
-def test_twins_agree_on_segments_of_no_length(proposals: Proposals) -> None:
-    end = np.where(np.arange(len(proposals)) % 3 == 0, proposals.start, proposals.end)
-    some = Proposals(proposals.start, end, proposals.score)
-    kernel, plain = soft_nms(some), soft_nms_plain(some)
-    np.testing.assert_array_equal(kernel.start, plain.start)
-    np.testing.assert_array_equal(kernel.end, plain.end)
-    np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
 
 
 def test_nothing_in_nothing_out() -> None:

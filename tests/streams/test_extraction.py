@@ -22,9 +22,9 @@ from actspan.data.dataset import Dataset
 from actspan.streams.extract_request import ExtractRequest, Grid, Span
 from actspan.streams.extraction import extract_videos
 from actspan.streams.snippet_features import Extractor
-from tests.made_up import edit_annotations, write_annotations
+from tests.examples import edit_annotations, write_annotations
 from tests.streams.encoders import write_encoder
-from tests.streams.made_videos import cut, steady, write_audio, write_video
+from tests.streams.example_videos import cut, steady, write_audio, write_video
 
 LENGTHS = {"one": 1.0, "two": 2.1, "three": 0.7}
 
@@ -78,15 +78,15 @@ def test_the_output_is_a_dataset(request_: ExtractRequest) -> None:
 
 def test_features_are_those_of_the_plain_way(request_: ExtractRequest) -> None:
     """One video, a frame at a time, sampled and embedded with nothing shared or batched."""
-    from actspan.streams.backbone import Backbone, Painter, find_backbone
+    from actspan.streams.backbone import Backbone, FrameConverter, find_backbone
     from actspan.streams.video_decoding import VideoFile
 
     extract_videos(request_)
     with Backbone(find_backbone(request_.backbone)) as net:
         with VideoFile(Path(request_.videos[0]) / "videos" / "two.mkv") as video:
             frames = list(video.frames())
-            painter = Painter(net.size, net.file.pictures)
-            pictures = [painter.draw(f.image) for f in frames]
+            converter = FrameConverter(net.size, net.file.pictures)
+            pictures = [converter.convert(f.image) for f in frames]
         vectors = np.concatenate([net.embed(p[None]) for p in pictures])
     times = np.array([f.time for f in frames])
     rows = []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ConfigError
 from actspan.streams.extract_request import Grid, Span
-from actspan.streams.snippets import Sampling, SnippetMaker, SnippetSampler, pool_frames
+from actspan.streams.snippets import Sampling, SnippetBuilder, SnippetSampler, pool_frames
 from actspan.streams.video_decoding import Frame
 
 
@@ -110,10 +110,10 @@ def test_snippets_do_not_depend_on_batches(size: int) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(20, 3)).astype(np.float32)
     snippets = [(k, k + 1, k + 3) for k in range(0, 17, 2)]
-    maker, rows = SnippetMaker("both", 3), []
+    builder, rows = SnippetBuilder("both", 3), []
     for begin in range(0, 20, size):
         end = begin + size
         ready = [s for s in snippets if begin <= s[-1] < end]
-        rows.append(maker.make(vectors[begin:end], ready))
+        rows.append(builder.make(vectors[begin:end], ready))
     plain = [pool_frames(vectors[list(s)], "both") for s in snippets]
     np.testing.assert_allclose(np.concatenate(rows), plain)

@@ -8,7 +8,7 @@ import pytest
 
 from actspan.core.errors import VideoError
 from actspan.streams.video_lists import find_videos
-from tests.made_up import write_annotations
+from tests.examples import write_annotations
 
 
 @pytest.fixture

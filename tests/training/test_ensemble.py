@@ -20,7 +20,7 @@ from actspan.runtime.opening import open_net
 from actspan.training.loop import merge_members
 from actspan.training.parts import trainable
 from actspan.training.train import train
-from tests.made_up import write_dataset
+from tests.examples import write_dataset
 from tests.training.tiny import TINY, Collected
 
 OPTIM = OptimConfig(batch=2, epochs=2, passes=2)

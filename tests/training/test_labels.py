@@ -22,7 +22,7 @@ from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.classifier import ProposalClassifier
 from actspan.pipeline.labelling import LabelChoice
-from tests.made_up import write_bundle
+from tests.examples import write_bundle
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 

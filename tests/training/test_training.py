@@ -26,7 +26,7 @@ from actspan.core.errors import ActSpanError, AnnotationError, BundleError, Conf
 from actspan.training.loop import Plan, learning_rate
 from actspan.training.parts import draw_videos, trainable
 from actspan.training.train import train
-from tests.made_up import edit_annotations, write_dataset
+from tests.examples import edit_annotations, write_dataset
 from tests.training.tiny import NETS, OPTIM, TINY, Collected
 
 

@@ -14,7 +14,7 @@ from actspan.config.stages import PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.core.errors import ResultError
 from actspan.core.tiou import evaluated_tiou_matrix, tiou_matrix
 from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
-from actspan.data.recording import plan_windows
+from actspan.data.cells import plan_windows
 from actspan.evaluation.counting import Int64
 from actspan.jobs.run import Candidates, Run
 from actspan.proposals.bsp import bsp_features

@@ -1,4 +1,4 @@
-"""Small videos, made with PyAV: each frame is grey, brighter with its number."""
+"""Small example videos, written with PyAV: each frame is grey, brighter with its number."""
 
 from __future__ import annotations
 
