@@ -393,9 +393,7 @@ def test_refused_by_name(
     assert str(path.parent) in answer.message
 
 
-def test_a_footer_that_points_outside_is_not_followed(
-    guard: Guard, tmp_path: Path
-) -> None:
+def test_a_footer_that_points_outside_is_not_followed(guard: Guard, tmp_path: Path) -> None:
     path = tmp_path / "in" / "candidates.arrow"
     path.parent.mkdir()
     block_elsewhere(path)
