@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from actspan import Bundle
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 from tests.server.services import client_of, features
 
 NO_MODEL = "proposals and jobs need a model: actspan serve --model BUNDLE"

@@ -18,7 +18,7 @@ from actspan import Bundle, Features, Pipeline
 from actspan.server.middleware import Metrics
 from actspan.server.served_model import Batcher
 from actspan.server.settings import Limits
-from tests.made_up import CHANNELS, STRIDE
+from tests.examples import CHANNELS, STRIDE
 from tests.server.bodies import arrow, column_table, list_table, npy
 from tests.server.live import serving
 from tests.server.services import client_of, features

@@ -25,10 +25,10 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Features, Video
 from actspan.data.annotations.activitynet import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
+from actspan.data.cells import fit_to_cells
 from actspan.data.check import check_dataset
 from actspan.data.data_requests import PackRequest
 from actspan.data.dataset import Dataset
-from actspan.data.rescale import fit_to_cells
 from actspan.data.shards import schema_of
 from actspan.data.store_manifest import MANIFEST, DType, Manifest, ShardRecord, shard_path
 from actspan.data.timebase import SPEC_FILE, SnippetGrid

@@ -19,8 +19,8 @@ import numpy as np
 from actspan.config.stages import BATCH, TemConfig
 from actspan.core.errors import BundleError
 from actspan.core.types import Features, Float32, Proposals
+from actspan.data.cells import plan_windows
 from actspan.data.dataset import Recording
-from actspan.data.recording import plan_windows
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.pipeline.core import Pipeline, open_nets
