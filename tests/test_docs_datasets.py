@@ -21,14 +21,14 @@ from tests.data.annotation_files import (
     write_label_studio,
     write_thumos,
 )
-from tests.made_up import write_dataset
+from tests.examples import write_dataset
 from tests.pages import blocks, page, run
 
 BLOCKS = blocks("datasets.md")
 
 
 def set_without_annotations(folder: Path) -> list[Video]:
-    """Features and dataset.toml; returns the videos that the annotations are to be made of."""
+    """Write features and dataset.toml; return the videos to annotate."""
     write_dataset(folder, videos=6)
     videos = read_annotations(folder).videos
     (folder / "annotations.json").unlink()

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from actspan.cli import main
 from actspan.runtime.backends import BACKENDS
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 def actspan(*arguments: str) -> Result:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan.cli import main
-from tests.made_up import CHANNELS, edit_annotations, write_bundle, write_dataset
+from tests.examples import CHANNELS, edit_annotations, write_bundle, write_dataset
 
 
 def actspan(*arguments: object) -> Result:

@@ -20,7 +20,7 @@ from actspan.data.faults import missing_features
 from actspan.data.layout import spec_error
 from actspan.data.videos import Videos
 from actspan.evaluation.recall import evaluate_recall
-from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
+from tests.examples import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
 
 TOML = f"[features]\nstride_seconds = {STRIDE}\n"
 

@@ -18,7 +18,7 @@ from actspan.core.types import Video
 from actspan.data.instances import clipped, faulty_segments, late_ends, without_extent
 from actspan.data.times import in_seconds, require_seconds, wrong_unit
 from actspan.data.videos import Videos, good_segments
-from tests.made_up import write_annotations
+from tests.examples import write_annotations
 
 
 def video(*segments: tuple[float, float], duration: float = 3.5, **facts: object) -> Video:

@@ -16,7 +16,7 @@ from actspan.data.pack import pack_dataset
 from actspan.data.remote import _downloaded, local_folder, location_of
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 from tests.object_store import FAULTS, Fault, Misbehaving, object_store, upload
 
 # the drivers below warn of their own

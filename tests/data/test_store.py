@@ -21,7 +21,13 @@ from actspan.data.store_manifest import Manifest, verify_store
 from actspan.data.timebase import SpanRule, packed_grid, snippet_grid
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import CHANNELS, edit_annotations, write_annotations, write_bundle, write_dataset
+from tests.examples import (
+    CHANNELS,
+    edit_annotations,
+    write_annotations,
+    write_bundle,
+    write_dataset,
+)
 
 T = 20
 Mode = Literal["rescale", "window"]

@@ -28,7 +28,7 @@ from actspan.deploy.deploy_requests import CompileRequest
 from actspan.model.bsn.graph import build_tem
 from actspan.runtime.opening import open_session
 from tests.deploy.compilers import atc_on_path, only, published_sizes, set_env
-from tests.made_up import write_bundle
+from tests.examples import write_bundle
 
 REQUEST = CompileRequest("ascend")
 

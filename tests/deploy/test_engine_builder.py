@@ -27,7 +27,7 @@ from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.engine_builder import trtexec_words
 from actspan.runtime.opening import find_backend, net_file
 from tests.deploy.compilers import only, published_sizes, trtexec_on_path
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 REQUEST = CompileRequest("tensorrt")
 JOB = CompileJob("tem", "tem.onnx", ("tem.engine",), "video", (1, 400, 100), (16, 400, 100))

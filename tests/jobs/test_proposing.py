@@ -18,7 +18,7 @@ from actspan.data.result_files import read_result
 from actspan.deploy.verification import verify_bundle
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import CHANNELS, write_bundle, write_dataset
+from tests.examples import CHANNELS, write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from actspan.deploy.staged.runner import run_net
 from actspan.deploy.staged.stage import Stage
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 @dataclass(frozen=True)

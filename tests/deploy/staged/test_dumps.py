@@ -17,7 +17,7 @@ from actspan.deploy.staged.dumps import RECORD, Dumps
 from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
 from actspan.deploy.staged.stage import Stage
 from tests.deploy.staged.steps import Place, make_place
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")

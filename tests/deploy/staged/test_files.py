@@ -21,7 +21,7 @@ from actspan.deploy.staged.stage import Stage, input_name
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from tests.deploy.staged.steps import Place, make_place
-from tests.made_up import write_annotations
+from tests.examples import write_annotations
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
 from actspan.deploy.staged.stage import Stage
 from tests.deploy.staged.steps import Place, make_place
+from tests.examples import write_bundle
 from tests.jobs.test_main_job import authors_folder, run
-from tests.made_up import write_bundle
 
 
 @pytest.mark.parametrize("mode", ["rescale", "window"])

@@ -24,7 +24,7 @@ from actspan.jobs.sinks import SegmentList
 from actspan.pipeline.outcomes import Outcome
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
 from tests.runs import found_in
-from tests.streams.made_videos import level, steady, write_video
+from tests.streams.example_videos import level, steady, write_video
 
 SECONDS = 13.0
 WINDOW = LENGTH * STRIDE
