@@ -146,7 +146,6 @@ def preset_(
         settings = changed(settings, read_toml(config), where=str(config))
     rows, without = [], []  # with PEM, and without
     folder = keep or folder
-    folder.mkdir(parents=True, exist_ok=True)
     with training_report() as report:
         for seed in seeds:
             begin, path = perf_counter(), folder / f"{name}-{seed}"

@@ -19,12 +19,7 @@ from actspan.deploy.variants import export_variants
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, choose_backend, open_net, open_session
 from actspan.runtime.session import Session
-from benchmarks.harness import (
-    benchmark,
-    median_seconds,
-    print_table,
-    run_new,
-)
+from benchmarks.harness import benchmark, median_seconds, print_table, run_new
 
 BATCH = 16
 VARIANTS = (["fold-scale", "fp16"], ["fold-scale", "int8"])
@@ -75,9 +70,12 @@ class Contenders:
         """Return a run through OpenVINO's asynchronous queue, with one stream per thread."""
         import openvino
 
-        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": self.threads}
-        settings["INFERENCE_NUM_THREADS"] = self.threads
-        settings["INFERENCE_PRECISION_HINT"] = "f32"
+        settings = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": self.threads,
+            "INFERENCE_NUM_THREADS": self.threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
         model = openvino.Core().compile_model(str(self.bundle.file("tem.onnx")), "CPU", settings)
         queue = openvino.AsyncInferQueue(model, self.threads)
 
@@ -121,7 +119,7 @@ def print_rates(rates: dict[str, float], chosen: str) -> None:
         return "-" if of is None else f"{rate / of:.2f}x"
 
     tool, product = rates.get(TOOL), rates[PRODUCT]
-    header = ("TEM, batch 16", "videos/s", "ms a video", "of benchmark_app", "of sgemm")
+    header = ("TEM, batch 16", "videos/s", "ms per video", "of benchmark_app", "of sgemm")
     lines = [
         (name, f"{rate:.0f}", f"{1e3 / rate:.2f}", share(rate, tool), share(rate, product))
         for name, rate in sorted(rates.items(), key=lambda item: -item[1])
@@ -166,8 +164,8 @@ def main(
     usable = [name for name in known if check_backend(name).usable]
     videos = BATCH * batches
     click.echo(
-        f"TEM {synthetic.CHANNELS} x {synthetic.LENGTH}, {videos} videos a round, "
-        f"{threads} threads, median of {rounds} rounds; synthetic data, seed {seed}\n"
+        f"TEM {synthetic.CHANNELS} x {synthetic.LENGTH}, {videos} videos per round, "
+        f"{threads} threads\n"
     )
     bundle = synthetic.make_bundle(folder / "bundle", seed)
     with ExitStack() as stack:

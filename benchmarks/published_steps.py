@@ -62,15 +62,12 @@ def write_boundaries(folder: Path, name: str, scores: np.ndarray) -> None:
     """Write boundary scores (3, T) and the cell of each as a table."""
     length = scores.shape[1]
     gap = 1.0 / length
-    table = pd.DataFrame(
-        {
-            "action": scores[0].astype(np.float64),
-            "start": scores[1].astype(np.float64),
-            "end": scores[2].astype(np.float64),
-            "xmin": [gap * cell for cell in range(length)],
-            "xmax": [gap * (cell + 1) for cell in range(length)],
-        }
+    columns: dict[str, Any] = dict(
+        zip(("action", "start", "end"), scores.astype(np.float64), strict=True)
     )
+    columns["xmin"] = [gap * cell for cell in range(length)]
+    columns["xmax"] = [gap * (cell + 1) for cell in range(length)]
+    table = pd.DataFrame(columns)
     table.to_csv(folder / "tem" / f"{name}.csv", index=False)
 
 
@@ -105,19 +102,21 @@ def pair_boundaries(boundaries: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(by="score", ascending=False, kind="stable")
 
 
+def shared_length(xmin: float, xmax: float, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the length that one candidate shares with each instance."""
+    shared: np.ndarray = np.maximum(np.minimum(xmax, ends) - np.maximum(xmin, starts), 0.0)
+    return shared
+
+
 def overlap_with(xmin: float, xmax: float, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return the temporal intersection over union of one candidate with each instance."""
-    inter = np.maximum(np.minimum(xmax, ends) - np.maximum(xmin, starts), 0.0)
-    union = (xmax - xmin) - inter + ends - starts
-    overlaps: np.ndarray = inter / union
-    return overlaps
+    inter = shared_length(xmin, xmax, starts, ends)
+    return inter / ((xmax - xmin) - inter + ends - starts)
 
 
 def covered_by(xmin: float, xmax: float, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return the share of one candidate that each instance covers."""
-    inter = np.maximum(np.minimum(xmax, ends) - np.maximum(xmin, starts), 0.0)
-    shares: np.ndarray = inter / (xmax - xmin)
-    return shares
+    return shared_length(xmin, xmax, starts, ends) / (xmax - xmin)
 
 
 def match_instances(table: pd.DataFrame, instances: Sequence[tuple[float, float]]) -> pd.DataFrame:
@@ -127,12 +126,9 @@ def match_instances(table: pd.DataFrame, instances: Sequence[tuple[float, float]
     columns: dict[str, list[float]] = {"match_iou": [], "match_ioa": []}
     for measure, column in zip((overlap_with, covered_by), columns.values(), strict=True):
         for row in range(len(table)):
-            if len(instances) == 0:
-                column.append(float("nan"))
-                continue
-            column.append(
-                max(measure(table.xmin.values[row], table.xmax.values[row], starts, ends))
-            )
+            xmin, xmax = table.xmin.values[row], table.xmax.values[row]
+            found = measure(xmin, xmax, starts, ends)
+            column.append(max(found) if len(instances) else float("nan"))
     return table.assign(**columns)
 
 
@@ -249,31 +245,21 @@ def make_folders(folder: Path) -> None:
         (folder / stage).mkdir(parents=True, exist_ok=True)
 
 
-def _timed(names: Iterable[str], stage: Callable[[str], object]) -> float:
+def _timed(names: Iterable[str], stage: Callable[[str], Any]) -> tuple[dict[str, Any], float]:
+    """Run a stage on every video; return what it returned, and the seconds."""
     began = time.perf_counter()
-    for name in names:
-        stage(name)
-    return time.perf_counter() - began
+    results = {name: stage(name) for name in names}
+    return results, time.perf_counter() - began
 
 
 def run_tem(features: Path, folder: Path, names: Sequence[str], tem_path: Path) -> Timings:
     """Compute boundary scores from `features`/<video>.csv; return total seconds per step."""
     make_folders(folder)
     tem = open_network(tem_path)
-    inputs: dict[str, np.ndarray] = {}
-    outputs: dict[str, np.ndarray] = {}
-
-    def read(name: str) -> None:
-        inputs[name] = read_features(features / f"{name}.csv")
-
-    def score(name: str) -> None:
-        outputs[name] = score_boundaries(tem, inputs[name])
-
-    return {
-        "read CSV": _timed(names, read),
-        "TEM": _timed(names, score),
-        "write scores": _timed(names, lambda name: write_boundaries(folder, name, outputs[name])),
-    }
+    inputs, reading = _timed(names, lambda name: read_features(features / f"{name}.csv"))
+    outputs, scoring = _timed(names, lambda name: score_boundaries(tem, inputs[name]))
+    _, writing = _timed(names, lambda name: write_boundaries(folder, name, outputs[name]))
+    return {"read CSV": reading, "TEM": scoring, "write scores": writing}
 
 
 def run_after_tem(
@@ -289,22 +275,18 @@ def run_after_tem(
     though proposing does not use them.
     """
     pem = open_network(pem_path)
-    results = {}
 
     def candidates(name: str) -> None:
         generate_candidates(folder, name, None if instances is None else instances.get(name, ()))
 
-    def suppression(name: str) -> None:
-        results[name.removeprefix("v_")] = suppress(folder, name, seconds[name])
-
     timings = {
-        "candidates": _timed(seconds, candidates),
-        "BSP features": _timed(seconds, lambda name: extract_features(folder, name)),
-        "PEM": _timed(seconds, lambda name: evaluate_candidates(pem, folder, name)),
-        "Soft-NMS": _timed(seconds, suppression),
+        "candidates": _timed(seconds, candidates)[1],
+        "BSP features": _timed(seconds, lambda name: extract_features(folder, name))[1],
+        "PEM": _timed(seconds, lambda name: evaluate_candidates(pem, folder, name))[1],
     }
+    found, suppression = _timed(seconds, lambda name: suppress(folder, name, seconds[name]))
     began = time.perf_counter()
+    results = {name.removeprefix("v_"): entries for name, entries in found.items()}
     document = {"version": "VERSION 1.3", "results": results, "external_data": {}}
     (folder / "result.json").write_text(json.dumps(document), encoding="utf-8")
-    timings["Soft-NMS"] += time.perf_counter() - began
-    return timings
+    return {**timings, "Soft-NMS": suppression + time.perf_counter() - began}

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
-from types import TracebackType
-from typing import Any
+from time import perf_counter
 
 import click
 
 from actspan.bench import synthetic
 from actspan.bench.timing import anonymous_memory
-from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import EngineMaker, LocalEngine, propose
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
@@ -26,7 +23,7 @@ DISTINCT = 300  # videos; the others repeat them
 ENGINES = {0: "local engine, 1 thread", 1: "1 Ray worker", 2: "2 Ray workers"}
 TARGETS = {0: "", 1: "whole <= 1.15x local", 2: "steady >= 1.7x one worker"}
 STAGE_NAMES = ("read", "tem", "candidates", "pem", "soft-nms")
-_EVERY = 0.25  # seconds between two samples
+_EVERY = 0.25  # seconds between two samples of the memory
 
 
 @dataclass
@@ -34,25 +31,25 @@ class Measured:
     """Measurements of one run."""
 
     total: float = 0.0  # seconds from request to result file, with the cluster's start
-    done: list[tuple[float, int]] = field(default_factory=list)  # (when, committed shards)
+    done: list[tuple[float, int]] = field(default_factory=list)  # (when, videos)
     memory: list[tuple[float, int]] = field(default_factory=list)  # (when, largest worker, bytes)
     stages: dict[str, float] = field(default_factory=dict)  # shares of the workers' time
 
     @property
     def steady(self) -> list[tuple[float, int]]:
-        """The entries of `done` while all workers are busy: from 10 % to 90 % of the shards."""
-        shards = self.done[-1][1]
-        return [(at, count) for at, count in self.done if 0.1 <= count / shards <= 0.9]
+        """The entries of `done` while all workers are busy: from 10 % to 90 % of the videos."""
+        videos = self.done[-1][1]
+        return [(at, count) for at, count in self.done if 0.1 <= count / videos <= 0.9]
 
     @property
     def rate(self) -> float:
-        """Shards per second in the steady time."""
+        """Videos per second in the steady time."""
         (begin, first), *_, (end, last) = self.steady
         return (last - first) / (end - begin)
 
     @property
     def besides(self) -> float:
-        """Seconds that the whole took longer than all shards at that rate."""
+        """Seconds that the whole took longer than all videos at that rate."""
         return max(self.total - self.done[-1][1] / self.rate, 0.0)
 
     def memory_in(self, quarter: int) -> float:
@@ -60,55 +57,6 @@ class Measured:
         first, last = self.steady[0][0], self.steady[-1][0]
         begin, end = (first + share / 4 * (last - first) for share in (quarter, quarter + 1))
         return max((size for at, size in self.memory if begin <= at <= end), default=0) / 1e6
-
-
-def sampled(take: Callable[[], object]) -> Callable[[], None]:
-    """Call `take` regularly on a thread; return a function that ends this."""
-    over = Event()
-
-    def loop() -> None:
-        while not over.wait(_EVERY):
-            take()
-
-    thread = Thread(target=loop, daemon=True)
-    thread.start()
-
-    def stop() -> None:
-        over.set()
-        thread.join()
-
-    return stop
-
-
-class CountingEngine:
-    """An engine whose shards are counted while it works."""
-
-    def __init__(self, inner: Any, measured: Measured) -> None:
-        self._inner, self._measured = inner, measured
-
-    def __enter__(self) -> CountingEngine:
-        self._engine = self._inner.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._inner.__exit__(kind, error, trace)
-
-    def run(self, checkpoint: Checkpoint, *arguments: Any) -> Iterator[Any]:
-        """Run the engine."""
-        done = self._measured.done
-        stop = sampled(lambda: done.append((time.perf_counter(), len(checkpoint.committed()))))
-        try:
-            yield from self._engine.run(checkpoint, *arguments)
-        finally:
-            stop()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
 
 
 def worker_memory() -> int:
@@ -125,13 +73,24 @@ def worker_memory() -> int:
 
 def run(request: ProposeRequest, workers: int) -> Measured:
     """Run once on Ray workers, or on threads of this process if there are none."""
-    measured = Measured()
+    measured, over = Measured(), Event()
     maker: EngineMaker = ray_engine(ClusterConfig(workers=workers)) if workers else LocalEngine
-    stop = sampled(lambda: measured.memory.append((time.perf_counter(), worker_memory())))
-    began = time.perf_counter()
-    summary = propose(request, engine=lambda *made: CountingEngine(maker(*made), measured))
-    measured.total = time.perf_counter() - began
-    stop()
+
+    def watch() -> None:
+        while not over.wait(_EVERY):
+            measured.memory.append((perf_counter(), worker_memory()))
+
+    def count(what: str, videos: int, total: int) -> None:
+        if what == "propose":  # in shards, as they are committed
+            measured.done.append((perf_counter(), videos))
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    began = perf_counter()
+    summary = propose(request, count, engine=maker)
+    measured.total = perf_counter() - began
+    over.set()
+    watcher.join()
     measured.stages = dict(summary.stages)
     return measured
 
@@ -163,8 +122,8 @@ def main(folder: Path, videos: int, shard: int, rounds: int, seed: int) -> None:
     """Compare `propose` by Ray workers of one thread with the local engine of one thread.
 
     "whole" is all of `propose`: for Ray that includes starting a cluster on this machine
-    and stopping it. "steady" is while the shards from a tenth to nine tenths are committed;
-    "besides" is what the whole takes longer than all shards at that rate.
+    and stopping it. "steady" is while the videos from a tenth to nine tenths are committed;
+    "besides" is what the whole takes longer than all videos at that rate.
 
     \b
     Example:
@@ -172,8 +131,7 @@ def main(folder: Path, videos: int, shard: int, rounds: int, seed: int) -> None:
     """
     click.echo(
         f"features ({synthetic.LENGTH}, {synthetic.CHANNELS}) float16 in a store -> result file, "
-        f"{videos:,} videos in shards of {shard}; median of {rounds} round(s); synthetic data, "
-        f"seed {seed}\n"
+        f"{videos:,} videos in shards of {shard}\n"
     )
     runs = measure(folder, videos, shard, rounds, seed)
 
@@ -181,7 +139,7 @@ def main(folder: Path, videos: int, shard: int, rounds: int, seed: int) -> None:
         return statistics.median(map(of, runs[workers]))
 
     total = {w: middle(w, lambda m: m.total) for w in ENGINES}
-    rate = {w: shard * middle(w, lambda m: m.rate) for w in ENGINES}
+    rate = {w: middle(w, lambda m: m.rate) for w in ENGINES}
     lines = [
         (
             name,
@@ -203,7 +161,7 @@ def main(folder: Path, videos: int, shard: int, rounds: int, seed: int) -> None:
     ]
     print_table(("engine", "1st quarter", "2nd", "3rd", "4th"), quarters)
     steady = 1000 / rate[1]
-    click.echo(f"\none worker, ms a video by stage (of {steady:.2f}):\n")
+    click.echo(f"\none worker, ms per video by stage (of {steady:.2f}):\n")
     shares = [middle(1, lambda m, n=n: m.stages[n]) for n in STAGE_NAMES]
     print_table(("", *STAGE_NAMES), [("ms", *(f"{share * steady:.2f}" for share in shares))])
 

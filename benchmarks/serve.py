@@ -10,7 +10,6 @@ import io
 import os
 import random
 import re
-import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,8 +28,8 @@ import numpy as np
 
 from actspan import Bundle, Features, Pipeline, Proposals
 from actspan.bench import synthetic
-from actspan.bench.timing import Run, anonymous_memory, timed
-from benchmarks.harness import benchmark, print_table, program
+from actspan.bench.timing import Run, anonymous_memory, interleave, timed
+from benchmarks.harness import benchmark, median_run, path_option, print_table, program
 
 BATCH = 16  # videos per request, as in a chunk of the pipeline
 STRIDE = 0.5
@@ -114,13 +113,12 @@ def infer_request(videos: Sequence[np.ndarray], wanted: Sequence[Proposals]) -> 
         {
             "name": name,
             "datatype": datatype,
-            "shape": list(array.shape),
+            "shape": array.shape,
             "parameters": {"binary_data_size": array.nbytes},
         }
         for name, (datatype, array) in tensors.items()
     ]
-    request = {"inputs": inputs, "parameters": {"binary_data_output": True}}
-    head = msgspec.json.encode(request)
+    head = msgspec.json.encode({"inputs": inputs, "parameters": {"binary_data_output": True}})
     body = head + b"".join(array.tobytes() for _, array in tensors.values())
     arrays = (
         np.concatenate([np.stack([p.start, p.end], axis=1) for p in wanted]),
@@ -171,41 +169,34 @@ def compare(
     Return the requests.
     """
     wanted = list(pipeline.propose(iter(videos)))
-    batches = []
-    for first in range(0, len(videos), BATCH):
-        part = slice(first, first + BATCH)
-        batches.append(infer_request([video.values for video in videos[part]], wanted[part]))
+    parts = [slice(first, first + BATCH) for first in range(0, len(videos), BATCH)]
+    batches = [infer_request([v.values for v in videos[part]], wanted[part]) for part in parts]
     singles = [propose_request(v.values, w) for v, w in zip(videos, wanted, strict=True)]
-    memory: list[Run] = []
-    ways: dict[str, tuple[list[Request], int, list[Sent]]] = {
-        f"v2, binary, {BATCH} videos a request": (batches, connections, []),
-        "/api/propose, npy, 1 video a request": (singles, 2 * BATCH, []),
+    ways = {
+        f"v2, binary, {BATCH} videos per request": (batches, connections),
+        "/api/propose, npy, 1 video per request": (singles, 2 * BATCH),
     }
-    for requests, streams, _ in ways.values():  # the first round does not count
-        send(requests, streams)
-    for _ in range(rounds):
-        memory.append(timed(lambda: list(pipeline.propose(iter(videos)))))
-        for requests, streams, taken in ways.values():
-            taken.append(send(requests, streams))
-    base = middle(memory)
-    lines = [row("Pipeline.propose in memory", base, base, len(videos))]
-    for name, (_, streams, taken) in ways.items():
-        each = 1e3 * np.array([seconds for sent in taken for seconds in sent.each])
+    taken: dict[str, list[Sent]] = {name: [] for name in ways}
+
+    def sent(name: str) -> Run:
+        taken[name].append(send(*ways[name]))
+        return taken[name][-1].run
+
+    memory = "Pipeline.propose in memory"
+    contenders = {memory: lambda: timed(lambda: list(pipeline.propose(iter(videos))))}
+    runs = interleave(contenders | {name: partial(sent, name) for name in ways}, rounds)
+    costs = {name: median_run(own) for name, own in runs.items()}
+    lines = [row(memory, costs[memory], costs[memory], len(videos))]
+    for name, (_, streams) in ways.items():
+        counted = taken[name][1:]  # the first round does not count
+        each = 1e3 * np.array([seconds for sent in counted for seconds in sent.each])
         times = [f"{np.quantile(each, share):.1f} ms" for share in (0.5, 0.99)]
-        wrong = sum(sent.wrong for sent in taken)
-        cost = middle([sent.run for sent in taken])
-        lines.append(row(name, cost, base, len(videos), *times, str(streams), str(wrong)))
+        wrong = sum(sent.wrong for sent in counted)
+        figures = (*times, str(streams), str(wrong))
+        lines.append(row(name, costs[name], costs[memory], len(videos), *figures))
     header = ("way", "videos/s", "of in-memory speed", "CPU time per video", "of it in memory")
     print_table((*header, "p50", "p99", "connections", "wrong answers"), lines)
     return [*batches, *singles]
-
-
-def middle(runs: Sequence[Run]) -> Run:
-    """Return the medians of wall-clock and processor seconds."""
-    return Run(
-        statistics.median(run.seconds for run in runs),
-        statistics.median(run.cpu_seconds for run in runs),
-    )
 
 
 def row(what: str, cost: Run, base: Run, videos: int, *others: str) -> tuple[str, ...]:
@@ -244,19 +235,9 @@ def mix(
 
 @benchmark(rounds=5, seed=True)
 @click.option("--videos", type=click.IntRange(BATCH), default=256, help="Videos per round.")
-@click.option(
-    "--requests",
-    type=click.IntRange(10),
-    default=1000,
-    help="Number of requests, good and bad ones.",
-)
-@click.option(
-    "--connections",
-    type=click.IntRange(1),
-    default=4,
-    help="Connections for requests of 16 videos.",
-)
-@click.option("--model", type=click.Path(path_type=Path), help="A bundle, not a synthetic one.")
+@click.option("--requests", type=click.IntRange(10), default=1000, help="Good and bad ones.")
+@click.option("--connections", default=4, help="Connections for requests of 16 videos.")
+@path_option("--model", help="A bundle, not a synthetic one.")
 def main(
     folder: Path,
     videos: int,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from actspan.jobs.sinks import run_writer, write_info
 from actspan.pipeline.outcomes import Outcome
 from actspan.report.demo_run import run_demo
 from benchmarks.data import make_recording, make_window_bundle
-from benchmarks.harness import benchmark, print_table
+from benchmarks.harness import benchmark, path_option, print_table
 from benchmarks.serve import running_service
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -148,32 +149,27 @@ def take_screenshots(out: Path, folder: Path, media: Path | None, runs: tuple[Pa
     name = "viewer-video" if runs else "viewer"
     service = running_service("--data", folder / "data", *options)
     with chromium() as browser, service as (url, _):
-        for scheme in ("light", "dark"):
-            for size in (DESKTOP, PHONE):
-                touch = size == PHONE
-                page = open_page(
-                    browser, url, size, color_scheme=scheme, has_touch=touch, is_mobile=touch
-                )
-                page.locator("#rows a").nth(2).evaluate("(link) => link.click()")
-                page.wait_for_timeout(700)
-                box = page.locator("#overlay").bounding_box()
-                page.mouse.click(box["x"] + 0.42 * box["width"], box["y"] + 8)
-                page.wait_for_timeout(1500)  # for the list's figures
-                path = out / f"{name}-{scheme}-{size[0]}.png"
-                page.screenshot(path=path)
-                page.close()
-                click.echo(f"picture  {path}")
+        for scheme, size in product(("light", "dark"), (DESKTOP, PHONE)):
+            phone = {"has_touch": size == PHONE, "is_mobile": size == PHONE}
+            page = open_page(browser, url, size, color_scheme=scheme, **phone)
+            page.locator("#rows a").nth(2).evaluate("(link) => link.click()")
+            page.wait_for_timeout(700)
+            box = page.locator("#overlay").bounding_box()
+            page.mouse.click(box["x"] + 0.42 * box["width"], box["y"] + 8)
+            page.wait_for_timeout(1500)  # for the list's figures
+            path = out / f"{name}-{scheme}-{size[0]}.png"
+            page.screenshot(path=path)
+            page.close()
+            click.echo(f"picture  {path}")
 
 
 @benchmark(seed=True)
 @click.option("--videos", default=5000, help="Videos of the large run.")
 @click.option("--hours", default=2.0, help="Hours of the recording.")
 @click.option("--rounds", default=5, help="Number of times the page is opened.")
-@click.option("--screenshots", type=click.Path(path_type=Path), help="Folder for screenshots.")
-@click.option(
-    "--results", multiple=True, type=click.Path(path_type=Path), help="Runs to take screenshots of."
-)
-@click.option("--media", type=click.Path(path_type=Path), help="Dataset with their videos.")
+@path_option("--screenshots", help="Folder for screenshots.")
+@path_option("--results", multiple=True, help="Runs to take screenshots of.")
+@path_option("--media", help="Dataset with their videos.")
 def main(
     folder: Path,
     videos: int,

@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.config.base import dump_toml
-from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
+from actspan.config.stages import FeatureSpec
 from actspan.core.types import BoundaryScores, Proposals, Video
 from actspan.data.annotations.formats import write_annotations
+from actspan.data.cells import Window
 from actspan.data.detections import Detections, write_detections
 from actspan.data.pack import Row, write_shards
-from actspan.data.recording import Window
 from actspan.data.result_writers import write_result as write_proposals
 from actspan.data.scores import add_scores, open_score_archive
 from actspan.data.store_manifest import Manifest
@@ -30,9 +30,10 @@ from actspan.jobs.sinks import candidate_batch, write_info
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
+from actspan.model.weights import weight_shapes
 from actspan.pipeline.outcomes import Outcome
 from actspan.streams.feature_files import Projection
-from fuzz.targets import PLAN, TARGETS, encode_frames
+from fuzz.targets import CONFIG, PLAN, TARGETS, encode_frames
 from tests.data.annotation_files import (
     boris_project,
     task,
@@ -155,9 +156,7 @@ def _checkpoint(kind: str, *, legacy: bool, wrap: bool) -> Write:
 
         from actspan.model.bsn.networks import Pem, Tem
 
-        net: Any = (
-            Tem(TemConfig(channels=2, hidden=2)) if kind == "tem" else Pem(PemConfig(hidden=2))
-        )
+        net: Any = Tem(CONFIG.tem) if kind == "tem" else Pem(CONFIG.pem)
         state = dict(net.state_dict())
         if wrap:
             state = {"epoch": 7, "state_dict": {f"module.{k}": v for k, v in state.items()}}
@@ -219,31 +218,17 @@ def _candidates(path: Path) -> None:
         writer.write_batch(candidate_batch(outcome, schema))
 
 
-def _weights(kind: str) -> dict[str, Any]:
-    shapes: dict[str, tuple[int, ...]] = {
-        "fc1.weight": (2, 32),
-        "fc1.bias": (2,),
-        "fc2.weight": (1, 2),
-        "fc2.bias": (1,),
-    }
-    if kind == "tem":
-        shapes = {
-            "conv1.weight": (2, 2, 3),
-            "conv1.bias": (2,),
-            "conv2.weight": (2, 2, 3),
-            "conv2.bias": (2,),
-            "conv3.weight": (3, 2, 1),
-            "conv3.bias": (3,),
-        }
+def _weights(net: str) -> dict[str, Any]:
+    shapes = weight_shapes(getattr(CONFIG, net))
     return {name: np.full(shape, 0.5, np.float32) for name, shape in shapes.items()}
 
 
 def _bundle(path: Path) -> Bundle:
     return Bundle.create(
         path.parent,
-        config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),
+        config=CONFIG,
         features=FeatureSpec(channels=2, stride_seconds=0.5, layout="TC"),
-        source=Source(note="made up"),
+        source=Source(note="synthetic"),
         tem=_weights("tem"),
         pem=_weights("pem"),
         training={"seed": 1},

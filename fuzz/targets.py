@@ -1,6 +1,6 @@
 """Fuzz targets: readers in groups, each with seed files.
 
-The first byte of an input says which reader of the group takes the rest, as the content of a file.
+The first byte of an input selects the reader of the group; the rest is the content of its file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from actspan.bench.logs import read_log
 from actspan.config.base import from_dict, read_toml
-from actspan.config.stages import FeatureSpec, PictureConfig
+from actspan.config.stages import FeatureSpec, PemConfig, PictureConfig, PipelineConfig, TemConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
 from actspan.data.annotations.formats import read_annotations, write_annotations
@@ -58,13 +58,14 @@ from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.feature_files import Journal, Projection
 
 Read = Callable[[Path], object]
+CONFIG = PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2))
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
     """One reader: the name of its input file, and the function that reads it.
 
-    Where `is_content`, the real reader takes bytes from elsewhere: only what is in the file counts.
+    If `is_content`, the reader takes bytes rather than a path, so only the content is tested.
     """
 
     file: str
@@ -162,17 +163,15 @@ def weights(path: Path) -> None:
 
 
 def _bundle_around(path: Path) -> Bundle:
-    from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
-
     try:
         record = FileRecord.of_file(path)
     except OSError:
         record = FileRecord.of_data(b"")
     return Bundle(
         path=path.parent,
-        config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),
+        config=CONFIG,
         features=FeatureSpec(),
-        source=None,  # type: ignore[arg-type]  # nothing asks
+        source=None,  # type: ignore[arg-type]  # not read
         files={"tem.safetensors": record, "pem.safetensors": record},
     )
 
@@ -233,7 +232,7 @@ _SPECS = (
     TensorSpec(name="stride", datatype="FP64", shape=[-1]),
 )
 
-# what a reader may raise beside an ActSpanError: the service answers with a status
+# Exceptions that a reader may raise; the service turns them into a status.
 REFUSALS = (ActSpanError, ProblemError, ValidationError)
 
 TARGETS: Mapping[str, tuple[Reader, ...]] = {

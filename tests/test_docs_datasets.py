@@ -1,21 +1,17 @@
-"""The commands of docs/datasets.md, run on small made-up data of the same format."""
+"""The commands of docs/datasets.md, run on small synthetic data of the same format."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from actspan import Video
-from actspan.cli import main
 from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
-from tests.conftest import ROOT
 from tests.data.annotation_files import (
     boris_project,
     task,
@@ -25,16 +21,14 @@ from tests.data.annotation_files import (
     write_label_studio,
     write_thumos,
 )
-from tests.made_up import write_dataset
+from tests.examples import write_dataset
+from tests.pages import blocks, page, run
 
-PAGE = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r"<!-- runs on: (\S+) -->\n```sh\n(.*?)```", PAGE, flags=re.DOTALL))
-# small nets and one look at the data: what is tested is that the commands work
-QUICK = {"train": ["--epochs", "1", "--length", "20", "--tem-hidden", "8", "--pem-hidden", "8"]}
+BLOCKS = blocks("datasets.md")
 
 
 def set_without_annotations(folder: Path) -> list[Video]:
-    """Features and dataset.toml; returns the videos that the annotations are to be made of."""
+    """Write features and dataset.toml; return the videos to annotate."""
     write_dataset(folder, videos=6)
     videos = read_annotations(folder).videos
     (folder / "annotations.json").unlink()
@@ -185,26 +179,16 @@ def test_every_block_has_its_data() -> None:
     assert BLOCKS.keys() == SETS.keys()
 
 
-def commands(block: str) -> Iterator[list[str]]:
-    for line in block.replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
-        if words:
-            assert words[0] == "actspan"
-            yield words[1:]
-
-
 @pytest.mark.parametrize("name", SETS)
 def test_commands_of_the_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     if "actspan train" in BLOCKS[name]:
         pytest.importorskip("torch", reason="needs the extra 'train'")
     SETS[name]()
-    for words in commands(BLOCKS[name]):
-        done = CliRunner().invoke(main, [*words, *QUICK.get(words[0], [])])
-        assert done.exit_code == 0, f"{shlex.join(words)}\n{done.output}"
+    run(BLOCKS[name])
 
 
 def test_every_form_is_in_the_table() -> None:
     for format in FORMATS.values():
-        (row,) = re.findall(rf"^\| `{format.name}` \|.*$", PAGE, flags=re.MULTILINE)
+        (row,) = re.findall(rf"^\| `{format.name}` \|.*$", page("datasets.md"), re.MULTILINE)
         assert row.split("|")[4].strip() == ("yes" if format.encode is not None else "")

@@ -1,49 +1,34 @@
-"""The commands of docs/recipes.md, run on pieces of real videos, or on made-up ones."""
+"""The commands of docs/recipes.md, run on pieces of real videos, or on synthetic ones."""
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan import Proposals
-from actspan.cli import main
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.result_writers import write_result
 from actspan.jobs.clips import cut
 from benchmarks.extract import concatenate
-from tests.conftest import DATA, ROOT
+from tests.conftest import DATA
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
-from tests.streams.made_videos import steady, write_video
-from tests.test_docs_datasets import QUICK, commands
+from tests.pages import blocks, run
+from tests.streams.example_videos import steady, write_video
 
-PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r"<!-- runs on: (\S+) -->\n```sh\n(.*?)```", PAGE, flags=re.DOTALL))
+BLOCKS = blocks("recipes.md")
 NAMES = ("one", "two", "three")
 REAL = DATA / "jhmdb-spliced"
 SECONDS = 3.0
 Instance = tuple[float, float]
 
 
-def run(block: str) -> str:
-    """Run the commands of a block; what they printed."""
-    printed = ""
-    for words in commands(BLOCKS[block]):
-        done = CliRunner().invoke(main, [*words, *QUICK.get(words[0], [])])
-        assert done.exit_code == 0, f"{shlex.join(words)}\n{done.output}"
-        printed += done.stdout
-    return printed
-
-
 def make_videos(folder: Path) -> dict[str, Instance]:
-    """Short videos, and when something happens in each, in seconds."""
+    """Write short videos; return the instance in each, in seconds."""
     if not REAL.is_dir():
         for name in NAMES:
             write_video(folder / f"{name}.mp4", steady(SECONDS))
@@ -58,7 +43,7 @@ def make_videos(folder: Path) -> dict[str, Instance]:
 
 
 def make_recording(path: Path) -> None:
-    """Eight seconds of MPEG-TS."""
+    """Write eight seconds of MPEG-TS."""
     if REAL.is_dir():
         concatenate(sorted((REAL / "videos").glob("*.mp4")), 8 / 60, path)
     else:
@@ -75,8 +60,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         found = make_videos(Path("mine/videos"))
         rows = [f"{name},{start},{end},jump,training" for name, (start, end) in found.items()]
         Path("moments.csv").write_text("\n".join(["video,start,end,label,subset", *rows]))
-        run("table")
-        printed = run("train")
+        run(BLOCKS["table"])
+        printed = run(BLOCKS["train"])
         # one of three is set apart, and it alone is proposed for
         assert sorted(printed.count(f" {name} ") for name in NAMES) == [0, 0, 3]
         shutil.copytree("mine/videos", "new")
@@ -97,23 +82,23 @@ def test_every_block_is_run() -> None:
     assert sorted(BLOCKS) == sorted([*chained, *handed, "elan", "labelstudio"])
 
 
-def test_a_table_of_moments(here: Path) -> None:
-    assert run("propose").count(" match ") == 10
+def test_a_table_of_segments(here: Path) -> None:
+    assert run(BLOCKS["propose"]).count(" match ") == 10
 
 
 def test_files_and_clips(here: Path) -> None:
-    run("answers")
+    run(BLOCKS["answers"])
     assert Path("best.csv").read_text().count("\n") == 1 + 3 * 20
     assert len(list(Path("best").iterdir())) == 3 * 3
 
 
 def test_look(here: Path) -> None:
-    run("look")
+    run(BLOCKS["look"])
     assert Path("report.html").stat().st_size > 10_000
 
 
 def test_follow(here: Path) -> None:
-    *moments, final = run("follow").splitlines()
+    *moments, final = run(BLOCKS["follow"]).splitlines()
     assert moments
     assert final.startswith('{"final"')
     assert Path("result.json").is_file()
@@ -121,10 +106,10 @@ def test_follow(here: Path) -> None:
 
 def test_proposals_are_corrected_and_trained_on(here: Path) -> None:
     shutil.copytree("new", "next/videos")
-    run("hand-out")
+    run(BLOCKS["hand-out"])
     for file in Path("next/sessions").iterdir():  # what a person would do
         file.write_text(file.read_text().replace(">action<", ">jump<"))
-    run("take-back")
+    run(BLOCKS["take-back"])
     videos = read_annotations("next").videos
     assert {video.id for video in videos} == set(NAMES)
     assert {label for video in videos for label in video.labels} == {"jump"}
@@ -134,8 +119,8 @@ def test_proposals_are_corrected_and_trained_on(here: Path) -> None:
 
 def test_proposals_for_other_tools(here: Path) -> None:
     write_result("found.json", dict.fromkeys(NAMES, Proposals([0.5], [1.5], [0.75])))
-    run("hand-out-labelstudio")
-    run("hand-out-others")
+    run(BLOCKS["hand-out-labelstudio"])
+    run(BLOCKS["hand-out-others"])
     assert {file.name for file in Path("captions").iterdir()} == {f"{name}.vtt" for name in NAMES}
 
 
@@ -148,7 +133,7 @@ def test_labels_from_tools(tool: str, tmp_path: Path, monkeypatch: pytest.Monkey
         write_elan(Path(f"sessions/{name}.eaf"), {"a": [(0.5, 1.5, "jump")]}, media=f"{name}.mp4")
     regions = [timeline_region(13, 37, "jump")]
     write_label_studio(Path("export.json"), [task(f"{name}.mp4", *regions) for name in NAMES])
-    run(tool)
+    run(BLOCKS[tool])
     videos = read_annotations("mine").videos
     assert {video.id for video in videos} == set(NAMES)
     assert {video.subset for video in videos} == {"training"}

@@ -1,4 +1,4 @@
-"""The export function of docs/videos.md makes backbones that see what the network saw."""
+"""The export function of docs/videos.md makes backbones that equal the network."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 pytest.importorskip("onnxscript", reason="torch.onnx.export needs it")
 
 from actspan.streams.backbone import Backbone, find_backbone  # noqa: E402
-from tests.conftest import ROOT  # noqa: E402
+from tests.pages import page  # noqa: E402
 
-PAGE = (ROOT / "docs" / "videos.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", page("videos.md"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")

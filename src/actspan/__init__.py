@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from actspan.config.training import TrainConfig
     from actspan.core.errors import ActSpanError
     from actspan.core.types import BoundaryScores, Features, Proposals, Video
+    from actspan.data.cells import rescale_features
     from actspan.data.dataset import Dataset
-    from actspan.data.rescale import rescale_features
     from actspan.evaluation.recall import RecallResult, evaluate_recall
     from actspan.jobs.run import Run
     from actspan.model.bundle import Bundle
@@ -57,7 +57,7 @@ _HOME = {
     "bsp_features": "actspan.proposals.bsp",
     "evaluate_recall": "actspan.evaluation.recall",
     "generate_proposals": "actspan.proposals.candidates",
-    "rescale_features": "actspan.data.rescale",
+    "rescale_features": "actspan.data.cells",
     "soft_nms": "actspan.proposals.suppression",
 }
 

@@ -31,7 +31,7 @@ def with_wrong_graph(folder: Path) -> Path:
     import onnx
 
     from actspan.model.bsn.graph import build_pem
-    from tests.made_up import write_bundle
+    from tests.examples import write_bundle
 
     bundle = write_bundle(folder)
     weights = bundle.weights("pem")

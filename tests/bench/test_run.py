@@ -21,7 +21,7 @@ from actspan.bench.tables import (
 )
 from actspan.core.errors import BackendError, BenchError, BundleError
 from tests.bench.small import SMALL, lower_the_roof, stage_of, with_wrong_graph
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 STEPS = ("read", "rescale", "candidates", "soft-nms")
 ONE_SIZE = replace(SMALL, batches=(2,), channels=400, length=100, snippets=None)

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from pyarrow.parquet import write_table
 
 from actspan.cli import main
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")

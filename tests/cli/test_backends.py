@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from actspan.cli import main
 from actspan.runtime.backends import BACKENDS
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 def actspan(*arguments: str) -> Result:
@@ -45,7 +45,7 @@ def test_propose_says_which_it_took_and_why(tmp_path: Path) -> None:
         main, [*command, str(tmp_path / "x.json"), "--backend", "onnxruntime"]
     )
     assert asked.exit_code == 0, asked.output
-    assert "backend onnxruntime (as asked)" in asked.stderr
+    assert "backend onnxruntime (as requested)" in asked.stderr
     auto = CliRunner().invoke(main, [*command, str(tmp_path / "y.json"), "--json"])
     answer = json.loads(auto.stdout)
     assert answer["backend"] in BACKENDS

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from actspan.cli import main
 from tests.bench.small import lower_the_roof, with_wrong_graph
-from tests.made_up import write_bundle
+from tests.examples import write_bundle
 
 QUICK = ("--videos", 6, "--batch", 2, "--seconds", 0.01, "--backend", "onnxruntime")
 MADE_UP = (*QUICK, "--channels", 8, "--length", 20)

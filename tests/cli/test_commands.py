@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from actspan.cli import COMMANDS, main
 from tests.conftest import ROOT
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from actspan import Bundle
 from actspan.cli import main
 from tests.deploy.compilers import atc_on_path, only
-from tests.made_up import write_bundle
+from tests.examples import write_bundle
 
 
 def actspan(*arguments: object) -> Result:

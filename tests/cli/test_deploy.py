@@ -11,7 +11,7 @@ from actspan import Bundle
 from actspan.cli import main
 from actspan.core.errors import CompileError
 from tests.deploy.compilers import only
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 pytest.importorskip("openvino")
 

@@ -16,7 +16,7 @@ from actspan import Proposals, Video
 from actspan.cli import main
 from actspan.data.annotations.formats import write_annotations
 from actspan.data.result_writers import write_result
-from tests.made_up import edit_annotations, write_dataset
+from tests.examples import edit_annotations, write_dataset
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ pytest.importorskip("onnx", reason="needs the extra 'video'")
 
 from actspan.cli import console, main
 from tests.streams.encoders import write_encoder
-from tests.streams.made_videos import steady, write_audio, write_video
+from tests.streams.example_videos import steady, write_audio, write_video
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from actspan.cli import main
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from actspan.cli import main
 from actspan.data.detections import read_detections
 from actspan.data.result_files import read_result
 from actspan.jobs.run import Run
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 SCORES = [{"label": "act", "score": 0.75}, {"label": "rest", "score": 0.25}]
 

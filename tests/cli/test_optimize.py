@@ -11,7 +11,7 @@ from actspan import Bundle
 from actspan.cli import main
 from actspan.deploy.passes import DEFAULT, PASSES
 from tests.deploy.passes.nets import FLOAT, Net, old_tem
-from tests.made_up import CHANNELS, write_bundle, write_dataset
+from tests.examples import CHANNELS, write_bundle, write_dataset
 
 
 def actspan(*arguments: object) -> Result:

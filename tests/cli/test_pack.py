@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan.cli import main
-from tests.made_up import CHANNELS, edit_annotations, write_bundle, write_dataset
+from tests.examples import CHANNELS, edit_annotations, write_bundle, write_dataset
 
 
 def actspan(*arguments: object) -> Result:
@@ -54,7 +54,7 @@ def test_a_store_is_not_replaced_unasked(folder: Path, tmp_path: Path) -> None:
     assert actspan(*pack).exit_code == 0
     again = actspan(*pack)
     assert again.exit_code == 1
-    assert "there is a store already" in again.stderr
+    assert "a store already exists" in again.stderr
     assert actspan(*pack, "--force").exit_code == 0
 
 

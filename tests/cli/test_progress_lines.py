@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from actspan.cli import console, main
 from actspan.cli.console import progress_line, progress_lines
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 @pytest.mark.parametrize(

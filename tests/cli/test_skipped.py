@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan.cli import main
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 TWO = "2 videos (video2, video3)"
 

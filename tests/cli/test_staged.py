@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan.cli import main
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 def staged(*words: str | Path) -> Result:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from actspan import Bundle
 from actspan.cli import main
-from tests.made_up import edit_annotations, write_annotations, write_dataset
+from tests.examples import edit_annotations, write_annotations, write_dataset
 
 SMALL = ("--epochs", 2, "--length", 20, "--tem-hidden", 8, "--pem-hidden", 8)
 

@@ -11,7 +11,7 @@ from actspan import Bundle
 from actspan.cli import main
 from actspan.model.bsn.graph import build_pem
 from actspan.runtime.opening import check_backend
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 def actspan(*arguments: object) -> Result:

@@ -9,7 +9,7 @@ import pytest
 from actspan.core.errors import AnnotationError
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.videos import canonical_id
-from tests.made_up import write_dataset
+from tests.examples import write_dataset
 
 
 def test_activitynet_form_and_back_with_extra_keys(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from actspan import Dataset
 from actspan.core.errors import AnnotationError, ConfigError, DataError, DatasetError, FeatureError
 from actspan.core.problems import Problem, Skipped, skipped_line
 from actspan.data.check import check_dataset
-from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
+from tests.examples import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
 
 
 @pytest.fixture

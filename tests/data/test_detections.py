@@ -68,7 +68,7 @@ def entry(**more: object) -> str:
         pytest.param(entry(label="x")[:-9], "not valid JSON", id="cut-off"),
         pytest.param(
             '{"results": {"a": [{"score": 1, "segment": [0, 1], "label": "x"}], "a": []}}',
-            "'a' is there 2 times",
+            "'a' occurs 2 times",
             id="twice",
         ),
     ],

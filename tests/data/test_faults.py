@@ -20,7 +20,7 @@ from actspan.data.faults import missing_features
 from actspan.data.layout import spec_error
 from actspan.data.videos import Videos
 from actspan.evaluation.recall import evaluate_recall
-from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
+from tests.examples import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
 
 TOML = f"[features]\nstride_seconds = {STRIDE}\n"
 
@@ -84,9 +84,9 @@ def test_few_wrong_files_are_no_wrong_dataset_toml() -> None:
 
 
 RENAMED = [
-    pytest.param(lambda name: f"{name}_rgb", "'video0' in the place of 'video0_rgb'", id="suffix"),
-    pytest.param(lambda name: f"v2_{name}", "'video0' in the place of 'v2_video0'", id="prefix"),
-    pytest.param(str.upper, "'video0' in the place of 'VIDEO0'", id="capitals"),
+    pytest.param(lambda name: f"{name}_rgb", "'video0' instead of 'video0_rgb'", id="suffix"),
+    pytest.param(lambda name: f"v2_{name}", "'video0' instead of 'v2_video0'", id="prefix"),
+    pytest.param(str.upper, "'video0' instead of 'VIDEO0'", id="capitals"),
     pytest.param(
         lambda name: f"{sum(map(ord, name)) ** 3}", "check that they belong together", id="other"
     ),

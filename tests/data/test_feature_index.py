@@ -19,7 +19,7 @@ from actspan.data.array_names import list_arrays
 from actspan.data.check import check_dataset
 from actspan.data.features import Entry, FeatureIndex, index_features, read_array
 from actspan.data.names import Ignored
-from tests.made_up import write_dataset
+from tests.examples import write_dataset
 
 CHANNELS = 6
 KNOWN = {"a", "b"}

@@ -18,7 +18,7 @@ from actspan.core.types import Video
 from actspan.data.instances import clipped, faulty_segments, late_ends, without_extent
 from actspan.data.times import in_seconds, require_seconds, wrong_unit
 from actspan.data.videos import Videos, good_segments
-from tests.made_up import write_annotations
+from tests.examples import write_annotations
 
 
 def video(*segments: tuple[float, float], duration: float = 3.5, **facts: object) -> Video:
@@ -204,7 +204,7 @@ def test_the_advice_names_the_whole_command_and_keeps_the_original(
         require_seconds(in_unit(25), tmp_path / name, fps=fps)
     message = str(caught.value)
     new = f"{Path(name).stem}-seconds.json"
-    assert message.endswith(f", then use {new} in the place of {name}, and keep the original")
+    assert message.endswith(f", then use {new} instead of {name}, and keep the original")
     command = shlex.split(message.partition("convert them: ")[2].rpartition(", then")[0])
     places = [str(tmp_path / name), str(tmp_path / new)]
     assert command[:9] == [

@@ -14,7 +14,7 @@ from actspan.core.errors import AnnotationError, ConfigError, DatasetError
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.instances import split_patterns, with_labels
 from actspan.data.result_writers import write_result
-from tests.made_up import edit_annotations, write_dataset
+from tests.examples import edit_annotations, write_dataset
 
 SIT = Video(
     "a", 60.0, segments=[[0, 9], [10, 12]], labels=("SIT", "SIT_TO_STAND"), ignored=[[1, 2]]

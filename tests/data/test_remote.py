@@ -16,7 +16,7 @@ from actspan.data.pack import pack_dataset
 from actspan.data.remote import _downloaded, local_folder, location_of
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 from tests.object_store import FAULTS, Fault, Misbehaving, object_store, upload
 
 # the drivers below warn of their own
@@ -105,7 +105,7 @@ def test_a_store_that_dies_gives_one_error_and_loses_nothing(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        pytest.param("s3://bucket/nothing", "s3://bucket/nothing: nothing is there", id="empty"),
+        pytest.param("s3://bucket/nothing", "nothing: nothing was found there", id="empty"),
         pytest.param("nosuch://bucket/x", "cannot be reached: .*nosuch", id="no protocol"),
     ],
 )

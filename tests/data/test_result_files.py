@@ -117,7 +117,7 @@ TWICE = document(a=[entry()], b=[]).replace('"b"', '"a"')
         pytest.param(document(vid=[{"score": None, "segment": [1.0, 2.0]}]), "'vid'", id="null"),
         pytest.param(document(vid={}), "'vid'", id="entries-not-a-list"),
         pytest.param(document(v_a=[], a=[]), "with and without", id="twice-after-stripping"),
-        pytest.param(TWICE, "'a' is there 2 times", id="repeated-key"),
+        pytest.param(TWICE, "'a' occurs 2 times", id="repeated-key"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, text: str | bytes, message: str) -> None:

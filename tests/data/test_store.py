@@ -21,7 +21,13 @@ from actspan.data.store_manifest import Manifest, verify_store
 from actspan.data.timebase import SpanRule, packed_grid, snippet_grid
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import CHANNELS, edit_annotations, write_annotations, write_bundle, write_dataset
+from tests.examples import (
+    CHANNELS,
+    edit_annotations,
+    write_annotations,
+    write_bundle,
+    write_dataset,
+)
 
 T = 20
 Mode = Literal["rescale", "window"]
@@ -344,7 +350,7 @@ def test_nothing_is_overwritten_by_accident(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(StoreError, match="is not a store, so it is left alone"):
         pack(folder, tmp_path / "mine", overwrite=True)
     pack(folder, tmp_path / "store")
-    with pytest.raises(StoreError, match="there is a store already"):
+    with pytest.raises(StoreError, match="a store already exists"):
         pack(folder, tmp_path / "store")
     pack(tmp_path / "store", tmp_path / "store", overwrite=True, dtype="float16")  # onto itself
     dataset = Dataset.load(tmp_path / "store")

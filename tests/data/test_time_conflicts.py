@@ -14,7 +14,7 @@ from actspan import Dataset
 from actspan.cli import main
 from actspan.core.errors import DataError, DatasetError
 from actspan.data.check import check_dataset
-from tests.made_up import CHANNELS, STRIDE, write_annotations, write_dataset
+from tests.examples import CHANNELS, STRIDE, write_annotations, write_dataset
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from actspan.core.errors import BundleError, CheckpointError, ConfigError
 from actspan.deploy.deploy_requests import DeployRequest
 from actspan.deploy.deployment import deploy, evaluate_deployed
 from tests.deploy.compilers import atc_on_path, only
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 pytest.importorskip("openvino")
 

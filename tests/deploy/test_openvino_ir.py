@@ -25,7 +25,7 @@ from actspan.deploy.variants import find_variants
 from actspan.deploy.verification import verify_bundle
 from actspan.model.bsn.forward import tem_forward
 from actspan.runtime.opening import find_backend, net_file, open_net, open_session
-from tests.made_up import CHANNELS, write_bundle, write_dataset
+from tests.examples import CHANNELS, write_bundle, write_dataset
 
 pytest.importorskip("openvino")
 

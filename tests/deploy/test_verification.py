@@ -34,7 +34,7 @@ from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.weights import NETS
 from actspan.runtime.opening import open_net
-from tests.made_up import CHANNELS, write_bundle, write_dataset
+from tests.examples import CHANNELS, write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +280,7 @@ def test_made_up_features_are_the_same_every_time(bundle: Bundle) -> None:
 def test_the_page_names_what_it_was_made_of(bundle: Bundle, dataset: Path) -> None:
     found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])
     page = to_markdown(found, "actspan verify b/")
-    for part in ("`actspan verify b/`", "made up for tests", "AR@100", "8 videos", "int8"):
+    for part in ("`actspan verify b/`", "synthetic, for tests", "AR@100", "8 videos", "int8"):
         assert part in page
     assert str(bundle.path.parent) not in page
 

@@ -11,7 +11,7 @@ from actspan.core.storage import FolderStorage
 from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Ids of videos that would lead elsewhere if they were taken for names of files."""
+"""Ids of videos that would lead outside the folder if they were used as file names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actspan.deploy.deploy_requests import TemRequest
 from actspan.deploy.staged.host_steps import write_tem_inputs
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import CHANNELS, write_bundle
+from tests.examples import CHANNELS, write_bundle
 
 IDS = ["../../x", "/tmp/actspan-x", "a/b", "..", "con", "x\ny", "-rf", "\u202egpj", "%2e%2e%2fx"]
 

@@ -116,7 +116,7 @@ def test_demo_leaves_foreign_folders_alone(tmp_path: Path) -> None:
     for more in ([], ["--training-set", "1"]):
         answer = CliRunner().invoke(main, ["demo", "--out", str(tmp_path), *more])
         assert answer.exit_code == 1
-        assert "holds files that no demo has made" in answer.output
+        assert "holds files that were not made by a demo" in answer.output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     made = str(tmp_path / "made")
     for _ in range(2):  # an earlier one is replaced
@@ -147,7 +147,7 @@ def test_demo_replaces_no_set_with_foreign_files(
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     answer = CliRunner().invoke(main, again)
     assert answer.exit_code == 1
-    assert "holds files that no demo has made" in answer.output
+    assert "holds files that were not made by a demo" in answer.output
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 

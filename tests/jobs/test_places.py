@@ -17,7 +17,7 @@ from actspan import Run
 from actspan.core.errors import ActSpanError, DataError
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 from tests.runs import contents
 
 _numbers = itertools.count()

@@ -18,7 +18,7 @@ from actspan.data.result_files import read_result
 from actspan.deploy.verification import verify_bundle
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import CHANNELS, write_bundle, write_dataset
+from tests.examples import CHANNELS, write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_scores_of_other_names_are_one_finding(request_: ProposeRequest, tmp_pat
         propose(request)
     (kind,) = by_kind(caught.value.problems)
     assert len(kind) == 4
-    assert kind[0].problem.startswith("boundary scores are named otherwise than videos")
+    assert kind[0].problem.startswith("boundary scores and videos have different names")
 
 
 def test_bad_scores_are_all_named_before_work(request_: ProposeRequest, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from actspan.core.errors import ActSpanError, DataError, DatasetError, FeatureEr
 from actspan.core.storage import FolderStorage
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import edit_annotations, write_bundle, write_dataset
+from tests.examples import edit_annotations, write_bundle, write_dataset
 from tests.runs import contents
 
 VIDEOS = 7

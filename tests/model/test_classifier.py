@@ -14,7 +14,7 @@ from actspan.model.bsn.forward import classifier_forward
 from actspan.model.weights import weight_shapes
 from actspan.runtime.export import export_network
 from actspan.runtime.opening import open_session
-from tests.made_up import write_bundle
+from tests.examples import write_bundle
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 from actspan.model.bsn.networks import Classifier  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 from actspan import BoundaryScores, Bundle, Features, Pipeline
 from actspan.core.errors import BundleError, ShapeError
 from actspan.pipeline.outcomes import Outcome, ScoredVideo, StageClock, VideoInput
-from tests.made_up import CHANNELS, write_bundle
+from tests.examples import CHANNELS, write_bundle
 
 
 @pytest.fixture(scope="module")

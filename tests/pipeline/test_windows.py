@@ -12,7 +12,7 @@ from actspan import Bundle, Features, Pipeline, Run
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.outcomes import Outcome, Recordings, VideoInput
-from tests.made_up import CHANNELS, STRIDE, write_bundle, write_dataset
+from tests.examples import CHANNELS, STRIDE, write_bundle, write_dataset
 
 LENGTH = 20
 

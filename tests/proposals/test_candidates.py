@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actspan import BoundaryScores, PgmConfig, Proposals, generate_proposals
@@ -13,16 +13,22 @@ from actspan.proposals.candidates import (
 )
 from tests.strategies import boundary_scores
 
+NUMBERS = BoundaryScores(np.zeros(4), [-0.0, -1.0, 2.0, 0.0], [0.0, 3.0, -1.0, -2.0])
+
+
+def assert_equal(found: Proposals, expected: Proposals) -> None:
+    for name in ("start", "end", "score", "start_score", "end_score"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
 
 @given(boundary_scores())
+@example(NUMBERS)  # not probabilities, but ranked too
 def test_kernel_equals_its_plain_twin(scores: BoundaryScores) -> None:
-    kernel, plain = generate_proposals(scores), generate_proposals_plain(scores)
-    for name in ("start", "end", "score", "start_score", "end_score"):
-        np.testing.assert_array_equal(getattr(kernel, name), getattr(plain, name))
+    assert_equal(generate_proposals(scores), generate_proposals_plain(scores))
 
 
 @given(boundary_scores(min_cells=2))
-def test_candidates_are_ordered_pairs_and_hold_the_whole_video(scores: BoundaryScores) -> None:
+def test_candidates_are_ordered_pairs_and_include_the_whole_video(scores: BoundaryScores) -> None:
     found = generate_proposals(scores)
     assert (found.start < found.end).all()
     assert (np.diff(found.score) <= 0).all()
@@ -61,7 +67,7 @@ def test_which_cells_are_peaks(start: list[float], ratio: float, expected: list[
     "inner_edges", [(False, False), (True, False), (False, True), (True, True)]
 )
 @given(boundary_scores())
-def test_nothing_starts_or_ends_where_a_neighbouring_window_sees_better(
+def test_nothing_starts_or_ends_at_an_inner_edge(
     inner_edges: tuple[bool, bool], scores: BoundaryScores
 ) -> None:
     everything = generate_proposals(scores)
@@ -69,25 +75,14 @@ def test_nothing_starts_or_ends_where_a_neighbouring_window_sees_better(
     before, after = inner_edges
     outside = (before & (everything.start < cell)) | (after & (everything.end > 1 - cell))
     found = generate_proposals(scores, inner_edges=inner_edges)
-    for name in ("start", "end", "score"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(everything, name)[~outside])
+    assert_equal(found, everything[~outside])
 
 
 @given(videos=st.lists(boundary_scores(), min_size=1, max_size=5), keep=st.integers(1, 50))
 def test_many_at_once_are_as_one_by_one_cut(videos: list[BoundaryScores], keep: int) -> None:
     together = generate_proposals_batch(videos, PgmConfig(), [(False, False)] * len(videos), keep)
     for found, scores in zip(together, videos, strict=True):
-        alone = generate_proposals(scores)[:keep]
-        for name in ("start", "end", "score", "start_score", "end_score"):
-            np.testing.assert_array_equal(getattr(found, name), getattr(alone, name))
-
-
-def test_scores_that_are_no_probabilities_are_ranked_too() -> None:
-    start, end = [-0.0, -1.0, 2.0, 0.0], [0.0, 3.0, -1.0, -2.0]
-    scores = BoundaryScores(np.zeros(4), start, end)
-    kernel, plain = generate_proposals(scores), generate_proposals_plain(scores)
-    for name in ("start", "end", "score"):
-        np.testing.assert_array_equal(getattr(kernel, name), getattr(plain, name))
+        assert_equal(found, generate_proposals(scores)[:keep])
 
 
 def test_one_cell_gives_no_candidates() -> None:

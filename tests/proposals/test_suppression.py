@@ -14,9 +14,11 @@ from actspan.proposals.suppression import soft_nms_batch, soft_nms_plain
 from tests.strategies import ranked_proposals
 
 
-@given(ranked_proposals())
-def test_kernel_equals_its_plain_twin(proposals: Proposals) -> None:
-    kernel, plain = soft_nms(proposals), soft_nms_plain(proposals)
+def assert_twins_agree(
+    proposals: Proposals, config: SoftNmsConfig | None = None, span: float = 1.0
+) -> None:
+    kernel = soft_nms(proposals, config, span=span)
+    plain = soft_nms_plain(proposals, config, span=span)
     np.testing.assert_array_equal(kernel.start, plain.start)
     np.testing.assert_array_equal(kernel.end, plain.end)
     np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
@@ -25,7 +27,8 @@ def test_kernel_equals_its_plain_twin(proposals: Proposals) -> None:
 @pytest.mark.parametrize(
     ("config", "span"),
     [
-        pytest.param(SoftNmsConfig(), 0.25, id="window-of-a-recording"),
+        pytest.param(None, 1.0, id="default"),
+        pytest.param(None, 0.25, id="window-of-a-recording"),
         pytest.param(
             SoftNmsConfig(threshold_short=0.0, threshold_long=0.0), 1.0, id="all-that-touch"
         ),
@@ -35,23 +38,30 @@ def test_kernel_equals_its_plain_twin(proposals: Proposals) -> None:
     ],
 )
 @given(ranked_proposals())
-def test_twins_agree_under_other_settings(
-    config: SoftNmsConfig, span: float, proposals: Proposals
+def test_kernel_equals_its_plain_twin(
+    config: SoftNmsConfig | None, span: float, proposals: Proposals
 ) -> None:
-    kernel = soft_nms(proposals, config, span=span)
-    plain = soft_nms_plain(proposals, config, span=span)
-    np.testing.assert_array_equal(kernel.start, plain.start)
-    np.testing.assert_array_equal(kernel.end, plain.end)
-    np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
+    assert_twins_agree(proposals, config, span)
 
 
 @given(ranked_proposals(), st.sampled_from([-1.0, -0.5]))
 def test_twins_agree_on_negative_scores_which_rise(proposals: Proposals, shift: float) -> None:
-    shifted = proposals.with_score(proposals.score + shift)
-    kernel, plain = soft_nms(shifted), soft_nms_plain(shifted)
-    np.testing.assert_array_equal(kernel.start, plain.start)
-    np.testing.assert_array_equal(kernel.end, plain.end)
-    np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
+    assert_twins_agree(proposals.with_score(proposals.score + shift))
+
+
+@given(ranked_proposals())
+def test_twins_agree_on_segments_of_no_length(proposals: Proposals) -> None:
+    end = np.where(np.arange(len(proposals)) % 3 == 0, proposals.start, proposals.end)
+    assert_twins_agree(Proposals(proposals.start, end, proposals.score))
+
+
+@pytest.mark.parametrize("unit", [1.0, 86_400.0], ids=["fractions", "seconds-of-a-day"])
+def test_twins_agree_on_many_proposals_with_equal_scores(unit: float) -> None:
+    draw = np.random.default_rng(0)
+    cells = np.sort(draw.integers(0, 300, (4000, 2)), axis=1) + np.array([0, 1])
+    score = draw.integers(1, 6, 4000) / 5  # ties: the earlier wins
+    proposals = Proposals(*(cells.T * unit / 301), score)
+    assert_twins_agree(proposals, SoftNmsConfig(picks=500, keep=500), unit)
 
 
 @given(videos=st.lists(ranked_proposals(), max_size=5))
@@ -70,19 +80,6 @@ def test_many_at_once_are_as_one_by_one(videos: list[Proposals]) -> None:
         begin = end
 
 
-@pytest.mark.parametrize("unit", [1.0, 86_400.0], ids=["fractions", "seconds-of-a-day"])
-def test_twins_agree_on_many_proposals_with_equal_scores(unit: float) -> None:
-    draw = np.random.default_rng(0)
-    cells = np.sort(draw.integers(0, 300, (4000, 2)), axis=1) + np.array([0, 1])
-    score = draw.integers(1, 6, 4000) / 5  # ties: the earlier wins
-    proposals = Proposals(*(cells.T * unit / 301), score)
-    config = SoftNmsConfig(picks=500, keep=500)
-    kernel = soft_nms(proposals, config, span=unit)
-    plain = soft_nms_plain(proposals, config, span=unit)
-    np.testing.assert_array_equal(kernel.start, plain.start)
-    np.testing.assert_array_equal(kernel.end, plain.end)
-
-
 @given(ranked_proposals())
 def test_suppression_never_raises_a_score_and_sorts(proposals: Proposals) -> None:
     kept = soft_nms(proposals)
@@ -92,7 +89,7 @@ def test_suppression_never_raises_a_score_and_sorts(proposals: Proposals) -> Non
     assert np.sort(kept.score).sum() <= proposals.score.sum() + 1e-9
 
 
-def test_a_proposal_alone_passes_untouched() -> None:
+def test_a_single_proposal_is_unchanged() -> None:
     kept = soft_nms(Proposals([0.2], [0.4], [0.7]))
     assert (kept.start[0], kept.end[0], kept.score[0]) == (0.2, 0.4, 0.7)
 
@@ -107,7 +104,7 @@ def test_a_proposal_alone_passes_untouched() -> None:
         pytest.param([(0.2, 0.4, float("nan"))], "score holds NaN", id="score NaN"),
     ],
 )
-def test_segments_that_are_none_are_refused(
+def test_invalid_segments_are_refused(
     suppressing: Callable[[Proposals], Proposals],
     rows: list[tuple[float, float, float]],
     message: str,
@@ -117,17 +114,7 @@ def test_segments_that_are_none_are_refused(
         suppressing(proposals)
 
 
-@given(ranked_proposals())
-def test_twins_agree_on_segments_of_no_length(proposals: Proposals) -> None:
-    end = np.where(np.arange(len(proposals)) % 3 == 0, proposals.start, proposals.end)
-    some = Proposals(proposals.start, end, proposals.score)
-    kernel, plain = soft_nms(some), soft_nms_plain(some)
-    np.testing.assert_array_equal(kernel.start, plain.start)
-    np.testing.assert_array_equal(kernel.end, plain.end)
-    np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
-
-
-def test_nothing_in_nothing_out() -> None:
+def test_no_proposals_give_no_proposals() -> None:
     assert len(soft_nms(Proposals.empty())) == 0
 
 
@@ -149,7 +136,7 @@ def test_decay_formula() -> None:
     assert kept.score[1] == pytest.approx(0.8 * np.exp(-(overlap**2) / 0.75))
 
 
-def test_picks_and_keep_bound_the_answer() -> None:
+def test_picks_and_keep_bound_the_result() -> None:
     start = np.arange(200) / 200
     proposals = Proposals(start, start + 0.004, np.linspace(1, 0.1, 200))
     assert len(soft_nms(proposals)) == 100

@@ -21,8 +21,7 @@ from actspan.data.result_writers import write_result
 from actspan.jobs.run import RESULT, Run
 from actspan.report.contents import GroundTruth, gather
 from actspan.report.figures import inline_svg, new_figure, set_tip
-from actspan.report.listed_videos import list_videos, pack
-from actspan.report.page import check_page, render, write_report
+from actspan.report.page import check_page, list_videos, pack, render, write_report
 from tests.report.conftest import Material
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
 
@@ -64,7 +63,7 @@ def data_of(page: str) -> dict[str, Any]:
 
 def test_the_page_has_every_chapter(page: str) -> None:
     ids = {attributes.get("id") for _, attributes in Page(page).elements}
-    chapters = {"recall", "lost", "gains", "kinds", "calibration", "detections", "videos", "runs"}
+    chapters = {"recall", "stages", "gains", "kinds", "calibration", "detections", "videos", "runs"}
     assert chapters <= ids
     assert "B less A" in page
 

@@ -6,18 +6,34 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from actspan import BoundaryScores, Proposals, RecallResult, Video, evaluate_recall
-from actspan.core.errors import ConfigError, DataError, MissingExtraError, ShapeError
+from actspan.bench.result import BenchResult, Cost, Roof, SamplesPerSecond, Stage
+from actspan.core.errors import BenchError, ConfigError, DataError, MissingExtraError, ShapeError
 from actspan.report.charts import plot_recall
 from actspan.report.figures import check_picture
-from actspan.report.paper_pictures import plot_timeline
+from actspan.report.paper_pictures import plot_roofline, plot_timeline
 
 PNG = b"\x89PNG\r\n"
 FOUND = Proposals([0.0, 20.0, 5.0], [9.0, 41.0, 8.0], [0.4, 0.9, 0.1])
 SCORES = BoundaryScores(*np.random.default_rng(0).random((3, 20)))
+MEASURED = BenchResult(
+    stages=tuple(
+        Stage(
+            name=name,
+            scope="step",
+            batch=batch,
+            samples_per_second=SamplesPerSecond(100.0),
+            cost=Cost(flops=flops, bytes=1e6, share=0.1),
+        )
+        for batch in (1, 16)
+        for name, flops in (("read", 0.0), ("candidates", 1e6))
+    ),
+    roof=Roof(gflops=100.0, gigabytes_per_second=10.0, cache_gigabytes_per_second=50.0),
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,3 +127,18 @@ def test_places_are_checked_before_work(tmp_path: Path, monkeypatch: pytest.Monk
 def test_nothing_to_plot_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no result"):
         plot_recall({}, tmp_path / "a.png")
+
+
+def test_a_roofline_of_every_stage(tmp_path: Path) -> None:
+    plot_roofline(MEASURED, tmp_path / "r.svg")
+    text = (tmp_path / "r.svg").read_text()
+    for word in ("data read", "candidates + BSP", "caches 50 GB/s", "matrix products 100 GFLOP/s"):
+        assert f"<!-- {word}" in text
+
+
+@pytest.mark.parametrize(
+    "changed", [pytest.param({"roof": None}, id="roof"), pytest.param({"stages": ()}, id="costs")]
+)
+def test_results_of_a_benchmark_without_a_roof(changed: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="no roof or no costs"):
+        plot_roofline(msgspec.structs.replace(MEASURED, **changed), tmp_path / "r.png")

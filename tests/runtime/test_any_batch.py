@@ -15,7 +15,7 @@ from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.runtime.opening import open_net, open_session
 from actspan.runtime.session import BatchedSession
-from tests.made_up import CHANNELS, write_bundle
+from tests.examples import CHANNELS, write_bundle
 
 
 @pytest.fixture(scope="module")

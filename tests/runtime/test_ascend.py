@@ -14,7 +14,7 @@ from actspan import Bundle
 from actspan.core.errors import BackendError
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, choose_backend, open_net, open_session
-from tests.made_up import write_bundle
+from tests.examples import write_bundle
 from tests.runtime.fakes import InferSession, double
 
 

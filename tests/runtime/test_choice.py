@@ -11,7 +11,7 @@ from actspan.core.errors import BackendError
 from actspan.pipeline.core import open_nets
 from actspan.runtime.backends import BACKENDS, Support
 from actspan.runtime.opening import choose_backend
-from tests.made_up import write_bundle
+from tests.examples import write_bundle
 
 THERE = Support("1.0")
 ABSENT = Support("", "not here")

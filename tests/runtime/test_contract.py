@@ -19,7 +19,7 @@ from actspan.model.weights import NETS, Net
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, open_net, open_session
 from actspan.runtime.session import Session
-from tests.made_up import CHANNELS, write_bundle
+from tests.examples import CHANNELS, write_bundle
 
 EXACT = [name for name, row in BACKENDS.items() if row.verified and row.precision == "float32"]
 INPUT = {"tem": "video", "pem": "video_feature"}

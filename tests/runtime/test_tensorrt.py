@@ -13,7 +13,7 @@ import pytest
 from actspan.core.errors import BackendError, ShapeError
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, open_net, open_session
-from tests.made_up import write_bundle
+from tests.examples import write_bundle
 from tests.runtime.fakes import Cuda, TensorRt, TensorRtEngine, double
 
 

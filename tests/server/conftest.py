@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.made_up import CHANNELS, STRIDE, write_bundle
+from tests.examples import CHANNELS, STRIDE, write_bundle
 
 pytest.importorskip("fastapi", reason="needs the extra 'server'")
 

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from actspan.server.app import create_app
 from actspan.server.settings import ServeSettings
-from tests.made_up import CHANNELS
+from tests.examples import CHANNELS
 from tests.server.live import Live
 
 

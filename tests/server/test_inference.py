@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from actspan import Bundle, Features, Pipeline
 from actspan.pipeline.core import open_nets
 from actspan.server.settings import Limits
-from tests.made_up import CHANNELS, STRIDE
+from tests.examples import CHANNELS, STRIDE
 from tests.server.live import serving
 from tests.server.services import client_of, features
 

@@ -22,7 +22,7 @@ from actspan.core.errors import DataError
 from actspan.server.database import FILE, MIGRATIONS, Database, JobStore
 from actspan.server.proposals import ProposalOptions
 from actspan.server.settings import Limits
-from tests.made_up import STRIDE
+from tests.examples import STRIDE
 from tests.server.bodies import arrow, list_table, npy
 from tests.server.live import Live
 from tests.server.services import client_of, features, process_of

@@ -18,7 +18,7 @@ from actspan import Bundle, Features, Pipeline
 from actspan.server.middleware import Metrics
 from actspan.server.served_model import Batcher
 from actspan.server.settings import Limits
-from tests.made_up import CHANNELS, STRIDE
+from tests.examples import CHANNELS, STRIDE
 from tests.server.bodies import arrow, column_table, list_table, npy
 from tests.server.live import serving
 from tests.server.services import client_of, features
@@ -204,7 +204,6 @@ def test_one_that_fails_does_not_spoil_the_others(bundle: Bundle, tmp_path: Path
         return await asyncio.gather(*wanted, return_exceptions=True)
 
     batcher = Batcher("test", halve, Limits(batch_rows=3, batch_delay=1), 1, Metrics())
-    batcher.start()
     one, error, half = asyncio.run(ask(batcher))
     batcher.close()
     assert (one, half) == (1.0, 0.5)

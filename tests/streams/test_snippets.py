@@ -1,4 +1,4 @@
-"""Which frames make up which snippet, and what becomes of their vectors."""
+"""The frames of each snippet, and the features from their vectors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ConfigError
 from actspan.streams.extract_request import Grid, Span
-from actspan.streams.snippets import Sampling, SnippetMaker, SnippetSampler, pool_frames
+from actspan.streams.snippets import Sampling, SnippetBuilder, SnippetSampler, pool_frames
 from actspan.streams.video_decoding import Frame
 
 
 def sampled(times: Iterable[float], end: float, sampling: Sampling) -> list[tuple[float, ...]]:
-    """When the frames of each snippet appeared."""
+    """Return the times of the frames of each snippet."""
     sampler: SnippetSampler[float] = SnippetSampler(sampling, lambda frame: frame.time)
     found = [s for time in times for s in sampler.feed(Frame(time, None))]
     found += sampler.finish(end)
@@ -56,7 +56,7 @@ def test_a_video_shorter_than_a_snippet_is_one() -> None:
     ratio=st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.3]),
     frames=st.integers(1, 5),
 )
-def test_any_video_gives_the_plain_answer(
+def test_any_video_equals_a_plain_implementation(
     steps: list[float], stride: float, ratio: float, frames: int
 ) -> None:
     times = np.cumsum(steps)
@@ -110,10 +110,10 @@ def test_snippets_do_not_depend_on_batches(size: int) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(20, 3)).astype(np.float32)
     snippets = [(k, k + 1, k + 3) for k in range(0, 17, 2)]
-    maker, rows = SnippetMaker("both", 3), []
+    builder, rows = SnippetBuilder("both", 3), []
     for begin in range(0, 20, size):
         end = begin + size
         ready = [s for s in snippets if begin <= s[-1] < end]
-        rows.append(maker.make(vectors[begin:end], ready))
+        rows.append(builder.make(vectors[begin:end], ready))
     plain = [pool_frames(vectors[list(s)], "both") for s in snippets]
     np.testing.assert_allclose(np.concatenate(rows), plain)

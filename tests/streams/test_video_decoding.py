@@ -1,4 +1,4 @@
-"""Frames of awkward files, at the right time and the right way up."""
+"""Frames of unusual files, at the right time and upright."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import av
 
 from actspan.config.stages import PictureConfig
 from actspan.core.errors import VideoError
-from actspan.streams.backbone import Painter, Size, normalise
+from actspan.streams.backbone import FrameConverter, Size, normalise
 from actspan.streams.video_decoding import VideoFile, parse_duration
-from tests.streams.made_videos import (
+from tests.streams.example_videos import (
     cut,
     level,
     picture,
@@ -31,12 +31,12 @@ WHOLE = PictureConfig(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def times_and_levels(path: Path) -> tuple[list[float], list[int]]:
-    """When frames appear, and how bright the middle of each is."""
+    """Return the times of frames, and how bright the middle of each is."""
     times, levels = [], []
     with VideoFile(path) as video:
         for frame in video.frames():
             times.append(frame.time)
-            pixels = Painter(Size(8, 8), WHOLE).draw(frame.image)
+            pixels = FrameConverter(Size(8, 8), WHOLE).convert(frame.image)
             levels.append(int(pixels[4, 4, 0]))
     return times, levels
 
@@ -88,9 +88,9 @@ def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
 def test_rotation_is_undone(tmp_path: Path) -> None:
     path = write_video(tmp_path / "turned.mp4", steady(0.2))
     with VideoFile(path) as video:
-        upright = Painter(Size(32, 24), WHOLE).draw(next(iter(video.frames())).image)
+        upright = FrameConverter(Size(32, 24), WHOLE).convert(next(iter(video.frames())).image)
     with VideoFile(turn(path)) as video:
-        turned = Painter(Size(32, 24), WHOLE).draw(next(iter(video.frames())).image)
+        turned = FrameConverter(Size(32, 24), WHOLE).convert(next(iter(video.frames())).image)
     assert upright[2, 12, 0] > 200 > upright[12, 22, 0]  # the band is at the top
     assert turned[16, 22, 0] > 200 > turned[2, 4, 0]  # a quarter clockwise: at the right
 
@@ -99,11 +99,10 @@ def test_a_crop_is_the_middle(tmp_path: Path) -> None:
     config = PictureConfig(mean=WHOLE.mean, std=WHOLE.std, fit="crop", resize=20)
     with VideoFile(write_video(tmp_path / "v.mp4", steady(0.2))) as video:
         image = next(iter(video.frames())).image
-    assert Painter(Size(20, 20), config).draw(image)[1, 1, 0] > 200  # 48 x 64 becomes 20 x 27
-    assert (
-        Painter(Size(8, 8), config).draw(image)[1, 1, 0] < 60
-    )  # rows 6 to 14 of 20: below the band
-    assert Painter(Size(40, 10), config).draw(image).shape == (40, 10, 3)
+    # 48 x 64 becomes 20 x 27, of which rows 6 to 14 are below the band.
+    assert FrameConverter(Size(20, 20), config).convert(image)[1, 1, 0] > 200
+    assert FrameConverter(Size(8, 8), config).convert(image)[1, 1, 0] < 60
+    assert FrameConverter(Size(40, 10), config).convert(image).shape == (40, 10, 3)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +171,7 @@ def report_of(path: Path, *, streamed: bool = False) -> str:
 )
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_whole_pictures_are_not_called_cut_short(
+def test_complete_pictures_are_not_reported_as_cut_short(
     tmp_path: Path, suffix: str, others: dict[str, float], streamed: bool
 ) -> None:
     path = longer(tmp_path / f"v{suffix}", **others)
@@ -183,7 +182,7 @@ def test_whole_pictures_are_not_called_cut_short(
 
 
 @pytest.mark.parametrize("tags", [True, False])
-def test_cut_pictures_are_called_so_whatever_lies_beside(tmp_path: Path, tags: bool) -> None:
+def test_cut_pictures_are_reported_despite_other_streams(tmp_path: Path, tags: bool) -> None:
     path = cut(longer(tmp_path / "v.mkv", sound=2.0), 0.6)
     assert "cut short" in report_of(path if tags else without_tags(path))
 
@@ -204,7 +203,7 @@ def test_times_of_tags(text: str, seconds: float | None) -> None:
     assert parse_duration(text) == seconds
 
 
-def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_skipped(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.avi", steady(4.0))
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -225,7 +224,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_video_is_refused_by_name(case: str, tmp_path: Path) -> None:
+def test_other_files_are_refused_by_name(case: str, tmp_path: Path) -> None:
     make, why = REFUSED[case]
     path = make(tmp_path / "v.mp4")
     with pytest.raises(VideoError, match=why) as error:

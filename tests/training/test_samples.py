@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 import torch
 
 from actspan import Dataset, PemConfig, Pipeline, PipelineConfig, TemConfig
+from actspan.config.stages import RescaleConfig
 from actspan.config.training import (
     OptimConfig,
     PemTrainConfig,
@@ -28,19 +29,26 @@ from actspan.training.parts import trainable
 from actspan.training.samples import (
     RescaledVideos,
     SampleLabels,
-    Windows,
     choose_windows,
     draw_windows,
     interpolate,
+    read_samples,
 )
 from actspan.training.tasks import cell_targets
 from actspan.training.train import train
-from tests.made_up import write_dataset
+from tests.examples import write_dataset
 
 T = 10
 OPTIM = OptimConfig(batch=4, epochs=2, passes=2)
+
+
+def pipeline_of(length: int) -> PipelineConfig:
+    tem, rescale = TemConfig(length=length, hidden=8), RescaleConfig(edge="clamp")
+    return PipelineConfig(mode="window", tem=tem, pem=PemConfig(hidden=8), rescale=rescale)
+
+
 TINY = TrainConfig(
-    pipeline=PipelineConfig(tem=TemConfig(length=T, hidden=8), pem=PemConfig(hidden=8)),
+    pipeline=pipeline_of(T),
     tem=TemTrainConfig(optim=OPTIM, standardize=True, crop=0.5),
     pem=PemTrainConfig(optim=OPTIM),
 )
@@ -52,7 +60,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return trainable(Dataset.load(folder))
 
 
-def test_long_recordings_choose_windows_by_themselves(dataset: Dataset, tmp_path: Path) -> None:
+def test_long_recordings_are_trained_on_windows(dataset: Dataset, tmp_path: Path) -> None:
     bundle = train(dataset, tmp_path / "bundle", TINY)
     assert bundle.config.mode == "window"
     assert bundle.config.soft_nms.keep == 1000
@@ -64,7 +72,7 @@ def test_long_recordings_choose_windows_by_themselves(dataset: Dataset, tmp_path
 
 
 @pytest.mark.parametrize(("mode", "lines"), [("auto", 1), ("window", 0)])
-def test_only_a_choice_of_windows_is_reported(
+def test_windows_are_reported_if_chosen_automatically(
     dataset: Dataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -74,17 +82,12 @@ def test_only_a_choice_of_windows_is_reported(
     said: list[str] = []
     monkeypatch.setattr(NoReport, "say", lambda _, line: said.append(line))
     train(dataset, tmp_path / "bundle", msgspec.structs.replace(TINY, mode=mode))
-    assert sum("seen in windows" in line for line in said) == lines
+    assert sum("trained on windows" in line for line in said) == lines
 
 
-def test_short_videos_choose_rescaling(dataset: Dataset, tmp_path: Path) -> None:
-    longer = replace_length(TINY, 40)
+def test_short_videos_are_rescaled(dataset: Dataset, tmp_path: Path) -> None:
+    longer = msgspec.structs.replace(TINY, pipeline=pipeline_of(40))
     assert train(dataset, tmp_path / "bundle", longer).config.mode == "rescale"
-
-
-def replace_length(config: TrainConfig, length: int) -> TrainConfig:
-    pipeline = PipelineConfig(tem=TemConfig(length=length, hidden=8), pem=PemConfig(hidden=8))
-    return TrainConfig(pipeline=pipeline, tem=config.tem, pem=config.pem)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,7 @@ def replace_length(config: TrainConfig, length: int) -> TrainConfig:
         pytest.param(0.9, 0.5, [0, 10, 15, 25], id="and-every-other-of-the-others"),
     ],
 )
-def test_which_windows_are_learnt_from(share: float, empty: float, firsts: list[int]) -> None:
+def test_which_windows_are_trained_on(share: float, empty: float, firsts: list[int]) -> None:
     config = WindowTrainConfig(instance_share=share, empty_share=empty)
     windows = choose_windows(40, T, np.array([[12.0, 18.0]]), config)
     assert [w.first for w in windows] == firsts
@@ -104,7 +107,7 @@ def test_which_windows_are_learnt_from(share: float, empty: float, firsts: list[
 
 def test_instances_move_with_their_window_and_padding_is_not_real(dataset: Dataset) -> None:
     short = dataset.select([replace(dataset.videos[0])])
-    samples = Windows.read(short, 100, None)
+    samples = read_samples(short, pipeline_of(100))
     video, snippets = short.videos[0], len(short.read(short.videos[0].id))
     features, (marks,), real = samples.take(np.array([0]))
     np.testing.assert_allclose(marks.instances * 100 * 0.5, video.segments)
@@ -114,7 +117,7 @@ def test_instances_move_with_their_window_and_padding_is_not_real(dataset: Datas
 
 
 def test_random_windows_keep_features_and_instances_together(dataset: Dataset) -> None:
-    samples = Windows.read(dataset, T, None)
+    samples = read_samples(dataset, pipeline_of(T))
     config = TemTrainConfig(crop=1.0)
     index = np.arange(len(samples))
     seen, marks, real = samples.crop(index, config, torch.Generator().manual_seed(0))
@@ -148,7 +151,7 @@ def test_padded_cells_carry_no_loss() -> None:
     assert torch.allclose(everything, tem_loss(scores, targets).total)
 
 
-def test_windows_lie_in_the_span_or_hold_it() -> None:
+def test_windows_lie_inside_the_span_or_contain_it() -> None:
     draw = torch.Generator().manual_seed(0)
     length, position = draw_windows(500, TemTrainConfig(crop=0.5), draw)
     offset = (1 - length) * position
@@ -177,7 +180,7 @@ def test_features_and_targets_move_together() -> None:
     assert aims[0].any()
 
 
-def test_the_whole_span_is_left_as_it_is() -> None:
+def test_the_whole_span_is_unchanged() -> None:
     features = np.random.default_rng(0).random((1, 5, 20))
     samples = samples_of(features, np.array([[0.5, 1.2]]))
     config = TemTrainConfig(crop=1e-9)

@@ -79,9 +79,9 @@ def report(
 ) -> None:
     """Write a page about one or more RUNs, to open in a browser.
 
-    The page shows average recall side by side, the stages at which instances are lost, the quality
-    of scores, detections if there are any, and a timeline per video. A RUN is a run folder or a
-    result.json; what a result.json alone cannot show is listed on the page.
+    The page shows average recall side by side, the stages at which instances are missed, the
+    quality of scores, detections if there are any, and a timeline per video. A RUN is a run folder
+    or a result.json; what a result.json alone cannot show is listed on the page.
 
     \b
     Example:

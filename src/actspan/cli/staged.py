@@ -107,12 +107,12 @@ def tem_outputs(
     """
     with progress_report() as report:
         from actspan.deploy.staged.dumps import Dumps
-        from actspan.deploy.staged.host_steps import take_tem_outputs
+        from actspan.deploy.staged.host_steps import write_tem_results
         from actspan.deploy.staged.stage import Stage
 
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("tem"), suffix)
-        done = take_tem_outputs(loaded, given, on_error=on_error, progress=report)
+        done = write_tem_results(loaded, given, on_error=on_error, progress=report)
     _print(done, "TEM results", json_)
 
 
@@ -161,12 +161,12 @@ def pem_outputs(
     """
     with progress_report() as report:
         from actspan.deploy.staged.dumps import Dumps
-        from actspan.deploy.staged.host_steps import take_pem_outputs
+        from actspan.deploy.staged.host_steps import write_pem_results
         from actspan.deploy.staged.stage import Stage
 
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("pem"), suffix)
-        done = take_pem_outputs(
+        done = write_pem_results(
             loaded, given, out=out, lean=lean, on_error=on_error, progress=report
         )
     _print(done, "PEM results", json_)

@@ -33,8 +33,8 @@ from actspan.data.layout import (
     without_counters,
 )
 from actspan.data.shards import Packed
-from actspan.data.time_conflicts import compare_times, require_right_times, times_apart
-from actspan.data.timebase import SPEC_FILE, infer_grid, other_stride, snippet_grid
+from actspan.data.time_conflicts import compare_times, require_right_times
+from actspan.data.timebase import SPEC_FILE, infer_grid, other_stride, snippet_grid, times_apart
 from actspan.data.videos import good_segments
 
 _ROWS = 4096  # rows checked at a time, so that memory does not grow with the recording
@@ -195,8 +195,8 @@ def _check_values(array: NDArray[Any], dtype: np.dtype[Any]) -> tuple[str, bool]
     """Return what is wrong with an array's values, or "", and whether all are the same."""
     infinite = large = 0
     first, is_constant = array[0, 0], array.size > 1
-    for begin in range(0, len(array), _ROWS):
-        block = array[begin : begin + _ROWS]
+    for row in range(0, len(array), _ROWS):
+        block = array[row : row + _ROWS]
         with np.errstate(over="ignore"):
             kept = block.astype(dtype, copy=False)
         if bad := int(np.count_nonzero(~np.isfinite(kept))):
@@ -245,8 +245,10 @@ def complete_spec(
     bad = [misfit(dataset, c, axis, channels) for c in checks if c.shape[axis] != channels]
     if not good:
         return spec, [], good, bad
-    snippets = [check.shape[1 - axis] for check in good]
-    spec, notes = infer_grid(videos.select(check.place for check in good), snippets, spec)
+    videos, notes = videos.select(check.place for check in good), list[str]()
+    has_stride = spec.stride_frames is not None or spec.stride_seconds is not None
+    if "feature_frames" in videos.given or not has_stride:
+        spec, notes = infer_grid(videos, [check.shape[1 - axis] for check in good], spec)
     return spec, notes, good, bad
 
 

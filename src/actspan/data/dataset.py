@@ -173,7 +173,7 @@ class Dataset:
         if videos is not self.videos:
             note = f"{_SET_APART}: the {counted(len(chosen), 'video')} that training set apart"
             gone = len(set_apart) - len(chosen)
-            notes = (*notes, f"{note}; {gone} more are not here" if gone else note)
+            notes = (*notes, f"{note}; {gone} more are not in this dataset" if gone else note)
         return replace(self, videos=chosen, notes=notes)
 
     def with_labels(self, patterns: Sequence[str]) -> Self:

@@ -44,7 +44,7 @@ def check_demo_folder(out: Path, dataset: Path) -> None:
         return
     if not _is_made_up(dataset):
         raise DataError(
-            f"{out}: holds files that no demo has made; choose a new or empty folder: --out"
+            f"{out}: holds files that were not made by a demo; choose a new or empty folder: --out"
         )
 
 
@@ -58,12 +58,12 @@ def _is_made_up(dataset: Path) -> bool:
     except AnnotationError:
         return False
     if features.is_dir():
-        ids += [path.name.removesuffix(".npy") for path in _shown(features)]
+        ids += [path.name.removesuffix(".npy") for path in _visible_files(features)]
     known = {spec, features, table}
-    return known.issuperset(_shown(dataset)) and all(map(_OWN.match, ids))
+    return known.issuperset(_visible_files(dataset)) and all(map(_OWN.match, ids))
 
 
-def _shown(folder: Path) -> list[Path]:
+def _visible_files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
@@ -76,7 +76,7 @@ class _Action(NamedTuple):
 def write_made_up_dataset(
     folder: Path, *, training: int = 0, validation: int = 60, seed: int = 0
 ) -> None:
-    """Write a dataset folder of made-up videos, in the place of an earlier one.
+    """Write a dataset folder of made-up videos, which replaces an earlier one.
 
     A video depends only on `seed`, its subset and its number. A larger set therefore begins with
     the videos of a smaller one.
@@ -114,9 +114,9 @@ def _make_video(subset: str, number: int, seed: int) -> tuple[Video, Float32]:
     features = _background(rng, snippets)
     for action in actions:
         strength = rng.uniform(0.8, 1.6) * _texture(rng, snippets)  # (n,)
-        features += np.outer(strength * _swell(rng, centres, action), _direction(action.label))
+        features += np.outer(strength * _envelope(rng, centres, action), _direction(action.label))
     for _ in range(rng.poisson(duration / 40)):
-        features += _distraction(rng, centres, duration)
+        features += _distractor(rng, centres, duration)
     features += rng.normal(scale=0.45, size=features.shape)
     video = Video(
         id=f"madeup_{subset}_{number:04d}",
@@ -165,7 +165,7 @@ def _texture(rng: np.random.Generator, snippets: int) -> Float64:
     return 1.0 + noise
 
 
-def _swell(rng: np.random.Generator, centres: Float64, action: _Action) -> Float64:
+def _envelope(rng: np.random.Generator, centres: Float64, action: _Action) -> Float64:
     """Return the share of the action in each snippet, with a smooth rise and fall, (n,)."""
     rise, fall = rng.uniform(0.15, 0.7, 2)
     rising, falling = (centres - action.start) / rise, (centres - action.end) / fall
@@ -173,10 +173,10 @@ def _swell(rng: np.random.Generator, centres: Float64, action: _Action) -> Float
     return shown
 
 
-def _distraction(rng: np.random.Generator, centres: Float64, duration: float) -> Float64:
+def _distractor(rng: np.random.Generator, centres: Float64, duration: float) -> Float64:
     """Return a one-second flicker of a class, or a longer and weaker gesture, (n, C)."""
     start = rng.uniform(0, duration)
     length, strength = (1.0, 1.2) if rng.random() < 0.6 else (rng.uniform(3, 10), 0.5)
     label = int(rng.integers(len(LABELS)))
-    shown = _swell(rng, centres, _Action(start, start + length, label))
+    shown = _envelope(rng, centres, _Action(start, start + length, label))
     return np.outer(strength * shown, _direction(label))

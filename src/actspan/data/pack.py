@@ -25,10 +25,10 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Features, Video
 from actspan.data.annotations.activitynet import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
+from actspan.data.cells import fit_to_cells
 from actspan.data.check import check_dataset
 from actspan.data.data_requests import PackRequest
 from actspan.data.dataset import Dataset
-from actspan.data.rescale import fit_to_cells
 from actspan.data.shards import schema_of
 from actspan.data.store_manifest import MANIFEST, DType, Manifest, ShardRecord, shard_path
 from actspan.data.timebase import SPEC_FILE, SnippetGrid
@@ -106,7 +106,7 @@ def _check_request(request: PackRequest) -> None:
     if not (out / MANIFEST).is_file():
         raise StoreError(f"{out}: exists and is not a store, so it is left alone: choose another")
     if not request.overwrite:
-        raise StoreError(f"{out}: there is a store already: choose another folder, or use --force")
+        raise StoreError(f"{out}: a store already exists: choose another folder, or use --force")
 
 
 def _cells(request: PackRequest, dataset: Dataset) -> tuple[int | None, Edge]:
@@ -131,11 +131,7 @@ def _with_bad_ids(dataset: Dataset) -> Dataset:
 
 
 def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return name == name.encode(errors="ignore").decode()
 
 
 def _copy_annotations(source: Path, folder: Path) -> None:

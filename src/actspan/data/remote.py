@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -62,7 +62,7 @@ def _downloaded(url: str) -> Path:
     storage = ObjectStorage(url)
     names = storage.tree()
     if not names:
-        raise DataError(f"{storage.url}: nothing is there")
+        raise DataError(f"{storage.url}: nothing was found there")
     if MANIFEST in names:
         names = [name for name in names if not name.endswith(".arrow")]
     folder = Path(tempfile.mkdtemp(prefix="actspan-"))
@@ -86,87 +86,74 @@ def open_store(folder: Path, manifest: Manifest) -> PackedIndex:
     occurs twice; DataError if the object store fails.
     """
     url = url_of(folder)
-    return open_shards(folder, manifest) if url is None else _open_remote_shards(url, manifest)
-
-
-def _open_remote_shards(url: str, manifest: Manifest) -> PackedIndex:
-    storage, downloads = ObjectStorage(url), _Downloads()
-
-    def open_shard(number: int) -> Shard:
-        blocks = _RemoteBlocks(storage, shard_path(Path(), number).name, manifest, downloads)
-        try:
-            batches = blocks.read(_SMALL)
-            blocks.count = len(batches)
-            return Shard(blocks.name, batches, blocks, manifest)
-        except ValueError as error:
-            raise damaged(blocks.name, str(error)) from error
-
+    if url is None:
+        return open_shards(folder, manifest)
+    store = _RemoteStore(url, manifest)
     with ThreadPoolExecutor(_THREADS) as pool:
-        shards = list(pool.map(open_shard, range(len(manifest.shards))))
+        shards = list(pool.map(store.open_shard, range(len(manifest.shards))))
     require_counts(shards, manifest)
     return PackedIndex(shards, url)
 
 
-class _RemoteBlocks:
-    """Features of a shard by record batch, which are downloaded on request."""
+class _RemoteStore:
+    """A store whose features are downloaded by record batch, on request.
 
-    count = 0  # record batches
+    The latest blocks are kept, few enough that memory stays constant.
+    """
 
-    def __init__(
-        self, storage: ObjectStorage, file: str, manifest: Manifest, downloads: _Downloads
-    ) -> None:
-        self.name = f"{storage.url}/{file}"
-        self._storage, self._file, self._manifest = storage, file, manifest
-        self._downloads = downloads
-
-    def __getitem__(self, number: int) -> Block:
-        return self._downloads.get(self, number)
-
-    def download(self, number: int) -> Block:
-        """Return a block."""
-        return block_of(self.read((), [number])[0], self._manifest)
-
-    def read(self, columns: tuple[int, ...], numbers: list[int] | None = None) -> list[Any]:
-        """Return record batches (all for None) with some columns (all for an empty tuple)."""
-        import pyarrow as pa
-
-        options = pa.ipc.IpcReadOptions(included_fields=list(columns))
-        stream = self._storage.open_ranges(self._file, ahead=_AHEAD if columns else 0)
-        try:
-            with pa.PythonFile(stream, "r") as file:
-                reader = pa.ipc.open_file(file, options=options)
-                if not columns and reader.schema != schema_of(self._manifest):
-                    raise damaged(self.name, f"its columns are not those that {MANIFEST} gives")
-                wanted = range(reader.num_record_batches) if numbers is None else numbers
-                batches = [reader.get_batch(number) for number in wanted]
-                for batch in batches:
-                    batch.validate(full=True)  # an offset may point anywhere
-                return batches
-        except (ValueError, pa.ArrowException) as error:
-            raise damaged(self.name, str(error).partition("\n")[0]) from error
-
-
-class _Downloads:
-    """The latest blocks of a store, few enough that memory stays constant."""
-
-    def __init__(self) -> None:
+    def __init__(self, url: str, manifest: Manifest) -> None:
+        self._storage, self._manifest = ObjectStorage(url), manifest
         self._lock, self._pool = Lock(), ThreadPoolExecutor(_PARALLEL)
         self._blocks: OrderedDict[tuple[str, int], Future[Block]] = OrderedDict()
 
-    def get(self, shard: _RemoteBlocks, number: int) -> Block:
-        """Return a block, and start to download the one after it."""
+    def open_shard(self, number: int) -> Shard:
+        """Return a shard, after a download of its ids and times."""
+        file = shard_path(Path(), number).name
+        name, batches = f"{self._storage.url}/{file}", self._read(file, _SMALL)
+        try:
+            return Shard(name, batches, partial(self._block, file, len(batches)), self._manifest)
+        except ValueError as error:
+            raise damaged(name, str(error)) from error
+
+    def _block(self, file: str, count: int, number: int) -> Block:
+        """Return one of the blocks of a shard, and start to download the one after it."""
         with self._lock:
-            for wanted in range(number, min(number + 2, shard.count)):
-                key = (shard.name, wanted)
+            for wanted in range(number, min(number + 2, count)):
+                key = (file, wanted)
                 if key not in self._blocks:
-                    self._blocks[key] = self._pool.submit(shard.download, wanted)
+                    self._blocks[key] = self._pool.submit(self._download, *key)
                 self._blocks.move_to_end(key)
-            block = self._blocks[shard.name, number]
+            block = self._blocks[file, number]
             while len(self._blocks) > _KEPT:
                 self._blocks.popitem(last=False)
         try:
             return block.result()
         except DataError:
             with self._lock:
-                self._blocks.pop((shard.name, number), None)
+                self._blocks.pop((file, number), None)
             raise
+
+    def _download(self, file: str, number: int) -> Block:
+        return block_of(self._read(file, (), [number])[0], self._manifest)
+
+    def _read(
+        self, file: str, columns: tuple[int, ...], numbers: list[int] | None = None
+    ) -> list[Any]:
+        """Return record batches (all for None) with some columns (all for an empty tuple)."""
+        import pyarrow as pa
+
+        name = f"{self._storage.url}/{file}"
+        options = pa.ipc.IpcReadOptions(included_fields=list(columns))
+        stream = self._storage.open_ranges(file, ahead=_AHEAD if columns else 0)
+        try:
+            with pa.PythonFile(stream, "r") as opened:
+                reader = pa.ipc.open_file(opened, options=options)
+                if not columns and reader.schema != schema_of(self._manifest):
+                    raise damaged(name, f"its columns are not those that {MANIFEST} gives")
+                wanted = range(reader.num_record_batches) if numbers is None else numbers
+                batches = [reader.get_batch(number) for number in wanted]
+                for batch in batches:
+                    batch.validate(full=True)  # an offset may point anywhere
+                return batches
+        except (ValueError, pa.ArrowException) as error:
+            raise damaged(name, str(error).partition("\n")[0]) from error

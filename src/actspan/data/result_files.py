@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -177,7 +176,7 @@ def read_entries(path: Path, kind: type[T], files: FileNames) -> Iterator[tuple[
             raise ResultError(f"{path}: {error}") from error
         if video in seen:
             raise ResultError(
-                f"{path}: video {video!r} is there with and without 'v_', a file's suffix, or in "
+                f"{path}: video {video!r} occurs with and without 'v_', a file's suffix, or in "
                 "two Unicode forms: keep one"
             )
         seen.add(video)
@@ -232,7 +231,9 @@ def _explain_malformed(path: Path, data: bytes, error: Exception) -> ResultError
     results = document.get("results") if isinstance(document, dict) else None
     for video, entries in results.items() if isinstance(results, dict) else ():
         for number, entry in enumerate(entries if isinstance(entries, list) else ()):
-            if _has_non_finite(entry):
+            try:
+                json.dumps(entry, allow_nan=False)
+            except ValueError:
                 return ResultError(
                     f"{path}: video {video!r}, entry {number}: NaN or infinity in {entry}; "
                     "scores and segments must be finite"
@@ -240,19 +241,11 @@ def _explain_malformed(path: Path, data: bytes, error: Exception) -> ResultError
     return ResultError(f"{path}: not valid JSON: {error}")
 
 
-def _has_non_finite(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_non_finite, value.values()))
-    if isinstance(value, list):
-        return any(map(_has_non_finite, value))
-    return isinstance(value, float) and not math.isfinite(value)
-
-
 def _refuse_repeated_keys(path: Path, data: bytes) -> None:
     def check(pairs: list[tuple[str, Any]]) -> None:
         name, times = Counter(key for key, _ in pairs).most_common(1)[0] if pairs else ("", 0)
         if times > 1:
-            raise ResultError(f"{path}: {name!r} is there {times} times: keep one of them")
+            raise ResultError(f"{path}: {name!r} occurs {times} times: keep one of them")
 
     try:
         json.loads(data, object_pairs_hook=check)

@@ -14,11 +14,11 @@ import mmap
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import isnan, nan
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,25 +121,23 @@ def block_of(batch: Any, manifest: Manifest) -> Block:
     return Block(np.from_dlpack(values.values).reshape(-1, manifest.channels), bounds)
 
 
-class Blocks(Protocol):
-    """The blocks of a shard by number: a list of views, or downloaded on request."""
-
-    def __getitem__(self, number: int, /) -> Block: ...
-
-
 class Shard:
     """The videos of one shard; ids and times are in memory, features are read on request.
 
     `name` is its path or URL, for messages; `batches` are record batches with all columns but the
-    features. Raises ValueError if a stride or length in seconds is not positive.
+    features, and `blocks` are their features: views, or a function that downloads one by number.
+    Raises ValueError if a stride or length in seconds is not positive.
     """
 
     def __init__(
-        self, name: str, batches: Sequence[Any], blocks: Blocks, manifest: Manifest
+        self,
+        name: str,
+        batches: Sequence[Any],
+        blocks: Sequence[Block] | Callable[[int], Block],
+        manifest: Manifest,
     ) -> None:
         self.name = name
         self.blocks, self.manifest = blocks, manifest
-        self.is_local = isinstance(blocks, list)
         self._ids = [batch["video"] for batch in batches]
         counts: list[int] = [batch.num_rows for batch in batches]
         self._first = [0, *accumulate(counts)]  # video of each batch
@@ -187,7 +185,8 @@ class Packed(NamedTuple):
     def values(self) -> NDArray[Any]:
         """The features, (n, C), float32 or float16; a view if the file is local."""
         batch, place = self.shard.find(self.row)
-        rows, bounds = self.shard.blocks[batch]
+        blocks = self.shard.blocks
+        rows, bounds = blocks(batch) if callable(blocks) else blocks[batch]
         return rows[bounds[place] : bounds[place + 1]]
 
     @property
@@ -204,7 +203,7 @@ class Packed(NamedTuple):
         """
         stride, length, _, _ = self.grid
         snippets = self.shard.manifest.length
-        if snippets is None and not self.shard.is_local:
+        if snippets is None and callable(self.shard.blocks):
             return nan, nan
         return stride * (len(self.values) if snippets is None else snippets), max(stride, length)
 

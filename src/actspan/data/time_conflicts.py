@@ -12,7 +12,7 @@ from actspan.core.errors import DataError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted, rounded
-from actspan.data.timebase import SPEC_FILE
+from actspan.data.timebase import SPEC_FILE, times_apart
 from actspan.data.times import annotation_file, conversion, frame_rate_option, require_seconds
 from actspan.data.videos import Bools, Videos, allowed_ends, ends_of
 
@@ -72,16 +72,6 @@ def compare_times(
         what = f"features cover {spans[place]:,.1f} s of {durations[place]:,.1f} s"
         notes.append(Problem(videos.ids[place], str(path), what, remedy, Skipped.NOTHING))
     return None, notes
-
-
-def times_apart(videos: Videos, spans: Float64, steps: Float64) -> Bools:
-    """Return which videos have another duration than their features, (V,) bool.
-
-    `spans` and `steps` are as for `compare_times`.
-    """
-    durations = videos.durations
-    apart: Bools = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)
-    return apart
 
 
 def _find_conflict(

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
-from actspan.core.types import Video
+from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed, rounded
-from actspan.data.videos import Videos
+from actspan.data.videos import Bools, Videos
 
 SPEC_FILE = "dataset.toml"
 _AUTHORS_STRIDE = 16  # frames; stride of the published features
@@ -187,8 +187,7 @@ def infer_grid(
 ) -> tuple[FeatureSpec, list[str]]:
     """Return the spec with a snippet grid, if none is given, and notes about assumptions."""
     if spec.stride_frames is not None or spec.stride_seconds is not None:
-        has_frames = "feature_frames" in videos.given
-        return spec, _stride_notes(videos, snippets, spec) if has_frames else []
+        return spec, _stride_notes(videos, snippets, spec)
     known = int(np.count_nonzero(_with_both(videos)))
     if known == len(videos):
         return spec, ["features cover feature_frame frames of each video"]
@@ -227,3 +226,14 @@ def _stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) ->
         "feature_frame is used, and not the stride of dataset.toml, where rows * stride is "
         f"another time: {counted(int(off.sum()), 'video')} ({_listed(videos, np.flatnonzero(off))})"
     ]
+
+
+def times_apart(videos: Videos, spans: Float64, steps: Float64) -> Bools:
+    """Return which videos have another duration than their features, (V,) bool.
+
+    `spans` (V,) are the seconds that features cover, and `steps` (V,) the larger of stride and
+    length; NaN if unknown, which does not count.
+    """
+    durations = videos.durations
+    apart: Bools = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)
+    return apart

@@ -35,7 +35,7 @@ from actspan.deploy.compilation import (
 )
 from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.optimize import read_model, rewrite_model
-from actspan.deploy.variants import keep_variant
+from actspan.deploy.variants import add_variant
 from actspan.model.bsn.graph import build_pem
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
@@ -108,7 +108,7 @@ def _write_graph(bundle: Bundle, net: Net, batch: int, name: str) -> tuple[Bundl
         sample = np.random.default_rng(0).random(sizes, dtype=np.float32)
         settings = PassSettings(opset=OPSET, probes=({INPUT[net]: sample},))
     done = rewrite_model(model, passes, settings, where=name)
-    bundle, _ = keep_variant(bundle, net, name, replace(done, probes=settings.probes))
+    bundle, _ = add_variant(bundle, net, name, replace(done, probes=settings.probes))
     return bundle, sizes
 
 
@@ -144,9 +144,8 @@ def find_compiler(request: CompileRequest) -> Compiler:
         if found:
             break
     if not found:
-        where = (
-            f"and {', '.join(map(str, scripts))} does not bring it" if scripts else "nor is CANN"
-        )
+        sourced = f"also after sourcing {', '.join(map(str, scripts))}"
+        where = sourced if scripts else "and no set_env.sh of CANN was found"
         raise CompileError(f"target ascend: atc is not on PATH, {where}: {_GET}")
     path = Path(found)
     return Compiler(f"atc of {path.resolve()}", partial(_run_atc, path, env))
@@ -199,7 +198,7 @@ _SHAPE = (
 )
 _SOC = (
     "an option has a value that this CANN does not know. Most often it is the chip: npu-smi info "
-    "shows its name, atc wants it as Ascend310, Ascend310P3, Ascend910B, ...: give that with --soc"
+    "shows its name; pass it in the form Ascend310, Ascend310P3, Ascend910B, ... with --soc"
 )
 _OPERATORS = (
     "this CANN does not know an operator, or does not find its operators: source set_env.sh "
@@ -221,7 +220,7 @@ ATC_HELP: Mapping[str, str] = MappingProxyType(
         "E10001": _SOC,
         "E10002": _SHAPE,
         "E10003": _SOC,
-        "E10007": "an option is missing that this CANN wants: see atc --help of your version",
+        "E10007": "an option is missing that this CANN requires: see atc --help of your version",
         "E10010": "this CANN does not know --log=debug; run the printed command with --log=info",
         "E10011": _SHAPE,
         "E10013": _SOC,
@@ -243,8 +242,8 @@ ATC_HELP: Mapping[str, str] = MappingProxyType(
         "fp16; else use a newer CANN",
         "E16002": _OPERATORS,
         "E16005": "the graph names several operator sets: write it again (actspan compile)",
-        "E19999": "atc gives up without a reason of its own: the first lines that say ERROR in the "
-        "log, and those in ~/ascend/log, are what to look for. Frequent: sourced for another "
+        "E19999": "atc failed without an error code of its own: look for the first lines with "
+        "ERROR in the log, and in ~/ascend/log. Frequent reasons: the environment of another "
         "version, no space in /tmp, too little memory",
         "E40001": _CHIP,
         "E40002": "CANN's operators need another Python: put one that this CANN names (3.7 to "

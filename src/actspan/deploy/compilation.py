@@ -29,7 +29,7 @@ from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import COMPILED, CompiledFile, CompiledFiles
 from actspan.model.weights import Net
-from actspan.runtime.export import export_bundle
+from actspan.pipeline.core import with_onnx
 
 Sizes = tuple[int | None, ...]  # None: any size
 Log = Callable[[str], None]  # called with every line that a vendor's compiler prints
@@ -121,14 +121,9 @@ def prepare_plan(
     """Write the graphs for the target's compiler into the bundle, and check each.
 
     Missing plain ONNX files are exported first. Without a compiler, another machine will compile.
-
-    Raises
-    ------
-    ExportError, ParityError, BundleError, DataError
-        A graph cannot be made or kept.
+    Raise ExportError, ParityError, BundleError or DataError if a graph cannot be made or kept.
     """
-    if any(f"{net}.onnx" not in bundle.files for net in bundle.nets):
-        bundle, _ = export_bundle(bundle)
+    bundle = with_onnx(bundle)
     key = "" if compiler is None else compiler.key
     bundle, jobs = _module(request).prepare(bundle, request, key)
     return CompilePlan(bundle, request, tuple(jobs))
@@ -139,10 +134,8 @@ def compile_plan(
 ) -> tuple[Bundle, list[Compiled]]:
     """Compile every network of a plan into its bundle; logs are kept in the bundle's folder.
 
-    Raises
-    ------
-    CompileError, BundleError
-        The compiler failed, or a file cannot be written; files compiled before are kept.
+    Raise CompileError if the compiler failed, BundleError if a file cannot be written; files
+    compiled before are kept.
     """
     done = []
     for job in plan.jobs:
@@ -239,7 +232,7 @@ def write_script(plan: CompilePlan) -> tuple[Bundle, Path]:
     return bundle, path
 
 
-def take_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
+def record_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
     """Record the files that the script wrote to the bundle's folder.
 
     Raise BundleError if a file is missing; nothing is recorded then.

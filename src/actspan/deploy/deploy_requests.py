@@ -61,10 +61,8 @@ TARGETS: Mapping[str, Target] = MappingProxyType({row.name: row for row in _TABL
 class CompileRequest(Config, frozen=True):
     """Request to compile; `batches` are made ascending, and a missing `precision` is chosen.
 
-    Raises
-    ------
-    ConfigError, CompileError
-        A value is out of range; the target is not known, or has no such precision.
+    Raise ConfigError if a value is out of range, CompileError if the target is not known, or has no
+    such precision.
     """
 
     target: Annotated[Literal["ascend", "tensorrt", "openvino"], doc("Vendor's compiler to use.")]

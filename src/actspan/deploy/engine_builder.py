@@ -104,7 +104,7 @@ def _run_trtexec(
     code, printed = run_program([str(path), *words[1:]], job, folder, log)
     if code != 0 or not (folder / job.output).is_file():
         errors = [line for line in printed.splitlines() if "[E]" in line]
-        said = errors[0].partition("[E]")[2].strip() if errors else "it names no error"
+        said = errors[0].partition("[E]")[2].strip() if errors else "no error in its output"
         raise CompileError(f"trtexec ended with {code}: {said}")
     return CompilerReport(words)
 
@@ -174,7 +174,7 @@ def _trtexec_version(path: Path) -> Version:
     """Read the version from the banner: v100901 is 10.9.1, v8603 is 8.6.3."""
     found = _BANNER.search(_answer([str(path), "--help"]))
     if found is None:
-        raise CompileError(f"{path}: does not say which version it is; is it TensorRT's trtexec?")
+        raise CompileError(f"{path}: prints no version; is it TensorRT's trtexec?")
     number = int(found[1])
     if number >= 100_000:
         return number // 10_000, number // 100 % 100, number % 100

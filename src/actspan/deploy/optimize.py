@@ -17,9 +17,9 @@ from actspan.deploy.passes import DEFAULT, make_passes
 from actspan.deploy.passes.model_form import (
     checked,
     count_nodes,
-    failures_named,
     first_line,
     interface_change,
+    named_failures,
     prepared,
 )
 
@@ -111,12 +111,6 @@ def optimize_file(
     ExportError, ParityError, MissingExtraError
         The file is not an ONNX file, or a pass does not exist or cannot be applied; a pass changed
         the outputs by more than its tolerance; the package `onnx` is not installed.
-
-    Examples
-    --------
-    >>> done = optimize_file("tem.onnx", "tem2d.onnx", ["conv1d-to-conv2d"])  # doctest: +SKIP
-    >>> done.reports[0].difference < 1e-6  # doctest: +SKIP
-    True
     """
     source, target = Path(source), Path(target)
     if not target.parent.is_dir():
@@ -182,11 +176,11 @@ def _run(
     begin, contract = perf_counter(), graph_pass.contract
     where = f"{where}: pass {contract.name}"
     current = before
-    with failures_named(where):
+    with named_failures(where):
         model = ir.from_proto(before)
         found = len(graph_pass.remaining(model))
     for _ in range(graph_pass.rounds):
-        with failures_named(where):
+        with named_failures(where):
             result = graph_pass(model)
         if not result.modified:
             break
@@ -199,7 +193,7 @@ def _run(
         known = {entry.key: entry for entry in current.metadata_props}
         entry = known.get(PASSES_KEY) or current.metadata_props.add(key=PASSES_KEY)
         entry.value = f"{entry.value}, {contract.name}".removeprefix(", ")
-    with failures_named(where):
+    with named_failures(where):
         left = graph_pass.left(model, found)
     probes = graph_pass.probes or settings.probes
     report = PassReport(
@@ -226,7 +220,7 @@ def _compare(
     change = interface_change(before, after, retyped=graph_pass.contract.retypes)
     if change:
         raise ExportError(f"{where}: {change}; {_REFUSED}")
-    with failures_named(where):
+    with named_failures(where):
         apart = largest_difference(before, after, probes=probes)
         if apart <= tolerance:  # NaN counts as a failure
             return apart

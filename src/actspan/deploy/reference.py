@@ -195,7 +195,7 @@ class SampleVideos:
     problems: tuple[Problem, ...] = ()  # skipped videos, with reasons
 
 
-def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> SampleVideos:
+def dataset_videos(path: Path, subset: str | None, bundle: Bundle) -> SampleVideos:
     """Return the videos of a subset that have features, and the skipped ones.
 
     Raise DataError if the dataset cannot be read, or none of its videos has usable features.

@@ -105,12 +105,12 @@ def export_variants(
     checks = []
     for net, done in rewritten.items():
         if done.changed:
-            bundle, check = keep_variant(bundle, net, variant_name(net, in_order), done)
+            bundle, check = add_variant(bundle, net, variant_name(net, in_order), done)
             checks.append(check)
     return VariantFiles(bundle, tuple(checks), rewritten)
 
 
-def keep_variant(
+def add_variant(
     bundle: Bundle, net: Net, name: str, rewritten: Rewritten
 ) -> tuple[Bundle, ExportCheck]:
     """Compare a rewritten graph with the weights, and add it to the bundle as a file.

@@ -20,16 +20,15 @@ from actspan.deploy.reference import (
     SampleVideos,
     compare_outputs,
     compare_proposals,
-    of_dataset,
+    dataset_videos,
     synthetic_videos,
 )
 from actspan.deploy.variants import LIMITS, Variant, find_variants
 from actspan.evaluation.recall import evaluate_recall
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
-from actspan.pipeline.core import Pipeline
+from actspan.pipeline.core import Pipeline, with_onnx
 from actspan.pipeline.outcomes import StageClock
-from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import check_backend
 from actspan.runtime.session import Session
 
@@ -118,18 +117,12 @@ def verify_bundle(
     ------
     BundleError, DataError, BackendError
         The bundle, the dataset, or the name of a backend is invalid.
-
-    Examples
-    --------
-    >>> verify_bundle("bsn/", backends=["onnxruntime"]).holds  # doctest: +SKIP
-    True
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     nets = [net for net in NETS if net in bundle.nets]
-    if any(f"{net}.onnx" not in bundle.files for net in nets):
-        bundle, _ = export_bundle(bundle)
+    bundle = with_onnx(bundle)
     variants = find_variants(bundle, backends)
-    videos = of_dataset(dataset, subset, bundle) if dataset else synthetic_videos(bundle)
+    videos = dataset_videos(dataset, subset, bundle) if dataset else synthetic_videos(bundle)
     steps = len(variants) + 1
     progress("checkpoint", 0, steps)
     sessions = {net: CheckpointSession(bundle, net, remember=_ROWS[net]) for net in nets}

@@ -22,10 +22,10 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import suggestion
 from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.data.result_writers import check_answer_target
-from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint, locked_storage, remove_shards
+from actspan.jobs.checkpoint import Checkpoint, locked_storage, remove_shards
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.resume import Saved, find_unfinished, finished_run, resume
-from actspan.jobs.run import RUN_FILE
+from actspan.jobs.run import PLAN_FILE, RUN_FILE
 from actspan.jobs.score_source import ScoreSource
 from actspan.jobs.shard_format import Result
 from actspan.jobs.sinks import Output, Sink

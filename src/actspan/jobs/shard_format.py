@@ -21,7 +21,7 @@ import numpy as np
 from actspan.core.errors import ShardError
 from actspan.core.problems import Problem
 from actspan.core.types import BoundaryScores, Proposals
-from actspan.data.recording import Window
+from actspan.data.cells import Window
 from actspan.pipeline.outcomes import Outcome
 
 Result = Outcome | Problem  # of a video or window; a problem if the video could not be read

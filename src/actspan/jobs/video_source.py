@@ -15,7 +15,7 @@ from actspan.core.problems import Problem, raise_errors, raise_nothing_left
 from actspan.core.progress import Progress
 from actspan.core.types import Features, Float32
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.recording import Window
+from actspan.data.cells import Window
 from actspan.data.videos import canonical_id, canonical_subset
 from actspan.jobs.bundle_features import BundleFeatures
 from actspan.jobs.checkpoint import Plan, digest

@@ -21,7 +21,7 @@ from actspan.config.stages import BATCH, Edge, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.types import BoundaryScores, Features, Proposals
-from actspan.data.rescale import fit_to_cells
+from actspan.data.cells import fit_to_cells
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.pipeline.outcomes import (

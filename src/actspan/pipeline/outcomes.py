@@ -14,7 +14,7 @@ from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals
 from actspan.core.wording import counted
-from actspan.data.recording import Window
+from actspan.data.cells import Window
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms
 

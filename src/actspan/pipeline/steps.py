@@ -17,9 +17,8 @@ import numpy as np
 from actspan.config.stages import Edge, PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
 from actspan.data.dataset import Dataset
-from actspan.data.recording import Window, pad_window, plan_windows
-from actspan.data.rescale import fit_to_cells
 from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, StageClock, VideoInput
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import fuse, generate_proposals_batch

@@ -22,10 +22,9 @@ from actspan.report.figures import (
     SOFT,
     check_picture,
     inline_svg,
-    new_figure,
+    new_chart,
     save,
     set_tip,
-    tidy,
 )
 
 LETTERS = "ABCDEFG"  # letters of the runs, beside their colours
@@ -55,19 +54,19 @@ def plot_recall(result: RecallResult | Mapping[str, RecallResult], path: Path | 
     results = {"": result} if isinstance(result, RecallResult) else dict(result)
     if not results:
         raise ConfigError("no result to plot")
-    figure = new_figure(7.8, 4.8)
-    _draw_recall(figure, results)
-    save(figure, path)
+    save(_draw_recall(7.8, 4.8, results), path)
 
 
-def _draw_recall(figure: Any, results: Mapping[str, RecallResult], *, darkest: float = 0.0) -> None:
-    """Draw one result with a line per tIoU, or the averages of several, into an empty figure.
+def _draw_recall(
+    width: float, height: float, results: Mapping[str, RecallResult], darkest: float = 0.0
+) -> Any:
+    """Return a figure of one result with a line per tIoU, or of the averages of several.
 
-    Pages also have a dark ground, on which the `darkest` of the lines (0 to 1) has to be brighter.
+    Pages may be dark, and then the `darkest` of the lines (0 to 1) has to be brighter.
     """
     single = len(results) == 1
-    axes = figure.subplots()
-    tidy(axes)
+    y = "Recall (%)" if single else "Average recall (%)"
+    figure, axes = new_chart(width, height, "Average number of proposals per video (AN)", y)
     if single:
         _draw_thresholds(axes, next(iter(results.values())), darkest)
     for number, (name, each) in enumerate(results.items()):
@@ -83,8 +82,6 @@ def _draw_recall(figure: Any, results: Mapping[str, RecallResult], *, darkest: f
         )
     longest = max(float(each.proposals_per_video[-1]) for each in results.values())
     axes.set(xlim=(0, longest), ylim=(0, 100))
-    axes.set_xlabel("Average number of proposals per video (AN)", color=INK)
-    axes.set_ylabel("Recall (%)" if single else "Average recall (%)", color=INK)
     counted = {f"{r.videos:,} videos, {r.instances:,} instances" for r in results.values()}
     if len(counted) == 1:
         axes.set_title(*counted, loc="left", fontsize=10, color=INK)
@@ -103,6 +100,7 @@ def _draw_recall(figure: Any, results: Mapping[str, RecallResult], *, darkest: f
         bbox_to_anchor=(1.01, 0.5) if single else None,
     )
     legend.get_texts()[0].set_fontweight("bold" if single else "normal")
+    return figure
 
 
 def _draw_thresholds(axes: Any, result: RecallResult, darkest: float) -> None:
@@ -123,31 +121,27 @@ def _draw_thresholds(axes: Any, result: RecallResult, darkest: float) -> None:
 
 def recall_chart(results: Sequence[RecallResult]) -> str:
     """Return the AR-AN chart: a line per tIoU of one result, or the averages of several."""
-    figure = new_figure(_WIDTH + 0.8 * (len(results) == 1), _HEIGHT)
     if len(results) == 1:
         (result,) = results
-        _draw_recall(figure, {"": result}, darkest=0.3)
+        figure = _draw_recall(_WIDTH + 0.8, _HEIGHT, {"": result}, darkest=0.3)
         label = (
             f"AR-AN curves. At {result.max_proposals} proposals per video, average recall is "
             f"{result.at(result.max_proposals):.1f} %; AUC is {result.auc_percent:.1f} %."
         )
-    else:
-        _draw_recall(figure, dict(zip(LETTERS, results, strict=False)))
-        aucs = (f"{result.auc_percent:.1f} %" for result in results)
-        each = "; ".join(f"run {a}: AUC {auc}" for a, auc in zip(LETTERS, aucs, strict=False))
-        label = f"Average recall of the runs. {each}."
-    return inline_svg(figure, label)
+        return inline_svg(figure, label)
+    named = dict(zip(LETTERS, results, strict=False))
+    each = "; ".join(f"run {a}: AUC {result.auc_percent:.1f} %" for a, result in named.items())
+    figure = _draw_recall(_WIDTH, _HEIGHT, named)
+    return inline_svg(figure, f"Average recall of the runs. {each}.")
 
 
-def loss_chart(found: Diagnosis) -> str:
+def stage_chart(found: Diagnosis) -> str:
     """Return the chart of the stages that miss instances: a bar per tIoU, a part per stage."""
     shares = 100.0 * found.losses()  # (K, stages and found)
     shares = np.vstack([shares, shares.mean(axis=0)])
     rows = [*(f"{tiou:.2f}" for tiou in found.recall.tiou), "mean"]
     names = (*STAGES, "found")
-    figure = new_figure(_WIDTH, 0.27 * len(rows) + 1.2)
-    axes = figure.subplots()
-    tidy(axes)
+    figure, axes = new_chart(_WIDTH, 0.27 * len(rows) + 1.2, "Instances (%)", "tIoU")
     places = np.arange(len(rows)) + 0.3 * (np.arange(len(rows)) == len(rows) - 1)
     left = np.zeros(len(rows))
     for number in reversed(range(len(names))):  # found instances first, then the last stage
@@ -172,12 +166,10 @@ def loss_chart(found: Diagnosis) -> str:
         left += shares[:, number]
     axes.set_yticks(places, rows)
     axes.set(ylim=(places[-1] + 0.5, -0.5), xlim=(0, 100))
-    axes.set_xlabel("Instances (%)", color=INK)
-    axes.set_ylabel("tIoU", color=INK)
     figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=9, labelcolor=INK)
     means = zip(names, shares[-1].tolist(), strict=True)
     each = ", ".join(f"{stage} {share:.1f} %" for stage, share in means)
-    return inline_svg(figure, f"Instances lost at each stage: {each}.")
+    return inline_svg(figure, f"Instances missed at each stage: {each}.")
 
 
 def bar_chart(
@@ -188,9 +180,7 @@ def bar_chart(
     `label` is for screen readers, `axis` the name of the values, `full` the end of the axis.
     """
     runs = max(map(len, rows.values()))
-    figure = new_figure(_WIDTH, 0.2 * runs * len(rows) + 0.1 * len(rows) + 0.6)
-    axes = figure.subplots()
-    tidy(axes)
+    figure, axes = new_chart(_WIDTH, 0.2 * runs * len(rows) + 0.1 * len(rows) + 0.6, axis)
     axes.grid(visible=False, axis="y")
     step = 0.85 / runs
     style = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
@@ -210,15 +200,12 @@ def bar_chart(
     axes.set_yticks(range(len(rows)), rows)
     axes.set(ylim=(len(rows) - 0.45, -0.55), xlim=(1.05 * low, low + 1.15 * (high - low)))
     axes.axvline(0, color=SOFT, linewidth=1)
-    axes.set_xlabel(axis, color=INK)
     return inline_svg(figure, label)
 
 
 def calibration_chart(found: Calibration, number: int) -> str:
     """Return the chart of tIoU over score, in bins of equal size, with quartiles."""
-    figure = new_figure(_WIDTH, _HEIGHT)
-    axes = figure.subplots()
-    tidy(axes)
+    figure, axes = new_chart(_WIDTH, _HEIGHT, "Proposal score", "Achieved tIoU")
     low, high = min(0.0, float(found.score.min())), float(found.score.max())
     high = high if high > low else 1.0
     colour, equal = COLOURS[number], max(min(1.0, high), 0.0)
@@ -229,8 +216,6 @@ def calibration_chart(found: Calibration, number: int) -> str:
         (dot,) = axes.plot(score, tiou, "o", color=colour, markersize=4.5)
         set_tip(dot, f"score {score:.3f}: tIoU {tiou:.3f}")
     axes.set(xlim=(low, high + 0.02 * (high - low)), ylim=(0, 1))
-    axes.set_xlabel("Proposal score", color=INK)
-    axes.set_ylabel("Achieved tIoU", color=INK)
     return inline_svg(
         figure,
         "Score against the tIoU that proposals achieve. The best twentieth by score has a mean "

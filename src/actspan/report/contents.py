@@ -69,9 +69,9 @@ class EvaluatedRun:
     @property
     def missing_files(self) -> list[str]:
         """Files of boundary scores and candidates that the run lacks."""
-        if self.folder is None:
-            return [SCORES, CANDIDATES]
-        return [name for name in (SCORES, CANDIDATES) if not (self.folder.path / name).is_file()]
+        folder = self.folder
+        names = (SCORES, CANDIDATES)
+        return [name for name in names if folder is None or not (folder.path / name).is_file()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,11 +114,8 @@ def gather(
     found = [_read(name, path) for name, path in zip(name_runs(runs), runs, strict=True)]
     notes = []
     for run in found:
-        if run.folder is None:
-            what = "is a result without its run"
-        else:
-            what = f"{' and '.join(run.missing_files)} missing"
-        if run.missing_files:
+        if missing := " and ".join(run.missing_files):
+            what = f"{missing} missing" if run.folder else "is a result without its run"
             notes.append(f"{run.name}: {what}, so there are no curves and no diagnosis.")
     ground = _find_truth(found, truth)
     if isinstance(ground, str):
@@ -158,13 +155,11 @@ def name_runs(runs: Sequence[Path]) -> list[str]:
 
 def _read(name: str, path: Path) -> EvaluatedRun:
     folder = Run.load(path) if (path / RUN_FILE).is_file() else None
-    has_labels = (path / DETECTIONS_FILE).is_file()
-    detections = read_detections(path) if has_labels else {}
+    detections = read_detections(path) if (path / DETECTIONS_FILE).is_file() else {}
     found = EvaluatedRun(name, folder, read_result(path), detections)
     if folder is not None and not found.missing_files:
-        for part in folder.candidates():  # one entry per video, or per window
-            span = part.offset + part.seconds
-            found.spans[part.video] = max(found.spans.get(part.video, 0.0), span)
+        places = folder.candidate_places()
+        return replace(found, spans={video: place.span for video, place in places.items()})
     return found
 
 
@@ -226,46 +221,28 @@ def _evaluate(
     run: EvaluatedRun, videos: Sequence[Video], truth: GroundTruth, progress: Progress
 ) -> EvaluatedRun:
     protocol = PROTOCOLS[truth.protocol]
+    budget, tiou = protocol.max_proposals, parse_thresholds(protocol.tiou("proposal"))
     segments = {video.id: video.segments for video in videos if len(video.segments)}
-    recall = evaluate_recall(
-        videos,
-        run.proposals,
-        subset=None,
-        max_proposals=protocol.max_proposals,
-        tiou=parse_thresholds(protocol.tiou("proposal")),
-    )
-    evaluated = replace(
-        run,
-        recall=recall,
-        calibration=calibrate(segments, run.proposals, most=protocol.max_proposals),
-        diagnosis=_diagnose(run, videos, recall, progress),
-    )
-    if not run.detections:
-        return evaluated
-    tiou = parse_thresholds(protocol.tiou("detection"))
+    counts: dict[str, Any] = {"subset": None, "max_proposals": budget, "tiou": tiou}
+    diagnosis = detection = mistakes = None
+    if run.folder is not None and run.spans:
+        diagnosis = diagnose(
+            run.folder,
+            videos,
+            progress=lambda what, done, total: progress(f"{what} {run.name}", done, total),
+            **counts,
+        )
+    if run.detections:
+        tiou = parse_thresholds(protocol.tiou("detection"))
+        detection = evaluate_detection(videos, run.detections, subset=None, tiou=tiou)
+        mistakes = diagnose_detections(videos, run.detections, subset=None, tiou=tiou)
     return replace(
-        evaluated,
-        detection=evaluate_detection(videos, run.detections, subset=None, tiou=tiou),
-        mistakes=diagnose_detections(videos, run.detections, subset=None, tiou=tiou),
-    )
-
-
-def _diagnose(
-    run: EvaluatedRun, videos: Sequence[Video], recall: RecallResult, progress: Progress
-) -> Diagnosis | None:
-    if run.folder is None or not run.spans:
-        return None
-
-    def report(what: str, done: int, total: int) -> None:
-        progress(f"{what} {run.name}", done, total)
-
-    return diagnose(
-        run.folder,
-        videos,
-        subset=None,
-        max_proposals=recall.max_proposals,
-        tiou=recall.tiou,
-        progress=report,
+        run,
+        recall=evaluate_recall(videos, run.proposals, **counts),
+        calibration=calibrate(segments, run.proposals, most=budget),
+        diagnosis=diagnosis,
+        detection=detection,
+        mistakes=mistakes,
     )
 
 

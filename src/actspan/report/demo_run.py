@@ -25,22 +25,12 @@ _TIMELINES = 3
 
 @dataclass(frozen=True, slots=True)
 class DemoFiles:
-    """Files and results of the demo.
-
-    Attributes
-    ----------
-    dataset, run : Path
-        Folders.
-    pictures : tuple of Path
-        Empty if matplotlib is not installed.
-    report : Path, optional
-        The page; None if jinja2 is not installed.
-    """
+    """Files and results of the demo."""
 
     dataset: Path
     run: Path
-    pictures: tuple[Path, ...]
-    report: Path | None
+    pictures: tuple[Path, ...]  # empty if matplotlib is not installed
+    report: Path | None  # the page; None if jinja2 is not installed
     summary: Summary
     recall: RecallResult
 
@@ -50,17 +40,8 @@ def run_demo(
 ) -> DemoFiles:
     """Make a dataset, propose with the networks that ship with the package, evaluate, draw.
 
-    Parameters
-    ----------
-    out : Path
-        A folder for everything; an earlier demo in it is replaced.
-    videos, seed : int
-        Size and seed of the made-up validation set.
-
-    Raises
-    ------
-    DataError
-        The folder has other files.
+    `out` gets everything, and an earlier demo in it is replaced; `videos` and `seed` are the size
+    and the seed of the made-up validation set. Raises DataError if the folder has other files.
     """
     dataset, run = out / "dataset", out / "run"
     check_demo_folder(out, dataset)
@@ -85,21 +66,15 @@ def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[
     """Draw the recall curve, and timelines of videos with several actions, which show more."""
     curve = out / "recall.png"
     plot_recall(recall, curve)
-    proposals, spans = run.proposals(), {row.video: row.seconds for row in run.candidates()}
+    proposals, places = run.proposals(), run.candidate_places()
     videos = [video for video in dataset if video.id in proposals]
     videos.sort(key=lambda video: -min(len(video.segments), 5))
     pictures = [curve]
     with run.scores() as scores:
         for video in videos[:_TIMELINES]:
             picture = out / f"timeline-{video.id}.png"
-            plot_timeline(
-                video.id,
-                scores.read(video.id),
-                spans[video.id],
-                video.segments,
-                proposals[video.id],
-                picture,
-                labels=video.labels,
-            )
+            curves, span = scores.read(video.id), places[video.id].span
+            found, truth = proposals[video.id], video.segments
+            plot_timeline(video.id, curves, span, truth, found, picture, labels=video.labels)
             pictures.append(picture)
     return tuple(pictures)

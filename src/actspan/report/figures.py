@@ -52,13 +52,23 @@ def new_figure(width: float, height: float) -> Any:
     return module.Figure(figsize=(width, height), layout="constrained")
 
 
-def tidy(axes: Any) -> None:
-    """Give axes a light frame and grid."""
+def new_chart(width: float, height: float, x: str, y: str = "") -> tuple[Any, Any]:
+    """Create a figure, size in inches, and its only axes, with these labels."""
+    figure = new_figure(width, height)
+    axes = figure.subplots()
+    tidy(axes, x, y)
+    return figure, axes
+
+
+def tidy(axes: Any, x: str = "", y: str = "") -> None:
+    """Give axes a light frame and grid, and labels."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(SOFT)
     axes.tick_params(colors=INK, labelsize=9)
     axes.grid(visible=True, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
 
 
 def set_tip(artist: Any, text: str) -> None:

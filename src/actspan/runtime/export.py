@@ -207,21 +207,9 @@ def check_probabilities(
     """Return the largest difference of probabilities; raise if rounding cannot explain it.
 
     Rounding errors grow with the weights and the logits, so a logit may differ by `TOLERANCE` times
-    the largest logit, and its probability accordingly.
-
-    Parameters
-    ----------
-    found, expected, logits : (...) array
-        The logits are those of `expected`.
-    where, remedy : str
-        Start and end of the error message: what differs, and what to do.
-    slack : float
-        Additional tolerance.
-
-    Raises
-    ------
-    ParityError
-        A probability differs by more, or is not a number.
+    the largest logit, and its probability accordingly; `slack` is an additional tolerance. The
+    arrays have one shape; the logits are those of `expected`. Raise ParityError if a probability
+    differs by more, or is not a number; `where` says what differs, `remedy` what to do.
     """
     difference = np.abs(found.astype(np.float64) - expected)
     z: Float64 = logits.astype(np.float64)

@@ -25,12 +25,7 @@ def find_backend(name: str) -> tuple[Backend, int]:
     """Find a backend by name, with the number of the device: `ascend:1` is the second NPU.
 
     `onnxruntime:<provider>` selects any execution provider that ONNX Runtime knows, even if it is
-    not in the table.
-
-    Raises
-    ------
-    BackendError
-        No backend has this name; lists the known ones.
+    not in the table. Raise BackendError if no backend has this name.
     """
     base, _, number = name.rpartition(":")
     device = int(number) if base and number.isdecimal() else 0
@@ -82,7 +77,7 @@ def choose_backend(bundle: Bundle, wanted: str = "auto") -> Choice:
     """
     if wanted != "auto":
         find_backend(wanted)
-        return Choice(wanted, "as asked")
+        return Choice(wanted, "as requested")
     passed: dict[str, str] = {}
     for backend in BACKENDS.values():
         if not backend.auto:

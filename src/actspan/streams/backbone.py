@@ -205,7 +205,7 @@ class Backbone:
         self.close()
 
 
-class Painter:
+class FrameConverter:
     """Converter of one video's frames to pictures of `size`: scales, rotates upright and crops.
 
     `pixel_aspect` is the width of one of the video's pixels over its height.
@@ -216,35 +216,26 @@ class Painter:
         self._scaler = library.VideoReformatter()  # keeps its tables from frame to frame
         self._size, self._config, self._aspect = size, config, pixel_aspect
 
-    def draw(self, image: Any) -> Pixels:
+    def convert(self, image: Any) -> Pixels:
         """Convert an av.VideoFrame to pixels, (height, width, 3) uint8, ordered as in `config`."""
         size, config = self._size, self._config
         turns = round(image.rotation / 90) % 4  # anticlockwise
         upright = Size(image.height, max(round(image.width * self._aspect), 1))
         upright = Size(*upright[::-1]) if turns % 2 else upright
         scaled = size if config.fit == "stretch" else _covering(upright, size, config.resize)
-        lying = Size(*scaled[::-1]) if turns % 2 else scaled
-        small = self._scaler.reformat(
-            image,
-            lying.width,
-            lying.height,
-            f"{config.order}24",
-            interpolation="AREA",
-            threads=1,
-        ).to_ndarray()
+        height, width = scaled[::-1] if turns % 2 else scaled  # before the rotation
+        options = {"interpolation": "AREA", "threads": 1}
+        small = self._scaler.reformat(image, width, height, f"{config.order}24", **options)
         top, left = (scaled.height - size.height) // 2, (scaled.width - size.width) // 2
-        turned = np.rot90(small, turns)[top : top + size.height, left : left + size.width]
-        return np.ascontiguousarray(turned)
+        rotated = np.rot90(small.to_ndarray(), turns)
+        return np.ascontiguousarray(rotated[top : top + size.height, left : left + size.width])
 
 
 def _covering(upright: Size, size: Size, resize: int | None) -> Size:
     """Return the frame's size if its shorter side is `resize` and it still covers the crop."""
-    factor = (resize or max(size)) / min(upright)
-    factor = max(factor, size.height / upright.height, size.width / upright.width)
-    return Size(
-        max(round(upright.height * factor), size.height),
-        max(round(upright.width * factor), size.width),
-    )
+    pairs = list(zip(upright, size, strict=True))
+    factor = max((resize or max(size)) / min(upright), *(least / side for side, least in pairs))
+    return Size(*(max(round(side * factor), least) for side, least in pairs))
 
 
 def normalise(pixels: Pixels, config: PictureConfig, axes: Sequence[int]) -> Float32:

@@ -112,8 +112,8 @@ class Journal:
             with self.path.open("a+b") as stream:
                 if size := stream.tell():
                     stream.seek(size - 1)
-                is_torn = size > 0 and stream.read(1) != b"\n"
-                stream.write(b"\n" * is_torn + msgspec.json.encode(entry) + b"\n")
+                is_incomplete = size > 0 and stream.read(1) != b"\n"
+                stream.write(b"\n" * is_incomplete + msgspec.json.encode(entry) + b"\n")
         except OSError as error:
             raise ActSpanError(f"{self.path}: cannot be written: {error.strerror}") from error
 

@@ -15,12 +15,12 @@ from actspan.config.stages import ExtractionConfig, FeatureSpec, Streams
 from actspan.core.errors import ConfigError, VideoError
 from actspan.core.parallel import map_ordered
 from actspan.core.types import Float32
-from actspan.streams.backbone import Backbone, BackboneFile, Painter, Pixels
+from actspan.streams.backbone import Backbone, BackboneFile, FrameConverter, Pixels
 from actspan.streams.extract_request import Grid
 from actspan.streams.snippets import (
     Sampling,
     Snippet,
-    SnippetMaker,
+    SnippetBuilder,
     SnippetSampler,
     feature_channels,
 )
@@ -135,11 +135,11 @@ class Extractor:
     def _parts(self, batches: Iterator[_Batch], ahead: int) -> Iterator[Part]:
         streams, channels = self._extraction.streams, self.backbone.channels
         with ThreadPoolExecutor(self._threads, "backbone") as pool:
-            maker = SnippetMaker(streams, channels)
+            builder = SnippetBuilder(streams, channels)
             for batch, vectors in map_ordered(pool, self._embed, batches, ahead=ahead):
-                yield replace(batch.part, rows=maker.make(vectors, batch.snippets))
+                yield replace(batch.part, rows=builder.make(vectors, batch.snippets))
                 if batch.part.ending is not None:
-                    maker = SnippetMaker(streams, channels)
+                    builder = SnippetBuilder(streams, channels)
 
     def _embed(self, batch: _Batch) -> tuple[_Batch, Float32]:
         if not batch.inputs:
@@ -159,20 +159,22 @@ class Extractor:
     def _decode(self, video: VideoFile) -> Iterator[_Batch]:
         """Yield the input of the backbone: each picture once, or a clip for each snippet."""
         sampling = Sampling.of(self.grid, video.fps, self._extraction.frames)
-        painter = Painter(self.backbone.size, self._extraction.pictures, video.pixel_aspect)
+        converter = FrameConverter(
+            self.backbone.size, self._extraction.pictures, video.pixel_aspect
+        )
         is_clips = self.backbone.clip is not None
         size, clips = _CLIPS if is_clips else BATCH, 0
         inputs: list[Pixels] = []
         snippets: list[tuple[int, ...]] = []
 
-        def draw(frame: Frame) -> Pixels:
-            pixels = painter.draw(frame.image)
+        def convert(frame: Frame) -> Pixels:
+            pixels = converter.convert(frame.image)
             if not is_clips:
                 inputs.append(pixels)
             return pixels
 
         seconds = 0.0
-        for snippet, seconds in _snippets(video, SnippetSampler(sampling, draw)):
+        for snippet, seconds in _snippets(video, SnippetSampler(sampling, convert)):
             if snippet is not None and is_clips:
                 inputs.append(np.stack([picture.content for picture in snippet]))
                 snippets.append((clips,))

@@ -44,7 +44,7 @@ class Sampling:
 
 
 class Picture(NamedTuple, Generic[P]):
-    """A picture of a video, and its number among the drawn ones."""
+    """A picture of a video, and its number among the converted ones."""
 
     number: int
     content: P
@@ -57,14 +57,14 @@ class SnippetSampler(Generic[P]):
     """Sampler of frames, which returns each snippet as soon as its last picture is known.
 
     A sample is the frame that a player shows at that time; before the first frame, the first one.
-    Snippets share pictures: `draw` is called once for each frame that is sampled.
+    Snippets share pictures: `convert` is called once for each frame that is sampled.
     """
 
-    def __init__(self, sampling: Sampling, draw: Callable[[Frame], P]) -> None:
-        self._sampling, self._draw = sampling, draw
+    def __init__(self, sampling: Sampling, convert: Callable[[Frame], P]) -> None:
+        self._sampling, self._convert = sampling, convert
         self._open: deque[list[Picture[P]]] = deque()
         self._first = 0  # number of the first open snippet
-        self._drawn = 0
+        self._converted = 0
         self._shown: Frame | None = None  # frame that a player shows now
         self._picture: Picture[P] | None = None  # its picture, if it was sampled
 
@@ -94,12 +94,12 @@ class SnippetSampler(Generic[P]):
         for number, taken in enumerate(self._open, self._first):
             while len(taken) < frames and time(number, len(taken)) < until:
                 if self._picture is None:
-                    self._picture = Picture(self._drawn, self._draw(self._shown))
-                    self._drawn += 1
+                    self._picture = Picture(self._converted, self._convert(self._shown))
+                    self._converted += 1
                 taken.append(self._picture)
 
 
-class SnippetMaker:
+class SnippetBuilder:
     """Builder of the snippets of one video from vectors of length `channels`, in order."""
 
     def __init__(self, streams: Streams, channels: int) -> None:

@@ -145,7 +145,7 @@ class VideoFile:
         """Decode all frames; skip and count damaged packets; raise VideoError if there is none."""
         for image in self._decoded():
             frame = Frame(self._time(image), image)
-            self._last, self.end = frame.time, frame.time + self._lasts(image)
+            self._last, self.end = frame.time, frame.time + self._duration(image)
             yield frame
         if self._last is None:
             raise VideoError(f"{self.path}: not one frame can be decoded: damaged, or cut short")
@@ -175,7 +175,7 @@ class VideoFile:
             return self.end
         return time
 
-    def _lasts(self, image: Any) -> float:
+    def _duration(self, image: Any) -> float:
         return float(image.duration) * self._tick or 1 / self.fps
 
     def shortfall(self) -> str:
@@ -202,11 +202,11 @@ class VideoFile:
             others = [s for s in container.streams if s.index != self.stream.index and s.time_base]
             try:
                 container.seek(int((time + self.origin) * _MICROSECONDS))
-                return any(self._lies_after(time, packet) for packet in container.demux(others))
+                return any(self._is_after(time, packet) for packet in container.demux(others))
             except self._av.FFmpegError:
                 return False
 
-    def _lies_after(self, time: float, packet: Any) -> bool:
+    def _is_after(self, time: float, packet: Any) -> bool:
         return packet.pts is not None and packet.pts * packet.time_base - self.origin >= time
 
     def close(self) -> None:

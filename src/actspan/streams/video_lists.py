@@ -50,9 +50,9 @@ def find_videos(given: Sequence[str]) -> VideoList:
         An argument matches no video, or the dataset's annotations cannot be read.
     """
     if len(given) == 1 and (Path(given[0]) / VIDEOS).is_dir():
-        return _of_dataset(Path(given[0]))
+        return _find_in_dataset(Path(given[0]))
     notes: list[Problem] = []
-    paths, problems = _by_id(path for text in given for path in _expand(text, Path(), notes))
+    paths, problems = _index_by_id(path for text in given for path in _expand(text, Path(), notes))
     if not paths:
         raise VideoError("no videos: name files, folders, patterns, or @list.txt")
     return VideoList(paths, problems=(*problems, *notes))
@@ -60,11 +60,11 @@ def find_videos(given: Sequence[str]) -> VideoList:
 
 def _expand(text: str, place: Path, notes: list[Problem]) -> Iterator[Path]:
     if text.startswith("@"):
-        yield from _listed(place / text[1:], notes)
+        yield from _read_list(place / text[1:], notes)
         return
     path = place / text
     if path.is_dir():
-        yield from _in_folder(path, notes)
+        yield from _find_in_folder(path, notes)
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
             raise VideoError(f"{path}: no such file or folder{similar_path(path)}")
@@ -76,10 +76,12 @@ def _expand(text: str, place: Path, notes: list[Problem]) -> Iterator[Path]:
         if not found:
             raise VideoError(f"{path}: no file fits this pattern")
         for one in found:
-            yield from _in_folder(one, notes, may_be_empty=True) if one.is_dir() else [one]
+            yield from _find_in_folder(one, notes, may_be_empty=True) if one.is_dir() else [one]
 
 
-def _in_folder(folder: Path, notes: list[Problem], *, may_be_empty: bool = False) -> list[Path]:
+def _find_in_folder(
+    folder: Path, notes: list[Problem], *, may_be_empty: bool = False
+) -> list[Path]:
     """Return the files in and below a folder that have a video's suffix; note the others."""
     files = sorted(p for p in folder.rglob("*") if p.name[0] != "." and p.is_file())
     found = list(filter(is_video, files))
@@ -106,7 +108,7 @@ def _ignored(others: Counter[str]) -> str:
     return f"{counted(count, 'file')} {of} ignored: {suffixes}"
 
 
-def _listed(file: Path, notes: list[Problem]) -> Iterator[Path]:
+def _read_list(file: Path, notes: list[Problem]) -> Iterator[Path]:
     try:
         lines = read_text(file, DOCUMENT).splitlines()
     except FileNotFoundError as error:
@@ -123,7 +125,7 @@ def _listed(file: Path, notes: list[Problem]) -> Iterator[Path]:
                 raise VideoError(f"{file}, line {number}: {error}") from error
 
 
-def _by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
+def _index_by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
     """Index videos by id; a second one of the same id is a problem."""
     found: dict[str, Path] = {}
     problems = []
@@ -136,10 +138,10 @@ def _by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
     return found, problems
 
 
-def _of_dataset(folder: Path) -> VideoList:
+def _find_in_dataset(folder: Path) -> VideoList:
     """Find the annotated videos of a dataset, or all if there are no annotations."""
     notes: list[Problem] = []
-    paths, problems = _by_id(_in_folder(folder / VIDEOS, notes))
+    paths, problems = _index_by_id(_find_in_folder(folder / VIDEOS, notes))
     problems += notes
     if find_annotations(folder) is None:
         return VideoList(paths, problems=tuple(problems))
@@ -152,10 +154,10 @@ def _of_dataset(folder: Path) -> VideoList:
         what = "not in the annotations, so skipped"
         problems.append(Problem(name, str(paths[name]), what, "annotate it", Skipped.NOTHING))
     kept = {name: path for name, path in paths.items() if name in annotated}
-    return VideoList(kept, annotations, (*_of_videos(annotations.problems), *problems))
+    return VideoList(kept, annotations, (*_annotation_problems(annotations.problems), *problems))
 
 
-def _of_videos(faults: Iterable[Problem]) -> Iterator[Problem]:
+def _annotation_problems(faults: Iterable[Problem]) -> Iterator[Problem]:
     """Yield faults of annotations; only missing whole videos count as failures."""
     for fault in faults:
         yield fault if fault.skipped is Skipped.VIDEO else replace(fault, skipped=Skipped.NOTHING)

@@ -177,7 +177,7 @@ def fit(
     def losses(steps: range) -> Losses:
         epoch = steps.start // plan.epoch_steps
         torch.manual_seed(_mix(seed, task.name, 1, epoch))
-        draw = torch.Generator().manual_seed(_mix(seed, task.name, 2, epoch))
+        generator = torch.Generator().manual_seed(_mix(seed, task.name, 2, epoch))
         order, current = np.empty(0, dtype=np.int64), -1
         for step in steps:
             turn, batch = divmod(step, batches)  # passes over the videos continue across epochs
@@ -186,7 +186,9 @@ def fit(
                 order, current = rng.permutation(task.videos), turn
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(optim, plan, step)
-            yield task.losses(net, order[batch * optim.batch : (batch + 1) * optim.batch], draw)
+            yield task.losses(
+                net, order[batch * optim.batch : (batch + 1) * optim.batch], generator
+            )
             if kept is not net:
                 _update_average(kept, net, min(optim.average, (step + 1) / (step + 10)))
 

@@ -24,7 +24,7 @@ from actspan.data.videos import Videos
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
-from actspan.training.samples import RescaledVideos, Samples, Windows
+from actspan.training.samples import Samples, read_samples
 
 TRAINING, VALIDATION, TESTING = "training", "validation", "testing"  # subsets
 _WINDOW_PICKS = 1000  # proposals per recording: the largest AN that is evaluated
@@ -154,18 +154,12 @@ def draw_videos(videos: Sequence[Video], share: float, seed: int) -> list[str]:
 
 
 def read_parts(dataset: Dataset, config: TrainConfig, report: Report) -> dict[str, Samples]:
-    """Read the videos of each subset that has any: rescaled, or in windows."""
-    pipeline, parts = config.pipeline, dict[str, Samples]()
-    edge, length = pipeline.rescale.edge, pipeline.tem.length if pipeline.tem else 0
-    assert edge != "auto"  # for_dataset has replaced "auto"
+    """Read the videos of each subset that has any; only training chooses among windows."""
+    parts = {}
     for part, windows in ((TRAINING, config.windows), (VALIDATION, None)):
-        chosen, what = dataset.select(videos_in(dataset, part)), f"reading {part}"
-        if not len(chosen):
-            continue
-        if pipeline.mode == "window":
-            parts[part] = Windows.read(chosen, length, windows, what, report.progress)
-        else:
-            parts[part] = RescaledVideos.read(chosen, length, edge, what, report.progress)
+        if videos := videos_in(dataset, part):
+            chosen, what = dataset.select(videos), f"reading {part}"
+            parts[part] = read_samples(chosen, config.pipeline, windows, what, report.progress)
     return parts
 
 

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from actspan.config.stages import Edge
+from actspan.config.stages import PipelineConfig
 from actspan.config.training import TemTrainConfig, WindowTrainConfig
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float32, Float64, Video
+from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
 from actspan.data.dataset import Dataset
-from actspan.data.recording import Window, pad_window, plan_windows
-from actspan.data.rescale import fit_to_cells
 
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
-Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +36,6 @@ class SampleLabels:
 
     instances: Float64
     ignored: Float64
-
-    @classmethod
-    def of(cls, video: Video, unit: float) -> Self:
-        """Return the labels of a video, in units of `unit` seconds, not clipped."""
-        return cls(video.segments / unit, video.ignored / unit)
 
     def in_window(self, first: float, length: float) -> SampleLabels:
         """Return the labels as shares of a window that starts at `first`."""
@@ -80,34 +72,14 @@ class RescaledVideos:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @classmethod
-    def read(
-        cls,
-        dataset: Dataset,
-        length: int,
-        edge: Edge,
-        what: str = "reading",
-        progress: Progress = no_progress,
-    ) -> Self:
-        """Read and rescale every video of a checked dataset, on all cores."""
-        features = np.empty((len(dataset), dataset.spec.channels or 0, length), dtype=np.float32)
-
-        def load(index: int, video: Video) -> SampleLabels:
-            read = dataset.read(video.id)
-            features[index] = fit_to_cells(read, length, edge).T
-            return SampleLabels.of(video, read.span)
-
-        labels = tuple(_read_all(load, dataset, what, progress))
-        return cls(tuple(video.id for video in dataset), features, labels)
-
     def take(self, index: Int64) -> SampleBatch:
         """Return some samples unchanged; no cell is padded."""
         return SampleBatch(self.features[index], self._clipped(index), None)
 
-    def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> SampleBatch:
+    def crop(self, index: Int64, config: TemTrainConfig, generator: torch.Generator) -> SampleBatch:
         """Return random windows of some samples, which lie inside the video or contain it."""
         T = self.features.shape[2]
-        length, position = draw_windows(len(index), config, draw)
+        length, position = draw_windows(len(index), config, generator)
         offset = (1 - length) * position
         features = interpolate(self.features[index], offset * T, length * T, T)
         windows = zip(self._clipped(index), offset.tolist(), length.tolist(), strict=True)
@@ -121,10 +93,6 @@ class RescaledVideos:
     def place(self, index: int) -> Place:
         """Return the labels of one sample, of which no cell is padded."""
         return Place(self.labels[index], self.features.shape[2], (False, False))
-
-    def fingerprint(self) -> str:
-        """Return a SHA-256 checksum of all data."""
-        return _fingerprint(self.ids, [self.features], self.labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,33 +112,6 @@ class Windows:
     def __len__(self) -> int:
         return len(self.places)
 
-    @classmethod
-    def read(
-        cls,
-        dataset: Dataset,
-        length: int,
-        config: WindowTrainConfig | None,
-        what: str = "reading",
-        progress: Progress = no_progress,
-    ) -> Self:
-        """Read every recording of a checked dataset, on all cores.
-
-        The config chooses the windows to train on; without one these are all windows.
-        """
-
-        def load(index: int, video: Video) -> tuple[Float32, SampleLabels]:
-            read = dataset.read(video.id)
-            return np.ascontiguousarray(read.values.T), SampleLabels.of(video, read.stride)
-
-        recordings, labels = zip(*_read_all(load, dataset, what, progress), strict=True)
-        places = [
-            (r, window)
-            for r, (recording, own) in enumerate(zip(recordings, labels, strict=True))
-            for window in choose_windows(recording.shape[1], length, own.instances, config)
-        ]
-        ids = tuple(video.id for video in dataset)
-        return cls(ids, recordings, labels, tuple(places), length)
-
     def take(self, index: Int64) -> SampleBatch:
         """Return some samples unchanged."""
         T = self.length
@@ -181,12 +122,12 @@ class Windows:
         real = np.arange(T) < np.array([len(w) for _, w in chosen])[:, None]
         return SampleBatch(features, labels, None if real.all() else real)
 
-    def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> SampleBatch:
+    def crop(self, index: Int64, config: TemTrainConfig, generator: torch.Generator) -> SampleBatch:
         """Return some samples as random windows, moved by up to half a window and resized."""
         T = self.length
         recordings, windows = zip(*(self.places[k] for k in index.tolist()), strict=True)
         snippets = np.array([window.snippets for window in windows])
-        size, position = draw_windows(len(index), config, draw)
+        size, position = draw_windows(len(index), config, generator)
         cells = T * size
         first = np.array([window.first for window in windows])
         first = first + (T / 2 - cells / 2 + (position - 0.5) * T)
@@ -210,12 +151,65 @@ class Windows:
         labels = self.labels[r].in_window(window.first, len(window))
         return Place(labels, len(window), window.inner_edges())
 
-    def fingerprint(self) -> str:
-        """Return a SHA-256 checksum of all data."""
-        return _fingerprint((self.ids, self.places), self.recordings, self.labels)
-
 
 Samples = RescaledVideos | Windows
+
+
+def read_samples(
+    dataset: Dataset,
+    pipeline: PipelineConfig,
+    windows: WindowTrainConfig | None = None,
+    what: str = "reading",
+    progress: Progress = no_progress,
+) -> Samples:
+    """Read every video of a checked dataset on all cores, as the pipeline's mode needs it.
+
+    Recordings are split into the windows to train on that `windows` chooses, or else into all.
+    """
+    assert pipeline.tem is not None
+    assert pipeline.rescale.edge != "auto"
+    length, edge, in_windows = pipeline.tem.length, pipeline.rescale.edge, pipeline.mode == "window"
+    shape = (len(dataset), dataset.spec.channels or 0, length)
+    features: Any = [None] * len(dataset) if in_windows else np.empty(shape, dtype=np.float32)
+
+    def load(index: int, video: Video) -> SampleLabels:
+        read = dataset.read(video.id)
+        if in_windows:
+            features[index], unit = np.ascontiguousarray(read.values.T), read.stride
+        else:
+            features[index], unit = fit_to_cells(read, length, edge).T, read.span
+        return SampleLabels(video.segments / unit, video.ignored / unit)
+
+    labels: list[SampleLabels] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for one in pool.map(load, range(len(dataset)), dataset.videos):
+            labels.append(one)
+            progress(what, len(labels), len(dataset))
+    ids = tuple(video.id for video in dataset)
+    if not in_windows:
+        return RescaledVideos(ids, features, tuple(labels))
+    places = [
+        (r, window)
+        for r, (recording, own) in enumerate(zip(features, labels, strict=True))
+        for window in choose_windows(recording.shape[1], length, own.instances, windows)
+    ]
+    return Windows(ids, tuple(features), tuple(labels), tuple(places), length)
+
+
+def fingerprint(samples: Samples) -> str:
+    """Compute a SHA-256 checksum of all data."""
+    names: object = samples.ids
+    arrays: list[NDArray[np.floating[Any]]]
+    if isinstance(samples, Windows):
+        names, arrays = (samples.ids, samples.places), [*samples.recordings]
+    else:
+        arrays = [samples.features]
+    digest = hashlib.sha256(repr(names).encode())
+    arrays += [array for one in samples.labels for array in (one.instances, one.ignored)]
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return digest.hexdigest()
 
 
 def choose_windows(
@@ -241,14 +235,16 @@ def _has_instance(window: Window, instances: Float64, share: float) -> bool:
 
 
 def draw_windows(
-    count: int, config: TemTrainConfig, draw: torch.Generator
+    count: int, config: TemTrainConfig, generator: torch.Generator
 ) -> tuple[Float64, Float64]:
     """Draw a window for each of `count` samples: lengths and positions, (count,) float64 each.
 
     Lengths are shares of the sample. Positions lie between 0 and 1. With the probability
     `1 - config.crop` the window is the sample itself: length 1, position 0.5.
     """
-    chance, size, position = torch.rand((3, count), generator=draw, dtype=torch.float64).numpy()
+    chance, size, position = torch.rand(
+        (3, count), generator=generator, dtype=torch.float64
+    ).numpy()
     length = config.crop_shortest + (config.crop_longest - config.crop_shortest) * size
     unchanged = chance >= config.crop
     return np.where(unchanged, 1.0, length), np.where(unchanged, 0.5, position)
@@ -272,25 +268,3 @@ def interpolate(features: Float32, first: Float64, cells: Float64, length: int) 
     upper = (index + 1).clamp(max=n - 1)
     out: Float32 = torch.lerp(source.gather(2, index), source.gather(2, upper), share).numpy()
     return out
-
-
-def _read_all(
-    load: Callable[[int, Video], Loaded], dataset: Dataset, what: str, progress: Progress
-) -> Iterator[Loaded]:
-    """Yield the result of `load(number, video)` for every video, in order, on all cores."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        loaded = pool.map(load, range(len(dataset)), dataset.videos)
-        for done, item in enumerate(loaded, start=1):
-            progress(what, done, len(dataset))
-            yield item
-
-
-def _fingerprint(names: object, features: Sequence[Float32], labels: Sequence[SampleLabels]) -> str:
-    """Compute a SHA-256 checksum of names and arrays."""
-    digest = hashlib.sha256(repr(names).encode())
-    arrays: list[NDArray[np.floating[Any]]] = [*features]
-    arrays += [array for one in labels for array in (one.instances, one.ignored)]
-    for array in arrays:
-        digest.update(repr(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
-    return digest.hexdigest()

@@ -68,29 +68,29 @@ def _is_ignored(start: Float64, end: Float64, labels: SampleLabels) -> Bool:
 
 
 def mix_backgrounds(
-    features: Float32, targets: CellTargets, strongest: float, draw: torch.Generator
+    features: Float32, targets: CellTargets, strongest: float, generator: torch.Generator
 ) -> Float32:
     """Add to each video a share of its partner, in cells where the partner shows background.
 
     `features` and the result are (B, C, T) float32; `strongest` bounds the random shares.
     """
-    partner = _partners(len(features), draw)
-    share = strongest * torch.rand(len(features), generator=draw).numpy()  # (B,) float32
+    partner = _partners(len(features), generator)
+    share = strongest * torch.rand(len(features), generator=generator).numpy()  # (B,) float32
     weight = (share[:, None] * targets.background[partner]).astype(np.float32)  # (B, T)
     return features + weight[:, None] * (features[partner] - features)
 
 
 def splice(
-    features: Float32, targets: CellTargets, chance: float, draw: torch.Generator
+    features: Float32, targets: CellTargets, chance: float, generator: torch.Generator
 ) -> tuple[Float32, CellTargets]:
     """Replace a stretch of some videos by the same stretch of their partner.
 
     A stretch starts and ends where both videos show background, or at the ends of the video.
     `features` are (B, C, T) float32; `chance` is the probability per video.
     """
-    partner = _partners(len(features), draw)
+    partner = _partners(len(features), generator)
     cuttable = targets.background & targets.background[partner]
-    inside = _stretches(cuttable, chance, draw)  # (B, T)
+    inside = _stretches(cuttable, chance, generator)  # (B, T)
     both = inside[:, None]
     spliced = np.where(both, targets.targets[partner], targets.targets)
     counted = targets.counted
@@ -99,10 +99,10 @@ def splice(
     return np.where(both, features[partner], features), CellTargets(spliced, counted)
 
 
-def _stretches(cuttable: Bool, chance: float, draw: torch.Generator) -> Bool:
+def _stretches(cuttable: Bool, chance: float, generator: torch.Generator) -> Bool:
     """Draw a stretch between two cells of every chosen row of `cuttable`, (B, T)."""
     B, T = cuttable.shape
-    drawn = torch.rand((3, B), generator=draw).numpy()
+    drawn = torch.rand((3, B), generator=generator).numpy()
     inside = np.zeros((B, T), dtype=bool)
     for k in np.flatnonzero(drawn[0] < chance).tolist():
         cuts = np.unique([0, *np.flatnonzero(cuttable[k]), T])
@@ -111,9 +111,9 @@ def _stretches(cuttable: Bool, chance: float, draw: torch.Generator) -> Bool:
     return inside
 
 
-def _partners(count: int, draw: torch.Generator) -> Int64:
+def _partners(count: int, generator: torch.Generator) -> Int64:
     """Draw a partner for each of `count` videos; a single video is its own partner."""
-    order = torch.randperm(count, generator=draw).numpy()
+    order = torch.randperm(count, generator=generator).numpy()
     partner = np.empty(count, dtype=np.int64)
     partner[order] = np.roll(order, 1)
     return partner
@@ -137,15 +137,15 @@ class TemTask:
             counted = None if all_count else np.concatenate([part.mask for part in parts])
             self._targets = CellTargets(np.concatenate([p.targets for p in parts]), counted)
 
-    def losses(self, net: Network, videos: Int64, draw: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, net: Network, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
         """Compute the losses of an augmented batch: `loss`, to be minimised, and per channel."""
         samples, config = self._training, self._config
-        batch = samples.crop(videos, config, draw) if config.crop else samples.take(videos)
+        batch = samples.crop(videos, config, generator) if config.crop else samples.take(videos)
         features, targets = batch.features, cell_targets(batch)
         if config.mix:
-            features = mix_backgrounds(features, targets, config.mix, draw)
+            features = mix_backgrounds(features, targets, config.mix, generator)
         if config.splice:
-            features, targets = splice(features, targets, config.splice, draw)
+            features, targets = splice(features, targets, config.splice, generator)
         loss = self._loss(net(torch.from_numpy(features)), targets)
         return {"loss": loss.total, "action": loss.action, "start": loss.start, "end": loss.end}
 
@@ -212,10 +212,10 @@ class PemTask:
         self._training, self._kind = training, config.loss
         self._validation = None if validation is None else validation.of(range(len(validation)))
 
-    def losses(self, net: Network, videos: Int64, draw: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, net: Network, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
         """Compute the loss of all candidates of a batch of videos."""
         features, targets = self._training.of(videos.tolist())
-        return {"loss": pem_loss(net(features)[:, 0], targets, self._kind, generator=draw)}
+        return {"loss": pem_loss(net(features)[:, 0], targets, self._kind, generator=generator)}
 
     def validate(self, net: Network) -> float | None:
         """Compute the loss over all candidates of the validation set."""

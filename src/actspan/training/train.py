@@ -44,7 +44,7 @@ from actspan.training.parts import (
     set_apart,
     videos_in,
 )
-from actspan.training.samples import Samples
+from actspan.training.samples import Samples, fingerprint
 from actspan.training.state import StateFolder
 from actspan.training.tasks import Candidates, PemTask, TemTask, standardize
 from actspan.training.train_classifier import labels_of, train_classifier
@@ -112,14 +112,14 @@ def train(
     given = config or PRESETS["default"]
     config = for_dataset(given, dataset)
     if given.mode == "auto" and config.mode == "window":
-        report.say("long recordings: they are seen in windows, every half of one")
+        report.say("long recordings: trained on windows, each half a window after the last one")
     if seed < 0:
         raise ConfigError(f"seed {seed} must not be negative")
     check_new_bundle(out, overwrite=overwrite)
     dataset, apart = set_apart(dataset, validation_split, seed, report)
     parts = read_parts(dataset, config, report)
     data = {
-        name: {"videos": len(part.ids), "samples": len(part), "sha256": part.fingerprint()}
+        name: {"videos": len(part.ids), "samples": len(part), "sha256": fingerprint(part)}
         for name, part in parts.items()
     }
     versions = {

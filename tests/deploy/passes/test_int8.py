@@ -15,7 +15,7 @@ from actspan.deploy.passes.contract import Inputs, PassSettings, Sample, Shapes
 from actspan.model.weights import Net as Network
 from tests.deploy.passes.control_flow import branches, node
 from tests.deploy.passes.nets import FLOAT, Net, old_tem
-from tests.made_up import CHANNELS, write_bundle, write_dataset
+from tests.examples import CHANNELS, write_bundle, write_dataset
 
 
 class Made:

@@ -11,7 +11,7 @@ from actspan.deploy.passes.contract import PassSettings
 from actspan.deploy.variants import export_variants, variant_name
 from actspan.model.bsn.checkpoints import convert_checkpoints
 from actspan.runtime.opening import open_session
-from tests.made_up import CHANNELS, write_bundle, write_dataset
+from tests.examples import CHANNELS, write_bundle, write_dataset
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from typing import Any, Literal
 from actspan.deploy.deploy_requests import RunRequest, TemRequest
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.host_steps import (
-    take_pem_outputs,
-    take_tem_outputs,
     write_pem_inputs,
+    write_pem_results,
     write_tem_inputs,
+    write_tem_results,
 )
 from actspan.deploy.staged.runner import run_net
 from actspan.deploy.staged.stage import Stage
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Place:
         """A stage that waits for PEM's dumps."""
         stage = self.begin()
         self.run("tem")
-        take_tem_outputs(stage, Dumps(stage.outputs("tem")))
+        write_tem_results(stage, Dumps(stage.outputs("tem")))
         write_pem_inputs(stage)
         return stage
 
@@ -51,7 +51,7 @@ class Place:
         """The result of all steps."""
         stage = self.up_to_pem()
         self.run("pem")
-        take_pem_outputs(stage, Dumps(stage.outputs("pem")))
+        write_pem_results(stage, Dumps(stage.outputs("pem")))
         return (stage.path / "result.json").read_bytes()
 
     def proposed(self, out: Path) -> bytes:

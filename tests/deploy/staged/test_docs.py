@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from actspan.cli import main
 from tests.conftest import ROOT
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 PAGE = (ROOT / "docs" / "staged.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"<!-- (runs|device: .*?) -->\n```sh\n(.*?)```", PAGE, flags=re.DOTALL)

@@ -14,10 +14,10 @@ import pytest
 
 from actspan.core.errors import BundleError, DatasetError, StageError
 from actspan.deploy.staged.dumps import RECORD, Dumps
-from actspan.deploy.staged.host_steps import take_pem_outputs, take_tem_outputs, write_pem_inputs
+from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
 from actspan.deploy.staged.stage import Stage
 from tests.deploy.staged.steps import Place, make_place
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_bad_content(
 ) -> None:
     dumps = Dumps(stage.path / f"{net}-output")
     rewrite(dumps.folder / "video1_1.bin", change)
-    take = take_tem_outputs if net == "tem" else take_pem_outputs
+    take = write_tem_results if net == "tem" else write_pem_results
     result = (stage.path / "result.json").read_bytes()
     shutil.rmtree(stage.path / f"{net}-result") if net == "pem" else None
     with pytest.raises(DatasetError, match=f"video1: {message}") as caught:
@@ -91,19 +91,19 @@ def test_missing_and_strange_dumps_stand_in_one_table(stage: Stage) -> None:
     shutil.copy(folder / "video1_1.bin", folder / "stranger_1.bin")
     rewrite(folder / "video2_1.bin", put(0, np.nan))
     with pytest.raises(DatasetError) as caught:
-        take_tem_outputs(stage, Dumps(folder))
+        write_tem_results(stage, Dumps(folder))
     found = {p.video: p.problem for p in caught.value.problems}
     assert found == {
         "video0": "missing",
         "video2": "1 value NaN or infinite",
         "stranger": "dump of no input of this stage",
     }
-    assert take_tem_outputs(stage, Dumps(folder), on_error="skip").videos == 2
+    assert write_tem_results(stage, Dumps(folder), on_error="skip").videos == 2
 
 
 def test_the_other_networks_dumps(stage: Stage) -> None:
     with pytest.raises(DatasetError, match=r"240 bytes, 4000 expected: a dump of TEM\?") as caught:
-        take_pem_outputs(stage, Dumps(stage.outputs("tem")))
+        write_pem_results(stage, Dumps(stage.outputs("tem")))
     assert len(caught.value.problems) == 4
     assert "PEM's dumps (--dumps)" in caught.value.problems[0].remedy
 
@@ -116,7 +116,7 @@ def test_dumps_of_another_dataset(place: Place, stage: Stage, tmp_path: Path) ->
     strange = other.begin()
     other.run("tem")
     with pytest.raises(DatasetError) as caught:
-        take_tem_outputs(stage, Dumps(strange.outputs("tem")))
+        write_tem_results(stage, Dumps(strange.outputs("tem")))
     problems = [p.problem for p in caught.value.problems]
     assert problems == ["missing"] * 4 + ["dump of no input of this stage"] * 2
 
@@ -128,25 +128,25 @@ def test_same_names_but_other_features(place: Place, stage: Stage, tmp_path: Pat
     strange = other.begin()
     other.run("tem")
     with pytest.raises(DatasetError, match="stale: made from another input than is there"):
-        take_tem_outputs(stage, Dumps(strange.outputs("tem")))
+        write_tem_results(stage, Dumps(strange.outputs("tem")))
 
 
 def test_dumps_of_a_tool_that_are_older_than_their_inputs(stage: Stage) -> None:
     folder = stage.outputs("tem")
     (folder / RECORD).unlink()  # vendors' tools write none
-    take_tem_outputs(stage, Dumps(folder))
+    write_tem_results(stage, Dumps(folder))
     hour_ago = time.time() - 3600
     os.utime(folder / "video3_1.bin", (hour_ago, hour_ago))
     with pytest.raises(DatasetError, match="video3: stale: older than its input"):
-        take_tem_outputs(stage, Dumps(folder))
+        write_tem_results(stage, Dumps(folder))
 
 
 def test_an_input_that_comes_out_the_same_keeps_its_age(stage: Stage) -> None:
     before = stage.table("pem").items
-    take_tem_outputs(stage, Dumps(stage.outputs("tem")))
-    take_pem_outputs(stage, Dumps(stage.outputs("pem")))  # the repeated step changed nothing
+    write_tem_results(stage, Dumps(stage.outputs("tem")))
+    write_pem_results(stage, Dumps(stage.outputs("pem")))  # the repeated step changed nothing
     rewrite(stage.outputs("tem") / "video0_1.bin", put(22, 0.999))
-    take_tem_outputs(stage, Dumps(stage.outputs("tem")))
+    write_tem_results(stage, Dumps(stage.outputs("tem")))
     write_pem_inputs(stage)
     pairs = zip(before, stage.table("pem").items, strict=True)
     assert [now.since == then.since for then, now in pairs] == [False, True, True, True]
@@ -154,14 +154,14 @@ def test_an_input_that_comes_out_the_same_keeps_its_age(stage: Stage) -> None:
 
 def test_pem_dumps_of_before_tem_was_run_again(place: Place, stage: Stage) -> None:
     rewrite(stage.outputs("tem") / "video0_1.bin", put(22, 0.999))
-    take_tem_outputs(stage, Dumps(stage.outputs("tem")))
+    write_tem_results(stage, Dumps(stage.outputs("tem")))
     with pytest.raises(StageError, match=r"pem: stale: .* pem-inputs"):
-        take_pem_outputs(stage, Dumps(stage.outputs("pem")))
+        write_pem_results(stage, Dumps(stage.outputs("pem")))
     with pytest.raises(StageError, match=r"pem: stale: .* pem-inputs"):
         place.run("pem", overwrite=True)
     write_pem_inputs(stage)
     with pytest.raises(DatasetError, match="video0: stale: made from another input") as caught:
-        take_pem_outputs(stage, Dumps(stage.outputs("pem")))
+        write_pem_results(stage, Dumps(stage.outputs("pem")))
     assert len(caught.value.problems) == 1  # the other inputs are what they were
 
 
@@ -173,12 +173,12 @@ def test_a_recording_with_a_bad_window_is_bad_as_a_whole(tmp_path: Path) -> None
     last = [item for item in items if item.video == "video1"][-1]
     Dumps(stage.outputs("tem")).path(last).unlink()
     with pytest.raises(DatasetError, match="video1: missing"):
-        take_tem_outputs(stage, Dumps(stage.outputs("tem")))
-    done = take_tem_outputs(stage, Dumps(stage.outputs("tem")), on_error="skip")
+        write_tem_results(stage, Dumps(stage.outputs("tem")))
+    done = write_tem_results(stage, Dumps(stage.outputs("tem")), on_error="skip")
     assert done.videos == 2
     write_pem_inputs(stage)
     place.run("pem")
-    take_pem_outputs(stage, Dumps(stage.outputs("pem")))
+    write_pem_results(stage, Dumps(stage.outputs("pem")))
     results = json.loads((stage.path / "result.json").read_text())["results"]
     expected = json.loads(place.proposed(tmp_path / "x.json"))["results"]
     assert results == {name: expected[name] for name in ("video0", "video2")}
@@ -188,32 +188,32 @@ def test_nothing_left_is_an_error_even_when_skipping(stage: Stage) -> None:
     for file in stage.outputs("tem").glob("*_1.bin"):
         file.write_bytes(b"")
     with pytest.raises(DatasetError, match="0 bytes, 240 expected"):
-        take_tem_outputs(stage, Dumps(stage.outputs("tem")), on_error="skip")
+        write_tem_results(stage, Dumps(stage.outputs("tem")), on_error="skip")
 
 
 def test_no_dumps_at_all(stage: Stage, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="no such folder: run the network"):
-        take_tem_outputs(stage, Dumps(tmp_path / "nowhere"))
+        write_tem_results(stage, Dumps(tmp_path / "nowhere"))
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "video0_1.txt").touch()
     with pytest.raises(StageError, match=r"there is: video0_1\.txt.*-output_binary=True"):
-        take_tem_outputs(stage, Dumps(tmp_path / "text"))
+        write_tem_results(stage, Dumps(tmp_path / "text"))
     with pytest.raises(StageError, match=r"no file ends in _0\.bin"):
-        take_tem_outputs(stage, Dumps(stage.outputs("tem"), "_0.bin"))
+        write_tem_results(stage, Dumps(stage.outputs("tem"), "_0.bin"))
 
 
 def test_another_suffix(stage: Stage) -> None:
     folder = stage.outputs("tem")
     for file in folder.glob("*_1.bin"):
         file.rename(file.with_name(file.name.replace("_1.bin", "_0.bin")))
-    assert take_tem_outputs(stage, Dumps(folder, "_0.bin")).videos == 4
+    assert write_tem_results(stage, Dumps(folder, "_0.bin")).videos == 4
 
 
 @pytest.mark.parametrize("text", ["input\nvideo0\n", "input,crc32\nvideo0,x\n", "a,b\n1,2\n"])
 def test_a_damaged_record(stage: Stage, text: str) -> None:
     (stage.outputs("tem") / RECORD).write_text(text)
     with pytest.raises(StageError, match=r"inputs\.csv: damaged.*remove this file"):
-        take_tem_outputs(stage, Dumps(stage.outputs("tem")))
+        write_tem_results(stage, Dumps(stage.outputs("tem")))
 
 
 def test_results_that_were_changed_or_lost(stage: Stage) -> None:
@@ -234,7 +234,7 @@ def test_candidates_that_were_removed(stage: Stage) -> None:
     (stage.path / "pem" / "xmin" / "video0.bin").unlink()
     (stage.path / "pem" / "xmax" / "video1.bin").write_bytes(bytes(8))
     with pytest.raises(DatasetError, match=r"video1: 8 bytes, .* expected") as caught:
-        take_pem_outputs(stage, Dumps(stage.outputs("pem")))
+        write_pem_results(stage, Dumps(stage.outputs("pem")))
     assert len(caught.value.problems) == 2
 
 

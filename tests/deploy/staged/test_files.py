@@ -13,8 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from actspan import Dataset
 from actspan.core.errors import DatasetError, StageError
-from actspan.data.recording import Window
-from actspan.data.rescale import fit_to_cells
+from actspan.data.cells import Window, fit_to_cells
 from actspan.data.scores import read_scores_csv
 from actspan.deploy.staged.dumps import write_csv
 from actspan.deploy.staged.runner import write_list
@@ -22,7 +21,7 @@ from actspan.deploy.staged.stage import Stage, input_name
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from tests.deploy.staged.steps import Place, make_place
-from tests.made_up import write_annotations
+from tests.examples import write_annotations
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from typing import Literal
 import pytest
 
 from actspan.deploy.staged.dumps import Dumps
-from actspan.deploy.staged.host_steps import take_pem_outputs, take_tem_outputs, write_pem_inputs
+from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
 from actspan.deploy.staged.stage import Stage
 from tests.deploy.staged.steps import Place, make_place
+from tests.examples import write_bundle
 from tests.jobs.test_main_job import authors_folder, run
-from tests.made_up import write_bundle
 
 
 @pytest.mark.parametrize("mode", ["rescale", "window"])
@@ -33,7 +33,7 @@ def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
     assert sorted(p.name for p in (stage.path / "tem").iterdir()) == ["input", "inputs.jsonl"]
     place.run("tem")
     shutil.rmtree(stage.path / "tem" / "input")  # docs/staged.md says when what can go
-    take_tem_outputs(stage, Dumps(stage.outputs("tem")))
+    write_tem_results(stage, Dumps(stage.outputs("tem")))
     write_pem_inputs(stage, lean=True)
     assert not (stage.path / "pem" / "bsp").exists()
     shutil.rmtree(stage.outputs("tem"))
@@ -41,8 +41,8 @@ def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
         file.unlink()
     place.run("pem")
     shutil.rmtree(stage.path / "pem" / "input")
-    take_pem_outputs(stage, Dumps(stage.outputs("pem")))
-    take_pem_outputs(stage, Dumps(stage.outputs("pem")), lean=True)
+    write_pem_results(stage, Dumps(stage.outputs("pem")))
+    write_pem_results(stage, Dumps(stage.outputs("pem")), lean=True)
     assert not (stage.path / "pem-result").exists()
     assert (stage.path / "result.json").read_bytes() == place.proposed(tmp_path / "x.json")
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from actspan.deploy.staged.dumps import Dumps
-from actspan.deploy.staged.host_steps import take_tem_outputs
+from actspan.deploy.staged.host_steps import write_tem_results
 from actspan.deploy.staged.runner import write_list, write_script
 from actspan.deploy.staged.stage import Stage
 from actspan.model.bundle import Bundle
@@ -109,7 +109,7 @@ def test_a_network_of_a_fixed_batch_and_its_dumps(
     done = run(script, "--interface", "onnxruntime", *common, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "5 in 3 calls of 2 (1 padded)" in done.stdout
-    assert take_tem_outputs(stage, Dumps(out)).inputs == 5
+    assert write_tem_results(stage, Dumps(out)).inputs == 5
     more = ("--out", tmp_path / "2", "--batch", 3)
     refused = run(script, "--interface", "onnxruntime", *common, *more)
     assert refused.returncode == 1

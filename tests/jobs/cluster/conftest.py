@@ -12,7 +12,7 @@ import pytest
 from actspan.jobs.propose_request import ClusterConfig
 from actspan.jobs.ray_pool import ray_session
 from tests.conftest import ROOT
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 WORKERS = ClusterConfig(workers=2)
 

@@ -16,11 +16,11 @@ from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import ExtractRequest, Grid, Span
 from actspan.streams.extraction import extract_videos
 from actspan.streams.snippet_features import Extractor
+from tests.examples import write_bundle
 from tests.jobs.cluster.conftest import WORKERS
-from tests.made_up import write_bundle
 from tests.runs import contents
 from tests.streams.encoders import write_encoder
-from tests.streams.made_videos import cut, steady, write_video
+from tests.streams.example_videos import cut, steady, write_video
 
 # Ray warns of its own
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

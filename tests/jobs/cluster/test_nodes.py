@@ -14,7 +14,7 @@ from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_engine import ray_engine
 from tests.conftest import ROOT
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 
 # Ray warns of its own
 pytestmark = [

@@ -15,9 +15,9 @@ from actspan import Bundle
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import Grid, Span
 from actspan.streams.snippet_features import Extractor
-from tests.made_up import write_bundle
+from tests.examples import write_bundle
 from tests.streams.encoders import write_encoder
-from tests.streams.made_videos import steady, write_video
+from tests.streams.example_videos import steady, write_video
 
 STRIDE = 0.2
 LENGTH = 20  # snippets a window: 4 s

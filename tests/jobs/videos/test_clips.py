@@ -12,7 +12,7 @@ from actspan import Proposals
 from actspan.core.errors import ActSpanError, VideoError
 from actspan.jobs.clips import ClipSink, Way, cut, cut_clips
 from actspan.streams.video_decoding import VideoFile
-from tests.streams.made_videos import level, turn, write_video
+from tests.streams.example_videos import level, turn, write_video
 
 FPS = 25
 KEYS = {"g": "25", "sc_threshold": "0", "bf": "2"}  # a key frame a second, and B-frames

@@ -16,7 +16,7 @@ import pytest
 from actspan import Bundle, PipelineConfig, Proposals, SoftNmsConfig, TemConfig
 from actspan.core.errors import BundleError, VideoError
 from actspan.core.types import BoundaryScores
-from actspan.data.recording import Window, plan_windows
+from actspan.data.cells import Window, plan_windows
 from actspan.jobs.driver import propose
 from actspan.jobs.live import MARGIN, GrowingVideo, NewSegments
 from actspan.jobs.propose_request import ProposeRequest, Selection
@@ -24,7 +24,7 @@ from actspan.jobs.sinks import SegmentList
 from actspan.pipeline.outcomes import Outcome
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
 from tests.runs import found_in
-from tests.streams.made_videos import level, steady, write_video
+from tests.streams.example_videos import level, steady, write_video
 
 SECONDS = 13.0
 WINDOW = LENGTH * STRIDE

@@ -35,10 +35,10 @@ from actspan.pipeline.outcomes import Outcome
 from actspan.streams.extract_request import ExtractRequest, Precision
 from actspan.streams.extraction import extract_videos
 from actspan.streams.feature_files import PROJECTION
+from tests.examples import write_annotations, write_bundle
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
-from tests.made_up import write_annotations, write_bundle
 from tests.runs import contents, found_in
-from tests.streams.made_videos import steady, write_audio, write_video
+from tests.streams.example_videos import steady, write_audio, write_video
 
 
 def in_two_steps(

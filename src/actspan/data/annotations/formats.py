@@ -18,37 +18,29 @@ from actspan.data.annotations import (
     labelstudio,
     projects,
     table,
+    table_lines,
     text_files,
     writing,
 )
 from actspan.data.annotations.activitynet import AUTHORS_JSON
 from actspan.data.annotations.annotation_set import Annotations, JsonError, ReadOptions, Source
-from actspan.data.annotations.video_builder import files_of, read_files
+from actspan.data.annotations.video_builder import has_files, read_files
 from actspan.data.annotations.writing import FPS, WriteOptions
 from actspan.data.videos import possible_mistakes
 
 DATASET_JSON = "annotations.json"
 DATASET_TABLE = "annotations.csv"
 # Places of annotations in a dataset, and in the authors' repository or its data folder.
-_PLACES = (
-    DATASET_JSON,
-    AUTHORS_JSON,
-    f"activitynet_annotations/{AUTHORS_JSON}",
-    f"data/activitynet_annotations/{AUTHORS_JSON}",
-    DATASET_TABLE,
-)
+_FOLDERS = ("", "activitynet_annotations/", "data/activitynet_annotations/")
+_PLACES = (DATASET_JSON, *(folder + AUTHORS_JSON for folder in _FOLDERS), DATASET_TABLE)
 
-_SHEET = "a spreadsheet: save the sheet as CSV with the columns video, start, end, label"
-_PAGE = "a document: save its table as CSV with the columns video, start, end, label"
-_SUBTITLES = "subtitles: save them as WebVTT (.vtt) or SubRip (.srt)"
-_PACKED = "packed: unpack it, and give what is inside"
-_VIDEO = "a video: annotations are needed here"
+_COLUMNS = "the columns video, start, end, label"
 _REMEDIES = {
-    **dict.fromkeys((".xlsx", ".xls", ".ods"), _SHEET),
-    **dict.fromkeys((".html", ".htm", ".docx", ".doc", ".odt", ".pdf"), _PAGE),
-    **dict.fromkeys((".sbv", ".ass", ".ssa", ".ttml", ".dfxp", ".sub"), _SUBTITLES),
-    **dict.fromkeys((".gz", ".zip", ".tar", ".7z", ".xz"), _PACKED),
-    **dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg"), _VIDEO),
+    ".xlsx .xls .ods": f"a spreadsheet: save the sheet as CSV with {_COLUMNS}",
+    ".html .htm .docx .doc .odt .pdf": f"a document: save its table as CSV with {_COLUMNS}",
+    ".sbv .ass .ssa .ttml .dfxp .sub": "subtitles: save them as WebVTT (.vtt) or SubRip (.srt)",
+    ".gz .zip .tar .7z .xz": "packed: unpack it, and give what is inside",
+    ".mp4 .avi .mkv .mov .webm .mpg": "a video: annotations are needed here",
     ".txt": "only <Class>_val.txt and <Class>_test.txt are; save a table as .csv or .tsv",
     ".anvil": "of Anvil: export it to ELAN (.eaf), or as a table",
     ".xml": "XML (CVAT, Anvil, ...): export it as CSV or JSON with times in seconds",
@@ -75,10 +67,6 @@ class Format:
     has_own_unit: bool = False  # it fixes the unit of its times
 
 
-def _has_files(suffix: str, source: Source) -> bool:
-    return bool(files_of(source.path, suffix))
-
-
 # The first format that fits is used.
 _ALL = (
     Format("activitynet", "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, "
@@ -88,19 +76,19 @@ _ALL = (
     Format("authors", f"{AUTHORS_JSON} of the BSN authors", activitynet.fits_authors,
            activitynet.read_authors, None,
            "not the BSN authors' format: videos with 'duration_second' are needed", AUTHORS_JSON),
-    Format("csv", "a table: video,start,end,label", table.fits, table.read, table.encode,
+    Format("csv", "a table: video,start,end,label", table_lines.fits, table.read, table.encode,
            in_folder=DATASET_TABLE, suffix=".csv"),
-    Format("elan", "ELAN's .eaf file, or a folder of them", partial(_has_files, ".eaf"),
+    Format("elan", "ELAN's .eaf file, or a folder of them", partial(has_files, ".eaf"),
            elan.read, writing.encode_elan, in_folder=".eaf files", file_per_video=True,
            has_tiers=True, has_own_unit=True),
     Format("vtt", "WebVTT, as players read it: a .vtt file, or a folder of them",
-           partial(_has_files, ".vtt"), partial(read_files, "vtt", ".vtt", text_files.read_vtt),
+           partial(has_files, ".vtt"), partial(read_files, "vtt", ".vtt", text_files.read_vtt),
            text_files.encode_vtt, in_folder=".vtt files", file_per_video=True, has_own_unit=True),
     Format("srt", "SubRip subtitles: an .srt file, or a folder of them",
-           partial(_has_files, ".srt"), partial(read_files, "srt", ".srt", text_files.read_srt),
+           partial(has_files, ".srt"), partial(read_files, "srt", ".srt", text_files.read_srt),
            in_folder=".srt files", has_own_unit=True),
     Format("textgrid", "Praat's .TextGrid file, or a folder of them",
-           partial(_has_files, ".textgrid"),
+           partial(has_files, ".textgrid"),
            partial(read_files, "textgrid", ".textgrid", text_files.read_textgrid),
            in_folder=".TextGrid files", has_tiers=True, has_own_unit=True),
     Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", text_files.fits_thumos,
@@ -153,18 +141,20 @@ def read_annotations(
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path, format_is_given=format is not None)
     options = ReadOptions(fps, tuple(tiers), columns or {}, will_clip, only_facts)
-    read, where = None, source.path
+    read = None
     try:
         if format in (None, "activitynet") and not (options.tiers or options.columns):
             read = activitynet.read_plain(source)
         if read is None:
             read = _read_as(source, format, options)
     except OSError as error:
-        raise AnnotationError(f"{where}: cannot be read: {error.strerror or error}") from error
+        raise AnnotationError(
+            f"{source.path}: cannot be read: {error.strerror or error}"
+        ) from error
     except RecursionError as error:
-        raise AnnotationError(f"{where}: JSON nested too deeply to be annotations") from error
+        raise AnnotationError(f"{source.path}: JSON nested too deeply to be annotations") from error
     except JsonError as error:
-        raise AnnotationError(f"{where}: not valid JSON: {error}") from error
+        raise AnnotationError(f"{source.path}: not valid JSON: {error}") from error
     notes = read.notes if only_facts else (*read.notes, *possible_mistakes(read.path, read.videos))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
@@ -199,7 +189,7 @@ def format_named(name: str) -> Format:
 
 def _unknown_format(source: Source) -> str:
     """Return the message about a source that no format fits: what it is, and what to do."""
-    path, known = source.path, f"known are: {'; '.join(f.what for f in _ALL)}"
+    path, forms = source.path, f"known are: {'; '.join(f.what for f in _ALL)}"
     if path.is_dir():
         in_folders = ", ".join(f.in_folder for f in _ALL if f.in_folder)
         return (
@@ -207,16 +197,17 @@ def _unknown_format(source: Source) -> str:
             "to be named itself"
         )
     if source.json is None:
-        remedy = _REMEDIES.get(path.suffix.lower(), _OTHER)
+        suffix = path.suffix.lower()
+        remedy = next((r for known, r in _REMEDIES.items() if suffix in known.split()), _OTHER)
         what = f"{path.suffix} is not read: {remedy}" if path.suffix else remedy
-        return f"{path}: of no known format; {what}; {known}"
+        return f"{path}: of no known format; {what}; {forms}"
     document = source.document[0]
     what = type(document).__name__
     if isinstance(document, dict):
         what = f"an object with {listed(map(repr, document), most=6) or 'no keys'}"
     elif isinstance(document, list) and document and isinstance(document[0], dict) and document[0]:
         what = f"a list of objects with {listed(map(repr, document[0]), most=6)}"
-    return f"{path}: JSON of no known format, {what}; {known}"
+    return f"{path}: JSON of no known format, {what}; {forms}"
 
 
 def encode_annotations(

@@ -4,11 +4,15 @@
 segment); scored instances are written with a column `score`. A row without start and end mentions a
 video without instances, or only gives its duration. Separators are commas, semicolons (also with
 decimal commas), tabs or bars. `table_columns` finds what each column means.
+
+A decimal comma is read as a point. If commas also separate cells and all quoted numbers look like
+`1,234`, they may be thousands: they are refused.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,9 +25,14 @@ from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
-from actspan.data.annotations.fields import TIMES, Facts, written_facts
-from actspan.data.annotations.table_columns import Columns, find_columns, resolve_columns
-from actspan.data.annotations.table_lines import TOTALS, CellReader, Table, escaped_id, is_blank
+from actspan.data.annotations.fields import TIMES, Facts, number, seconds, written_facts
+from actspan.data.annotations.table_columns import (
+    Columns,
+    find_columns,
+    resolve_columns,
+    with_point,
+)
+from actspan.data.annotations.table_lines import Table
 from actspan.data.annotations.video_builder import RejectedError, VideoBuilder
 from actspan.data.annotations.writing import WriteOptions, scored_instances
 from actspan.data.videos import canonical_subset
@@ -33,33 +42,14 @@ _NO_FACTS = Facts()
 _PER_SECOND = {"seconds": 1.0, "milliseconds": 1000.0}
 _IF_KNOWN = {"fps", "frames", "score"}
 _SHORTEST = 0.02  # seconds; no action is shorter, but times given as fractions of a day are
-_LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
 
-
-def fits(source: Source) -> bool:
-    """Return whether the file's name has the suffix of a table.
-
-    Raises AnnotationError for tools' CSV exports, which have regions as JSON in their cells.
-    """
-    path = source.path
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        return False
-    if not path.is_file():
-        return True  # `read` reports what it is
-    try:
-        with path.open("rb") as stream:
-            line = stream.readline(4096).decode("utf-8-sig", "replace").strip()
-    except OSError:
-        return True  # `read` reports why
-    if {cell.strip(' "') for cell in line.split(",")} >= _LABEL_STUDIO:
-        raise AnnotationError(
-            f"{path}: Label Studio's CSV export is not read: export JSON from Label Studio"
-        )
-    if line.startswith("# Exported using VGG Image Annotator"):
-        raise AnnotationError(
-            f"{path}: the CSV export of VGG Image Annotator is not read: save the project (JSON)"
-        )
-    return True
+# Copied text contains zero-width spaces and direction marks, which nobody sees.
+_UNSEEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")
+_QUOTES = ("'", "`", "\u2018")
+_BLANKS = {"", "na", "n/a", "nan", "none", "null", "-"}  # numbers, in spreadsheets and R
+_NO_LABEL = {"nan", "na", "n/a", "<na>", "null"}  # as written by pandas and R
+_TOTALS = {"total", "totals", "subtotal", "grand total", "sum", "mean", "average"}
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 
 
 def read(source: Source, options: ReadOptions) -> Annotations:
@@ -81,10 +71,9 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     for place, row in table.below(columns):
         reader.add(place, row)
     reader.require_consistent()
-    for name in columns.ignored(table.used()):
-        builder.ignored["columns", name] += 1
+    builder.ignored.update(("columns", name) for name in columns.ignored(table.used()))
     found = builder.built("csv", unit=columns.unit)
-    notes = [*table.notes(), *columns.notes, *reader.notes(), *reader.cells.notes(), *found.notes]
+    notes = [*table.notes(), *columns.notes, *reader.notes(), *found.notes]
     lengths = np.diff(found.videos.segments)
     too_short = 2 * int((lengths < _SHORTEST).sum()) > len(lengths)  # as Excel's times of day are
     if columns.unit == "seconds" and too_short:
@@ -96,64 +85,62 @@ def read(source: Source, options: ReadOptions) -> Annotations:
 
 
 class _RowReader:
-    """Reader of rows, which counts what it ignores."""
+    """Reader of rows, which counts what it changes or ignores."""
 
     def __init__(
         self, columns: Columns, options: ReadOptions, table: Table, builder: VideoBuilder
     ) -> None:
-        self.cells = CellReader(builder, table.separator)
         self._columns, self._fps, self._table, self._builder = columns, options.fps, table, builder
+        self._commas_separate = table.separator == ","  # then commas in numbers are quoted
         self._width = len(columns.head) or max(columns.places.values()) + 1
         self._has_facts = not columns.places.keys().isdisjoint(Facts._fields)
         self._unnamed = [i for i, name in enumerate(columns.head) if not name]
         self._rows = self._segments = self._swapped = self._negative = 0
         self._widths: Counter[int] = Counter()  # of rows with more cells than the header
         self._sessions: dict[str, set[str]] = {}
+        self._changed: Counter[str] = Counter()  # ids from which something was removed
+        self._thousands: list[str] = []  # numbers as 1,234
+        self._has_decimals = False
 
     def add(self, place: str, cells: Sequence[str]) -> None:
         """Add a row, or a problem if it cannot be used."""
         if len(cells) != self._width or self._unnamed:
             self._check_width(place, cells)
         row = {role: cells[i] for role, i in self._columns.places.items() if i < len(cells)}
-        video = self.cells.video(row.get("video", ""))
-        label = row["label"] = self.cells.label(row.get("label", ""))
+        video, label = self._video(row.get("video", "")), row.get("label", "")
+        if label.lower() in _NO_LABEL:
+            self._builder.ignored["labels that mean none", label] += 1
+            label = ""
         self._rows += 1
         if "session" in row:
             self._sessions.setdefault(row["session"], set()).add(video)
         if row.get("verdict") == "-1":
             self._negative += 1
-            return
-        if row.get("kind", "").upper() == "POINT":
+        elif row.get("kind", "").upper() == "POINT":
             self._builder.ignored["events without a length", label or "(no label)"] += 1
-            return
-        if not label and video.lower() in TOTALS:
+        elif not label and video.lower() in _TOTALS:
             self._builder.ignored["rows that are totals", video] += 1
-            return
-        try:
-            if len(cells) > self._width and self._columns.head and any(cells[self._width :]):
-                self._widths[len(cells)] += 1
-                raise RejectedError(
-                    f"{len(cells)} cells, and the header has {self._width}",
-                    "quote cells that contain the separator",
-                )
-            facts = self._facts_of(row) if self._has_facts else _NO_FACTS
-            self._builder.add(video, self._instance_of(row, facts), facts)
-        except (TypeError, ValueError) as error:
-            self._builder.reject(video, place, error)
+        else:
+            try:
+                self._require_width(cells)
+                facts = self._facts_of(row) if self._has_facts else _NO_FACTS
+                self._builder.add(video, self._instance_of(row, label, facts), facts)
+            except (TypeError, ValueError) as error:
+                self._builder.reject(video, place, error)
 
     def require_consistent(self) -> None:
-        """Raise AnnotationError if most rows show that their columns mean something else."""
-        path = self._builder.path
+        """Raise AnnotationError if rows show that columns or commas mean something else."""
+        path, width = self._builder.path, self._width
         if self._columns.head and 2 * self._widths.total() > self._rows:
             remedy = (
                 "are times written with decimal commas, or are there commas in labels? quote such "
                 "cells, or separate by semicolons"
-                if self.cells.comma_separates
+                if self._commas_separate
                 else "name every column"
             )
+            cells = self._widths.most_common(1)[0][0]
             raise AnnotationError(
-                f"{path}: rows have {self._widths.most_common(1)[0][0]} cells and the header "
-                f"{self._width}: {remedy}"
+                f"{path}: rows have {cells} cells and the header {width}: {remedy}"
             )
         if self._swapped > 1 and 2 * self._swapped > self._segments:
             start, end = map(self._columns.name, TIMES)
@@ -162,10 +149,15 @@ class _RowReader:
                 f"{counted(self._segments, 'row')}: name the columns: --start-column {end} "
                 f"--end-column {start}"
             )
-        self.cells.require_decimals()
+        if self._thousands and not self._has_decimals:
+            example = self._thousands[0]
+            raise AnnotationError(
+                f"{path}: {counted(len(self._thousands), 'number')} like {example!r}: thousands or "
+                f"decimals? write {example.replace(',', '')} or {example.replace(',', '.')}"
+            )
 
     def notes(self) -> Iterator[str]:
-        """Yield notes about rows of HACS Clips and of BORIS."""
+        """Yield notes about rows of HACS Clips and of BORIS, and about changed ids."""
         path, columns = self._builder.path, self._columns
         if "verdict" in columns.places:
             yield (
@@ -173,55 +165,99 @@ class _RowReader:
                 f"{counted(self._negative, 'row')} with -1 in column {columns.name('verdict')}, "
                 "which marks clips that are not of the class (HACS Clips)"
             )
-        several = [name for name, videos in self._sessions.items() if len(videos) > 1]
-        if several:
+        if several := [name for name, videos in self._sessions.items() if len(videos) > 1]:
             yield (
                 f"{path}: {counted(len(several), 'observation')} of several media files "
                 f"({listed(several)}): BORIS counts their times from the start of the first file; "
                 "check them"
             )
+        for what, count in self._changed.items():
+            yield f"{path}: dropped {what} ids of {counted(count, 'row')}"
 
     def _check_width(self, place: str, cells: Sequence[str]) -> None:
         if len(cells) < self._width:
             what = "fewer cells than the header, so the last are taken as empty"
-            self._table.counts.add(what, place)
+            self._table.count(what, place)
         unnamed = (cells[i] for i in self._unnamed if i < len(cells))
         beyond = () if self._columns.head else cells[self._width :]
         if any(chain(unnamed, beyond)):
-            what = "cells in columns without a name, which were ignored"
-            self._table.counts.add(what, place)
+            self._table.count("cells in columns without a name, which were ignored", place)
+
+    def _require_width(self, cells: Sequence[str]) -> None:
+        if len(cells) > self._width and self._columns.head and any(cells[self._width :]):
+            self._widths[len(cells)] += 1
+            what = f"{len(cells)} cells, and the header has {self._width}"
+            raise RejectedError(what, "quote cells that contain the separator")
+
+    def _video(self, text: str) -> str:
+        """Return an id without invisible characters and without single quotes around it."""
+        if not text.isascii() and _UNSEEN.search(text):
+            text = _UNSEEN.sub("", text).strip()
+            self._changed["zero-width characters in"] += 1
+        if len(text) > 2 and text[0] in _QUOTES and text[-1] in ("'", "`", "\u2019"):
+            text = text[1:-1].strip()
+            self._changed["single quotes around"] += 1
+        return text
 
     def _facts_of(self, row: Mapping[str, str]) -> Facts:
         roles = ("frames", "fps", "duration")
-        frames, fps, duration = (self.cells.positive(row.get(role, ""), role) for role in roles)
+        frames, fps, duration = (self._positive(row.get(role, ""), role) for role in roles)
         if "duration" not in self._columns.places and frames and fps:
             duration = frames / fps
         subset = row.get("subset", "")
         return Facts(
             duration=duration,
-            subset=None if is_blank(subset) else canonical_subset(subset),
+            subset=None if subset.lower() in _BLANKS else canonical_subset(subset),
             fps=fps,
             frames=None if frames is None else int(frames),
         )
 
-    def _instance_of(self, row: Mapping[str, str], facts: Facts) -> Instance | None:
+    def _instance_of(self, row: Mapping[str, str], label: str, facts: Facts) -> Instance | None:
         per_second = _PER_SECOND.get(self._columns.unit) or facts.fps
         if per_second is None and facts.frames is not None and facts.duration is not None:
             per_second = facts.frames / facts.duration
         per_second = per_second or self._fps
         if per_second is None:
             raise ValueError("a row in frames without a frame rate: --fps")
-        start, end = row.get("start", ""), row.get("end", "")
-        if is_blank(start) and is_blank(end):
-            if row["label"]:
-                raise ValueError(f"label {row['label']!r} without start and end")
+        texts = row.get("start", ""), row.get("end", "")
+        blank = [text.lower() in _BLANKS for text in texts]
+        if all(blank):
+            if label:
+                raise ValueError(f"label {label!r} without start and end")
             return None
-        if is_blank(start) or is_blank(end):
-            raise ValueError("end without start" if is_blank(start) else "start without end")
-        first, last = (self.cells.time(text, per_second) for text in (start, end))
+        if any(blank):
+            raise ValueError("end without start" if blank[0] else "start without end")
+        first, last = (self._time(text, per_second) for text in texts)
         self._segments += 1
         self._swapped += last < first
-        return first, last, row["label"]
+        return first, last, label
+
+    def _time(self, text: str, units_per_second: float) -> float:
+        """Return a time in seconds, from a number of units or a clock; raise ValueError."""
+        if text.isascii() and text.replace(".", "", 1).isdigit():  # nearly all times are like this
+            return float(text) / units_per_second
+        time = seconds(self._with_point(text))
+        if ":" in text:
+            self._builder.clocks.add("times")
+            return time
+        return time / units_per_second
+
+    def _positive(self, text: str, role: str) -> float | None:
+        """Return a positive number, or None for an empty cell; a duration may be a clock."""
+        if text.lower() in _BLANKS:
+            return None
+        if ":" in text and role == "duration":
+            self._builder.clocks.add("durations")
+        text = self._with_point(text)
+        return number(seconds(text) if role == "duration" else text, role)
+
+    def _with_point(self, text: str) -> str:
+        if "," in text and self._commas_separate:
+            if _THOUSANDS.fullmatch(text):
+                self._thousands.append(text)
+            else:
+                self._has_decimals = True
+        return with_point(text)
 
 
 def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
@@ -242,11 +278,12 @@ def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str
 
 def _written_rows(video: Video) -> Iterator[dict[str, str]]:
     facts = {key: str(value) for key, value in written_facts(video).items()}
-    facts["video"] = escaped_id(facts["video"])
-    empty = True
-    for start, end, label, score in scored_instances(video):
+    name = facts["video"]
+    if name.startswith("#") or name.lower() in _TOTALS or name[:1] in _QUOTES:
+        facts["video"] = f"v_{name}"  # so that it is read back unchanged
+    instances = list(scored_instances(video))
+    for start, end, label, score in instances:
         row = {**facts, "start": repr(start), "end": repr(end), "label": label}
         yield row if score is None else {**row, "score": repr(score)}
-        empty = False
-    if empty:
+    if not instances:
         yield facts

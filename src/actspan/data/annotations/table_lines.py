@@ -1,14 +1,8 @@
-"""Lines and cells of a table: separators, quotes, comments, and additions of spreadsheets.
-
-A decimal comma is read as a point. If commas also separate cells and all quoted numbers look like
-`1,234`, they may be thousands: they are refused.
-"""
+"""Lines of a table: separators, quotes, comments, what is above the header, joined events."""
 
 from __future__ import annotations
 
 import csv
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import islice
@@ -16,44 +10,44 @@ from pathlib import Path
 
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted
-from actspan.data.annotations.annotation_set import ReadOptions, text_of
-from actspan.data.annotations.fields import NAMES, normalized, number, place_of, seconds
-from actspan.data.annotations.table_columns import Columns, is_header, with_point
-from actspan.data.annotations.video_builder import VideoBuilder
+from actspan.data.annotations.annotation_set import ReadOptions, Source, text_of
+from actspan.data.annotations.fields import NAMES, normalized, place_of
+from actspan.data.annotations.table_columns import Columns, is_header
 
 Line = tuple[str, list[str]]  # place (file and line) and cells
 
-_BLANKS = {"na", "n/a", "nan", "none", "null", "-"}  # as spreadsheets and R mark empty numbers
 _PREAMBLE = 100  # lines that may be above a header
 _COMMENT = "#"
-# Tables of BORIS have one row for the start and one for the end of a segment, told by a state.
+# BORIS writes one row for the start and one for the end of a segment; a column says which.
 _STATES = ("status", "behaviortype")
 _EVENT_KEYS = ("observationid", "subject", *NAMES["video"], "behavior", "behaviour")
-
-# Copied text contains zero-width spaces and direction marks, which nobody sees.
-_UNSEEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")
-_QUOTES = ("'", "`", "\u2018")
-_NO_LABEL = frozenset({"nan", "na", "n/a", "<na>", "null"})  # as written by pandas and R
-TOTALS = frozenset({"total", "totals", "subtotal", "grand total", "sum", "mean", "average"})
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
+_LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
 
 
-class RowCounts:
-    """Numbers of rows that have something unusual, and the place of the first."""
+def fits(source: Source) -> bool:
+    """Return whether the file's name has the suffix of a table.
 
-    def __init__(self) -> None:
-        self._places: dict[str, tuple[int, str]] = {}  # count and first place
-
-    def add(self, what: str, place: str) -> None:
-        """Count a row."""
-        count, first = self._places.get(what, (0, place))
-        self._places[what] = count + 1, first
-
-    def notes(self, path: Path) -> Iterator[str]:
-        """Yield one note per kind."""
-        for what, (count, first) in self._places.items():
-            rows = f"{count:,} rows have" if count > 1 else "1 row has"
-            yield f"{path}: {rows} {what} (first: line {first.rpartition(':')[2]})"
+    Raises AnnotationError for tools' CSV exports, which have regions as JSON in their cells.
+    """
+    path = source.path
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return False
+    if not path.is_file():
+        return True  # `read` reports what it is
+    try:
+        with path.open("rb") as stream:
+            line = stream.readline(4096).decode("utf-8-sig", "replace").strip()
+    except OSError:
+        return True  # `read` reports why
+    if {cell.strip(' "') for cell in line.split(",")} >= _LABEL_STUDIO:
+        raise AnnotationError(
+            f"{path}: Label Studio's CSV export is not read: export JSON from Label Studio"
+        )
+    if line.startswith("# Exported using VGG Image Annotator"):
+        raise AnnotationError(
+            f"{path}: the CSV export of VGG Image Annotator is not read: save the project (JSON)"
+        )
+    return True
 
 
 class Table:
@@ -69,7 +63,7 @@ class Table:
         filled = [line for line in lines if line.strip()]
         top = next((line for line in filled if not line.startswith(_COMMENT)), "".join(filled[:1]))
         self.separator = max(",;\t|", key=top.count)
-        self.counts = RowCounts()  # of the latest reading
+        self._unusual: dict[str, tuple[int, str]] = {}  # rows: number and place of the first
         self._comments = 0
         first = [cells for _, cells in islice(self._lines(), _PREAMBLE)]
         if not first:
@@ -102,7 +96,14 @@ class Table:
         if self._comments:
             comments = counted(self._comments, "comment")
             yield f"{self._path}: ignored {comments} (rows that start with {_COMMENT})"
-        yield from self.counts.notes(self._path)
+        for what, (count, first) in self._unusual.items():
+            rows = f"{count:,} rows have" if count > 1 else "1 row has"
+            yield f"{self._path}: {rows} {what} (first: line {first.rpartition(':')[2]})"
+
+    def count(self, what: str, place: str) -> None:
+        """Count a row that has something unusual in the current reading."""
+        count, first = self._unusual.get(what, (0, place))
+        self._unusual[what] = count + 1, first
 
     def _rows(self, first: int) -> Iterator[Line]:
         self._comments = 0
@@ -114,7 +115,7 @@ class Table:
 
     def _lines(self) -> Iterator[Line]:
         """Yield place and cells of every line that is not blank."""
-        self.counts = RowCounts()
+        self._unusual = {}
         drawn: list[str] = []  # lines of the file that the current row takes
 
         def lines() -> Iterator[str]:
@@ -140,7 +141,7 @@ class Table:
             if cells is None:
                 return
             if len(drawn) > 1:
-                self.counts.add("cells with a line break", place)
+                self.count("cells with a line break", place)
             if any(cell.strip() for cell in cells):
                 yield place, [cell.strip() for cell in cells]
 
@@ -172,89 +173,3 @@ def _joined_events(head: Sequence[str], lines: Iterable[Line]) -> Iterator[Line]
             case _:  # POINT: an event without a length
                 yield place, [*cells, cells[time], cells[time]]
     yield from waiting.values()
-
-
-class CellReader:
-    """Reader of cells, which counts what it changed or ignored."""
-
-    def __init__(self, builder: VideoBuilder, separator: str) -> None:
-        self.comma_separates = separator == ","  # then commas in numbers are quoted
-        self._path, self._ignored, self._clocks = builder.path, builder.ignored, builder.clocks
-        self._changed: Counter[str] = Counter()  # ids from which something was removed
-        self._thousands: list[str] = []  # numbers as 1,234
-        self._has_decimals = False
-
-    def video(self, text: str) -> str:
-        """Return an id without invisible characters and without single quotes around it."""
-        if not text.isascii() and _UNSEEN.search(text):
-            text = _UNSEEN.sub("", text).strip()
-            self._changed["zero-width characters in"] += 1
-        if len(text) > 2 and text[0] in _QUOTES and text[-1] in ("'", "`", "\u2019"):
-            text = text[1:-1].strip()
-            self._changed["single quotes around"] += 1
-        return text
-
-    def label(self, text: str) -> str:
-        """Return a label; "" for the markers that pandas and R write for a missing one."""
-        if text.lower() not in _NO_LABEL:
-            return text
-        self._ignored["labels that mean none", text] += 1
-        return ""
-
-    def time(self, text: str, units_per_second: float) -> float:
-        """Return a time in seconds, from a number of units or a clock; raise ValueError."""
-        if text.isascii() and text.replace(".", "", 1).isdigit():  # nearly all times are like this
-            return float(text) / units_per_second
-        time = seconds(self._with_point(text))
-        if ":" in text:
-            self._clocks.add("times")
-            return time
-        return time / units_per_second
-
-    def positive(self, text: str, role: str) -> float | None:
-        """Return a positive number, or None for an empty cell; a duration may be a clock.
-
-        Raises TypeError or ValueError.
-        """
-        if is_blank(text):
-            return None
-        if ":" in text and role == "duration":
-            self._clocks.add("durations")
-        text = self._with_point(text)
-        return number(seconds(text) if role == "duration" else text, role)
-
-    def require_decimals(self) -> None:
-        """Raise AnnotationError if commas within numbers may separate thousands."""
-        if self._thousands and not self._has_decimals:
-            example = self._thousands[0]
-            raise AnnotationError(
-                f"{self._path}: {counted(len(self._thousands), 'number')} like {example!r}: "
-                f"thousands or decimals? write {example.replace(',', '')} or "
-                f"{example.replace(',', '.')}"
-            )
-
-    def notes(self) -> list[str]:
-        """Return notes about what was removed from ids."""
-        return [
-            f"{self._path}: dropped {what} ids of {counted(count, 'row')}"
-            for what, count in self._changed.items()
-        ]
-
-    def _with_point(self, text: str) -> str:
-        if "," in text and self.comma_separates:
-            if _THOUSANDS.fullmatch(text):
-                self._thousands.append(text)
-            else:
-                self._has_decimals = True
-        return with_point(text)
-
-
-def is_blank(text: str) -> bool:
-    """Return whether a number's cell is empty, or marked as empty."""
-    return not text or text.lower() in _BLANKS
-
-
-def escaped_id(name: str) -> str:
-    """Return the id with `v_` before it if it would otherwise not be read back unchanged."""
-    changes = name.startswith("#") or name.lower() in TOTALS or name[:1] in _QUOTES
-    return f"v_{name}" if changes else name

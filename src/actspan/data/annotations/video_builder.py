@@ -175,8 +175,12 @@ class VideoBuilder(Collector):
         return self.collected(format, videos, (*self.ignored.notes(self.path), *notes), unit=unit)
 
 
-def files_of(path: Path, *suffixes: str) -> list[Path]:
-    """Return the file, or the files of a folder, if they have one of the suffixes."""
+def has_files(suffix: str, source: Source) -> bool:
+    """Return whether the source is a file with the suffix, or a folder that holds any."""
+    return bool(_files_of(source.path, suffix))
+
+
+def _files_of(path: Path, *suffixes: str) -> list[Path]:
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     return [f for f in files if f.suffix.lower() in suffixes and not f.name.startswith(".")]
 
@@ -196,10 +200,10 @@ def read_files(
     path, builder = source.path, VideoBuilder(source.path, options)
     if not path.is_dir():
         read_file(path, builder)
-    elif not files_of(path, suffix):
+    elif not has_files(suffix, source):
         raise AnnotationError(f"{path}: holds no {suffix} files")
     else:
-        for file in files_of(path, *_ONE_PER_VIDEO):
+        for file in _files_of(path, *_ONE_PER_VIDEO):
             if file.suffix.lower() != suffix:
                 builder.ignored["files of other formats, which --from takes", file.suffix] += 1
                 continue

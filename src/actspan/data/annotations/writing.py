@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from mimetypes import guess_type
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from actspan.core.errors import AnnotationError, ConfigError
@@ -52,6 +53,7 @@ _ONE_TO_ONE = "Symbolic_Association"
 _CONTROL, _MEDIUM = "actions", "video"  # names of Label Studio's tags, to which regions refer
 
 ScoredInstance = tuple[float, float, str, float | None]  # seconds, label, score
+_Annotation = tuple[int, int, str, float | None]  # milliseconds, label, score
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +120,6 @@ def named_files(videos: Sequence[Video], suffix: str) -> Iterator[tuple[str, Vid
         yield name, video
 
 
-class _Annotation(NamedTuple):
-    start: int  # milliseconds
-    end: int
-    label: str
-    score: float | None
-
-
 def encode_elan(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of an .eaf file per video; times are whole milliseconds."""
     for name, video in named_files(videos, ".eaf"):
@@ -158,7 +153,7 @@ def _layers(video: Video) -> list[list[_Annotation]]:
     """Return instances in layers without overlap; each goes into the first layer with room."""
     layers: list[list[_Annotation]] = [[]]
     for start, end, label, score in labelled_instances(video):
-        annotation = _Annotation(*milliseconds(start, end), label, score)
+        annotation = (*milliseconds(start, end), label, score)
         if not any(_insert(layer, annotation) for layer in layers):
             layers.append([annotation])
     return layers
@@ -166,37 +161,30 @@ def _layers(video: Video) -> list[list[_Annotation]]:
 
 def _insert(layer: list[_Annotation], annotation: _Annotation) -> bool:
     """Insert an annotation into a layer, sorted by time, unless it overlaps another."""
-    place = bisect(layer, annotation.start, key=lambda other: other.start)
-    if place and layer[place - 1].end > annotation.start:
-        return False
-    if place < len(layer) and annotation.end > layer[place].start:
-        return False
-    layer.insert(place, annotation)
-    return True
+    start, end, *_ = annotation
+    place = bisect(layer, start, key=itemgetter(0))
+    neighbours = layer[max(place - 1, 0) : place + 1]
+    overlaps = any(first < end and last > start for first, last, *_ in neighbours)
+    if not overlaps:
+        layer.insert(place, annotation)
+    return not overlaps
 
 
 def _add_tiers(root: Element, layers: list[list[_Annotation]]) -> None:
     times, numbers = SubElement(root, "TIME_ORDER"), count(1)
     for i, layer in enumerate(layers, start=1):
         ending = "" if i == 1 else f" {i}"
-        tier = _tier(root, INSTANCES, ending)
-        scored = []
-        for annotation, n in zip(layer, numbers, strict=False):
+        names = {kind: kind + ending for kind in (INSTANCES, SCORES)}
+        tier, scores = (Element("TIER", TIER_ID=n, LINGUISTIC_TYPE_REF=k) for k, n in names.items())
+        scores.set("PARENT_REF", names[INSTANCES])
+        for (start, end, label, score), n in zip(layer, numbers, strict=False):
             refs = {"TIME_SLOT_REF1": f"ts{2 * n - 1}", "TIME_SLOT_REF2": f"ts{2 * n}"}
-            for slot, time in zip(refs.values(), annotation[:2], strict=True):
+            for slot, time in zip(refs.values(), (start, end), strict=True):
                 SubElement(times, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(time))
-            _add(tier, "ALIGNABLE_ANNOTATION", f"a{n}", annotation.label, refs)
-            if annotation.score is not None:
-                scored.append((n, annotation.score))
-        if scored:
-            below = _tier(root, SCORES, ending)
-            below.set("PARENT_REF", tier.attrib["TIER_ID"])
-            for n, score in scored:
-                _add(below, "REF_ANNOTATION", f"s{n}", repr(score), {"ANNOTATION_REF": f"a{n}"})
-
-
-def _tier(root: Element, kind: str, ending: str) -> Element:
-    return SubElement(root, "TIER", TIER_ID=kind + ending, LINGUISTIC_TYPE_REF=kind)
+            _add(tier, "ALIGNABLE_ANNOTATION", f"a{n}", label, refs)
+            if score is not None:
+                _add(scores, "REF_ANNOTATION", f"s{n}", repr(score), {"ANNOTATION_REF": f"a{n}"})
+        root.extend([tier, scores] if len(scores) else [tier])
 
 
 def _add(tier: Element, kind: str, name: str, value: str, refs: dict[str, str]) -> None:

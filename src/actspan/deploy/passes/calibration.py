@@ -14,10 +14,9 @@ from actspan.core.errors import ExportError
 from actspan.core.problems import Skipped, skipped_line
 from actspan.core.types import BoundaryScores, Float32
 from actspan.core.wording import listed
+from actspan.data.cells import fit_to_cells, pad_window, plan_windows
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.recording import pad_window, plan_windows
-from actspan.data.rescale import fit_to_cells
 from actspan.deploy.passes.contract import Sample, Shapes
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net

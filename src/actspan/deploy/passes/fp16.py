@@ -70,7 +70,7 @@ class Float16(GraphPass):
             if value.dtype == SINGLE and not isinstance(value.type, ir.TensorType):
                 return (
                     f"{value.name} is a {type(value.type).__name__}, which it does not convert; "
-                    "what can be folded goes before: --passes constant-fold,fp16"
+                    "fold constants first: --passes constant-fold,fp16"
                 )
         return None
 

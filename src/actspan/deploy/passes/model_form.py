@@ -48,7 +48,7 @@ def prepared(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         if sparse:
             fault = "sparse tensors cannot be rewritten; store them as dense ones first"
             raise ExportError(f"{where}: {listed(sparse)}: {fault}")
-    with failures_named(where):
+    with named_failures(where):
         converted = ir.from_proto(model)
         converted.ir_version = max(converted.ir_version, _OLDEST_IR)
         common.InlinePass()(converted)
@@ -62,7 +62,7 @@ def checked(model: Any, where: str) -> onnx.ModelProto:
     import onnx_ir as ir
     import onnx_ir.passes.common as common
 
-    with failures_named(where):
+    with named_failures(where):
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         common.TopologicalSortPass()(model)
         common.NameFixPass()(model)
@@ -104,7 +104,7 @@ def _free_sizes(model: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def failures_named(where: str) -> Iterator[None]:
+def named_failures(where: str) -> Iterator[None]:
     """Convert any exception to an error of one line; passes meet graphs of every kind."""
     import onnx_ir as ir
 

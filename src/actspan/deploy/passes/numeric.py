@@ -43,16 +43,9 @@ def largest_difference(
 ) -> float:
     """Return the largest difference of two graphs on seeded random inputs, or on `probes`.
 
-    Returns
-    -------
-    float
-        Largest absolute difference of an output, as a share of that output's largest magnitude
-        if it exceeds 1. NaN if one is NaN and the other is not.
-
-    Raises
-    ------
-    ExportError
-        ONNX Runtime refuses a graph, or no sizes for the free axes work.
+    It is the largest absolute difference of an output, as a share of that output's largest
+    magnitude if it exceeds 1; NaN if one is NaN and the other is not. Raise ExportError if ONNX
+    Runtime refuses a graph, or no sizes for the free axes work.
     """
     old, new = _open(before, "the graph before it"), _open(after, "the rewritten graph")
     if probes:
@@ -182,5 +175,5 @@ def _random(node: Any, shape: Sequence[int], rng: np.random.Generator) -> NDArra
 
 def _dtype(node: Any) -> type[np.generic]:
     if node.type not in _TYPES:
-        raise ExportError(f"input {node.name} is a {node.type}, which no check can be made of")
+        raise ExportError(f"input {node.name} is a {node.type}, which the check does not support")
     return _TYPES[node.type]

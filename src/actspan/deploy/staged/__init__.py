@@ -7,11 +7,11 @@ the steps before, between and after the two networks:
     ├── stage.toml         the model, the dataset, the settings
     ├── tem/               input/ xmin/ xmax/, by `write_tem_inputs`
     ├── tem-output/        <input>_1.bin, by the device
-    ├── tem-result/        <input>.csv, by `take_tem_outputs`
+    ├── tem-result/        <input>.csv, by `write_tem_results`
     ├── pem/               input/ proposals/ bsp/ xmin/ xmax/ xmin_score/ xmax_score/,
     │                      by `write_pem_inputs`
     ├── pem-output/        <input>_1.bin, by the device
-    ├── pem-result/        <input>.csv, by `take_pem_outputs`
+    ├── pem-result/        <input>.csv, by `write_pem_results`
     └── result.json
 
 An input is a video, or a window of a long recording. Each folder that ActSpan writes appears when

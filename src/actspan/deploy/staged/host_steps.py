@@ -123,16 +123,13 @@ def _anchors(cells: int) -> tuple[Float64, Float64]:
     return edges[:-1], edges[1:]
 
 
-def take_tem_outputs(
+def write_tem_results(
     stage: Stage, dumps: Dumps, on_error: OnError = "fail", progress: Progress = no_progress
 ) -> StepReport:
     """Convert TEM's dumps to boundary scores, one CSV per input.
 
-    Raises
-    ------
-    DatasetError, StageError
-        Dumps are missing, superfluous, damaged, stale or mixed up, and `on_error` is "fail", or no
-        video is left; the stage is incomplete; nothing is written.
+    Raise DatasetError if dumps are missing, superfluous, damaged, stale or mixed up, and `on_error`
+    is "fail", or no video is left, StageError if the stage is incomplete; nothing is written then.
     """
     before, out = stage.table("tem"), stage.path / "tem-result"
     problems = check_dumps(stage, "tem", before, dumps, progress)
@@ -159,13 +156,9 @@ def write_pem_inputs(
 ) -> StepReport:
     """Make PEM's inputs, candidates and BSP features, from TEM's results.
 
-    `lean` leaves out files that no later step reads: `proposals/` and `bsp/`.
-
-    Raises
-    ------
-    DatasetError, StageError
-        TEM results are missing or damaged and `on_error` is "fail", or no video is left; the stage
-        is incomplete; nothing is written.
+    `lean` leaves out files that no later step reads: `proposals/` and `bsp/`. Raise DatasetError if
+    TEM results are missing or damaged and `on_error` is "fail", or no video is left, StageError if
+    the stage is incomplete; nothing is written then.
     """
     before, out = stage.table("tem-result"), stage.path / "pem"
     problems = [p for p in in_parallel(partial(_scores_problem, stage), before.items) if p]
@@ -187,7 +180,7 @@ def _scores_file(stage: Stage, item: Item) -> Path:
 
 def _scores_problem(stage: Stage, item: Item) -> Problem | None:
     path = _scores_file(stage, item)
-    remedy = "take TEM's dumps in again: actspan staged tem-outputs"
+    remedy = "convert TEM's dumps again: actspan staged tem-outputs"
     try:
         what = "" if zlib.crc32(path.read_bytes()) == item.crc32 else "changed since it was written"
     except OSError as error:
@@ -225,7 +218,7 @@ def _columns(found: Proposals) -> dict[str, Float64]:
     return dict(zip(_SIDES, values, strict=True))
 
 
-def take_pem_outputs(
+def write_pem_results(
     stage: Stage,
     dumps: Dumps,
     *,
@@ -237,13 +230,8 @@ def take_pem_outputs(
     """Turn PEM's dumps into PEM results and, by Soft-NMS, into the result file.
 
     `out` is the result file, by default `result.json` in the stage; `lean` leaves out
-    `pem-result/`.
-
-    Raises
-    ------
-    DatasetError, StageError
-        As `take_tem_outputs`; or candidates are missing, or the folder of the result file does not
-        exist.
+    `pem-result/`. Raise as `write_tem_results`, and if candidates are missing, or the folder of the
+    result file does not exist.
     """
     out = stage.path / RESULT_FILE if out is None else out
     if not out.parent.is_dir():

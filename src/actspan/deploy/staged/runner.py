@@ -40,11 +40,8 @@ _SCRIPT = Path(__file__).with_name("standalone.py")
 def run_net(request: RunRequest, progress: Progress = no_progress) -> StepReport:
     """Run TEM or PEM over its inputs; dumps are `<input>_1.bin`, float32.
 
-    Raises
-    ------
-    StageError, DatasetError, BundleError, BackendError
-        The step before is not done, inputs are missing or of a wrong size, dumps already exist, or
-        the model is a different one or cannot be opened; nothing is written.
+    Raise StageError if the step before is not done, dumps already exist, or the model is another
+    one, DatasetError if inputs are missing or of a wrong size; nothing is written then.
     """
     stage, net = Stage.load(request.stage), request.net
     out = request.out or stage.outputs(net)

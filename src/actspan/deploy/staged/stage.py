@@ -19,7 +19,7 @@ from actspan.config.stages import PipelineConfig
 from actspan.core.errors import BundleError, ConfigError, StageError
 from actspan.core.files import folder_kind, folder_name_error, read_bytes
 from actspan.core.limits import DOCUMENT
-from actspan.data.recording import Window
+from actspan.data.cells import Window
 from actspan.deploy.deploy_requests import StagedNet
 from actspan.model.bundle import Bundle
 

@@ -268,7 +268,7 @@ def find_mistakes(given: argparse.Namespace) -> str:
     if not os.path.isfile(given.model):
         return f"{given.model}: there is no such file"
     if os.path.exists(given.out) and (not os.path.isdir(given.out) or os.listdir(given.out)):
-        return f"{given.out}: holds something, and dumps must not mix: give another folder"
+        return f"{given.out}: is not empty, and dumps must not mix: give another folder"
     return ""
 
 

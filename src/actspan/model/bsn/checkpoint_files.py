@@ -74,10 +74,8 @@ _NAMED = 8  # entries listed in a message
 def load_content(path: Path) -> Any:
     """Return what a file holds: tensors or arrays, in plain containers.
 
-    Raises
-    ------
-    CheckpointError, MissingExtraError
-        The file is not a checkpoint, damaged, or not safe to open, or PyTorch is not installed.
+    Raise CheckpointError or MissingExtraError if the file is not a checkpoint, damaged, or not safe
+    to open, or PyTorch is not installed.
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else f"does not exist{similar_path(path)}"

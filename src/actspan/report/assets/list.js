@@ -3,7 +3,7 @@
 const PAGE = 20;
 const PAPER = 720; // pixels across a printed page
 const byId = (id) => document.getElementById(id);
-const judged = data.videos.some((video) => video.auc[0] !== null);
+const rated = data.videos.some((video) => video.auc[0] !== null);
 
 function html(parent, tag, properties = {}, text = "") {
   const made = Object.assign(document.createElement(tag), properties);
@@ -95,7 +95,7 @@ const rising = (value) => (a, b) => value(a) - value(b);
 function orders() {
   const made = new Map();
   const add = (name, value) => made.set(name, rising(value));
-  if (judged) {
+  if (rated) {
     const last = (value, i) => (auc(i, 0) === null ? Infinity : value(i)); // unjudged ones at the end
     const all = (i) => mean(data.videos[i].auc);
     add("worst first", (i) => last(all, i));
@@ -111,7 +111,7 @@ function orders() {
   const id = (i) => data.videos[i].id;
   made.set("by id", (a, b) => id(a).localeCompare(id(b), "en", { numeric: true }));
   add("longest first", (i) => -seconds(i));
-  if (judged) add("most instances first", (i) => -data.videos[i].labels.length);
+  if (rated) add("most instances first", (i) => -data.videos[i].labels.length);
   return made;
 }
 
@@ -160,7 +160,7 @@ function addCard(index) {
 function about(index) {
   const video = data.videos[index];
   const parts = seconds(index) ? [clock(seconds(index))] : [];
-  if (!judged) return parts.join(" · ");
+  if (!rated) return parts.join(" · ");
   parts.push(`instances: ${video.labels.length}`);
   data.runs.forEach((_, r) => {
     if (video.auc[r] === null) return;

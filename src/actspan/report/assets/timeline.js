@@ -134,14 +134,14 @@ function drawCurves(svg, run, x, y) {
   });
 }
 
-function drawProposals(svg, run, x, y, judged) {
+function drawProposals(svg, run, x, y, rated) {
   run.proposals.forEach((p, rank) => {
     const box = { x: x(p.start), y: y + BAR * rank, width: Math.max(x(p.end) - x(p.start), 1) };
-    const solid = judged ? 0.08 + 0.92 * p.tiou ** 2 : 0.6;
+    const solid = rated ? 0.08 + 0.92 * p.tiou ** 2 : 0.6;
     const bar = element(svg, "rect", {
       class: "proposal", height: BAR - 2, "fill-opacity": solid.toFixed(2), ...box,
     });
-    const fit = judged ? `, tIoU ${p.tiou.toFixed(2)}` : "";
+    const fit = rated ? `, tIoU ${p.tiou.toFixed(2)}` : "";
     const what = `${rank + 1}: ${p.label} ${clock(p.start, 1)} to ${clock(p.end, 1)}`;
     element(bar, "title", {}, `${what}, score ${p.score.toFixed(3)}${fit}`);
   });

@@ -8,20 +8,31 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 
-from benchmarks.faults.world import VIDEOS, Case, at_operation, require
+from benchmarks.fault_world import ERROR, SAME, VIDEOS, Case, at_operation, require
 from tests.runs import contents
 
-SAME, ERROR, AGAIN = "same bytes", "one error", "same bytes after --resume"
 Kind = Callable[[Case], str]
+KINDS: dict[Kind, int] = {}  # with the usual number of faults
 
 
+def usual(number: int) -> Callable[[Kind], Kind]:
+    """Return a decorator that adds a kind of fault, of which its docstring is the title."""
+
+    def add(kind: Kind) -> Kind:
+        KINDS[kind] = number
+        return kind
+
+    return add
+
+
+@usual(50)
 def kill_at_a_moment(case: Case) -> str:
     """Kill the driver (SIGKILL) at random times"""
     for _ in range(case.random.randint(1, 3)):
@@ -30,21 +41,21 @@ def kill_at_a_moment(case: Case) -> str:
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
         case.require_complete_or_absent()
-    case.require_resumes()
-    return AGAIN
+    return case.resumed()
 
 
+@usual(50)
 def kill_at_an_operation(case: Case) -> str:
     """Kill the driver (SIGKILL) at its n-th operation on the disk"""
     number = case.random.randint(1, 70)
     kill = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
     case.propose(setup=lambda: at_operation(number, kill))
     case.require_complete_or_absent()
-    case.require_resumes()
-    return AGAIN
+    return case.resumed()
 
 
 def _stopped(case: Case, number: int, code: int) -> str:
+    """Stop the driver by a signal; it must say what is saved."""
     driver = case.start(*case.line())
     case.wait_a_moment()
     os.kill(driver.pid, number)
@@ -54,48 +65,47 @@ def _stopped(case: Case, number: int, code: int) -> str:
     case.require_complete_or_absent()
     if any(case.partial.glob("*.shard")):
         require("saved: " in ended.text, f"no word of what is kept: {ended.text}")
-    case.require_resumes()
-    return AGAIN
+    return case.resumed()
 
 
+@usual(12)
 def terminate(case: Case) -> str:
     """Terminate the driver (SIGTERM) at random times"""
     return _stopped(case, signal.SIGTERM, 143)
 
 
+@usual(12)
 def interrupt(case: Case) -> str:
     """Interrupt the driver (Ctrl-C) at random times"""
     return _stopped(case, signal.SIGINT, 130)
 
 
+@usual(25)
 def full_disk(case: Case) -> str:
     """Fill the disk: a small tmpfs, then a larger one"""
     case.out = case.folder / "disk" / "run"
-    case.out.parent.mkdir()
+    disk = case.out.parent
+    disk.mkdir()
     size = case.random.randint(8, 700)  # KiB
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(case.out.parent)]
-    subprocess.run(mount, check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", disk], check=True)
     try:
         if case.propose_or_error():
             return SAME
-        larger = ["mount", "-o", "remount,size=16m", str(case.out.parent)]
-        subprocess.run(larger, check=True)
-        case.require_resumes()
+        subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
+        return case.resumed()
     finally:
-        subprocess.run(["umount", str(case.out.parent)], check=True)
-    return AGAIN
+        subprocess.run(["umount", disk], check=True)
 
 
+@usual(10)
 def large_files(case: Case) -> str:
     """Limit the size of files (RLIMIT_FSIZE)"""
     size = case.random.randint(100, 200_000)
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # noqa: E731
-    if case.propose_or_error(limit):
-        return SAME
-    case.require_resumes()
-    return AGAIN
+    return SAME if case.propose_or_error(limit) else case.resumed()
 
 
+@usual(12)
 def little_memory(case: Case) -> str:
     """Limit the memory (RLIMIT_AS)"""
     spare = case.random.randint(1, 120) << 20
@@ -108,71 +118,67 @@ def little_memory(case: Case) -> str:
     ended = case.propose(setup=limit)
     case.require_complete_or_absent()
     if ended.code > 0:
-        ended.require_clear_error()
-    case.require_resumes()
-    return SAME if ended.code == 0 else AGAIN
+        ended.clear_error()
+    again = case.resumed()
+    return SAME if ended.code == 0 else again
 
 
-def _damage(file: Path, random: Random) -> str:
-    """Flip a bit of a file, or cut it short."""
+def _damage(files: Iterable[Path], random: Random) -> Path:
+    """Flip a bit of one of the files, or cut it short; return the file."""
+    file = random.choice(sorted(files))
     data = bytearray(file.read_bytes())
     if random.random() < 0.3 or not data:
-        file.write_bytes(data[: random.randint(0, max(len(data) - 1, 0))])
-        return f"{file.name} cut short"
-    at = random.randrange(len(data))
-    data[at] ^= 1 << random.randrange(8)
+        del data[random.randint(0, max(len(data) - 1, 0)) :]
+    else:
+        data[random.randrange(len(data))] ^= 1 << random.randrange(8)
     file.write_bytes(data)
-    return f"{file.name} with a bit flipped at {at}"
+    return file
 
 
+@usual(25)
 def damaged_shard(case: Case) -> str:
     """Damage a shard or the plan of an unfinished run"""
     case.stop_after(case.random.randint(1, 11))
-    files = sorted(f for f in case.partial.iterdir() if f.name[0] != ".")
-    file = case.random.choice(files)
-    _damage(file, case.random)
+    file = _damage((f for f in case.partial.iterdir() if f.name[0] != "."), case.random)
     if file.suffix == ".shard":
-        case.require_resumes()
-        return AGAIN
-    case.propose("--resume").require_clear_error()
+        return case.resumed()
+    case.propose("--resume").clear_error()
     require(case.propose("--force").code == 0, "--force does not start again")
     case.require_same()
     return ERROR
 
 
+@usual(12)
 def damaged_run(case: Case) -> str:
     """Damage a file of a finished run"""
     case.propose()
-    files = sorted(case.out.iterdir())
-    file = case.random.choice([f for f in files if f.name != "run.toml"])
-    _damage(file, case.random)
-    case.propose("--resume").require_clear_error()
-    return ERROR
+    _damage((f for f in case.out.iterdir() if f.name != "run.toml"), case.random)
+    return case.propose("--resume").clear_error()
 
 
+@usual(15)
 def damaged_bundle(case: Case) -> str:
     """Damage a file of a bundle"""
-    what = _damage(case.random.choice(sorted(case.copy_bundle().iterdir())), case.random)
+    file = _damage(case.copy_bundle().iterdir(), case.random)
     ended = case.propose()
     if ended.code == 0:  # weights are not read where there is a graph
         found = contents(case.out, "run.toml")
         same = all(case.world.expected[name] == data for name, data in found.items())
-        require(same, f"{what}, and the results are others")
+        require(same, f"{file.name} is damaged, and the results are others")
         return SAME
-    ended.require_clear_error()
-    return ERROR
+    return ended.clear_error()
 
 
+@usual(10)
 def damaged_store(case: Case) -> str:
     """Damage a file of a store (pack --verify must report it; propose may only fail clearly)"""
     case.dataset = case.folder / "store"
     shutil.copytree(case.world.store, case.dataset)
-    file = case.random.choice(sorted(case.dataset.glob("*.arrow")))
-    _damage(file, case.random)
-    case.run("pack", str(case.dataset), "--verify").require_clear_error()
+    _damage(case.dataset.glob("*.arrow"), case.random)
+    reported = case.run("pack", str(case.dataset), "--verify").clear_error()
     if (ended := case.propose()).code != 0:
-        ended.require_clear_error()
-    return ERROR
+        ended.clear_error()
+    return reported
 
 
 def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
@@ -205,15 +211,16 @@ def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
     return file, good, setup
 
 
+@usual(8)
 def features_turn_bad(case: Case) -> str:
     """Damage features after the check, with --on-error fail"""
     file, good, setup = _spoil(case)
-    case.propose(setup=setup).require_clear_error()
+    case.propose(setup=setup).clear_error()
     file.write_bytes(good)
-    case.require_resumes()
-    return AGAIN
+    return case.resumed()
 
 
+@usual(8)
 def features_are_skipped(case: Case) -> str:
     """Damage features after the check, with --on-error skip"""
     file, _, setup = _spoil(case)
@@ -225,6 +232,7 @@ def features_are_skipped(case: Case) -> str:
     return "listed as skipped, others computed"
 
 
+@usual(6)
 def no_permission(case: Case) -> str:
     """Deny permission: to the output folder, a feature file or the bundle"""
     os.chmod(case.folder, 0o777)
@@ -236,10 +244,10 @@ def no_permission(case: Case) -> str:
         (case.copy_dataset() / "features" / "video3.npy").chmod(0)
     else:
         (case.copy_bundle() / "tem.onnx").chmod(0)
-    case.propose(setup=lambda: os.setuid(65534)).require_clear_error()
-    return ERROR
+    return case.propose(setup=lambda: os.setuid(65534)).clear_error()
 
 
+@usual(4)
 def repeated_ids(case: Case) -> str:
     """Repeat an id: in annotations or in features"""
     dataset = case.copy_dataset()
@@ -251,10 +259,10 @@ def repeated_ids(case: Case) -> str:
         file = dataset / "annotations.json"
         name = f'"video{number}":'
         file.write_text(file.read_text().replace(name, f'"v_video{(number + 1) % VIDEOS}":'))
-    case.propose().require_clear_error()
-    return ERROR
+    return case.propose().clear_error()
 
 
+@usual(4)
 def two_drivers(case: Case) -> str:
     """Start two drivers of one run at once"""
     first = case.start(*case.line("--resume"))
@@ -265,26 +273,5 @@ def two_drivers(case: Case) -> str:
     if ended.code != second.code:
         require(1 in (ended.code, second.code), f"codes {ended.code}, {second.code}")
     case.require_same()
-    case.require_resumes()
+    case.resumed()
     return SAME
-
-
-# the usual number of faults of each kind
-KINDS: dict[Kind, int] = {
-    kill_at_a_moment: 50,
-    kill_at_an_operation: 50,
-    terminate: 12,
-    interrupt: 12,
-    full_disk: 25,
-    large_files: 10,
-    little_memory: 12,
-    damaged_shard: 25,
-    damaged_run: 12,
-    damaged_bundle: 15,
-    damaged_store: 10,
-    features_turn_bad: 8,
-    features_are_skipped: 8,
-    no_permission: 6,
-    repeated_ids: 4,
-    two_drivers: 4,
-}

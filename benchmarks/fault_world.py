@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -12,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.made_up import write_bundle, write_dataset
+from tests.examples import write_bundle, write_dataset
 from tests.runs import contents
 
 VIDEOS, SHARD = 24, 2
+SAME, ERROR, AGAIN = "same bytes", "one error", "same bytes after --resume"
 Setup = Callable[[], None]
 
 
@@ -35,12 +37,13 @@ class Ended:
     code: int
     text: str
 
-    def require_clear_error(self) -> None:
+    def clear_error(self) -> str:
         """Require exit code 1 and one line that says what was wrong, without a traceback."""
         require(self.code == 1, f"exit code {self.code}: {self.text[-1500:]}")
         require("Traceback" not in self.text, self.text[-3000:])
         errors = [line for line in self.text.splitlines() if line.startswith("error:")]
         require(len(errors) == 1 and len(errors[0]) > 20, f"no clear error: {self.text!r}")
+        return ERROR
 
 
 class Command:
@@ -167,7 +170,7 @@ class Case:
         if ended.code == 0:
             self.require_same()
         else:
-            ended.require_clear_error()
+            ended.clear_error()
         return ended.code == 0
 
     def wait_a_moment(self) -> None:
@@ -192,41 +195,41 @@ class Case:
             moved = name == "run.toml" and self.dataset != self.world.dataset
             require(same or moved, f"{name} differs from that of an undisturbed run")
 
-    def require_resumes(self, *options: str) -> None:
+    def resumed(self) -> str:
         """Resume the run and require the same bytes, with no other files left."""
-        ended = self.propose("--resume", *options)
+        ended = self.propose("--resume")
         require(ended.code == 0, f"exit code {ended.code}: {ended.text[-2000:]}")
         self.require_same()
         require(not self.partial.exists(), f"{self.partial} is still there")
+        return AGAIN
 
 
 def kill_after_shards(shards: int) -> None:
     """Prepare this process to kill itself (SIGKILL) when it starts a shard after this number."""
-    left = shards
-
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal left
-        if event == "os.rename" and str(arguments[1]).endswith(".shard"):
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), 9)
-
-    sys.addaudithook(hook)
-
-
-# audit events of operations that change the disk
-_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "tempfile.mkstemp", "os.chmod")
+    on_event(
+        shards + 1,
+        lambda event, words: event == "os.rename" and str(words[1]).endswith(".shard"),
+        lambda: os.kill(os.getpid(), signal.SIGKILL),
+    )
 
 
 def at_operation(number: int, act: Callable[[], None]) -> None:
     """Prepare this process to call a function at its `number`th operation that changes the disk."""
-    seen = 0
+    changes = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "tempfile.mkstemp", "os.chmod")
+    on_event(number, lambda event, words: event in changes, act)
 
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal seen
-        if event in _CHANGES:
-            seen += 1
-            if seen == number:
+
+def on_event(
+    number: int, counts: Callable[[str, tuple[object, ...]], bool], act: Callable[[], None]
+) -> None:
+    """Call a function at the `number`th audit event that counts."""
+    left = number
+
+    def hook(event: str, words: tuple[object, ...]) -> None:
+        nonlocal left
+        if counts(event, words):
+            left -= 1
+            if left == 0:
                 act()
 
     sys.addaudithook(hook)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 from actspan import Features, Video, rescale_features
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ConfigError, ShapeError
-from actspan.data.rescale import fit_to_cells, rescale_features_plain
+from actspan.data.cells import (
+    fit_to_cells,
+    pad_window,
+    plan_windows,
+    rescale_features_plain,
+    stitch,
+)
 from actspan.data.timebase import snippet_grid
 
 ON_A_BORDER = (2, 5, 10, 25, 50)  # snippets whose outer centres lie on borders of 100 cells
@@ -148,3 +155,42 @@ def test_a_span_that_is_not_positive_is_refused() -> None:
 def test_unknown_edge_is_refused() -> None:
     with pytest.raises(ConfigError, match="'clamp' or 'zero'"):
         rescale_features(np.ones((3, 3)), edge="wrap")  # type: ignore[arg-type]
+
+
+@given(snippets=st.integers(1, 500), length=st.integers(2, 60))
+def test_windows_cover_everything_and_every_inner_edge_is_inside_another(
+    snippets: int, length: int
+) -> None:
+    windows = list(plan_windows(snippets, length))
+    assert windows[0].first == 0
+    assert windows[-1].is_final
+    assert [w.is_final for w in windows].count(True) == 1
+    assert all(len(w) == min(length, snippets) for w in windows)
+    for before, after in pairwise(windows):
+        assert before.first < after.first < before.last
+        assert before.last <= after.last - 1
+
+
+@pytest.mark.parametrize(
+    ("snippets", "expected"),
+    [
+        pytest.param(3, [(0, 3)], id="shorter-than-a-window"),
+        pytest.param(10, [(0, 10)], id="just-one"),
+        pytest.param(15, [(0, 10), (5, 15)], id="two"),
+        pytest.param(16, [(0, 10), (5, 15), (6, 16)], id="last-is-aligned-to-the-end"),
+    ],
+)
+def test_plans(snippets: int, expected: list[tuple[int, int]]) -> None:
+    assert [(w.first, w.last) for w in plan_windows(snippets, 10)] == expected
+
+
+def test_padding_is_zeros_at_the_end() -> None:
+    padded = pad_window(np.ones((2, 3), np.float32), 4)
+    assert padded.tolist() == [[1] * 3, [1] * 3, [0] * 3, [0] * 3]
+
+
+@given(snippets=st.integers(1, 200), length=st.integers(2, 30))
+def test_stitching_windows_of_a_curve_gives_the_curve(snippets: int, length: int) -> None:
+    curve = np.arange(3 * snippets, dtype=np.float32).reshape(3, snippets)
+    parts = [(w, curve[:, w.first : w.last]) for w in plan_windows(snippets, length)]
+    np.testing.assert_array_equal(stitch(parts), curve)

@@ -1,4 +1,4 @@
-"""Small made-up dataset folders and bundles for tests."""
+"""Small synthetic dataset folders and bundles for tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_dataset(
     spec: str | None = f"[features]\nchannels = {CHANNELS}\nstride_seconds = {STRIDE}\n",
     seed: int = 0,
 ) -> Path:
-    """A folder of `videos` videos whose features carry a trace of their one to three actions."""
+    """Write a dataset of `videos` videos whose features show their one to three actions."""
     rng = np.random.default_rng(seed)
     (folder / "features").mkdir(parents=True)
     database = {}
@@ -72,7 +72,7 @@ def write_bundle(
     mode: Literal["rescale", "window"] = "rescale",
     features: FeatureSpec | None = None,
 ) -> Bundle:
-    """A small bundle with random weights, scaled so that scores spread over (0, 1)."""
+    """Write a small bundle with random weights, scaled so that scores spread over (0, 1)."""
     rng = np.random.default_rng(7)
 
     def weights(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -97,7 +97,7 @@ def write_bundle(
             mode=mode,
         ),
         features=features or FeatureSpec(channels=channels),
-        source=Source(note="made up for tests"),
+        source=Source(note="synthetic, for tests"),
         tem=tem_weights if tem else None,
         pem=weights(fc1=(hidden, 32), fc2=(1, hidden)),
     )

@@ -1,4 +1,8 @@
-"""`python -m benchmarks.faults`: all kinds of fault with their seeds, and the table."""
+"""Faults put into runs on purpose: what is left must be the same bytes, or one clear error.
+
+fault_world.py  a small dataset and model, commands in processes of their own, checks
+fault_kinds.py  the kinds of fault, a function each
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,9 @@ from typing import NamedTuple
 
 import click
 
-from benchmarks.faults.kinds import KINDS, Kind
-from benchmarks.faults.world import BrokenError, Case, World
+from actspan.core.wording import markdown_table
+from benchmarks.fault_kinds import KINDS, Kind
+from benchmarks.fault_world import BrokenError, Case, World
 
 
 class Verdict(NamedTuple):
@@ -52,7 +57,7 @@ def ready() -> None:
     import rich.progress
     import rich.traceback  # noqa: F401
 
-    import actspan.cli.pack
+    import actspan.cli.features
     import actspan.cli.propose
     import actspan.cli.tables
     import actspan.jobs.driver  # noqa: F401
@@ -63,16 +68,14 @@ def ready() -> None:
 
 def table(verdicts: list[Verdict]) -> list[str]:
     """Return a Markdown table with one row per kind: number of faults, seeds and outcomes."""
-    lines = ["| fault | injected | seeds | ended |", "|---|---|---|---|"]
+    rows = []
     for kind in KINDS:
-        mine = [verdict for verdict in verdicts if verdict.kind == kind.__name__]
-        if not mine:
-            continue
-        ends = Counter(verdict.ended for verdict in mine)
-        ended = ", ".join(f"{count} {end}" for end, count in ends.most_common())
-        seeds = f"{min(v.seed for v in mine)}-{max(v.seed for v in mine)}"
-        lines.append(f"| {kind.__doc__} | {len(mine)} | {seeds} | {ended} |")
-    return lines
+        if own := [verdict for verdict in verdicts if verdict.kind == kind.__name__]:
+            ends = Counter(verdict.ended for verdict in own)
+            ended = ", ".join(f"{count} {end}" for end, count in ends.most_common())
+            seeds = f"{min(v.seed for v in own)}-{max(v.seed for v in own)}"
+            rows.append([str(kind.__doc__), str(len(own)), seeds, ended])
+    return markdown_table(["fault", "injected", "seeds", "ended"], rows)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
