@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from actspan.bench.comparison import Comparison
-from actspan.bench.logs.text import Text
-from actspan.bench.logs.trtexec import find_shapes
+from actspan.bench.logs.text import Text, find_shapes
 
 _SIGNS = str.maketrans("（）：＝／＋－＊，×✕÷≈", "():=/+-*,**/=")
 _GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
