@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from actspan import Bundle, Proposals, Run, Video, evaluate_recall, soft_nms
+from actspan import Bundle, Dataset, Proposals, Run, Video, evaluate_recall, soft_nms
 from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
 from actspan.evaluation.diagnosis import Diagnosis, bins_of, diagnose
@@ -62,21 +62,14 @@ def test_the_account_adds_up_to_recall(tmp_path: Path, mode: str) -> None:
 def test_evidence_gives_the_answer_of_the_run(tmp_path: Path, mode: str) -> None:
     run_path, dataset = made_run(tmp_path, mode)
     run = Run.load(run_path)
-    videos = {v.id: v for v in diagnose_videos(dataset)}
     answers = run.proposals()
     config = Bundle.load(tmp_path / "bundle").config
-    for item in read_run_videos(run, videos):
+    for item in read_run_videos(run, Dataset.load(dataset).videos):
         evidence = make_evidence(item, config, None)
         again = soft_nms(evidence.candidates, config.soft_nms, span=evidence.span)
         answer = answers[item.video.id]
         np.testing.assert_allclose(again.score, answer.score, rtol=1e-12)
         np.testing.assert_allclose(again.start * evidence.scale, answer.start, atol=1e-9)
-
-
-def diagnose_videos(dataset: Path) -> list[Video]:
-    from actspan import Dataset
-
-    return [video for video in Dataset.load(dataset) if len(video.segments)]
 
 
 def test_what_the_top_k_cut_costs_needs_the_bundle(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def index_features(
     `known` are the ids of the annotated videos, if any are annotated.
     """
     ignored, entries, problems = Ignored(), dict[str, Entry](), list[Problem]()
-    place, files, unread = _list_files(path, ignored)
+    place, files, unread, others = _list_files(path, ignored)
     arrays: dict[Path, list[str]] = {}  # names of the arrays in files of several
     for file in files:
         is_container = file.suffix.lower() in CONTAINERS
@@ -143,6 +143,7 @@ def index_features(
             continue
         for video, keys in containers.videos_in(file, ids[file]) if names else [(ids[file], [])]:
             problems += _add_entry(entries, video, file, keys, 0 if spec.layout == "CT" else 1)
+    ignored.update(others)
     for file in unread:
         suffix = file.suffix or file.name
         if known is not None and ids[file] in known and ids[file] not in entries:
@@ -157,11 +158,16 @@ def index_features(
     return FeatureIndex(entries, tuple(problems), tuple(notes))
 
 
-def _list_files(path: Path, ignored: Ignored) -> tuple[Path, list[Path], list[Path]]:
-    """Return where the features of a dataset are, their files, and files that are not read."""
+def _list_files(
+    path: Path, ignored: Ignored
+) -> tuple[Path, list[Path], list[Path], list[tuple[str, str]]]:
+    """Return where the features of a dataset are, their files, files that are not read, and others.
+
+    The others are places that are not searched, by kind and name. Folders are added to `ignored`.
+    """
     files: list[Path] = []
     unread: list[Path] = []
-    place, *others = [path / name for name in _FOLDERS if (path / name).is_dir()] or [path]
+    place, *folders = [path / name for name in _FOLDERS if (path / name).is_dir()] or [path]
     if place == path:
         files = [path / name for name in COMMON_FILES if (path / name).is_file()]
     for file in sorted(place.iterdir()) if place != path else ():
@@ -171,12 +177,12 @@ def _list_files(path: Path, ignored: Ignored) -> tuple[Path, list[Path], list[Pa
             ignored["folders", file.name] += 1
         else:
             (files if file.suffix.lower() in SUFFIXES else unread).append(file)
-    for folder in others:
-        ignored["folders", str(folder.relative_to(path))] += 1
+    others = [("folders", str(folder.relative_to(path))) for folder in folders]
     for file in sorted(path.glob("features.*")):
         if file.is_file() and file not in files:
-            ignored["files", file.name if file.suffix.lower() in SUFFIXES else file.suffix] += 1
-    return place, files, unread
+            is_read = file.suffix.lower() in SUFFIXES
+            others.append(("files", file.name if is_read else file.suffix))
+    return place, files, unread, others
 
 
 def _add_entry(

@@ -11,17 +11,17 @@ from numpy.typing import ArrayLike
 
 from actspan.config.base import OnError
 from actspan.core.kernels import evaluated_tiou, kernel
-from actspan.core.problems import Problem
 from actspan.core.types import Float64, Video
 from actspan.data.detections import Detections
 from actspan.evaluation.counting import Int64
+from actspan.evaluation.inputs import Evaluated
 from actspan.evaluation.labelled import Bool, Labelled, load_labelled
 from actspan.evaluation.protocols import check_thresholds
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DetectionResult:
-    """Average precision of detections per class.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class DetectionResult(Evaluated):
+    """Average precision of detections per class; see also `Evaluated`.
 
     Attributes
     ----------
@@ -33,14 +33,6 @@ class DetectionResult:
         Numbers per class.
     unknown : mapping of str to int
         Labels that the ground truth lacks, and how many detections carry them; they do not count.
-    missing : tuple of str
-        Evaluated videos with instances but without detections.
-    extra : tuple of str
-        Videos with detections that were not evaluated: in another subset, or not annotated.
-    problems : tuple of Problem
-        Entries of the ground truth that were skipped (`on_error="skip"`).
-    notes : tuple of str
-        Counts of other unused data, for people to read.
     """
 
     average_precision: Float64
@@ -48,12 +40,7 @@ class DetectionResult:
     tiou: Float64
     instances: Int64
     detections: Int64
-    videos: int
-    unknown: Mapping[str, int] = ()  # type: ignore[assignment]
-    missing: tuple[str, ...] = ()
-    extra: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
+    unknown: Mapping[str, int]
 
     @property
     def undetected(self) -> tuple[str, ...]:
@@ -122,20 +109,15 @@ def evaluate_detection(
     thresholds = check_thresholds(tiou)
     labelled = load_labelled(ground_truth, detections, subset, blocked, on_error)
     hit = match(labelled, thresholds)
+    counted = labelled.counted(hit)
     return DetectionResult(
-        average_precision=average_precision(
-            hit, labelled.counted(hit), labelled.offsets, labelled.instances
-        ),
+        average_precision=average_precision(hit, counted, labelled.offsets, labelled.instances),
         classes=labelled.classes,
         tiou=thresholds,
         instances=labelled.instances,
         detections=np.diff(labelled.offsets),
-        videos=labelled.videos,
         unknown=labelled.unknown,
-        missing=labelled.missing,
-        extra=labelled.extra,
-        problems=labelled.problems,
-        notes=labelled.notes,
+        **labelled.report(),
     )
 
 

@@ -169,15 +169,12 @@ def diagnose(
     run = run if isinstance(run, Run) else Run.load(run)
     config = from_dict(PipelineConfig, run.info.get("pipeline", {}), where=str(run.path / RUN_FILE))
     chosen = load_videos(ground_truth, subset, load_blocked(blocked), on_error)
-    videos = {v.id: v for v in chosen.videos if len(v.segments)}
+    videos = chosen.videos.select(np.flatnonzero(chosen.videos.counts).tolist())
     proposals = run.proposals()
-    evaluate = partial(
-        evaluate_recall, videos.values(), subset=None, max_proposals=max_proposals, tiou=tiou
-    )
+    evaluate = partial(evaluate_recall, videos, subset=None, max_proposals=max_proposals, tiou=tiou)
     recall = evaluate(proposals)
-    counts = np.array([len(proposals.get(name, ())) for name in videos], np.int64)
-    taken = Budgets.of(counts, max_proposals).contributed()
-    contributing = dict(zip(videos, taken.tolist(), strict=True))
+    counts = np.array([len(proposals.get(name, ())) for name in videos.ids], np.int64)
+    contributing = Budgets.of(counts, max_proposals).contributed().tolist()
     traces: dict[str, Trace] = {}
     cut = 0
     with ExitStack() as stack:
@@ -188,7 +185,7 @@ def diagnose(
             evidence = make_evidence(found, config, rate)
             own = proposals.get(name, Proposals.empty())
             own = own[np.argsort(-own.score, kind="stable")]
-            traced = trace(evidence, own, contributing[name], config.soft_nms)
+            traced = trace(evidence, own, contributing[videos.places[name]], config.soft_nms)
             return name, len(evidence.cut), traced
 
         workers = os.cpu_count() or 1
@@ -204,21 +201,22 @@ def diagnose(
         for stage in IDEAL
         if not (notes and stage == "top-k")
     }
-    nothing = {name: np.zeros((len(v.segments), len(STAGES))) for name, v in videos.items()}
-    best = np.concatenate([nothing[n] if n not in traces else traces[n].best for n in videos])
+    best = np.zeros((len(videos.segments), len(STAGES)))
+    for name, found in traces.items():
+        first, last = videos.offsets[videos.places[name] :][:2]
+        best[first:last] = found.best
     lost = lost_at(best, recall.tiou)
-    segments = np.concatenate([video.segments for video in videos.values()])
-    instances = [len(video.segments) for video in videos.values()]
-    durations = np.repeat([video.duration for video in videos.values()], instances)
-    seconds, crowd = segments[:, 1] - segments[:, 0], np.repeat(instances, instances)
+    seconds = videos.segments[:, 1] - videos.segments[:, 0]
+    coverage = seconds / np.repeat(videos.durations, videos.counts)
+    crowd = np.repeat(videos.counts, videos.counts)
     return Diagnosis(
         recall=recall,
-        videos=tuple(np.repeat(list(videos), instances).tolist()),
-        segments=segments,
-        labels=tuple(label for video in videos.values() for label in video.labels),
+        videos=tuple(np.repeat(videos.ids, videos.counts).tolist()),
+        segments=videos.segments,
+        labels=videos.labels,
         best=best,
         lost=lost,
-        bins=bins_of(seconds, seconds / durations, crowd, lost == len(STAGES)),
+        bins=bins_of(seconds, coverage, crowd, lost == len(STAGES)),
         ideal=ideal,
         notes=notes,
     )

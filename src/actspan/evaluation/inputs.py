@@ -6,8 +6,9 @@ import json
 import os
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,35 @@ from actspan.data.videos import Videos, canonical_id, canonical_subset
 from actspan.evaluation.input_checks import check_times
 
 _USUAL = "validation"  # the subset that is evaluated by default
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Evaluated:
+    """Report on the data of an evaluation, the base of results.
+
+    Attributes
+    ----------
+    videos : int
+        Number of evaluated videos.
+    missing : tuple of str
+        Evaluated videos with instances but without results; their instances count as missed.
+    extra : tuple of str
+        Videos with results that were not evaluated: in another subset, or not annotated.
+    problems : tuple of Problem
+        Entries of the ground truth that were skipped (`on_error="skip"`).
+    notes : tuple of str
+        Counts of other unused data, for people to read.
+    """
+
+    videos: int
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def report(self) -> dict[str, Any]:
+        """Return the fields of this class, for another one that has them."""
+        return {field.name: getattr(self, field.name) for field in fields(Evaluated)}
 
 
 @dataclass(frozen=True, slots=True)

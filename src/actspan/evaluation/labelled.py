@@ -13,24 +13,21 @@ from numpy.typing import NDArray
 
 from actspan.config.base import OnError
 from actspan.core.errors import AnnotationError, ResultError
-from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted, listed
 from actspan.data.detections import Detections, read_detections
 from actspan.data.names import FileNames
+from actspan.data.videos import Videos
 from actspan.evaluation.counting import Int64
 from actspan.evaluation.input_checks import impossible_results, no_match_error, repeated_results
-from actspan.evaluation.inputs import known_ids, load_blocked, load_videos
+from actspan.evaluation.inputs import Evaluated, known_ids, load_blocked, load_videos
 
 Bool = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """Inputs of a detection task: L classes, M instances, D detections, V videos.
-
-    `problems` and the fields from `unknown` to `notes` are those of `DetectionResult`.
-    """
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Labelled(Evaluated):
+    """Inputs of a detection task: L classes, M instances, D detections, V videos."""
 
     classes: tuple[str, ...]  # sorted
     truth_start: Float64  # (M,), by class, then by video
@@ -44,12 +41,7 @@ class Labelled:
     first: Int64  # (D,), detection d meets the instances first[d] <= i < last[d] of its class
     last: Int64  # (D,), and video
     unsure: Bool  # (D,), whether it touches an ambiguous segment (`Video.ignored`)
-    videos: int
-    unknown: Mapping[str, int]
-    missing: tuple[str, ...]
-    extra: tuple[str, ...]
-    problems: tuple[Problem, ...]
-    notes: tuple[str, ...]
+    unknown: Mapping[str, int]  # as in `DetectionResult`
 
     @property
     def instances(self) -> Int64:
@@ -72,25 +64,24 @@ def load_labelled(
     """Load both inputs as flat arrays; options and errors are those of `evaluate_detection`."""
     left_out = load_blocked(blocked)
     chosen = load_videos(ground_truth, subset, left_out, on_error)
-    videos = sorted(chosen.videos, key=lambda video: video.id)
-    known = {video.id for video in videos}
+    ids = chosen.videos.ids
+    videos = chosen.videos.select(sorted(range(len(ids)), key=ids.__getitem__))
     files = FileNames()
-    found = _load_detections(detections, known, files)
-    classes = tuple(sorted({name for video in videos for name in video.labels} - {""}))
+    found = _load_detections(detections, videos.places, files)
+    classes = tuple(sorted(set(videos.labels) - {""}))
     if not classes:
         raise AnnotationError(
-            f"{chosen.where}the instances have no labels, which detections are judged by; evaluate "
-            "proposals instead"
+            f"{chosen.where}the instances have no labels, which detections are compared with; "
+            "evaluate proposals instead"
         )
-    if not any(video.id in found for video in videos):
-        ids = [video.id for video in videos]
-        raise no_match_error("detections", ground_truth, subset, ids, found)
-    truth_key, truth = _instances(videos, classes)
-    key, segments, unknown = _detections(videos, found, classes)
-    with_instances = (video.id for video in videos if len(video.segments))
+    if videos.places.keys().isdisjoint(found):
+        raise no_match_error("detections", ground_truth, subset, videos.ids, found)
+    code = {name: number for number, name in enumerate(classes)}
+    truth_key, truth = _instances(videos, code)
+    key, segments, unknown = _detections(videos, found, code)
     count = len(videos)
-    durations = np.array([video.duration for video in videos])
-    beyond = int(np.count_nonzero(segments.start >= durations[key % count]))
+    beyond = int(np.count_nonzero(segments.start >= videos.durations[key % count]))
+    filled = zip(videos.ids, videos.counts.tolist(), strict=True)
     return Labelled(
         classes=classes,
         truth_start=np.ascontiguousarray(truth[:, 0]),
@@ -106,13 +97,13 @@ def load_labelled(
         unsure=_unsure(videos, key % count, segments),
         videos=count,
         unknown=unknown,
-        missing=tuple(name for name in with_instances if not len(found.get(name, ()))),
-        extra=tuple(name for name in found if name not in known and name not in left_out),
+        missing=tuple(name for name, number in filled if number and not len(found.get(name, ()))),
+        extra=tuple(name for name in found if name not in videos.places and name not in left_out),
         problems=chosen.problems,
         notes=(
             *chosen.notes,
             *files.notes(detections),
-            *_unlabelled(videos),
+            *_unlabelled(videos.labels),
             *repeated_results(
                 "detection", segments.start, segments.end, np.flatnonzero(np.diff(key)) + 1
             ),
@@ -121,9 +112,8 @@ def load_labelled(
     )
 
 
-def _unlabelled(videos: Sequence[Video]) -> Iterator[str]:
+def _unlabelled(labels: Sequence[str]) -> Iterator[str]:
     """Yield a note about instances without a label, if there are any."""
-    labels = [label for video in videos for label in video.labels]
     if none := labels.count(""):
         of = f"{none:,} of {counted(len(labels), 'instance')}"
         yield f"{of} without a label: they are of no class, and not evaluated"
@@ -141,36 +131,28 @@ def _load_detections(
     return found
 
 
-def _instances(videos: Sequence[Video], classes: tuple[str, ...]) -> tuple[Int64, Float64]:
-    """Return key (class * V + video) and segment of every instance, by key."""
-    code = {name: number for number, name in enumerate(classes)}
-    keys, segments = [], []
-    for number, video in enumerate(videos):
-        for start, end, label in video.instances():
-            if label:
-                keys.append(code[label] * len(videos) + number)
-                segments.append((start, end))
-    key = np.array(keys, np.int64)
-    order = np.argsort(key, kind="stable")
-    return key[order], np.array(segments, np.float64).reshape(-1, 2)[order]
+def _instances(videos: Videos, code: Mapping[str, int]) -> tuple[Int64, Float64]:
+    """Return key (class * V + video) and segment of every labelled instance, by key."""
+    label = np.array([code.get(name, -1) for name in videos.labels], np.int64)
+    key = label * len(videos) + np.repeat(np.arange(len(videos)), videos.counts)
+    order = np.argsort(key, kind="stable")[np.count_nonzero(label < 0) :]
+    return key[order], videos.segments[order]
 
 
 def _detections(
-    videos: Sequence[Video], found: Mapping[str, Detections], classes: tuple[str, ...]
+    videos: Videos, found: Mapping[str, Detections], code: Mapping[str, int]
 ) -> tuple[Int64, Proposals, dict[str, int]]:
     """Return key and segment of each detection of a known class, by class and falling score."""
-    code = {name: number for number, name in enumerate(classes)}
     unknown: Counter[str] = Counter()
-    keys, parts = [np.empty(0, np.int64)], [Proposals(*np.empty((3, 0)))]
+    keys, parts = [], []
     codes: dict[tuple[str, ...], Int64] = {}  # most videos share their names
-    for number, video in enumerate(videos):
-        detections = found.get(video.id)
-        if detections is None:
+    for number, video in enumerate(videos.ids):
+        if (detections := found.get(video)) is None:
             continue
-        if detections.names not in codes:
-            of_names = [code.get(name, -1) for name in detections.names]
-            codes[detections.names] = np.array(of_names, np.int64)
-        label = codes[detections.names][detections.label]
+        names = detections.names
+        if names not in codes:
+            codes[names] = np.array([code.get(name, -1) for name in names], np.int64)
+        label = codes[names][detections.label]
         good = label >= 0
         if not good.all():
             unknown.update(detections[~good].labels)
@@ -180,13 +162,13 @@ def _detections(
     if not len(key):
         raise ResultError(
             f"no detections of a known class in any of the {len(videos)} evaluated videos: they "
-            f"have {listed(unknown) or 'no labels'}; the ground truth {listed(classes)}"
+            f"have {listed(unknown) or 'no labels'}; the ground truth {listed(code)}"
         )
     order = np.lexsort((-segments.score, key // len(videos)))
     return key[order], segments[order], dict(unknown)
 
 
-def _unsure(videos: Sequence[Video], video: Int64, segments: Proposals) -> Bool:
+def _unsure(videos: Videos, video: Int64, segments: Proposals) -> Bool:
     """Return which detections touch an ignored segment of their video, (D,) bool."""
     unsure = np.zeros(len(video), np.bool_)
     for number, each in enumerate(videos):

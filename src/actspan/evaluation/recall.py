@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 
 from actspan.config.base import OnError
 from actspan.core.errors import ConfigError, ResultError
-from actspan.core.problems import Problem
 from actspan.core.storage import is_url, open_storage
 from actspan.core.types import Float64, Proposals, Video
 from actspan.data.result_files import ResultTable
@@ -28,14 +27,23 @@ from actspan.evaluation.input_checks import (
     other_unit,
     repeated_results,
 )
-from actspan.evaluation.inputs import Chosen, known_id, load_blocked, load_proposals, load_truth
+from actspan.evaluation.inputs import (
+    Chosen,
+    Evaluated,
+    known_id,
+    load_blocked,
+    load_proposals,
+    load_truth,
+)
 from actspan.evaluation.protocols import check_thresholds
-from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint
+from actspan.jobs.run import PLAN_FILE
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RecallResult:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RecallResult(Evaluated):
     """Recall of ground truth by proposals; arrays are fractions, `at` and `summary` percent.
+
+    See also `Evaluated`; only videos with instances are evaluated.
 
     Attributes
     ----------
@@ -45,29 +53,16 @@ class RecallResult:
         Mean of `recall` over the thresholds.
     proposals_per_video : (A,) float64
         Average number of proposals per video at each budget.
-    videos, instances, proposals : int
-        Numbers of evaluated videos, their instances and their proposals.
-    missing : tuple of str
-        Evaluated videos without proposals; their instances count as missed.
-    extra : tuple of str
-        Videos with results that were not evaluated: in another subset, or without instances.
-    problems : tuple of Problem
-        Entries of the ground truth that were skipped (`on_error="skip"`).
-    notes : tuple of str
-        Counts of other unused data, for people to read.
+    instances, proposals : int
+        Numbers of instances and proposals of the evaluated videos.
     """
 
     recall: Float64
     average_recall: Float64
     proposals_per_video: Float64
     tiou: Float64
-    videos: int
     instances: int
     proposals: int
-    missing: tuple[str, ...] = ()
-    extra: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
 
     @property
     def auc(self) -> float:
@@ -221,6 +216,8 @@ def is_unfinished(source: object) -> bool:
 
 def _shards(source: Any, truth: Chosen) -> _Results:
     """Return the results of an unfinished run, of which one shard at a time is in memory."""
+    from actspan.jobs.checkpoint import Checkpoint  # loads a compiler
+
     checkpoint = Checkpoint.find(open_storage(source))
     if checkpoint is None:
         raise ResultError(f"{source}: no unfinished run is there (no {PLAN_FILE})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
@@ -15,6 +15,7 @@ from actspan.core.errors import ResultError
 from actspan.core.tiou import evaluated_tiou_matrix, tiou_matrix
 from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
 from actspan.data.cells import plan_windows
+from actspan.data.videos import Videos
 from actspan.evaluation.counting import Int64
 from actspan.jobs.run import Candidates, Run
 from actspan.proposals.bsp import bsp_features
@@ -60,12 +61,12 @@ class Evidence:
         return Proposals.concat([self.candidates, self.cut]) if len(self.cut) else self.candidates
 
 
-def read_run_videos(run: Run, videos: Mapping[str, Video]) -> Iterator[RunVideo]:
+def read_run_videos(run: Run, videos: Videos) -> Iterator[RunVideo]:
     """Yield the evaluated videos of a run, in the run's order."""
     with run.scores() as scores:
         for name, parts in groupby(run.candidates(), key=attrgetter("video")):
-            if name in videos:
-                yield RunVideo(videos[name], list(parts), scores.read(name))
+            if name in videos.places:
+                yield RunVideo(videos[videos.places[name]], list(parts), scores.read(name))
 
 
 def make_evidence(found: RunVideo, config: PipelineConfig, rate: Rate | None) -> Evidence:

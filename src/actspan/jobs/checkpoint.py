@@ -20,9 +20,9 @@ from actspan.core.problems import Problem
 from actspan.core.storage import FolderStorage, Storage, open_storage
 from actspan.core.wording import counted
 from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.run import PLAN_FILE
 from actspan.jobs.shard_format import Content, Result, decode_shard, is_window, write_shard
 
-PLAN_FILE = "plan.json"
 _FORMAT = 1
 _SHARD, _FILE = re.compile(r"(\d{6,})\.shard"), "{:06d}.shard"
 _IN_MEMORY = 1 << 21  # candidates of a shard that stay in memory until they are delivered

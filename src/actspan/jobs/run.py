@@ -28,6 +28,7 @@ from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.data.shards import Batches
 
+PLAN_FILE = "plan.json"  # of an unfinished run
 RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"
 CANDIDATE_COLUMNS = {
     "start": "float64",

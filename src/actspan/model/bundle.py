@@ -1,7 +1,4 @@
-"""The bundle: load, create, read weights, add files and networks.
-
-A bundle is created atomically, files are replaced atomically, and every file is checked when read.
-"""
+"""The bundle: load, create, read weights, add files and networks."""
 
 from __future__ import annotations
 
@@ -61,16 +58,32 @@ class Bundle:
     source: Source  # origin of the weights
     files: Mapping[str, FileRecord] = field(default_factory=dict)  # their checksums
     training: Mapping[str, Any] | None = None  # record of the training
+    nets: frozenset[Net] = field(init=False)  # those of BSN's two networks that it holds
+
+    def __post_init__(self) -> None:
+        """Raise BundleError if the settings and files contradict each other."""
+        nets = frozenset(net for net in NETS if f"{net}.safetensors" in self.files)
+        object.__setattr__(self, "nets", nets)
+        tem, pem, size = self.config.tem, self.config.pem, self.config.bsp.size
+        channels = self.features.channels
+        faults = [
+            f"{net}.safetensors exists, but no [pipeline.{net}]"
+            for net in (*NETS, "classifier")
+            if getattr(self.config, net) is None and f"{net}.safetensors" in self.files
+        ]
+        if tem is not None and channels is not None and tem.channels != channels:
+            faults.append(f"features have {channels} channels, tem takes {tem.channels}")
+        if pem is not None and pem.inputs != size:
+            faults.append(f"[pipeline.bsp] gives {size} features, pem takes {pem.inputs}")
+        faults += [f"{n!r} is not a plain file name" for n in self.files if not is_plain_name(n)]
+        if faults:
+            where = self.path / MANIFEST
+            raise BundleError(f"{where}: {'; '.join(faults)}. Repair it, or write the bundle again")
 
     @property
     def has_classifier(self) -> bool:
         """True if the bundle holds a proposal classifier."""
         return "classifier.safetensors" in self.files
-
-    @property
-    def nets(self) -> set[Net]:
-        """Those of BSN's two networks that the bundle holds."""
-        return {net for net in NETS if f"{net}.safetensors" in self.files}
 
     @property
     def set_apart(self) -> tuple[str, ...]:
@@ -164,7 +177,11 @@ class Bundle:
         """Return the path of a file of the bundle; raise BundleError if it is absent or damaged."""
         path, record = self.path / name, self.files.get(name)
         if record is None:
-            raise self._absent(name)
+            net = name.partition(".")[0]
+            if net in ABSENT and f"{net}.safetensors" not in self.files:
+                what = net.upper() if net in NETS else net
+                raise BundleError(f"{self.path}: this bundle has no {what}; {ABSENT[net]}")
+            raise BundleError(f"{self.path}: has no {name}; write it: {writing_command(path)}")
         try:
             check_size(path, WEIGHTS)
             found = FileRecord(sha256=sha256(path), size=path.stat().st_size)
@@ -173,14 +190,6 @@ class Bundle:
         if found != record:
             raise mismatch(path, found, record)
         return path
-
-    def _absent(self, name: str) -> BundleError:
-        net = name.partition(".")[0]
-        if net in ABSENT and f"{net}.safetensors" not in self.files:
-            what = net.upper() if net in NETS else net
-            return BundleError(f"{self.path}: this bundle has no {what}; {ABSENT[net]}")
-        command = writing_command(self.path / name)
-        return BundleError(f"{self.path}: has no {name}; write it: {command}")
 
     def weights(self, net: Net) -> dict[str, Float32]:
         """Load the float32 weights of one network; raise as `file`, or if they do not fit."""
@@ -265,22 +274,19 @@ class Bundle:
         try:
             return pack_weights(weights, config)
         except ShapeError as error:
-            what = f"the {net} weights do not fit its config: {error}"
-            raise BundleError(f"{self.path}: {what}") from error
+            text = f"{self.path}: the {net} weights do not fit its config: {error}"
+            raise BundleError(text) from error
 
     def _manifest(self) -> bytes:
         """Return the content of `model.toml`."""
-        try:
-            manifest = Manifest(
-                format_version=FORMAT_VERSION,
-                source=self.source,
-                features=self.features,
-                pipeline=self.config,
-                files=dict(self.files),
-                training=None if self.training is None else dict(self.training),
-            )
-        except ConfigError as error:
-            raise BundleError(f"{self.path}: {error}") from error
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            source=self.source,
+            features=self.features,
+            pipeline=self.config,
+            files=dict(self.files),
+            training=None if self.training is None else dict(self.training),
+        )
         return dump_toml(to_dict(manifest)).encode()
 
     def _write_manifest(self) -> None:

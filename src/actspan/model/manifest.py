@@ -10,8 +10,8 @@ from typing import Any, Self
 from actspan import __version__
 from actspan.config.base import Config
 from actspan.config.stages import FeatureSpec, PipelineConfig
-from actspan.core.errors import BundleError, ConfigError
-from actspan.core.files import check_size, folder_name_error, is_plain_name, sha256
+from actspan.core.errors import BundleError
+from actspan.core.files import check_size, folder_name_error, sha256
 from actspan.core.limits import WEIGHTS
 from actspan.core.wording import quoted
 
@@ -68,7 +68,7 @@ class Source(Config, frozen=True):
 
 
 class Manifest(Config, frozen=True):
-    """Contents of `model.toml`; raises ConfigError if its settings contradict each other."""
+    """Contents of `model.toml`."""
 
     format_version: int
     source: Source
@@ -76,20 +76,6 @@ class Manifest(Config, frozen=True):
     pipeline: PipelineConfig
     files: dict[str, FileRecord]
     training: dict[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        for net in ("tem", "pem", "classifier"):
-            if getattr(self.pipeline, net) is None and f"{net}.safetensors" in self.files:
-                raise ConfigError(f"{net}.safetensors is there, but no [pipeline.{net}]")
-        tem, pem = self.pipeline.tem, self.pipeline.pem
-        channels, size = self.features.channels, self.pipeline.bsp.size
-        if tem is not None and channels is not None and tem.channels != channels:
-            raise ConfigError(f"features have {channels} channels, tem takes {tem.channels}")
-        if pem is not None and pem.inputs != size:
-            raise ConfigError(f"[pipeline.bsp] gives {size} features, pem takes {pem.inputs}")
-        for name in self.files:
-            if not is_plain_name(name):
-                raise ConfigError(f"{name!r} is not a plain file name")
 
 
 class CompiledFile(Config, frozen=True):

@@ -52,6 +52,20 @@ def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def infer_config(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> TemConfig | PemConfig:
+    """Infer the sizes of a network from its weights' shapes; return the defaults if invalid."""
+    if net == "pem":
+        fc1 = shapes.get("fc1.weight", ())
+        is_valid = len(fc1) == 2 and 0 not in fc1
+        return PemConfig(hidden=fc1[0], inputs=fc1[1]) if is_valid else PemConfig()
+    conv1, conv2 = shapes.get("conv1.weight", ()), shapes.get("conv2.weight", ())
+    if len(conv1) != 3 or 0 in conv1:
+        return TemConfig()
+    inputs = conv2[1] if len(conv2) == 3 else 0
+    members = conv1[0] // inputs if inputs and conv1[0] % inputs == 0 else 1
+    return TemConfig(hidden=conv1[0], channels=conv1[1], members=members)
+
+
 def members_of(tem: Mapping[str, Float32]) -> int:
     """Return the number of ensemble members in the weights of a TEM (`TemConfig.members`)."""
     weight = tem["conv2.weight"]  # (H, H / members, 3)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from actspan.config.stages import PemConfig, TemConfig
+from actspan.config.stages import TemConfig
 from actspan.core.errors import BackendError, ShapeError, require
 from actspan.core.types import Float32
 from actspan.core.wording import counted
-from actspan.model.weights import members_of
+from actspan.model.weights import infer_config
 from actspan.runtime.backends import Backend, Support
 from actspan.runtime.session import FileSession, SessionOptions, Shape, reason_of
 
@@ -98,24 +98,18 @@ def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Network, str, Sh
     """Build the network of these weights; return it with its input's name and shape."""
     from actspan.model.bsn.networks import Pem, Tem
 
-    network: Network
-    shape: Shape
-    if "conv1.weight" in weights:
-        hidden, channels, _ = weights["conv1.weight"].shape
-        members = members_of(weights)
-        network = Tem(TemConfig(channels=channels, hidden=hidden, members=members))
-        name, shape = "video", (None, channels, None)
-    elif "fc1.weight" in weights:
-        hidden, inputs = weights["fc1.weight"].shape
-        network = Pem(PemConfig(inputs=inputs, hidden=hidden))
-        name, shape = "video_feature", (None, inputs)
-    else:
+    shapes = {name: array.shape for name, array in weights.items()}
+    config = infer_config("tem" if "conv1.weight" in weights else "pem", shapes)
+    if not {"conv1.weight", "fc1.weight"} & weights.keys():
         raise BackendError(f"{path}: holds the weights of neither TEM nor PEM")
+    network = Tem(config) if isinstance(config, TemConfig) else Pem(config)
     try:
         network.load_weights(weights)
     except ShapeError as error:
         raise BackendError(f"{path}: damaged: {error}") from error
-    return network, name, shape
+    if isinstance(config, TemConfig):
+        return network, "video", (None, config.channels, None)
+    return network, "video_feature", (None, config.inputs)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from actspan.model.bsn.checkpoint_files import (
 )
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import MANIFEST, Source, check_new_bundle
-from actspan.model.weights import Net, check_weights
+from actspan.model.weights import Net, check_weights, infer_config
 
 Origin = Literal["bsn", "openmmlab", "pytorch", "safetensors"]
 
@@ -67,7 +67,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     content = load_content(path)
     found = find_network(content, path, ignored)
     arrays = _arrays(path, found.state)
-    config = _config(found.net, {name: array.shape for name, array in arrays.items()})
+    config = infer_config(found.net, {name: array.shape for name, array in arrays.items()})
     try:
         weights = check_weights(arrays, config)
     except ShapeError as error:
@@ -117,20 +117,6 @@ def _is_plain(tensor: Any) -> bool:
         # Strides can make a huge tensor from a few bytes.
         and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
     )
-
-
-def _config(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> TemConfig | PemConfig:
-    """Infer the sizes from the shapes; return the defaults if these are invalid."""
-    if net == "pem":
-        fc1 = shapes.get("fc1.weight", ())
-        is_valid = len(fc1) == 2 and 0 not in fc1
-        return PemConfig(hidden=fc1[0], inputs=fc1[1]) if is_valid else PemConfig()
-    conv1, conv2 = shapes.get("conv1.weight", ()), shapes.get("conv2.weight", ())
-    if len(conv1) != 3 or 0 in conv1:
-        return TemConfig()
-    inputs = conv2[1] if len(conv2) == 3 else 0
-    members = conv1[0] // inputs if inputs and conv1[0] % inputs == 0 else 1
-    return TemConfig(hidden=conv1[0], channels=conv1[1], members=members)
 
 
 def convert_checkpoints(
