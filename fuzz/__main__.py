@@ -22,8 +22,8 @@ from benchmarks.harness import print_table
 from fuzz.seeds import write_seeds
 from fuzz.targets import REFUSALS, TARGETS, read_input
 
-MEMORY = 3000  # MB per process, with torch and a runtime
-TIMEOUT = 60  # seconds per input, wall time: a busy machine must not count as a hang
+MEMORY = 3000  # MB per process, including torch and a runtime
+TIMEOUT = 60  # seconds of wall time per input, so that a busy machine does not count as a hang
 MOST_DEATHS = 20  # per target: enough to investigate
 _FIGURES = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+)")
 
@@ -142,9 +142,13 @@ def repeat(target: str, data: bytes) -> None:
 
 
 @click.command(help=__doc__)
-@click.option("--seconds", default=60, show_default=True, help="For each reader.")
+@click.option("--seconds", default=60, show_default=True, help="Time per reader.")
 @click.option(
-    "--reader", "readers", multiple=True, type=click.Choice(list(TARGETS)), help="Only it."
+    "--reader",
+    "readers",
+    multiple=True,
+    type=click.Choice(list(TARGETS)),
+    help="Fuzz only this reader.",
 )
 @click.option("--seed", default=1, show_default=True)
 @click.option(
@@ -153,7 +157,7 @@ def repeat(target: str, data: bytes) -> None:
 @click.option(
     "--again",
     type=click.Path(path_type=Path, exists=True),
-    help="Read this input with the one reader.",
+    help="Read one input with the given reader, and print the result.",
 )
 def main(seconds: int, readers: tuple[str, ...], seed: int, out: Path, again: Path | None) -> None:
     """Run the command line."""
@@ -167,9 +171,9 @@ def main(seconds: int, readers: tuple[str, ...], seed: int, out: Path, again: Pa
     heads = [
         "reader",
         "seconds",
-        "of CPU",
+        "CPU seconds",
         "executions",
-        "a CPU second",
+        "per CPU second",
         "coverage",
         "findings",
         "seed",

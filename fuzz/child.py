@@ -1,7 +1,7 @@
 """The process that fuzzes one target: `python -m fuzz.child TARGET FOLDER [libFuzzer's options]`.
 
-An exception that no reader may raise is written down, once a place, and fuzzing goes on; crashes,
-hangs and memory end the process, and whoever started it starts it again.
+An exception that no reader may raise is recorded once per place in the code, and fuzzing continues.
+A crash, a hang or too much memory ends the process; the parent process starts it again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-# reads beyond an array become exceptions in compiled code
+# In compiled code, reads beyond an array become exceptions.
 os.environ["NUMBA_BOUNDSCHECK"] = "1"
 
 _SOURCE = Path(__file__).resolve().parents[1] / "src"
-# room above what the process has after its imports: an allocation beyond it fails
+# Memory that may be allocated after the imports; a larger allocation fails.
 _ROOM = 1 << 30  # bytes
 
 
@@ -82,11 +82,11 @@ def main() -> None:
             read_input(target, data, work)
         except REFUSALS:
             return
-        except Exception as error:  # noqa: BLE001  that is what is looked for
+        except Exception as error:  # noqa: BLE001  (these are the findings)
             findings.add(data, error)
 
     for seed in sorted((folder / "seeds").iterdir()):
-        once(seed.read_bytes())  # whatever is imported or compiled at first use
+        once(seed.read_bytes())  # imports and compiles at first use
     _limit_memory()
     atheris.Setup([sys.argv[0], *sys.argv[3:]], once)
     atheris.Fuzz()

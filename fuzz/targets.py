@@ -1,6 +1,6 @@
 """Fuzz targets: readers in groups, each with seed files.
 
-The first byte of an input says which reader of the group takes the rest, as the content of a file.
+The first byte of an input selects the reader of the group; the rest is the content of its file.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ CONFIG = PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidde
 class Reader:
     """One reader: the name of its input file, and the function that reads it.
 
-    Where `is_content`, the real reader takes bytes from elsewhere: only what is in the file counts.
+    If `is_content`, the reader takes bytes rather than a path, so only the content is tested.
     """
 
     file: str
@@ -232,7 +232,7 @@ _SPECS = (
     TensorSpec(name="stride", datatype="FP64", shape=[-1]),
 )
 
-# what a reader may raise beside an ActSpanError: the service answers with a status
+# Exceptions that a reader may raise; the service turns them into a status.
 REFUSALS = (ActSpanError, ProblemError, ValidationError)
 
 TARGETS: Mapping[str, tuple[Reader, ...]] = {

@@ -103,7 +103,7 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
 
 
 def upload(folder: Path, name: str) -> str:
-    """Put a folder into the bucket; its URL."""
+    """Put a folder into the bucket; return its URL."""
     import fsspec
 
     files = fsspec.filesystem("s3")

@@ -1,4 +1,4 @@
-"""What two runs are compared by."""
+"""Content of runs, to compare two of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actspan.jobs.sinks import SegmentList
 
 
 def contents(run: Path, *without: str) -> dict[str, bytes]:
-    """Every file of a run; of `run.toml` all but when it was made and how long that took."""
+    """Return every file of a run; `run.toml` without its date and timing."""
     found = {file.name: file.read_bytes() for file in run.iterdir()}
     info = read_toml(run / "run.toml")
     del info["created"], info["timing"]
@@ -24,7 +24,7 @@ def contents(run: Path, *without: str) -> dict[str, bytes]:
 
 
 def found_in(request: ProposeRequest, **options: Any) -> tuple[Summary, dict[str, Proposals]]:
-    """The summary of a job that writes nothing, and its proposals."""
+    """Return the summary of a job that writes nothing, and its proposals."""
     segments = SegmentList()
     summary = propose(request, sinks=[segments], **options)
     return summary, segments.proposals

@@ -13,7 +13,7 @@ _shares = st.floats(0, 1, width=32)
 
 @st.composite
 def boundary_scores(draw: st.DrawFn, min_cells: int = 1, max_cells: int = 60) -> BoundaryScores:
-    """Scores of a few cells; coarse values now and then, so that ties and plateaus happen."""
+    """Draw scores of a few cells, some with coarse values, so that there are ties and plateaus."""
     cells = draw(st.integers(min_cells, max_cells))
     values = draw(st.sampled_from([_shares, st.sampled_from([0.0, 0.25, 0.5, 1.0])]))
     rows = [draw(hnp.arrays(np.float32, cells, elements=values)) for _ in range(3)]
@@ -22,7 +22,7 @@ def boundary_scores(draw: st.DrawFn, min_cells: int = 1, max_cells: int = 60) ->
 
 @st.composite
 def ranked_proposals(draw: st.DrawFn, max_size: int = 40) -> Proposals:
-    """Proposals on a grid of cells, as PGM makes them, with scores of any order."""
+    """Draw proposals on a grid of cells, as PGM makes them, with scores in any order."""
     cells = draw(st.integers(2, 30))
     size = draw(st.integers(0, max_size))
     first = draw(hnp.arrays(np.int64, size, elements=st.integers(0, cells - 2)))

@@ -146,7 +146,7 @@ def test_actspan_evaluates_like_the_baseline(tmp_path: Path) -> None:
     assert 0.3 < theirs.auc < 0.9
 
 
-def test_made_up_data_are_realistic_and_repeatable(bundle: actspan.Bundle) -> None:
+def test_synthetic_data_are_realistic_and_repeatable(bundle: actspan.Bundle) -> None:
     first, again = synthetic.make_features(7), synthetic.make_features(7)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, synthetic.make_features(7, seed=1))
@@ -156,7 +156,7 @@ def test_made_up_data_are_realistic_and_repeatable(bundle: actspan.Bundle) -> No
     assert 300 < len(found) < 2000
 
 
-def test_guesses_are_printed_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_guesses_are_printed_one_per_line(capsys: pytest.CaptureFixture[str]) -> None:
     segments, labels = ((3.0, 6.0), (11.0, 25.0)), ("", "")
     videos = [
         actspan.Video(part, 30.0, part, segments, labels) for part in ("training", "validation")

@@ -28,7 +28,7 @@ BLOCKS = blocks("datasets.md")
 
 
 def set_without_annotations(folder: Path) -> list[Video]:
-    """Features and dataset.toml; returns the videos that the annotations are to be made of."""
+    """Write features and dataset.toml; return the videos to annotate."""
     write_dataset(folder, videos=6)
     videos = read_annotations(folder).videos
     (folder / "annotations.json").unlink()

@@ -1,4 +1,4 @@
-"""Every actspan command on the pages has a command and options that exist."""
+"""The commands and options in the documentation exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INLINE = re.compile(r"(?<!`)`(actspan [^`\\]+)`(?!`)")  # no magic bytes of a f
 
 
 def documented(text: str) -> Iterator[str]:
-    """Commands in blocks and within sentences, as they are written."""
+    """Yield the commands in blocks and within sentences."""
     for block in _BLOCK.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
             yield from re.findall(r"(?:^|[|;&$] *|sudo )(actspan .+)", line.split(" #")[0])
@@ -28,7 +28,7 @@ def documented(text: str) -> Iterator[str]:
 
 
 def unknown_words(line: str) -> list[str]:
-    """What a documented command names that does not exist."""
+    """Return the words of a documented command that do not exist."""
     try:
         words = shlex.split(line, comments=True)[1:]
     except ValueError:  # a sentence's quotation mark: not a whole command

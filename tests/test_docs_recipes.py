@@ -28,7 +28,7 @@ Instance = tuple[float, float]
 
 
 def make_videos(folder: Path) -> dict[str, Instance]:
-    """Short videos, and when something happens in each, in seconds."""
+    """Write short videos; return the instance in each, in seconds."""
     if not REAL.is_dir():
         for name in NAMES:
             write_video(folder / f"{name}.mp4", steady(SECONDS))
@@ -43,7 +43,7 @@ def make_videos(folder: Path) -> dict[str, Instance]:
 
 
 def make_recording(path: Path) -> None:
-    """Eight seconds of MPEG-TS."""
+    """Write eight seconds of MPEG-TS."""
     if REAL.is_dir():
         concatenate(sorted((REAL / "videos").glob("*.mp4")), 8 / 60, path)
     else:
@@ -82,7 +82,7 @@ def test_every_block_is_run() -> None:
     assert sorted(BLOCKS) == sorted([*chained, *handed, "elan", "labelstudio"])
 
 
-def test_a_table_of_moments(here: Path) -> None:
+def test_a_table_of_segments(here: Path) -> None:
     assert run(BLOCKS["propose"]).count(" match ") == 10
 
 

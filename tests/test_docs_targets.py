@@ -34,7 +34,7 @@ def test_tensorrt() -> None:
 
 
 def test_ascend() -> None:
-    """Where the NPU's host would run the networks, `staged run` does."""
+    """`staged run` replaces the NPU's host."""
     commands = blocks("targets/ascend.md")
     assert list(commands) == ["deploy", "record", "inputs", "between", "result"]
     run(commands["deploy"])
@@ -52,7 +52,7 @@ def test_ascend() -> None:
 
 
 def test_the_pages_show_what_is_written() -> None:
-    """Each command line of another program on the pages has the words of ours."""
+    """Command lines of other programs on the pages equal those that are written."""
     ascend = page("targets/ascend.md")
     for net, shape in (("tem", "video:16,400,100"), ("pem", "video_feature:16,1000,32")):
         line = (

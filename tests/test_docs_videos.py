@@ -1,4 +1,4 @@
-"""The export function of docs/videos.md makes backbones that see what the network saw."""
+"""The export function of docs/videos.md makes backbones that equal the network."""
 
 from __future__ import annotations
 

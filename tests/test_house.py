@@ -1,4 +1,4 @@
-"""What holds the house up: a light import, a curated surface, rooms that import upwards only."""
+"""Rules of the package: a light import, listed public names, rooms that import upwards only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and the state of the process around them."""
+"""Files that are complete or absent, and the state of the process around them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_failed_block_leaves_the_older_file_and_nothing_else(tmp_path: Path) -
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("ours", b"old")]
 
 
-def test_what_a_killed_process_leaves_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     writing = atomic_file(tmp_path / "ours")
     writing.__enter__()
     assert len(list(tmp_path.iterdir())) == 1

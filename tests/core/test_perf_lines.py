@@ -1,4 +1,4 @@
-"""The summary's lines, against those that a published guide shows, and the reader of them."""
+"""Lines of the performance summary, compared with a published guide, and their reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storage in a folder and in an object store: the same contract, and what only one of them does."""
+"""Storage in a folder and in an object store: their common contract, and their differences."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_files_are_put_listed_read_and_deleted(storage: Storage) -> None:
         storage.get("a")
 
 
-def test_a_folder_is_locked_once_and_rid_of_what_a_killed_process_left(tmp_path: Path) -> None:
+def test_a_folder_is_locked_once_and_cleaned_of_leftovers(tmp_path: Path) -> None:
     folder = FolderStorage(tmp_path / "run")
     with folder.locked(), folder.locked():
         (tmp_path / "run" / ".left.partial").mkdir()

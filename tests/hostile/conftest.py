@@ -10,7 +10,7 @@ from tests.hostile.guard import Guard
 
 @pytest.fixture(scope="session")
 def guard() -> Iterator[Guard]:
-    """One process for all attacks; it is started again where one of them kills it."""
+    """Start one process for all attacks; it is started again if one of them kills it."""
     if sys.platform != "linux":
         pytest.skip("limits of memory, and /proc, are Linux's")
     one = Guard()

@@ -24,7 +24,7 @@ PATIENCE = 20.0  # seconds, on a machine that is busy with something else
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a read: nothing, one of our errors, or what must not be."""
+    """Outcome of a read: success, an error of ours, or an outcome that is not allowed."""
 
     error: str = ""
     message: str = ""
@@ -33,13 +33,13 @@ class Answer:
 
 
 class Guard:
-    """The process, started when it is first needed and again after it died."""
+    """The process; started when it is first needed, and again after it died."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
     def read(self, target: str, file: str, path: Path) -> Answer:
-        """Have a reader of `fuzz.targets` read a file."""
+        """Let a reader of `fuzz.targets` read a file."""
         process = self._started()
         assert process.stdin is not None
         assert process.stdout is not None

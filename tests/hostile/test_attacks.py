@@ -1,4 +1,4 @@
-"""Attacks on one format each: what they do must be refused, and the message must say it."""
+"""Attacks on one format each: they must be refused, and the message must name the reason."""
 
 from __future__ import annotations
 
@@ -368,7 +368,7 @@ CASES: list[tuple[str, str, str, Write, str]] = [
 ]
 
 
-def test_a_size_of_bytes_that_is_no_integer_is_refused() -> None:
+def test_a_size_in_bytes_must_be_an_integer() -> None:
     specs = [TensorSpec(name="x", datatype="FP32", shape=[-1])]
     head = {"name": "x", "shape": [2], "datatype": "FP32", "parameters": {"binary_data_size": 8.0}}
     body = json.dumps({"inputs": [head]}).encode()
@@ -393,7 +393,7 @@ def test_refused_by_name(
     assert str(path.parent) in answer.message
 
 
-def test_a_footer_that_leads_out_of_the_file_is_not_followed(guard: Guard, tmp_path: Path) -> None:
+def test_a_footer_that_points_outside_is_not_followed(guard: Guard, tmp_path: Path) -> None:
     path = tmp_path / "in" / "candidates.arrow"
     path.parent.mkdir()
     block_elsewhere(path)

@@ -1,4 +1,4 @@
-"""The fuzzer's own parts: seeds are good files, every reader has some, findings are kept once."""
+"""Parts of the fuzzer: seeds are valid files, every reader has some, findings are kept once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fuzz.targets import TARGETS, read_input
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_reader_begins_with_a_good_file(target: str, tmp_path: Path) -> None:
+def test_every_reader_has_a_valid_seed(target: str, tmp_path: Path) -> None:
     write_seeds(target, tmp_path / "seeds")
     work = tmp_path / "work"
     (work / "scores").mkdir(parents=True)
@@ -36,5 +36,5 @@ def test_a_finding_is_kept_once(tmp_path: Path) -> None:
     assert text.with_suffix(".bin").read_bytes() == b"a"
 
 
-def test_compiled_modules_are_left_alone() -> None:
+def test_compiled_modules_are_not_instrumented() -> None:
     assert "actspan.data.csv_features" in compiled_modules()

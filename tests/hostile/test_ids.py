@@ -1,4 +1,4 @@
-"""Ids of videos that would lead elsewhere if they were taken for names of files."""
+"""Ids of videos that would lead outside the folder if they were used as file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Good files with a few bytes changed: each reader refuses them by name, or reads them."""
+"""Valid files with a few bytes changed: each reader refuses them by name, or reads them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TELLING = st.sampled_from(
 
 @st.composite
 def edits(draw: st.DrawFn, data: bytes) -> bytes:
-    """A few changes: bytes in place of others, or more, or fewer of them."""
+    """Replace, insert or remove a few bytes."""
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)))
         gone = draw(st.integers(0, 12))

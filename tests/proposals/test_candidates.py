@@ -28,7 +28,7 @@ def test_kernel_equals_its_plain_twin(scores: BoundaryScores) -> None:
 
 
 @given(boundary_scores(min_cells=2))
-def test_candidates_are_ordered_pairs_and_hold_the_whole_video(scores: BoundaryScores) -> None:
+def test_candidates_are_ordered_pairs_and_include_the_whole_video(scores: BoundaryScores) -> None:
     found = generate_proposals(scores)
     assert (found.start < found.end).all()
     assert (np.diff(found.score) <= 0).all()
@@ -67,7 +67,7 @@ def test_which_cells_are_peaks(start: list[float], ratio: float, expected: list[
     "inner_edges", [(False, False), (True, False), (False, True), (True, True)]
 )
 @given(boundary_scores())
-def test_nothing_starts_or_ends_where_a_neighbouring_window_sees_better(
+def test_nothing_starts_or_ends_at_an_inner_edge(
     inner_edges: tuple[bool, bool], scores: BoundaryScores
 ) -> None:
     everything = generate_proposals(scores)

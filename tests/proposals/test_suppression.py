@@ -89,7 +89,7 @@ def test_suppression_never_raises_a_score_and_sorts(proposals: Proposals) -> Non
     assert np.sort(kept.score).sum() <= proposals.score.sum() + 1e-9
 
 
-def test_a_proposal_alone_passes_untouched() -> None:
+def test_a_single_proposal_is_unchanged() -> None:
     kept = soft_nms(Proposals([0.2], [0.4], [0.7]))
     assert (kept.start[0], kept.end[0], kept.score[0]) == (0.2, 0.4, 0.7)
 
@@ -104,7 +104,7 @@ def test_a_proposal_alone_passes_untouched() -> None:
         pytest.param([(0.2, 0.4, float("nan"))], "score holds NaN", id="score NaN"),
     ],
 )
-def test_segments_that_are_none_are_refused(
+def test_invalid_segments_are_refused(
     suppressing: Callable[[Proposals], Proposals],
     rows: list[tuple[float, float, float]],
     message: str,
@@ -114,7 +114,7 @@ def test_segments_that_are_none_are_refused(
         suppressing(proposals)
 
 
-def test_nothing_in_nothing_out() -> None:
+def test_no_proposals_give_no_proposals() -> None:
     assert len(soft_nms(Proposals.empty())) == 0
 
 
@@ -136,7 +136,7 @@ def test_decay_formula() -> None:
     assert kept.score[1] == pytest.approx(0.8 * np.exp(-(overlap**2) / 0.75))
 
 
-def test_picks_and_keep_bound_the_answer() -> None:
+def test_picks_and_keep_bound_the_result() -> None:
     start = np.arange(200) / 200
     proposals = Proposals(start, start + 0.004, np.linspace(1, 0.1, 200))
     assert len(soft_nms(proposals)) == 100

@@ -14,7 +14,7 @@ TOML = "mean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n"
 def write_encoder(
     path: Path, shape: list[int | str], *, toml: str | None = TOML, channels: int = 5
 ) -> Path:
-    """The mean of every colour over all of a picture or clip, times a fixed matrix."""
+    """Write an encoder: the mean of every colour of a picture or clip, times a fixed matrix."""
     axes = {4: [0, 1, 2, 3], 5: [0, 1, 2, 3, 4]}[len(shape)]
     colour = shape.index(3)
     others = [axis for axis in axes[1:] if axis != colour]

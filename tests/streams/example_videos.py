@@ -22,7 +22,7 @@ def write_video(
     audio: bool = False,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Frames that appear at `times`, seconds; `size` is height and width."""
+    """Write frames that appear at `times`, in seconds; `size` is height and width."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width = size
@@ -41,14 +41,14 @@ def write_video(
 
 
 def picture(number: int, size: tuple[int, int]) -> np.ndarray:
-    """What frame `number` shows: grey, with a bright band at the top."""
+    """Return the pixels of frame `number`: grey, with a bright band at the top."""
     pixels = np.full((*size, 3), level(number), dtype=np.uint8)
     pixels[: size[0] // 4] = 250
     return pixels
 
 
 def level(number: int) -> int:
-    """Brightness of frame `number`."""
+    """Return the brightness of frame `number`."""
     return 20 + 4 * (number % 50)
 
 
@@ -68,7 +68,7 @@ def write_audio(path: Path) -> Path:
 
 
 def turn(path: Path) -> Path:
-    """Say in an mp4's header that it is shown turned by a quarter, clockwise."""
+    """Set a rotation by 90 degrees clockwise in the header of an mp4."""
     data = bytearray(path.read_bytes())
     place = data.index(b"tkhd") + 4 + 40  # version 0: the matrix comes after 40 bytes
     one = 1 << 16

@@ -65,6 +65,6 @@ def test_what_does_not_fit_is_refused(case: str, tmp_path: Path) -> None:
         Backbone(find_backbone(name or f"onnx:{path}"))
 
 
-def test_a_file_that_is_missing(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ActSpanError, match="there is no file"):
         find_backbone(f"onnx:{tmp_path / 'none.onnx'}")

@@ -70,7 +70,7 @@ def test_it_equals_torch(state: dict[str, np.ndarray], tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_it_knows_an_officer_when_it_sees_one(state: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_it_classifies_a_photograph(state: dict[str, np.ndarray], tmp_path: Path) -> None:
     """Matplotlib ships a portrait of Grace Hopper in uniform."""
     cbook = pytest.importorskip("matplotlib.cbook")
     image = pytest.importorskip("PIL.Image")

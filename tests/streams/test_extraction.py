@@ -1,4 +1,4 @@
-"""Videos in, a dataset out: whole, resumable, the same whatever the threads."""
+"""Extraction of a dataset from videos: complete, resumable, independent of threads."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_the_output_is_a_dataset(request_: ExtractRequest) -> None:
         assert read.span == pytest.approx(LENGTHS[video.id], abs=0.126)
 
 
-def test_features_are_those_of_the_plain_way(request_: ExtractRequest) -> None:
-    """One video, a frame at a time, sampled and embedded with nothing shared or batched."""
+def test_features_equal_a_plain_implementation(request_: ExtractRequest) -> None:
+    """Sample and embed one video frame by frame, with nothing shared or batched."""
     from actspan.streams.backbone import Backbone, FrameConverter, find_backbone
     from actspan.streams.video_decoding import VideoFile
 
@@ -116,7 +116,7 @@ def test_only_what_is_missing_or_changed_is_done_again(request_: ExtractRequest)
     assert [name for name in before if before[name] == after[name]] == ["two"]
 
 
-def test_a_torn_journal_is_mended(request_: ExtractRequest) -> None:
+def test_an_incomplete_journal_is_repaired(request_: ExtractRequest) -> None:
     extract_videos(request_)
     journal = request_.out / "extracted.jsonl"
     journal.write_bytes(journal.read_bytes()[:-20])
@@ -146,7 +146,7 @@ extract_videos(ExtractRequest((source,), Path(out), encoder, precision="float32"
 """
 
 
-def test_after_a_kill_the_rest_is_done_and_nothing_else(
+def test_after_a_kill_only_the_rest_is_extracted(
     request_: ExtractRequest, source: Path, tmp_path: Path
 ) -> None:
     words = [sys.executable, "-c", KILLED, str(source), str(request_.out), request_.backbone]
@@ -170,7 +170,7 @@ def test_after_a_kill_the_rest_is_done_and_nothing_else(
         {"channels": 3},
     ],
 )
-def test_other_settings_begin_anew(request_: ExtractRequest, change: dict[str, object]) -> None:
+def test_other_settings_start_again(request_: ExtractRequest, change: dict[str, object]) -> None:
     extract_videos(request_)
     done = extract_videos(replace(request_, **change, force=True))
     assert done.videos == (0 if "channels" in change else 3)  # these are only projected
@@ -179,14 +179,14 @@ def test_other_settings_begin_anew(request_: ExtractRequest, change: dict[str, o
     check_dataset(Dataset.load(request_.out))
 
 
-def test_another_backbone_or_preprocessing_begins_anew(request_: ExtractRequest) -> None:
+def test_another_preprocessing_starts_again(request_: ExtractRequest) -> None:
     extract_videos(request_)
     toml = Path(request_.backbone.removeprefix("onnx:")).with_suffix(".toml")
     toml.write_text(toml.read_text() + 'order = "bgr"\n')
     assert extract_videos(replace(request_, force=True)).videos == 3
 
 
-def test_features_of_other_settings_are_removed_only_on_demand(
+def test_features_of_other_settings_are_removed_only_with_force(
     request_: ExtractRequest, source: Path
 ) -> None:
     videos = [str(source / "videos" / f"{name}.mkv") for name in LENGTHS]
@@ -215,7 +215,7 @@ def test_frames_as_the_unit_follow_each_video(request_: ExtractRequest) -> None:
 
 
 @pytest.mark.parametrize("factor", [1000, 1 / 5])
-def test_durations_that_the_videos_belie_are_one_note(
+def test_wrong_durations_are_one_note(
     request_: ExtractRequest, source: Path, factor: float
 ) -> None:
     for name, seconds in LENGTHS.items():
@@ -310,7 +310,7 @@ def test_a_video_that_cannot_be_decoded_stops_no_other(
     assert extract_videos(replace(request_, on_error="skip")).kept == 2
 
 
-def test_nothing_foreign_is_overwritten(request_: ExtractRequest, source: Path) -> None:
+def test_files_of_others_are_not_overwritten(request_: ExtractRequest, source: Path) -> None:
     with pytest.raises(ActSpanError, match="holds videos"):
         extract_videos(replace(request_, out=source))
     (request_.out / "features").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Which frames make up which snippet, and what becomes of their vectors."""
+"""The frames of each snippet, and the features from their vectors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from actspan.streams.video_decoding import Frame
 
 
 def sampled(times: Iterable[float], end: float, sampling: Sampling) -> list[tuple[float, ...]]:
-    """When the frames of each snippet appeared."""
+    """Return the times of the frames of each snippet."""
     sampler: SnippetSampler[float] = SnippetSampler(sampling, lambda frame: frame.time)
     found = [s for time in times for s in sampler.feed(Frame(time, None))]
     found += sampler.finish(end)
@@ -56,7 +56,7 @@ def test_a_video_shorter_than_a_snippet_is_one() -> None:
     ratio=st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.3]),
     frames=st.integers(1, 5),
 )
-def test_any_video_gives_the_plain_answer(
+def test_any_video_equals_a_plain_implementation(
     steps: list[float], stride: float, ratio: float, frames: int
 ) -> None:
     times = np.cumsum(steps)

@@ -1,4 +1,4 @@
-"""Frames of awkward files, at the right time and the right way up."""
+"""Frames of unusual files, at the right time and upright."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WHOLE = PictureConfig(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def times_and_levels(path: Path) -> tuple[list[float], list[int]]:
-    """When frames appear, and how bright the middle of each is."""
+    """Return the times of frames, and how bright the middle of each is."""
     times, levels = [], []
     with VideoFile(path) as video:
         for frame in video.frames():
@@ -171,7 +171,7 @@ def report_of(path: Path, *, streamed: bool = False) -> str:
 )
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_whole_pictures_are_not_called_cut_short(
+def test_complete_pictures_are_not_reported_as_cut_short(
     tmp_path: Path, suffix: str, others: dict[str, float], streamed: bool
 ) -> None:
     path = longer(tmp_path / f"v{suffix}", **others)
@@ -182,7 +182,7 @@ def test_whole_pictures_are_not_called_cut_short(
 
 
 @pytest.mark.parametrize("tags", [True, False])
-def test_cut_pictures_are_called_so_whatever_lies_beside(tmp_path: Path, tags: bool) -> None:
+def test_cut_pictures_are_reported_despite_other_streams(tmp_path: Path, tags: bool) -> None:
     path = cut(longer(tmp_path / "v.mkv", sound=2.0), 0.6)
     assert "cut short" in report_of(path if tags else without_tags(path))
 
@@ -203,7 +203,7 @@ def test_times_of_tags(text: str, seconds: float | None) -> None:
     assert parse_duration(text) == seconds
 
 
-def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_skipped(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.avi", steady(4.0))
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -224,7 +224,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_video_is_refused_by_name(case: str, tmp_path: Path) -> None:
+def test_other_files_are_refused_by_name(case: str, tmp_path: Path) -> None:
     make, why = REFUSED[case]
     path = make(tmp_path / "v.mp4")
     with pytest.raises(VideoError, match=why) as error:

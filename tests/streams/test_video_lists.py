@@ -1,4 +1,4 @@
-"""Which videos arguments stand for."""
+"""The videos that arguments stand for."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_arguments(given: list[str], ids: list[str], folder: Path) -> None:
         (["packed"], "dataset of features, not of videos: actspan propose --dataset packed$"),
     ],
 )
-def test_what_stands_for_nothing(given: list[str], why: str, folder: Path) -> None:
+def test_arguments_that_match_nothing_are_refused(given: list[str], why: str, folder: Path) -> None:
     (folder / "empty").mkdir()
     (folder / "bad.txt").write_text("a.mp4\nnone.mp4\n")
     (folder / "seg.CSV").touch()

@@ -1,15 +1,13 @@
-"""Members side by side: the merged network's logits are the mean of theirs, on every path."""
+"""Ensembles: the logits of a merged network are the mean of its members', on every backend."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 
-from actspan import Dataset, Pipeline
+from actspan import Bundle, Dataset, Pipeline
 from actspan.config.base import from_dict
 from actspan.config.stages import PemConfig, TemConfig
 from actspan.config.training import OptimConfig
@@ -58,30 +56,38 @@ def test_one_member_is_itself() -> None:
     assert merge_members([tem]) is tem
 
 
-def test_hidden_units_are_shared_out_evenly() -> None:
+def test_hidden_units_must_divide_evenly_among_members() -> None:
     with pytest.raises(ConfigError, match="not a multiple of its 3 members"):
         from_dict(TemConfig, {"hidden": 10, "members": 3}, where="x")
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "torch"])
-def test_an_ensemble_trains_into_one_bundle(tmp_path: Path, backend: str) -> None:
-    dataset, report = trainable(Dataset.load(write_dataset(tmp_path / "d"))), Collected()
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return trainable(Dataset.load(write_dataset(tmp_path_factory.mktemp("data") / "d")))
+
+
+@pytest.fixture(scope="module")
+def bundles(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    """Train an ensemble, and its two members alone."""
+    folder, report = tmp_path_factory.mktemp("models"), Collected()
     tem, pem = (msgspec.structs.replace(part, optim=OPTIM) for part in (TINY.tem, TINY.pem))
-    config = msgspec.structs.replace(TINY, tem=tem, pem=pem, ensemble=2)
-    bundle = train(dataset, tmp_path / "both", config, seed=4, report=report)
+    config = msgspec.structs.replace(TINY, tem=tem, pem=pem)
+    both = msgspec.structs.replace(config, ensemble=2)
+    found = [train(dataset, folder / "both", both, seed=4, report=report)]
     for title in ("TEM", "TEM 2", "PEM", "PEM 2"):
         assert any(note.startswith(f"training {title} ") for note in report.notes)
-    assert len(dict(bundle.training or {})["tem"]) == 2
-    alone = [
-        train(dataset, tmp_path / str(seed), msgspec.structs.replace(config, ensemble=1), seed=seed)
-        for seed in (4, 5)
-    ]
-    video = np.stack([dataset.read(dataset.videos[0].id).values[:20].T])
+    return [*found, *(train(dataset, folder / str(seed), config, seed=seed) for seed in (4, 5))]
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "torch"])
+def test_an_ensemble_is_one_bundle(backend: str, dataset: Dataset, bundles: list[Bundle]) -> None:
+    assert len(dict(bundles[0].training or {})["tem"]) == 2
+    features = dataset.read(dataset.videos[0].id)
     logits = []
-    for each in (bundle, *alone):
-        with open_net(each, "tem", backend=backend) as session:
-            output = session.run({"video": video})["output"]
+    for bundle in bundles:
+        with open_net(bundle, "tem", backend=backend) as session:
+            output = session.run({"video": features.values[None, :20].transpose(0, 2, 1)})["output"]
         logits.append(np.log(output / (1 - output)))
     np.testing.assert_allclose(logits[0], (logits[1] + logits[2]) / 2, atol=1e-5)
-    with Pipeline.load(bundle, backend=backend) as pipeline:
-        assert len(pipeline.propose(dataset.read(dataset.videos[0].id)))
+    with Pipeline.load(bundles[0], backend=backend) as pipeline:
+        assert len(pipeline.propose(features))

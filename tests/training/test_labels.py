@@ -1,4 +1,4 @@
-"""The proposal classifier: learnt from proposals, applied without torch."""
+"""The proposal classifier: trained on proposals, applied without torch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return train_classifier(trainable(Dataset.load(folder)), bundle, QUICK, seed=1)
 
 
-def test_it_learns_and_says_so(trained: Bundle) -> None:
+def test_the_bundle_records_the_accuracy(trained: Bundle) -> None:
     assert trained.training is not None
     record = trained.training["classifier"]
     assert record["accuracy"]["validation"] > 0.9
@@ -98,9 +98,7 @@ def test_the_same_seed_gives_the_same_weights(
         np.testing.assert_array_equal(weight, again.weights("classifier")[name])
 
 
-def test_a_training_that_is_cut_off_ends_with_the_same_weights(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_an_interrupted_training_ends_with_the_same_weights(folder: Path, tmp_path: Path) -> None:
     dataset = trainable(Dataset.load(folder))
     options = {"classifier": QUICK, "seed": 1}
     whole = train(dataset, tmp_path / "whole", TINY, **options)  # type: ignore[arg-type]
@@ -119,9 +117,7 @@ def test_a_training_that_is_cut_off_ends_with_the_same_weights(
     assert {"classifier.onnx", "tem.onnx", "pem.onnx"} <= set(Bundle.load(out).files)
 
 
-def test_an_unfinished_training_with_other_labels_is_not_continued(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_training_is_not_resumed_with_other_labels(folder: Path, tmp_path: Path) -> None:
     dataset, out = trainable(Dataset.load(folder)), tmp_path / "b"
     stop = Collected(("training classifier", 50))
     with pytest.raises(KeyboardInterrupt):
@@ -155,7 +151,7 @@ def test_steps_depend_on_the_number_of_examples(
     assert config.steps_for(examples) == steps
 
 
-def test_videos_that_were_set_apart_are_not_learned_from(folder: Path, tmp_path: Path) -> None:
+def test_videos_that_were_set_apart_are_not_trained_on(folder: Path, tmp_path: Path) -> None:
     dataset = Dataset.load(folder)
     dataset = trainable(dataset.select(replace(v, subset="") for v in dataset))
     report = Collected()
@@ -168,7 +164,7 @@ def test_videos_that_were_set_apart_are_not_learned_from(folder: Path, tmp_path:
 
 
 @pytest.mark.parametrize("out", ["run", "detections.json"])
-def test_proposing_with_it(folder: Path, trained: Bundle, tmp_path: Path, out: str) -> None:
+def test_proposals_are_labelled(folder: Path, trained: Bundle, tmp_path: Path, out: str) -> None:
     request = ProposeRequest(
         trained.path,
         folder,
@@ -236,7 +232,7 @@ def replace_config(**changes: int) -> ClassifierTrainConfig:
     return structs.replace(QUICK, **changes)
 
 
-def test_what_it_needs_is_named(folder: Path, tmp_path: Path) -> None:
+def test_missing_inputs_are_reported(folder: Path, tmp_path: Path) -> None:
     dataset = trainable(Dataset.load(folder))
     bare = dataset.select([replace(v, labels=("",) * len(v.labels)) for v in dataset])
     with pytest.raises(AnnotationError, match="no labels to learn"):

@@ -1,4 +1,4 @@
-"""Videos made of two, and stretches of which the annotators could not tell."""
+"""Augmentations that combine two videos, and stretches that annotators marked as ambiguous."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NONE = np.empty((0, 2))
 
 
 def batch(seed: int, count: int = 4) -> tuple[np.ndarray, CellTargets]:
-    """Videos whose features tell which video and which cell they come from."""
+    """Return videos whose features are the numbers of the video and of the cell."""
     random = np.random.default_rng(seed)
     spans = np.sort(random.random((count, 1, 2)), axis=2)
     targets = np.stack([tem_targets(span, T) for span in spans])
@@ -71,7 +71,7 @@ def test_only_background_is_mixed_in_and_never_most_of_it(seed: int) -> None:
     np.testing.assert_allclose(mixed[:, 1], features[:, 1], rtol=1e-6)
 
 
-def test_a_video_alone_is_left_as_it_is() -> None:
+def test_a_single_video_is_unchanged() -> None:
     features, aims = batch(2, count=1)
     np.testing.assert_array_equal(mix_backgrounds(features, aims, 0.5, draw(0)), features)
     np.testing.assert_array_equal(splice(features, aims, 1.0, draw(0))[0], features)

@@ -60,7 +60,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return trainable(Dataset.load(folder))
 
 
-def test_long_recordings_choose_windows_by_themselves(dataset: Dataset, tmp_path: Path) -> None:
+def test_long_recordings_are_trained_on_windows(dataset: Dataset, tmp_path: Path) -> None:
     bundle = train(dataset, tmp_path / "bundle", TINY)
     assert bundle.config.mode == "window"
     assert bundle.config.soft_nms.keep == 1000
@@ -72,7 +72,7 @@ def test_long_recordings_choose_windows_by_themselves(dataset: Dataset, tmp_path
 
 
 @pytest.mark.parametrize(("mode", "lines"), [("auto", 1), ("window", 0)])
-def test_only_a_choice_of_windows_is_reported(
+def test_windows_are_reported_if_chosen_automatically(
     dataset: Dataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -85,7 +85,7 @@ def test_only_a_choice_of_windows_is_reported(
     assert sum("trained on windows" in line for line in said) == lines
 
 
-def test_short_videos_choose_rescaling(dataset: Dataset, tmp_path: Path) -> None:
+def test_short_videos_are_rescaled(dataset: Dataset, tmp_path: Path) -> None:
     longer = msgspec.structs.replace(TINY, pipeline=pipeline_of(40))
     assert train(dataset, tmp_path / "bundle", longer).config.mode == "rescale"
 
@@ -99,7 +99,7 @@ def test_short_videos_choose_rescaling(dataset: Dataset, tmp_path: Path) -> None
         pytest.param(0.9, 0.5, [0, 10, 15, 25], id="and-every-other-of-the-others"),
     ],
 )
-def test_which_windows_are_learnt_from(share: float, empty: float, firsts: list[int]) -> None:
+def test_which_windows_are_trained_on(share: float, empty: float, firsts: list[int]) -> None:
     config = WindowTrainConfig(instance_share=share, empty_share=empty)
     windows = choose_windows(40, T, np.array([[12.0, 18.0]]), config)
     assert [w.first for w in windows] == firsts
@@ -151,7 +151,7 @@ def test_padded_cells_carry_no_loss() -> None:
     assert torch.allclose(everything, tem_loss(scores, targets).total)
 
 
-def test_windows_lie_in_the_span_or_hold_it() -> None:
+def test_windows_lie_inside_the_span_or_contain_it() -> None:
     draw = torch.Generator().manual_seed(0)
     length, position = draw_windows(500, TemTrainConfig(crop=0.5), draw)
     offset = (1 - length) * position
@@ -180,7 +180,7 @@ def test_features_and_targets_move_together() -> None:
     assert aims[0].any()
 
 
-def test_the_whole_span_is_left_as_it_is() -> None:
+def test_the_whole_span_is_unchanged() -> None:
     features = np.random.default_rng(0).random((1, 5, 20))
     samples = samples_of(features, np.array([[0.5, 1.2]]))
     config = TemTrainConfig(crop=1e-9)

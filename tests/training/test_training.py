@@ -1,4 +1,4 @@
-"""Training on tiny made-up data: it learns, repeats to the bit, and goes on after a kill."""
+"""Training on small synthetic data: it learns, is repeatable to the bit, and resumes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def unsplit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_model_is_judged_beside_guesses(dataset: Dataset, bundle: Bundle) -> None:
+def test_the_model_is_compared_with_guesses(dataset: Dataset, bundle: Bundle) -> None:
     judged = (bundle.training or {})["judged"]
     videos = [video for video in dataset if video.subset == "validation"]
     assert judged["videos"] == len(videos)
@@ -64,7 +64,7 @@ def test_the_model_is_judged_beside_guesses(dataset: Dataset, bundle: Bundle) ->
 
 
 @pytest.mark.parametrize("kept", [1, 100])
-def test_a_model_that_guesses_beat_is_warned_of(
+def test_a_model_no_better_than_guesses_is_reported(
     kept: int, dataset: Dataset, tmp_path: Path
 ) -> None:
     report = Collected()
@@ -76,7 +76,7 @@ def test_a_model_that_guesses_beat_is_warned_of(
     assert all("--tem-hidden" in line and f"AUC {model:.1f}" in line for line in warned)
 
 
-def test_judging_that_is_cut_off_is_resumed(dataset: Dataset, tmp_path: Path) -> None:
+def test_an_interrupted_evaluation_is_resumed(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "model"
     with pytest.raises(KeyboardInterrupt):
         train(dataset, out, TINY, report=Collected(stop=("evaluating", 1)))
@@ -113,7 +113,7 @@ def weights_of(bundle: Bundle) -> dict[str, bytes]:
     return {net: bundle.file(f"{net}.safetensors").read_bytes() for net in NETS}
 
 
-def test_the_bundle_runs_at_once(bundle: Bundle, dataset: Dataset) -> None:
+def test_the_bundle_can_propose(bundle: Bundle, dataset: Dataset) -> None:
     assert {"tem.onnx", "pem.onnx"} <= set(bundle.files)
     features = dataset.read(dataset.videos[0].id)
     with Pipeline.load(bundle, threads=1) as pipeline:
@@ -122,7 +122,7 @@ def test_the_bundle_runs_at_once(bundle: Bundle, dataset: Dataset) -> None:
     assert isinstance(features, Features)
 
 
-def test_the_bundle_says_where_it_came_from(bundle: Bundle) -> None:
+def test_the_bundle_records_its_training(bundle: Bundle) -> None:
     record = dict(bundle.training or {})
     assert (record["preset"], record["seed"]) == ("custom", 0)
     assert record["data"]["training"]["videos"] == 4
@@ -133,7 +133,7 @@ def test_the_bundle_says_where_it_came_from(bundle: Bundle) -> None:
     assert bundle.features.channels == 6
 
 
-def test_logs_are_kept_and_the_state_is_not(bundle: Bundle) -> None:
+def test_logs_are_kept_and_the_state_is_removed(bundle: Bundle) -> None:
     assert all(list((bundle.path / "logs" / net).iterdir()) for net in NETS)
     assert [p.name for p in bundle.path.parent.iterdir()] == ["bundle"]
 
@@ -170,7 +170,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert [p.name for p in tmp_path.iterdir()] == ["cut-off"]
 
 
-def test_a_killed_training_ends_with_the_same_bytes(
+def test_a_killed_training_resumes_to_the_same_bytes(
     bundle: Bundle, dataset: Dataset, tmp_path: Path
 ) -> None:
     settings = tmp_path / "tiny.json"
@@ -206,28 +206,28 @@ def interrupted(dataset: Dataset, out: Path) -> None:
         train(dataset, out, TINY, report=Collected(("training TEM", 3)))
 
 
-def test_other_settings_do_not_continue_a_training(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_training_is_not_resumed_with_other_settings(dataset: Dataset, tmp_path: Path) -> None:
     interrupted(dataset, tmp_path / "b")
     with pytest.raises(ConfigError, match=r"other settings \(seed\).*--restart"):
         train(dataset, tmp_path / "b", TINY, seed=1)
     assert "pem" in train(dataset, tmp_path / "b", TINY, seed=1, restart=True).nets
 
 
-def test_other_data_do_not_continue_a_training(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_training_is_not_resumed_with_other_data(dataset: Dataset, tmp_path: Path) -> None:
     interrupted(dataset, tmp_path / "b")
     fewer = dataset.select(dataset.videos[1:])
     with pytest.raises(ConfigError, match=r"data\.training"):
         train(fewer, tmp_path / "b", TINY)
 
 
-def test_a_damaged_state_is_named(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_damaged_state_is_reported(dataset: Dataset, tmp_path: Path) -> None:
     interrupted(dataset, tmp_path / "b")
     (tmp_path / "b.training" / "tem.pt").write_bytes(b"half a file")
     with pytest.raises(ActSpanError, match=r"tem\.pt: damaged.*--restart"):
         train(dataset, tmp_path / "b", TINY)
 
 
-def test_a_bundle_that_is_there_is_refused_before_work(bundle: Bundle, dataset: Dataset) -> None:
+def test_an_existing_bundle_is_refused_before_work(bundle: Bundle, dataset: Dataset) -> None:
     report = Collected()
     with pytest.raises(BundleError, match="there is a bundle already"):
         train(dataset, bundle.path, TINY, report=report)
@@ -267,7 +267,7 @@ def test_only_training_and_validation_videos_are_read(tmp_path: Path) -> None:
     assert {v.subset for v in trainable(Dataset.load(folder))} == {"training", "validation"}
 
 
-def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
+def test_a_dataset_without_training_videos_is_refused(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "d", videos=2, subsets=("testing",))
     with pytest.raises(AnnotationError, match=r"no video in subset 'training'.*'testing'"):
         trainable(Dataset.load(folder))

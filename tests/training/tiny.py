@@ -1,4 +1,4 @@
-"""A training of seconds, and a report that tests can read."""
+"""Settings of a training that takes seconds, and a report that tests can read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NETS = ("tem", "pem")
 
 
 class Collected:
-    """A report that remembers, and can stop the training at a step."""
+    """A report that keeps all messages, and can interrupt the training at a step."""
 
     def __init__(self, stop: tuple[str, int] | None = None) -> None:
         self.lines: list[str] = []
