@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from actspan.bench.comparison import combined, compare, read_systems, slower_rows
 from actspan.bench.comparison_tables import comparison_page, comparison_tables
-from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
+from actspan.bench.records import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.core.errors import BenchError
 
 HERE = Path(__file__).parent

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from actspan.bench.benchmark import run_benchmark
 from actspan.bench.comparison import compare, read_systems
 from actspan.bench.logs import read_log
-from actspan.bench.result import BenchResult, decode_result, write_result
-from actspan.bench.run import run_benchmark
-from actspan.bench.tables import (
+from actspan.bench.records import BenchResult, decode_result, write_result
+from actspan.bench.result_tables import (
     broken_limits,
     result_page,
     result_tables,

@@ -118,10 +118,10 @@ def test_wrong_methods_name_the_right_ones(
         ("/api/browse/video?id=nobody", "no video 'nobody' in what is served"),
         ("/api/browse/media?id=nobody", "no video 'nobody' in what is served"),
         ("/api/browse/media?id=video0", "no video file of 'video0' is served"),
-        ("/api/browse/proposals?id=video0&run=3", "no run 3: 1 run served, counted from 0"),
+        ("/api/browse/proposals?id=video0&run=3", "no run 3: 1 run, counted from 0"),
         (
             "/api/browse/curves?id=video0&tile=9",
-            "no tile 9 of level 0: 1 tile, counted from 0",
+            "no tile 9: 1 tile, counted from 0",
         ),
         ("/api/browse/curves?id=video0&level=9", "no level 9: 1 level, counted from 0"),
     ],

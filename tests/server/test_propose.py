@@ -204,7 +204,6 @@ def test_one_that_fails_does_not_spoil_the_others(bundle: Bundle, tmp_path: Path
         return await asyncio.gather(*wanted, return_exceptions=True)
 
     batcher = Batcher("test", halve, Limits(batch_rows=3, batch_delay=1), 1, Metrics())
-    batcher.start()
     one, error, half = asyncio.run(ask(batcher))
     batcher.close()
     assert (one, half) == (1.0, 0.5)

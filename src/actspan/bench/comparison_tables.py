@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from actspan.bench.comparison import Comparison, Row, System
+from actspan.bench.records import Stage
 from actspan.bench.report_check import ReportCheck
-from actspan.bench.result import Stage
-from actspan.bench.tables import Table, page_of, shown
+from actspan.bench.result_tables import Table, page_of, shown
 from actspan.bench.timing import Pair
 
 

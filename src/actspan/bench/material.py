@@ -11,8 +11,7 @@ import msgspec
 import numpy as np
 
 from actspan.bench import synthetic
-from actspan.bench.bench_request import CHANNELS, LENGTH, BenchRequest
-from actspan.bench.result import Accuracy, Stage
+from actspan.bench.records import CHANNELS, LENGTH, Accuracy, BenchRequest, Stage
 from actspan.core.errors import BackendError, BundleError
 from actspan.core.progress import Progress
 from actspan.core.types import Proposals

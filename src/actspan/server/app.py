@@ -31,7 +31,7 @@ from actspan.server.error_responses import (
 )
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.library import Library
-from actspan.server.middleware import Metrics, MetricsMiddleware, SecurityMiddleware
+from actspan.server.middleware import Metrics, RequestMiddleware
 from actspan.server.proposal_routes import direct_router, job_router
 from actspan.server.served_model import ServedModel
 from actspan.server.service import ProposalService
@@ -44,14 +44,8 @@ def create_app(settings: ServeSettings) -> FastAPI:
     """Return the service as an ASGI application.
 
     The model and the database are opened here, so that errors in them are reported before a server
-    starts. They are closed when the application's lifespan ends.
-
-    Raises
-    ------
-    BundleError, BackendError
-        The model cannot be opened.
-    DataError
-        The data folder or a run cannot be used.
+    starts. They are closed when the application's lifespan ends. Raises BundleError or BackendError
+    if the model cannot be opened, DataError if the data folder or a run cannot be used.
     """
     settings.check()
     with ExitStack() as opened:
@@ -88,8 +82,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         _complete_schemas(app)
         app.state.service, app.state.library, app.state.is_ready = service, library, False
         app.state.opened = opened.pop_all()  # setup succeeded, so everything stays open
-    app.add_middleware(SecurityMiddleware, settings=settings)
-    app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(RequestMiddleware, settings=settings, metrics=metrics)
     return app
 
 
@@ -179,7 +172,7 @@ def _model_info(model: ServedModel) -> ModelInfo:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with app.state.opened:
         if app.state.service is not None:
-            app.state.service.start()
+            app.state.service.runner.start()
         app.state.is_ready = True
         yield
         app.state.is_ready = False
@@ -212,13 +205,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
     """Answer requests until SIGTERM or SIGINT; finish those in progress before returning.
 
     Port 0 chooses a free port; `announce` is called with the address, once requests are accepted.
-
-    Raises
-    ------
-    ConfigError
-        The service cannot listen at the address.
-    BundleError, BackendError, DataError
-        As for `create_app`.
+    Raises ConfigError if the service cannot listen at the address, others like `create_app`.
     """
     with closing(_listen(settings)) as listening:
         settings = replace(settings, port=listening.getsockname()[1])

@@ -31,11 +31,16 @@ TILE = 1024  # columns
 _RECENT = 8  # number of videos whose curves and candidates stay in memory
 
 
+def check_index(what: str, index: int, count: int) -> None:
+    """Raise ProblemError (404) unless an index is one of `count` things."""
+    if not 0 <= index < count:
+        raise ProblemError(404, f"no {what} {index}: {counted(count, what)}, counted from 0")
+
+
 class ZoomLevels:
     """Three curves, halved until they fit one tile.
 
-    Minimum and maximum are kept, so that peaks stay visible at every zoom level. The curves are
-    (3, T): action, start, end.
+    Minimum and maximum are kept, so that peaks stay visible. Curves are (3, T): action, start, end.
 
     Examples
     --------
@@ -68,16 +73,9 @@ class ZoomLevels:
 
         Raises ProblemError (404) for a tile that does not exist.
         """
-        if not 0 <= level < len(self._levels):
-            raise ProblemError(
-                404, f"no level {level}: {counted(len(self), 'level')}, counted from 0"
-            )
+        check_index("level", level, len(self))
         columns = self._levels[level]
-        tiles = -(-columns.shape[2] // TILE)
-        if not 0 <= index < tiles:
-            raise ProblemError(
-                404, f"no tile {index} of level {level}: {counted(tiles, 'tile')}, counted from 0"
-            )
+        check_index("tile", index, -(-columns.shape[2] // TILE))
         return columns[:, :, index * TILE : (index + 1) * TILE]
 
 

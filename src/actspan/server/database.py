@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import RLock
-from typing import IO, Literal, NamedTuple
+from typing import IO, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel
 
@@ -67,11 +67,8 @@ MIGRATIONS: tuple[str, ...] = (
 class Database:
     """Connection that threads use in turn; the folder belongs to this process until `close`.
 
-    Raises
-    ------
-    DataError
-        The folder cannot be used, another service uses it, or the file is damaged or of a newer
-        version.
+    Raises DataError if the folder cannot be used, another service uses it, or the file is damaged
+    or of a newer version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,7 +77,9 @@ class Database:
         with ExitStack() as opened:  # everything is closed again if a step fails
             self._owner = opened.enter_context(_own(folder))
             try:
-                self._connection = opened.enter_context(closing(_connect(path)))
+                self._connection = opened.enter_context(
+                    closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+                )
                 self._prepare(path)
             except sqlite3.Error as error:
                 raise DataError(
@@ -90,6 +89,7 @@ class Database:
             opened.pop_all()
 
     def _prepare(self, path: Path) -> None:
+        self._connection.row_factory = sqlite3.Row
         for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             self._connection.execute(f"PRAGMA {setting}")
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -103,14 +103,9 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run all statements of the block, or none; they are on disk when it ends."""
-        with self._lock:
+        with self._lock, self._connection:  # commits, or rolls back after an exception
             self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+            yield self._connection
 
     def execute(self, statement: str, *values: object) -> int:
         """Run one statement in a transaction, and return the number of changed rows."""
@@ -127,12 +122,6 @@ class Database:
         with self._lock:
             self._connection.close()
             self._owner.close()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    connection.row_factory = sqlite3.Row
-    return connection
 
 
 def _own(folder: Path) -> IO[bytes]:
@@ -165,6 +154,13 @@ class JobAnswer(BaseModel):
     started: float | None = None
     finished: float | None = None
     error: str | None = None
+
+
+class JobList(BaseModel):
+    """Jobs, newest first, and the number of all jobs."""
+
+    jobs: list[JobAnswer]
+    total: int
 
 
 class ClaimedJob(NamedTuple):
@@ -213,23 +209,23 @@ class JobStore:
             return JobAnswer(**row)
         raise _unknown(job)
 
-    def page(self, state: State | None, limit: int, offset: int) -> tuple[list[JobAnswer], int]:
-        """Return jobs, newest first, and the number of all jobs in this state."""
+    def page(self, state: State | None, limit: int, offset: int) -> JobList:
+        """Return some jobs in a state, or in any."""
         page = "WHERE (?1 IS NULL OR state = ?1) ORDER BY created DESC, id LIMIT ?2 OFFSET ?3"
         rows = self._database.rows(_SELECT + page, state, limit, offset)
         count = "SELECT count(*) FROM jobs WHERE (?1 IS NULL OR state = ?1)"
         ((total,),) = self._database.rows(count, state)
-        return [JobAnswer(**row) for row in rows], total
+        return JobList(jobs=[JobAnswer(**row) for row in rows], total=total)
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state."""
         found = self._database.rows("SELECT state, count(*) FROM jobs GROUP BY state")
-        return dict.fromkeys(("queued", "running", "done", "failed"), 0) | dict(map(tuple, found))
+        return dict.fromkeys(get_args(State), 0) | dict(map(tuple, found))
 
     def result(self, job: str) -> bytes | None:
         """Return the answer of a job that is done, JSON, or None."""
         rows = self._database.rows("SELECT result FROM jobs WHERE id = ? AND state = 'done'", job)
-        return rows[0][0] if rows else None
+        return rows[0]["result"] if rows else None
 
     def recover(self) -> None:
         """Queue interrupted jobs again, and remove uploads that were never accepted."""
@@ -240,8 +236,9 @@ class JobStore:
                 (time.time(), f"the service ended {_ATTEMPTS} times while it ran", _ATTEMPTS),
             )
             connection.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
-        queued = self._database.rows("SELECT id FROM jobs WHERE state = 'queued'")
-        needed = {row["id"] for row in queued}
+        needed = {
+            row["id"] for row in self._database.rows("SELECT id FROM jobs WHERE state='queued'")
+        }
         for path in self._uploads.iterdir():
             if path.name.split(".")[0] not in needed:
                 path.unlink()

@@ -22,7 +22,7 @@ from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.recall import evaluate_video
 from actspan.report.contents import name_runs
-from actspan.server.browsed_run import BrowsedRun
+from actspan.server.browsed_run import BrowsedRun, check_index
 from actspan.server.error_responses import ProblemError
 from actspan.streams.video_lists import find_videos
 
@@ -86,12 +86,8 @@ class Library:
 
     Opening reads a few small files. Results are read at the first access, or by `warm`. There are
     at most 7 runs; the viewer sorts by the first. Ground truth is the annotations that the runs
-    were made from, unless given; `videos` is a folder of videos, or a dataset folder.
-
-    Raises
-    ------
-    ConfigError, ResultError, AnnotationError, VideoError
-        A run is given twice, there are too many, or a file is missing or damaged.
+    were made from, unless given; `videos` is a folder of videos, or a dataset folder. Raises
+    ActSpanError if a run is given twice, there are too many, or a file is missing or damaged.
     """
 
     def __init__(
@@ -192,10 +188,7 @@ class Library:
 
     def run(self, number: int) -> BrowsedRun:
         """Return a run by its index, or raise ProblemError (404)."""
-        if not 0 <= number < len(self.runs):
-            raise ProblemError(
-                404, f"no run {number}: {counted(len(self.runs), 'run')} served, counted from 0"
-            )
+        check_index("run", number, len(self.runs))
         return self.runs[number]
 
     def page(self, query: ListQuery, corrected: frozenset[str]) -> VideoPage:

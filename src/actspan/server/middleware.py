@@ -30,10 +30,10 @@ from actspan.server.settings import JOBS_PATH, ServeSettings, is_loopback
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _JOB_SECONDS = (0.1, 1, 10, 60, 600, 3600, 21600)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
-_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _COOKIE = "actspan_token"
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_METHODS = _SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
 
 
 class Metrics:
@@ -83,28 +83,49 @@ class Metrics:
             buckets=_JOB_SECONDS,
         )
 
+    def refuse(self, reason: str, detail: str, retry_after: int) -> ProblemError:
+        """Count a refusal because of a limit, and return its error (429)."""
+        self.refused.labels(reason).inc()
+        return ProblemError(429, detail, {"Retry-After": str(retry_after)})
 
-class MetricsMiddleware:
-    """ASGI middleware that counts and times requests."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+class RequestMiddleware:
+    """ASGI middleware that counts requests, and refuses those that must not be answered."""
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        own = {"localhost", "127.0.0.1", "::1", settings.host}
+        self._hosts = {name.lower() for name in own | set(settings.hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and record its status and duration."""
+        """Refuse a request, or pass it on; record its status and duration."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = perf_counter(), 500
+        started, status, received = perf_counter(), 500, 0
+        limits = self._settings.limits
+        limit = limits.upload_bytes if scope["path"] == JOBS_PATH else limits.request_bytes
 
-        async def send_and_note_status(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
+        async def receive_limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise _too_large(limit)
+            return message
+
         try:
-            await self._app(scope, receive, send_and_note_status)
+            answer = self._check(scope, Headers(scope=scope), limit)
+            await (answer or self._app)(scope, receive_limited, send_with_headers)
         finally:
             # A template of a path, since unknown paths must not become labels.
             operation = getattr(scope.get("route"), "path_format", None) or "other"
@@ -112,46 +133,30 @@ class MetricsMiddleware:
             self._metrics.requests.labels(operation, method, status).inc()
             self._metrics.request_seconds.labels(operation).observe(perf_counter() - started)
 
-
-class SecurityMiddleware:
-    """ASGI middleware that refuses requests that must not be answered."""
-
-    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
-        self._app, self._settings = app, settings
-        own = {"localhost", "127.0.0.1", "::1", settings.host}
-        self._hosts = {name.lower() for name in own | set(settings.hosts)}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a request, or pass it on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        limits = self._settings.limits
-        limit = limits.upload_bytes if scope["path"] == JOBS_PATH else limits.request_bytes
-        try:
-            answer = self._check(scope, Headers(scope=scope), limit)
-        except ProblemError as problem:
-            answer = problem.response()
-        if answer is not None:
-            await answer(scope, receive, _with_headers(send))
-        else:
-            await self._app(scope, _limited(receive, limit), _with_headers(send))
-
     def _check(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
-        """Raise if a request is refused; return the answer if it only brings the token."""
-        name = _host_name(headers.get("host", ""))
+        """Return the answer to a request that is refused, or only brings the token."""
+        try:
+            self._check_host(headers)
+            _check_origin(scope, headers)
+            if (entry := self._sign_in(scope)) is not None:
+                return entry
+            self._check_token(scope, headers)
+            length = headers.get("content-length", "0")
+            if length.isdecimal() and int(length) > limit:
+                raise _too_large(limit)
+        except ProblemError as problem:
+            return problem.response()
+        return None
+
+    def _check_host(self, headers: Headers) -> None:
+        try:
+            name = urlsplit(f"//{headers.get('host', '')}").hostname or ""  # without the port
+        except ValueError:
+            name = ""
         if is_loopback(self._settings.host) and name not in self._hosts:
             raise ProblemError(
                 400, f"host {name!r} is not one of this service; actspan serve --allow-host adds it"
             )
-        _check_origin(scope, headers)
-        if (entry := self._sign_in(scope)) is not None:
-            return entry
-        self._check_token(scope, headers)
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > limit:
-            raise _too_large(limit)
-        return None
 
     def _sign_in(self, scope: Scope) -> Response | None:
         """Accept a browser that opens `/?token=...`, and move the token to a cookie."""
@@ -178,34 +183,6 @@ class SecurityMiddleware:
             )
 
 
-def _with_headers(send: Send) -> Send:
-    """Return a `send` that adds the security headers to every answer."""
-
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
-        await send(message)
-
-    return send_with_headers
-
-
-def _limited(receive: Receive, limit: int) -> Receive:
-    """Return a `receive` that raises if a body exceeds its limit."""
-    received = 0
-
-    async def receive_limited() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit:
-            raise _too_large(limit)
-        return message
-
-    return receive_limited
-
-
 def _check_origin(scope: Scope, headers: Headers) -> None:
     origin = headers.get("origin")
     if origin is None or scope["method"] in _SAFE_METHODS:
@@ -219,14 +196,6 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
 
 def _too_large(limit: int) -> ProblemError:
     return ProblemError(413, f"the body is larger than {limit} bytes, which is the limit here")
-
-
-def _host_name(host: str) -> str:
-    """Return a Host header without its port, in lower case."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _equal(given: str, token: str) -> bool:

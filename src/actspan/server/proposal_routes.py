@@ -13,19 +13,13 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
 from actspan.core.types import Features, Float32
-from actspan.server.database import JobAnswer, State
+from actspan.server.database import JobAnswer, JobList, State
 from actspan.server.error_responses import BINARY, ProblemError, failures, request_body
-from actspan.server.proposals import (
-    ProposalOptions,
-    ProposeAnswer,
-    as_arrow,
-    as_json,
-    refuse,
-)
-from actspan.server.service import Decoder, ProposalService
+from actspan.server.proposals import ProposalOptions, ProposeAnswer, as_arrow, as_json
+from actspan.server.service import ProposalService
 from actspan.server.settings import JOBS_PATH
 from actspan.server.uploads import HEAD, Kind, Task, check_features, kind_of, npy_array
 
@@ -39,27 +33,21 @@ _LARGE = 1 << 22  # bytes; the conversion of larger arrays would block other req
 _JOB_ID = re.compile("[0-9a-f]{32}")
 
 
+_ID_SCHEMA = {"pattern": f"^{_JOB_ID.pattern}$"}
+
+
 def _check_id(given: str) -> str:
     if not _JOB_ID.fullmatch(given):
-        raise ValueError(
-            f"{given!r} is no job id: 32 hexadecimal digits, as POST {JOBS_PATH} answers"
-        )
+        what = f"32 hexadecimal digits, as POST {JOBS_PATH} answers"
+        raise ValueError(f"{given!r} is no job id: {what}")
     return given
 
 
-_ID_SCHEMA = {"pattern": f"^{_JOB_ID.pattern}$"}
 JobId = Annotated[
     str,
     AfterValidator(_check_id),
     InPath(description="Id that POST answered.", json_schema_extra=_ID_SCHEMA),
 ]
-
-
-class JobList(BaseModel):
-    """Jobs, newest first, and the number of all jobs."""
-
-    jobs: list[JobAnswer]
-    total: int
 
 
 class JobQuery(ProposalOptions):
@@ -107,26 +95,25 @@ def direct_router(service: ProposalService) -> APIRouter:
 
 
 async def _array(data: bytearray, service: ProposalService) -> NDArray[Any]:
-    kind, model, seconds = kind_of(bytes(data[:HEAD])), service.model, service.limits.answer_seconds
+    kind, seconds = kind_of(bytes(data[:HEAD])), service.limits.answer_seconds
     if kind == "npy":
         return npy_array(data)
     if kind == "arrow":
         try:
             async with asyncio.timeout(seconds):  # includes a wait for others
-                return await asyncio.to_thread(_decoded, data, model.channels, service.decoder)
+                return await asyncio.to_thread(_decoded, data, service)
         except TimeoutError:
-            raise ProblemError(
-                504, f"not decoded within {seconds:g} s; send npy, or use /api/jobs"
-            ) from None
+            line = f"not decoded within {seconds:g} s; send npy, or use /api/jobs"
+            raise ProblemError(504, line) from None
     raise _unsupported(service, "; send videos to /api/jobs")
 
 
-def _decoded(data: bytearray, channels: int, decoder: Decoder) -> Float32:
+def _decoded(data: bytearray, service: ProposalService) -> Float32:
     """Return the features of an Arrow file, which is decoded in another process."""
     with TemporaryDirectory(prefix="actspan-") as folder:
         source, target = Path(folder) / "upload", Path(folder) / "features.npy"
         source.write_bytes(data)
-        decoder.decode(Task("arrow", str(source), str(target), channels))
+        service.decoder.decode(Task("arrow", str(source), str(target), service.model.channels))
         features: Float32 = np.load(target, allow_pickle=False)
     return features
 
@@ -163,8 +150,7 @@ def job_router(service: ProposalService) -> APIRouter:
         offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
     ) -> JobList:
         """List the jobs that are stored, newest first."""
-        jobs, total = store.page(state, limit, offset)
-        return JobList(jobs=jobs, total=total)
+        return store.page(state, limit, offset)
 
     @routes.get("/{job_id}", responses=failures(404, 422))
     def show(job_id: JobId) -> JobAnswer:
@@ -213,7 +199,7 @@ def _check_room(service: ProposalService) -> None:
     unfinished = counts["queued"] + counts["running"]
     if unfinished >= service.limits.waiting_jobs:
         line = f"{unfinished} jobs wait already; ask again later"
-        raise refuse(service.metrics, "jobs", line, 10)
+        raise service.metrics.refuse("jobs", line, 10)
 
 
 def _kind(service: ProposalService, job: str) -> Kind:

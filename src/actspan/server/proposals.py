@@ -99,12 +99,6 @@ def as_arrow(proposals: Proposals, seconds: float) -> bytes:
     return sink.getvalue()
 
 
-def refuse(metrics: Metrics, reason: str, detail: str, retry_after: int) -> ProblemError:
-    """Count a refusal because of a limit, and return its error (429)."""
-    metrics.refused.labels(reason).inc()
-    return ProblemError(429, detail, {"Retry-After": str(retry_after)})
-
-
 class Bodies:
     """Reader of the bodies of requests, with limits of time and of memory."""
 
@@ -124,9 +118,8 @@ class Bodies:
             async with _time_limit(self._limits.body_seconds):
                 async for chunk in request.stream():
                     if len(chunk) > self._free:
-                        raise refuse(
-                            self._metrics, "memory", "too many large requests at once; ask again", 1
-                        )
+                        line = "too many large requests at once; ask again"
+                        raise self._metrics.refuse("memory", line, 1)
                     self._free -= len(chunk)
                     reserved += len(chunk)
                     body += chunk

@@ -64,42 +64,33 @@ class Batcher(Generic[Group, Answer]):
         workers: int,
         metrics: Metrics,
     ) -> None:
-        self._name, self._run, self._metrics = name, run, metrics
-        self._limits = limits
+        self._name, self._run, self._limits, self._metrics = name, run, limits, metrics
         self._queue: deque[_Waiting[Group, Answer]] = deque()
         self._rows = 0  # rows in the queue
         self._pace = 0.0  # recent seconds per row
         self._ready = Condition()
         self._closed = False
+        metrics.waiting.labels(name).set_function(lambda: self._rows)
         self._threads = [
             Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(workers)
         ]
-        metrics.waiting.labels(name).set_function(lambda: self._rows)
-
-    def start(self) -> None:
-        """Start to process requests."""
         for thread in self._threads:
             thread.start()
 
     async def answer(self, group: Group, rows: int) -> Answer:
         """Return the answer to a group of `rows` rows.
 
-        Raises
-        ------
-        ProblemError
-            Too many rows wait (429), the answer takes too long (504), or the service stops (503).
+        Raises ProblemError if too many rows wait (429), the answer takes too long (504), or the
+        service stops (503).
         """
-        waiting = self._enqueue(group, rows)
+        waiting, seconds = self._enqueue(group, rows), self._limits.answer_seconds
         try:
-            async with asyncio.timeout(self._limits.answer_seconds):
+            async with asyncio.timeout(seconds):
                 return await asyncio.wrap_future(waiting.answer)
         except TimeoutError:
             self._metrics.refused.labels("timeout").inc()
-            raise ProblemError(
-                504,
-                f"no answer within {self._limits.answer_seconds:g} s; send less at once, or use "
-                "/api/jobs for long recordings",
-            ) from None
+            hint = "send less at once, or use /api/jobs for long recordings"
+            raise ProblemError(504, f"no answer within {seconds:g} s; {hint}") from None
 
     def _enqueue(self, group: Group, rows: int) -> _Waiting[Group, Answer]:
         waiting: _Waiting[Group, Answer] = _Waiting(group, rows, monotonic())
@@ -108,13 +99,9 @@ class Batcher(Generic[Group, Answer]):
                 raise ProblemError(503, "the service stops; ask again when it is back")
             # A single request may exceed the limit: the size of its body has its own limit.
             if self._queue and self._rows + rows > self._limits.waiting_rows:
-                self._metrics.refused.labels("queue").inc()
                 seconds = math.ceil(self._rows * self._pace / len(self._threads))
-                raise ProblemError(
-                    429,
-                    f"{self._rows} rows wait already; ask again in a moment",
-                    {"Retry-After": str(min(max(seconds, 1), _LONGEST_RETRY))},
-                )
+                line = f"{self._rows} rows wait already; ask again in a moment"
+                raise self._metrics.refuse("queue", line, min(max(seconds, 1), _LONGEST_RETRY))
             self._queue.append(waiting)
             self._rows += rows
             self._ready.notify()
@@ -172,20 +159,15 @@ class Batcher(Generic[Group, Answer]):
             self._closed = True
             self._ready.notify_all()
         for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+            thread.join()
 
 
 class ServedModel:
     """Bundle that is open for requests.
 
     `videos` batches lists of Features, which run through the pipeline; `rows` batches arrays per
-    network ("tem", "pem"), which run through its session.
-
-    Raises
-    ------
-    BundleError, BackendError
-        A network is missing, or the runtime is absent or refuses the model.
+    network ("tem", "pem"), which run through its session. Raises BundleError or BackendError if a
+    network is missing, or the runtime is absent or refuses the model.
     """
 
     def __init__(self, bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> None:
@@ -198,13 +180,8 @@ class ServedModel:
         self.sessions = {name: opened[name] for name in NETS}
         self.pipeline = Pipeline(opened["tem"], opened["pem"], bundle.config, threads=threads)
         common = (settings.limits, self.pipeline.threads, metrics)
-        self.videos: Batcher[Sequence[Features], list[Proposals]] = Batcher(
-            "pipeline", self._propose, *common
-        )
-        self.rows: dict[str, Batcher[Float32, Float32]] = {
-            name: Batcher(name, _rows_of(session), *common)
-            for name, session in self.sessions.items()
-        }
+        self.videos = Batcher("pipeline", self._propose, *common)
+        self.rows = {n: Batcher(n, _rows_of(net), *common) for n, net in self.sessions.items()}
         self._batchers: list[Batcher[Any, Any]] = [self.videos, *self.rows.values()]
 
     @property
@@ -240,11 +217,6 @@ class ServedModel:
             proposals = outcome.proposals  # set by the last window
         assert proposals is not None
         return proposals
-
-    def start(self) -> None:
-        """Start to answer requests."""
-        for batcher in self._batchers:
-            batcher.start()
 
     def close(self) -> None:
         """Answer the waiting requests, then free the networks."""

@@ -142,7 +142,7 @@ class JobRunner:
         self._stop = Event()  # stops the running job
 
     def start(self) -> None:
-        """Start with the waiting jobs."""
+        """Start with the waiting and interrupted jobs."""
         self._store.recover()
         self._thread.start()
 
@@ -253,11 +253,6 @@ class ProposalService:
 
     def _count(self, state: str) -> int:
         return self.store.counts()[state]
-
-    def start(self) -> None:
-        """Start to answer requests and to run waiting and interrupted jobs."""
-        self.model.start()
-        self.runner.start()
 
     def close(self) -> None:
         """Queue the running job again, answer the waiting requests, and free everything."""

@@ -126,29 +126,27 @@ def arrow_array(path: Path) -> NDArray[Any]:
 
 
 def _arrow_values(table: Any) -> NDArray[Any]:
-    import pyarrow as pa
+    from pyarrow import types
 
-    types = set(table.schema.types)
-    if len(types) == 1 and table.num_columns == 1 and pa.types.is_fixed_size_list(*types):
-        (kind,) = types
+    kinds = table.schema.types
+    if len(kinds) == 1 and types.is_fixed_size_list(kinds[0]):
         values = table.column(0).combine_chunks()
-        if values.null_count or not _is_number(kind.value_type):
+        if values.null_count or not _is_number(kinds[0].value_type):
             raise FeatureError("Arrow: the lists must hold numbers, without missing values")
         flat = values.flatten().to_numpy(zero_copy_only=False)
-        rows: NDArray[Any] = flat.reshape(-1, kind.list_size)
+        rows: NDArray[Any] = flat.reshape(-1, kinds[0].list_size)
         return rows
-    if not types or not all(map(_is_number, types)):
+    if not kinds or not all(map(_is_number, kinds)):
         raise FeatureError(
             "Arrow: numeric columns are needed, one per channel, or one column of fixed-size lists"
         )
-    columns = [column.to_numpy() for column in table.columns]
-    return np.stack(columns, axis=1)
+    return np.stack([column.to_numpy() for column in table.columns], axis=1)
 
 
 def _is_number(kind: Any) -> bool:
-    import pyarrow as pa
+    from pyarrow import types
 
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    return bool(types.is_integer(kind) or types.is_floating(kind))
 
 
 def main() -> None:
