@@ -159,25 +159,20 @@ class ArrayNames:
     def _by_video(self, arrays: Sequence[str]) -> dict[str, list[str]]:
         """Return the arrays per video, if groups or arrays are named after videos."""
         paths = [array.split("/") for array in arrays]
-        place = self._place_of_ids(paths)
+        depth = max(map(len, paths))
+        hits = [sum(self._is_known(p[i]) for p in paths if i < len(p)) for i in range(depth)]
+        groups, last = {path[0] for path in paths}, {path[-1] for path in paths}
+        is_set = len(groups) < len(paths) == len(last)  # groups of differently named arrays
+        place = 0  # of the ids in the paths
+        if any(hits):
+            place = hits.index(max(hits))
+        elif (is_set or groups <= _PARTS) and not last <= _PARTS:
+            place = depth - 1
         videos: dict[str, list[str]] = {}
-        for array, parts in zip(arrays, paths, strict=True):
-            name = array if self._is_known(array) else parts[min(place, len(parts) - 1)]
+        for array, path in zip(arrays, paths, strict=True):
+            name = array if self._is_known(array) else path[min(place, len(path) - 1)]
             videos.setdefault(canonical_id(name), []).append(array)
         return videos
-
-    def _place_of_ids(self, paths: Sequence[Sequence[str]]) -> int:
-        """Return which part of the arrays' paths is the id of a video, counted from 0."""
-        deepest = max(map(len, paths)) - 1
-        hits = [
-            sum(self._is_known(parts[i]) for parts in paths if i < len(parts))
-            for i in range(deepest + 1)
-        ]
-        if any(hits):
-            return hits.index(max(hits))
-        groups, last = {parts[0] for parts in paths}, {parts[-1] for parts in paths}
-        is_set = len(groups) < len(paths) == len(last)  # groups of differently named arrays
-        return deepest if (is_set or groups <= _PARTS) and not last <= _PARTS else 0
 
 
 def _short_names(video: str, arrays: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ recording is cut into windows of T snippets, each a cell. Rescaling is a kernel 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -84,16 +84,9 @@ def fit_to_cells(features: Features, length: int, edge: Edge) -> Float32:
     )
 
 
-def rescale_features_plain(
-    features: ArrayLike,
-    length: int = 100,
-    *,
-    stride: float = 16 / 30,
-    span: float | None = None,
-    edge: Edge = "clamp",
-) -> Float32:
-    """Compute `rescale_features` in plain NumPy, as its reference."""
-    values, low, share, inside = _samples(features, length, stride, span, edge)
+def rescale_features_plain(features: ArrayLike, length: int = 100, **options: Any) -> Float32:
+    """Compute `rescale_features` in plain NumPy, as its reference; `options` are the same."""
+    values, low, share, inside = _samples(features, length, **options)
     high = np.minimum(low + 1, len(values) - 1)
     weight = share[:, :, None]
     sampled = values[low] * (1 - weight) + values[high] * weight  # (T, 3, C) float64
@@ -102,7 +95,11 @@ def rescale_features_plain(
 
 
 def _samples(
-    features: ArrayLike, length: int, stride: float, span: float | None, edge: Edge
+    features: ArrayLike,
+    length: int,
+    stride: float = 16 / 30,
+    span: float | None = None,
+    edge: Edge = "clamp",
 ) -> tuple[Float32, Int64, Float64, Bool]:
     """Return values (n, C), per cell lower snippets and shares of the next (T, 3), inside (T,)."""
     values = np.ascontiguousarray(features, dtype=np.float32)

@@ -245,8 +245,10 @@ def complete_spec(
     bad = [misfit(dataset, c, axis, channels) for c in checks if c.shape[axis] != channels]
     if not good:
         return spec, [], good, bad
-    snippets = [check.shape[1 - axis] for check in good]
-    spec, notes = infer_grid(videos.select(check.place for check in good), snippets, spec)
+    videos, notes = videos.select(check.place for check in good), list[str]()
+    has_stride = spec.stride_frames is not None or spec.stride_seconds is not None
+    if "feature_frames" in videos.given or not has_stride:
+        spec, notes = infer_grid(videos, [check.shape[1 - axis] for check in good], spec)
     return spec, notes, good, bad
 
 

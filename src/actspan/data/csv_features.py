@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,45 +39,37 @@ _POWERS = np.array([float(f"1e{n}") for n in range(46)])
 _DOUBT = 2.0**-49
 
 
-class _Csv(NamedTuple):
-    """A table with commas between fields, its first row, and whether that is a header."""
-
-    text: bytes
-    first: list[str]
-    has_header: bool
-
-
 def read_csv(path: Path) -> tuple[Float32, str]:
     """Return one row per snippet, and a text that says which header or column was dropped.
 
     A first row that is not numeric is a header. Without a header, a single file does not show that
     its first column is not a feature; `counter` helps when the other files are known.
     """
-    csv = _open_csv(read_bytes(path, DOCUMENT))
-    start = (csv.text.find(b"\n") + 1 or len(csv.text)) if csv.has_header else 0
-    table = parse_table(np.frombuffer(csv.text, np.uint8)[start:], len(csv.first))
+    text, first = _with_commas(read_bytes(path, DOCUMENT))
+    has_header = _is_numbered(first) or not all(map(_is_number, first))
+    start = (text.find(b"\n") + 1 or len(text)) if has_header else 0
+    table = parse_table(np.frombuffer(text, np.uint8)[start:], len(first))
     if table is None:
-        table = read_any_csv(csv.text, csv.first, csv.has_header)
-    dropped = ["the header 0, 1, 2, ..."] if _is_numbered(csv.first) else []
-    if csv.has_header and table.shape[1] > 1:
-        name = csv.first[0].lower()
+        table = read_any_csv(text, first, has_header)
+    dropped = ["the header 0, 1, 2, ..."] if _is_numbered(first) else []
+    if has_header and table.shape[1] > 1:
+        name = first[0].lower()
         if name in _ROW_NUMBERS and counts_rows(table):
             dropped.append(ROW_NUMBERS)
             table = table[:, 1:]
         elif name in _TIMES and (np.diff(table[:, 0]) > 0).all():
-            dropped.append(f"a first column {csv.first[0]!r}, which counts up")
+            dropped.append(f"a first column {first[0]!r}, which counts up")
             table = table[:, 1:]
     return table, " and ".join(dropped)
 
 
-def _open_csv(text: bytes) -> _Csv:
+def _with_commas(text: bytes) -> tuple[bytes, list[str]]:
+    """Return a table with commas between fields, and the fields of its first row."""
     line = text[: text.find(b"\n") + 1 or len(text)].removeprefix(_BOM).rstrip(b"\r\n")
     separator = _separator(line.strip(b" "))
     if separator != b",":  # then commas are decimal commas
         text, line = (t.replace(b",", b".").replace(separator, b",") for t in (text, line))
-    fields = [field.strip('"') for field in line.decode(errors="replace").split(",")]
-    has_header = _is_numbered(fields) or not all(map(_is_number, fields))
-    return _Csv(text, fields, has_header)
+    return text, [field.strip('"') for field in line.decode(errors="replace").split(",")]
 
 
 def _separator(line: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -184,13 +185,6 @@ def _in_lower_case(names: Sequence[str]) -> dict[str, str]:
 
 def _without_ends(names: Sequence[str]) -> dict[str, str]:
     """Return the names by their distinct part: without the start and end that all share."""
-    first = _shared_start(names)
-    last = _shared_start([name[::-1] for name in names])
+    first = len(os.path.commonprefix(names))  # noqa: RUF071 characters
+    last = len(os.path.commonprefix([name[::-1] for name in names]))  # noqa: RUF071 characters
     return {name[first : len(name) - last]: name for name in names}
-
-
-def _shared_start(names: Sequence[str]) -> int:
-    """Return the number of characters that all names start with."""
-    least, most = min(names), max(names)
-    pairs = enumerate(zip(least, most, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(least), len(most)))

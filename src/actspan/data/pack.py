@@ -131,11 +131,7 @@ def _with_bad_ids(dataset: Dataset) -> Dataset:
 
 
 def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return name == name.encode(errors="ignore").decode()
 
 
 def _copy_annotations(source: Path, folder: Path) -> None:

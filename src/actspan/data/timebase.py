@@ -187,8 +187,7 @@ def infer_grid(
 ) -> tuple[FeatureSpec, list[str]]:
     """Return the spec with a snippet grid, if none is given, and notes about assumptions."""
     if spec.stride_frames is not None or spec.stride_seconds is not None:
-        has_frames = "feature_frames" in videos.given
-        return spec, _stride_notes(videos, snippets, spec) if has_frames else []
+        return spec, _stride_notes(videos, snippets, spec)
     known = int(np.count_nonzero(_with_both(videos)))
     if known == len(videos):
         return spec, ["features cover feature_frame frames of each video"]

@@ -134,7 +134,7 @@ def in_seconds(
         return videos, ()
     notes = _fractions(videos, path) if times == "frames" else ()
     same = with_durations and _fills(videos)
-    done = Videos(_scaled(video, _factor(video, times, fps, path, same), same) for video in videos)
+    done = Videos(_converted(video, times, fps, path, same) for video in videos)
     what = "times and durations" if same else "times"
     if times == "frames" and not same and fps is not None:
         notes += _short_reach(done, fps)
@@ -176,23 +176,20 @@ def _fills(videos: Videos) -> bool:
     return bool(len(shares)) and bool(np.mean(shares <= 1.01) > 0.9 and shares.max() > 0.5)
 
 
-def _factor(video: Video, times: Unit, fps: float | None, path: Path, same: bool) -> float:
-    """Return the seconds per unit of time of a video."""
-    if times == "milliseconds":
-        return 1e-3
-    rate = video.fps
-    if rate is None and video.frames is not None and not same and np.isfinite(video.duration):
-        rate = video.frames / video.duration
-    rate = rate or fps
-    if rate is None:
-        raise AnnotationError(
-            f"{path}: nothing says the frame rate of video {video.id!r}: pass --fps with --times "
-            "frames"
-        )
-    return 1.0 / rate
-
-
-def _scaled(video: Video, factor: float, with_duration: bool) -> Video:
-    duration = video.duration * factor if with_duration else video.duration
+def _converted(video: Video, times: Unit, fps: float | None, path: Path, same: bool) -> Video:
+    """Return a video with its times in seconds; `same` says that its duration has their unit."""
+    factor = 1e-3
+    if times == "frames":
+        rate = video.fps
+        if rate is None and video.frames is not None and not same and np.isfinite(video.duration):
+            rate = video.frames / video.duration
+        rate = rate or fps
+        if rate is None:
+            raise AnnotationError(
+                f"{path}: nothing says the frame rate of video {video.id!r}: pass --fps with "
+                "--times frames"
+            )
+        factor = 1.0 / rate
+    duration = video.duration * factor if same else video.duration
     segments, ignored = video.segments * factor, video.ignored * factor
     return replace(video, segments=segments, ignored=ignored, duration=duration)

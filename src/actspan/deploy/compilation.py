@@ -29,7 +29,7 @@ from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import COMPILED, CompiledFile, CompiledFiles
 from actspan.model.weights import Net
-from actspan.runtime.export import export_bundle
+from actspan.pipeline.core import with_onnx
 
 Sizes = tuple[int | None, ...]  # None: any size
 Log = Callable[[str], None]  # called with every line that a vendor's compiler prints
@@ -123,8 +123,7 @@ def prepare_plan(
     Missing plain ONNX files are exported first. Without a compiler, another machine will compile.
     Raise ExportError, ParityError, BundleError or DataError if a graph cannot be made or kept.
     """
-    if any(f"{net}.onnx" not in bundle.files for net in bundle.nets):
-        bundle, _ = export_bundle(bundle)
+    bundle = with_onnx(bundle)
     key = "" if compiler is None else compiler.key
     bundle, jobs = _module(request).prepare(bundle, request, key)
     return CompilePlan(bundle, request, tuple(jobs))

@@ -27,9 +27,8 @@ from actspan.deploy.variants import LIMITS, Variant, find_variants
 from actspan.evaluation.recall import evaluate_recall
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
-from actspan.pipeline.core import Pipeline
+from actspan.pipeline.core import Pipeline, with_onnx
 from actspan.pipeline.outcomes import StageClock
-from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import check_backend
 from actspan.runtime.session import Session
 
@@ -121,8 +120,7 @@ def verify_bundle(
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     nets = [net for net in NETS if net in bundle.nets]
-    if any(f"{net}.onnx" not in bundle.files for net in nets):
-        bundle, _ = export_bundle(bundle)
+    bundle = with_onnx(bundle)
     variants = find_variants(bundle, backends)
     videos = dataset_videos(dataset, subset, bundle) if dataset else synthetic_videos(bundle)
     steps = len(variants) + 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
-from actspan.config.stages import ExtractionConfig, FeatureSpec
+from actspan.config.stages import ExtractionConfig
 from actspan.core.errors import BundleError
 from actspan.core.files import sha256
 from actspan.model.bundle import Bundle
@@ -21,7 +21,7 @@ from actspan.streams.video_decoding import VideoFile
 _EXTRACT_AGAIN = "extract features of your videos with this version and train on them"
 
 
-class BundleFeatures:
+class BundleFeatures(AbstractContextManager["BundleFeatures"]):
     """Extractor of the features that a bundle expects.
 
     Parameters
@@ -49,22 +49,42 @@ class BundleFeatures:
         threads: int | None = None,
         backend: str = "auto",
     ) -> None:
-        extraction = _extraction(bundle)
-        self._projection = _projection(bundle, extraction)
+        features, wanted = bundle.features, bundle.features.extraction
+        if "tem" not in bundle.nets:
+            raise BundleError(f"{bundle.path}: holds no TEM, which features of a video need")
+        if wanted is None:
+            origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
+            raise BundleError(
+                f"{bundle.path}: was trained on features {origin} that actspan extract did not "
+                "make, so they cannot be made of a video here. Give features (--dataset), or "
+                f"{_EXTRACT_AGAIN}"
+            )
+        self._projection = _projection(bundle, wanted)
         usable = backend != "auto" and find_backend(backend)[0].suffix == ".onnx"
         self._extractor = Extractor(
-            _backbone(bundle, extraction, backbone),
-            Grid.of(bundle.features),
-            streams=extraction.streams,
-            frames=extraction.frames,
+            _backbone(bundle, wanted, backbone),
+            Grid.of(features),
+            streams=wanted.streams,
+            frames=wanted.frames,
             threads=threads,
             backend=backend if usable else "auto",
         )
-        try:
-            _check_channels(bundle, self._extractor.spec, self._projection)
-        except BundleError:
-            self.close()
-            raise
+        made, projection = self._extractor.spec.channels, self._projection
+        inputs = made if projection is None else len(projection.mean)
+        channels = made if projection is None else projection.channels
+        if (inputs, channels) != (made, features.channels):
+            self._extractor.close()
+            raise BundleError(
+                f"{bundle.path}: takes features of {features.channels} channels, but its backbone "
+                f"and projection give {channels}; {_EXTRACT_AGAIN}"
+            )
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the backbone. May be called twice."""
+        self._extractor.close()
 
     def run(self, paths: Iterable[Path]) -> Iterator[Part]:
         """Extract videos one after another, as `Extractor.run`."""
@@ -79,83 +99,43 @@ class BundleFeatures:
             return part
         return replace(part, rows=self._projection.apply(part.rows))
 
-    def close(self) -> None:
-        """Free the backbone. May be called twice."""
-        self._extractor.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.close()
-
-
-def _extraction(bundle: Bundle) -> ExtractionConfig:
-    """Return the settings with which the bundle's features were extracted."""
-    if "tem" not in bundle.nets:
-        raise BundleError(f"{bundle.path}: holds no TEM, which features of a video need")
-    features = bundle.features
-    if features.extraction is None:
-        origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
-        raise BundleError(
-            f"{bundle.path}: was trained on features {origin} that actspan extract did not make, "
-            "so they cannot be made of a video here. Give features (--dataset), or "
-            f"{_EXTRACT_AGAIN}"
-        )
-    return features.extraction
-
 
 def _backbone(bundle: Bundle, wanted: ExtractionConfig, given: str | None) -> BackboneFile:
     """Return the backbone of the bundle's features, after checking that it is the same one."""
-    name = bundle.features.backbone or ""
-    if not name.startswith("onnx:"):
-        return _built_in(bundle, name, wanted, given)
-    kind, _, file = (given or "").partition(":")
-    if kind != "onnx" or not file:
-        raise BundleError(
-            f"{bundle.path}: was trained on features of an encoder of yours; say where it lies: "
-            f"--backbone onnx:FOLDER/{name.removeprefix('onnx:')}"
-        )
-    path = Path(file)
-    if not path.is_file():
-        raise BundleError(f"{path}: no such file; the encoder {name} is needed")
-    found = BackboneFile(name, path, sha256(path), wanted.pictures)
-    _check_checksum(bundle, found, wanted)
-    return found
-
-
-def _built_in(
-    bundle: Bundle, name: str, wanted: ExtractionConfig, given: str | None
-) -> BackboneFile:
-    found = find_backbone("default")
-    if name != found.name:
-        raise BundleError(
-            f"{bundle.path}: was trained on features of {name or 'an unnamed backbone'}, which "
-            f"this version does not have; {_EXTRACT_AGAIN}"
-        )
-    if given not in (None, "default", found.name):
-        raise BundleError(
-            f"{bundle.path}: was trained on features of {name}, not of {given}: leave --backbone "
-            "out"
-        )
-    _check_checksum(bundle, found, wanted)
-    if found.pictures != wanted.pictures:
-        names = wanted.pictures.__struct_fields__
-        pairs = ((n, getattr(wanted.pictures, n), getattr(found.pictures, n)) for n in names)
-        changes = ", ".join(f"{n} {old}, here {new}" for n, old, new in pairs if old != new)
-        raise BundleError(
-            f"{bundle.path}: was trained on features of pictures that were prepared in another way "
-            f"({changes}); {_EXTRACT_AGAIN}"
-        )
-    return found
-
-
-def _check_checksum(bundle: Bundle, found: BackboneFile, wanted: ExtractionConfig) -> None:
+    name, trained = bundle.features.backbone or "", f"{bundle.path}: was trained on features of"
+    if name.startswith("onnx:"):
+        kind, _, file = (given or "").partition(":")
+        if kind != "onnx" or not file:
+            raise BundleError(
+                f"{trained} an encoder of yours; say where it is: --backbone "
+                f"onnx:FOLDER/{name.removeprefix('onnx:')}"
+            )
+        path = Path(file)
+        if not path.is_file():
+            raise BundleError(f"{path}: no such file; the encoder {name} is needed")
+        found = BackboneFile(name, path, sha256(path), wanted.pictures)
+    else:
+        found = find_backbone("default")
+        if name != found.name:
+            raise BundleError(
+                f"{trained} {name or 'an unnamed backbone'}, which this version does not have; "
+                f"{_EXTRACT_AGAIN}"
+            )
+        if given not in (None, "default", found.name):
+            raise BundleError(f"{trained} {name}, not of {given}: leave --backbone out")
     if found.sha256 != wanted.sha256:
         raise BundleError(
             f"{found.path}: is not the backbone that {bundle.path} was trained with: its SHA-256 "
             f"begins with {found.sha256[:12]}, not {wanted.sha256[:12]}"
         )
+    if found.pictures != wanted.pictures:
+        names = wanted.pictures.__struct_fields__
+        pairs = ((n, getattr(wanted.pictures, n), getattr(found.pictures, n)) for n in names)
+        changes = ", ".join(f"{n} {old}, here {new}" for n, old, new in pairs if old != new)
+        raise BundleError(
+            f"{trained} pictures that were prepared in another way ({changes}); {_EXTRACT_AGAIN}"
+        )
+    return found
 
 
 def _projection(bundle: Bundle, wanted: ExtractionConfig) -> Projection | None:
@@ -168,13 +148,3 @@ def _projection(bundle: Bundle, wanted: ExtractionConfig) -> Projection | None:
     if sha256(path) != wanted.projection:
         raise BundleError(f"{path}: is not the projection of the model's features: {remedy}")
     return Projection.load(path)
-
-
-def _check_channels(bundle: Bundle, made: FeatureSpec, projection: Projection | None) -> None:
-    channels = made.channels if projection is None else projection.channels
-    inputs = made.channels if projection is None else len(projection.mean)
-    if (inputs, channels) != (made.channels, bundle.features.channels):
-        raise BundleError(
-            f"{bundle.path}: takes features of {bundle.features.channels} channels, but its "
-            f"backbone and projection give {channels}; {_EXTRACT_AGAIN}"
-        )

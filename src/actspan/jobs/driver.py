@@ -115,10 +115,10 @@ def _deliver(
     plan, begin, selection = checkpoint.plan, perf_counter(), source.request.selection
     problems = [*plan.problems, *saved.problems]
     videos, proposals, video_seconds = 0, 0, 0.0
+    write: Callable[[Outcome], None] | None = None
     for sink in sinks:
         sink.start(source)
     with ExitStack() as files:
-        write = None
         for result in _in_order(checkpoint, saved, engine, progress):
             if isinstance(result, Problem):
                 problems.append(result)
@@ -172,16 +172,9 @@ def _in_order(
 
 
 class Engine(Protocol):
-    """Computation of shards, whose bytes do not depend on the engine.
+    """Computation of shards, whose bytes do not depend on the engine."""
 
-    Attributes
-    ----------
-    clock : StageClock
-        Time of the stages, and number of videos with flat scores.
-    """
-
-    @property
-    def clock(self) -> StageClock: ...  # noqa: D102
+    clock: StageClock  # time of the stages, and number of videos with flat scores
 
     def run(
         self, checkpoint: Checkpoint, missing: Sequence[int], progress: Progress
@@ -255,10 +248,9 @@ class LocalEngine(AbstractContextManager[Engine]):
 
 def open_source(request: ProposeRequest, bundle: Bundle) -> Source:
     """Open the source of a request; raise if it cannot be opened, or does not fit the bundle."""
-    if request.scores is not None:
-        return ScoreSource(request, bundle)
     if request.dataset is not None:
-        return FeatureSource(request, bundle)
+        kind = FeatureSource if request.scores is None else ScoreSource
+        return kind(request, bundle)
     from actspan.jobs.video_source import LiveSource, VideoSource
 
     return VideoSource(request, bundle) if request.live is None else LiveSource(request, bundle)

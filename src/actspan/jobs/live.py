@@ -8,8 +8,8 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
 
 from msgspec.structs import replace
 
@@ -31,7 +31,7 @@ _STANDARD_INPUT = "-"
 _HEAD = 65_536  # maximum number of bytes to inspect for a late index
 
 
-class GrowingVideo:
+class GrowingVideo(AbstractContextManager["GrowingVideo"]):
     """Reader of a growing file, a named pipe, or the standard input ("-"), as `path` "stdin".
 
     `read` waits for more bytes. A file is finished after it has not grown for `idle` seconds; a
@@ -42,21 +42,25 @@ class GrowingVideo:
     def __init__(self, given: str, *, idle: float) -> None:
         self.path = Path("stdin" if given == _STANDARD_INPUT else given)
         self._idle, self._stopped = idle, False
-        self._handle = self._open(given)
+        if given != _STANDARD_INPUT:
+            try:
+                self._handle = os.open(given, os.O_RDONLY)
+            except OSError as error:
+                raise VideoError(f"{given}: cannot be read: {error.strerror}") from error
+        elif sys.stdin.isatty():
+            raise VideoError("stdin: is a terminal; a video is needed: ffmpeg ... | actspan ...")
+        else:
+            self._handle = os.dup(sys.stdin.fileno())
         self._grows = stat.S_ISREG(os.fstat(self._handle).st_mode)
         self._head: bytes | None = None  # None until the first read
 
-    def _open(self, given: str) -> int:
-        if given == _STANDARD_INPUT:
-            if sys.stdin.isatty():
-                raise VideoError(
-                    "stdin: is a terminal; a video is needed: ffmpeg ... | actspan ..."
-                )
-            return os.dup(sys.stdin.fileno())
-        try:
-            return os.open(given, os.O_RDONLY)
-        except OSError as error:
-            raise VideoError(f"{given}: cannot be read: {error.strerror}") from error
+    def __exit__(self, *details: object) -> None:
+        """Close the file or pipe."""
+        os.close(self._handle)
+
+    def stop(self) -> None:
+        """End the stream here; the bytes that were read so far count."""
+        self._stopped = True
 
     def read(self, size: int) -> bytes:
         """Return the available bytes, at most `size`; none at the end.
@@ -64,48 +68,25 @@ class GrowingVideo:
         Raises VideoError for an mp4 whose index comes at its end.
         """
         if self._head is None:
-            self._head = self._more(_HEAD)
+            self._head = self._wait(_HEAD)
             _refuse_late_index(self.path, self._head)
         if self._head:
             taken, self._head = self._head[:size], self._head[size:]
             return taken
-        return self._more(size)
+        return self._wait(size)
 
-    def _more(self, size: int) -> bytes:
+    def _wait(self, size: int) -> bytes:
         """Wait for bytes; return none once the stream has ended."""
         last = time.monotonic()
         while not self._stopped:
-            if found := self._now(size):
+            if not self._grows and not select.select([self._handle], [], [], _POLL)[0]:
+                continue  # a pipe without bytes, which may be stopped meanwhile
+            if found := os.read(self._handle, size):
                 return found
-            if self._grows and time.monotonic() - last >= self._idle:
-                self._stopped = True
-            elif self._grows:
+            self._stopped |= not self._grows or time.monotonic() - last >= self._idle
+            if not self._stopped:
                 time.sleep(_POLL)
         return b""
-
-    def _now(self, size: int) -> bytes:
-        """Return the bytes that are available now; wait only briefly for a pipe."""
-        if self._grows:
-            return os.read(self._handle, size)
-        if not select.select([self._handle], [], [], _POLL)[0]:
-            return b""
-        found = os.read(self._handle, size)
-        self._stopped |= found == b""
-        return found
-
-    def stop(self) -> None:
-        """End the stream here; the bytes that were read so far count."""
-        self._stopped = True
-
-    def close(self) -> None:
-        """Close the file or pipe."""
-        os.close(self._handle)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.close()
 
 
 def _refuse_late_index(path: Path, head: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster: `propose` shares out shards, and `extract` shares out videos.
+"""Jobs on a Ray cluster: shards of `propose`, videos of `extract`, and a stage for other jobs.
 
 Numbers go out to workers and numbers come back. A worker commits its shard, or writes the features
 of its video, itself: complete or not at all, and with the same bytes if it is done twice.
@@ -7,28 +7,30 @@ of its video, itself: complete or not at all, and with the same bytes if it is d
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from math import ceil
+from math import ceil, isnan
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
 
-from actspan.core.errors import ClusterError, ConfigError, VideoError
+from actspan.config.stages import Edge
+from actspan.core.errors import ClusterError, ConfigError, ShapeError, VideoError
 from actspan.core.progress import Progress, no_progress
 from actspan.core.storage import open_storage
-from actspan.data.remote import local_folder, location_of
+from actspan.core.types import Features, Proposals
+from actspan.data.dataset import local_folder, location_of
 from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import Engine, EngineMaker, LocalEngine, open_source
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_pool import Work, ray_session, work_through
-from actspan.jobs.shard_format import Result
 from actspan.jobs.source import Source, versions
 from actspan.model.bundle import Bundle
-from actspan.pipeline.core import with_onnx
+from actspan.pipeline.core import Pipeline, with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.opening import choose_backend, find_backend
 from actspan.streams.extract_request import ExtractRequest
@@ -87,28 +89,10 @@ class RayEngine:
 
     def run(
         self, checkpoint: Checkpoint, missing: Sequence[int], progress: Progress
-    ) -> Iterator[tuple[int, Iterable[Result] | None]]:
+    ) -> Iterator[tuple[int, None]]:
         """Compute and commit shards on the workers; yield their numbers; see `Engine.run`."""
-        folder = self._source.folder
-        job = partial(
-            _shard_worker,
-            self._for_workers(),
-            model=location_of(self._request.model),
-            dataset=None if folder is None else location_of(folder),
-        )
-        at_once = min(ceil(len(missing) / (self._config.workers * _TURNS)), _SHARDS_AT_ONCE)
-        answers = work_through(job, missing, self._config, checkpoint.committed, at_once=at_once)
-        for done, (number, clock) in enumerate(answers, start=1):
-            if clock is not None:
-                self.clock.add(msgspec.convert(clock, StageClock))
-            if self._source.is_decoded:
-                progress("shards", done, len(missing))
-            yield number, None
-
-    def _for_workers(self) -> ProposeRequest:
-        """Return the request with absolute paths, also of the shards and of all videos."""
-        request, paths = self._request, self._source.paths
-        return replace(
+        request, folder, paths = self._request, self._source.folder, self._source.paths
+        with_places = replace(  # workers need absolute paths, also of the shards and all videos
             request,
             scores=request.scores and request.scores.resolve(),
             shards=request.shards or str(request.partial.resolve()),
@@ -117,6 +101,16 @@ class RayEngine:
             backbone=request.backbone and _absolute(request.backbone),
             threads=self._config.worker_cpus,
         )
+        dataset = None if folder is None else location_of(folder)
+        job = partial(_shard_worker, with_places, location_of(request.model), dataset)
+        at_once = min(ceil(len(missing) / (self._config.workers * _TURNS)), _SHARDS_AT_ONCE)
+        answers = work_through(job, missing, self._config, checkpoint.committed, at_once=at_once)
+        for done, (number, clock) in enumerate(answers, start=1):
+            if clock is not None:
+                self.clock.add(msgspec.convert(clock, StageClock))
+            if self._source.is_decoded:
+                progress("shards", done, len(missing))
+            yield number, None
 
 
 def _absolute(backbone: str) -> str:
@@ -152,7 +146,7 @@ def _find_run(request: ProposeRequest) -> Checkpoint:
     checkpoint, here = Checkpoint.find(open_storage(request.shards)), socket.gethostname()
     if checkpoint is None:
         raise ClusterError(
-            f"{request.shards}: not to be seen from worker {here}: put --out on storage that all "
+            f"{request.shards}: worker {here} finds no run there: put --out on storage that all "
             "machines share, or the shards in an object store: --shards s3://..."
         )
     was, now = checkpoint.plan.inputs["versions"], versions()
@@ -217,3 +211,82 @@ def _extract_worker(
                 yield {"rows": done.rows, "ending": msgspec.to_builtins(done.ending)}
 
     return work
+
+
+class ProposeStage:
+    """Stage from features to proposals: a class for `map_batches`, with one model per worker.
+
+    An input row has the columns of a packed store:
+
+    - `video`: str
+    - `features`: (n, C) of any number type; n may differ between rows
+    - `stride`: float, seconds from snippet to snippet
+    - `length`: float, optional, seconds of a snippet; the stride unless given
+    - `span`: float, optional, seconds at position 1.0; n * stride if it is NaN or absent
+
+    An output row is a proposal: `video` (str), `start`, `end` (seconds) and `score` (all float64),
+    best first within each video. A video without proposals has no rows.
+
+    Leave CPUs free for the reader: an actor pool that takes all CPUs waits for input forever.
+
+    Parameters
+    ----------
+    bundle : str or Path
+        A bundle that every worker can read.
+    backend, edge
+        As for `Pipeline.load`.
+    threads : int
+        Threads per worker; reserve as many CPUs (`num_cpus`).
+
+    Raises
+    ------
+    ShapeError
+        A column is missing, or features do not fit the model, when a batch is processed.
+
+    Examples
+    --------
+    >>> proposals = dataset.map_batches(  # doctest: +SKIP
+    ...     ProposeStage,
+    ...     fn_constructor_args=("bsn/",),
+    ...     batch_size=64,
+    ...     compute=ray.data.ActorPoolStrategy(size=4),
+    ...     num_cpus=1,
+    ... )
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path,
+        *,
+        backend: str = "auto",
+        threads: int = 1,
+        edge: Edge = "clamp",
+    ) -> None:
+        self._pipeline = Pipeline.load(bundle, backend=backend, threads=threads, edge=edge)
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the proposals of a batch of videos, as columns."""
+        missing = {"video", "features", "stride"} - set(batch)
+        if missing:
+            raise ShapeError(
+                f"rows have no column {', '.join(sorted(missing))}: every row needs video, "
+                "features (n, C) and stride (seconds)"
+            )
+        length = batch.get("length", batch["stride"])
+        span = batch.get("span", np.full(len(length), np.nan))
+        names, columns = batch["video"], (batch["features"], batch["stride"], length, span)
+        features = (
+            Features(np.asarray(x, np.float32), float(a), float(b), None if isnan(c) else float(c))
+            for x, a, b, c in zip(*columns, strict=True)
+        )
+        found = list(self._pipeline.propose(features))
+        everything, counts = (
+            Proposals.concat(found),
+            np.array([len(one) for one in found], np.int64),
+        )
+        return {
+            "video": np.array(names, dtype=np.str_).repeat(counts),
+            "start": everything.start,
+            "end": everything.end,
+            "score": everything.score,
+        }

@@ -18,8 +18,8 @@ from actspan.config.base import dump_toml, to_dict
 from actspan.core.files import atomic_file, replace_folder, sha256, sync
 from actspan.core.types import Float32, Proposals
 from actspan.data.cells import Window, stitch
+from actspan.data.dataset import url_of
 from actspan.data.detections import DETECTIONS_FILE
-from actspan.data.remote import url_of
 from actspan.data.result_writers import ResultWriter, result_writer
 from actspan.data.scores import add_scores, open_score_archive
 from actspan.jobs.checkpoint import OtherResultError
@@ -106,18 +106,26 @@ def run_writer(folder: Path) -> Iterator[Callable[[Outcome], None]]:
 
 
 def candidate_batch(outcome: Outcome, schema: Any) -> Any:
-    """Return the record batch of `candidates.arrow` for a video or window: one row."""
+    """Return the record batch of `candidates.arrow` for a video or window: one row.
+
+    Arrays are made of buffers, because `pyarrow.array` would import pandas if it is installed.
+    """
     import pyarrow as pa
 
-    found = outcome.candidates
-    offsets = pa.array([0, len(found)], pa.int32())
-    values = (found.start, found.end, found.start_score, found.end_score, outcome.confidence)
-    lists = [
-        pa.ListArray.from_arrays(offsets, pa.array(column, getattr(pa, kind)()))
-        for column, kind in zip(values, CANDIDATE_COLUMNS.values(), strict=True)
+    make, buffer = pa.Array.from_buffers, pa.py_buffer
+    found, name = outcome.candidates, outcome.id.encode()
+    ends, name_ends = (buffer(np.array([0, n], np.int32)) for n in (len(found), len(name)))
+    arrays = [make(pa.string(), 1, [None, name_ends, buffer(name)])]
+    arrays += [
+        make(pa.float64(), 1, [None, buffer(np.array([value], np.float64))])
+        for value in (outcome.offset, outcome.seconds)
     ]
-    place = [pa.array([x]) for x in (outcome.id, outcome.offset, outcome.seconds)]
-    return pa.record_batch([*place, *lists], schema=schema)
+    columns = (found.start, found.end, found.start_score, found.end_score, outcome.confidence)
+    for column, kind in zip(columns, CANDIDATE_COLUMNS.values(), strict=True):
+        data, dtype = np.ascontiguousarray(column, kind), getattr(pa, kind)()
+        values = make(dtype, len(found), [None, buffer(data)])
+        arrays.append(make(pa.list_(dtype), 1, [None, ends], children=[values]))
+    return pa.record_batch(arrays, schema=schema)
 
 
 def write_info(folder: Path, info: Mapping[str, Any]) -> None:

@@ -58,9 +58,12 @@ class Bundle:
     source: Source  # origin of the weights
     files: Mapping[str, FileRecord] = field(default_factory=dict)  # their checksums
     training: Mapping[str, Any] | None = None  # record of the training
+    nets: frozenset[Net] = field(init=False)  # those of BSN's two networks that it holds
 
     def __post_init__(self) -> None:
         """Raise BundleError if the settings and files contradict each other."""
+        nets = frozenset(net for net in NETS if f"{net}.safetensors" in self.files)
+        object.__setattr__(self, "nets", nets)
         tem, pem, size = self.config.tem, self.config.pem, self.config.bsp.size
         channels = self.features.channels
         faults = [
@@ -81,11 +84,6 @@ class Bundle:
     def has_classifier(self) -> bool:
         """True if the bundle holds a proposal classifier."""
         return "classifier.safetensors" in self.files
-
-    @property
-    def nets(self) -> set[Net]:
-        """Those of BSN's two networks that the bundle holds."""
-        return {net for net in NETS if f"{net}.safetensors" in self.files}
 
     @property
     def set_apart(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import pytest
 
 from actspan import Dataset, Pipeline
 from actspan.core.errors import ShapeError
-from actspan.jobs.ray_stage import ProposeStage
+from actspan.jobs.ray_engine import ProposeStage
 from tests.conftest import ROOT
 
 # Ray warns of its own

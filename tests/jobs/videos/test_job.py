@@ -190,8 +190,8 @@ def test_a_model_of_other_features_is_refused(
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        pytest.param(None, "say where it lies: --backbone onnx:FOLDER/e.onnx", id="not-said"),
-        pytest.param("default", "say where it lies", id="the-default"),
+        pytest.param(None, "say where it is: --backbone onnx:FOLDER/e.onnx", id="not-said"),
+        pytest.param("default", "say where it is", id="the-default"),
         pytest.param("onnx:nowhere.onnx", "nowhere.onnx: no such file", id="no-such-file"),
     ],
 )

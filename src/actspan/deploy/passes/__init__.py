@@ -1,4 +1,4 @@
-"""Rewrites of ONNX graphs, one per file, each with a contract that is checked.
+"""Rewrites of ONNX graphs, each with a contract that is checked.
 
 A pass finds nodes by structure, never by name, so it works on any exporter's files.
 `actspan.deploy.optimize` runs passes and compares the whole model before and after.

@@ -104,16 +104,11 @@ class _Fold(ir.passes.InPlacePass):  # type: ignore[misc]
         result = optimizer.fold_constants(
             model, input_size_limit=_LARGEST, output_size_limit=_LARGEST
         )
-        _write_in_own_opset(model)
+        version = opset_of(model)  # the folder writes sequence nodes in the form of opset 18
+        for node in list(model.graph.all_nodes()):
+            if version < 18 and is_standard(node, "Split", "Squeeze", "Unsqueeze"):
+                write_older(node, 18, version)
         return ir.passes.PassResult(model, bool(idle) or result.modified)
-
-
-def _write_in_own_opset(model: ir.Model) -> None:
-    """Rewrite the folder's sequence nodes, which are always in the form of opset 18."""
-    version = opset_of(model)
-    for node in list(model.graph.all_nodes()):
-        if version < 18 and is_standard(node, "Split", "Squeeze", "Unsqueeze"):
-            write_older(node, 18, version)
 
 
 def _is_beyond_folder(node: ir.Node, opset: int) -> bool:

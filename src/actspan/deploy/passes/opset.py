@@ -68,7 +68,11 @@ class ConvertOpset(GraphPass):
             _upgrade(model, target)
             needed = max(needed, model.ir_version)
         else:
-            _downgrade(model, current, target)
+            for node in list(model.graph.all_nodes()):
+                if is_standard(node):
+                    write_older(node, current, target)
+            model.opset_imports[""] = target
+            remove_unused(model)
         model.ir_version = needed
         return ir.passes.PassResult(model, True)
 
@@ -82,11 +86,3 @@ def _upgrade(model: ir.Model, target: int) -> None:
     model.graph = ir.from_proto(converted).graph
     # The converter writes constants as nodes, which the next run would count as changes.
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-
-
-def _downgrade(model: ir.Model, current: int, target: int) -> None:
-    for node in list(model.graph.all_nodes()):
-        if is_standard(node):
-            write_older(node, current, target)
-    model.opset_imports[""] = target
-    remove_unused(model)
