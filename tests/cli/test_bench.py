@@ -32,7 +32,12 @@ def test_prints_tables_and_writes_files(tmp_path: Path) -> None:
         *("--roofline", tmp_path / "r.png"),
     )
     assert done.exit_code == 0, done.output
-    for words in ("MADE-UP networks", "x of one by one: ", "latency at batch 1", "noise: a fixed"):
+    for words in (
+        "SYNTHETIC networks",
+        "x of one by one: ",
+        "latency at batch 1",
+        "noise: a fixed",
+    ):
         assert words in done.stdout
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["format"] == "actspan-bench-1"
