@@ -10,7 +10,7 @@ from actspan.bench.machine import (
     noise_notes,
     processor_name,
 )
-from actspan.bench.result import Environment
+from actspan.bench.records import Environment
 from actspan.bench.timing import Measured
 
 QUIET = Environment(

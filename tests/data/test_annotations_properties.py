@@ -265,7 +265,7 @@ PLAIN = st.dictionaries(
         {},
         optional={
             "subset": st.sampled_from(["training", "testing", "Val", "", " x", None, 0]),
-            "duration": st.sampled_from([9.5, 12, 0, "7.5", None, -1.0, True]),
+            "duration": st.sampled_from([9.5, 12, 0, "7.5", "0.0", "-1", "1:02", None, -1.0, True]),
             "frames": st.sampled_from([250, 25.0, 2.5, None, "8"]),
             "fps": st.sampled_from([25.0, 30, None, 0.0]),
             "url": st.sampled_from(["https://x", "", [], {"a": 1}, 5]),

@@ -1,4 +1,4 @@
-"""Ids that are names of video files."""
+"""Ids that are names of video files, and names that readers ignore."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from actspan import Dataset
 from actspan.data.annotations.formats import read_annotations
-from actspan.data.names import FileNames, file_stem
+from actspan.data.names import FileNames, Ignored, file_stem
 from actspan.data.shards import PackedIndex
 from actspan.data.videos import canonical_id
 from actspan.streams.video_lists import find_videos
@@ -164,3 +164,23 @@ def test_videos_of_a_dataset_fit_ids_with_suffix(tmp_path: Path) -> None:
     (tmp_path / "annotations.csv").write_text("filename,start,end\nclip.mp4,1,2\n")
     found = find_videos([str(tmp_path)])
     assert (list(found.paths), found.problems) == (["clip"], ())
+
+
+def test_ignored_names_have_one_line_per_kind() -> None:
+    ignored = Ignored()
+    assert not ignored
+    ignored["columns", "type"] += 1
+    ignored["columns", "type_idx"] += 1
+    ignored["keys", "class"] += 2_000
+    assert ignored
+    assert ignored.notes("a.csv") == (
+        "a.csv: ignored columns: type, type_idx",
+        "a.csv: ignored keys: class (2,000)",
+    )
+
+
+def test_long_lists_of_ignored_names_are_cut_and_counted() -> None:
+    ignored = Ignored()
+    for place in range(40):
+        ignored["columns", f"c{place}"] += 1
+    assert ignored.notes("a.csv")[0].endswith("c11 and 28 more")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,9 @@ _START_SIZE = 4096  # bytes of a file that show whether it is a result
 _GROUP = 1 << 17  # rows that are collected per row group of a Parquet file
 
 
+_Write = Callable[[str, list[list[float]], Sequence[str] | None], None]  # of one video
+
+
 @contextmanager
 def result_writer(path: Path | str, *, labelled: bool = False) -> Iterator[ResultWriter]:
     """Open a result file; it appears, or replaces an older one, only if the block succeeds.
@@ -38,24 +41,17 @@ def result_writer(path: Path | str, *, labelled: bool = False) -> Iterator[Resul
     ...     writer.add("video_1", Proposals([12.5], [60.0], [0.9]))
     """
     path = Path(path)
-    kinds = {".csv": _CsvWriter, ".parquet": _ParquetWriter}
-    with atomic_file(path) as stream:
-        writer = kinds.get(path.suffix.lower(), ResultWriter)(path, stream, labelled)
-        try:
-            yield writer
-            writer.finish()
-        finally:
-            writer.close()
+    form = {".csv": _csv_rows, ".parquet": _parquet_rows}.get(path.suffix.lower(), _json_entries)
+    with atomic_file(path) as stream, form(stream, _LABELLED if labelled else _COLUMNS) as write:
+        yield ResultWriter(path, write)
 
 
 class ResultWriter:
     """Writer of results, video by video; made by `result_writer`."""
 
-    def __init__(self, path: Path, stream: IO[bytes], labelled: bool) -> None:
-        self._path, self._stream = path, stream
-        self._columns = _LABELLED if labelled else _COLUMNS
+    def __init__(self, path: Path, write: _Write) -> None:
+        self._path, self._write = path, write
         self._written: set[str] = set()
-        self._start()
 
     def add(self, video_id: str, proposals: Proposals, labels: Sequence[str] | None = None) -> None:
         """Write one video's proposals in seconds, with one label each if `labels` are given.
@@ -70,17 +66,12 @@ class ResultWriter:
         self._write(video_id, [column.tolist() for column in columns], labels)
         self._written.add(video_id)
 
-    def finish(self) -> None:
-        """Write what follows the last video."""
-        self._stream.write(b'}, "external_data": {}}\n')
 
-    def close(self) -> None:
-        """Free the resources."""
+@contextmanager
+def _json_entries(stream: IO[bytes], names: tuple[str, ...]) -> Iterator[_Write]:
+    before = iter((b"",))
 
-    def _start(self) -> None:
-        self._stream.write(_START)
-
-    def _write(self, video: str, columns: list[list[float]], labels: Sequence[str] | None) -> None:
+    def write(video: str, columns: list[list[float]], labels: Sequence[str] | None) -> None:
         entries: list[dict[str, Any]] = [
             {"score": score, "segment": (start, end)}
             for start, end, score in zip(*columns, strict=True)
@@ -88,57 +79,50 @@ class ResultWriter:
         if labels is not None:
             for entry, label in zip(entries, labels, strict=True):
                 entry["label"] = label
-        separator = b", " if self._written else b""
-        key = msgspec.json.encode(video)
-        self._stream.write(b"%s%s: %s" % (separator, key, msgspec.json.encode(entries)))
+        values = next(before, b", "), msgspec.json.encode(video), msgspec.json.encode(entries)
+        stream.write(b"%s%s: %s" % values)
+
+    stream.write(_START)
+    yield write
+    stream.write(b'}, "external_data": {}}\n')
 
 
-class _CsvWriter(ResultWriter):
-    def _start(self) -> None:
-        self._stream.write(",".join(self._columns).encode() + b"\n")
-
-    def _write(self, video: str, columns: list[list[float]], labels: Sequence[str] | None) -> None:
+@contextmanager
+def _csv_rows(stream: IO[bytes], names: tuple[str, ...]) -> Iterator[_Write]:
+    def write(video: str, columns: list[list[float]], labels: Sequence[str] | None) -> None:
         text = io.StringIO()
         values = [[video] * len(columns[0]), *columns, *([] if labels is None else [labels])]
         csv.writer(text, lineterminator="\n").writerows(zip(*values, strict=True))
-        self._stream.write(text.getvalue().encode())
+        stream.write(text.getvalue().encode())
 
-    def finish(self) -> None:
-        """Write nothing."""
+    stream.write(",".join(names).encode() + b"\n")
+    yield write
 
 
-class _ParquetWriter(ResultWriter):
-    def _start(self) -> None:
-        import pyarrow as pa
-        from pyarrow.parquet import ParquetWriter
+@contextmanager
+def _parquet_rows(stream: IO[bytes], names: tuple[str, ...]) -> Iterator[_Write]:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
 
-        texts = ("video", "label")
-        self._schema = pa.schema(
-            [(name, pa.string() if name in texts else pa.float64()) for name in self._columns]
-        )
-        self._table = ParquetWriter(self._stream, self._schema)
-        self._rows: dict[str, list[Any]] = {name: [] for name in self._columns}
+    types = {"video": pa.string(), "label": pa.string()}
+    schema = pa.schema([(name, types.get(name, pa.float64())) for name in names])
+    rows: dict[str, list[Any]] = {name: [] for name in names}
 
-    def _write(self, video: str, columns: list[list[float]], labels: Sequence[str] | None) -> None:
+    def write(video: str, columns: list[list[float]], labels: Sequence[str] | None) -> None:
         values: list[list[Any]] = [[video] * len(columns[0]), *columns, list(labels or ())]
-        for name, column in zip(self._columns, values, strict=False):  # labels come last
-            self._rows[name] += column
-        if len(self._rows["video"]) >= _GROUP:
-            self._write_group()
+        for name, column in zip(names, values, strict=False):  # labels come last
+            rows[name] += column
+        if len(rows["video"]) >= _GROUP:
+            write_group()
 
-    def _write_group(self) -> None:
-        import pyarrow as pa
+    def write_group() -> None:
+        table.write_table(pa.table(rows, schema))
+        for column in rows.values():
+            column.clear()
 
-        self._table.write_table(pa.table(self._rows, self._schema))
-        self._rows = {name: [] for name in self._columns}
-
-    def finish(self) -> None:
-        """Write the remaining rows."""
-        self._write_group()
-
-    def close(self) -> None:
-        """Write the end of the file."""
-        self._table.close()
+    with ParquetWriter(stream, schema) as table:
+        yield write
+        write_group()
 
 
 def write_result(path: Path | str, proposals: Mapping[str, Proposals]) -> None:

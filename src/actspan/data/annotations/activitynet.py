@@ -51,6 +51,7 @@ _HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top lev
 _SUBSETS = frozenset({"training", "validation", "testing"})
 _HARMLESS = {"resolution", "url"}  # other keys of videos in ActivityNet's files
 _PLAIN_LABEL = rf"^(?!{AMBIGUOUS}\Z)[A-Za-z](.*\S)?\Z"
+_QUOTED = r"\A[0-9]{1,9}(\.[0-9]{1,9})?\Z"  # HACS quotes durations
 
 AUTHORS_JSON = "anet_anno_action.json"
 AUTHORS_TABLE = "video_info_new.csv"
@@ -68,7 +69,7 @@ class _PlainInstance(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 class _PlainEntry(msgspec.Struct, gc=False):
     subset: Literal["", "training", "validation", "testing"] = ""
-    duration: _Positive = None
+    duration: _Positive | Annotated[str, msgspec.Meta(pattern=_QUOTED)] = None
     frames: _Count = None
     feature_frames: _Count = None
     fps: _Positive = None
@@ -114,10 +115,12 @@ def _plain_video(name: str, part: msgspec.Raw) -> Video | None:
     """Return the video of an entry, or None if it is not plain; may raise msgspec's errors."""
     facts, entry = _decode_plain(part), msgspec.json.decode(part)
     extra = {key: value for key, value in entry.items() if key in _HARMLESS}
+    duration = math.nan if facts.duration is None else float(facts.duration)
     if (
         not entry.keys() <= extra.keys() | FIELDS
         or not all(isinstance(value, str) for value in extra.values())
         or (facts.duration is None and facts.frames and facts.fps)  # which give the duration
+        or duration == 0.0
         or not name.isascii()
         or "." in name  # a file name
         or msgspec.json.encode(entry) != memoryview(part)
@@ -125,7 +128,7 @@ def _plain_video(name: str, part: msgspec.Raw) -> Video | None:
         return None
     return Video(
         id=canonical_id(name),
-        duration=math.nan if facts.duration is None else facts.duration,
+        duration=duration,
         subset=facts.subset,
         segments=np.array([x.segment for x in facts.annotations], dtype=np.float64),
         labels=tuple(intern(x.label) for x in facts.annotations),
@@ -135,52 +138,48 @@ def _plain_video(name: str, part: msgspec.Raw) -> Video | None:
 
 
 def fits(source: Source) -> bool:
-    """Return whether the source is a JSON object of videos, or has one under `database`."""
-    if source.object is None:
-        return False
-    parts = source.object[0]
-    return is_object(parts.get("database")) or _are_videos(parts)
+    """Return whether the source is a JSON object of videos, or has one under `database`.
+
+    Videos of the BSN authors' format do not count.
+    """
+    if source.object is not None and is_object(source.object[0].get("database")):
+        return True
+    lists = (
+        e for e in _objects(source) if isinstance(e.get("annotations", e.get("actions")), list)
+    )
+    return "duration_second" not in next(lists, {"duration_second": None})
 
 
-def _are_videos(parts: Mapping[str, Any]) -> bool:
-    """Return whether the first annotated object is not in the BSN authors' format."""
-    objects = (decode(part)[0] for part in parts.values() if is_object(part))
-    annotated = (o for o in objects if isinstance(o.get("annotations", o.get("actions")), list))
-    return "duration_second" not in next(annotated, {"duration_second": None})
+def _objects(source: Source) -> Iterator[dict[str, Any]]:
+    """Yield the objects that a JSON object has as values."""
+    parts = {} if source.object is None else source.object[0]
+    return (decode(part)[0] for part in parts.values() if is_object(part))
 
 
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a JSON document of videos, which are decoded one at a time to save memory."""
     assert source.object is not None
     entries, repeated = source.object
-    reader = EntryReader(source.path)
+    reader, of_document = EntryReader(source.path), list[str]()  # repeated keys beside the videos
     if is_object(entries.get("database")):
         beside, of_document = {k: v for k, v in entries.items() if k != "database"}, repeated
         entries, repeated = split(entries["database"]) or ({}, [])
     else:
-        beside, of_document = {key: part for key, part in entries.items() if key in _HEAD}, []
+        beside = {key: part for key, part in entries.items() if key in _HEAD}
         entries = {key: part for key, part in entries.items() if key not in _HEAD}
     videos = Videos(reader.videos(entries, repeated))
-    document = {}
+    document, lists = dict[str, Any](), dict[str, list[str]]()
     for key, part in beside.items():
-        document[key], inner = decode(part)
+        value, inner = decode(part)
         of_document = [*of_document, *inner]
-    if of_document:
-        reader.reject_repeated(of_document)
-    notes: list[str] = []
-    if document.keys() - set(_HEAD):
-        lists = {key: document.pop(key) for key in [*document] if _is_list(key, document[key])}
-        videos, notes = _with_subsets(source.path, videos, lists, reader.problems)
-    for key, value in document.items():
-        if key not in _HEAD and isinstance(value, (list, dict)) and value:
+        is_ids = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        is_subset = key not in _HEAD and is_ids and canonical_subset(key) in _SUBSETS
+        (lists if is_subset and value else document)[key] = value
+        if key in document and key not in _HEAD and isinstance(value, (list, dict)) and value:
             reader.kept["keys beside the videos", key] += 1
+    reader.reject_repeated(of_document)
+    videos, notes = _with_subsets(source.path, videos, lists, reader.problems)
     return reader.built("activitynet", videos, document, notes)
-
-
-def _is_list(key: str, value: Any) -> bool:
-    """Return whether a key beside the videos is a subset, and its value a list of ids."""
-    is_ids = isinstance(value, list) and all(isinstance(name, str) for name in value)
-    return is_ids and bool(value) and canonical_subset(key) in _SUBSETS
 
 
 def _with_subsets(
@@ -209,10 +208,7 @@ def _with_subsets(
 
 def fits_authors(source: Source) -> bool:
     """Return whether the source is a JSON object of videos with `duration_second`."""
-    if source.object is None:
-        return False
-    parts = source.object[0].values()
-    return any(is_object(part) and "duration_second" in decode(part)[0] for part in parts)
+    return any("duration_second" in entry for entry in _objects(source))
 
 
 def read_authors(source: Source, options: ReadOptions) -> Annotations:
@@ -222,16 +218,15 @@ def read_authors(source: Source, options: ReadOptions) -> Annotations:
     reader = EntryReader(source.path, _AUTHORS_KEYS)
     table = source.path.parent / AUTHORS_TABLE
     subsets = _read_subsets(table, reader.problems)
-    for name, part in entries.items() if subsets else ():
-        if canonical_id(name) not in subsets and is_object(part):
+    for name in (canonical_id(key) for key, part in entries.items() if is_object(part)):
+        if subsets and name not in subsets:
             remedy = "add its row, or remove the video"
-            reader.problems.append(Problem(canonical_id(name), str(table), "no row for it", remedy))
+            reader.problems.append(Problem(name, str(table), "no row for it", remedy))
     videos = Videos(reader.videos(entries, repeated, subsets))
     notes = []
     if others := [name for name in subsets if name not in videos.places]:
-        rows = counted(len(others), "row")
-        ids = listed(others)
-        notes.append(f"{table}: ignored {rows} of videos that are not in the JSON: {ids}")
+        rows = f"{counted(len(others), 'row')} of videos that are not in the JSON"
+        notes.append(f"{table}: ignored {rows}: {listed(others)}")
     return reader.built("authors", videos, notes=notes)
 
 

@@ -9,22 +9,16 @@ defined, expanded or fetched.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import NoReturn
 from urllib.parse import unquote
-from xml.etree.ElementTree import (
-    Element,
-    ParseError,
-    TreeBuilder,
-    XMLParser,
-)
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, content_of
-from actspan.data.annotations.fields import read_facts
+from actspan.data.annotations.fields import Facts, read_facts
 from actspan.data.annotations.video_builder import (
     VideoBuilder,
     read_files,
@@ -40,18 +34,17 @@ PROPERTY = "actspan."  # prefix of our properties with facts about the video
 
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read an .eaf file, or all of a folder, where a damaged file becomes a problem."""
-    path, reader = source.path, _Reader()
+    reader, notes = _Reader(), []
     found = read_files("elan", ".eaf", reader.read_file, source, options)
-    notes = []
     if reader.divided:
         tiers = listed((f"{name} ({n:,})" for name, n in reader.divided.items()), most=12)
         notes.append(
-            f"{path}: annotations that are not aligned are read as equal parts of their parents, "
-            f"as ELAN shows them: {tiers}"
+            f"{source.path}: annotations that are not aligned are read as equal parts of their "
+            f"parents, as ELAN shows them: {tiers}"
         )
     if len(reader.used) > 1:
         notes.append(
-            f"{path}: instances of {len(reader.used)} tiers are read in the same way "
+            f"{source.path}: instances of {len(reader.used)} tiers are read in the same way "
             f"({listed(reader.used, most=12)}); --tier takes some of them"
         )
     return replace(found, notes=(*found.notes, *notes))
@@ -72,58 +65,52 @@ class _Reader:
         if units != "milliseconds":
             raise AnnotationError(f"{file}: times in {units!r}; only milliseconds can be read")
         video, origin = _media(root, file, builder.ignored)
-        properties = {p.get("NAME", ""): (p.text or "").strip() for p in root.iter("PROPERTY")}
-        ours = {
-            name.removeprefix(PROPERTY): text
-            for name, text in properties.items()
-            if text and name.startswith(PROPERTY)
-        }
-        video = ours.get("video", video)
         times, divided = _slot_times(root, file)
-        try:
-            facts = read_facts(ours)
-        except (TypeError, ValueError) as error:
-            raise AnnotationError(f"{file}: property {PROPERTY}...: {error}") from error
+        own_video, facts = _own_facts(root, file)
+        video = own_video or video
         builder.add_file(video, file, facts)
         for tier in root.iter("TIER"):
             name, kind = tier.get("TIER_ID", ""), tier.get("LINGUISTIC_TYPE_REF")
             if not builder.takes_tier(name) or kind == SCORES:
                 continue
             if references := len(list(tier.iter("REF_ANNOTATION"))):
-                what = "annotations that refer to others, by tier"
-                builder.ignored[what, name] += references
+                builder.ignored["annotations that refer to others, by tier", name] += references
             if divided[name]:
                 self.divided[name] += divided[name]
-            if _read_tier(tier, times, origin, (video, file), builder):
+            added, unaligned = 0, 0
+            for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
+                start, end = (times.get(annotation.get(key, "")) for key in (_START, _END))
+                if start is None or end is None:
+                    unaligned += 1
+                    continue
+                label = (annotation.findtext("ANNOTATION_VALUE") or "").strip() or name
+                instance = (start + origin) / 1000, (end + origin) / 1000, label
+                number = annotation.get("ANNOTATION_ID", "?")
+                where = f"{file}: tier {name!r}, annotation {number!r}"
+                added += builder.add_or_reject(video, instance, where)
+            if unaligned:
+                where = f"{file}: {counted(unaligned, 'annotation')}"
+                what = f"annotations of tier {name!r} without times"
+                remedy = "align them in ELAN, or choose other tiers: --tier"
+                builder.reject(video, where, what, remedy=remedy)
+            if added:
                 # Our writer puts overlapping instances into several tiers.
                 self.used[INSTANCES if kind == INSTANCES else name] = None
 
 
-def _read_tier(
-    tier: Element,
-    times: Mapping[str, float],
-    origin: float,
-    place: tuple[str, Path],
-    builder: VideoBuilder,
-) -> int:
-    """Add the instances of a tier; return how many were added."""
-    video, file = place
-    name, added, unaligned = tier.get("TIER_ID", ""), 0, 0
-    for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
-        start, end = (times.get(annotation.get(key, "")) for key in (_START, _END))
-        if start is None or end is None:
-            unaligned += 1
-            continue
-        label = (annotation.findtext("ANNOTATION_VALUE") or "").strip() or name
-        instance = (start + origin) / 1000, (end + origin) / 1000, label
-        where = f"{file}: tier {name!r}, annotation {annotation.get('ANNOTATION_ID', '?')!r}"
-        added += builder.add_or_reject(video, instance, where)
-    if unaligned:
-        where = f"{file}: {counted(unaligned, 'annotation')}"
-        what = f"annotations of tier {name!r} without times"
-        remedy = "align them in ELAN, or choose other tiers: --tier"
-        builder.reject(video, where, what, remedy=remedy)
-    return added
+def _own_facts(root: Element, file: Path) -> tuple[str, Facts]:
+    """Return the id, or "", and the facts that our writer keeps as properties."""
+    found = {
+        name.removeprefix(PROPERTY): text
+        for name, text in (
+            (p.get("NAME", ""), (p.text or "").strip()) for p in root.iter("PROPERTY")
+        )
+        if text and name.startswith(PROPERTY)
+    }
+    try:
+        return found.get("video", ""), read_facts(found)
+    except (TypeError, ValueError) as error:
+        raise AnnotationError(f"{file}: property {PROPERTY}...: {error}") from error
 
 
 def _media(root: Element, file: Path, ignored: Ignored) -> tuple[str, float]:
@@ -187,22 +174,15 @@ def _slot_times(root: Element, file: Path) -> tuple[dict[str, float], Counter[st
     aligned have slots without a time; ELAN shows them as equal parts of the time between the
     surrounding slots.
     """
-    slots = {
-        slot.get("TIME_SLOT_ID", ""): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")
-    }
-    times = {
-        name: _milliseconds_of(value, "TIME_VALUE", file)
-        for name, value in slots.items()
-        if value is not None
-    }
+    slots = {s.get("TIME_SLOT_ID", ""): s.get("TIME_VALUE") for s in root.iter("TIME_SLOT")}
+    known = ((name, value) for name, value in slots.items() if value is not None)
+    times = {name: _milliseconds_of(value, "TIME_VALUE", file) for name, value in known}
     order = {name: i for i, name in enumerate(slots)}
     divided: Counter[str] = Counter()
     for tier in _subdivisions(root):
         run: list[tuple[str, str]] = []  # unaligned annotations since the last known time
-        references = [
-            (annotation.get(_START, ""), annotation.get(_END, ""))
-            for annotation in tier.iter("ALIGNABLE_ANNOTATION")
-        ]
+        annotations = tier.iter("ALIGNABLE_ANNOTATION")
+        references = [(a.get(_START, ""), a.get(_END, "")) for a in annotations]
         for start, end in sorted(references, key=lambda pair: order.get(pair[0], -1)):
             if start in times:
                 run = []

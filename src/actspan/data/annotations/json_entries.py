@@ -165,16 +165,6 @@ class EntryReader(Collector):
             raise TypeError(f"'annotations' is {annotations!r}, not a list")
         for i, annotation in enumerate(annotations or ()):
             try:
-                # Nearly all annotations are like this.
-                start, end = annotation["segment"]
-                label = annotation["label"]
-                is_plain = type(start) is float is type(end) and len(annotation) == 2
-                if is_plain and type(label) is str and not label.isdecimal():
-                    yield start, end, label.strip()
-                    continue
-            except (KeyError, TypeError, ValueError):
-                pass
-            try:
                 yield self._instance(annotation)
             except _UNUSABLE as error:
                 where = f"{self.path}: video {video!r}, annotation {i}"
@@ -195,9 +185,9 @@ class EntryReader(Collector):
             label = self._label_of(annotation)
         segment = annotation["segment"] if "segment" in annotation else self._segment_of(annotation)
         if isinstance(segment, list) and len(segment) == 2:
-            times = [self._time(time) for time in segment]
-            if None not in times:
-                return times[0], times[1], label.strip()
+            start, end = (t if type(t) is float else self._time(t) for t in segment)
+            if start is not None and end is not None:
+                return start, end, label.strip()
         raise ValueError(f"segment {segment!r} is not [start, end] in seconds")
 
     def _time(self, value: Any) -> Any:
@@ -219,9 +209,16 @@ class EntryReader(Collector):
         return [annotation[key] for key in keys if key is not None]
 
     def _label_of(self, annotation: Mapping[str, Any]) -> str:
-        """Return the name of the class, or its number if there is no name; count the other keys."""
-        key = _label_key(annotation)
-        value = "" if key is None else annotation[key]
+        """Return the name of the class, or its number if there is no name; count the other keys.
+
+        The label is the first value that has words, or else the first one that is filled.
+        """
+        by_name = {normalized(key): key for key in annotation}
+        keys = [by_name[n] for n in ("label", *NAMES["label"], *LABEL_NUMBERS) if n in by_name]
+        filled = {key: annotation[key] for key in keys if annotation[key] not in (None, "")}
+        words = (k for k, v in filled.items() if isinstance(v, str) and not v.isdecimal())
+        key = next(words, next(iter(filled), None))
+        value = "" if key is None else filled[key]
         if isinstance(value, (list, dict)):
             raise TypeError(f"label {value!r} is not text or a number")
         if key is None and annotation.get("label") is None:
@@ -232,16 +229,6 @@ class EntryReader(Collector):
             if other not in (key, "label") and normalized(other) not in _REPETITIONS:
                 self.ignored["keys of annotations", other] += 1
         return str(value)
-
-
-def _label_key(annotation: Mapping[str, Any]) -> str | None:
-    """Return the key of the label: the first whose value has words, or the first with any value."""
-    by_name = {normalized(key): key for key in annotation}
-    names = ("label", *NAMES["label"], *LABEL_NUMBERS)
-    keys = [by_name[name] for name in names if name in by_name]
-    filled = [key for key in keys if annotation[key] not in (None, "")]
-    words = (k for k in filled if isinstance(annotation[k], str) and not annotation[k].isdecimal())
-    return next(words, filled[0] if filled else None)
 
 
 def _subset_text(value: Any) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from actspan.bench.comparison import combined
-from actspan.bench.result import Accuracy, BenchResult, Environment, SamplesPerSecond, Scope, Stage
+from actspan.bench.records import Accuracy, BenchResult, Environment, SamplesPerSecond, Scope, Stage
 from actspan.core.errors import ActSpanError, BenchError
 from actspan.core.files import atomic_file
 from actspan.core.perf_lines import StepTimes, performance_lines
