@@ -105,6 +105,21 @@ class SoftNmsConfig(Config, frozen=True, kw_only=True):
     keep: _Candidates = 100
 
 
+class LabelFreeConfig(Config, frozen=True, kw_only=True):
+    """Label-free proposals; docs/log.md has the measurements behind the weights."""
+
+    components: _Size = 32  # principal components of the features
+    boundaries: _Candidates = 250  # highest change points, of which all pairs are candidates
+    keep: _Candidates = 3000  # candidates that are suppressed
+    longest: Annotated[float, Bounds(0, 1, excluded=0)] = 0.6  # share of the stream
+    contrast: float = 2.0  # exponent of the distance to what surrounds a candidate
+    length: float = 1.0  # logarithm of the likeliest length over the stream's usual one
+    length_weight: float = 0.44  # of the squared logarithm of a length over the likeliest
+    activity: float = 1.0  # weight of activity above the surroundings', and of low motion inside
+    asymmetry: float = 0.93  # weight of the difference of both boundaries' logarithmic heights
+    soft_nms: SoftNmsConfig = SoftNmsConfig(threshold_short=0.31, threshold_long=0.64, decay=1.0)
+
+
 class PictureConfig(Config, frozen=True, kw_only=True):
     """Preprocessing of a backbone's pictures: `encoder.toml` beside `encoder.onnx`."""
 
