@@ -111,13 +111,14 @@ class LabelFreeConfig(Config, frozen=True, kw_only=True):
     components: _Size = 32  # principal components of the features
     boundaries: _Candidates = 250  # highest change points, of which all pairs are candidates
     keep: _Candidates = 3000  # candidates that are suppressed
-    longest: Annotated[float, Bounds(0, 1, excluded=0)] = 0.6  # share of the stream
-    contrast: float = 2.0  # exponent of the distance to what surrounds a candidate
+    longest: Annotated[float, Bounds(0, 1, excluded=0)] = 0.5  # share of the stream
+    contrast: float = 2.0  # exponent of the distance to the surroundings
     length: float = 1.0  # logarithm of the likeliest length over the stream's usual one
-    length_weight: float = 0.44  # of the squared logarithm of a length over the likeliest
-    activity: float = 1.0  # weight of activity above the surroundings', and of low motion inside
-    asymmetry: float = 0.93  # weight of the difference of both boundaries' logarithmic heights
-    soft_nms: SoftNmsConfig = SoftNmsConfig(threshold_short=0.31, threshold_long=0.64, decay=1.0)
+    length_weight: float = 0.5  # of the squared logarithm of a length over the likeliest
+    activity: float = 1.0  # weight of activity above the surroundings', less motion inside
+    asymmetry: float = 0.9  # weight of the difference of both boundaries' logarithmic heights
+    persistence: float = 0.2  # exponent of the lower boundary over the highest one inside
+    soft_nms: SoftNmsConfig = SoftNmsConfig(threshold_short=0.3, threshold_long=0.65, decay=1.0)
 
 
 class PictureConfig(Config, frozen=True, kw_only=True):

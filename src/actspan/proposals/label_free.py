@@ -2,9 +2,10 @@
 
 The stream is cut where it changes: neighbouring segments are merged, the most similar ones first
 (Ward's criterion), and the cost at which a boundary disappears is its height. Any two boundaries
-make a candidate. Its score is high if it differs from what surrounds it, moves less inside than the
-rest, has two boundaries of like height, and has a length that is usual for the stream. The score
-says where the stream changes, not what happens. docs/log.md has the measurements behind it.
+make a candidate. Its score is high if it differs from its surroundings, is more active than they
+are, moves steadily inside, has two boundaries of like height and none as high between them, and has
+a length that is usual for the stream. The score says where the stream changes, not what happens.
+docs/log.md has the measurements behind it.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def propose_label_free(
         config.length_weight,
         config.activity,
         config.asymmetry,
+        config.persistence,
         config.longest,
     )
     best = descending(score)[: config.keep]
@@ -216,6 +218,7 @@ def _score_pairs(
     length_weight: float,
     activity_weight: float,
     asymmetry: float,
+    persistence: float,
     longest: float,
 ) -> tuple[Int64, Int64, Float64]:
     """Return start, end and logarithmic score of all pairs of boundaries that are long enough."""
@@ -226,7 +229,10 @@ def _score_pairs(
     floor = 0.5 * np.median(heights) + 1e-12
     most = max(longest * n, 3.0)
     for i in range(count):
+        between = 0.0  # largest height between the two boundaries
         for j in range(i + 1, count):
+            if j > i + 1:
+                between = max(between, heights[chosen[j - 1]])
             start, end = chosen[i], chosen[j]
             size = end - start
             if size < 2 or size > most:
@@ -245,6 +251,7 @@ def _score_pairs(
             )
             moving = (motion[end] - motion[start]) / size
             unlike = abs(np.log((heights[start] + floor) / (heights[end] + floor)))
+            lower = min(heights[start], heights[end])
             off = np.log(size / usual) - length
             starts[found], ends[found] = start, end
             scores[found] = (
@@ -252,6 +259,7 @@ def _score_pairs(
                 - length_weight * off * off
                 + activity_weight * (inside - outside - moving)
                 - asymmetry * unlike
+                + persistence * np.log((lower + floor) / (between + floor))
             )
             found += 1
     return starts[:found], ends[:found], scores[:found]
