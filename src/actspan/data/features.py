@@ -77,7 +77,7 @@ class Table(NamedTuple):
     values: NDArray[Any]  # (T, C) or (C, T) numbers, filled
     is_csv: bool = False  # rows are snippets, whatever the counts
     dropped: str = ""  # the header or column that was dropped
-    counter: str = ""  # what the first column may be instead of a feature: `csv_features.counter`
+    first_column: str = ""  # what it may be instead of a feature: `csv_features.first_column`
 
 
 def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
@@ -101,10 +101,10 @@ def read_table(entry: Entry, *, mapped: bool) -> Table:
             with open_container(entry.path) as file:
                 arrays = [file.read(key) for key in (entry.key, *entry.joined)]
         elif entry.path.suffix.lower() == ".csv":
-            from actspan.data.csv_features import counter, read_csv  # compiled: loads slowly
+            from actspan.data.csv_features import first_column, read_csv  # compiled: loads slowly
 
             table, dropped = read_csv(entry.path)
-            arrays, facts = [table], (True, dropped, counter(table))
+            arrays, facts = [table], (True, dropped, first_column(table))
         else:
             array = map_npy(entry.path)
             arrays = [array if mapped else np.array(array)]
