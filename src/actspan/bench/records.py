@@ -45,17 +45,17 @@ class BenchRequest(Config, frozen=True, kw_only=True):
 
     model: Annotated[
         ExistingFolder | None,
-        doc("A bundle. [default: made-up networks of published sizes]"),
+        doc("A bundle. [default: synthetic networks of published sizes]"),
     ] = None
     dataset: Annotated[
-        ExistingFolder | None, doc("A dataset folder. [default: made-up features]")
+        ExistingFolder | None, doc("A dataset folder. [default: synthetic features]")
     ] = None
     subset: Annotated[
         str | None,
         doc("Use only the videos of this subset: validation, ... [default: all]"),
     ] = None
     videos: Annotated[
-        Positive | None, doc("Use at most N videos. [default: all, or 128 made-up ones]")
+        Positive | None, doc("Use at most N videos. [default: all, or 128 synthetic ones]")
     ] = None
     batches: Annotated[tuple[Positive, ...], doc("Videos per batch; may be repeated.")] = (1, 16)
     backend: Annotated[str, doc("Inference runtime, with its precision; see actspan backends.")] = (
@@ -72,11 +72,11 @@ class BenchRequest(Config, frozen=True, kw_only=True):
         Seconds,
         doc("Longest time per measurement; it ends earlier when its median settles."),
     ] = 3.0
-    channels: Annotated[Positive, doc("Channels of made-up networks.")] = CHANNELS
-    length: Annotated[int, Bounds(2), doc("Cells of made-up networks.")] = LENGTH
+    channels: Annotated[Positive, doc("Channels of synthetic networks.")] = CHANNELS
+    length: Annotated[int, Bounds(2), doc("Cells of synthetic networks.")] = LENGTH
     snippets: Annotated[
         Positive | None,
-        doc("Snippets of made-up videos. [default: as many as cells]"),
+        doc("Snippets of synthetic videos. [default: as many as cells]"),
     ] = None
     on_error: Annotated[
         OnError, doc("Stop at problems in the dataset, or skip what cannot be used.")
@@ -208,7 +208,7 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stages: tuple[Stage, ...]
     environment: Environment | None = None
     roof: Roof | None = None
-    material: str = ""  # description of the model and the videos, which says what is made up
+    material: str = ""  # description of the model and the videos, which says what is synthetic
     command: str = ""  # command line that repeats the benchmark
     created: str = ""  # date and time, ISO 8601
     notes: tuple[str, ...] = ()

@@ -39,10 +39,10 @@ def bench(
 ) -> None:
     """Measure the speed of a model here, in total and per stage, and check its output.
 
-    Without --model and --dataset, networks of the published sizes and features are made up, and the
-    result says so. Each measurement warms up and repeats until its median settles or the time is
-    up. Answers are compared with the checkpoint; the exit code is 1 if they differ by more than the
-    precision allows. docs/performance.md explains every figure.
+    Without --model and --dataset, synthetic networks of the published sizes and synthetic features
+    are used, and the result says so. Each measurement warms up and repeats until its median settles
+    or the time is up. Results are compared with the checkpoint; the exit code is 1 if they differ
+    by more than the precision allows. docs/performance.md explains every figure.
 
     \b
     Example:
@@ -55,9 +55,9 @@ def bench(
     if request.subset is not None and request.dataset is None:
         raise click.UsageError("--subset needs --dataset")
     if request.model is not None and {"channels", "length"} & given:
-        raise click.UsageError("--channels and --length are of made-up networks, not of --model")
+        raise click.UsageError("--channels and --length are of synthetic networks, not of --model")
     if request.dataset is not None and request.snippets:
-        raise click.UsageError("--snippets is of made-up videos, not of --dataset")
+        raise click.UsageError("--snippets is of synthetic videos, not of --dataset")
     outputs = (json_, csv, markdown, roofline)
     with progress_report() as report:
         from actspan.bench.benchmark import run_benchmark

@@ -181,7 +181,7 @@ def _find_truth(runs: Sequence[EvaluatedRun], truth: GroundTruth) -> tuple[Chose
         if PROTOCOLS[truth.protocol].drops_duplicates:
             annotations, dropped = drop_duplicates(annotations, truth.subset)
         if truth.subset == "validation":
-            for folder in folders:  # videos that training set apart are validation videos
+            for folder in folders:  # videos that training held out are validation videos
                 videos = annotations.videos.with_set_apart(folder.set_apart, truth.subset)
                 annotations = replace(annotations, videos=videos)
         chosen = load_videos(annotations, truth.subset, frozenset(), truth.on_error)

@@ -134,7 +134,7 @@ class RequestMiddleware:
             self._metrics.request_seconds.labels(operation).observe(perf_counter() - started)
 
     def _check(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
-        """Return the answer to a request that is refused, or only brings the token."""
+        """Return the answer to a request that is refused, or that signs in a browser."""
         try:
             self._check_host(headers)
             _check_origin(scope, headers)

@@ -27,7 +27,7 @@ from actspan.server.served_model import ServedModel
 from actspan.server.settings import Limits, ServeSettings
 from actspan.server.uploads import Task
 
-_POLL = 0.1  # seconds between reports of progress, at the most
+_POLL = 0.1  # longest time between reports of progress, seconds
 _UPDATE = 0.5  # seconds between two updates of progress
 _DECODING = {"npy": 0.1, "arrow": 0.1, "video": 0.95}  # share of decoding in a job's progress
 log = logging.getLogger("actspan.server")

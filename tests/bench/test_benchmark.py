@@ -70,19 +70,19 @@ def test_only_networks_have_a_backend(result: BenchResult) -> None:
     assert stage_of(result, "tem", "interface", 1).precision == "float32"
 
 
-def test_answers_stand_beside_speed(result: BenchResult) -> None:
+def test_results_have_their_accuracy(result: BenchResult) -> None:
     whole = stage_of(result, "bsn", "end-to-end", 4).accuracy
     assert whole is not None
     assert whole.max_difference is not None
     assert whole.max_difference < 1e-5
     assert whole.same == 1
-    assert whole.recall is None  # nothing is to be found in made-up features
+    assert whole.recall is None  # the instances of synthetic videos are random
     assert broken_limits(result) == []
 
 
-def test_what_is_made_up_is_called_so(result: BenchResult) -> None:
-    assert "MADE-UP networks, TEM for 8 channels x 20 cells" in result.material
-    assert "8 videos of MADE-UP features, 30 snippets x 8 channels" in result.material
+def test_synthetic_material_is_called_so(result: BenchResult) -> None:
+    assert "SYNTHETIC networks, TEM for 8 channels x 20 cells" in result.material
+    assert "8 videos of SYNTHETIC features, 30 snippets x 8 channels" in result.material
     assert "published" not in result.material
 
 
@@ -106,7 +106,7 @@ def test_written_read_and_compared(result: BenchResult, tmp_path: Path) -> None:
     assert {row.name for row in found.headlines} == {"tem", "pem", "bsn"}
     assert {row.name for row in found.steps} == {*STEPS, "latency", "write", "evaluate"}
     assert all(row.ratios == (1.0,) for row in (*found.headlines, *found.measured, *found.steps))
-    assert any("MADE-UP" in note.text for note in found.notes)
+    assert any("SYNTHETIC" in note.text for note in found.notes)
 
 
 def test_the_summary_is_read_by_the_reader_of_the_npus_logs(
