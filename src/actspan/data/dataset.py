@@ -231,7 +231,7 @@ class Dataset:
             return Recording(entry, values, grid)
         table, channels = read_table(entry, mapped=mapped), self.spec.channels
         values = table.values.T if self.spec.layout == "CT" else table.values
-        if table.counter and self.spec.layout != "CT" and values.shape[1] - 1 == channels:
+        if table.first_column and self.spec.layout != "CT" and values.shape[1] - 1 == channels:
             values = values[:, 1:]  # as the check of the dataset does
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
