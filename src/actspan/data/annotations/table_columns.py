@@ -99,7 +99,9 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
         return found
     needed = ("video", "duration") if options.only_facts else ("video", *TIMES)
     missing = [role for role in needed if role not in found.places]
-    absent = f"not found: {', '.join(map(repr, missing))}; there are: {_listed(head)}"
+    absent = (
+        f"not found: {', '.join(map(repr, missing))}; there are: {listed(map(repr, head), _LISTED)}"
+    )
     if options.only_facts:
         if not missing:
             return found
@@ -125,9 +127,9 @@ def _by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Colum
     for role, name in given.items():
         place = head.index(name) if name in head else place_of(names, [normalized(name)])
         if place is None:
-            raise AnnotationError(
-                f"{path}: no column {name!r}{suggestion(name, head)}; there are: {_listed(head)}"
-            )
+            there = listed(map(repr, head), _LISTED)
+            what = f"no column {name!r}{suggestion(name, head)}; there are: {there}"
+            raise AnnotationError(f"{path}: {what}")
         places[role] = place
     unit, times = find_times(head, places) or ("seconds", {})
     if not times and places.keys() >= set(TIMES):
@@ -152,10 +154,6 @@ def _by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Colum
         return columns
     start, end = map(columns.name, TIMES)
     return columns.with_note(f"{path}: columns {start} and {end} are {_CONVERTED[unit]}")
-
-
-def _listed(head: Sequence[str]) -> str:
-    return listed(map(repr, head), _LISTED)
 
 
 def _is_sufficient(columns: Columns) -> bool:
