@@ -106,7 +106,7 @@ def load_videos(
     if not len(chosen.segments):
         raise AnnotationError(f"{where}{_nothing_in(videos, subset)}")
     if len(chosen.places) != len(chosen):
-        raise AnnotationError(f"{where}a video is there twice; keep one of the two")
+        raise AnnotationError(f"{where}a video occurs twice; keep one of the two")
     time_notes: tuple[str, ...] = ()
     if isinstance(source, Annotations):
         chosen, time_notes = check_times(chosen, source.path)
@@ -228,5 +228,5 @@ def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:
         except (ValueError, RecursionError):
             names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{source}: a JSON list of video ids, or one id a line, is needed")
+        raise DataError(f"{source}: a JSON list of video ids, or one id per line, is needed")
     return frozenset(map(canonical_id, names))
