@@ -198,7 +198,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(
     assert process.wait() == -signal.SIGKILL
     report = Collected()
     assert weights_of(train(dataset, out, TINY, report=report)) == weights_of(bundle)
-    assert "continuing: TEM" in report.lines[0]
+    assert "resuming TEM" in report.lines[0]
 
 
 def interrupted(dataset: Dataset, out: Path) -> None:
