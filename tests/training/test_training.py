@@ -166,7 +166,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert not out.exists()
     report = Collected()
     assert weights_of(train(dataset, out, TINY, report=report)) == weights_of(bundle)
-    assert any("continuing" in line for line in report.lines) == (stop[1] > 1)
+    assert any("resuming" in line for line in report.lines) == (stop[1] > 1)
     assert [p.name for p in tmp_path.iterdir()] == ["cut-off"]
 
 
