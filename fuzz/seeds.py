@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
+from actspan.bench.records import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.config.base import dump_toml
 from actspan.config.stages import FeatureSpec
 from actspan.core.types import BoundaryScores, Proposals, Video

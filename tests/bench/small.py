@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from actspan.bench import machine
-from actspan.bench.bench_request import BenchRequest
-from actspan.bench.result import BenchResult, Stage
+from actspan.bench.records import BenchRequest, BenchResult, Stage
 
 SMALL = BenchRequest(
     videos=8, batches=(1, 4), streams=2, seconds=0.01, channels=8, length=20, snippets=30

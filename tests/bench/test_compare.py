@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from actspan.bench.comparison import combined, compare, read_systems, slower_rows
 from actspan.bench.comparison_tables import comparison_page, comparison_tables
-from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
+from actspan.bench.records import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.core.errors import BenchError
 
 HERE = Path(__file__).parent
@@ -51,8 +51,8 @@ def test_chips_count_for_npus_alone() -> None:
 
 
 def test_what_was_measured_wins_over_what_is_computed(tmp_path: Path) -> None:
-    (side,) = read_systems([write(tmp_path / "r.json", tem_1=10.0, pem_1=10.0, bsn_1=4.0)])
-    found = compare([side])
+    (system,) = read_systems([write(tmp_path / "r.json", tem_1=10.0, pem_1=10.0, bsn_1=4.0)])
+    found = compare([system])
     assert [(r.name, r.rates) for r in found.headlines][-1] == ("bsn", (5.0,))
     assert [(r.name, r.rates) for r in found.measured] == [("bsn", (4.0,))]
 
@@ -62,14 +62,14 @@ class TestSides:
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
         files = [write(tmp_path / place / "r.json", tem_1=1.0) for place in "ab"]
-        assert [side.name for side in read_systems(files)] == ["a/r", "b/r"]
-        assert [side.name for side in read_systems([files[0]])] == ["r"]
-        assert [side.name for side in read_systems([f"new={files[0]}"])] == ["new"]
+        assert [system.name for system in read_systems(files)] == ["a/r", "b/r"]
+        assert [system.name for system in read_systems([files[0]])] == ["r"]
+        assert [system.name for system in read_systems([f"new={files[0]}"])] == ["new"]
 
-    def test_paths_with_a_name_make_one_side(self) -> None:
+    def test_paths_with_a_name_make_one_system(self) -> None:
         files = [f"t4={GUIDE / 't4' / name}" for name in ("tem_bs1.txt", "pem_bs1.txt")]
-        (side,) = read_systems(files)
-        assert [row.name for row in compare([side]).headlines] == ["tem", "pem", "bsn"]
+        (system,) = read_systems(files)
+        assert [row.name for row in compare([system]).headlines] == ["tem", "pem", "bsn"]
 
     def test_what_is_no_log_is_left_out_and_said(self, tmp_path: Path) -> None:
         write(tmp_path / "r.json", tem_1=1.0)
@@ -107,13 +107,13 @@ class TestGate:
         assert not slower_rows(found, 0.26)
         assert not slower_rows(compare(read_systems([new, old])), 0.0)
 
-    def test_judges_steps_and_end_to_end(self, tmp_path: Path) -> None:
+    def test_compares_steps_and_end_to_end(self, tmp_path: Path) -> None:
         old = write(tmp_path / "old.json", bsn_1=100.0, read_1=50.0)
         new = write(tmp_path / "new.json", bsn_1=90.0, read_1=40.0)
         found = slower_rows(compare(read_systems([old, new])), 0.05)
         assert [row.scope for _, row, _ in found] == ["end-to-end", "step"]
 
-    def test_with_nothing_to_judge_it_does_not_pass(self, tmp_path: Path) -> None:
+    def test_with_nothing_to_compare_it_does_not_pass(self, tmp_path: Path) -> None:
         old = write(tmp_path / "old.json", tem_1=100.0)
         new = write(tmp_path / "new.json", tem_16=90.0)
         with pytest.raises(BenchError, match="nothing to compare"):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import actspan
 from actspan.bench.logs import is_log, read_log, read_text
 from actspan.bench.logs.text import Log, Text
-from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
+from actspan.bench.records import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.core.errors import BenchError
 
 HERE = Path(__file__).parent

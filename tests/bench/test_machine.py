@@ -15,9 +15,9 @@ from actspan.bench.machine import (
     require_limits,
     sample_costs,
     tem_products,
-    with_cost,
+    with_costs,
 )
-from actspan.bench.result import (
+from actspan.bench.records import (
     BatchesPerSecond,
     Cost,
     Roof,
@@ -91,7 +91,7 @@ def test_shares_of_the_roof(name: str, scope: str, known: bool) -> None:
         seconds=Timing.of([0.01]),
     )
     costs = sample_costs(CONFIG, WORK, batch=1)
-    found = with_cost(stage, costs, ROOF).cost
+    found = with_costs([stage], CONFIG, WORK, ROOF)[0].cost
     assert (found is not None) is known
     if found is not None:
         assert found.share == pytest.approx(100 / attainable(costs[name], ROOF))

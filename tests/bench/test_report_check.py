@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan.bench.comparison import compare, read_systems
-from actspan.bench.logs.trtexec import find_shapes
+from actspan.bench.logs.text import find_shapes
 from actspan.bench.report_check import ReportCheck, check_report, find_equations, matches
 from actspan.core.errors import BenchError
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan.bench.result import (
+from actspan.bench.records import (
     Accuracy,
     BatchesPerSecond,
     BenchResult,

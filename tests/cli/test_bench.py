@@ -32,7 +32,12 @@ def test_prints_tables_and_writes_files(tmp_path: Path) -> None:
         *("--roofline", tmp_path / "r.png"),
     )
     assert done.exit_code == 0, done.output
-    for words in ("MADE-UP networks", "x of one by one: ", "latency at batch 1", "noise: a fixed"):
+    for words in (
+        "SYNTHETIC networks",
+        "x of one by one: ",
+        "latency at batch 1",
+        "noise: a fixed",
+    ):
         assert words in done.stdout
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["format"] == "actspan-bench-1"
@@ -63,8 +68,8 @@ def test_a_wrong_answer_exits_with_1(tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         pytest.param(["--subset", "x"], 2, "--subset needs --dataset", id="subset"),
-        pytest.param(["--model", ".", "--length", 5], 2, "of made-up networks", id="length"),
-        pytest.param(["--dataset", ".", "--snippets", 5], 2, "of made-up videos", id="snippets"),
+        pytest.param(["--model", ".", "--length", 5], 2, "of synthetic networks", id="length"),
+        pytest.param(["--dataset", ".", "--snippets", 5], 2, "of synthetic videos", id="snippets"),
         pytest.param(["--batch", 0], 2, "x>=1", id="batch"),
         pytest.param(["--roofline", "r.doc"], 1, "must end in one of", id="picture"),
         pytest.param(["--json", "none/r.json"], 1, "does not exist", id="folder"),

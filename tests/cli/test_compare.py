@@ -8,7 +8,7 @@ from shlex import quote
 import pytest
 from click.testing import CliRunner, Result
 
-from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
+from actspan.bench.records import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.cli import main
 from tests.conftest import ROOT
 

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from actspan import Dataset
 from actspan.core.errors import ActSpanError, DataError
 from actspan.data.data_requests import PackRequest
+from actspan.data.dataset import _downloaded, local_folder, location_of
 from actspan.data.pack import pack_dataset
-from actspan.data.remote import _downloaded, local_folder, location_of
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.examples import write_bundle, write_dataset

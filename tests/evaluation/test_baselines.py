@@ -1,4 +1,4 @@
-"""Guesses that look at nothing, and a model judged beside them."""
+"""Guesses that ignore the video, and a model compared with them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_guesses_have_the_lengths_of_training() -> None:
         pytest.param([(29, 30, 0.9)], ["plain windows", "training lengths"], id="found nothing"),
     ],
 )
-def test_a_model_is_judged_beside_guesses(
+def test_a_model_is_compared_with_guesses(
     rows: list[tuple[float, float, float]], expected: list[str]
 ) -> None:
     proposals = {"v": Proposals(*np.array(rows).T)}

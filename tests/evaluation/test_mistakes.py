@@ -8,8 +8,7 @@ from hypothesis import given
 
 from actspan import Video
 from actspan.data.detections import Detections
-from actspan.evaluation.detection import evaluate_detection
-from actspan.evaluation.mistakes import KINDS, diagnose_detections
+from actspan.evaluation.detection import KINDS, diagnose_detections, evaluate_detection
 from tests.evaluation.test_detection import cases, detections, video
 
 TRUTH = video("a", (0, 10, "x"), (50, 60, "y"))

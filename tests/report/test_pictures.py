@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from actspan import BoundaryScores, Proposals, RecallResult, Video, evaluate_recall
-from actspan.bench.result import BenchResult, Cost, Roof, SamplesPerSecond, Stage
+from actspan.bench.records import BenchResult, Cost, Roof, SamplesPerSecond, Stage
 from actspan.core.errors import BenchError, ConfigError, DataError, MissingExtraError, ShapeError
 from actspan.report.charts import plot_recall
 from actspan.report.figures import check_picture

@@ -115,8 +115,8 @@ def test_wrong_methods_name_the_right_ones(
             f"/api/jobs/{JOB}",
             f"there is no job {JOB}; it was removed, or never accepted",
         ),
-        ("/api/browse/video?id=nobody", "no video 'nobody' in what is served"),
-        ("/api/browse/media?id=nobody", "no video 'nobody' in what is served"),
+        ("/api/browse/video?id=nobody", "no video 'nobody' is served"),
+        ("/api/browse/media?id=nobody", "no video 'nobody' is served"),
         ("/api/browse/media?id=video0", "no video file of 'video0' is served"),
         ("/api/browse/proposals?id=video0&run=3", "no run 3: 1 run, counted from 0"),
         (

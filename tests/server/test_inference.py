@@ -137,7 +137,7 @@ def request(**changes: Any) -> dict[str, Any]:
         pytest.param(request(shape=[0, 32], data=[]), "no rows", id="no-rows"),
         pytest.param(request(shape=[10**30, 32]), "is stated", id="huge-shape"),
         pytest.param(request(data=[0.5] * 31), "is stated", id="too-few"),
-        pytest.param(request(data=[[0.5], [1.0, 2.0]]), "data", id="ragged"),
+        pytest.param(request(data=[[0.5], [1.0, 2.0]]), "inhomogeneous", id="ragged"),
         pytest.param(request(data=["0.5"] * 32), "data", id="text"),
         pytest.param(request(data=[1e300] * 32), "infinity", id="overflow"),
         pytest.param(request(data=None), "data", id="null"),

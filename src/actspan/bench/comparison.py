@@ -14,7 +14,7 @@ from pathlib import Path
 
 from actspan.bench.logs import is_log, read_log
 from actspan.bench.logs.text import Log
-from actspan.bench.result import SamplesPerSecond, Scope, Stage
+from actspan.bench.records import SamplesPerSecond, Scope, Stage
 from actspan.core.errors import BenchError
 from actspan.core.files import folder_kind, similar_path
 from actspan.jobs.run import RUN_FILE

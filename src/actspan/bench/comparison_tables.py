@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from actspan.bench.comparison import Comparison, Row, System
+from actspan.bench.records import Stage
 from actspan.bench.report_check import ReportCheck
-from actspan.bench.result import Stage
-from actspan.bench.tables import Table, page_of, shown
+from actspan.bench.result_tables import Table, page_of, shown
 from actspan.bench.timing import Pair
 
 
@@ -116,17 +116,16 @@ def pair_table(pair: Pair) -> Table:
 
 def comparison_to_dict(found: Comparison, check: ReportCheck | None) -> dict[str, Any]:
     """Convert a comparison to plain values for JSON: all that was read, and the results."""
-    claims = check and {**msgspec.to_builtins(check, enc_hook=str), "holds": check.holds}
-    sides = [{"name": system.name, "logs": _logs(system)} for system in found.systems]
+    checked = check and {**msgspec.to_builtins(check, enc_hook=str), "holds": check.holds}
     return {
         "chips": found.chips,
-        "sides": sides,
+        "sides": [{"name": system.name, "logs": _logs(system)} for system in found.systems],
         "headlines": _rows(found.headlines),
         "interface": _rows(found.interface),
         "end_to_end": _rows(found.measured),
         "steps": _rows(found.steps),
         "notes": msgspec.to_builtins(found.notes),
-        "claims": claims,
+        "claims": checked,
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from actspan.bench.result import Cost, Environment, Roof, SamplesPerSecond, Stage
+from actspan.bench.records import Cost, Environment, Roof, SamplesPerSecond, Stage
 from actspan.bench.timing import Measured, Rule, measure
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import require
@@ -98,15 +98,12 @@ def noise_notes(environment: Environment) -> Iterator[str]:
 
 def processor_name() -> str:
     """Return the name of the processor."""
-    names = _cpuinfo("model name")
-    return names[0] if names else platform.processor() or platform.machine()
+    return next(iter(_cpuinfo("model name")), "") or platform.processor() or platform.machine()
 
 
 def core_count() -> int:
     """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpuinfo(key: str) -> list[str]:
@@ -273,10 +270,17 @@ def attainable(cost: Cost, roof: Roof) -> SamplesPerSecond:
     return SamplesPerSecond(1 / seconds)
 
 
-def with_cost(stage: Stage, costs: Mapping[str, Cost], roof: Roof) -> Stage:
-    """Return the stage with its cost and share, or unchanged if its cost is not known."""
-    known = stage.scope == "end-to-end" if stage.name == "bsn" else stage.scope != "end-to-end"
-    if not known or stage.name not in costs or stage.samples_per_second is None:
+def with_costs(
+    stages: Iterable[Stage], config: PipelineConfig, work: Workload, roof: Roof
+) -> tuple[Stage, ...]:
+    """Return the stages with their costs and shares of the roof, where the cost is known."""
+    return tuple(_with_cost(stage, config, work, roof) for stage in stages)
+
+
+def _with_cost(stage: Stage, config: PipelineConfig, work: Workload, roof: Roof) -> Stage:
+    costs = sample_costs(config, work, stage.batch or 1)
+    known = (stage.scope == "end-to-end") == (stage.name == "bsn") and stage.name in costs
+    if not known or stage.samples_per_second is None:
         return stage
     cost = costs[stage.name]
     share = stage.samples_per_second / attainable(cost, roof)

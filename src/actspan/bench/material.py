@@ -11,8 +11,7 @@ import msgspec
 import numpy as np
 
 from actspan.bench import synthetic
-from actspan.bench.bench_request import CHANNELS, LENGTH, BenchRequest
-from actspan.bench.result import Accuracy, Stage
+from actspan.bench.records import CHANNELS, LENGTH, Accuracy, BenchRequest, Stage
 from actspan.core.errors import BackendError, BundleError
 from actspan.core.progress import Progress
 from actspan.core.types import Proposals
@@ -140,7 +139,7 @@ def open_material(request: BenchRequest, folder: Path, progress: Progress) -> It
 
 def _bundle(request: BenchRequest, folder: Path) -> Bundle:
     if request.model is None:
-        path = folder / "made-up"
+        path = folder / "synthetic"
         return synthetic.make_bundle(path, channels=request.channels, length=request.length)
     bundle = Bundle.load(request.model)
     if len(bundle.nets) < 2:
@@ -187,7 +186,7 @@ def _dataset(request: BenchRequest, bundle: Bundle, folder: Path) -> tuple[Datas
         channels=tem.channels,
         save=lambda file, values: np.save(file, adapted(values)),
     )
-    name = f"MADE-UP features, {snippets} snippets x {tem.channels} channels"
+    name = f"SYNTHETIC features, {snippets} snippets x {tem.channels} channels"
     return Dataset.load(folder / "videos"), name
 
 
@@ -197,6 +196,6 @@ def _model_name(request: BenchRequest) -> str:
     size = (request.channels, request.length)
     published = size == (CHANNELS, LENGTH)
     return (
-        f"MADE-UP networks, TEM for {size[0]} channels x {size[1]} cells"
+        f"SYNTHETIC networks, TEM for {size[0]} channels x {size[1]} cells"
         f"{' (the published sizes)' if published else ''}"
     )

@@ -15,12 +15,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
 from actspan.bench.comparison import Comparison
-from actspan.bench.logs.text import Text
-from actspan.bench.logs.trtexec import find_shapes
+from actspan.bench.logs.text import Text, find_shapes
 
 _SIGNS = str.maketrans("（）：＝／＋－＊，×✕÷≈", "():=/+-*,**/=")
 _GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -72,20 +72,23 @@ class Equation:
     def value(self, changed: Mapping[int, float] | None = None) -> float | None:
         """Compute the formula with some inputs changed, by position; None if it divides by zero."""
         values = iter((changed or {}).get(i, float(x)) for i, x in enumerate(self.inputs))
-
-        def compute(node: ast.expr) -> float:
-            if isinstance(node, ast.BinOp):
-                left, right = compute(node.left), compute(node.right)
-                return _OPERATORS[type(node.op)](left, right)
-            if isinstance(node, ast.UnaryOp):
-                value = compute(node.operand)
-                return -value if isinstance(node.op, ast.USub) else value
-            return next(values)
-
         try:
-            return compute(self.tree)
+            return _compute(self.tree, lambda _: next(values))
         except ZeroDivisionError:
             return None
+
+
+def _compute(node: ast.expr, number: Callable[[ast.Constant], float]) -> float:
+    """Compute a formula from its numbers, from left to right; raise ValueError at anything else."""
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        left, right = _compute(node.left, number), _compute(node.right, number)
+        return _OPERATORS[type(node.op)](left, right)
+    if isinstance(node, ast.UnaryOp):
+        value = _compute(node.operand, number)
+        return -value if isinstance(node.op, ast.USub) else value
+    if isinstance(node, ast.Constant):
+        return number(node)
+    raise ValueError("not a number")
 
 
 def find_equations(lines: Sequence[str]) -> Iterator[Equation]:
@@ -108,27 +111,20 @@ def _parse(line: int, written: str, result: str) -> Iterator[Equation]:
     """Yield the equation with the longest end of the text that is a formula, if any is."""
     for begin in (0, *(space.end() for space in re.finditer(r"\s+", written))):
         formula = written[begin:]  # `batch 16 3275.55*4`: the 16 does not belong to the formula
+        inputs: list[Decimal] = []
+
+        def number(node: ast.Constant, formula: str = formula) -> float:
+            inputs.append(Decimal(formula[node.col_offset : node.end_col_offset]))  # noqa: B023
+            return math.nan
+
         try:
             tree = ast.parse(formula, mode="eval").body
-            inputs = tuple(_numbers(tree, formula))
+            _compute(tree, number)
         except (SyntaxError, ValueError, InvalidOperation):
             continue
-        if len(inputs) >= 2 and all(math.isfinite(float(number)) for number in inputs):
-            yield Equation(line, formula, inputs, Decimal(result), tree)
+        if len(inputs) >= 2 and all(math.isfinite(float(value)) for value in inputs):
+            yield Equation(line, formula, tuple(inputs), Decimal(result), tree)
         return
-
-
-def _numbers(node: ast.expr, formula: str) -> Iterator[Decimal]:
-    """Yield the numbers from left to right; raise ValueError at anything else."""
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        yield from _numbers(node.left, formula)
-        yield from _numbers(node.right, formula)
-    elif isinstance(node, ast.UnaryOp):
-        yield from _numbers(node.operand, formula)
-    elif isinstance(node, ast.Constant):
-        yield Decimal(formula[node.col_offset : node.end_col_offset])
-    else:
-        raise ValueError(f"not a number: {formula}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +205,17 @@ def _check(
     strange = [i for i, n in enumerate(equation.inputs) if not any(k.is_meant_by(n) for k in known)]
     in_no_log = _in_no_log([equation.inputs[i] for i in strange])
     value, result = equation.value(), equation.result
-    is_ = "divides by zero" if value is None else f"is {value:.{max(0, _places(result))}f}"
-    wrong = f"{equation.formula} {is_}, not {result}"
-    exactly = value is not None and matches(result, value)
-    if exactly or (value is not None and math.isclose(value, float(result), rel_tol=_ROUNDED)):
-        if strange:
-            text = f"{equation.formula} = {result}: {in_no_log}"
-            yield Finding("unfounded", equation.line, text)
-        elif not exactly:
-            yield Finding("rounded", equation.line, wrong)
-        return
+    if value is None:
+        wrong = f"{equation.formula} divides by zero, not {result}"
+    else:
+        wrong = f"{equation.formula} is {value:.{max(0, _places(result))}f}, not {result}"
+        if matches(result, value) or math.isclose(value, float(result), rel_tol=_ROUNDED):
+            if strange:
+                text = f"{equation.formula} = {result}: {in_no_log}"
+                yield Finding("unfounded", equation.line, text)
+            elif not matches(result, value):
+                yield Finding("rounded", equation.line, wrong)
+            return
     meant = _meant(equation, strange or range(len(equation.inputs)), figures)
     yield Finding("slip", equation.line, "; ".join(filter(None, (wrong, in_no_log, meant))))
 
@@ -234,16 +231,17 @@ def _in_no_log(numbers: Sequence[Decimal]) -> str:
 
 def _meant(equation: Equation, positions: Sequence[int], figures: Sequence[_Known]) -> str:
     """Name the figure of a log that makes the result follow if it replaces one number."""
-    candidates = []
-    for position in positions:
-        for figure in figures:
-            value = equation.value({position: figure.value})
-            if value is not None and matches(equation.result, value):
-                candidates.append((abs(value - float(equation.result)), position, figure))
-    if not candidates:
-        return ""
-    _, position, figure = min(candidates, key=lambda candidate: candidate[:2])
-    return (
-        f"{equation.result} follows with {figure.value:.10g} in place of "
-        f"{equation.inputs[position]} ({figure.source})"
-    )
+    best, text = math.inf, ""
+    for position, figure in product(positions, figures):
+        value = equation.value({position: figure.value})
+        if value is not None and matches(equation.result, value):
+            apart = abs(value - float(equation.result))
+            if apart < best:
+                best, text = (
+                    apart,
+                    (
+                        f"{equation.result} follows with {figure.value:.10g} in place of "
+                        f"{equation.inputs[position]} ({figure.source})"
+                    ),
+                )
+    return text

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actspan.bench.bench_request import CHANNELS, LENGTH
+from actspan.bench.records import CHANNELS, LENGTH
 from actspan.config.base import dump_toml, to_dict
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.files import atomic_file

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from actspan.bench.bench_request import BenchRequest
+from actspan.bench.records import BenchRequest
 from actspan.cli.console import progress_report, say
 from actspan.cli.options import command, command_line, given_options
 from actspan.cli.tables import print_table
 from actspan.config.base import OutputFile, OutputFolder, Positive
 
 if TYPE_CHECKING:
-    from actspan.bench.result import BenchResult
+    from actspan.bench.records import BenchResult
 
 
 @command(
@@ -39,10 +39,10 @@ def bench(
 ) -> None:
     """Measure the speed of a model here, in total and per stage, and check its output.
 
-    Without --model and --dataset, networks of the published sizes and features are made up, and the
-    result says so. Each measurement warms up and repeats until its median settles or the time is
-    up. Answers are compared with the checkpoint; the exit code is 1 if they differ by more than the
-    precision allows. docs/performance.md explains every figure.
+    Without --model and --dataset, synthetic networks of the published sizes and synthetic features
+    are used, and the result says so. Each measurement warms up and repeats until its median settles
+    or the time is up. Results are compared with the checkpoint; the exit code is 1 if they differ
+    by more than the precision allows. docs/performance.md explains every figure.
 
     \b
     Example:
@@ -55,14 +55,14 @@ def bench(
     if request.subset is not None and request.dataset is None:
         raise click.UsageError("--subset needs --dataset")
     if request.model is not None and {"channels", "length"} & given:
-        raise click.UsageError("--channels and --length are of made-up networks, not of --model")
+        raise click.UsageError("--channels and --length are of synthetic networks, not of --model")
     if request.dataset is not None and request.snippets:
-        raise click.UsageError("--snippets is of made-up videos, not of --dataset")
+        raise click.UsageError("--snippets is of synthetic videos, not of --dataset")
     outputs = (json_, csv, markdown, roofline)
     with progress_report() as report:
+        from actspan.bench.benchmark import run_benchmark
         from actspan.bench.machine import core_count
-        from actspan.bench.run import run_benchmark
-        from actspan.bench.tables import broken_limits
+        from actspan.bench.result_tables import broken_limits
 
         _check_outputs(outputs, roofline)
         request = replace(
@@ -91,7 +91,7 @@ def _check_outputs(outputs: tuple[Path | None, ...], roofline: Path | None) -> N
 
 
 def _print(result: BenchResult) -> None:
-    from actspan.bench.tables import heading, result_tables, sentences
+    from actspan.bench.result_tables import heading, result_tables, sentences
 
     click.echo(heading(result))
     for title, header, rows in result_tables(result):
@@ -102,8 +102,8 @@ def _print(result: BenchResult) -> None:
 
 
 def _write(result: BenchResult, outputs: tuple[Path | None, ...], summary: Path | None) -> None:
-    from actspan.bench.result import write_result
-    from actspan.bench.tables import result_page, result_to_csv, write_summaries
+    from actspan.bench.records import write_result
+    from actspan.bench.result_tables import result_page, result_to_csv, write_summaries
     from actspan.core.files import atomic_file
 
     json_file, csv_file, markdown, roofline = outputs

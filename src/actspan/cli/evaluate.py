@@ -14,8 +14,8 @@ from actspan.config.base import Existing, ExistingFile, ExistingOrUrl, OnError, 
 
 if TYPE_CHECKING:
     from actspan.data.annotations.annotation_set import Annotations
+    from actspan.evaluation.detection import Mistakes
     from actspan.evaluation.diagnosis import Diagnosis
-    from actspan.evaluation.mistakes import Mistakes
 
 
 @command(
@@ -122,8 +122,8 @@ def _diagnose(
 ) -> tuple[Diagnosis | None, Mistakes | None]:
     """Return the losses of the stages of a run, and the errors of detections if there are any."""
     from actspan.data.detections import DETECTIONS_FILE
+    from actspan.evaluation.detection import diagnose_detections
     from actspan.evaluation.diagnosis import diagnose
-    from actspan.evaluation.mistakes import diagnose_detections
 
     diagnosis = mistakes = None
     if task == "proposal":

@@ -16,9 +16,8 @@ from actspan.cli.tables import count_and_names, print_figures, print_table
 from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.evaluation.detection import DetectionResult
+    from actspan.evaluation.detection import DetectionResult, Mistakes
     from actspan.evaluation.diagnosis import Diagnosis
-    from actspan.evaluation.mistakes import Mistakes
     from actspan.evaluation.recall import RecallResult
 
 _SHOWN = (0.5, 0.75, 0.95)  # thresholds that get a row, if they were evaluated
@@ -147,7 +146,7 @@ def _print_detection(found: DetectionResult, subset: str) -> None:
 
 
 def _mistakes_document(found: Mistakes) -> dict[str, Any]:
-    from actspan.evaluation.mistakes import KINDS
+    from actspan.evaluation.detection import KINDS
 
     shares, gains = 100.0 * found.share, 100.0 * found.gain
     kinds = {

@@ -79,7 +79,7 @@ def propose(
     with ExitStack() as stack:
         progress = no_progress if follow else stack.enter_context(progress_report())
         from actspan.cli.propose_output import ProposeOutput, open_live
-        from actspan.data.remote import local_folder
+        from actspan.data.dataset import local_folder
         from actspan.jobs import driver
         from actspan.model.bundle import Bundle
         from actspan.runtime.opening import choose_backend

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
+from msgspec.structs import replace
+
 from actspan.config.base import Bounds, Config
 from actspan.config.base import require_setting as _require
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
@@ -131,37 +133,21 @@ class TrainConfig(Config, frozen=True):
 
 DEFAULT_PRESET = "default"
 
+_CYCLE = OptimConfig(method="adamw", schedule="one-cycle", epochs=20, passes=20, average=0.99)
 # docs/log.md has the measurements behind "default". It counts optimiser steps, so that thirty
 # recordings are trained as long as thousands.
 PRESETS: dict[str, TrainConfig] = {
     "published": TrainConfig(),
     "default": TrainConfig(
         tem=TemTrainConfig(
-            optim=OptimConfig(
-                method="adamw",
-                weight_decay=0.01,
-                schedule="one-cycle",
-                epochs=20,
-                passes=20,
-                steps=1800,
-                average=0.99,
-            ),
+            optim=replace(_CYCLE, weight_decay=0.01, steps=1800),
             standardize=True,
             dropout=0.3,
             hidden_dropout=0.3,
             crop=0.7,
         ),
         pem=PemTrainConfig(
-            optim=OptimConfig(
-                method="adamw",
-                rate=0.01,
-                weight_decay=1e-3,
-                schedule="one-cycle",
-                epochs=20,
-                passes=20,
-                steps=600,
-                average=0.99,
-            ),
+            optim=replace(_CYCLE, rate=0.01, weight_decay=1e-3, steps=600),
             loss="weighted-logistic",
         ),
     ),

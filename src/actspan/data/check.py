@@ -26,11 +26,11 @@ from actspan.data.features import Entry, read_table
 from actspan.data.instances import after_features, late_ends
 from actspan.data.layout import (
     FileCheck,
-    misfit,
-    other_channels,
+    channels_error,
+    channels_problems,
     spec_error,
     vote_layout,
-    without_counters,
+    without_first_columns,
 )
 from actspan.data.shards import Packed
 from actspan.data.time_conflicts import compare_times, require_right_times
@@ -155,8 +155,8 @@ def _check_files(
                 checks.append(check)
     if not checks:
         return _Found(dataset.spec, [], problems, is_usable, times)
-    spec, notes, checks, misfits = complete_spec(dataset, checks, channels)
-    problems += misfits
+    spec, notes, checks, others = complete_spec(dataset, checks, channels)
+    problems += others
     for check in checks:
         video, snippets = videos[check.place], check.shape[1 if spec.layout == "CT" else 0]
         try:
@@ -220,8 +220,8 @@ def complete_spec(
     layout is unclear, dataset.toml contradicts most files, or the model has other channels.
     """
     given, videos = dataset.spec, dataset.videos
-    if given.layout != "CT" and any(check.counter for check in checks):
-        checks = without_counters(checks, given.channels or expected)
+    if given.layout != "CT" and any(check.first_column for check in checks):
+        checks = without_first_columns(checks, given.channels or expected)
     channels = given.channels or expected
     layout = given.layout or vote_layout(dataset, checks, channels)
     axis = 1 if layout == "TC" else 0
@@ -232,24 +232,22 @@ def complete_spec(
         and 2 * sizes[common] > len(checks)
         and expected not in (None, common)
     ):
-        raise other_channels(dataset, common, expected, checks)
+        raise channels_error(dataset, common, expected, checks)
     channels = channels or common
     if 2 * sizes[channels] < len(checks) and (len(checks) > 1 or len(videos) == 1):
         shapes = [check.shape for check in checks]
         if what := spec_error(shapes, layout, channels, expected, given):
             raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
     if expected not in (None, channels):
-        raise other_channels(dataset, channels, expected, checks)
+        raise channels_error(dataset, channels, expected, checks)
     spec = msgspec.structs.replace(given, channels=channels, layout=layout)
     good = [check for check in checks if check.shape[axis] == channels]
-    bad = [misfit(dataset, c, axis, channels) for c in checks if c.shape[axis] != channels]
-    if not good:
-        return spec, [], good, bad
+    problems = channels_problems(dataset, checks, axis, channels) if len(good) < len(checks) else []
     videos, notes = videos.select(check.place for check in good), list[str]()
     has_stride = spec.stride_frames is not None or spec.stride_seconds is not None
-    if "feature_frames" in videos.given or not has_stride:
+    if good and ("feature_frames" in videos.given or not has_stride):
         spec, notes = infer_grid(videos, [check.shape[1 - axis] for check in good], spec)
-    return spec, notes, good, bad
+    return spec, notes, good, problems
 
 
 def _check_store(
@@ -272,7 +270,7 @@ def _check_store(
                 is_usable[place], times[place] = True, entry.times
         progress("check", place + 1, len(dataset))
     if is_usable.any() and channels not in (None, dataset.spec.channels):
-        raise other_channels(dataset, dataset.spec.channels, channels)
+        raise channels_error(dataset, dataset.spec.channels, channels)
     return _Found(dataset.spec, [], problems, is_usable, times)
 
 

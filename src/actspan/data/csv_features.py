@@ -43,7 +43,7 @@ def read_csv(path: Path) -> tuple[Float32, str]:
     """Return one row per snippet, and a text that says which header or column was dropped.
 
     A first row that is not numeric is a header. Without a header, a single file does not show that
-    its first column is not a feature; `counter` helps when the other files are known.
+    its first column is not a feature; `first_column` helps if the other files are known.
     """
     text, first = _with_commas(read_bytes(path, DOCUMENT))
     has_header = _is_numbered(first) or not all(map(_is_number, first))
@@ -99,7 +99,7 @@ def _is_number(text: str | bytes) -> bool:
     return True
 
 
-def counter(table: Float32) -> str:
+def first_column(table: Float32) -> str:
     """Return `ROW_NUMBERS` or `TIMES` if the first of several columns may be that; else ""."""
     if counts_rows(table):
         return ROW_NUMBERS

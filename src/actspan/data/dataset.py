@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import Edge, FeatureSpec, PipelineConfig
-from actspan.core.errors import AnnotationError, DataError, FeatureError, ShapeError
-from actspan.core.files import folder_kind
+from actspan.core.errors import DataError, FeatureError, ShapeError
 from actspan.core.problems import Problem
+from actspan.core.storage import ObjectStorage, is_url
 from actspan.core.types import Features, Video
 from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
-from actspan.data.array_names import SUFFIXES
-from actspan.data.features import Entry, FeatureIndex, index_features, read_table
+from actspan.data.features import (
+    Entry,
+    FeatureIndex,
+    index_features,
+    not_a_dataset,
+    not_a_folder,
+    read_spec,
+    read_table,
+)
 from actspan.data.instances import with_labels
-from actspan.data.names import advice, holds_videos, is_video
-from actspan.data.remote import open_store
-from actspan.data.shards import Packed
+from actspan.data.remote import THREADS, open_remote_shards
+from actspan.data.shards import Packed, PackedIndex, open_shards
 from actspan.data.store_manifest import MANIFEST, Manifest
 from actspan.data.timebase import (
-    SPEC_FILE,
     SnippetGrid,
     SpanRule,
     annotated_seconds,
@@ -37,6 +45,7 @@ from actspan.data.timebase import (
 )
 from actspan.data.videos import Videos, canonical_subset
 
+_urls: dict[Path, str] = {}  # by the local folder that represents it
 _SET_APART = "validation"  # the subset that training sets apart if the dataset has none
 
 
@@ -112,7 +121,7 @@ class Dataset:
         """
         path = Path(path)
         if not path.is_dir():
-            raise _not_a_folder(path)
+            raise not_a_folder(path)
         packing = Manifest.load(path) if (path / MANIFEST).is_file() else None
         spec, rule = read_spec(path, packing), SpanRule.COVERED
         found = None if find_annotations(path) is None else read_annotations(path)
@@ -122,7 +131,10 @@ class Dataset:
             index = index_features(path, spec, None if found is None else found.videos.places)
             entries = index.entries
         elif features and packing is not None:
-            entries = open_store(path, packing)
+            url = url_of(path)
+            entries = (
+                open_shards(path, packing) if url is None else open_remote_shards(url, packing)
+            )
         if found is not None:
             videos, format = found.videos, found.format
             problems, notes = found.problems, found.notes
@@ -131,7 +143,7 @@ class Dataset:
             format, problems = "features", ()
             notes = (f"no annotations in {path}: every feature file is taken as a video",)
         else:
-            raise _not_a_dataset(path, index)
+            raise not_a_dataset(path, index)
         notes = (*notes, *index.notes)
         if "feature_frames" in videos.given:
             rule, rule_notes = span_rule(videos, spec)
@@ -219,7 +231,7 @@ class Dataset:
             return Recording(entry, values, grid)
         table, channels = read_table(entry, mapped=mapped), self.spec.channels
         values = table.values.T if self.spec.layout == "CT" else table.values
-        if table.counter and self.spec.layout != "CT" and values.shape[1] - 1 == channels:
+        if table.first_column and self.spec.layout != "CT" and values.shape[1] - 1 == channels:
             values = values[:, 1:]  # as the check of the dataset does
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
@@ -227,48 +239,49 @@ class Dataset:
         return Recording(entry, values, snippet_grid(video, self.spec, len(values), self.span_rule))
 
 
-def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
-    """Return the spec of a dataset folder; for a store, channels and layout are known from packing.
+def local_folder(where: str | Path) -> Path:
+    """Return the folder, or a temporary one that represents a folder in an object store.
 
-    Raises DataError for an unknown table, and ConfigError for an unknown key or a bad value.
+    Raises DataError if nothing is found there, or the store fails.
     """
-    file = path / SPEC_FILE
-    values = read_toml(file) if file.is_file() else {}
-    if unknown := set(values) - {"features"}:
-        names = ", ".join(sorted(unknown))
-        if unknown <= set(FeatureSpec.__struct_fields__):
-            raise DataError(f"{file}: write [features] above {names}")
-        raise DataError(f"{file}: only the table [features] is known, not {names}")
-    spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
-    if packing is None:
-        return spec
-    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC", join=None)
+    if is_url(where):
+        return _downloaded(str(where))
+    return Path(str(where).removeprefix("file://"))
 
 
-def _not_a_folder(path: Path) -> DataError:
-    if path.is_file() and is_video(path):
-        return DataError(f"{path}: a video, not a dataset; {advice(path)}")
-    if path.exists():
-        return DataError(f"{path}: a file; give the dataset folder: {path.parent}")
-    return DataError(
-        f"{path}: does not exist; a dataset folder is needed, with features/ and annotations.json"
-    )
+def url_of(folder: Path) -> str | None:
+    """Return the URL that a folder represents, or None."""
+    return _urls.get(folder)
 
 
-def _not_a_dataset(path: Path, index: FeatureIndex) -> DataError:
-    """Return an error that says what a folder without annotations and features is."""
-    if holds_videos(path):
-        return DataError(f"{path}: holds videos and no features; {advice(path)}")
-    kind = folder_kind(path)
-    if kind and not (index.problems or index.notes):  # those say more
-        return DataError(f"{path}{kind} is not a dataset: it holds no annotations and no features")
-    if any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
-        return DataError(
-            f"{path}: holds files of features, not a dataset; give the dataset folder, with these "
-            f"in features/: {path.parent}"
-        )
-    refused = [f"{p.file}: {p.problem}: {p.remedy}" for p in index.problems[:1]]
-    return AnnotationError(
-        f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) and no "
-        f"features (features/){''.join(f'; {reason}' for reason in (*refused, *index.notes))}"
-    )
+def location_of(folder: Path) -> str:
+    """Return the argument for `local_folder` on other machines: a folder's URL, or its path."""
+    return url_of(folder) or str(folder.resolve())
+
+
+def open_store(folder: Path, manifest: Manifest) -> PackedIndex:
+    """Return the location of every video in a store, local or represented by a local folder."""
+    url = url_of(folder)
+    return open_shards(folder, manifest) if url is None else open_remote_shards(url, manifest)
+
+
+@cache
+def _downloaded(url: str) -> Path:
+    storage = ObjectStorage(url)
+    names = storage.tree()
+    if not names:
+        raise DataError(f"{storage.url}: nothing was found there")
+    if MANIFEST in names:
+        names = [name for name in names if not name.endswith(".arrow")]
+    folder = Path(tempfile.mkdtemp(prefix="actspan-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+    def download(name: str) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.download(name, path)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(download, names))
+    _urls[folder] = storage.url
+    return folder

@@ -1,4 +1,4 @@
-"""Features of a dataset folder: the file and array of each video, and reading them.
+"""Features of a dataset folder: their spec, the array of each video, and reading it.
 
 CSV, npy, npz and HDF5 files are read as one array per video. Pickles are never loaded.
 """
@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import FeatureSpec
-from actspan.core.errors import FeatureError
+from actspan.core.errors import AnnotationError, DataError, FeatureError
+from actspan.core.files import folder_kind
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed
 from actspan.data.array_files import (
@@ -31,7 +34,17 @@ from actspan.data.array_names import (
     ArrayNames,
     list_arrays,
 )
-from actspan.data.names import Ignored, composed, composed_note, file_stem
+from actspan.data.names import (
+    Ignored,
+    advice,
+    composed,
+    composed_note,
+    file_stem,
+    holds_videos,
+    is_video,
+)
+from actspan.data.store_manifest import Manifest
+from actspan.data.timebase import SPEC_FILE
 from actspan.data.videos import canonical_id
 
 # Folders of features, relative to the dataset folder: ours first, then the authors' repository.
@@ -64,7 +77,7 @@ class Table(NamedTuple):
     values: NDArray[Any]  # (T, C) or (C, T) numbers, filled
     is_csv: bool = False  # rows are snippets, whatever the counts
     dropped: str = ""  # the header or column that was dropped
-    counter: str = ""  # what the first column may be instead of a feature: `csv_features.counter`
+    first_column: str = ""  # what it may be instead of a feature: `csv_features.first_column`
 
 
 def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
@@ -88,10 +101,10 @@ def read_table(entry: Entry, *, mapped: bool) -> Table:
             with open_container(entry.path) as file:
                 arrays = [file.read(key) for key in (entry.key, *entry.joined)]
         elif entry.path.suffix.lower() == ".csv":
-            from actspan.data.csv_features import counter, read_csv  # compiled: loads slowly
+            from actspan.data.csv_features import first_column, read_csv  # compiled: loads slowly
 
             table, dropped = read_csv(entry.path)
-            arrays, facts = [table], (True, dropped, counter(table))
+            arrays, facts = [table], (True, dropped, first_column(table))
         else:
             array = map_npy(entry.path)
             arrays = [array if mapped else np.array(array)]
@@ -109,6 +122,24 @@ def read_table(entry: Entry, *, mapped: bool) -> Table:
         counts = ", ".join(map(str, lengths))
         raise FeatureError(f"{entry}: arrays of {counts} snippets cannot be joined")
     return Table(np.concatenate(arrays, axis=entry.axis))
+
+
+def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
+    """Return the spec of a dataset folder; for a store, channels and layout are known from packing.
+
+    Raises DataError for an unknown table, and ConfigError for an unknown key or a bad value.
+    """
+    file = path / SPEC_FILE
+    values = read_toml(file) if file.is_file() else {}
+    if unknown := set(values) - {"features"}:
+        names = ", ".join(sorted(unknown))
+        if unknown <= set(FeatureSpec.__struct_fields__):
+            raise DataError(f"{file}: write [features] above {names}")
+        raise DataError(f"{file}: only the table [features] is known, not {names}")
+    spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
+    if packing is None:
+        return spec
+    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC", join=None)
 
 
 class FeatureIndex(NamedTuple):
@@ -141,7 +172,7 @@ def index_features(
         if not names and ids[file] not in entries:
             entries[ids[file]] = Entry(file)
             continue
-        for video, keys in containers.videos_in(file, ids[file]) if names else [(ids[file], [])]:
+        for video, keys in containers.videos_in(file, ids[file]):
             problems += _add_entry(entries, video, file, keys, 0 if spec.layout == "CT" else 1)
     ignored.update(others)
     for file in unread:
@@ -165,19 +196,20 @@ def _list_files(
 
     The others are places that are not searched, by kind and name. Folders are added to `ignored`.
     """
+    folders = [name for name in _FOLDERS if (path / name).is_dir()]
+    place = path / folders[0] if folders else path
     files: list[Path] = []
     unread: list[Path] = []
-    place, *folders = [path / name for name in _FOLDERS if (path / name).is_dir()] or [path]
-    if place == path:
+    if not folders:
         files = [path / name for name in COMMON_FILES if (path / name).is_file()]
-    for file in sorted(place.iterdir()) if place != path else ():
+    for file in sorted(place.iterdir()) if folders else ():
         if file.name.startswith("."):
             continue
         if file.is_dir():
             ignored["folders", file.name] += 1
         else:
             (files if file.suffix.lower() in SUFFIXES else unread).append(file)
-    others = [("folders", str(folder.relative_to(path))) for folder in folders]
+    others = [("folders", name) for name in folders[1:]]
     for file in sorted(path.glob("features.*")):
         if file.is_file() and file not in files:
             is_read = file.suffix.lower() in SUFFIXES
@@ -213,3 +245,33 @@ def _renaming_notes(place: Path, files: Iterable[Path]) -> Iterator[str]:
         yield f"{place}: the suffix of a video was dropped from {dropped}"
     if changed := sum(composed(stem) != stem for stem in stems.values()):
         yield composed_note(place, changed)
+
+
+def not_a_folder(path: Path) -> DataError:
+    """Return an error that says what a path is that should be a dataset folder."""
+    if path.is_file() and is_video(path):
+        return DataError(f"{path}: a video, not a dataset; {advice(path)}")
+    if path.exists():
+        return DataError(f"{path}: a file; give the dataset folder: {path.parent}")
+    return DataError(
+        f"{path}: does not exist; a dataset folder is needed, with features/ and annotations.json"
+    )
+
+
+def not_a_dataset(path: Path, index: FeatureIndex) -> DataError:
+    """Return an error that says what a folder without annotations and features is."""
+    if holds_videos(path):
+        return DataError(f"{path}: holds videos and no features; {advice(path)}")
+    kind = folder_kind(path)
+    if kind and not (index.problems or index.notes):  # those say more
+        return DataError(f"{path}{kind} is not a dataset: it holds no annotations and no features")
+    if any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
+        return DataError(
+            f"{path}: holds files of features, not a dataset; give the dataset folder, with these "
+            f"in features/: {path.parent}"
+        )
+    refused = [f"{p.file}: {p.problem}: {p.remedy}" for p in index.problems[:1]]
+    return AnnotationError(
+        f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) and no "
+        f"features (features/){''.join(f'; {reason}' for reason in (*refused, *index.notes))}"
+    )

@@ -23,11 +23,11 @@ class FileCheck(NamedTuple):
     shape: tuple[int, ...]
     is_csv: bool
     dropped: str
-    counter: str
+    first_column: str
     is_constant: bool = False  # all values are the same
 
 
-def without_counters(checks: list[FileCheck], channels: int | None) -> list[FileCheck]:
+def without_first_columns(checks: list[FileCheck], channels: int | None) -> list[FileCheck]:
     """Return the checks without first columns of row numbers or times in files without a header.
 
     Such a column is not a feature if files have one column more than the known channels; times
@@ -36,8 +36,8 @@ def without_counters(checks: list[FileCheck], channels: int | None) -> list[File
     """
     from actspan.data.csv_features import ROW_NUMBERS, TIMES  # compiled: loads slowly
 
-    def all_have(*counters: str) -> bool:  # and enough rows that this is no coincidence
-        has = all(check.counter in counters for check in checks)
+    def all_have(*kinds: str) -> bool:  # and enough rows that this is no coincidence
+        has = all(check.first_column in kinds for check in checks)
         return has and sum(check.shape[0] - 1 for check in checks) > 2
 
     if channels is None and not all_have(ROW_NUMBERS):
@@ -46,8 +46,8 @@ def without_counters(checks: list[FileCheck], channels: int | None) -> list[File
     has_times = has_times and all(check.shape[1] - 1 == channels for check in checks)
     columns = (ROW_NUMBERS, TIMES) if has_times else (ROW_NUMBERS,)
     return [
-        check._replace(shape=(check.shape[0], check.shape[1] - 1), dropped=check.counter)
-        if check.counter in columns and channels in (None, check.shape[1] - 1)
+        check._replace(shape=(check.shape[0], check.shape[1] - 1), dropped=check.first_column)
+        if check.first_column in columns and channels in (None, check.shape[1] - 1)
         else check
         for check in checks
     ]
@@ -73,7 +73,7 @@ def vote_layout(dataset: Dataset, checks: Sequence[FileCheck], channels: int | N
     )
 
 
-def other_channels(
+def channels_error(
     dataset: Dataset, channels: int | None, expected: int, checks: Sequence[FileCheck] = ()
 ) -> FeatureError:
     """Return the error that a model expects another number of channels than files have."""
@@ -85,15 +85,22 @@ def other_channels(
     )
 
 
-def misfit(dataset: Dataset, check: FileCheck, axis: int, channels: int) -> Problem:
-    """Return the problem of a file that has other channels along their axis."""
-    name = dataset.videos.ids[check.place]
-    what = f"{check.shape[axis]} channels, {channels} expected"
-    remedy = f"extract the features again, with the network that gives {channels} channels"
-    if check.shape[1 - axis] == channels:
-        what = f"axes swapped: shape {check.shape}, {channels} channels"
-        remedy = "transpose the array"
-    return Problem(name, str(dataset.entries[name]), what, remedy)
+def channels_problems(
+    dataset: Dataset, checks: Sequence[FileCheck], axis: int, channels: int
+) -> list[Problem]:
+    """Return a problem per file that has other channels along their axis."""
+    problems = []
+    for check in checks:
+        what = f"{check.shape[axis]} channels, {channels} expected"
+        remedy = f"extract the features again, with the network that gives {channels} channels"
+        if check.shape[axis] == channels:
+            continue
+        if check.shape[1 - axis] == channels:
+            what = f"axes swapped: shape {check.shape}, {channels} channels"
+            remedy = "transpose the array"
+        name = dataset.videos.ids[check.place]
+        problems.append(Problem(name, str(dataset.entries[name]), what, remedy))
+    return problems
 
 
 def spec_error(

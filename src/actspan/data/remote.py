@@ -1,95 +1,40 @@
-"""Datasets and bundles in an object store, each represented by a local folder.
-
-The features of a store stay in the object store: ids and times are read first, features by record
-batch. All other files are downloaded.
-"""
+"""Packed stores in an object store: ids and times are read first, features by record batch."""
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from actspan.core.errors import DataError
-from actspan.core.storage import ObjectStorage, is_url
+from actspan.core.storage import ObjectStorage
 from actspan.data.shards import (
     Block,
     PackedIndex,
     Shard,
     block_of,
-    open_shards,
     require_counts,
     schema_of,
 )
 from actspan.data.store_manifest import MANIFEST, Manifest, damaged, shard_path
 
-_THREADS = 16  # parallel requests, because object stores have a high latency
+THREADS = 16  # parallel requests, because object stores have a high latency
 _AHEAD = 2**16  # bytes: ids and times of a record batch are adjacent
 _SMALL = (0, 1, 2, 3)  # columns of ids and times
 _PARALLEL, _KEPT = 4, 12  # record batches of 16 MB that are downloaded, and kept in memory
 
-_urls: dict[Path, str] = {}  # by the local folder that represents it
 
-
-def local_folder(where: str | Path) -> Path:
-    """Return the folder, or a temporary one that represents a folder in an object store.
-
-    Raises DataError if nothing is found there, or the store fails.
-    """
-    if is_url(where):
-        return _downloaded(str(where))
-    return Path(str(where).removeprefix("file://"))
-
-
-def url_of(folder: Path) -> str | None:
-    """Return the URL that a folder represents, or None."""
-    return _urls.get(folder)
-
-
-def location_of(folder: Path) -> str:
-    """Return the argument for `local_folder` on other machines: a folder's URL, or its path."""
-    return url_of(folder) or str(folder.resolve())
-
-
-@cache
-def _downloaded(url: str) -> Path:
-    storage = ObjectStorage(url)
-    names = storage.tree()
-    if not names:
-        raise DataError(f"{storage.url}: nothing was found there")
-    if MANIFEST in names:
-        names = [name for name in names if not name.endswith(".arrow")]
-    folder = Path(tempfile.mkdtemp(prefix="actspan-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-    def download(name: str) -> None:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        storage.download(name, path)
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(download, names))
-    _urls[folder] = storage.url
-    return folder
-
-
-def open_store(folder: Path, manifest: Manifest) -> PackedIndex:
-    """Return the location of every video in a store, local or represented by a local folder.
+def open_remote_shards(url: str, manifest: Manifest) -> PackedIndex:
+    """Return the location of every video in a store.
 
     Raises StoreError, which names the shard, if one is missing, truncated or damaged, or a video
     occurs twice; DataError if the object store fails.
     """
-    url = url_of(folder)
-    if url is None:
-        return open_shards(folder, manifest)
     store = _RemoteStore(url, manifest)
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         shards = list(pool.map(store.open_shard, range(len(manifest.shards))))
     require_counts(shards, manifest)
     return PackedIndex(shards, url)

@@ -1,4 +1,7 @@
-"""Average mAP of detections by the ActivityNet rule (bsn.md section 12)."""
+"""Average mAP of detections by the ActivityNet rule (bsn.md section 12), and kinds of mistakes.
+
+The kinds of wrong detections are those of DETAD (Alwassel et al., ECCV 2018).
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,12 @@ from actspan.core.types import Float64, Video
 from actspan.data.detections import Detections
 from actspan.evaluation.counting import Int64
 from actspan.evaluation.inputs import Evaluated
-from actspan.evaluation.labelled import Bool, Labelled, load_labelled
+from actspan.evaluation.labelled import Bool, Labelled, average_precision, load_labelled, match
 from actspan.evaluation.protocols import check_thresholds
+
+KINDS = ("double", "label", "localisation", "label and localisation", "background")
+NEAR = 0.1  # tIoU below which a detection is unrelated to an instance
+LIST = 10  # multiple of a class's instances up to which its best detections are counted
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -121,98 +128,115 @@ def evaluate_detection(
     )
 
 
-def match(labelled: Labelled, thresholds: Float64) -> Bool:
-    """Return which detections take an instance at which threshold, (K, D) bool."""
-    hit: Bool = match_greedily(
+@dataclass(frozen=True, slots=True, eq=False)
+class Mistakes:
+    """Wrong detections by kind, and how much average mAP would gain without them; in [0, 1].
+
+    Shares are of each class's best detections, 10 times as many as it has instances.
+    """
+
+    tiou: Float64  # (K,), thresholds
+    right: Float64  # (K,), share that finds an instance
+    share: Float64  # (K, 5), share that is wrong in each of `KINDS`
+    gain: Float64  # (5,), average mAP without the wrong detections of a kind, minus that with them
+
+
+def diagnose_detections(
+    ground_truth: Path | str | Iterable[Video],
+    detections: Path | str | Mapping[str, Detections],
+    *,
+    subset: str | None = "validation",
+    tiou: ArrayLike | None = None,
+    blocked: Path | str | Iterable[str] | None = None,
+    on_error: OnError = "fail",
+) -> Mistakes:
+    """Count wrong detections by kind; parameters and errors are those of `evaluate_detection`.
+
+    A wrong detection has the first of these kinds that applies: `double` (it overlaps an instance
+    of its class by at least the threshold, but a better detection has taken it), `label` (it
+    overlaps one of another class that much), `localisation` (it overlaps one of its class by at
+    least 0.1), `label and localisation` (it overlaps one of another class by at least 0.1),
+    `background`.
+
+    Examples
+    --------
+    >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
+    >>> found = {"a": Detections.of(Proposals([10, 10], [20, 19], [0.9, 0.2]), ["run", "jump"])}
+    >>> dict(zip(KINDS, diagnose_detections([video], found).share.mean(axis=0), strict=True))
+    {'double': 0.0, 'label': 0.5, ...}
+    """
+    thresholds = check_thresholds(tiou)
+    labelled = load_labelled(ground_truth, detections, subset, blocked, on_error)
+    hit = match(labelled, thresholds)
+    counted = labelled.counted(hit)
+    kind = _kinds(labelled, hit, thresholds)
+    of_kind = [(kind == number) & counted for number in range(len(KINDS))]
+    listed = counted & _best_of_class(labelled)
+    total = np.maximum(listed.sum(axis=1), 1)
+    as_it_is = _average_map(labelled, hit, counted)
+    return Mistakes(
+        tiou=thresholds,
+        right=(hit & listed).sum(axis=1) / total,
+        share=np.stack([(wrong & listed).sum(axis=1) / total for wrong in of_kind], axis=1),
+        gain=np.array(
+            [_average_map(labelled, hit, counted & ~wrong) - as_it_is for wrong in of_kind]
+        ),
+    )
+
+
+def _average_map(labelled: Labelled, hit: Bool, counted: Bool) -> float:
+    precision = average_precision(hit, counted, labelled.offsets, labelled.instances)
+    return float(precision.mean())
+
+
+def _best_of_class(labelled: Labelled) -> Bool:
+    """Return which detections are among the best of their class, (D,) bool."""
+    counts = np.diff(labelled.offsets)
+    rank = np.arange(len(labelled.start)) - np.repeat(labelled.offsets[:-1], counts)
+    best: Bool = rank < np.repeat(LIST * labelled.instances, counts)
+    return best
+
+
+def _kinds(labelled: Labelled, hit: Bool, thresholds: Float64) -> Int64:
+    """Return the position in `KINDS` of every wrong detection, -1 for right ones; (K, D)."""
+    order = np.argsort(labelled.truth_of, kind="stable")
+    classes = np.repeat(np.arange(len(labelled.classes)), labelled.instances)[order]
+    offsets = np.searchsorted(labelled.truth_of[order], np.arange(labelled.videos + 1))
+    own, other = _best_overlaps(
         labelled.start,
         labelled.end,
-        labelled.first,
-        labelled.last,
-        labelled.truth_start,
-        labelled.truth_end,
-        thresholds,
+        labelled.video,
+        np.repeat(np.arange(len(labelled.classes)), np.diff(labelled.offsets)),
+        labelled.truth_start[order],
+        labelled.truth_end[order],
+        classes,
+        offsets,
     )
-    return hit
+    limits = thresholds[:, None]
+    near = [np.broadcast_to(overlap >= NEAR, hit.shape) for overlap in (own, other)]
+    kind = np.select([own >= limits, other >= limits, *near], [0, 1, 2, 3], default=4)
+    kind[hit] = -1
+    return kind
 
 
 @kernel
-def match_greedily(
+def _best_overlaps(
     start: Float64,
     end: Float64,
-    first: Int64,
-    last: Int64,
+    video: Int64,
+    label: Int64,
     truth_start: Float64,
     truth_end: Float64,
-    thresholds: Float64,
-) -> Bool:
-    """Match each detection, best first, with the free instance that it overlaps most.
-
-    An instance is taken once per threshold. Of two with equal overlap the later is taken, because
-    the published evaluator walks through the instances in reversed ascending order of overlap.
-    Arrays are those of `Labelled`; thresholds (K,) are positive and ascending.
-    """
-    hit = np.zeros((len(thresholds), len(start)), np.bool_)
-    taken = np.zeros((len(thresholds), len(truth_start)), np.bool_)
-    most = 0
+    truth_label: Int64,
+    truth_offsets: Int64,
+) -> tuple[Float64, Float64]:
+    """Return each detection's largest tIoU with instances of its class, and of other classes."""
+    own, other = np.zeros(len(start)), np.zeros(len(start))
     for d in range(len(start)):
-        most = max(most, last[d] - first[d])
-    overlap = np.empty(most)
-    for d in range(len(start)):
-        count = last[d] - first[d]
-        best = 0.0
-        for i in range(count):
-            j = first[d] + i
-            overlap[i] = evaluated_tiou(start[d], end[d], truth_start[j], truth_end[j])
-            best = max(best, overlap[i])
-        for t in range(len(thresholds)):
-            if best < thresholds[t]:
-                break
-            chosen = -1
-            for i in range(count):
-                if overlap[i] < thresholds[t] or taken[t, first[d] + i]:
-                    continue
-                if chosen < 0 or overlap[i] >= overlap[chosen]:
-                    chosen = i
-            if chosen >= 0:
-                taken[t, first[d] + chosen] = True
-                hit[t, d] = True
-    return hit
-
-
-@kernel
-def average_precision(hit: Bool, counted: Bool, offsets: Int64, instances: Int64) -> Float64:
-    """Compute the area under each class's interpolated precision over recall.
-
-    Precision at a recall is the highest precision at that recall or a higher one.
-
-    Parameters
-    ----------
-    hit, counted : (K, D) bool
-        Detections that took an instance, and those that count, by class, best first.
-    offsets : (L + 1,) int64
-        Class l has the detections offsets[l] <= d < offsets[l + 1].
-    instances : (L,) int64
-        At least one per class.
-
-    Returns
-    -------
-    (K, L) float64
-    """
-    out = np.zeros((hit.shape[0], len(instances)))
-    for t in range(hit.shape[0]):
-        for label in range(len(instances)):
-            hits, seen = 0, 0
-            for d in range(offsets[label], offsets[label + 1]):
-                hits += hit[t, d]
-                seen += counted[t, d]
-            best = 0.0
-            for d in range(offsets[label + 1] - 1, offsets[label] - 1, -1):
-                if not counted[t, d]:
-                    continue
-                if hit[t, d]:  # from the end: the precision here, and the best one from here on
-                    best = max(best, hits / seen)
-                    out[t, label] += best
-                    hits -= 1
-                seen -= 1
-            out[t, label] /= instances[label]
-    return out
+        for i in range(truth_offsets[video[d]], truth_offsets[video[d] + 1]):
+            overlap = evaluated_tiou(start[d], end[d], truth_start[i], truth_end[i])
+            if truth_label[i] == label[d]:
+                own[d] = max(own[d], overlap)
+            else:
+                other[d] = max(other[d], overlap)
+    return own, other

@@ -1,10 +1,10 @@
-"""Instances and detections of all videos as flat arrays, in matching order."""
+"""Instances and detections of all videos as flat arrays, and their matching."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from actspan.config.base import OnError
 from actspan.core.errors import AnnotationError, ResultError
+from actspan.core.kernels import evaluated_tiou, kernel
 from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted, listed
 from actspan.data.detections import Detections, read_detections
@@ -20,7 +21,7 @@ from actspan.data.names import FileNames
 from actspan.data.videos import Videos
 from actspan.evaluation.counting import Int64
 from actspan.evaluation.input_checks import impossible_results, no_match_error, repeated_results
-from actspan.evaluation.inputs import Evaluated, known_ids, load_blocked, load_videos
+from actspan.evaluation.inputs import Evaluated, by_known_id, load_blocked, load_videos
 
 Bool = NDArray[np.bool_]
 
@@ -67,7 +68,10 @@ def load_labelled(
     ids = chosen.videos.ids
     videos = chosen.videos.select(sorted(range(len(ids)), key=ids.__getitem__))
     files = FileNames()
-    found = _load_detections(detections, videos.places, files)
+    given = detections
+    if isinstance(given, (str, os.PathLike)):
+        given = read_detections(given, files)
+    found = by_known_id(given, videos.places, "detections")
     classes = tuple(sorted(set(videos.labels) - {""}))
     if not classes:
         raise AnnotationError(
@@ -119,18 +123,6 @@ def _unlabelled(labels: Sequence[str]) -> Iterator[str]:
         yield f"{of} without a label: they are of no class, and not evaluated"
 
 
-def _load_detections(
-    source: Path | str | Mapping[str, Detections], known: Container[str], files: FileNames
-) -> dict[str, Detections]:
-    """Return the detections of each video in seconds, under the ids of the ground truth."""
-    given = read_detections(source, files) if isinstance(source, (str, os.PathLike)) else source
-    found = dict(zip(known_ids(given, known), given.values(), strict=True))
-    for video, detections in found.items():
-        if np.isnan(detections.segments.score).any():
-            raise ResultError(f"video {video!r}: a score is NaN, so its detections have no order")
-    return found
-
-
 def _instances(videos: Videos, code: Mapping[str, int]) -> tuple[Int64, Float64]:
     """Return key (class * V + video) and segment of every labelled instance, by key."""
     label = np.array([code.get(name, -1) for name in videos.labels], np.int64)
@@ -176,3 +168,100 @@ def _unsure(videos: Videos, video: Int64, segments: Proposals) -> Bool:
             inside = np.flatnonzero(video == number)
             unsure[inside] |= (segments.start[inside] < end) & (segments.end[inside] > start)
     return unsure
+
+
+def match(labelled: Labelled, thresholds: Float64) -> Bool:
+    """Return which detections take an instance at which threshold, (K, D) bool."""
+    hit: Bool = match_greedily(
+        labelled.start,
+        labelled.end,
+        labelled.first,
+        labelled.last,
+        labelled.truth_start,
+        labelled.truth_end,
+        thresholds,
+    )
+    return hit
+
+
+@kernel
+def match_greedily(
+    start: Float64,
+    end: Float64,
+    first: Int64,
+    last: Int64,
+    truth_start: Float64,
+    truth_end: Float64,
+    thresholds: Float64,
+) -> Bool:
+    """Match each detection, best first, with the free instance that it overlaps most.
+
+    An instance is taken once per threshold. Of two with equal overlap the later is taken, because
+    the published evaluator walks through the instances in reversed ascending order of overlap.
+    Arrays are those of `Labelled`; thresholds (K,) are positive and ascending.
+    """
+    hit = np.zeros((len(thresholds), len(start)), np.bool_)
+    taken = np.zeros((len(thresholds), len(truth_start)), np.bool_)
+    most = 0
+    for d in range(len(start)):
+        most = max(most, last[d] - first[d])
+    overlap = np.empty(most)
+    for d in range(len(start)):
+        count = last[d] - first[d]
+        best = 0.0
+        for i in range(count):
+            j = first[d] + i
+            overlap[i] = evaluated_tiou(start[d], end[d], truth_start[j], truth_end[j])
+            best = max(best, overlap[i])
+        for t in range(len(thresholds)):
+            if best < thresholds[t]:
+                break
+            chosen = -1
+            for i in range(count):
+                if overlap[i] < thresholds[t] or taken[t, first[d] + i]:
+                    continue
+                if chosen < 0 or overlap[i] >= overlap[chosen]:
+                    chosen = i
+            if chosen >= 0:
+                taken[t, first[d] + chosen] = True
+                hit[t, d] = True
+    return hit
+
+
+@kernel
+def average_precision(hit: Bool, counted: Bool, offsets: Int64, instances: Int64) -> Float64:
+    """Compute the area under each class's interpolated precision over recall.
+
+    Precision at a recall is the highest precision at that recall or a higher one.
+
+    Parameters
+    ----------
+    hit, counted : (K, D) bool
+        Detections that took an instance, and those that count, by class, best first.
+    offsets : (L + 1,) int64
+        Class l has the detections offsets[l] <= d < offsets[l + 1].
+    instances : (L,) int64
+        At least one per class.
+
+    Returns
+    -------
+    (K, L) float64
+    """
+    out = np.zeros((hit.shape[0], len(instances)))
+    for t in range(hit.shape[0]):
+        for label in range(len(instances)):
+            hits, seen = 0, 0
+            for d in range(offsets[label], offsets[label + 1]):
+                hits += hit[t, d]
+                seen += counted[t, d]
+            best = 0.0
+            for d in range(offsets[label + 1] - 1, offsets[label] - 1, -1):
+                if not counted[t, d]:
+                    continue
+                if hit[t, d]:  # from the end: the precision here, and the best one from here on
+                    best = max(best, hits / seen)
+                    out[t, label] += best
+                    hits -= 1
+                seen -= 1
+            out[t, label] /= instances[label]
+    return out

@@ -23,7 +23,7 @@ from actspan.core.errors import ClusterError, ConfigError, ShapeError, VideoErro
 from actspan.core.progress import Progress, no_progress
 from actspan.core.storage import open_storage
 from actspan.core.types import Features, Proposals
-from actspan.data.remote import local_folder, location_of
+from actspan.data.dataset import local_folder, location_of
 from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import Engine, EngineMaker, LocalEngine, open_source
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest

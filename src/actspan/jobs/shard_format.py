@@ -29,6 +29,8 @@ Content = Literal["run", "result"]  # everything that was computed, or proposals
 
 _MAGIC = b"actspan shard 1\n"
 _FRAME = struct.Struct("<II")
+_ANSWER = ("<f8", "<f8", "<f8")
+_CANDIDATES = ("<f8", "<f8", "<f4", "<f4", "<f4")
 
 
 class _Header(msgspec.Struct, tag="head", array_like=True):
@@ -40,9 +42,9 @@ class _ResultRecord(msgspec.Struct, tag="done", array_like=True):
     id: str
     seconds: float
     window: tuple[int, int, int] | None
-    answer: tuple[bytes, bytes, bytes] | None  # start, end, score: float64
+    answer: tuple[bytes, ...] | None  # start, end, score
     scores: bytes | None  # (3, T) float32; None where proposals alone are kept
-    candidates: tuple[bytes, bytes, bytes, bytes, bytes] | None
+    candidates: tuple[bytes, ...] | None  # start, end, their scores, confidence
 
 
 class _ProblemRecord(msgspec.Struct, tag="gone", array_like=True):
@@ -102,23 +104,19 @@ def _framed(record: _Frame) -> bytes:
 def _record(outcome: Outcome, keeps: Content) -> _ResultRecord:
     answer, found = None, outcome.proposals
     if found is not None:
-        answer = _packed("<f8", found.start), _packed("<f8", found.end), _packed("<f8", found.score)
+        answer = _packed(_ANSWER, found.start, found.end, found.score)
     if keeps == "result":
         return _ResultRecord(outcome.id, outcome.seconds, None, answer, None, None)
     found = outcome.candidates
-    candidates = (
-        _packed("<f8", found.start),
-        _packed("<f8", found.end),
-        _packed("<f4", found.start_score),
-        _packed("<f4", found.end_score),
-        _packed("<f4", outcome.confidence),
-    )
-    scores = _packed("<f4", outcome.scores)
+    columns = (found.start, found.end, found.start_score, found.end_score, outcome.confidence)
+    (scores,) = _packed(("<f4",), outcome.scores)
+    candidates = _packed(_CANDIDATES, *columns)
     return _ResultRecord(outcome.id, outcome.seconds, outcome.window, answer, scores, candidates)
 
 
-def _packed(dtype: str, column: Any) -> bytes:
-    return np.asarray(column, dtype).tobytes()
+def _packed(dtypes: Sequence[str], *columns: Any) -> tuple[bytes, ...]:
+    pairs = zip(columns, dtypes, strict=True)
+    return tuple(np.asarray(column, dtype).tobytes() for column, dtype in pairs)
 
 
 def decode_shard(
@@ -164,17 +162,18 @@ def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
 def _outcome(record: _ResultRecord, known: Mapping[str, str]) -> Outcome:
     proposals = None
     if record.answer is not None:
-        proposals = Proposals(*(np.frombuffer(column, "<f8") for column in record.answer))
+        proposals = Proposals(*_columns(_ANSWER, record.answer))
     scores: Any = None
     candidates, confidence = Proposals.empty(), np.empty(0, np.float32)
     if record.scores is not None and record.candidates is not None:
         scores = BoundaryScores.from_array(np.frombuffer(record.scores, "<f4").reshape(3, -1))
-        start, end = (np.frombuffer(column, "<f8") for column in record.candidates[:2])
-        start_score, end_score, confidence = (
-            np.frombuffer(column, "<f4") for column in record.candidates[2:]
-        )
+        start, end, start_score, end_score, confidence = _columns(_CANDIDATES, record.candidates)
         score = start_score.astype(np.float64) * end_score
         candidates = Proposals(start, end, score, start_score, end_score)
     window = None if record.window is None else Window(*record.window)
     video = known.get(record.id, record.id)
     return Outcome(video, record.seconds, scores, candidates, confidence, proposals, window)
+
+
+def _columns(dtypes: Sequence[str], packed: Sequence[bytes]) -> list[Any]:
+    return [np.frombuffer(data, dtype) for data, dtype in zip(packed, dtypes, strict=True)]

@@ -18,8 +18,8 @@ from actspan.config.base import dump_toml, to_dict
 from actspan.core.files import atomic_file, replace_folder, sha256, sync
 from actspan.core.types import Float32, Proposals
 from actspan.data.cells import Window, stitch
+from actspan.data.dataset import url_of
 from actspan.data.detections import DETECTIONS_FILE
-from actspan.data.remote import url_of
 from actspan.data.result_writers import ResultWriter, result_writer
 from actspan.data.scores import add_scores, open_score_archive
 from actspan.jobs.checkpoint import OtherResultError

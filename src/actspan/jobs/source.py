@@ -23,10 +23,9 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import quoted
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
-from actspan.data.dataset import Dataset
+from actspan.data.dataset import Dataset, url_of
 from actspan.data.features import Entry
 from actspan.data.names import VIDEOS
-from actspan.data.remote import url_of
 from actspan.data.store_manifest import MANIFEST
 from actspan.data.timebase import SPEC_FILE
 from actspan.jobs.checkpoint import Plan, Stamp

@@ -15,15 +15,15 @@ from actspan.core.problems import Problem, raise_errors, raise_nothing_left
 from actspan.core.progress import Progress
 from actspan.core.types import Features, Float32
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.cells import Window
+from actspan.data.cells import Window, WindowCutter
 from actspan.data.videos import canonical_id, canonical_subset
-from actspan.jobs.bundle_features import BundleFeatures
 from actspan.jobs.checkpoint import Plan, digest
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import cells, failed_piece
+from actspan.streams.bundle_features import BundleFeatures
 from actspan.streams.snippet_features import Ending, Part
 from actspan.streams.video_decoding import VideoFile
 from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
@@ -218,51 +218,3 @@ def _subset(sources: VideoList, subset: str | None, set_apart: tuple[str, ...]) 
     paths = {video: path for video, path in sources.paths.items() if video in chosen}
     problems = tuple(p for p in sources.problems if p.video in chosen or not p.video)
     return VideoList(paths, annotations, problems)
-
-
-class WindowCutter:
-    """Cutter of snippets, as they arrive, into the windows of `plan_windows`, T snippets each.
-
-    A window is returned as soon as a snippet after it is known, since it is then not the last one.
-    At most one and a half windows are kept.
-
-    Examples
-    --------
-    >>> cutter = WindowCutter(10)
-    >>> [w[:2] for w, _ in cutter.feed(np.zeros((23, 4), dtype=np.float32))]
-    [(0, 10), (5, 15), (10, 20)]
-    >>> cutter.finish()[0]
-    Window(first=13, last=23, snippets=23)
-    """
-
-    def __init__(self, length: int) -> None:
-        self._length, self._step = length, max(length // 2, 1)
-        self._held: Float32 | None = None
-        self._begin = 0  # index of the first snippet that is kept
-        self._next = 0  # index at which the next window starts
-
-    def __len__(self) -> int:
-        """Return the number of snippets so far."""
-        return self._begin + (0 if self._held is None else len(self._held))
-
-    def feed(self, rows: Float32) -> Iterator[tuple[Window, Float32]]:
-        """Add the next snippets, (k, C); yield the windows that they complete, except the last.
-
-        Each comes with its snippets, (T, C). `Window.snippets` is the number of snippets so far.
-        """
-        self._held = rows if self._held is None else np.concatenate([self._held, rows])
-        while len(self) > self._next + self._length:
-            first = self._next
-            yield self._cut(first)
-            self._held = self._held[first + 1 - self._begin :]  # the last window starts later
-            self._begin, self._next = first + 1, first + self._step
-
-    def finish(self) -> tuple[Window, Float32]:
-        """Return the last window, aligned to the end, or all of a shorter recording."""
-        return self._cut(max(len(self) - self._length, 0))
-
-    def _cut(self, first: int) -> tuple[Window, Float32]:
-        assert self._held is not None
-        last = min(first + self._length, len(self))
-        rows = self._held[first - self._begin : last - self._begin].copy()
-        return Window(first, last, len(self)), rows

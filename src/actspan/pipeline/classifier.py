@@ -6,7 +6,7 @@ The features of the snippets of a proposal are pooled by a kernel, which has a p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from actspan.config.stages import ClassifierConfig
 from actspan.core.errors import BundleError, ShapeError
 from actspan.core.kernels import kernel
 from actspan.core.types import Features, Float32, Float64, Proposals
+from actspan.data.dataset import Recording
 from actspan.data.detections import Detections
 from actspan.model.bundle import Bundle
 from actspan.pipeline.labels import Labeller
@@ -29,16 +30,7 @@ BACKGROUND_POWER = 0.5
 _ROWS = 4096  # snippets read at a time, so that a recording of a day fits into memory
 
 Int64 = NDArray[np.int64]
-
-
-class Snippets(Protocol):
-    """Features that can be read in parts: `Features`, or a recording on disk."""
-
-    def __len__(self) -> int: ...
-
-    def rows(self, first: int, last: int) -> Features:
-        """Return the snippets first <= i < last."""
-        ...
+Snippets = Features | Recording  # that can be read in parts
 
 
 class SnippetRanges(NamedTuple):

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -36,17 +36,12 @@ _FORMS = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ScoredLabels:
-    """Labels of one video.
+class ScoredLabels(NamedTuple):
+    """Labels of one video."""
 
-    Labels are positions in the names of the file, (S,) int64, scores (S,) float64. Segments are
-    (S, 2) float64, seconds; None: labels of the whole video.
-    """
-
-    label: NDArray[np.int64]
-    score: Float64
-    segments: Float64 | None = None
+    label: NDArray[np.int64]  # (S,), positions in the names of the file
+    score: Float64  # (S,)
+    segments: Float64 | None = None  # (S, 2), seconds; None: labels of the whole video
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,17 +204,14 @@ def _tidy(
         tidied[video] = ScoredLabels(found.label[kept], found.score[kept], segments)
     total = sum(len(found.score) for found in videos.values())
     high = sum(int(np.count_nonzero(found.score > 1)) for found in videos.values())
+    of_bare, of_twice = (f"{counted(len(v), 'video')} ({listed(v)})" for v in (bare, twice))
     notes = {
-        f"no labels for {_videos(bare)}: their proposals become no detections": bare,
+        f"no labels for {of_bare}: their proposals become no detections": bare,
         f"{unnamed:,} of {counted(total, 'label')} empty: left out": unnamed,
-        f"a label twice for {_videos(twice)}: its best score counts": twice,
+        f"a label twice for {of_twice}: its best score counts": twice,
         f"{high:,} of {counted(total, 'score')} above 1: probabilities are expected": high,
     }
     return tidied, [note for note, found in notes.items() if found]
-
-
-def _videos(names: Sequence[str]) -> str:
-    return f"{counted(len(names), 'video')} ({listed(names)})"
 
 
 def _text(value: Any) -> str:

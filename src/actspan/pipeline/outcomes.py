@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from actspan.core.errors import ActSpanError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals
 from actspan.core.wording import counted
 from actspan.data.cells import Window
+from actspan.data.dataset import Recording
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms
 
@@ -43,22 +44,12 @@ class ScoredVideo:
         return ScoredVideo(part, self.seconds * (len(part) / len(self.scores)))
 
 
-class SnippetRows(Protocol):
-    """Rows of a video: `Features`, a `Recording` on disk, or a `ScoredVideo`."""
-
-    def __len__(self) -> int: ...
-
-    def rows(self, first: int, last: int) -> Features | ScoredVideo:
-        """Return the snippets first <= i < last."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class VideoInput:
     """A video to process, and how to open its features or scores."""
 
     id: str
-    open: Callable[[], SnippetRows]
+    open: Callable[[], Features | Recording | ScoredVideo]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,15 @@ from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.result_files import read_result
 from actspan.data.videos import Videos
 from actspan.evaluation.baselines import Calibration, calibrate
-from actspan.evaluation.detection import DetectionResult, evaluate_detection
+from actspan.evaluation.detection import (
+    DetectionResult,
+    Mistakes,
+    diagnose_detections,
+    evaluate_detection,
+)
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
 from actspan.evaluation.input_checks import no_match_error
 from actspan.evaluation.inputs import Chosen, load_videos
-from actspan.evaluation.mistakes import Mistakes, diagnose_detections
 from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.jobs.run import CANDIDATES, RUN_FILE, SCORES, Run
@@ -177,7 +181,7 @@ def _find_truth(runs: Sequence[EvaluatedRun], truth: GroundTruth) -> tuple[Chose
         if PROTOCOLS[truth.protocol].drops_duplicates:
             annotations, dropped = drop_duplicates(annotations, truth.subset)
         if truth.subset == "validation":
-            for folder in folders:  # videos that training set apart are validation videos
+            for folder in folders:  # videos that training held out are validation videos
                 videos = annotations.videos.with_set_apart(folder.set_apart, truth.subset)
                 annotations = replace(annotations, videos=videos)
         chosen = load_videos(annotations, truth.subset, frozenset(), truth.on_error)

@@ -8,8 +8,8 @@ The page's script reads JSON that contains base64:
              "runs": [{"span": 60.0, "curves": U8, "proposals": F32, "labels": [0, ...]}, ...]}]}
 
 F32 is base64 of little-endian float32, in seconds: all starts, then all ends, then all scores, if
-there are any. U8 is base64 of bytes, 255 for a probability of 1: action, start, end in turn. Labels
-are indices into the list of labels, -1 for none.
+there are any. U8 is base64 of bytes, 255 for a probability of 1: action, then start, then end.
+Labels are indices into the list of labels, -1 for none.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.bench.result import BenchResult, Roof, Stage
-from actspan.bench.tables import title_of
+from actspan.bench.records import BenchResult, Roof, Stage
+from actspan.bench.result_tables import title_of
 from actspan.core.errors import BenchError, DataError, ShapeError, require
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import BoundaryScores, Float64, Proposals, Video

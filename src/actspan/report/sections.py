@@ -10,8 +10,8 @@ from pathlib import Path
 from actspan.core.types import Float64
 from actspan.core.wording import counted
 from actspan.evaluation.counting import REPORTED
+from actspan.evaluation.detection import KINDS
 from actspan.evaluation.diagnosis import Diagnosis
-from actspan.evaluation.mistakes import KINDS
 from actspan.evaluation.recall import RecallResult
 from actspan.evaluation.stage_losses import IDEAL, STAGES
 from actspan.report.charts import LETTERS, bar_chart, calibration_chart, recall_chart, stage_chart

@@ -85,7 +85,7 @@ _ORT_CANN = f"install CANN, then {_PIP_ORT}-cann"
 # fast to slow as `python -m benchmarks.backends` measures them.
 _TABLE = (
     Backend("tensorrt", "tensorrt", "NVIDIA GPU", ".engine", _PIP_TRT, auto=True),
-    Backend("ascend", "ascend", "Ascend NPU", ".om", _GET_CANN, auto=True),
+    Backend("ascend", "ascend_npu", "Ascend NPU", ".om", _GET_CANN, auto=True),
     Backend("onnxruntime:cuda", ORT, "NVIDIA GPU", ".onnx", f"{_PIP_ORT}-gpu", "CUDA", auto=True),
     Backend("openvino", _OV, "CPU", ".onnx", _PIP_OV, "CPU", ".xml", verified=True, auto=True),
     Backend("onnxruntime", ORT, "CPU", ".onnx", _PIP_ORT, "CPU", verified=True, auto=True),

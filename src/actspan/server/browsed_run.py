@@ -101,7 +101,7 @@ class BrowsedRun:
         if path.is_dir() and not (path / RESULT).is_file():
             raise ResultError(
                 f"{path}{folder_kind(path)}: no {RESULT} in this folder, so it is no finished run; "
-                "actspan propose --out makes one"
+                "write one with actspan propose --out"
             )
         self.info: Mapping[str, Any] = {} if self.run is None else self.run.info  # of `run.toml`
         pipeline = self.info.get("pipeline", {})

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from actspan.core.errors import DataError
 from actspan.server.error_responses import ProblemError
-from actspan.server.proposals import ProposalOptions
+from actspan.server.served_model import ProposalOptions
 from actspan.server.uploads import Kind
 
 State = Literal["queued", "running", "done", "failed"]
@@ -57,7 +57,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE corrections (
         video TEXT PRIMARY KEY,
         revision INTEGER NOT NULL,
-        segments TEXT,           -- JSON: [[start, end, label], ...]; NULL once they were forgotten
+        segments TEXT,           -- JSON: [[start, end, label], ...]; NULL after their removal
         changed TEXT NOT NULL    -- ISO 8601, UTC
     );
     """,
@@ -65,7 +65,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 
 class Database:
-    """Connection that threads use in turn; the folder belongs to this process until `close`.
+    """Connection that threads share; the folder belongs to this process until `close`.
 
     Raises DataError if the folder cannot be used, another service uses it, or the file is damaged
     or of a newer version.

@@ -37,8 +37,7 @@ from actspan.server.inference_tensors import (
     read_request,
     write_answer,
 )
-from actspan.server.proposals import ProposalOptions
-from actspan.server.served_model import ServedModel
+from actspan.server.served_model import ProposalOptions, ServedModel
 from actspan.server.service import ProposalService
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -50,7 +49,7 @@ _REQUEST = request_body(
         "application/json": {"schema": {"$ref": "#/components/schemas/InferRequest"}},
         "application/octet-stream": BINARY,
     },
-    "A request: JSON, or JSON and binary tensors behind it.",
+    "A request: JSON, or JSON and binary tensors after it.",
 )
 
 
@@ -107,9 +106,7 @@ ModelName = Annotated[str, InPath(description="tem, pem or pipeline.")]
 Version = Annotated[str, InPath(description="1, the only version.")]
 HeaderLength = Annotated[
     int | None,
-    Header(
-        alias=HEADER_LENGTH, ge=0, description="Bytes of JSON; binary tensors follow behind them."
-    ),
+    Header(alias=HEADER_LENGTH, ge=0, description="Bytes of JSON; binary tensors follow."),
 ]
 
 
@@ -170,7 +167,7 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
     @routes.post(
         f"{path}/infer",
         response_model=InferAnswer,
-        response_description="Outputs; binary tensors follow behind the JSON.",
+        response_description="Outputs; binary tensors follow the JSON.",
         responses=_ANSWER | failures(404, 408, 413, 415, 422, 429, 503, 504),
         openapi_extra=_REQUEST,
     )

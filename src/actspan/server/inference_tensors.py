@@ -127,61 +127,52 @@ def read_request(
     for given in request.inputs:
         if given.name not in known or given.name in tensors:
             raise _bad(f"input {given.name!r}: expected are {', '.join(known)}, each once")
-        _check_spec(given, known[given.name])
-        tensors[given.name], rest = _tensor(given, rest)
+        try:
+            tensors[given.name], rest = _tensor(given, known[given.name], rest)
+        except (ValueError, OverflowError) as error:  # NumPy's, for nested lists of odd lengths
+            raise _bad(f"input {given.name!r}: {error}") from None
     if len(rest):
         raise _bad(f"{len(rest)} bytes follow that belong to no input")
     return request, tensors
 
 
-def _check_spec(given: InputTensor, spec: TensorSpec) -> None:
-    fits = len(given.shape) == len(spec.shape) and all(
+def _tensor(
+    given: InputTensor, spec: TensorSpec, rest: memoryview
+) -> tuple[NDArray[Any], memoryview]:
+    """Return a tensor, and the remaining bytes after the header; raise ValueError."""
+    shape, dtype = tuple(given.shape), _DTYPES[given.datatype]
+    fits = len(shape) == len(spec.shape) and all(
         size >= 0 and expected in (-1, size)
-        for size, expected in zip(given.shape, spec.shape, strict=True)
+        for size, expected in zip(shape, spec.shape, strict=True)
     )
     if given.datatype != spec.datatype or not fits:
-        raise _bad(
-            f"input {given.name!r} is {given.datatype} {given.shape}; the model takes "
-            f"{spec.datatype} {spec.shape}"
-        )
-
-
-def _tensor(given: InputTensor, rest: memoryview) -> tuple[NDArray[Any], memoryview]:
-    """Return a tensor, and the remaining bytes after the header."""
-    size = given.parameters.get("binary_data_size")
+        takes = f"the model takes {spec.datatype} {spec.shape}"
+        raise ValueError(f"it is {given.datatype} {given.shape}; {takes}")
+    size, needed = given.parameters.get("binary_data_size"), math.prod(shape) * dtype.itemsize
     if size is None:
-        array = _from_json(given)
+        array = _from_json(given.data, shape, dtype)
+    elif isinstance(size, int) and size == needed <= len(rest):
+        array, rest = np.frombuffer(rest[:size], dtype).reshape(shape), rest[size:]
     else:
-        dtype = _DTYPES[given.datatype]
-        fits = isinstance(size, int) and size == math.prod(given.shape) * dtype.itemsize
-        if not fits or size > len(rest):
-            raise _bad(
-                f"input {given.name!r}: binary_data_size {size} does not fit its shape "
-                f"{given.shape}, or {len(rest)} bytes that are left"
-            )
-        array, rest = np.frombuffer(rest[:size], dtype).reshape(given.shape), rest[size:]
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise _bad(f"input {given.name!r} holds NaN or infinity")
+        raise ValueError(
+            f"binary_data_size {size} does not fit its shape {given.shape}, or {len(rest)} bytes "
+            "that are left"
+        )
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("it holds NaN or infinity")
     return array, rest
 
 
-def _from_json(given: InputTensor) -> NDArray[Any]:
-    if given.data is None:
-        raise _bad(f"input {given.name!r} has neither data nor binary_data_size")
-    dtype = _DTYPES[given.datatype]
-    try:
-        values = np.array(given.data)
-    except (ValueError, OverflowError) as error:  # nested lists of different lengths
-        raise _bad(f"input {given.name!r}: data: {error}") from None
+def _from_json(data: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if data is None:
+        raise ValueError("it has neither data nor binary_data_size")
+    values = np.array(data)
     if values.size and values.dtype.kind not in ("i" if dtype.kind == "i" else "iuf"):
-        raise _bad(f"input {given.name!r}: data: numbers of type {given.datatype} are needed")
-    if values.shape not in ((math.prod(given.shape),), tuple(given.shape)):
-        raise _bad(
-            f"input {given.name!r}: data of shape {values.shape}, but its shape is stated as "
-            f"{given.shape}"
-        )
+        raise ValueError(f"data: numbers of type {dtype} are needed")
+    if values.shape not in ((math.prod(shape),), shape):
+        raise ValueError(f"data of shape {values.shape}, but its shape is stated as {shape}")
     with np.errstate(over="ignore"):  # infinity raises an error later
-        array: NDArray[Any] = values.astype(dtype, copy=False).reshape(given.shape)
+        array: NDArray[Any] = values.astype(dtype, copy=False).reshape(shape)
     return array
 
 

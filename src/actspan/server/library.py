@@ -174,7 +174,7 @@ class Library:
     def video(self, name: str) -> Video:
         """Return a video, its duration NaN if unknown, or raise ProblemError (404)."""
         if name not in self._known:
-            raise ProblemError(404, f"no video {name!r} in what is served")
+            raise ProblemError(404, f"no video {name!r} is served")
         return self.truth.get(name) or Video(name, math.nan)
 
     def seconds(self, name: str) -> float:

@@ -21,13 +21,12 @@ from actspan.data.features import Entry, read_array
 from actspan.data.timebase import SnippetGrid
 from actspan.model.bundle import Bundle
 from actspan.server.database import ClaimedJob, Database, JobStore
-from actspan.server.middleware import Metrics
-from actspan.server.proposals import Bodies, as_json
-from actspan.server.served_model import ServedModel
+from actspan.server.requests import Bodies, Metrics
+from actspan.server.served_model import ServedModel, as_json
 from actspan.server.settings import Limits, ServeSettings
 from actspan.server.uploads import Task
 
-_POLL = 0.1  # seconds between reports of progress, at the most
+_POLL = 0.1  # longest time between reports of progress, seconds
 _UPDATE = 0.5  # seconds between two updates of progress
 _DECODING = {"npy": 0.1, "arrow": 0.1, "video": 0.95}  # share of decoding in a job's progress
 log = logging.getLogger("actspan.server")

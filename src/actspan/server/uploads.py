@@ -198,8 +198,8 @@ def _mapped_npy(path: Path) -> Any:
 
 def _decode_video(task: Task) -> Iterator[dict[str, Any]]:
     """Extract and write the features of a video; yield the progress and the stride."""
-    from actspan.jobs.bundle_features import BundleFeatures
     from actspan.model.bundle import Bundle
+    from actspan.streams.bundle_features import BundleFeatures
     from actspan.streams.video_decoding import VideoFile
 
     source = Path(task.source)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from actspan.bench.logs import ascend, runtime_tools, trtexec
+from actspan.bench.logs import ascend, runtime_tools
 from actspan.bench.logs.text import Figure, Log, Part, Reader, Text
-from actspan.bench.result import FORMAT, Stage, decode_result
+from actspan.bench.records import FORMAT, Stage, decode_result
 
 
 def _is_result(text: Text) -> bool:
@@ -33,7 +33,7 @@ READERS = (
     Reader("actspan bench", _is_result, _read_result),
     ascend.BENCHMARK,
     ascend.PURE_INFERENCE,
-    trtexec.TRTEXEC,
+    runtime_tools.TRTEXEC,
     ascend.AIS_BENCH,
     runtime_tools.BENCHMARK_APP,
     runtime_tools.PERF_TEST,

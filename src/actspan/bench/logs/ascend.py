@@ -23,7 +23,7 @@ from actspan.bench.logs.text import (
     batch_stage,
     marked,
 )
-from actspan.bench.result import Stage, Timing
+from actspan.bench.records import Stage, Timing
 
 # The benchmark's summary, `perf_vision_batchsize_<b>_device_<d>.txt`:
 #   [e2e] throughputRate: 180.879, latency: 106303

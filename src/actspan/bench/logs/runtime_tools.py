@@ -1,9 +1,9 @@
-"""Logs of the runtimes' own tools: OpenVINO's benchmark_app and onnxruntime_perf_test."""
+"""Logs of the runtimes' own tools: trtexec, OpenVINO's benchmark_app, onnxruntime_perf_test."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from actspan.bench.logs.text import (
     NO_BATCH,
@@ -13,10 +13,108 @@ from actspan.bench.logs.text import (
     Reader,
     Text,
     batch_stage,
+    find_shapes,
     marked,
 )
-from actspan.bench.result import Timing
+from actspan.bench.records import Timing
 from actspan.core.wording import counted
+
+# trtexec, in the layout of TensorRT 7 or the newer one, and its command lines.
+#
+# [I] GPU Compute                     [I] === Performance summary ===
+# [I] min: 0.045166 ms                [I] Throughput: 716.632 qps
+# [I] mean: 0.0565804 ms              [I] GPU Compute Time: min = 1.3476 ms, max = ..., mean = ...
+# [I] percentile: 0.0620117 ms at 99% [I] Total GPU Compute Time: 2.9833 s
+#
+# Times are per batch. A query (qps) is a batch too, except with implicit batches (`--batch=N`).
+
+_BEGIN = r"\[I\]\s+(?:GPU Compute|Host Latency|=== Performance)|&&&& RUNNING TensorRT.trtexec"
+_NEW = re.compile(r"(?:^|\]\s|\s)GPU Compute Time:\s*(?P<rest>.*)$")
+_OLD = re.compile(r"\[I\]\s+GPU Compute\s*$")
+_OLD_LINE = re.compile(
+    rf"\[I\]\s+(?P<name>min|max|mean|median|percentile):\s*(?P<value>{NUMBER}) ms"
+    r"(?:\s+at (?P<percent>\d+)%)?\s*$"
+)
+_NEW_PART = re.compile(
+    rf"(?P<name>min|max|mean|median|percentile\((?P<percent>\d+)%\)) = (?P<value>{NUMBER}) ms"
+)
+_NEEDED = ("min", "max", "mean", "median")
+_KEPT = (*_NEEDED, "p90", "p99")
+_THROUGHPUT = re.compile(rf"[Tt]hroughput:\s*(?P<value>{NUMBER}) qps")
+_TOTAL = re.compile(rf"(?:Total GPU Compute Time|total compute time):\s*(?P<value>{NUMBER}) s")
+_IMPLICIT = re.compile(r"trtexec\b.*--batch=(\d+)")
+_INPUT_SHAPE = re.compile(r"Input inference shape\s*:\s*\S+?=(\d+)x")
+
+_Milliseconds = Mapping[str, tuple[int, float]]  # name: line number, milliseconds
+
+
+def _read_trtexec(text: Text) -> Iterator[Part]:
+    times, name = _times(text), text.network
+    # qps of a network with implicit batches counts samples
+    implicit = next((int(match[1]) for _, match in text.find(_IMPLICIT)), None)
+    stated = [shapes.batch for shapes in find_shapes(text.lines)]
+    stated += [int(match[1]) for _, match in text.find(_INPUT_SHAPE)]
+    batch = next(iter(stated), implicit) or text.batch
+    seconds = {key: value / 1000 for key, (_, value) in times.items() if key in _KEPT}
+    timing = Timing(repeats=None, **seconds)
+    if not timing.mean:
+        raise text.error("a mean above 0 ms was expected", times["mean"][0])
+    rate = 1 / timing.mean
+    yield batch_stage(name, "interface", batch, "tensorrt", batches=rate, seconds=timing)
+    for key, (line, value) in times.items():
+        yield Figure(value, f"GPU Compute {key}, ms", line)
+    for line, match in text.find(_THROUGHPUT):
+        qps = float(match["value"])
+        yield Figure(qps, "Throughput, qps", line)
+        if qps > 0:  # by the host's clock, with copies; TensorRT 7 prints 0 for an explicit batch
+            batches, samples = (qps, None) if implicit is None else (qps / implicit, qps)
+            yield batch_stage(
+                name, "end-to-end", batch, "tensorrt", batches=batches, samples=samples
+            )
+    for line, match in text.find(_TOTAL):
+        yield Figure(float(match["value"]), "total compute, s", line)
+    if batch is None:
+        yield NO_BATCH
+
+
+TRTEXEC = Reader("trtexec", marked(_BEGIN), _read_trtexec)
+
+
+def _times(text: Text) -> _Milliseconds:
+    new = [(n, m) for n, m in text.find(_NEW) if "Total" not in text.lines[n - 1]]
+    blocks = [*new, *text.find(_OLD)]
+    if not blocks:
+        raise text.cut_off("'[I] GPU Compute' or '[I] GPU Compute Time: min = <number> ms, ...'")
+    if len(blocks) > 1:
+        raise text.error("a second block of GPU compute time: one run per file", blocks[1][0])
+    line, match = blocks[0]
+    if not new:
+        return _old_times(text, line)
+    times = {_name(m): (line, float(m["value"])) for m in _NEW_PART.finditer(match["rest"])}
+    for name in _NEEDED:
+        if name not in times:
+            raise text.error(f"expected '{name} = <number> ms' in GPU Compute Time", line)
+    return times
+
+
+def _old_times(text: Text, start: int) -> _Milliseconds:
+    times: dict[str, tuple[int, float]] = {}
+    for number, name in enumerate((*_NEEDED, "percentile"), start + 1):
+        at = name == "percentile"
+        match = _OLD_LINE.search(text.lines[number - 1]) if number <= len(text.lines) else None
+        if match is None or match["name"] != name or (match["percent"] is None) == at:
+            line = f"'[I] {name}: <number> ms{' at 99%' if at else ''}'"
+            expected = f"{line} of the block GPU Compute that begins at line {start}"
+            if number > text.last:
+                raise text.cut_off(expected)
+            raise text.error(f"expected {expected}", number)
+        times[_name(match)] = number, float(match["value"])
+    return times
+
+
+def _name(match: re.Match[str]) -> str:
+    return match["name"] if match["percent"] is None else f"p{match['percent']}"
+
 
 # benchmark_app prints its figures, and writes a statistics report as CSV or JSON. Its throughput
 # (FPS) is iterations per second times the batch size that it assumes. Without `-layout` it assumes

@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from actspan.bench.result import (
+from actspan.bench.records import (
     BatchesPerSecond,
     SamplesPerSecond,
     Scope,
@@ -189,3 +189,47 @@ def batch_stage(
         seconds=seconds,
         backend=backend,
     )
+
+
+# Command lines of trtexec, which state the batch size.
+_OPTION = re.compile(r"--(shapes|optShapes)=(\S+)")
+_MODEL = re.compile(r"--(?:onnx|loadEngine)=(\S+)")
+_INPUT = re.compile(r"^['\"]?(?P<name>[^:]+):(?P<sizes>\d+(?:\D\d+)*)['\"]?$")
+_INPUT_NAMES = {"tem": "video", "pem": "video_feature"}  # of the published export, and of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """`--shapes=video:16x400x100` of a command line."""
+
+    line: int
+    batch: int  # the first size of the first input
+    problem: str  # mistake in the option; empty if there is none
+
+
+def find_shapes(lines: Sequence[str]) -> Iterator[Shapes]:
+    """Yield every `--shapes` or `--optShapes` of trtexec in these lines."""
+    for number, line in enumerate(lines, 1):
+        for option in _OPTION.finditer(line) if "trtexec" in line else ():
+            inputs = [_INPUT.match(part) for part in option[2].split(",")]
+            sizes = {match["name"]: re.findall(r"\d+", match["sizes"]) for match in inputs if match}
+            if len(sizes) == len(inputs):
+                batch = int(next(iter(sizes.values()))[0])
+                problem = "; ".join(_problems(line, option[1], option[2], sizes))
+                yield Shapes(number, batch, problem)
+
+
+def _problems(
+    line: str, option: str, written: str, sizes: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    right = ",".join(f"{name}:{'x'.join(size)}" for name, size in sizes.items())
+    if right != written.strip("'\""):
+        yield (
+            f"--{option}={written} is not trtexec's syntax, which joins sizes by x: "
+            f"--{option}={right}"
+        )
+    model = _MODEL.search(line)
+    words = re.split(r"[^a-z]+", Path(model[1]).stem.lower()) if model else []
+    for net, name in _INPUT_NAMES.items():
+        if net in words and len(sizes) == 1 and name not in sizes:
+            yield f"the input of {net.upper()} is named {name}, not {next(iter(sizes))}"

@@ -1,4 +1,4 @@
-// The list of videos: cards are made a page at a time, timelines drawn when they are near.
+// The list of videos: cards are added in pages, timelines drawn when they come near.
 
 const PAGE = 20;
 const PAPER = 720; // pixels across a printed page
@@ -96,7 +96,7 @@ function orders() {
   const made = new Map();
   const add = (name, value) => made.set(name, rising(value));
   if (rated) {
-    const last = (value, i) => (auc(i, 0) === null ? Infinity : value(i)); // unjudged ones at the end
+    const last = (value, i) => (auc(i, 0) === null ? Infinity : value(i)); // videos without an AUC at the end
     const all = (i) => mean(data.videos[i].auc);
     add("worst first", (i) => last(all, i));
     add("best first", (i) => last((j) => -all(j), i));
@@ -188,7 +188,7 @@ byId("theme").addEventListener("click", () => {
   try {
     localStorage.setItem("actspan-theme", theme);
   } catch {
-    // storage may be forbidden; the choice then lasts as long as the page
+    // Storage may be disabled; the setting then lasts until the page is closed.
   }
   nameTheme();
 });

@@ -9,7 +9,7 @@ function bytes(text) {
   return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 }
 
-// base64 of little-endian float32: starts, ends and, for proposals, scores
+// base64 of little-endian float32: starts, ends and, for proposals, scores.
 function segments(text, columns) {
   const view = new DataView(bytes(text).buffer);
   const count = view.byteLength / 4 / columns;
@@ -25,7 +25,7 @@ function overlap(a, b) {
   return union > 0 ? inner / union : 0;
 }
 
-// everything about a video, in plain objects
+// Decode a video into plain objects.
 function decode(video) {
   const label = (labels, i) => (labels ? (data.labels[labels[i]] ?? "") : "");
   const truth = segments(video.truth, 2).map((s, i) => ({ ...s, label: label(video.labels, i) }));

@@ -1,4 +1,4 @@
-// The only place that talks to the server.
+// Requests to the server; no other module sends any.
 
 export class Refused extends Error {
   constructor(status, message) {
@@ -7,7 +7,7 @@ export class Refused extends Error {
   }
 }
 
-// FastAPI gives a text, or a list of what is wrong with a request
+// Errors of FastAPI are a text, or a list of invalid fields.
 function reason(body) {
   const message = body?.detail ?? body?.error?.message ?? body?.error ?? body;
   if (Array.isArray(message)) return message.map((d) => `${d.loc?.slice(1).join(" ")}: ${d.msg}`).join("; ");

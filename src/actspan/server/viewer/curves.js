@@ -1,6 +1,6 @@
-// A run's three curves of one video, in tiles of the zoom that is looked at.
+// A run's three curves of one video, loaded in tiles of the current zoom level.
 
-// for every column, lowest and highest value of action, start and end
+// Lowest and highest value of action, start and end per column.
 class Columns {
   constructor(curves, level) {
     Object.assign(this, { curves, level, size: 2 ** level });
@@ -28,19 +28,19 @@ export class Curves {
   #fetch;
   #arrived;
 
-  // fetch(level, tile) gives a promise of (2, 3, n) values
+  // fetch(level, tile) returns a promise of (2, 3, n) values.
   constructor({ cells, levels, tile, span }, fetch, arrived) {
     Object.assign(this, { cells, levels, tile, span });
     this.#fetch = fetch;
     this.#arrived = arrived;
   }
 
-  // everything at the coarsest zoom: drawn until finer tiles are there
+  // The coarsest level, drawn until finer tiles are loaded.
   async load() {
     await this.#get(this.levels - 1, 0);
   }
 
-  // columns for a stretch that is `width` pixels wide, or null before anything is there
+  // Return columns for a span that is `width` pixels wide, or null before any are loaded.
   columns(from, to, width) {
     const cells = ((to - from) / this.span) * this.cells;
     const wanted = Math.round(Math.log2(Math.max(cells / width, 1)));
@@ -52,7 +52,7 @@ export class Curves {
     return null;
   }
 
-  // first and last column of a level that a stretch shows
+  // First and last column of a level in a span.
   range(level, from, to) {
     const size = 2 ** level, perSecond = this.cells / this.span / size;
     const last = Math.ceil(this.cells / size) - 1;

@@ -1,4 +1,4 @@
-// Corrections of one video: every change is kept for undo, and saved at once.
+// Corrections of one video: every change can be undone, and is saved immediately.
 
 import * as api from "./api.js";
 
@@ -29,7 +29,7 @@ export class Editor extends EventTarget {
     this.#dirty = false;
   }
 
-  // what the server has now; the way back stays open where nothing is new
+  // Load the server's state; undo stays possible if nothing changed there.
   refresh(kept) {
     if (!this.unsaved && kept.revision !== this.#revision) this.#take(kept);
   }
@@ -51,7 +51,7 @@ export class Editor extends EventTarget {
     this.#tell();
   }
 
-  // returns the place of the new segment
+  // Return the index of the new segment.
   add(start, end, label = "") {
     const made = { start, end, label };
     return this.#change([...(copy(this.segments) ?? []), made], made);
@@ -75,7 +75,7 @@ export class Editor extends EventTarget {
     this.#change(next, null);
   }
 
-  // nobody has corrected this video
+  // Remove the corrections of this video.
   forget() {
     if (this.segments !== null) this.#change(null, null);
   }
@@ -111,7 +111,7 @@ export class Editor extends EventTarget {
     this.save();
   }
 
-  // the newest state, never two requests at a time
+  // Save the newest state, with one request at a time.
   async save() {
     if (this.#saving) return;
     this.#saving = true;
@@ -140,7 +140,7 @@ export class Editor extends EventTarget {
         this.#take(await api.readCorrections(this.id));
         message = "Somebody else changed these corrections; the newest ones are shown.";
       } catch {
-        // the first reason is shown; saving is tried again with the next change
+        // The first reason is shown; the next change saves again.
       }
     }
     this.#say(message);

@@ -1,8 +1,8 @@
-// The keyboard: one table, which the help shows and the page obeys.
+// Keyboard shortcuts: one table, for the help and for the event handler.
 
 import { byId, make } from "./text.js";
 
-// [keys, what it does, name of the action]; Shift is part of a key where it is written
+// [keys, description, name of the action]; a name with Shift needs Shift.
 export const KEYS = [
   ["Space", "play or pause", "toggle"],
   ["←", "one second back", "back"], ["→", "one second on", "on"],
@@ -31,7 +31,7 @@ function pressed(event) {
   return [(event.ctrlKey || event.metaKey) && "Ctrl", shift && "Shift", key].filter(Boolean).join(" ");
 }
 
-// where keys mean something already
+// Elements that use keys themselves.
 function isTaken(event) {
   const { target } = event;
   if (document.querySelector("dialog[open]")) return true;
@@ -48,13 +48,13 @@ export function listen(actions) {
   try {
     single.checked = localStorage.getItem("actspan-keys") !== "off";
   } catch {
-    // storage may be forbidden
+    // Storage may be disabled.
   }
   single.addEventListener("change", () => {
     try {
       localStorage.setItem("actspan-keys", single.checked ? "on" : "off");
     } catch {
-      // the choice then lasts as long as the page
+      // The setting then lasts until the page is closed.
     }
   });
   document.addEventListener("keydown", (event) => {

@@ -1,4 +1,4 @@
-// Proposals beside each other: the best first, each in the highest lane that has room.
+// Lanes of proposals: the best first, each in the highest lane that has room.
 
 export function packLanes(proposals, most) {
   const lanes = [];

@@ -1,4 +1,4 @@
-// The list of videos: thousands of rows, of which only those in view are asked for and drawn.
+// The list of videos: of thousands of rows, only those in view are requested and drawn.
 
 import * as api from "./api.js";
 import { byId, clock, LETTERS, make, plural } from "./text.js";
@@ -55,7 +55,7 @@ export class List {
     return { find: byId("find").value, missed, corrected, order, descending };
   }
 
-  // from the top, as the filter says
+  // Load the list again, from the top.
   async reload() {
     this.#asking.abort();
     this.#asking = new AbortController();
@@ -64,7 +64,7 @@ export class List {
     await this.#get(0);
   }
 
-  // the same rows with what the server says now
+  // Load the same rows again.
   async refresh() {
     const pages = [...this.#pages.keys()];
     await Promise.all(pages.map((page) => this.#get(page)));
@@ -93,7 +93,7 @@ export class List {
     return this.#pages.get(Math.floor(index / PAGE))?.[index % PAGE];
   }
 
-  // the video before or after the current one, if it was listed
+  // Return the video before or after the current one, if it is listed.
   neighbour(step) {
     for (const [page, videos] of this.#pages) {
       const i = videos?.findIndex((video) => video.id === this.#current) ?? -1;

@@ -1,4 +1,4 @@
-// Starts the page: what is served, the list, the video that the address names.
+// Start the page: the overview, the list, and the video in the address.
 
 import * as api from "./api.js";
 import { listen } from "./keys.js";

@@ -1,4 +1,4 @@
-// What stands around the video: colours, dialogs, the drawer of videos on a phone, messages.
+// Parts of the page around the video: theme, dialogs, the drawer of videos on a phone, messages.
 
 import { exportUrl } from "./api.js";
 import { byId, make } from "./text.js";
@@ -17,7 +17,7 @@ export function followTheme(changed) {
     try {
       localStorage.setItem("actspan-theme", theme);
     } catch {
-      // storage may be forbidden; the choice then lasts as long as the page
+      // Storage may be disabled; the setting then lasts until the page is closed.
     }
     name();
     changed();
@@ -34,7 +34,7 @@ export function say(message) {
   byId("message").hidden = !message;
 }
 
-// the list of videos, where it does not fit beside the video
+// The list of videos, on screens where it does not fit beside the video.
 export function drawer() {
   const button = byId("open-list");
   const show = (open) => {
@@ -54,7 +54,7 @@ export function drawer() {
   return { close: () => show(false), open: () => show(true) };
 }
 
-// a click beside a dialog closes it, as Escape does
+// A click outside a dialog closes it, like Escape.
 function closable(dialog) {
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 }

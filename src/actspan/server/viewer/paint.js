@@ -1,4 +1,4 @@
-// What is drawn of each track, on a canvas; positions are CSS pixels.
+// Drawing of the tracks on a canvas; positions are CSS pixels.
 
 import { clock } from "./text.js";
 
@@ -6,7 +6,7 @@ const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800,
 const NAMES = ["paper", "raised", "ink", "soft", "rule", "truth", "action", "start", "end", "focus", "corrected",
   ...Array.from({ length: 7 }, (_, r) => `run${r}`)];
 
-// the style sheet's colours as they are now: canvases know no variables
+// The current colours of the style sheet; a canvas cannot use its variables.
 export function readColours(element) {
   const probe = document.createElement("span");
   element.append(probe);
@@ -63,7 +63,7 @@ export class Painter {
     c.stroke();
   }
 
-  // labelled bars: ground truth and corrections
+  // Draw labelled bars: ground truth and corrections.
   segments({ y, height }, segments, { colour, outlined = -1 }) {
     const { c } = this;
     segments.forEach((s, i) => {
@@ -145,7 +145,7 @@ export class Painter {
     c.setLineDash([]);
   }
 
-  // where a column stands for several cells: from its lowest to its highest, touching the one before
+  // A column of several cells is drawn from its lowest to its highest value, without a gap.
   #bars(columns, curve, first, last, at, up, colour) {
     const { c } = this;
     c.fillStyle = this.colours[colour];
@@ -174,7 +174,7 @@ export class Painter {
     }
   }
 
-  // the whole video, and which part of it is seen
+  // Draw the whole video, and the visible part of it.
   map({ y, height }, segments) {
     const { c, view } = this;
     const x = (seconds) => this.left + (seconds / view.seconds) * this.width;

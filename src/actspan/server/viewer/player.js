@@ -1,4 +1,4 @@
-// The position in the video: that of a <video>, or a clock of our own where there is none.
+// The position in the video: that of a <video>, or of a clock if there is none.
 
 export class Player extends EventTarget {
   #at = 0; // seconds
@@ -22,7 +22,7 @@ export class Player extends EventTarget {
     element.addEventListener("loadedmetadata", () => this.#seekOn());
   }
 
-  // url: of the video, or null
+  // `url` is that of the video, or null.
   open(seconds, url) {
     this.pause();
     this.#range = null;
@@ -56,13 +56,13 @@ export class Player extends EventTarget {
     this.#tell("move");
   }
 
-  // a person moves on: what was to be played alone is forgotten
+  // Seek because of the user, which ends the playback of a single segment.
   goTo(seconds) {
     this.#range = null;
     this.seek(seconds);
   }
 
-  // one seek at a time: a decoder that is asked for every pixel of a scrub never answers
+  // One seek at a time: a decoder with a request per pixel of a drag would never finish.
   #seekOn() {
     if (this.#pending === null || this.#element.seeking || this.#element.readyState < 1) return;
     const wanted = this.#pending;
@@ -75,7 +75,7 @@ export class Player extends EventTarget {
     else this.play(this.#range);
   }
 
-  // all from here on, or one segment from its start to its end
+  // Play from here on, or one segment from its start to its end.
   play(range = null) {
     this.#range = range;
     const outside = range && (this.#at < range.start || this.#at >= range.end - 0.01);

@@ -1,4 +1,4 @@
-// What the pointer does on the timeline: scrub, zoom, pan, play a segment, draw and drag corrections.
+// Pointer actions on the timeline: scrub, zoom, pan, play a segment, draw and drag corrections.
 
 const FAR = 4; // pixels that make a drag of a click
 const SHORTEST = 0.05; // seconds of a segment that is drawn
@@ -50,14 +50,14 @@ export class Pointer {
     return this.#scrubbing(x, touch);
   }
 
-  // a finger may be the first of two, or want to scroll: it has to move or to leave first
+  // A touch may be the first of two, or scroll the page, so it must move or end first.
   #scrubbing(x, touch) {
     const go = (place) => this.actions.scrub(this.timeline.seconds(place));
     if (!touch) go(x);
     return { move: go, end: (moved) => moved || go(x) };
   }
 
-  // a click plays the segment, a drag scrubs
+  // A click plays the segment, a drag scrubs.
   #clicking(hit) {
     return {
       move: (x) => this.actions.scrub(this.timeline.seconds(x)),
@@ -97,7 +97,7 @@ export class Pointer {
     };
   }
 
-  // an edge, or all of it
+  // Drag an edge, or the whole segment.
   #dragging(hit, x) {
     const { segment, index, edge } = hit;
     const editor = this.actions.editor();
@@ -157,7 +157,7 @@ export class Pointer {
     return { apart: Math.max(Math.abs(a - b), 20), middle: (a + b) / 2 };
   }
 
-  // two fingers: what was between them stays between them
+  // Two fingers: the times under them stay under them.
   #stretch() {
     const now = this.#fingers();
     const { view } = this.timeline;
@@ -194,7 +194,7 @@ export class Pointer {
   }
 }
 
-// a segment after a drag by so many seconds, inside the video and never turned round
+// Return a segment after a drag by some seconds, inside the video and with start < end.
 function dragged({ start, end }, edge, by, seconds) {
   const clip = (value, low, high) => Math.min(Math.max(value, low), high);
   if (edge === "start") return { start: clip(start + by, 0, end - SHORTEST), end };

@@ -1,4 +1,4 @@
-// Something new: features or a video go to the served model as a job, and come back as a timeline.
+// Proposals for new features or videos: they are sent as a job, and the result is shown.
 
 import * as api from "./api.js";
 import { byId } from "./text.js";

@@ -1,4 +1,4 @@
-// Which proposals are shown, and the settings of Soft-NMS, applied while they are moved.
+// Filter of the shown proposals, and settings of Soft-NMS, which apply immediately.
 
 import { byId } from "./text.js";
 
@@ -33,14 +33,14 @@ export class Settings extends EventTarget {
     return Object.fromEntries(FIELDS.map((name) => [name, Number(byId(name).value)]));
   }
 
-  // what differs from the run's own settings, or null where nothing does
+  // The settings if they differ from those of the run, else null.
   get changed() {
     const now = this.#now;
     if (!this.#asRun || now.keep < 1) return null;
     return FIELDS.some((name) => Math.abs(now[name] - this.#asRun[name]) > 1e-9) ? now : null;
   }
 
-  // a slider over the scores that there are; long recordings show all they have
+  // A slider over the range of scores; long recordings show all proposals.
   openedVideo(runs, seconds) {
     const best = Math.max(...runs.map((run) => run.all[0]?.score ?? 0), 0.01);
     byId("score").max = Math.max(best, 0.01).toFixed(3);

@@ -1,4 +1,4 @@
-// Proposals and corrections as tables: everything on the canvas can be read and done here too.
+// Proposals and corrections as tables, with everything that the canvas shows and allows.
 
 import { clock, LETTERS, make, overlap, parseClock } from "./text.js";
 
@@ -27,7 +27,7 @@ export function proposalTable(room, runs, truth, chosen, { playOnly, take }) {
   const several = runs.length > 1;
   const rows = shown.flatMap((run) => run.visible.map((p) => ({ run, ...p })));
   if (!rows.length) {
-    room.replaceChildren(make(null, "p", { className: "soft" }, runs.length ? "No proposal has such a score." : "No run is served."));
+    room.replaceChildren(make(null, "p", { className: "soft" }, runs.length ? "No proposal has a score this high." : "No run is served."));
     return;
   }
   if (several) rows.sort((a, b) => a.rank - b.rank);
@@ -52,7 +52,7 @@ export function proposalTable(room, runs, truth, chosen, { playOnly, take }) {
 
 let filled = { editor: null, body: null }; // what the table of corrections shows
 
-// rows stay as long as there are as many: a field that somebody tabs into must not vanish
+// Rows are kept if their number stays the same, so that a focused field does not vanish.
 export function segmentTable(room, editor, { playOnly }) {
   const { segments } = editor;
   const same = filled.editor === editor && filled.body?.isConnected;
@@ -102,7 +102,7 @@ function refill(body, editor) {
   editor.segments.forEach((segment, i) => fill(body.rows[i], segment, i === editor.selected, null));
 }
 
-// all fields but the one that is typed in: saving must not disturb
+// Fill all fields except the focused one, so that saving does not disturb typing.
 function fill(line, { start, end, label }, chosen, typing = document.activeElement) {
   line.className = chosen ? "chosen" : "";
   const values = [start.toFixed(2), end.toFixed(2), label];

@@ -1,4 +1,4 @@
-// Times and figures in words, and elements with words in them.
+// Times and numbers as text, and elements with text.
 
 export const LETTERS = "ABCDEFG";
 
@@ -14,7 +14,7 @@ export function clock(seconds, digits = 0) {
   return hours ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
 }
 
-// what people type: seconds, or 1:02:03.5
+// Parse typed seconds, or 1:02:03.5.
 export function parseClock(text) {
   const parts = text.trim().replace(/\s*s$/, "").split(":").map(Number);
   if (!parts.length || parts.length > 3 || !parts.every((p) => Number.isFinite(p) && p >= 0)) return NaN;

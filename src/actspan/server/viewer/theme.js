@@ -1,7 +1,7 @@
-// Runs before anything is drawn, so that the page never flashes in the other colours.
+// Runs before anything is drawn, so that the page does not flash in the other theme.
 try {
   const kept = localStorage.getItem("actspan-theme");
   if (kept === "light" || kept === "dark") document.documentElement.dataset.theme = kept;
 } catch {
-  // storage may be forbidden; the choice then lasts as long as the page
+  // Storage may be disabled; the setting then lasts until the page is closed.
 }

@@ -1,7 +1,7 @@
-// The timeline: which tracks there are, and when they are painted.
+// The timeline: layout of the tracks, and when they are painted.
 //
-// Two canvases lie on each other. The base holds what hangs on the data and the zoom; the overlay
-// what follows the pointer and the clock, so that a scrub paints next to nothing.
+// Two canvases lie on top of each other. The base depends on the data and the zoom; the overlay
+// on the pointer and the clock, so that scrubbing paints little.
 
 import { Painter, readColours } from "./paint.js";
 import { byId, clock, LETTERS } from "./text.js";
@@ -30,7 +30,7 @@ export class Timeline extends EventTarget {
     this.paint();
   }
 
-  // places of the tracks; paints them all
+  // Compute the places of the tracks, and paint them all.
   layout() {
     const { truth, runs, canEdit } = this.content();
     const width = this.room.clientWidth;
@@ -190,7 +190,7 @@ export class Timeline extends EventTarget {
     return this.rows?.find((row) => y >= row.y - GAP / 2 && y < row.y + row.height + GAP / 2);
   }
 
-  // what lies under a point: {kind, segment, index, run, edge, box}
+  // Return what is at a point: {kind, segment, index, run, edge, box}.
   hit(x, y, reach = 6) {
     const row = this.rowAt(y);
     if (!row) return null;

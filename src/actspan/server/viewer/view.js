@@ -1,4 +1,4 @@
-// Which stretch of the video the timeline shows, and how it moves.
+// The visible span of the video, and its changes.
 
 const SHORTEST = 0.5; // seconds across the timeline
 
@@ -27,7 +27,7 @@ export class View extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  // factor > 1 shows more; the moment `at` stays where it is
+  // A factor > 1 shows more; the time `at` keeps its place.
   zoom(factor, at = (this.from + this.to) / 2) {
     const length = Math.min(this.length * factor, this.seconds);
     const share = (at - this.from) / this.length;
@@ -38,7 +38,7 @@ export class View extends EventTarget {
     this.show(this.from + seconds, this.to + seconds);
   }
 
-  // so that a moment or segment can be seen
+  // Move so that a time or a segment is visible.
   reveal(start, end = start) {
     if (start >= this.from && end <= this.to) return;
     const length = Math.max(this.length, (end - start) * 1.2);

@@ -1,4 +1,4 @@
-// One video: its runs, corrections and position, and what people do with them.
+// One video: its runs, corrections and position, and the user's actions.
 
 import * as api from "./api.js";
 import { Curves } from "./curves.js";
@@ -14,7 +14,7 @@ import { View } from "./view.js";
 export const COLOURS = [0, 3, 4, 5, 6, 1, 2]; // of runs; curves have 1 and 2 already
 const LANES = 14;
 
-// columns, as the server gives them, to objects with their rank
+// Convert the server's columns to objects with a rank.
 function ranked({ start, end, score, labels }) {
   return start.map((s, i) => ({ start: s, end: end[i], score: score[i], label: labels?.[i] ?? "", rank: i + 1 }));
 }
@@ -59,7 +59,7 @@ export class Workspace extends EventTarget {
     };
   }
 
-  // a video of the library
+  // Show a video of the library.
   async open(id) {
     const { signal } = this.#restart();
     const numbers = this.about.runs.map((_, r) => r);
@@ -76,7 +76,7 @@ export class Workspace extends EventTarget {
     for (const run of runs) run.curves?.load().then(() => this.timeline.paint(), () => {});
   }
 
-  // what the served model found in something new; it cannot be corrected here
+  // Show the result of a job, which cannot be corrected here.
   showNew(id, seconds, columns, media) {
     this.#restart();
     this.#blob = media;
@@ -84,7 +84,7 @@ export class Workspace extends EventTarget {
     this.show(video, [{ curves: null, all: ranked(columns) }], media);
   }
 
-  // anything to look at; runs: [{curves, all}]
+  // Show a video; runs: [{curves, all}].
   show(video, runs, media) {
     this.video = video;
     this.truth = video.ground_truth;
@@ -175,8 +175,8 @@ export class Workspace extends EventTarget {
       run.lanes = packLanes(run.visible, LANES);
       if (run.shown) without += run.visible.length - run.lanes.placed.length;
     }
-    const lost = `${plural(without, "proposal")} found no room on the timeline; the table has them.`;
-    byId("hidden-lanes").textContent = without ? lost : "";
+    const hidden = `${plural(without, "proposal")} found no room on the timeline; the table has them.`;
+    byId("hidden-lanes").textContent = without ? hidden : "";
     this.timeline.layout();
     this.#tables();
   }
@@ -211,7 +211,7 @@ export class Workspace extends EventTarget {
     this.timeline.paintOverlay();
   }
 
-  // while it plays, the position stays in sight
+  // During playback, the position stays visible.
   #follow(time) {
     const { view } = this;
     if (!view.isWhole && (time > view.to || time < view.from)) view.show(time, time + view.length);
@@ -248,7 +248,7 @@ export class Workspace extends EventTarget {
     tip.style.transform = `translate(${left}px, ${hit.box.y - tip.offsetHeight - 6}px)`;
   }
 
-  // what people do
+  // The user's actions.
 
   goTo(seconds) {
     this.player.goTo(seconds);
@@ -277,7 +277,7 @@ export class Workspace extends EventTarget {
     this.timeline.paint();
   }
 
-  // the proposal that starts next, or last before
+  // Return the next proposal, or the previous one, by start.
   neighbour(direction) {
     const all = this.runs.filter((run) => run.shown)
       .flatMap((run) => run.visible.map((p) => ({ run, p })))

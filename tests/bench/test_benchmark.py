@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from actspan.bench.benchmark import run_benchmark
 from actspan.bench.comparison import compare, read_systems
 from actspan.bench.logs import read_log
-from actspan.bench.result import BenchResult, decode_result, write_result
-from actspan.bench.run import run_benchmark
-from actspan.bench.tables import (
+from actspan.bench.records import BenchResult, decode_result, write_result
+from actspan.bench.result_tables import (
     broken_limits,
     result_page,
     result_tables,
@@ -70,19 +70,19 @@ def test_only_networks_have_a_backend(result: BenchResult) -> None:
     assert stage_of(result, "tem", "interface", 1).precision == "float32"
 
 
-def test_answers_stand_beside_speed(result: BenchResult) -> None:
+def test_results_have_their_accuracy(result: BenchResult) -> None:
     whole = stage_of(result, "bsn", "end-to-end", 4).accuracy
     assert whole is not None
     assert whole.max_difference is not None
     assert whole.max_difference < 1e-5
     assert whole.same == 1
-    assert whole.recall is None  # nothing is to be found in made-up features
+    assert whole.recall is None  # the instances of synthetic videos are random
     assert broken_limits(result) == []
 
 
-def test_what_is_made_up_is_called_so(result: BenchResult) -> None:
-    assert "MADE-UP networks, TEM for 8 channels x 20 cells" in result.material
-    assert "8 videos of MADE-UP features, 30 snippets x 8 channels" in result.material
+def test_synthetic_material_is_called_so(result: BenchResult) -> None:
+    assert "SYNTHETIC networks, TEM for 8 channels x 20 cells" in result.material
+    assert "8 videos of SYNTHETIC features, 30 snippets x 8 channels" in result.material
     assert "published" not in result.material
 
 
@@ -106,7 +106,7 @@ def test_written_read_and_compared(result: BenchResult, tmp_path: Path) -> None:
     assert {row.name for row in found.headlines} == {"tem", "pem", "bsn"}
     assert {row.name for row in found.steps} == {*STEPS, "latency", "write", "evaluate"}
     assert all(row.ratios == (1.0,) for row in (*found.headlines, *found.measured, *found.steps))
-    assert any("MADE-UP" in note.text for note in found.notes)
+    assert any("SYNTHETIC" in note.text for note in found.notes)
 
 
 def test_the_summary_is_read_by_the_reader_of_the_npus_logs(
@@ -172,10 +172,10 @@ def test_recordings_in_windows(tmp_path: Path) -> None:
 def test_a_wrong_answer_is_called_wrong(tmp_path: Path) -> None:
     path = with_wrong_graph(tmp_path / "b")
     result = run_benchmark(replace(ONE_SIZE, model=path, backend="onnxruntime", variant="wrong"))
-    told = broken_limits(result)
-    assert any("PEM, the runtime's call, batch 2: PEM differs by" in line for line in told)
-    assert any(line.startswith("all, end to end") for line in told)
-    assert not any(line.startswith("TEM") for line in told)
+    broken = broken_limits(result)
+    assert any("PEM, the runtime's call, batch 2: PEM differs by" in line for line in broken)
+    assert any(line.startswith("all, end to end") for line in broken)
+    assert not any(line.startswith("TEM") for line in broken)
     assert "WRONG" in result_page(result)
 
 

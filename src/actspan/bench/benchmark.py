@@ -14,14 +14,16 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from actspan.bench import machine
-from actspan.bench.bench_request import BenchRequest
-from actspan.bench.material import (
-    Material,
-    Reference,
-    open_material,
-    with_accuracy,
+from actspan.bench.material import Material, Reference, open_material, with_accuracy
+from actspan.bench.records import (
+    BatchesPerSecond,
+    BenchRequest,
+    BenchResult,
+    Scope,
+    Stage,
+    Timing,
+    samples_of,
 )
-from actspan.bench.result import BatchesPerSecond, BenchResult, Scope, Stage, Timing, samples_of
 from actspan.bench.timing import Rule, measure
 from actspan.core.errors import BenchError
 from actspan.core.parallel import chunked, map_ordered
@@ -51,10 +53,8 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
     ------
     BundleError, DataError, BackendError
         A part is missing, damaged, or does not fit.
-    BenchError
-        A batch needs more videos than there are.
-    MissingExtraError
-        The packages of the extra `bench` are not installed.
+    BenchError, MissingExtraError
+        A batch needs more videos than there are, or the extra `bench` is not installed.
     """
     machine.require_limits()
     with ExitStack() as stack:
@@ -66,19 +66,16 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
         bench = _Bench(request, material, pool, folder, progress)
         load = machine.load_average()
         limits = partial(
-            machine.measure_machine, config.tem, max(request.batches), bench.rule(), bench.announce
+            machine.measure_machine, config.tem, max(request.batches), bench.rule, bench.announce
         )
         before, lower = limits()
         workload = bench.run()
         after, higher = limits()
-        roof = machine.highest(lower, higher)
         measured_on = machine.capture_environment(before, after, load)
         bench.announce("done")
+    roof = machine.highest(lower, higher)
     return BenchResult(
-        stages=tuple(
-            machine.with_cost(s, machine.sample_costs(config, workload, s.batch or 1), roof)
-            for s in bench.stages
-        ),
+        stages=machine.with_costs(bench.stages, config, workload, roof),
         environment=measured_on,
         roof=roof,
         material=material.description,
@@ -112,6 +109,7 @@ class _Bench:
     ) -> None:
         self._request, self._material, self._pool = request, material, pool
         self._progress, self._announced = progress, 0
+        self.rule = Rule(limit=request.seconds)
         self._config = material.bundle.config
         self._result, self._scratch = folder / "result.json", folder / "scratch.json"
         sessions = material.sessions
@@ -132,10 +130,6 @@ class _Bench:
         total = 9 * len(self._request.batches) + 8
         self._progress(what, min(self._announced, total), total)
         self._announced += 1
-
-    def rule(self, least: int = 20) -> Rule:
-        """Return the rule that ends a measurement after at least this many repeats."""
-        return Rule(limit=self._request.seconds, least=least)
 
     def run(self) -> machine.Workload:
         """Measure everything and return the average sizes of samples."""
@@ -168,7 +162,9 @@ class _Bench:
             assert batch is not None
             self.announce(f"{work.name}, batch {batch}")
             streams = work.streams or request.streams
-            measured = measure(work.call, streams=streams, rule=self.rule(work.least))
+            measured = measure(
+                work.call, streams=streams, rule=replace(self.rule, least=work.least)
+            )
             share = batch / (work.samples or batch)  # of a batch in one repeat
             rate = BatchesPerSecond(measured.rate / share)
             has_networks = work.name in _OF_NETWORKS
@@ -248,10 +244,11 @@ class _Bench:
     def _rest(self, kept: Sequence[Batch], found: Mapping[str, Proposals]) -> Iterator[_Work]:
         """Yield the latency of a video, and the work that is done once for many videos."""
         work = partial(_Work, scope="step", streams=1, least=_WHOLE)
-        features = [item for batch in kept for item in batch.features]
+        items = [item for batch in kept for item in batch.features]
         propose = self._material.pipeline.propose
-        latency = work("latency", call=lambda n: propose(features[n % len(features)]), samples=1)
-        yield latency._replace(least=_LATENCY)
+        yield work(
+            "latency", call=lambda n: propose(items[n % len(items)]), samples=1, least=_LATENCY
+        )
         if self._config.mode == "window":  # over all windows of each recording
             outcomes = [o for b in self._walk(_KEPT) for o in self._steps.outcomes(b, b.confidence)]
             yield work(
@@ -267,7 +264,7 @@ class _Bench:
 
     def notes(self) -> Iterator[str]:
         """Yield remarks about the material and the measurements."""
-        request, dataset, rule = self._request, self._material.dataset, self.rule()
+        request, dataset, rule = self._request, self._material.dataset, self.rule
         cores, most, samples = machine.core_count(), max(request.batches), len(self._pieces)
         streams = counted(request.streams, "stream")
         yield from dataset.notes
@@ -294,9 +291,9 @@ class _Bench:
             )
 
 
-def _first_pieces(pieces: Sequence[Piece], count: int) -> list[Piece]:
+def _first_pieces(pieces: Sequence[Piece], count: int) -> Sequence[Piece]:
     """Return the first pieces, at least `count` if available, up to the end of a recording."""
     for number, piece in enumerate(pieces[:_LONGEST], start=1):
         if number >= count and (piece.window is None or piece.window.is_final):
-            return list(pieces[:number])
-    return list(pieces[:_LONGEST])
+            return pieces[:number]
+    return pieces[:_LONGEST]

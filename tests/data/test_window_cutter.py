@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan.data.cells import plan_windows
-from actspan.jobs.video_source import WindowCutter
+from actspan.data.cells import WindowCutter, plan_windows
 
 
 @given(

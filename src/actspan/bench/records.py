@@ -1,4 +1,4 @@
-"""Results of benchmarks as typed JSON, the same for ActSpan and for logs of other tools.
+"""Request of a benchmark, and results as typed JSON, the same for logs of other tools.
 
 Samples per second and batches per second are two types. A type checker refuses one for the other,
 and a stage in which the two disagree is refused.
@@ -10,15 +10,25 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, NewType, Self
+from typing import Annotated, Final, Literal, NewType, Self
 
 import msgspec
 
-from actspan.config.base import NOT_JSON
+from actspan.config.base import (
+    NOT_JSON,
+    Bounds,
+    Config,
+    ExistingFolder,
+    OnError,
+    Positive,
+    Seconds,
+    doc,
+)
 from actspan.core.errors import BenchError
 from actspan.core.files import atomic_file
 
 FORMAT: Final = "actspan-bench-1"
+CHANNELS, LENGTH = 400, 100  # of published networks
 
 SamplesPerSecond = NewType("SamplesPerSecond", float)
 BatchesPerSecond = NewType("BatchesPerSecond", float)
@@ -28,6 +38,50 @@ Scope = Literal["interface", "end-to-end", "step"]
 def samples_of(rate: BatchesPerSecond, batch: int) -> SamplesPerSecond:
     """Convert batches per second to samples per second."""
     return SamplesPerSecond(rate * batch)
+
+
+class BenchRequest(Config, frozen=True, kw_only=True):
+    """Request of `run_benchmark`; `command` is the command line that repeats it."""
+
+    model: Annotated[
+        ExistingFolder | None,
+        doc("A bundle. [default: synthetic networks of published sizes]"),
+    ] = None
+    dataset: Annotated[
+        ExistingFolder | None, doc("A dataset folder. [default: synthetic features]")
+    ] = None
+    subset: Annotated[
+        str | None,
+        doc("Use only the videos of this subset: validation, ... [default: all]"),
+    ] = None
+    videos: Annotated[
+        Positive | None, doc("Use at most N videos. [default: all, or 128 synthetic ones]")
+    ] = None
+    batches: Annotated[tuple[Positive, ...], doc("Videos per batch; may be repeated.")] = (1, 16)
+    backend: Annotated[str, doc("Inference runtime, with its precision; see actspan backends.")] = (
+        "auto"
+    )
+    variant: Annotated[
+        str, doc("Variant of the graphs of the bundle: fp16 uses tem.fp16.onnx.")
+    ] = ""
+    threads: Annotated[Positive, doc("Threads per call.")] = 1
+    streams: Annotated[
+        Positive, doc("Calls that run at the same time. [default: cores / threads]")
+    ] = 1
+    seconds: Annotated[
+        Seconds,
+        doc("Longest time per measurement; it ends earlier when its median settles."),
+    ] = 3.0
+    channels: Annotated[Positive, doc("Channels of synthetic networks.")] = CHANNELS
+    length: Annotated[int, Bounds(2), doc("Cells of synthetic networks.")] = LENGTH
+    snippets: Annotated[
+        Positive | None,
+        doc("Snippets of synthetic videos. [default: as many as cells]"),
+    ] = None
+    on_error: Annotated[
+        OnError, doc("Stop at problems in the dataset, or skip what cannot be used.")
+    ] = "fail"
+    command: str = ""
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,7 +208,7 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stages: tuple[Stage, ...]
     environment: Environment | None = None
     roof: Roof | None = None
-    material: str = ""  # description of the model and the videos, which says what is made up
+    material: str = ""  # description of the model and the videos, which says what is synthetic
     command: str = ""  # command line that repeats the benchmark
     created: str = ""  # date and time, ISO 8601
     notes: tuple[str, ...] = ()
