@@ -20,7 +20,7 @@ from fastapi.testclient import TestClient
 from actspan import Bundle, Features, Pipeline
 from actspan.core.errors import DataError
 from actspan.server.database import FILE, MIGRATIONS, Database, JobStore
-from actspan.server.proposals import ProposalOptions
+from actspan.server.served_model import ProposalOptions
 from actspan.server.settings import Limits
 from tests.examples import STRIDE
 from tests.server.bodies import arrow, list_table, npy

@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
-from actspan.server.middleware import Metrics
+from actspan.server.requests import Metrics
 from actspan.server.served_model import Batcher
 from actspan.server.settings import Limits
 from tests.examples import CHANNELS, STRIDE

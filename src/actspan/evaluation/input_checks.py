@@ -103,7 +103,7 @@ def repeated_results(
     again = np.setdiff1d(again[end[again] == end[again - 1]], first)
     if len(again):
         of = f"{len(again):,} of {counted(len(start), thing)}"
-        yield f"{of} are there twice: same segment, one after the other by score"
+        yield f"{of} occur twice: same segment, one after the other by score"
 
 
 def other_unit(segments: Mapping[str, Float64], found: ResultTable) -> Iterator[str]:

@@ -31,8 +31,8 @@ from actspan.server.error_responses import (
 )
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.library import Library
-from actspan.server.middleware import Metrics, RequestMiddleware
 from actspan.server.proposal_routes import direct_router, job_router
+from actspan.server.requests import Metrics, RequestMiddleware
 from actspan.server.served_model import ServedModel
 from actspan.server.service import ProposalService
 from actspan.server.settings import Limits, ServeSettings, is_loopback
