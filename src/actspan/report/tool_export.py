@@ -15,7 +15,7 @@ from actspan.core.problems import Problem, raise_errors, raise_nothing_left
 from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.annotations.convert import of_subset, with_facts
+from actspan.data.annotations.convert import with_facts
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.annotations.writing import FPS
 from actspan.data.data_requests import ExportRequest
@@ -73,7 +73,7 @@ def export_to_tool(request: ExportRequest) -> Exported:
         videos = with_facts(videos, known.videos)
         problems += known.problems if where == request.durations else ()
         notes += known.notes
-    videos = of_subset(videos, request.subset, request.source)
+    videos = videos.subset(request.subset, request.source)
     links = _links(request, videos)
     problems += faulty_segments(videos, request.source)
     left = videos
