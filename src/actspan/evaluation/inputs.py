@@ -67,6 +67,7 @@ class Chosen:
 
     videos: Videos  # in the source's order; at least one has instances
     segments: dict[str, Float64]  # (M, 2), seconds, of each video with instances
+    source: Videos  # all videos, also of other subsets
     where: str  # `file: ` for messages, or nothing
     problems: tuple[Problem, ...] = ()  # entries and instances that were skipped
     notes: tuple[str, ...] = ()  # requests that have no effect, and what is not evaluated
@@ -122,7 +123,7 @@ def load_videos(
             raise AnnotationError(f"{where}{what} of {len(empty):,}: check the order of times")
         missed = (f"{what}; counted as missed",)
     notes = (*all_noted, *time_notes, *_unknown_blocked(videos.ids, blocked), *missed)
-    return Chosen(chosen, chosen.segments_by_id(), where, problems, notes)
+    return Chosen(chosen, chosen.segments_by_id(), videos, where, problems, notes)
 
 
 def _places(videos: Videos, subset: str | None) -> tuple[Sequence[int], tuple[str, ...]]:

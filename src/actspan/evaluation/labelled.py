@@ -20,7 +20,7 @@ from actspan.data.detections import Detections, read_detections
 from actspan.data.names import FileNames
 from actspan.data.videos import Videos
 from actspan.evaluation.counting import Int64
-from actspan.evaluation.input_checks import impossible_results, no_match_error, repeated_results
+from actspan.evaluation.input_checks import no_match_error, useless_results
 from actspan.evaluation.inputs import Evaluated, by_known_id, load_blocked, load_videos
 
 Bool = NDArray[np.bool_]
@@ -79,11 +79,12 @@ def load_labelled(
             "evaluate proposals instead"
         )
     if videos.places.keys().isdisjoint(found):
-        raise no_match_error("detections", ground_truth, subset, videos.ids, found)
+        raise no_match_error("detections", chosen.source, subset, videos.ids, found)
     code = {name: number for number, name in enumerate(classes)}
     truth_key, truth = _instances(videos, code)
     key, segments, unknown = _detections(videos, found, code)
     count = len(videos)
+    first = np.flatnonzero(np.diff(key)) + 1
     beyond = int(np.count_nonzero(segments.start >= videos.durations[key % count]))
     filled = zip(videos.ids, videos.counts.tolist(), strict=True)
     return Labelled(
@@ -108,10 +109,7 @@ def load_labelled(
             *chosen.notes,
             *files.notes(detections),
             *_unlabelled(videos.labels),
-            *repeated_results(
-                "detection", segments.start, segments.end, np.flatnonzero(np.diff(key)) + 1
-            ),
-            *impossible_results(segments.start, segments.end, beyond),
+            *useless_results("detection", segments.start, segments.end, first, beyond),
         ),
     )
 

@@ -22,12 +22,7 @@ from actspan.core.wording import counted
 from actspan.data.result_files import ResultTable
 from actspan.data.videos import Videos
 from actspan.evaluation.counting import REPORTED, Budgets, best_first, count_matches
-from actspan.evaluation.input_checks import (
-    impossible_results,
-    no_match_error,
-    other_unit,
-    repeated_results,
-)
+from actspan.evaluation.input_checks import no_match_error, other_unit, useless_results
 from actspan.evaluation.inputs import (
     Chosen,
     Evaluated,
@@ -158,7 +153,7 @@ def evaluate_recall(
             if video in rows:
                 counts[rows[video]] = count
     if rows.keys().isdisjoint(ids):
-        raise no_match_error("proposals", ground_truth, subset, rows, ids)
+        raise no_match_error("proposals", truth.source, subset, rows, ids)
     budgets = Budgets.of(counts, max_proposals)  # depend on the number of all proposals
     matches = np.zeros((len(thresholds), max_proposals), np.int64)
     for table in results.tables():
@@ -209,8 +204,8 @@ def _whole(source: Path | str | Mapping[str, Proposals], truth: Chosen) -> _Resu
         yield from found.notes
         yield from other_unit(truth.segments, found)
         yield from budgets.notes()
-        yield from repeated_results("proposal", found.start, found.end, found.first)
-        yield from impossible_results(found.start, found.end, _beyond(found, truth.videos))
+        beyond = _beyond(found, truth.videos)
+        yield from useless_results("proposal", found.start, found.end, found.first, beyond)
 
     return _Results(lambda: [found], notes)
 

@@ -197,7 +197,8 @@ def _find_truth(runs: Sequence[EvaluatedRun], truth: GroundTruth) -> tuple[Chose
     for run in runs:
         if evaluated.keys().isdisjoint(run.proposals):
             _require_common_videos(runs, annotations)
-            raise no_match_error("proposals", annotations, truth.subset, evaluated, run.proposals)
+            videos = annotations.videos
+            raise no_match_error("proposals", videos, truth.subset, evaluated, run.proposals)
     source = "/".join(annotations.path.resolve().parts[-2:])  # full paths differ between machines
     return chosen, source if truth.path else f"{source} (which the run was made from)"
 
