@@ -4,10 +4,10 @@ preset      AR@AN of a preset: train on the training part, evaluate on the valid
 videos      from videos to AR@AN: extract, train, propose from the video files, evaluate
 detections  average mAP with the small classifier
 
-Figures are a line per seed, then mean and sample standard deviation. Before AR@AN come guesses that
-ignore the video, which any model has to beat: 100 segments per video drawn uniformly; a grid of
-plain windows (the whole video, a half, a quarter ... a 32nd of it, each moved by half its length,
-in random order); and 100 segments as long as training instances, at uniform centres.
+Figures are printed per seed, then mean and sample standard deviation. Before AR@AN come guesses
+that ignore the video, which any model has to beat: 100 segments per video drawn uniformly; a grid
+of plain windows (the whole video, a half, a quarter ... a 32nd of it, each moved by half its
+length, in random order); and 100 segments as long as training instances, at uniform centres.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def preset_(
     draws: int,
     as_json: bool,
 ) -> None:
-    """Evaluate a preset on the parts of a dataset, with and without PEM, beside guesses.
+    """Evaluate a preset on the parts of a dataset, with and without PEM; print guesses first.
 
     \b
     Example:
@@ -201,9 +201,9 @@ def videos(
     shares: tuple[float, ...],
     seeds: tuple[int, ...],
 ) -> None:
-    """Evaluate models of VIDEOS, a dataset folder with videos/ and both subsets, beside guesses.
+    """Evaluate models of VIDEOS, a dataset folder with videos/ and both subsets.
 
-    What is in `--keep` is not made again.
+    Guesses are printed first. What is in `--keep` is not made again.
 
     \b
     Example:
@@ -266,7 +266,7 @@ def detections(
     """Evaluate labelled detections of trained bundles, which are copied, on the validation part.
 
     With one model and several seeds the classifier alone is retrained; several models take a seed
-    each. Beside it the same proposals with annotated labels (those of the instance that each
+    each. For comparison, the same proposals with annotated labels (those of the instance that each
     overlaps most) and no score of a classifier.
 
     \b

@@ -1,4 +1,4 @@
-"""TEM's throughput on every backend, beside OpenVINO's own tool and a plain matrix product."""
+"""TEM's throughput on every backend, OpenVINO's own tool, and plain matrix products."""
 
 from __future__ import annotations
 

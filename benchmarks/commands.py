@@ -1,4 +1,4 @@
-"""Time of commands from their start to their last byte, beside the published code.
+"""Time of commands from their start to their last byte, and of the published code.
 
 propose   from features on disk to a result file
 evaluate  from a result file to AR@AN
@@ -153,7 +153,7 @@ def propose(folder: Path, videos: int, sample: int, rounds: int, seed: int) -> N
         for name, what in names.items()
     ]
     click.echo("\ntarget of packed: <= 1.6x of the arithmetic")
-    header = ("what", "time", "a video", "of arithmetic", "published / it", "target")
+    header = ("what", "time", "per video", "of arithmetic", "published / it", "target")
     print_table(header, lines)
 
 
@@ -205,7 +205,7 @@ def evaluate(folder: Path, videos: int, proposals: int, rounds: int, seed: int) 
 
 @benchmark(rounds=9, seed=True)
 def startup(folder: Path, rounds: int, seed: int) -> None:
-    """Time `actspan --help`, and `actspan propose` on one video, beside `python -c pass`.
+    """Time `actspan --help`, and `actspan propose` on one video, and `python -c pass`.
 
     Each is a new process; kernels were compiled and files read by a run before.
 

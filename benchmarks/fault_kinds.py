@@ -182,7 +182,7 @@ def damaged_store(case: Case) -> str:
 
 
 def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
-    """Spoil a video's features right after the check."""
+    """Damage the features of a video right after the check."""
     file = case.copy_dataset() / "features" / f"video{case.random.randrange(VIDEOS)}.npy"
     good = file.read_bytes()
     way = case.random.choice(["deleted", "cut", "empty", "nan"])

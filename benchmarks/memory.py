@@ -62,7 +62,7 @@ def videos(
         growth = f"{grown / 1024 / more:.2f} kB" if more else "-"
         ratio = f"{peak.memory / samples[0].memory:.2f}x"
         lines.append((f"{count:,}", peak.megabytes, ratio, growth, f"{peak.seconds:.1f} s"))
-    print_table(("videos", "peak memory", "of the first", "growth a video", "time"), lines)
+    print_table(("videos", "peak memory", "of the first", "growth per video", "time"), lines)
 
 
 @benchmark(rounds=3, seed=True)
@@ -135,7 +135,14 @@ def staged(folder: Path, videos: tuple[int, ...], lean: bool, seed: int) -> None
     Example:
       python -m benchmarks.memory staged 500 5000
     """
-    header = ("step", "peak memory", "time", "a video", "disk a video", f"disk of {ACTIVITYNET:,}")
+    header = (
+        "step",
+        "peak memory",
+        "time",
+        "per video",
+        "disk per video",
+        f"disk of {ACTIVITYNET:,}",
+    )
     bundle = synthetic.make_bundle(folder / "bundle", seed).path
     warm = synthetic.make_dataset(folder / "warm", 2, seed, 2)
     list(staged_rows(bundle, warm, folder / "stage-0", 2, lean))  # kernels are compiled once

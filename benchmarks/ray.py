@@ -1,4 +1,4 @@
-"""`propose` on Ray workers, beside the local engine: overhead, scaling, memory (Linux)."""
+"""`propose` on Ray workers, compared with the local engine: overhead, scaling, memory (Linux)."""
 
 from __future__ import annotations
 

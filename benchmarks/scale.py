@@ -131,7 +131,9 @@ class Cluster:
     machines: int
     cores: int = 16  # each is a worker
     slow: float = 0.05  # share of machines that work at half speed, besides 10 % of spread
-    failures: float = 0.01  # of a machine per hour; each costs what its workers had in hand
+    failures: float = (
+        0.01  # of a machine per hour; each costs the shards that its workers were computing
+    )
     machine_rate: float = 1e9  # bytes per second that a machine can read
     store_rate: float = 20e9  # bytes per second that the store gives to all
     start: float = 10.0  # seconds until a worker has loaded the model

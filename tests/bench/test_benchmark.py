@@ -172,10 +172,10 @@ def test_recordings_in_windows(tmp_path: Path) -> None:
 def test_a_wrong_answer_is_called_wrong(tmp_path: Path) -> None:
     path = with_wrong_graph(tmp_path / "b")
     result = run_benchmark(replace(ONE_SIZE, model=path, backend="onnxruntime", variant="wrong"))
-    told = broken_limits(result)
-    assert any("PEM, the runtime's call, batch 2: PEM differs by" in line for line in told)
-    assert any(line.startswith("all, end to end") for line in told)
-    assert not any(line.startswith("TEM") for line in told)
+    broken = broken_limits(result)
+    assert any("PEM, the runtime's call, batch 2: PEM differs by" in line for line in broken)
+    assert any(line.startswith("all, end to end") for line in broken)
+    assert not any(line.startswith("TEM") for line in broken)
     assert "WRONG" in result_page(result)
 
 

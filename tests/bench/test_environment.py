@@ -31,7 +31,7 @@ def test_what_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "expected"),
     [
         pytest.param({}, [], id="quiet"),
         pytest.param({"sgemm_after_gflops": 80.0}, ["drifted: a fixed product ran"], id="drift"),
@@ -39,7 +39,7 @@ def test_what_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param({"load_average": 3.0}, ["load average was 3.0"], id="load"),
     ],
 )
-def test_noise_is_told(changed: dict[str, float], told: list[str]) -> None:
+def test_noise_is_reported(changed: dict[str, float], expected: list[str]) -> None:
     notes = list(noise_notes(msgspec.structs.replace(QUIET, **changed)))
-    assert len(notes) == len(told)
-    assert all(part in note for part, note in zip(told, notes, strict=True))
+    assert len(notes) == len(expected)
+    assert all(part in note for part, note in zip(expected, notes, strict=True))

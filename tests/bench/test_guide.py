@@ -73,9 +73,9 @@ def test_measured_end_to_end_stands_beside_the_interface_rate(
 
 
 def test_postprocess_counts_batches(found: Comparison) -> None:
-    told = [note for note in found.notes if "[postprocess] counts batches" in note.text]
-    assert len(told) == 2
-    assert all("batchsize_16" in note.about for note in told)
+    notes = [note for note in found.notes if "[postprocess] counts batches" in note.text]
+    assert len(notes) == 2
+    assert all("batchsize_16" in note.about for note in notes)
 
 
 @pytest.mark.parametrize(

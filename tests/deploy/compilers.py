@@ -1,4 +1,4 @@
-"""Stand-ins for vendors' programs, put on PATH: they show how we call them, and compile nothing."""
+"""Fakes of vendors' compilers on PATH, which record their calls and compile nothing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ echo "$GPU"
 
 
 def put(folder: Path, name: str, text: str) -> Path:
-    """A program in a folder of its own."""
+    """Write a program to a new folder."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_text(text)
@@ -55,7 +55,7 @@ def put(folder: Path, name: str, text: str) -> Path:
 
 
 def only(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
-    """PATH is these folders and the system's, and no vendor's variables are set."""
+    """Set PATH to these folders and the system's, and unset all variables of vendors."""
     monkeypatch.setenv("PATH", ":".join([*map(str, folders), "/usr/bin", "/bin"]))
     for name in ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME", "SAYS", "SYSTEM"):
         monkeypatch.delenv(name, raising=False)
@@ -67,7 +67,7 @@ def atc_on_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
 
 
 def set_env(folder: Path) -> Path:
-    """A CANN folder whose set_env.sh brings the stand-in onto PATH."""
+    """Write a CANN folder whose set_env.sh adds the fake to PATH."""
     put(folder / "latest" / "bin", "atc", _ATC)
     path = folder / "set_env.sh"
     path.write_text('export PATH="$(dirname "${BASH_SOURCE[0]}")/latest/bin:$PATH"\n')
@@ -85,7 +85,7 @@ def trtexec_on_path(
 
 
 def published_sizes(folder: Path) -> Bundle:
-    """A bundle of random weights whose inputs and outputs are as published."""
+    """Return a bundle of random weights with inputs and outputs of the published sizes."""
     rng = np.random.default_rng(0)
     tem, pem = TemConfig(hidden=8), PemConfig(hidden=8)
 

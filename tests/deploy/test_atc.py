@@ -1,4 +1,4 @@
-"""Ascend: the guide's command lines, and what happens around `atc`, by a stand-in for it."""
+"""Ascend: the command lines of the guide, and calls of `atc`, with a fake of it."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ REQUEST = CompileRequest("ascend")
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> CompilePlan:
-    """A bundle of the published sizes, but for the hidden layers."""
+    """Return a bundle of the published sizes, with small hidden layers."""
     folder = tmp_path_factory.mktemp("ascend") / "b"
     return prepare_plan(published_sizes(folder), REQUEST)
 
 
 @pytest.fixture
 def copy(plan: CompilePlan, tmp_path: Path) -> CompilePlan:
-    """The same in a folder of its own."""
+    """Return a copy of the bundle."""
     shutil.copytree(plan.bundle.path, tmp_path / "b")
     return replace(plan, bundle=Bundle.load(tmp_path / "b"))
 
@@ -105,7 +105,7 @@ def test_other_chips_and_precisions(plan: CompilePlan) -> None:
         CompileRequest("ascend", precision="int8")
 
 
-def test_graphs_are_what_the_npu_takes(plan: CompilePlan) -> None:
+def test_graphs_have_the_form_that_the_npu_takes(plan: CompilePlan) -> None:
     for job in plan.jobs:
         model = onnx.load(str(plan.bundle.file(job.source)))
         (opset,) = model.opset_import
@@ -210,7 +210,7 @@ def test_finds_atc_by_set_env(home: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert str(tmp_path) in find_compiler(REQUEST).version
 
 
-def test_says_how_to_get_atc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_says_how_to_get_atc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     only(monkeypatch)
     monkeypatch.setattr("actspan.deploy.atc._SET_ENV", (str(tmp_path / "set_env.sh"),))
     with pytest.raises(CompileError, match=r"and no set_env\.sh of CANN was found: install the"):

@@ -81,7 +81,7 @@ def test_checkpoints_replace_a_bundle_as_a_whole_and_only_when_asked(
     assert {file.name for file in tmp_path.iterdir()} == {"out", "half"}
 
 
-def test_in_its_place(tmp_path: Path) -> None:
+def test_a_bundle_is_deployed_in_place(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b")
     done = deploy(DeployRequest("openvino", sources=(bundle.path,), out=None))
     assert done.bundle.path == bundle.path

@@ -1,4 +1,4 @@
-"""TensorRT: command lines by version, and both ways to build, by stand-ins for them."""
+"""TensorRT: command lines by version, and both ways to build, with fakes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_failure_names_the_error(
         compile_plan(prepare_plan(bundle, REQUEST, compiler), compiler)
 
 
-def test_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch)
     with pytest.raises(CompileError, match="TensorRT is not installed: on the machine with"):
         find_compiler(REQUEST)
@@ -172,7 +172,7 @@ def test_the_runtime_opens_the_engine_of_its_gpu(
 
 
 class Trt:
-    """`tensorrt`'s builder, as far as it is called; it keeps what it was told."""
+    """A fake of `tensorrt`'s builder, which records its settings."""
 
     def __init__(self, version: str) -> None:
         self.__version__ = version

@@ -1,4 +1,4 @@
-"""OpenVINO: what is compiled runs, and says what the checkpoint says."""
+"""OpenVINO: compiled networks run, and agree with the checkpoint."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_without_it_the_backend_opens_onnx_or_says_what_to_do(bundle: Bundle) ->
 
 
 @pytest.mark.parametrize("suffix", [".xml", ".bin"])
-def test_damage_is_seen(bundle: Bundle, suffix: str) -> None:
+def test_damage_is_detected(bundle: Bundle, suffix: str) -> None:
     done = compiled(bundle, "fp32")
     (done.path / f"tem{suffix}").write_bytes(b"cut off")
     with pytest.raises(BundleError, match=rf"tem\{suffix}: damaged.*actspan compile"):

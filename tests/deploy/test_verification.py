@@ -48,7 +48,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spoilt(bundle: Bundle, name: str, by: float) -> Bundle:
-    """With a variant of TEM whose last bias is a little off."""
+    """Return a bundle with a variant of TEM whose last bias is slightly wrong."""
     weights = bundle.weights("tem")
     weights["conv3.bias"] = weights["conv3.bias"] + np.float32(by)
     graph = build_tem(weights)
@@ -99,7 +99,7 @@ def test_the_checkpoint_standardises_its_input(tmp_path: Path) -> None:
     assert abs(float(np.mean(features.values)) - 2) < 1  # type: ignore[union-attr]
 
 
-def test_every_verified_backend_holds(bundle: Bundle, dataset: Path) -> None:
+def test_every_verified_backend_agrees(bundle: Bundle, dataset: Path) -> None:
     found = verify_bundle(bundle, dataset=dataset, subset="validation")
     assert found.holds
     assert found.videos == 4
@@ -306,7 +306,7 @@ def test_variants_have_names() -> None:
     assert Variant("openvino", "conv2d.fp16").name == "openvino, conv2d.fp16"
 
 
-def test_ties_cost_no_recall(
+def test_ties_do_not_count_against_recall(
     bundle: Bundle, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = import_module("actspan.deploy.verification")

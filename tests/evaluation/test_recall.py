@@ -389,7 +389,7 @@ A = [video("a", (0, 10))]
             "with and without",
             id="twice-in-results",
         ),
-        pytest.param([*A, *A], {}, {}, AnnotationError, "there twice", id="twice-in-truth"),
+        pytest.param([*A, *A], {}, {}, AnnotationError, "occurs twice", id="twice-in-truth"),
         pytest.param(A, {}, {"subset": "test"}, AnnotationError, "'validation'", id="no-subset"),
         pytest.param([video("a")], {}, {}, AnnotationError, "none", id="no-instances"),
         pytest.param(A, {}, {"max_proposals": 0}, ConfigError, "at least 1", id="no-budget"),

@@ -161,7 +161,7 @@ def test_other_subsets_of_videos_without_subsets(subset: str, message: str) -> N
 
 def test_what_is_there_twice_is_counted() -> None:
     both = Proposals([0, 7, 0, 7, 0], [5, 9, 5, 9, 6], [0.9, 0.8, 0.9, 0.8, 0.7])
-    twice = "are there twice: same segment, one after the other by score"
+    twice = "occur twice: same segment, one after the other by score"
     videos = [video("a"), video("b")]
     once = Proposals([0, 7], [6, 9], [0.7, 0.6])  # starts as the last one of the other video
     notes = evaluate_recall(videos, {"a": both, "b": once}).notes

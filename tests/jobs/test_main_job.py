@@ -111,7 +111,7 @@ def test_demo(tmp_path: Path) -> None:
     assert all(picture.stat().st_size > 10_000 for picture in pictures)
 
 
-def test_demo_leaves_foreign_folders_alone(tmp_path: Path) -> None:
+def test_demo_does_not_write_to_folders_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     for more in ([], ["--training-set", "1"]):
         answer = CliRunner().invoke(main, ["demo", "--out", str(tmp_path), *more])
@@ -138,7 +138,7 @@ def _add_video(folder: Path) -> None:
         pytest.param(lambda f: (f / "notes.txt").touch(), id="file"),
     ],
 )
-def test_demo_replaces_no_set_with_foreign_files(
+def test_demo_does_not_replace_a_dataset_with_other_files(
     change: Callable[[Path], None], tmp_path: Path
 ) -> None:
     again = ["demo", "--out", str(tmp_path), "--training-set", "1"]

@@ -49,7 +49,9 @@ def objects(bucket: str) -> list[str]:
     return sorted(Path(path).name for path in files.find(root))
 
 
-def test_a_bucket_is_as_good_as_a_folder(made: ProposeRequest, bucket: str, tmp_path: Path) -> None:
+def test_a_job_is_resumed_from_an_object_store(
+    made: ProposeRequest, bucket: str, tmp_path: Path
+) -> None:
     def report(what: str, done: int, total: int) -> None:
         if what == "propose" and done == 3:
             raise KeyboardInterrupt
@@ -65,7 +67,7 @@ def test_a_bucket_is_as_good_as_a_folder(made: ProposeRequest, bucket: str, tmp_
 
 
 def failing(act: Callable[..., Any], times: int, *, done: bool) -> Callable[..., Any]:
-    """Fail so many times before each answer; if `done`, after having done what was asked."""
+    """Fail this many times before each answer; if `done`, after performing the operation."""
     calls = itertools.count(1)
 
     def operation(*arguments: Any, **options: Any) -> Any:
@@ -80,7 +82,7 @@ def failing(act: Callable[..., Any], times: int, *, done: bool) -> Callable[...,
 
 @pytest.mark.parametrize("done", [False, True], ids=["fails", "answers twice"])
 @pytest.mark.parametrize("name", ["put_file", "get_file", "exists", "ls"])
-def test_a_store_with_bad_moments(
+def test_temporary_failures_of_a_store_are_retried(
     name: str,
     done: bool,
     made: ProposeRequest,
@@ -95,7 +97,7 @@ def test_a_store_with_bad_moments(
     assert contents(request.out) == contents(made.out)
 
 
-def test_a_store_that_is_gone_is_one_error_and_nothing_is_lost(
+def test_a_store_that_keeps_failing_gives_one_error_and_keeps_shards(
     made: ProposeRequest, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = replace(made, out=tmp_path / "run", shards=bucket)
@@ -115,7 +117,7 @@ def test_a_store_that_is_gone_is_one_error_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize("url", ["nonsense://bucket/x", "s3:/" + "/"], ids=["protocol", "bucket"])
-def test_urls_that_make_no_sense(url: str, made: ProposeRequest, tmp_path: Path) -> None:
+def test_invalid_urls_are_refused(url: str, made: ProposeRequest, tmp_path: Path) -> None:
     with pytest.raises(ActSpanError):
         propose(replace(made, out=tmp_path / "run", shards=url))
 
@@ -129,7 +131,9 @@ def recordings(tmp_path: Path) -> ProposeRequest:
     return replace(request, backend="onnxruntime", threads=2, batch=2)
 
 
-def test_recordings_go_on_too(recordings: ProposeRequest, tmp_path: Path) -> None:
+def test_recordings_are_resumed_to_the_same_bytes(
+    recordings: ProposeRequest, tmp_path: Path
+) -> None:
     propose(replace(recordings, out=tmp_path / "whole", shard_size=1))
 
     def report(what: str, done: int, total: int) -> None:
@@ -142,7 +146,7 @@ def test_recordings_go_on_too(recordings: ProposeRequest, tmp_path: Path) -> Non
     assert contents(recordings.out) == contents(tmp_path / "whole")
 
 
-def test_a_recording_that_turns_bad_in_its_last_window_leaves_nothing_of_itself(
+def test_a_recording_that_fails_in_its_last_window_leaves_no_results(
     recordings: ProposeRequest,
 ) -> None:
     file = recordings.dataset / "features" / "video2.npy"

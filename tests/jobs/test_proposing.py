@@ -29,7 +29,7 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> ProposeRequest:
     return ProposeRequest(model=folder / "bundle", dataset=folder / "set", out=folder / "unused")
 
 
-def test_a_run_holds_everything(request_: ProposeRequest, tmp_path: Path) -> None:
+def test_a_run_has_all_files_and_entries(request_: ProposeRequest, tmp_path: Path) -> None:
     seen = []
     summary = propose(replace(request_, out=tmp_path / "run"), lambda *step: seen.append(step))
     assert (summary.videos, len(summary.problems)) == (6, 0)
@@ -49,7 +49,7 @@ def test_a_run_holds_everything(request_: ProposeRequest, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("out", ["run", "alone.json"])
-def test_flat_scores_are_warned_of(request_: ProposeRequest, out: str, tmp_path: Path) -> None:
+def test_flat_scores_give_a_note(request_: ProposeRequest, out: str, tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", videos=4)
     for file in (tmp_path / "set" / "features").iterdir():
         np.save(file, np.zeros_like(np.load(file)))
@@ -60,7 +60,7 @@ def test_flat_scores_are_warned_of(request_: ProposeRequest, out: str, tmp_path:
     )
 
 
-def test_result_alone_equals_the_runs(request_: ProposeRequest, tmp_path: Path) -> None:
+def test_a_result_file_equals_that_of_a_run(request_: ProposeRequest, tmp_path: Path) -> None:
     propose(replace(request_, out=tmp_path / "run"))
     propose(replace(request_, out=tmp_path / "alone.json", threads=1, batch=1))
     alone = (tmp_path / "alone.json").read_bytes()
@@ -113,7 +113,9 @@ def test_scores_that_are_missing_are_named_or_skipped(
     assert notes == ["stranger"]
 
 
-def test_scores_of_other_names_are_one_finding(request_: ProposeRequest, tmp_path: Path) -> None:
+def test_scores_of_other_names_are_one_kind_of_problem(
+    request_: ProposeRequest, tmp_path: Path
+) -> None:
     folder = write_dataset(tmp_path / "set", videos=4)
     scores = {f"video{i}_x": np.full((3, 20), 0.5, np.float32) for i in range(4)}
     np.savez(tmp_path / "scores.npz", **scores)  # type: ignore[arg-type]
@@ -142,7 +144,7 @@ def test_bad_scores_are_all_named_before_work(request_: ProposeRequest, tmp_path
         propose(replace(request, on_error="skip"))
 
 
-def test_skipped_videos_stand_in_the_run(request_: ProposeRequest, tmp_path: Path) -> None:
+def test_skipped_videos_are_recorded_in_the_run(request_: ProposeRequest, tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set", videos=3)
     (folder / "features" / "video1.npy").write_bytes(b"")
     request = replace(request_, dataset=folder, out=tmp_path / "run")
@@ -168,7 +170,7 @@ def test_nothing_is_overwritten_by_accident(request_: ProposeRequest, tmp_path: 
         propose(replace(request_, out=tmp_path / "nowhere" / "x.json"))
 
 
-def test_a_failure_half_way_leaves_what_was_done_and_nothing_else(
+def test_a_failure_leaves_only_finished_shards(
     request_: ProposeRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disk_full(*_: object) -> None:
@@ -188,7 +190,7 @@ def test_features_need_a_tem(request_: ProposeRequest, tmp_path: Path) -> None:
         propose(replace(request_, model=tmp_path / "pem-only", out=tmp_path / "run"))
 
 
-def test_a_run_that_is_none(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="not a run"):
         Run.load(tmp_path)
 
@@ -200,7 +202,7 @@ def rows_of(table: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_table_holds_what_the_result_holds(
+def test_a_table_has_the_content_of_the_result(
     suffix: str, request_: ProposeRequest, tmp_path: Path
 ) -> None:
     propose(replace(request_, out=tmp_path / "x.json"))
@@ -254,7 +256,7 @@ def test_a_run_folder_may_have_a_version_in_its_name(
         pytest.param(lambda x: x + 0.5005, None, id="rounding"),
     ],
 )
-def test_scores_of_another_range_or_grid_are_one_finding(
+def test_scores_of_another_range_or_grid_are_one_kind_of_problem(
     request_: ProposeRequest,
     tmp_path: Path,
     change: Callable[[np.ndarray], np.ndarray],
@@ -276,7 +278,7 @@ def test_scores_of_another_range_or_grid_are_one_finding(
     assert propose(replace(request, on_error="skip")).videos == 1
 
 
-def test_scores_of_windows_have_a_cell_a_row_of_features(tmp_path: Path) -> None:
+def test_scores_of_windows_have_one_cell_per_snippet(tmp_path: Path) -> None:
     write_bundle(tmp_path / "bundle", mode="window")
     folder = write_dataset(tmp_path / "set", videos=3)
     rows = {f.stem: len(np.load(f)) for f in (folder / "features").iterdir()}

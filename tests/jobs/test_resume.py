@@ -1,4 +1,4 @@
-"""Runs that are killed, fail or are gone on with: the same bytes, or one clear error."""
+"""Runs that are killed, fail or are resumed: the same bytes, or one clear error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> ProposeRequest:
 
 @pytest.fixture(scope="module")
 def whole(made: ProposeRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An undisturbed run, in one shard."""
+    """Return an uninterrupted run, in one shard."""
     out = tmp_path_factory.mktemp("whole") / "run"
     propose(replace(made, out=out, shard_size=100, threads=1))
     return out
@@ -44,12 +44,12 @@ def whole(made: ProposeRequest, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the disk does in its own time is not what is tested here."""
+    """Skip waiting for the disk, which is not tested here."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nothing that comes after it reaches the disk."""
+    """Simulates kill -9: no later operation changes the disk."""
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def disk(
 ) -> Iterator[list[str]]:
     """Fail at the `at`th operation that changes the disk; if `dead`, at all after it as well.
 
-    Yields the operations that were asked for.
+    Yields the requested operations.
     """
     asked: list[str] = []
 
@@ -88,7 +88,7 @@ def shards_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["run", "alone.json"])
-def test_killed_at_every_operation_it_goes_on_to_the_same_bytes(
+def test_a_job_killed_at_any_operation_is_resumed_to_the_same_bytes(
     name: str,
     made: ProposeRequest,
     whole: Path,
@@ -116,7 +116,7 @@ def assert_whole_or_absent(out: Path, whole: Path) -> None:
         assert out.read_bytes() == (whole / "result.json").read_bytes()
 
 
-def test_a_disk_that_fails_at_any_operation_gives_one_error_and_keeps_what_was_done(
+def test_a_disk_that_fails_at_any_operation_gives_one_error_and_keeps_shards(
     made: ProposeRequest, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = operations(made, tmp_path / "run", monkeypatch)
@@ -141,7 +141,7 @@ def test_a_disk_that_fails_at_any_operation_gives_one_error_and_keeps_what_was_d
     threads=st.integers(1, 3),
     batch=st.integers(1, 5),
 )
-def test_the_bytes_hang_on_neither_shards_threads_nor_interruptions(
+def test_the_bytes_depend_on_neither_shards_threads_nor_interruptions(
     kills: list[int],
     size: int,
     threads: int,
@@ -163,7 +163,7 @@ def test_the_bytes_hang_on_neither_shards_threads_nor_interruptions(
 
 
 def interrupted(request: ProposeRequest, shards: int = 2) -> ProposeRequest:
-    """The request to go on with a run that stopped after so many shards."""
+    """Return the request that resumes a run which stopped after this many shards."""
 
     def report(what: str, done: int, total: int) -> None:
         if what == "propose" and done > 2 * (shards - 1):
@@ -176,7 +176,7 @@ def interrupted(request: ProposeRequest, shards: int = 2) -> ProposeRequest:
     return replace(request, resume=True)
 
 
-def test_only_what_is_missing_is_computed(
+def test_only_missing_shards_are_computed(
     made: ProposeRequest, tmp_path: Path, whole: Path
 ) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
@@ -190,7 +190,7 @@ def test_only_what_is_missing_is_computed(
     assert contents(again.out) == contents(whole)
 
 
-def test_an_unfinished_run_is_neither_lost_nor_gone_on_with_by_accident(
+def test_an_unfinished_run_is_replaced_or_resumed_only_if_requested(
     made: ProposeRequest, tmp_path: Path, whole: Path
 ) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
@@ -201,7 +201,7 @@ def test_an_unfinished_run_is_neither_lost_nor_gone_on_with_by_accident(
     assert contents(again.out) == contents(whole)
 
 
-def test_a_finished_run_is_finished(made: ProposeRequest, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_computed_again(made: ProposeRequest, tmp_path: Path) -> None:
     request = replace(made, out=tmp_path / "run", resume=True)
     first = propose(request)
     seen = (request.out / "run.toml").stat().st_mtime_ns
@@ -214,7 +214,7 @@ def test_a_finished_run_is_finished(made: ProposeRequest, tmp_path: Path) -> Non
         propose(other)
 
 
-def test_a_finished_run_that_is_damaged_is_named(made: ProposeRequest, tmp_path: Path) -> None:
+def test_damage_to_a_finished_run_is_named(made: ProposeRequest, tmp_path: Path) -> None:
     request = replace(made, out=tmp_path / "run", resume=True)
     propose(request)
     for name in ("result.json", "scores.npz", "candidates.arrow"):
@@ -262,7 +262,7 @@ def other_backend(request: ProposeRequest) -> Iterator[ProposeRequest]:
         pytest.param(other_backend, "settings: backend was onnxruntime, is auto", id="settings"),
     ],
 )
-def test_another_run_is_not_gone_on_with(
+def test_a_run_with_other_inputs_is_not_resumed(
     change: Any, message: str, made: ProposeRequest, tmp_path: Path, whole: Path
 ) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
@@ -313,7 +313,7 @@ def test_one_driver_at_a_time(made: ProposeRequest, tmp_path: Path) -> None:
 def vanishing(
     request: ProposeRequest, video: str, *, after: int
 ) -> Callable[[str, int, int], None]:
-    """A report that removes a video's features once so many videos were checked."""
+    """Return a report that removes a video's features after this many videos were checked."""
 
     def report(what: str, done: int, total: int) -> None:
         if what == "check" and done == after:
@@ -324,12 +324,14 @@ def vanishing(
 
 @pytest.fixture
 def own(made: ProposeRequest, tmp_path: Path) -> ProposeRequest:
-    """The same with a dataset that may be spoilt."""
+    """Return the request with a copy of the dataset, which may be damaged."""
     shutil.copytree(made.dataset, tmp_path / "set")
     return replace(made, dataset=tmp_path / "set", out=tmp_path / "run")
 
 
-def test_features_that_vanish_stop_the_run_and_it_goes_on(own: ProposeRequest, whole: Path) -> None:
+def test_missing_features_stop_the_run_which_can_be_resumed(
+    own: ProposeRequest, whole: Path
+) -> None:
     features = (own.dataset / "features" / "video5.npy").read_bytes()
     with pytest.raises(DataError, match=r"video5.npy: .*--on-error skip") as caught:
         propose(own, vanishing(own, "video5", after=VIDEOS))
@@ -341,7 +343,7 @@ def test_features_that_vanish_stop_the_run_and_it_goes_on(own: ProposeRequest, w
     assert contents(own.out, "run.toml") == contents(whole, "run.toml")  # which names the dataset
 
 
-def test_features_that_vanish_are_listed_and_skipped(own: ProposeRequest) -> None:
+def test_missing_features_are_listed_and_skipped(own: ProposeRequest) -> None:
     skip = replace(own, on_error="skip")
     summary = propose(skip, vanishing(own, "video5", after=VIDEOS))
     assert summary.videos == VIDEOS - 1
@@ -352,7 +354,7 @@ def test_features_that_vanish_are_listed_and_skipped(own: ProposeRequest) -> Non
     assert "video5" not in Run.load(own.out).proposals()
 
 
-def test_a_skipped_video_stays_skipped_over_an_interruption(own: ProposeRequest) -> None:
+def test_a_skipped_video_stays_skipped_when_the_job_is_resumed(own: ProposeRequest) -> None:
     skip = replace(own, on_error="skip")
     remove = vanishing(own, "video1", after=VIDEOS)
 
@@ -369,7 +371,7 @@ def test_a_skipped_video_stays_skipped_over_an_interruption(own: ProposeRequest)
     assert [s["video"] for s in Run.load(own.out).info["skipped"]] == ["video1"]
 
 
-def test_a_dataset_that_is_gone_is_not_taken_for_bad_videos(own: ProposeRequest) -> None:
+def test_a_missing_dataset_is_an_error_and_not_skipped_videos(own: ProposeRequest) -> None:
     def report(what: str, done: int, total: int) -> None:
         if what == "check" and done == total:
             own.dataset.rename(own.dataset.with_name("unmounted"))
@@ -378,7 +380,7 @@ def test_a_dataset_that_is_gone_is_not_taken_for_bad_videos(own: ProposeRequest)
         propose(replace(own, on_error="skip"), report)
 
 
-def test_features_that_changed_since_their_result(own: ProposeRequest) -> None:
+def test_features_that_changed_after_their_result_are_reported(own: ProposeRequest) -> None:
     again = interrupted(own)
     file = own.dataset / "features" / "video0.npy"
     os.utime(file, ns=(1, 1))
@@ -388,7 +390,7 @@ def test_features_that_changed_since_their_result(own: ProposeRequest) -> None:
     assert [p.problem for p in summary.problems] == ["changed after its result"]
 
 
-def test_onnx_files_that_are_written_on_the_way_do_not_matter(
+def test_onnx_files_that_are_exported_later_do_not_prevent_resuming(
     made: ProposeRequest, tmp_path: Path, whole: Path
 ) -> None:
     bundle = tmp_path / "bundle"
@@ -399,7 +401,9 @@ def test_onnx_files_that_are_written_on_the_way_do_not_matter(
     assert propose(again).kept == 4
 
 
-def test_shards_of_a_result_file_do_not_make_a_run(made: ProposeRequest, tmp_path: Path) -> None:
+def test_shards_of_a_result_file_cannot_be_resumed_as_a_run(
+    made: ProposeRequest, tmp_path: Path
+) -> None:
     place = str(tmp_path / "shards")
     again = interrupted(replace(made, out=tmp_path / "x.json", shards=place))
     with pytest.raises(ResultError, match="out was a result file, is a run folder"):

@@ -48,7 +48,7 @@ def files_of(path: Path) -> list[str]:
     return sorted(f.name for f in path.iterdir())
 
 
-def test_comes_back_as_it_was_written(bundle: Bundle) -> None:
+def test_a_bundle_is_loaded_as_it_was_written(bundle: Bundle) -> None:
     again = Bundle.load(bundle.path)
     assert again == bundle
     assert again.config == PipelineConfig(tem=TEM, pem=PEM)

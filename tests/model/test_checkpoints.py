@@ -134,7 +134,7 @@ def trained(state: State) -> State:
     ],
 )
 @pytest.mark.parametrize("make", [tem_state, pem_state])
-def test_usual_wrappings_are_taken_off_and_the_rest_is_named(
+def test_usual_prefixes_are_removed_and_other_entries_are_named(
     tmp_path: Path, make: Callable[[], State], wrap: Callable[[State], State], ignored: str
 ) -> None:
     state = make()
@@ -226,7 +226,7 @@ def test_the_made_up_tem(golden: Path) -> None:
 
 
 class Payload:
-    """Runs a command in whoever unpickles it."""
+    """An object that runs a command when it is unpickled."""
 
     def __init__(self, proof: Path) -> None:
         self.proof = proof
@@ -274,7 +274,7 @@ def test_code_in_a_checkpoint_is_never_run(
     assert proof.exists()
 
 
-def test_what_a_refused_file_names_is_said(tmp_path: Path) -> None:
+def test_the_error_names_what_a_refused_file_would_import(tmp_path: Path) -> None:
     path = save(tmp_path / "x.pth", {"state_dict": pem_state(), "hook": Payload(tmp_path)})
     with pytest.raises(
         CheckpointError, match=r"it names posix\.system.*save its weights alone.*publish_model"
@@ -465,7 +465,7 @@ def test_a_second_network_is_added_to_a_bundle(tmp_path: Path, second: str) -> N
     assert f"{first}.onnx" in bundle.files
 
 
-def test_a_network_is_replaced_when_asked_and_the_other_stays(tmp_path: Path) -> None:
+def test_a_network_is_replaced_on_request_and_the_other_stays(tmp_path: Path) -> None:
     tem, pem = tem_state(), pem_state()
     old = [save(tmp_path / "tem.pth", tem), save(tmp_path / "pem.pth", pem)]
     convert_checkpoints(old, tmp_path / "b", length=50)

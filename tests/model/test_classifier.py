@@ -1,4 +1,4 @@
-"""The classifier net: the same function in torch, NumPy and ONNX, and in a bundle."""
+"""The classifier: the same function in torch, NumPy and ONNX, and in a bundle."""
 
 from __future__ import annotations
 
@@ -93,9 +93,7 @@ def test_a_bundle_keeps_it_beside_its_networks(net: Classifier, tmp_path: Path) 
     )
 
 
-def test_another_one_takes_its_place_with_nothing_left_of_the_old(
-    net: Classifier, tmp_path: Path
-) -> None:
+def test_a_replaced_classifier_leaves_no_old_files(net: Classifier, tmp_path: Path) -> None:
     whole = write_bundle(tmp_path / "b").add_classifier(CONFIG, net.weights())
     bundle, _ = export_network(whole, "classifier")
     other = ClassifierConfig(labels=("fly",), channels=6, hidden=3)
@@ -104,7 +102,7 @@ def test_another_one_takes_its_place_with_nothing_left_of_the_old(
     assert Bundle.load(bundle.path).config.classifier == other
 
 
-def test_what_does_not_fit_is_refused(net: Classifier, tmp_path: Path) -> None:
+def test_weights_of_other_shapes_are_refused(net: Classifier, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b")
     fewer = ClassifierConfig(labels=("jump",), channels=6, hidden=5)
     with pytest.raises(BundleError, match=r"fc2\.weight has shape \(4, 5\)"):

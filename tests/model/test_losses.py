@@ -1,4 +1,4 @@
-"""The losses of training, held against the formulas of bsn.md written out in NumPy."""
+"""The losses of training, compared with the formulas of bsn.md in NumPy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actspan.model.bsn.losses import balanced_logistic, pem_loss, proposal_weigh
 
 
 def section_3(p: np.ndarray, target: np.ndarray) -> float:
-    """The formula as the spec writes it, with its clamp."""
+    """Compute the formula of the specification, with its clamp."""
     mask = target > 0.5
     r = mask.size / np.clip(mask.sum(), 1, mask.size - 1)
     c0 = 0.5 * r / (r - 1)

@@ -36,7 +36,7 @@ def test_has_the_weights_of_a_bundle() -> None:
     assert sum(p.numel() for p in Pem().parameters()) == 8_705  # the published size
 
 
-def test_weights_go_out_and_in(rows: torch.Tensor) -> None:
+def test_weights_can_be_read_and_loaded(rows: torch.Tensor) -> None:
     one, two = Pem(CONFIG), Pem(CONFIG)
     two.load_weights(one.weights())
     torch.testing.assert_close(one(rows), two(rows), rtol=0, atol=0)

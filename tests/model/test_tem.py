@@ -34,7 +34,7 @@ def test_has_the_weights_of_a_bundle() -> None:
     assert sum(p.numel() for p in Tem().parameters()) == 1_403_395  # the published size
 
 
-def test_weights_go_out_and_in(video: torch.Tensor) -> None:
+def test_weights_can_be_read_and_loaded(video: torch.Tensor) -> None:
     one, two = Tem(CONFIG), Tem(CONFIG)
     two.load_weights(one.weights())
     torch.testing.assert_close(one(video), two(video), rtol=0, atol=0)

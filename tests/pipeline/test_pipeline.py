@@ -54,7 +54,7 @@ def test_results_depend_on_neither_batch_nor_threads(
         np.testing.assert_allclose(outcome.proposals.score, want.score, rtol=1e-6)
 
 
-def test_videos_stream_through_without_being_held(pipeline: Pipeline) -> None:
+def test_videos_are_not_kept_in_memory(pipeline: Pipeline) -> None:
     taken = 0
 
     def endless() -> Iterator[VideoInput]:
@@ -74,7 +74,7 @@ def outcome_of(pipeline: Pipeline, item: Features | ScoredVideo) -> Outcome:
     return next(pipeline.run([VideoInput("x", lambda: item)]))
 
 
-def test_boundary_scores_from_elsewhere_take_the_same_way(pipeline: Pipeline) -> None:
+def test_given_boundary_scores_give_the_same_proposals(pipeline: Pipeline) -> None:
     whole = outcome_of(pipeline, videos(1)[0])
     again = outcome_of(pipeline, ScoredVideo(whole.scores, whole.seconds))
     np.testing.assert_array_equal(again.proposals.score, whole.proposals.score)
@@ -114,7 +114,7 @@ def test_flat_scores_are_counted(values: tuple[float, ...], warned: bool) -> Non
         assert f"flat in {flat} of {len(values)} windows" in warnings[0]
 
 
-def test_features_that_tell_nothing_give_flat_scores(pipeline: Pipeline) -> None:
+def test_constant_features_give_flat_scores(pipeline: Pipeline) -> None:
     nothing = Features(np.zeros((40, CHANNELS)), 1.0, 1.0)
     before = pipeline.clock.flat
     pipeline.propose(nothing)

@@ -30,12 +30,12 @@ def segments(*rows: tuple[float, float]) -> Proposals:
         pytest.param((18, 30), [9, 8, 9], id="beyond-the-end"),
     ],
 )
-def test_by_hand(row: tuple[float, float], expected: list[float]) -> None:
+def test_means_computed_by_hand(row: tuple[float, float], expected: list[float]) -> None:
     assert pool_features(STEPS, segments(row))[0].tolist() == expected
 
 
 @given(st.data())
-def test_equals_its_plain_twin_however_much_is_read_at_a_time(data: st.DataObject) -> None:
+def test_the_kernel_equals_its_plain_twin_for_any_block_size(data: st.DataObject) -> None:
     snippets = data.draw(st.integers(1, 60))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     source = Features(rng.normal(size=(snippets, 3)), stride=0.5, length=1.0)
@@ -54,6 +54,6 @@ def test_positions_are_seconds_of_the_output_span() -> None:
     )
 
 
-def test_nothing_to_pool() -> None:
+def test_no_proposals_give_no_rows() -> None:
     assert pool_features(STEPS, Proposals.empty()).shape == (0, PARTS)
     assert pool_features_plain(STEPS, Proposals.empty()).shape == (0, PARTS)

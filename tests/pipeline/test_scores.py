@@ -1,4 +1,4 @@
-"""Label fusion from score files, in every form in which people have them."""
+"""Label fusion from score files, in every supported form."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_every_proposal_takes_the_best_labels(tmp_path: Path, document: Any) -> 
     assert found.segments.start.tolist() == [0, 5, 0, 5]
 
 
-def test_fewer_labels_than_asked_and_none_at_all(tmp_path: Path) -> None:
+def test_videos_with_few_or_no_labels(tmp_path: Path) -> None:
     labels = read(tmp_path, {"a": SCORES[:1], "b": []}, top=5)
     assert labels.label("a", PROPOSALS).labels == ["run", "run"]
     assert len(labels.label("b", PROPOSALS)) == len(labels.label("stranger", PROPOSALS)) == 0
     assert "stranger" not in labels.videos
 
 
-def test_numbers_name_labels_and_texts_hold_scores(tmp_path: Path) -> None:
+def test_labels_may_be_numbers_and_scores_may_be_texts(tmp_path: Path) -> None:
     rows = [{"label": 3, "score": "0.5"}, {"label": "4", "score": 0.25}]
     found = read(tmp_path, {"a": rows}).label("a", PROPOSALS)
     assert found.labels == ["3", "3", "4", "4"]
@@ -176,7 +176,7 @@ def test_many_videos_in_order(tmp_path: Path) -> None:
         pytest.param({"v_a": [], "a": []}, "with and without", id="twice"),
     ],
 )
-def test_damage_is_named(tmp_path: Path, document: Any, message: str) -> None:
+def test_errors_name_the_file_and_the_cause(tmp_path: Path, document: Any, message: str) -> None:
     with pytest.raises(ResultError, match=message) as error:
         read(tmp_path, document)
     assert "scores.json" in str(error.value)

@@ -48,7 +48,7 @@ def test_both_modes_agree_where_a_video_is_one_window(bundle: Bundle, rescaling:
     np.testing.assert_allclose(one.proposals.score[:100], other.proposals.score, rtol=1e-9)
 
 
-def test_a_short_recording_is_padded_and_its_padding_gives_nothing(bundle: Bundle) -> None:
+def test_a_short_recording_is_padded_without_proposals_in_the_padding(bundle: Bundle) -> None:
     (outcome,) = outcomes_of(bundle, recording(7))
     assert len(outcome.scores) == 7
     assert outcome.proposals is not None
@@ -71,7 +71,7 @@ def test_windows_of_several_recordings_come_in_order(bundle: Bundle, batch: int)
         assert not (inner[0] and (outcome.candidates.start < 1 / LENGTH).any())
 
 
-def test_a_bounded_pool_changes_nothing_that_is_picked(bundle: Bundle) -> None:
+def test_a_bounded_pool_does_not_change_the_proposals(bundle: Bundle) -> None:
     outcomes = outcomes_of(bundle, recording(400))
     answers = []
     for pool in (10**6, 1500):
@@ -85,7 +85,9 @@ def test_a_bounded_pool_changes_nothing_that_is_picked(bundle: Bundle) -> None:
     np.testing.assert_array_equal(whole.score[:100], bounded.score[:100])
 
 
-def test_a_run_holds_the_windows_and_one_curve_a_recording(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_run_has_candidates_per_window_and_scores_per_recording(
+    bundle: Bundle, tmp_path: Path
+) -> None:
     folder = write_dataset(tmp_path / "set", videos=3)
     out = tmp_path / "run"
     summary = propose(ProposeRequest(model=bundle.path, dataset=folder, out=out))

@@ -1,4 +1,4 @@
-"""Stand-ins for vendors' modules: what their documentation says of the calls that we make."""
+"""Fakes of vendors' modules, written from the documentation of the calls in use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rows = np.ndarray
 
 
 def double(x: Rows) -> Rows:
-    """What the stand-in networks compute: the first three channels, twice."""
+    """Compute the output of the fake networks: twice the first three channels."""
     return 2 * x[:, :3]
 
 
@@ -63,7 +63,7 @@ _Kind = enum.Enum("_Kind", ["cudaMemcpyHostToDevice", "cudaMemcpyDeviceToHost"])
 
 
 class Cuda:
-    """`cuda.bindings.runtime` over the memory of the process; counts what is not given back."""
+    """`cuda.bindings.runtime` over the memory of the process; counts what is not freed."""
 
     def __init__(self, gpus: int = 1) -> None:
         self.gpus, self.held, self.streams = gpus, {}, 0

@@ -20,7 +20,7 @@ from tests.examples import CHANNELS, write_bundle
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """With graphs of fixed sizes beside the free ones, as engines have them."""
+    """Return a bundle with graphs of fixed sizes, like engines, besides the free ones."""
     bundle = write_bundle(tmp_path_factory.mktemp("fixed") / "b")
     tem, pem = bundle.weights("tem"), bundle.weights("pem")
     graphs = {
@@ -60,7 +60,7 @@ def test_proposals_over_one_or_two_axes(bundle: Bundle, variant: str, count: int
 
 
 def test_openvino_sees_few_shapes(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It keeps something for every shape; memory would grow with the number of videos."""
+    """OpenVINO keeps memory for every shape, which would grow with the number of videos."""
     pytest.importorskip("openvino")
     with open_net(bundle, "pem", backend="openvino") as session:
         assert isinstance(session, BatchedSession)

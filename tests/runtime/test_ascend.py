@@ -1,4 +1,4 @@
-"""Our calls of the vendor's interface, against a stand-in; never an NPU."""
+"""Calls of the vendor's interface, tested with a fake, never on an NPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.runtime.fakes import InferSession, double
 @pytest.fixture
 def vendor(monkeypatch: pytest.MonkeyPatch) -> type[InferSession]:
     class Session(InferSession):
-        """One a test, whose attributes it may change."""
+        """A new class per test, whose attributes the test may change."""
 
     for name in ("ais_bench", "ais_bench.infer", "ais_bench.infer.interface"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
@@ -40,7 +40,7 @@ def test_it_is_never_called_verified() -> None:
     assert not BACKENDS["ascend"].verified
 
 
-def test_runs_in_one_thread_whoever_calls(vendor: type[InferSession], om: Path) -> None:
+def test_all_calls_run_in_one_thread(vendor: type[InferSession], om: Path) -> None:
     x = np.random.default_rng(0).random((4, 5, 20), dtype=np.float32)
     with open_session(om, backend="ascend") as session, ThreadPoolExecutor(3) as pool:
         assert session.input_shapes == {"video": (4, 5, 20)}
@@ -66,7 +66,7 @@ def test_a_bundle_runs_with_any_batch(
         open_net(more, "tem", backend="ascend")
 
 
-def test_auto_takes_what_was_compiled(vendor: type[InferSession], tmp_path: Path) -> None:
+def test_auto_chooses_compiled_files(vendor: type[InferSession], tmp_path: Path) -> None:
     whole = write_bundle(tmp_path / "b")
     bundle: Bundle = whole.add_file("tem.om", _write).add_file("pem.om", _write)
     vendor.shape = (4, 5, 20)
@@ -94,7 +94,7 @@ def test_free_sizes_are_refused(vendor: type[InferSession], om: Path) -> None:
         open_session(om, backend="ascend")
 
 
-def test_a_failure_inside_the_vendor_is_ours(
+def test_a_failure_of_the_vendor_is_a_backend_error(
     vendor: type[InferSession], om: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: InferSession, feeds: list[np.ndarray], mode: str) -> None:
@@ -108,14 +108,16 @@ def test_a_failure_inside_the_vendor_is_ours(
         session.run({"video": np.zeros((4, 5, 20), np.float32)})
 
 
-def test_where_it_is_absent_the_remedy_is_named(om: Path) -> None:
+def test_an_absent_package_names_its_remedy(om: Path) -> None:
     if check_backend("ascend").installed:
         pytest.skip("the vendor's package is here")
     with pytest.raises(BackendError, match=r"cannot be imported.* install CANN"):
         open_session(om, backend="ascend")
 
 
-def test_the_namesake_is_told_apart(om: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_package_of_the_same_name_is_recognised(
+    om: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PyPI's ais-bench-benchmark brings a package of the same name."""
     monkeypatch.setitem(sys.modules, "ais_bench", ModuleType("ais_bench"))
     with pytest.raises(BackendError, match="the ais_bench that is installed is another program"):

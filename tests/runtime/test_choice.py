@@ -40,7 +40,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *usable: str) -> None:
         pytest.param(("tensorrt", "onnxruntime"), "onnxruntime", id="no-engine-in-the-bundle"),
     ],
 )
-def test_auto_takes_the_first_that_is_here(
+def test_auto_chooses_the_first_usable_backend(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, usable: tuple[str, ...], expected: str
 ) -> None:
     pretend(monkeypatch, *usable)
@@ -49,23 +49,25 @@ def test_auto_takes_the_first_that_is_here(
     assert "installed and fits this bundle" in choice.reason
 
 
-def test_what_nobody_verified_must_open_the_bundle(
+def test_an_unverified_backend_must_open_the_bundle(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The provider is not here, so opening fails, and auto goes on and says so."""
+    """Opening fails, since the provider is absent; auto continues, and reports it."""
     pretend(monkeypatch, "onnxruntime:cuda", "onnxruntime")
     choice = choose_backend(bundle)
     assert choice.name == "onnxruntime"
     assert "onnxruntime:cuda passed over: backend onnxruntime:cuda: this ONNX" in choice.reason
 
 
-def test_without_any_the_reasons_are_told(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_usable_backend_all_reasons_are_given(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pretend(monkeypatch)
     with pytest.raises(BackendError, match=r"tensorrt: the bundle has no \.engine of tem, pem; "):
         choose_backend(bundle)
 
 
-def test_what_is_asked_for_is_taken(bundle: Bundle) -> None:
+def test_a_requested_backend_is_chosen(bundle: Bundle) -> None:
     assert choose_backend(bundle, "openvino:gpu").name == "openvino:gpu"
     with pytest.raises(BackendError, match="'fast' is not known"):
         choose_backend(bundle, "fast")
@@ -84,7 +86,7 @@ def test_missing_graphs_are_no_obstacle_where_they_can_be_written(
     assert choose_backend(bare).name == "torch"
 
 
-def test_the_pipeline_runs_on_what_is_chosen(bundle: Bundle) -> None:
+def test_the_pipeline_uses_the_chosen_backend(bundle: Bundle) -> None:
     for name in ("onnxruntime", "torch"):
         if name == "torch":
             pytest.importorskip("torch")
@@ -92,7 +94,7 @@ def test_the_pipeline_runs_on_what_is_chosen(bundle: Bundle) -> None:
             assert tem.backend == name
 
 
-def test_the_table_is_a_table() -> None:
+def test_the_table_of_backends() -> None:
     assert isinstance(BACKENDS, MappingProxyType)
     for name, row in BACKENDS.items():
         assert row.name == name

@@ -1,4 +1,4 @@
-"""What every verified backend keeps, on the same two networks."""
+"""Requirements of every verified backend, tested on the same two networks."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def expected(bundle: Bundle, net: Net, x: Float32) -> Float32:
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_says_what_it_takes_and_gives(sessions: dict[Net, Session], net: Net, backend: str) -> None:
+def test_names_and_shapes_of_inputs_and_outputs(
+    sessions: dict[Net, Session], net: Net, backend: str
+) -> None:
     session = sessions[net]
     assert session.backend == backend
     assert [*session.input_shapes] == [INPUT[net]]
@@ -98,21 +100,21 @@ def test_one_session_serves_many_threads(
 def test_a_video_does_not_depend_on_its_neighbours(
     sessions: dict[Net, Session], backend: str, count: int
 ) -> None:
-    """To the last bit on what auto prefers; PyTorch chooses other kernels for other batches."""
+    """Bit for bit, except PyTorch, which chooses other kernels for other batches."""
     x = rows("tem", 16)
     alone = sessions["tem"].run({"video": x[:count]})["output"]
     among = sessions["tem"].run({"video": x})["output"][:count]
     np.testing.assert_allclose(alone, among, rtol=0, atol=1e-6 if backend == "torch" else 0)
 
 
-def test_what_it_returns_is_the_callers(sessions: dict[Net, Session]) -> None:
+def test_results_belong_to_the_caller(sessions: dict[Net, Session]) -> None:
     first = sessions["pem"].run({"video_feature": rows("pem", 7)})["output"]
     before = first.copy()
     sessions["pem"].run({"video_feature": rows("pem", 7, seed=1)})
     np.testing.assert_array_equal(first, before)
 
 
-def test_a_closed_session_says_so(bundle: Bundle, backend: str) -> None:
+def test_a_closed_session_raises(bundle: Bundle, backend: str) -> None:
     session = open_net(bundle, "pem", backend=backend)
     session.close()
     session.close()

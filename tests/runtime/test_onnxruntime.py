@@ -35,7 +35,7 @@ def rows(count: int) -> Float32:
     return np.random.default_rng(count).random((count, 32), dtype=np.float32)
 
 
-def test_says_what_it_takes_and_gives(model: Path) -> None:
+def test_names_and_shapes_of_inputs_and_outputs(model: Path) -> None:
     with open_session(model, backend="onnxruntime") as session:
         assert session.backend == "onnxruntime"
         assert session.input_shapes == {"video_feature": (None, 32)}
@@ -72,7 +72,7 @@ def test_one_thread_means_no_pool(model: Path) -> None:
     assert threading.active_count() == python
 
 
-def test_a_closed_session_says_so(model: Path) -> None:
+def test_a_closed_session_raises(model: Path) -> None:
     session = open_session(model, backend="onnxruntime")
     session.close()
     session.close()
@@ -96,10 +96,10 @@ def test_a_damaged_file_is_named(model: Path, keep: int, capfd: pytest.CaptureFi
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_failure_inside_the_vendor_is_ours(
+def test_a_failure_of_the_vendor_is_a_backend_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A graph that is valid, but cannot compute what it says."""
+    """A graph that is valid, but fails when it runs."""
     helper, path = onnx.helper, tmp_path / "x.onnx"
     node = helper.make_node("Reshape", ["x", "shape"], ["output"])
     graph = helper.make_graph(
@@ -136,7 +136,7 @@ def test_an_absent_provider_names_its_package(model: Path, backend: str, package
 
 
 class _Elsewhere:
-    """An ONNX Runtime session whose provider did not start, so that it went to the CPU."""
+    """An ONNX Runtime session whose provider did not start, so that it uses the CPU."""
 
     def get_providers(self) -> list[str]:
         return ["CPUExecutionProvider"]

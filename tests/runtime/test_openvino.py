@@ -81,7 +81,7 @@ def test_calls_at_the_same_time_compute_in_the_threads_that_call(model: Path) ->
     assert sum(seconds for _, seconds in done) > 0.6 * used
 
 
-def test_bfloat16_only_when_asked(model: Path) -> None:
+def test_bfloat16_only_on_request(model: Path) -> None:
     support = check_backend("openvino:bf16")
     if not support.usable:
         pytest.skip(support.problem)

@@ -34,11 +34,11 @@ def test_names_of_backends(name: str, expected: tuple[str, int]) -> None:
     assert (backend.name, device) == expected
 
 
-def test_what_is_not_in_the_table_is_not_verified() -> None:
+def test_backends_outside_the_table_are_not_verified() -> None:
     assert not find_backend("onnxruntime:xnnpack")[0].verified
 
 
-def test_a_provider_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_provider_is_refused() -> None:
     with pytest.raises(BackendError, match=r"knows no such .*:directml, onnxruntime:dml"):
         find_backend("onnxruntime:cudda")
 
@@ -59,7 +59,7 @@ def test_files_of_another_kind_are_refused(tmp_path: Path, backend: str) -> None
         open_session(file)
 
 
-def test_no_threads_are_refused(tmp_path: Path) -> None:
+def test_zero_threads_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="threads must be at least 1, not 0"):
         open_session(tmp_path / "x.onnx", threads=0)
     with pytest.raises(ConfigError, match="streams must be at least 1, not 0"):

@@ -1,4 +1,4 @@
-"""Our calls of TensorRT and the CUDA runtime, against stand-ins; never a GPU."""
+"""Calls of TensorRT and the CUDA runtime, tested with fakes, never on a GPU."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_it_is_never_called_verified() -> None:
     assert not BACKENDS["tensorrt"].verified
 
 
-def test_runs_and_gives_everything_back(cuda: Cuda, engine: Path) -> None:
+def test_runs_and_frees_everything(cuda: Cuda, engine: Path) -> None:
     with open_session(engine, backend="tensorrt") as session, ThreadPoolExecutor(3) as pool:
         assert session.input_shapes == {"video": (None, 5, 20)}
         assert session.batch_range == (2, 8)
@@ -82,7 +82,9 @@ def test_a_wrong_device_is_named(cuda: Cuda, engine: Path) -> None:
     assert "no NVIDIA GPU with number 1" in check_backend("tensorrt:1").problem
 
 
-def test_failures_are_ours(cuda: Cuda, engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_are_backend_errors(
+    cuda: Cuda, engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open_session(engine, backend="tensorrt") as session:
         with pytest.raises(BackendError, match="the engine's profile does not allow video of"):
             session.run({"video": rows(1)})
@@ -93,7 +95,7 @@ def test_failures_are_ours(cuda: Cuda, engine: Path, monkeypatch: pytest.MonkeyP
             session.run({"video": rows(2)})
 
 
-def test_where_it_is_absent_the_remedy_is_named(engine: Path) -> None:
+def test_an_absent_package_names_its_remedy(engine: Path) -> None:
     if check_backend("tensorrt").installed:
         pytest.skip("TensorRT is here")
     with pytest.raises(BackendError, match="pip install tensorrt cuda-python"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from fastapi.testclient import TestClient
 
 from actspan.server.app import create_app
@@ -32,6 +34,30 @@ def client_of(data: Path, **settings: Any) -> Iterator[TestClient]:
 def features(snippets: int = 40, seed: int = 0, channels: int = CHANNELS) -> np.ndarray:
     """Snippet features, (n, C) float32."""
     return np.random.default_rng(seed).normal(size=(snippets, channels)).astype(np.float32)
+
+
+def npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def list_table(array: np.ndarray) -> pa.Table:
+    """One column of lists."""
+    flat = pa.array(array.ravel())
+    return pa.table({"features": pa.FixedSizeListArray.from_arrays(flat, array.shape[1])})
+
+
+def column_table(array: np.ndarray) -> pa.Table:
+    """A column a channel."""
+    return pa.table({f"f{i}": column for i, column in enumerate(array.T)})
+
+
+def arrow(table: pa.Table, open_writer: Any = pa.ipc.new_stream) -> bytes:
+    sink = io.BytesIO()
+    with open_writer(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
 
 
 class Process:

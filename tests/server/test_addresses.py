@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -14,7 +12,7 @@ from actspan import Bundle
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.examples import write_bundle, write_dataset
-from tests.server.services import client_of, features
+from tests.server.services import client_of, features, npy
 
 NO_MODEL = "proposals and jobs need a model: actspan serve --model BUNDLE"
 LISTED = "/openapi.json lists what is served"
@@ -131,20 +129,14 @@ def test_wrong_names(path: str, detail: str, both: TestClient) -> None:
     assert (answer.status_code, answer.json()["detail"]) == (404, detail)
 
 
-def npy() -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, features())
-    return stream.getvalue()
-
-
 def test_unknown_parameters_are_refused(both: TestClient) -> None:
-    answer = both.post("/api/propose?tops=3&x=1", content=npy())
+    answer = both.post("/api/propose?tops=3&x=1", content=npy(features()))
     assert answer.status_code == 400
     assert answer.json()["detail"] == (
         "unknown parameter 'tops' (did you mean 'top'?), 'x'; there are: "
         "stride, length, top, min_score"
     )
-    assert both.post("/api/propose?top=3", content=npy()).status_code == 200
+    assert both.post("/api/propose?top=3", content=npy(features())).status_code == 200
     assert both.get("/healthz?x=1").json()["detail"] == "unknown parameter 'x'; there are: none"
     assert both.get("/?x=1").status_code == 200  # a page, whose address others may extend
 

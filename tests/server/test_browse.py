@@ -11,6 +11,8 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("fastapi", reason="needs the extra 'server'")
 pytest.importorskip("uvicorn", reason="needs the extra 'server'")
@@ -24,7 +26,8 @@ from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.run import Run
-from actspan.server.browsed_run import BrowsedRun
+from actspan.server.browsed_run import TILE, BrowsedRun, ZoomLevels
+from actspan.server.error_responses import ProblemError
 from actspan.server.library import Library
 from benchmarks.data import make_recording, make_window_bundle
 from tests.report.runs import label_run, made_up_videos, write_made_up_run, write_truth
@@ -367,3 +370,26 @@ def test_videos_that_are_of_no_run_are_reported(folder: Path, tmp_path: Path, na
     )
     assert not Library([folder / "first"]).unplayable()
     assert not Library(videos=tmp_path).unplayable()
+
+
+@given(cells=st.integers(1, 9000), seed=st.integers(0, 2**32 - 1))
+def test_a_column_holds_the_extremes_of_its_cells(cells: int, seed: int) -> None:
+    curves = np.random.default_rng(seed).random((3, cells), np.float32)
+    levels = ZoomLevels(curves)
+    for level in range(len(levels)):
+        size = 2**level
+        columns = -(-cells // size)
+        tiles = [levels.tile(level, i) for i in range(-(-columns // TILE))]
+        low, high = np.concatenate(tiles, axis=2)
+        edges = np.arange(columns) * size
+        np.testing.assert_array_equal(low, np.minimum.reduceat(curves, edges, axis=1))
+        np.testing.assert_array_equal(high, np.maximum.reduceat(curves, edges, axis=1))
+    assert columns <= TILE
+
+
+@pytest.mark.parametrize(("level", "tile"), [(3, 0), (-1, 0), (0, 5), (0, -1), (2, 2)])
+def test_tiles_that_are_not_there_are_refused(level: int, tile: int) -> None:
+    levels = ZoomLevels(np.zeros((3, 4 * TILE + 1)))
+    assert len(levels) == 4
+    with pytest.raises(ProblemError, match=r"no (tile|level)"):
+        levels.tile(level + 1 if level == 3 else level, tile)

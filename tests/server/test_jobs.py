@@ -20,12 +20,11 @@ from fastapi.testclient import TestClient
 from actspan import Bundle, Features, Pipeline
 from actspan.core.errors import DataError
 from actspan.server.database import FILE, MIGRATIONS, Database, JobStore
-from actspan.server.proposals import ProposalOptions
+from actspan.server.served_model import ProposalOptions
 from actspan.server.settings import Limits
 from tests.examples import STRIDE
-from tests.server.bodies import arrow, list_table, npy
 from tests.server.live import Live
-from tests.server.services import client_of, features, process_of
+from tests.server.services import arrow, client_of, features, list_table, npy, process_of
 
 LONG = 2000  # snippets
 

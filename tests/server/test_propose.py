@@ -15,13 +15,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
-from actspan.server.middleware import Metrics
+from actspan.server.requests import Metrics
 from actspan.server.served_model import Batcher
 from actspan.server.settings import Limits
 from tests.examples import CHANNELS, STRIDE
-from tests.server.bodies import arrow, column_table, list_table, npy
 from tests.server.live import serving
-from tests.server.services import client_of, features
+from tests.server.services import arrow, client_of, column_table, features, list_table, npy
 
 
 def expected(pipeline: Pipeline, values: np.ndarray, stride: float = STRIDE) -> list[dict]:

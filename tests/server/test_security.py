@@ -14,8 +14,7 @@ from actspan.cli import main
 from actspan.core.errors import ConfigError
 from actspan.server.app import make_token
 from actspan.server.settings import ServeSettings
-from tests.server.bodies import npy
-from tests.server.services import client_of, features
+from tests.server.services import client_of, features, npy
 
 TOKEN = "a-token-for-this-test"
 

@@ -46,11 +46,11 @@ def test_a_free_size_comes_from_the_file(tmp_path: Path) -> None:
 
 REFUSED = {
     "nonsense": ("resnet", None, None, "there are: default, onnx:FILE"),
-    "no toml": ("", ["n", 3, 8, 6], None, "write there what e.onnx takes"),
+    "no toml": ("", ["n", 3, 8, 6], None, "must describe the pictures that e.onnx takes"),
     "unknown key": ("", ["n", 3, 8, 6], TOML + "means = 1\n", "means"),
     "no size": ("", ["n", 3, "h", "w"], TOML, r"size = \[H, W\]"),
     "other size": ("", ["n", 3, 8, 6], TOML + "size = [9, 7]\n", "takes pictures of 8 x 6"),
-    "no colours": ("", ["n", 3, "f", 8, 6], TOML, "number of frames of a clip free"),
+    "no colours": ("", ["n", 3, "f", 8, 6], TOML, "number of frames per clip is free"),
     "bad std": ("", ["n", 3, 8, 6], TOML.replace("1.0, 1.0", "1.0, 0.0"), "std must be positive"),
 }
 
@@ -66,5 +66,5 @@ def test_what_does_not_fit_is_refused(case: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(ActSpanError, match="there is no file"):
+    with pytest.raises(ActSpanError, match="no such file"):
         find_backbone(f"onnx:{tmp_path / 'none.onnx'}")

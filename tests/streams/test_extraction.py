@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -27,6 +26,7 @@ from tests.streams.encoders import write_encoder
 from tests.streams.example_videos import cut, steady, write_audio, write_video
 
 LENGTHS = {"one": 1.0, "two": 2.1, "three": 0.7}
+MINE = {"segment": [0.1, 0.5], "label": "mine"}
 
 
 @pytest.fixture
@@ -191,10 +191,7 @@ def test_features_of_other_settings_are_removed_only_with_force(
 ) -> None:
     videos = [str(source / "videos" / f"{name}.mkv") for name in LENGTHS]
     extract_videos(replace(request_, videos=tuple(videos)))
-    file = request_.out / "annotations.json"
-    document = json.loads(file.read_text())
-    document["database"]["two"]["annotations"] = [{"segment": [0.1, 0.5], "label": "mine"}]
-    file.write_text(json.dumps(document))
+    edit_annotations(request_.out, "two", annotations=[MINE])
     before = stamps(request_.out)
     other = replace(request_, videos=(videos[0],), frames=2)
     with pytest.raises(DataError, match=r"of 3 videos \(one, .*--force"):
@@ -253,11 +250,8 @@ def test_too_many_channels_are_refused(request_: ExtractRequest) -> None:
 def test_plain_videos_are_listed_beside_labels(request_: ExtractRequest, source: Path) -> None:
     videos = [str(source / "videos" / f"{name}.mkv") for name in LENGTHS]
     extract_videos(replace(request_, videos=tuple(videos[:2])))
-    file = request_.out / "annotations.json"
-    document = json.loads(file.read_text())
-    assert document["database"]["one"]["duration"] == pytest.approx(1.0, abs=0.01)
-    document["database"]["one"]["annotations"] = [{"segment": [0.1, 0.5], "label": "mine"}]
-    file.write_text(json.dumps(document))
+    assert Dataset.load(request_.out)["one"].duration == pytest.approx(1.0, abs=0.01)
+    edit_annotations(request_.out, "one", annotations=[MINE])
     extract_videos(replace(request_, videos=tuple(videos)))
     dataset = Dataset.load(request_.out)
     assert len(dataset) == 3
@@ -299,9 +293,7 @@ def test_a_video_that_cannot_be_decoded_stops_no_other(
     place = data.index(b"movi")
     while (place := data.find(b"00dc", place)) >= 0 and place + 8 < data.index(b"idx1"):
         size = int.from_bytes(data[place + 4 : place + 8], "little")
-        data[place + 8 : place + 8 + size] = bytes(
-            size
-        )  # a frame: its place stays, not its content
+        data[place + 8 : place + 8 + size] = bytes(size)  # a frame stays, without its content
         place += 8 + size
     path.write_bytes(data)
     with pytest.raises(DatasetError, match="not one frame can be decoded"):

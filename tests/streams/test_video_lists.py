@@ -45,7 +45,7 @@ def test_arguments(given: list[str], ids: list[str], folder: Path) -> None:
     [
         (["none.mp4"], "no such file or folder$"),
         (["dya"], r"no such file or folder \(did you mean 'day'\?\)"),
-        (["*.mov"], "no file fits"),
+        (["*.mov"], "no file matches"),
         (["empty"], "no videos in this folder"),
         (["@none.txt"], r"^none\.txt: no such list of videos"),
         (["@bad.txt"], r"bad\.txt, line 2: .*no such file"),
@@ -74,7 +74,7 @@ def test_files_of_other_suffixes_are_counted(folder: Path) -> None:
     (note,) = find_videos(["day"]).problems
     assert note.problem == "5 files of other suffixes ignored: .dav (2), none, .txt, .insv"
     assert (note.video, note.file, note.is_error) == ("", "day", False)
-    assert "name those that are videos on the command line" in note.remedy
+    assert "pass the videos among them by name" in note.remedy
     with pytest.raises(
         VideoError, match=r"no videos in .*; 1 file of another suffix ignored: .ins"
     ):
@@ -87,7 +87,7 @@ def test_two_videos_of_one_name(folder: Path) -> None:
     found = find_videos(["."])
     (problem, _) = found.problems
     assert problem.is_error
-    assert "beside a.mp4" in problem.problem
+    assert "another video has this name: a.mp4" in problem.problem
 
 
 def test_a_dataset(folder: Path) -> None:

@@ -109,7 +109,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(folder: Path, tmp_pa
         assert not out.exists()
     again = Collected()
     done = train(dataset, out, TINY, report=again, **options)  # type: ignore[arg-type]
-    assert "continuing: classifier: 2 of 3 epochs were already done" in again.lines
+    assert "resuming classifier: 2 of 3 epochs are done" in again.lines
     assert not (tmp_path / "cut.training").exists()
     for net in ("tem", "pem", "classifier"):
         for name, weight in whole.weights(net).items():  # type: ignore[arg-type]

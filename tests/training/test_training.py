@@ -166,7 +166,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert not out.exists()
     report = Collected()
     assert weights_of(train(dataset, out, TINY, report=report)) == weights_of(bundle)
-    assert any("continuing" in line for line in report.lines) == (stop[1] > 1)
+    assert any("resuming" in line for line in report.lines) == (stop[1] > 1)
     assert [p.name for p in tmp_path.iterdir()] == ["cut-off"]
 
 
@@ -198,7 +198,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(
     assert process.wait() == -signal.SIGKILL
     report = Collected()
     assert weights_of(train(dataset, out, TINY, report=report)) == weights_of(bundle)
-    assert "continuing: TEM" in report.lines[0]
+    assert "resuming TEM" in report.lines[0]
 
 
 def interrupted(dataset: Dataset, out: Path) -> None:

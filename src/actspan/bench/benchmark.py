@@ -162,9 +162,8 @@ class _Bench:
             assert batch is not None
             self.announce(f"{work.name}, batch {batch}")
             streams = work.streams or request.streams
-            measured = measure(
-                work.call, streams=streams, rule=replace(self.rule, least=work.least)
-            )
+            rule = replace(self.rule, least=work.least)
+            measured = measure(work.call, streams=streams, rule=rule)
             share = batch / (work.samples or batch)  # of a batch in one repeat
             rate = BatchesPerSecond(measured.rate / share)
             has_networks = work.name in _OF_NETWORKS
@@ -202,7 +201,8 @@ class _Bench:
         if self._config.mode == "window":
             del works["soft-nms", "step"]
         for (name, scope), work in works.items():
-            yield _Work(name, scope, lambda n, work=work: work(batches[n % len(batches)]))  # type: ignore[misc]
+            take = partial(lambda n, work: work(batches[n % len(batches)]), work=work)
+            yield _Work(name, scope, take)
 
     def _whole_and_halves(self, size: int, kept: Sequence[Batch]) -> Iterator[_Work]:
         """Yield the pipeline end to end, and its halves; each has its own threads."""
@@ -217,11 +217,8 @@ class _Bench:
             features = steps.load(chunk)
             steps.candidates(chunk, steps.scored(steps.tem(steps.rescale(features)), features))
 
-        def tem_half(
-            _number: int,
-        ) -> None:  # from features on disk to BSP features, which are discarded
-            for _ in half(find_candidates, chunked(self._pieces, size)):
-                pass
+        def tem_half(_: int) -> None:  # from features on disk to BSP features, which are dropped
+            list(half(find_candidates, chunked(self._pieces, size)))
 
         def rank(task: tuple[int, Batch]) -> list[Outcome]:
             number, batch = task

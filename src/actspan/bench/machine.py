@@ -98,15 +98,12 @@ def noise_notes(environment: Environment) -> Iterator[str]:
 
 def processor_name() -> str:
     """Return the name of the processor."""
-    names = _cpuinfo("model name")
-    return names[0] if names else platform.processor() or platform.machine()
+    return next(iter(_cpuinfo("model name")), "") or platform.processor() or platform.machine()
 
 
 def core_count() -> int:
     """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpuinfo(key: str) -> list[str]:

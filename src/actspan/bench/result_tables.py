@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 from actspan.bench.comparison import combined
@@ -32,6 +33,11 @@ _TITLES = {
     ("evaluate", "step"): "evaluate",
 }
 _IN_TURN = ("read", "rescale", "tem", "candidates", "pem", "soft-nms", "write")
+# Steps that the NPU tool's summary counts as reading, preprocessing and postprocessing.
+_NPU_STEPS: dict[str, tuple[Sequence[str], ...]] = {
+    "tem": (("read",), ("rescale",), ("candidates",)),
+    "pem": ((), (), ("soft-nms", "write")),
+}
 _RECALL = ("AR@1", "AR@10", "AR@100", "AUC")
 _IDENTITY = ("name", "scope", "batch", "samples_per_second", "batches_per_second")
 _SETTINGS = ("backend", "precision", "threads", "streams", "cpu_seconds", "peak_memory_bytes")
@@ -229,27 +235,27 @@ def result_page(result: BenchResult) -> str:
 
 
 def write_summaries(result: BenchResult, folder: Path) -> list[Path]:
-    """Write `tem/` and `pem/perf_vision_batchsize_<b>_device_0.txt`, named as by the NPU tool."""
-    written = []
-    for batch in _batches(result):
-        for net, times in _step_times(result, batch).items():
-            path = folder / net / f"perf_vision_batchsize_{batch}_device_0.txt"
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise ActSpanError(f"{path.parent}: cannot be made: {error.strerror}") from error
-            with atomic_file(path) as stream:
-                stream.write("\n".join([*performance_lines(times), ""]).encode())
-            written.append(path)
-    return written
-
-
-def _step_times(result: BenchResult, batch: int) -> dict[str, StepTimes]:
-    """Return the time of each network's steps over all samples, at the measured rates.
+    """Write `tem/` and `pem/perf_vision_batchsize_<b>_device_0.txt`, named as by the NPU tool.
 
     The summary of TEM includes reading, rescaling, candidates and BSP features. That of PEM starts
     with these in memory and includes Soft-NMS and the result file.
     """
+    written = []
+    for batch, net in product(_batches(result), _NPU_STEPS):
+        path = folder / net / f"perf_vision_batchsize_{batch}_device_0.txt"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ActSpanError(f"{path.parent}: cannot be made: {error.strerror}") from error
+        with atomic_file(path) as stream:
+            lines = performance_lines(_step_times(result, batch, net))
+            stream.write("\n".join([*lines, ""]).encode())
+        written.append(path)
+    return written
+
+
+def _step_times(result: BenchResult, batch: int, net: str) -> StepTimes:
+    """Return the time of a network's steps over all samples, at the measured rates."""
     samples = next(s.batch for s in result.stages if s.name == "write" and s.batch)
 
     def seconds(name: str, scope: Scope = "step") -> float:
@@ -259,20 +265,16 @@ def _step_times(result: BenchResult, batch: int) -> dict[str, StepTimes]:
                 return samples / stage.samples_per_second
         raise BenchError(f"the result has no {name}, {scope}, at batch {batch}")
 
-    def times(net: str, read: float, preprocess: float, postprocess: float) -> StepTimes:
-        return StepTimes(
-            samples=samples,
-            total=seconds(net, "end-to-end"),
-            read=read,
-            preprocess=preprocess,
-            inference=seconds(net, "interface"),
-            interface=seconds(net, "interface"),
-            postprocess=postprocess,
-            calls=math.ceil(samples / batch),
-            batch=batch,
-        )
-
-    return {
-        "tem": times("tem", seconds("read"), seconds("rescale"), seconds("candidates")),
-        "pem": times("pem", 0.0, 0.0, seconds("soft-nms") + seconds("write")),
-    }
+    read, preprocess, postprocess = (sum(map(seconds, names)) for names in _NPU_STEPS[net])
+    call = seconds(net, "interface")
+    return StepTimes(
+        samples=samples,
+        total=seconds(net, "end-to-end"),
+        read=read,
+        preprocess=preprocess,
+        inference=call,
+        interface=call,
+        postprocess=postprocess,
+        calls=math.ceil(samples / batch),
+        batch=batch,
+    )

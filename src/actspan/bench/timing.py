@@ -47,10 +47,9 @@ class Rule:
 
     def is_over(self, seconds: Sequence[float], spent: float) -> bool:
         """Check whether to stop, given the seconds of the repeats and the wall time spent."""
-        if len(seconds) < self.least:
+        if len(seconds) < self.least or spent < self.limit / 10:
             return False
-        early = spent < self.limit / 10
-        return spent >= self.limit or (not early and is_settled(seconds, self.tolerance))
+        return spent >= self.limit or is_settled(seconds, self.tolerance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +63,9 @@ class Measured:
     streams: int  # repeats that ran at the same time
 
     @property
-    def median(self) -> float:
-        """Median of the seconds."""
-        return statistics.median(self.seconds)
-
-    @property
     def rate(self) -> float:
-        """Repeats per second, over all streams."""
-        return self.streams / self.median
+        """Repeats per second, over all streams, by the median."""
+        return self.streams / statistics.median(self.seconds)
 
     @property
     def undisturbed_rate(self) -> float:
@@ -118,10 +112,8 @@ def measure(
         spent = cpu = 0.0
         calls = 1
         while not rule.is_over(seconds, spent):
-            began, used = perf_counter(), process_time()
-            seconds += block(len(seconds), calls)
-            spent += perf_counter() - began
-            cpu += process_time() - used
+            run = timed(lambda: seconds.extend(block(len(seconds), calls)))  # noqa: B023
+            spent, cpu = spent + run.seconds, cpu + run.cpu_seconds
             calls = max(1, int(rule.limit / _BLOCKS / max(statistics.median(seconds), 1e-9)))
         peak = peak_memory(lambda: block(0, 1))
     return Measured(tuple(seconds), is_settled(seconds, rule.tolerance), cpu, peak, streams)

@@ -21,20 +21,16 @@ _BOUNDARIES = ("action", "start", "end")
 
 def _set_columns(row: Any, names: Sequence[str], dtype: type[np.floating[Any]]) -> None:
     """Convert columns to one-dimensional arrays, and raise ShapeError if their lengths differ."""
-    first = ""
     for name in names:
-        value = getattr(row, name)
-        if value is None:
+        if (value := getattr(row, name)) is None:  # never the first column
             continue
         array = np.ascontiguousarray(value, dtype=dtype)
         if array.ndim != 1:
             raise ShapeError(f"{name} has shape {array.shape}; it must be one-dimensional")
-        if array is not value:
-            object.__setattr__(row, name, array)
-        first = first or name
-        if len(array) != len(getattr(row, first)):
-            length = len(getattr(row, first))
-            raise ShapeError(f"{name} has {len(array)} entries, {first} has {length}")
+        object.__setattr__(row, name, array)
+        length = len(getattr(row, names[0]))
+        if len(array) != length:
+            raise ShapeError(f"{name} has {len(array)} entries, {names[0]} has {length}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,13 +113,6 @@ class Proposals:
 class RaggedProposals:
     """Proposals of several videos in common columns, video after video.
 
-    Attributes
-    ----------
-    together : Proposals
-        Proposals of all videos.
-    ends : (B,) int64
-        Rows of video b end before `ends[b]`.
-
     Examples
     --------
     >>> parts = Proposals([0.1], [0.3], [0.8]), Proposals.empty()
@@ -131,8 +120,8 @@ class RaggedProposals:
     [1, 0]
     """
 
-    together: Proposals
-    ends: NDArray[np.int64]
+    together: Proposals  # of all videos
+    ends: NDArray[np.int64]  # (B,); rows of video b end before ends[b]
 
     @classmethod
     def of(cls, parts: Sequence[Proposals]) -> Self:
@@ -157,17 +146,12 @@ class RaggedProposals:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoundaryScores:
-    """TEM's scores of the T cells of a video.
+    """TEM's scores of the T cells of a video; ShapeError if empty or not finite.
 
     Attributes
     ----------
     action, start, end : (T,) float32
         Probability, in [0, 1], that the cell lies in an action, contains a start, contains an end.
-
-    Raises
-    ------
-    ShapeError
-        Arrays differ in length, are empty, or hold NaN or infinity.
     """
 
     action: Float32
@@ -208,7 +192,8 @@ class Features:
     """Snippet features of one video, and the times of its snippets.
 
     Snippet i covers [i * stride, i * stride + length] seconds; the span is n * stride, unless
-    `covered` gives it.
+    `covered` gives it. ShapeError is raised for values that are not two-dimensional, empty or not
+    finite, and if stride or length is not positive.
 
     Attributes
     ----------
@@ -220,11 +205,6 @@ class Features:
         ActivityNet layout).
     covered : float, optional
         The span in seconds, if it is not exactly n * stride (the authors' layout).
-
-    Raises
-    ------
-    ShapeError
-        `values` is not two-dimensional, empty or not finite, or stride or length is not positive.
     """
 
     values: Float32
@@ -293,8 +273,7 @@ class Video:
             value = getattr(self, name)
             if value is not _NO_PAIRS:  # all empty ones share it, which saves memory
                 pairs = np.asarray(value, dtype=np.float64)
-                pairs = pairs.reshape(-1, 2) if pairs.size else _NO_PAIRS
-                object.__setattr__(self, name, pairs)
+                object.__setattr__(self, name, pairs.reshape(-1, 2) if pairs.size else _NO_PAIRS)
         if self.scores is not None:
             _set_columns(self, ("scores",), np.float64)
         for name, column in (("labels", self.labels), ("scores", self.scores)):

@@ -61,9 +61,13 @@ class ArrayNames:
     def videos_in(self, file: Path, video: str) -> Iterator[tuple[str, list[str] | FeatureError]]:
         """Yield each video in a file that is named after `video`, with the arrays of its features.
 
-        These are its only array that can be features, or those that are joined, or an error.
+        These are its only array that can be features, or those that are joined, or an error. A file
+        that is one array without a name has one video, without arrays.
         """
         found = self.names[file]
+        if not found:
+            yield video, []
+            return
         if file.name not in COMMON_FILES and self._is_one_video(video, found):
             groups = {video: found}
         else:

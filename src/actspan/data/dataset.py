@@ -131,10 +131,7 @@ class Dataset:
             index = index_features(path, spec, None if found is None else found.videos.places)
             entries = index.entries
         elif features and packing is not None:
-            url = url_of(path)
-            entries = (
-                open_shards(path, packing) if url is None else open_remote_shards(url, packing)
-            )
+            entries = open_store(path, packing)
         if found is not None:
             videos, format = found.videos, found.format
             problems, notes = found.problems, found.notes

@@ -93,10 +93,16 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
     are in the file's order, all with the same `names`. A leading `v_` of an id is stripped. Raises
     ResultError if the file is missing, damaged, has NaN, or an entry is without a label.
     """
+    path = Path(path)
+    if path.is_dir() and not (path / DETECTIONS_FILE).is_file():
+        raise ResultError(
+            f"{path}: no {DETECTIONS_FILE} in this run; label its proposals: "
+            f"actspan label {quoted(path)} --labels-from SCORES.json"
+        )
+    path = path / DETECTIONS_FILE if path.is_dir() else path
     columns: dict[str, tuple[Float64, list[float], list[str]]] = {}
     codes: dict[str, int] = {}
-    entries_of = read_entries(_detections_file(Path(path)), _Entry, files or FileNames())
-    for video, entries in entries_of:
+    for video, entries in read_entries(path, _Entry, files or FileNames()):
         segments = np.array([entry.segment for entry in entries], np.float64).reshape(-1, 2)
         labels = [entry.label for entry in entries]
         for name in labels:
@@ -111,17 +117,6 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
         )
         for video, (segments, score, labels) in columns.items()
     }
-
-
-def _detections_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    if not (path / DETECTIONS_FILE).is_file():
-        raise ResultError(
-            f"{path}: no {DETECTIONS_FILE} in this run; label its proposals: "
-            f"actspan label {quoted(path)} --labels-from SCORES.json"
-        )
-    return path / DETECTIONS_FILE
 
 
 def write_detections(path: Path | str, detections: Mapping[str, Detections]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,21 +170,16 @@ def missing_features(
 
 def _alike_pair(these: Sequence[str], those: Sequence[str]) -> tuple[str, str] | None:
     """Return a pair of ids that differ in the way most do: in case, or in a prefix or suffix."""
-    keys: tuple[Callable[[Sequence[str]], dict[str, str]], ...] = (_in_lower_case, _without_ends)
-    for by_key in keys:
-        left, right = by_key(these), by_key(those)
+    for left, right in zip(_names_by_key(these), _names_by_key(those), strict=True):
         common = [key for key in left if key in right]
         if 2 * len(common) > min(len(these), len(those)):
             return left[common[0]], right[common[0]]
     return None
 
 
-def _in_lower_case(names: Sequence[str]) -> dict[str, str]:
-    return {name.lower(): name for name in names}
-
-
-def _without_ends(names: Sequence[str]) -> dict[str, str]:
-    """Return the names by their distinct part: without the start and end that all share."""
+def _names_by_key(names: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield names by their lower case, then without the start and end that all share."""
+    yield {name.lower(): name for name in names}
     first = len(os.path.commonprefix(names))  # noqa: RUF071 characters
     last = len(os.path.commonprefix([name[::-1] for name in names]))  # noqa: RUF071 characters
-    return {name[first : len(name) - last]: name for name in names}
+    yield {name[first : len(name) - last]: name for name in names}

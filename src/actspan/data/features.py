@@ -172,7 +172,7 @@ def index_features(
         if not names and ids[file] not in entries:
             entries[ids[file]] = Entry(file)
             continue
-        for video, keys in containers.videos_in(file, ids[file]) if names else [(ids[file], [])]:
+        for video, keys in containers.videos_in(file, ids[file]):
             problems += _add_entry(entries, video, file, keys, 0 if spec.layout == "CT" else 1)
     ignored.update(others)
     for file in unread:
@@ -196,19 +196,20 @@ def _list_files(
 
     The others are places that are not searched, by kind and name. Folders are added to `ignored`.
     """
+    folders = [name for name in _FOLDERS if (path / name).is_dir()]
+    place = path / folders[0] if folders else path
     files: list[Path] = []
     unread: list[Path] = []
-    place, *folders = [path / name for name in _FOLDERS if (path / name).is_dir()] or [path]
-    if place == path:
+    if not folders:
         files = [path / name for name in COMMON_FILES if (path / name).is_file()]
-    for file in sorted(place.iterdir()) if place != path else ():
+    for file in sorted(place.iterdir()) if folders else ():
         if file.name.startswith("."):
             continue
         if file.is_dir():
             ignored["folders", file.name] += 1
         else:
             (files if file.suffix.lower() in SUFFIXES else unread).append(file)
-    others = [("folders", str(folder.relative_to(path))) for folder in folders]
+    others = [("folders", name) for name in folders[1:]]
     for file in sorted(path.glob("features.*")):
         if file.is_file() and file not in files:
             is_read = file.suffix.lower() in SUFFIXES

@@ -139,12 +139,9 @@ def _result_file(path: Path) -> Path:
     if not path.is_dir():
         return path
     if not (path / RESULT_FILE).is_file():
-        kind = folder_kind(path)
-        raise ResultError(
-            f"{path}{kind}: give a run, or a result file"
-            if kind
-            else f"{path}: no {RESULT_FILE} in this folder; did its run finish?"
-        )
+        if kind := folder_kind(path):
+            raise ResultError(f"{path}{kind}: give a run, or a result file")
+        raise ResultError(f"{path}: no {RESULT_FILE} in this folder; did its run finish?")
     return path / RESULT_FILE
 
 

@@ -159,7 +159,13 @@ def _is_result_file(path: Path) -> bool:
     if not path.is_file() or not path.stat().st_size:  # a device, or an empty file
         return True
     if path.suffix.lower() == ".parquet":
-        return _parquet_columns(path) in (_COLUMNS, _LABELLED)
+        import pyarrow as pa
+        from pyarrow.parquet import read_schema
+
+        try:
+            return tuple(read_schema(path).names) in (_COLUMNS, _LABELLED)
+        except pa.ArrowException:
+            return False
     with path.open("rb") as stream:
         start = stream.read(_START_SIZE)
     if path.suffix.lower() == ".csv":
@@ -167,13 +173,3 @@ def _is_result_file(path: Path) -> bool:
         return tuple(header.split(",")) in (_COLUMNS, _LABELLED)
     # A score file for --labels-from has scores without segments.
     return start.startswith(_START) and (b'"score":' not in start or b'"segment":' in start)
-
-
-def _parquet_columns(path: Path) -> tuple[str, ...]:
-    import pyarrow as pa
-    from pyarrow.parquet import read_schema
-
-    try:
-        return tuple(read_schema(path).names)
-    except pa.ArrowException:
-        return ()

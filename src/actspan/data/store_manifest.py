@@ -15,11 +15,11 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import msgspec
 
-from actspan.config.base import Config, dump_toml, from_dict, read_toml, require_setting, to_dict
+from actspan.config.base import Bounds, Config, dump_toml, from_dict, read_toml
 from actspan.config.stages import PipelineConfig, TemConfig
 from actspan.core.errors import ConfigError, DatasetError, StoreError
 from actspan.core.files import atomic_file, folder_kind, sha256
@@ -47,18 +47,14 @@ class Manifest(Config, frozen=True, kw_only=True):
 
     format: int = _FORMAT
     dtype: DType  # of the features
-    channels: int
-    length: int | None = None  # rows of every video; if not given, lengths vary
+    channels: Annotated[int, Bounds(1, SIZE)]
+    # Rows of every video; if not given, lengths vary.
+    length: Annotated[int | None, Bounds(1, CELLS)] = None
     # How outer cells were filled, if videos were rescaled to `length` cells.
     edge: Literal["clamp", "zero"] | None = None
     notes: tuple[str, ...] = ()  # assumptions about the features when they were packed
     left_out: dict[str, str] = msgspec.field(default_factory=dict)  # video id to reason
     shards: tuple[ShardRecord, ...] = ()
-
-    def __post_init__(self) -> None:
-        require_setting(1 <= self.channels <= SIZE, f"channels {self.channels}: not 1 to {SIZE}")
-        length = 1 if self.length is None else self.length
-        require_setting(1 <= length <= CELLS, f"length {length}: not 1 to {CELLS}")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -78,7 +74,7 @@ class Manifest(Config, frozen=True, kw_only=True):
     def save(self, folder: Path) -> None:
         """Write `store.toml`."""
         with atomic_file(folder / MANIFEST) as stream:
-            stream.write(dump_toml(to_dict(self)).encode())
+            stream.write(dump_toml(self).encode())
 
     @property
     def videos(self) -> int:

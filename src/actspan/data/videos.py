@@ -173,12 +173,14 @@ class Videos(Sequence[Video]):
             return self
         return type(self)(self[place] for place in places)
 
-    def subset(self, name: str, where: Path, others: Iterable[str] = ()) -> Self:
-        """Return the videos of one subset, by any of its names ("train" is "training", ...).
+    def subset(self, name: str | None, where: Path, others: Iterable[str] = ()) -> Self:
+        """Return the videos of one subset, by any of its names ("train", "training"); None is all.
 
         Raises AnnotationError if it has none; the message names `where`, a file or folder, and
         lists the subsets, and `others` that could be chosen too.
         """
+        if name is None:
+            return self
         chosen = self.places_in(name)
         if not chosen:
             there = sorted({*self.subsets, *others})

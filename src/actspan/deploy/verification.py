@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +140,13 @@ def verify_bundle(
         else:
             results.append(checkpoint.compare(variant))
     progress("done", steps, steps)
+    for result in results:
+        if result.agreement is not None and result.agreement.ties:
+            notes.append(
+                f"{result.variant.name}: in {counted(len(result.agreement.ties), 'video')} two "
+                "proposals of equal score changed places; the ranks after them, and the recall of "
+                "these videos, are not judged"
+            )
     return Verification(
         bundle=bundle,
         material=videos.name,
@@ -147,7 +154,7 @@ def verify_bundle(
         proposals=sum(map(len, proposals.values())),
         recall=recall,
         results=tuple(results),
-        notes=(*notes, *_tie_notes(results)),
+        notes=tuple(notes),
         problems=videos.problems,
     )
 
@@ -166,16 +173,6 @@ def _recall(videos: SampleVideos, proposals: Mapping[str, Proposals]) -> Recall 
     if not videos.truth:
         return None
     return evaluate_recall(videos.truth, proposals, subset=None).summary()
-
-
-def _tie_notes(results: Iterable[VariantResult]) -> Iterator[str]:
-    for result in results:
-        if result.agreement is not None and result.agreement.ties:
-            yield (
-                f"{result.variant.name}: in {counted(len(result.agreement.ties), 'video')} two "
-                "proposals of equal score changed places; the ranks after them, and the recall of "
-                "these videos, are not judged"
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from math import nan
 from pathlib import Path
@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import ActSpanError, ResultError
-from actspan.core.types import Float64, Video
+from actspan.core.types import Float64
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.annotations.formats import find_annotations, read_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.result_files import ResultTable
 from actspan.data.time_conflicts import TimeConflict, compare_times, require_right_times
 from actspan.data.times import far_beyond, require_seconds
@@ -82,28 +81,25 @@ def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, TimeConf
     return _with_durations(videos, durations), conflict
 
 
-def impossible_results(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
-    """Yield notes about results (P,), seconds, that match nothing; `beyond` start too late."""
+def useless_results(
+    thing: str, start: Float64, end: Float64, first: NDArray[np.int64], beyond: int
+) -> Iterator[str]:
+    """Yield notes about results (P,), seconds, that repeat the previous one or match nothing.
+
+    They are sorted by falling score within each video or class, which begins at an index in
+    `first`; `beyond` of them start after the end of their video.
+    """
+    again = np.flatnonzero(start[1:] == start[:-1]) + 1
+    again = np.setdiff1d(again[end[again] == end[again - 1]], first)
+    if len(again):
+        of = f"{len(again):,} of {counted(len(start), thing)}"
+        yield f"{of} occur twice: same segment, one after the other by score"
     of = f"of {counted(len(start), 'result')}"
     if turned := int(np.count_nonzero(end < start)):
         yield f"{turned:,} {of} end before they start: they match nothing"
     if beyond:
         unit = "; are their times frames?" if 2 * beyond > len(start) else ""
         yield f"{beyond:,} {of} start after the end of their video: they match nothing{unit}"
-
-
-def repeated_results(
-    thing: str, start: Float64, end: Float64, first: NDArray[np.int64]
-) -> Iterator[str]:
-    """Yield a note about results (P,) that repeat the previous one of their video or class.
-
-    They are sorted by falling score within each, which begins at an index in `first`.
-    """
-    again = np.flatnonzero(start[1:] == start[:-1]) + 1
-    again = np.setdiff1d(again[end[again] == end[again - 1]], first)
-    if len(again):
-        of = f"{len(again):,} of {counted(len(start), thing)}"
-        yield f"{of} are there twice: same segment, one after the other by score"
 
 
 def other_unit(segments: Mapping[str, Float64], found: ResultTable) -> Iterator[str]:
@@ -125,21 +121,17 @@ def other_unit(segments: Mapping[str, Float64], found: ResultTable) -> Iterator[
 
 def no_match_error(
     what: str,
-    ground_truth: Path | str | Iterable[Video],
+    videos: Videos,
     subset: str | None,
     evaluated: Collection[str],
     found: Collection[str],
 ) -> ResultError:
     """Return the error about results of the videos `found`, none of which is evaluated.
 
-    `what` is "proposals" or "detections". The reason is another subset, or ids that differ.
+    `what` is "proposals" or "detections", `videos` the whole ground truth. The reason is another
+    subset, or ids that differ.
     """
     head = f"no {what} for any of the {counted(len(evaluated), 'evaluated video')}"
-    if isinstance(ground_truth, (str, os.PathLike)):
-        ground_truth = read_annotations(Path(ground_truth))
-    if isinstance(ground_truth, Annotations):
-        ground_truth = ground_truth.videos
-    videos = Videos.of(ground_truth)
     subsets = dict(zip(videos.ids, videos.subsets, strict=True))
     known = Counter(subsets[video] for video in found if video in subsets)
     if not known:

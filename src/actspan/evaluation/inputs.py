@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 
-from actspan.config.base import OnError
+from actspan.config.base import NOT_JSON, OnError
 from actspan.core.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
@@ -21,10 +21,13 @@ from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted, it_or_them, listed, suggestion
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
+from actspan.data.detections import Detections
 from actspan.data.instances import videos_of, without_extent
 from actspan.data.result_files import ResultTable, read_result_table
 from actspan.data.videos import Videos, canonical_id, canonical_subset
 from actspan.evaluation.input_checks import check_times
+
+T = TypeVar("T", Proposals, Detections)
 
 _USUAL = "validation"  # the subset that is evaluated by default
 
@@ -64,6 +67,7 @@ class Chosen:
 
     videos: Videos  # in the source's order; at least one has instances
     segments: dict[str, Float64]  # (M, 2), seconds, of each video with instances
+    source: Videos  # all videos, also of other subsets
     where: str  # `file: ` for messages, or nothing
     problems: tuple[Problem, ...] = ()  # entries and instances that were skipped
     notes: tuple[str, ...] = ()  # requests that have no effect, and what is not evaluated
@@ -106,7 +110,7 @@ def load_videos(
     if not len(chosen.segments):
         raise AnnotationError(f"{where}{_nothing_in(videos, subset)}")
     if len(chosen.places) != len(chosen):
-        raise AnnotationError(f"{where}a video is there twice; keep one of the two")
+        raise AnnotationError(f"{where}a video occurs twice; keep one of the two")
     time_notes: tuple[str, ...] = ()
     if isinstance(source, Annotations):
         chosen, time_notes = check_times(chosen, source.path)
@@ -119,7 +123,7 @@ def load_videos(
             raise AnnotationError(f"{where}{what} of {len(empty):,}: check the order of times")
         missed = (f"{what}; counted as missed",)
     notes = (*all_noted, *time_notes, *_unknown_blocked(videos.ids, blocked), *missed)
-    return Chosen(chosen, chosen.segments_by_id(), where, problems, notes)
+    return Chosen(chosen, chosen.segments_by_id(), videos, where, problems, notes)
 
 
 def _places(videos: Videos, subset: str | None) -> tuple[Sequence[int], tuple[str, ...]]:
@@ -161,21 +165,6 @@ def _unknown_blocked(videos: Iterable[str], blocked: frozenset[str]) -> Iterator
         yield f"{count} not in the ground truth: {listed(sorted(unknown))}"
 
 
-def load_truth(
-    source: Path | str | Iterable[Video],
-    subset: str | None,
-    blocked: frozenset[str],
-    on_error: OnError,
-) -> Chosen:
-    """Load videos of which only those with instances are evaluated; note how many have none."""
-    chosen = load_videos(source, subset, blocked, on_error)
-    bare = len(chosen.videos) - len(chosen.segments)
-    if not bare:
-        return chosen
-    of = f"{bare:,} of {counted(len(chosen.videos), 'video')}"
-    return replace(chosen, notes=(*chosen.notes, f"{of} without instances, not evaluated"))
-
-
 def known_id(name: str, known: Container[str]) -> str:
     """Return the known id of a result's id, with or without `v_`; if none is known, without."""
     if name in known:
@@ -194,6 +183,16 @@ def known_ids(names: Iterable[str], known: Container[str]) -> list[str]:
     return ids
 
 
+def by_known_id(found: Mapping[str, T], known: Container[str], things: str) -> dict[str, T]:
+    """Return proposals or detections of videos by `known_id`; a NaN score is a `ResultError`."""
+    results = dict(zip(known_ids(found, known), found.values(), strict=True))
+    for video, own in results.items():
+        segments = own if isinstance(own, Proposals) else own.segments
+        if np.isnan(segments.score).any():
+            raise ResultError(f"video {video!r}: a score is NaN, so its {things} have no order")
+    return results
+
+
 def load_proposals(
     source: Path | str | Mapping[str, Proposals], known: Container[str]
 ) -> ResultTable:
@@ -204,11 +203,7 @@ def load_proposals(
     if isinstance(source, (str, os.PathLike)):
         table = read_result_table(Path(source))
         return replace(table, ids=tuple(known_ids(table.ids, known)))
-    found = dict(zip(known_ids(source, known), source.values(), strict=True))
-    for video, proposals in found.items():
-        if np.isnan(proposals.score).any():
-            raise ResultError(f"video {video!r}: a score is NaN, so its proposals have no order")
-    return ResultTable.of(found)
+    return ResultTable.of(by_known_id(source, known, "proposals"))
 
 
 def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:
@@ -221,12 +216,11 @@ def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:
         text = read_text(Path(source), DOCUMENT)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{source}: the list of blocked videos cannot be read: {error}") from error
-    names: object = [line.strip() for line in text.splitlines() if line.strip()]
+    names = [line.strip() for line in text.splitlines() if line.strip()]
     if text.lstrip().startswith(("[", "{")):
         try:
-            names = json.loads(text)
-        except (ValueError, RecursionError):
-            names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{source}: a JSON list of video ids, or one id a line, is needed")
+            names = msgspec.json.decode(text, type=list[str])
+        except NOT_JSON as error:
+            what = "a JSON list of video ids, or one id per line, is needed"
+            raise DataError(f"{source}: {what}") from error
     return frozenset(map(canonical_id, names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from actspan.data.detections import Detections, read_detections
 from actspan.data.names import FileNames
 from actspan.data.videos import Videos
 from actspan.evaluation.counting import Int64
-from actspan.evaluation.input_checks import impossible_results, no_match_error, repeated_results
-from actspan.evaluation.inputs import Evaluated, known_ids, load_blocked, load_videos
+from actspan.evaluation.input_checks import no_match_error, useless_results
+from actspan.evaluation.inputs import Evaluated, by_known_id, load_blocked, load_videos
 
 Bool = NDArray[np.bool_]
 
@@ -68,7 +68,10 @@ def load_labelled(
     ids = chosen.videos.ids
     videos = chosen.videos.select(sorted(range(len(ids)), key=ids.__getitem__))
     files = FileNames()
-    found = _load_detections(detections, videos.places, files)
+    given = detections
+    if isinstance(given, (str, os.PathLike)):
+        given = read_detections(given, files)
+    found = by_known_id(given, videos.places, "detections")
     classes = tuple(sorted(set(videos.labels) - {""}))
     if not classes:
         raise AnnotationError(
@@ -76,11 +79,12 @@ def load_labelled(
             "evaluate proposals instead"
         )
     if videos.places.keys().isdisjoint(found):
-        raise no_match_error("detections", ground_truth, subset, videos.ids, found)
+        raise no_match_error("detections", chosen.source, subset, videos.ids, found)
     code = {name: number for number, name in enumerate(classes)}
     truth_key, truth = _instances(videos, code)
     key, segments, unknown = _detections(videos, found, code)
     count = len(videos)
+    first = np.flatnonzero(np.diff(key)) + 1
     beyond = int(np.count_nonzero(segments.start >= videos.durations[key % count]))
     filled = zip(videos.ids, videos.counts.tolist(), strict=True)
     return Labelled(
@@ -105,10 +109,7 @@ def load_labelled(
             *chosen.notes,
             *files.notes(detections),
             *_unlabelled(videos.labels),
-            *repeated_results(
-                "detection", segments.start, segments.end, np.flatnonzero(np.diff(key)) + 1
-            ),
-            *impossible_results(segments.start, segments.end, beyond),
+            *useless_results("detection", segments.start, segments.end, first, beyond),
         ),
     )
 
@@ -118,18 +119,6 @@ def _unlabelled(labels: Sequence[str]) -> Iterator[str]:
     if none := labels.count(""):
         of = f"{none:,} of {counted(len(labels), 'instance')}"
         yield f"{of} without a label: they are of no class, and not evaluated"
-
-
-def _load_detections(
-    source: Path | str | Mapping[str, Detections], known: Container[str], files: FileNames
-) -> dict[str, Detections]:
-    """Return the detections of each video in seconds, under the ids of the ground truth."""
-    given = read_detections(source, files) if isinstance(source, (str, os.PathLike)) else source
-    found = dict(zip(known_ids(given, known), given.values(), strict=True))
-    for video, detections in found.items():
-        if np.isnan(detections.segments.score).any():
-            raise ResultError(f"video {video!r}: a score is NaN, so its detections have no order")
-    return found
 
 
 def _instances(videos: Videos, code: Mapping[str, int]) -> tuple[Int64, Float64]:

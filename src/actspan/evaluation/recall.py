@@ -18,22 +18,18 @@ from actspan.config.base import OnError
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.storage import is_url, open_storage
 from actspan.core.types import Float64, Proposals, Video
+from actspan.core.wording import counted
 from actspan.data.result_files import ResultTable
 from actspan.data.videos import Videos
 from actspan.evaluation.counting import REPORTED, Budgets, best_first, count_matches
-from actspan.evaluation.input_checks import (
-    impossible_results,
-    no_match_error,
-    other_unit,
-    repeated_results,
-)
+from actspan.evaluation.input_checks import no_match_error, other_unit, useless_results
 from actspan.evaluation.inputs import (
     Chosen,
     Evaluated,
     known_id,
     load_blocked,
     load_proposals,
-    load_truth,
+    load_videos,
 )
 from actspan.evaluation.protocols import check_thresholds
 from actspan.jobs.run import PLAN_FILE
@@ -146,7 +142,7 @@ def evaluate_recall(
     if max_proposals < 1:
         raise ConfigError(f"max_proposals is {max_proposals}; it must be at least 1")
     left_out = load_blocked(blocked)
-    truth = load_truth(ground_truth, subset, left_out, on_error)
+    truth = load_videos(ground_truth, subset, left_out, on_error)
     results = (_shards if is_unfinished(proposals) else _whole)(proposals, truth)
     rows = {video: row for row, video in enumerate(truth.segments)}
     counts = np.zeros(len(rows), np.int64)
@@ -157,7 +153,7 @@ def evaluate_recall(
             if video in rows:
                 counts[rows[video]] = count
     if rows.keys().isdisjoint(ids):
-        raise no_match_error("proposals", ground_truth, subset, rows, ids)
+        raise no_match_error("proposals", truth.source, subset, rows, ids)
     budgets = Budgets.of(counts, max_proposals)  # depend on the number of all proposals
     matches = np.zeros((len(thresholds), max_proposals), np.int64)
     for table in results.tables():
@@ -182,8 +178,15 @@ def evaluate_recall(
         missing=tuple(video for video, row in rows.items() if not counts[row]),
         extra=tuple(video for video in ids if video not in rows and video not in left_out),
         problems=truth.problems,
-        notes=(*truth.notes, *results.notes(budgets)),
+        notes=(*truth.notes, *_bare(truth), *results.notes(budgets)),
     )
+
+
+def _bare(truth: Chosen) -> Iterator[str]:
+    """Yield a note about videos without instances, if there are any."""
+    if bare := len(truth.videos) - len(truth.segments):
+        of = f"{bare:,} of {counted(len(truth.videos), 'video')}"
+        yield f"{of} without instances, not evaluated"
 
 
 class _Results(NamedTuple):
@@ -201,8 +204,8 @@ def _whole(source: Path | str | Mapping[str, Proposals], truth: Chosen) -> _Resu
         yield from found.notes
         yield from other_unit(truth.segments, found)
         yield from budgets.notes()
-        yield from repeated_results("proposal", found.start, found.end, found.first)
-        yield from impossible_results(found.start, found.end, _beyond(found, truth.videos))
+        beyond = _beyond(found, truth.videos)
+        yield from useless_results("proposal", found.start, found.end, found.first, beyond)
 
     return _Results(lambda: [found], notes)
 

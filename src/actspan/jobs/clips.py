@@ -252,6 +252,6 @@ class ClipSink(Sink):
     def add(self, outcome: Outcome) -> None:
         """Cut the segments of a video, best first."""
         if outcome.proposals is not None:
-            path, end = self._source.paths[outcome.id], self._source.end(outcome.id)
+            path, end = self._source.paths[outcome.id], self._source.ends[outcome.id]
             for clip in cut_clips(outcome.id, path, outcome.proposals, self._folder, end=end):
                 self._report(clip)

@@ -130,7 +130,7 @@ def _deliver(
                     result = replace(result, proposals=found)
                 videos += 1
                 proposals += len(found)
-                video_seconds += source.end(result.id)
+                video_seconds += source.ends.get(result.id, 0.0)
             for sink in sinks:
                 sink.add(result)
             if output is not None:
@@ -241,8 +241,8 @@ class LocalEngine(AbstractContextManager[Engine]):
                     self._source.skip_or_raise(result) if isinstance(result, Failure) else result
                 )
                 done = isinstance(answer, Problem) or answer.proposals is not None
-                if done and (note := self._source.ending_note(video)) is not None:
-                    yield note
+                if done and video in self._source.ending_notes:
+                    yield self._source.ending_notes[video]
                 yield answer
 
 

@@ -30,14 +30,14 @@ class Saved:
     problems: tuple[Problem, ...] = ()
 
 
-def find_unfinished(storage: Storage | None, request: ProposeRequest) -> Checkpoint | None:
+def find_unfinished(storage: Storage, request: ProposeRequest) -> Checkpoint | None:
     """Return the unfinished job in a storage if it is to be resumed, not replaced.
 
     Raises ResultError if the request says neither to resume nor to replace it, or its plan is
     damaged.
     """
     try:
-        found = None if storage is None else Checkpoint.find(storage)
+        found = Checkpoint.find(storage)
     except ResultError:
         if request.overwrite and not request.resume:
             return None

@@ -39,13 +39,8 @@ class ScoreSource(FeatureSource):
     def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Keep the videos that have good scores and a known duration; see `Source.check`."""
         dataset = replace(self.dataset, problems=(*self.dataset.problems, *problems))
-        checked = _checked(dataset)
-        seconds, note = _seconds_of(dataset, checked)
-        cells = _cells_of(dataset, self.bundle, checked)
-        found = [
-            *_annotation_faults(dataset, checked),
-            *_score_problems(dataset, self._scores, seconds, cells),
-        ]
+        faults, seconds, cells, note = _known(dataset, self.bundle)
+        found = [*faults, *_score_problems(dataset, self._scores, seconds, cells)]
         bad = {p.video for p in found if p.skipped is Skipped.VIDEO}
         ids = tuple(video for video in dataset.videos.ids if video not in bad)
         if self.request.on_error == "fail":
@@ -79,20 +74,23 @@ def _score_problems(
     seconds: Mapping[str, float],
     cells: Mapping[str, int],
 ) -> Iterator[Problem]:
-    file, strangers = str(scores.path), [n for n in scores.ids if n not in dataset.known.places]
-    cause, cure = missing_features(
-        dataset.videos, set(scores.ids), strangers, dataset.path, "boundary scores"
+    file, unknown = str(scores.path), [n for n in scores.ids if n not in dataset.known.places]
+    cause, known_remedy = missing_features(
+        dataset.videos, set(scores.ids), unknown, dataset.path, "boundary scores"
     )
     for video in dataset.videos:
         if video.id not in scores:
-            what, remedy = cause or "no boundary scores", cure or "compute them, or leave it out"
+            what, remedy = (
+                cause or "no boundary scores",
+                known_remedy or "compute them, or leave it out",
+            )
             yield Problem(video.id, file, what, remedy)
         elif math.isnan(seconds[video.id]):
             remedy = "annotate its duration, in seconds"
             yield Problem(video.id, str(dataset.path), "no duration", remedy)
         elif what := _score_fault(scores, video.id, cells.get(video.id)):
             yield Problem(video.id, file, what, "compute them again, or leave it out")
-    for name in () if cause else strangers:
+    for name in () if cause else unknown:
         yield Problem(name, file, "scores without annotation", "check it", Skipped.NOTHING)
 
 
@@ -110,35 +108,33 @@ def _score_fault(scores: ScoreFiles, name: str, cells: int | None) -> str:
     return f"scores of {counted(found, 'cell')}, {cells:,} expected: of other features"
 
 
-def _checked(dataset: Dataset) -> Dataset | None:
-    """Return the dataset with checked features, or None if no features can be used."""
+def _known(
+    dataset: Dataset, bundle: Bundle
+) -> tuple[Iterable[Problem], dict[str, float], dict[str, int], str]:
+    """Return problems, the seconds at position 1.0 of each video, its cells if known, and a note.
+
+    Seconds are the span of the features if they exist. Problems of features do not count, since
+    features are not read.
+    """
+    config, ids = bundle.config, dataset.videos.ids
+    seconds = {video.id: dataset.annotated_seconds(video) for video in dataset.videos}
+    cells = {}
+    if config.mode == "rescale" and config.tem is not None:
+        cells = dict.fromkeys(ids, config.tem.length)
     try:
-        return check_dataset(dataset, on_error="skip") if dataset.entries else None
+        checked = check_dataset(dataset, on_error="skip") if dataset.entries else None
     except (FeatureError, DatasetError):
-        return None
-
-
-def _annotation_faults(dataset: Dataset, checked: Dataset | None) -> list[Problem]:
-    """Return the problems that matter; those of features do not, since features are not read."""
+        checked = None
     if checked is None:
-        return annotation_faults(dataset, uses_instances=False)
-    return [p for p in checked.problems if not p.is_error or p in dataset.problems]
-
-
-def _cells_of(dataset: Dataset, bundle: Bundle, checked: Dataset | None) -> dict[str, int]:
-    """Return the number of cells that the network gives per video, where it is known."""
-    if bundle.config.mode == "rescale":
-        tem = bundle.config.tem
-        return {} if tem is None else dict.fromkeys(dataset.videos.ids, tem.length)
-    return {} if checked is None else {v: len(checked.open(v)) for v in checked.videos.ids}
-
-
-def _seconds_of(dataset: Dataset, checked: Dataset | None) -> tuple[dict[str, float], str]:
-    """Return the seconds at position 1.0 (the span of the features if they exist), and a note."""
-    seconds = {v.id: dataset.annotated_seconds(v) for v in dataset.videos}
-    if checked is None:
-        return seconds, "positions are scaled by the videos' annotated durations"
-    seconds |= {v.id: checked.open(v.id).seconds for v in checked.videos}
+        note = "positions are scaled by the videos' annotated durations"
+        return annotation_faults(dataset, uses_instances=False), seconds, cells, note
+    for video in checked.videos.ids:
+        features = checked.open(video)
+        seconds[video] = features.seconds
+        if config.mode == "window":
+            cells[video] = len(features)
+    problems = [p for p in checked.problems if not p.is_error or p in dataset.problems]
     others = len(dataset) - len(checked)
     rest = f", of {counted(others, 'video')} by the annotated duration" if others else ""
-    return seconds, f"positions are scaled by the span of the features in the dataset{rest}"
+    note = f"positions are scaled by the span of the features in the dataset{rest}"
+    return problems, seconds, cells, note

@@ -57,7 +57,11 @@ class Source(ABC):
         Video files by id, if the source is video files.
     files : mapping of str to Path or Entry
         Files by id whose changes matter; none of a packed store, whose manifest has checksums.
-    checksums : dict of str to str
+    ends : mapping of str to float
+        Seconds of each video, if the source is videos: announced, or once decoded its end.
+    ending_notes : mapping of str to Problem
+        Notes about videos that were decoded, such as damaged packets.
+    checksums : mapping of str to str
         Checksums of the other inputs that must be unchanged when a job is resumed.
     protected : tuple of Path
         Files and folders that results must not replace.
@@ -70,6 +74,8 @@ class Source(ABC):
     ids: tuple[str, ...] = ()
     paths: Mapping[str, Path] = MappingProxyType({})
     files: Mapping[str, Any] = MappingProxyType({})
+    ends: Mapping[str, float] = MappingProxyType({})
+    ending_notes: Mapping[str, Problem] = MappingProxyType({})
     checksums: Mapping[str, str] = MappingProxyType({})
     protected: tuple[Path, ...] = ()
 
@@ -103,14 +109,6 @@ class Source(ABC):
     def file(self, video: str) -> str:
         """Return the file or location of a video, for messages."""
         return str(self.files[video])
-
-    def ending_note(self, video: str) -> Problem | None:
-        """Return a note about a video that was just read, such as damaged packets."""
-        return None
-
-    def end(self, video: str) -> float:
-        """Return the second at which a video ends, if the source is videos."""
-        return 0.0
 
     def inputs(self) -> dict[str, dict[str, str]]:
         """Return everything that the answer depends on, by kind, to compare it on resuming."""

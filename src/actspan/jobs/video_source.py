@@ -24,7 +24,7 @@ from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import cells, failed_piece
 from actspan.streams.bundle_features import BundleFeatures
-from actspan.streams.snippet_features import Ending, Part
+from actspan.streams.snippet_features import Part
 from actspan.streams.video_decoding import VideoFile
 from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
 
@@ -41,8 +41,8 @@ class DecodedSource(Source):
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
         self._features: BundleFeatures | None = None
-        self._endings: dict[str, Ending] = {}
-        self._announced: Mapping[str, float] = {}  # seconds of each video
+        self.ends: dict[str, float] = {}
+        self.ending_notes: dict[str, Problem] = {}
 
     def _open(self) -> BundleFeatures:
         if self._features is None:
@@ -64,7 +64,7 @@ class DecodedSource(Source):
     ) -> Iterator[Piece]:
         """Yield the pieces of all videos as soon as they are complete."""
         # Seconds of all videos, and of those that are done.
-        whole, before = sum(self._announced.values()), 0.0
+        whole, before = sum(self.ends.values()), 0.0
         for path, own in groupby(parts, key=lambda part: part.path):
             video, cutter = names[path], WindowCutter(cells(self.config))
             arrays: list[Float32] = []  # all snippets, in rescale mode
@@ -81,24 +81,15 @@ class DecodedSource(Source):
                 yield failed_piece(video, part.ending)
                 continue
             assert part.ending is not None
-            self._endings[video] = part.ending
+            self.ends[video] = part.ending.seconds
+            if part.ending.note:
+                note = shortfall_note(video, self.file(video), part.ending.note)
+                self.ending_notes[video] = note
             if self.config.mode == "rescale":
                 yield _piece(video, np.concatenate(arrays), part.stride, None)
             else:
                 window, rows = cutter.finish()
                 yield _piece(video, rows, part.stride, window)
-
-    def ending_note(self, video: str) -> Problem | None:
-        """Return a note about damaged or missing parts of a video that was just decoded."""
-        ending = self._endings.get(video)
-        if ending is None or not ending.note:
-            return None
-        return shortfall_note(video, self.file(video), ending.note)
-
-    def end(self, video: str) -> float:
-        """Return the end of the last frame; the announced one of a video decoded elsewhere."""
-        ending = self._endings.get(video)
-        return self._announced[video] if ending is None else ending.seconds
 
 
 class VideoSource(DecodedSource):
@@ -127,13 +118,13 @@ class VideoSource(DecodedSource):
             raise_nothing_left(found, len(self.files))
         if self.request.on_error == "fail":
             raise_errors(found)
-        self._announced = lengths
+        self.ends = lengths
         return self.plan(tuple(lengths), found, seconds=tuple(lengths.values()))
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
         """Take the videos from a plan, and open those that are still missing."""
         self._open()
-        self._announced = dict(zip(plan.videos, plan.seconds, strict=True))
+        self.ends = dict(zip(plan.videos, plan.seconds, strict=True))
         if self.request.on_error == "fail":
             raise_errors(probe_videos({v: self.files[v] for v in missing}, progress)[1])
 
@@ -144,7 +135,7 @@ class VideoSource(DecodedSource):
 
     def record(self) -> dict[str, Any]:
         """Return where the videos are, and the annotations beside them."""
-        files = {video: str(self.files[video].resolve()) for video in self._announced}
+        files = {video: str(self.files[video].resolve()) for video in self.ends}
         found = {"subset": self.request.subset, "files": files}
         if self._annotations is None:
             return found
@@ -162,7 +153,7 @@ class LiveSource(DecodedSource):
         self._live = request.live
         self._video: VideoFile | None = None
         self.ids = (canonical_id(self._live.path.stem),)
-        self._announced = {self.ids[0]: 0.0}
+        self.ends = {self.ids[0]: 0.0}
         self.protected = (self._live.path,)
         if bundle.config.mode != "window":
             raise BundleError(

@@ -28,8 +28,8 @@ class TorchSession(FileSession):
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        torch = _torch(backend)
-        self._device = _device(backend, options.device)
+        torch = require("torch", extra="train", purpose=f"backend {backend.name}")
+        self._device = _device(torch, backend, options.device)
         self._threads = options.threads
         try:
             weights: dict[str, Float32] = load_file(path)
@@ -68,24 +68,20 @@ open_file = TorchSession
 def check(backend: Backend, device: int = 0) -> Support:
     """Check that the device exists."""
     try:
-        version = str(_torch(backend).__version__)
+        import torch
     except ImportError:
         return Support("", f"PyTorch is not installed: {backend.install}")
     try:
-        _device(backend, device)
+        _device(torch, backend, device)
     except BackendError as error:
-        return Support(version, str(error))
-    return Support(version)
+        return Support(str(torch.__version__), str(error))
+    return Support(str(torch.__version__))
 
 
-def _torch(backend: Backend) -> Any:
-    return require("torch", extra="train", purpose=f"backend {backend.name}")
-
-
-def _device(backend: Backend, number: int) -> str:
+def _device(torch: Any, backend: Backend, number: int) -> str:
     if backend.variant == "cpu":
         return "cpu"
-    there = _torch(backend).cuda.device_count()
+    there = torch.cuda.device_count()
     if number >= there:
         raise BackendError(
             f"backend {backend.name}: PyTorch sees {counted(there, 'GPU')}, so none with "

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from actspan.core.errors import DataError
 from actspan.server.error_responses import ProblemError
-from actspan.server.proposals import ProposalOptions
+from actspan.server.served_model import ProposalOptions
 from actspan.server.uploads import Kind
 
 State = Literal["queued", "running", "done", "failed"]

@@ -177,7 +177,7 @@ def _methods(app: FastAPI, path: str) -> str:
     allowed = {
         method.upper()
         for template, operations in app.openapi()["paths"].items()
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path.rstrip("/"))
+        if _filled(template, path) == path.rstrip("/")
         for method in operations
     }
     return ", ".join(sorted(allowed)) or "GET"

@@ -37,8 +37,7 @@ from actspan.server.inference_tensors import (
     read_request,
     write_answer,
 )
-from actspan.server.proposals import ProposalOptions
-from actspan.server.served_model import ServedModel
+from actspan.server.served_model import ProposalOptions, ServedModel
 from actspan.server.service import ProposalService
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 from actspan.core.types import Features, Float32
 from actspan.server.database import JobAnswer, JobList, State
 from actspan.server.error_responses import BINARY, ProblemError, failures, request_body
-from actspan.server.proposals import ProposalOptions, ProposeAnswer, as_arrow, as_json
+from actspan.server.served_model import ProposalOptions, ProposeAnswer, as_arrow, as_json
 from actspan.server.service import ProposalService
 from actspan.server.settings import JOBS_PATH
 from actspan.server.uploads import HEAD, Kind, Task, check_features, kind_of, npy_array

@@ -21,9 +21,8 @@ from actspan.data.features import Entry, read_array
 from actspan.data.timebase import SnippetGrid
 from actspan.model.bundle import Bundle
 from actspan.server.database import ClaimedJob, Database, JobStore
-from actspan.server.middleware import Metrics
-from actspan.server.proposals import Bodies, as_json
-from actspan.server.served_model import ServedModel
+from actspan.server.requests import Bodies, Metrics
+from actspan.server.served_model import ServedModel, as_json
 from actspan.server.settings import Limits, ServeSettings
 from actspan.server.uploads import Task
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,16 +81,16 @@ def find_backbone(name: str) -> BackboneFile:
         raise ConfigError(f"no backbone {name!r}{close}; there are: default, onnx:FILE")
     path = Path(file)
     if not path.is_file():
-        raise ConfigError(f"backbone {name}: there is no file {path}{similar_path(path)}")
+        raise ConfigError(f"backbone {name}: no such file: {path}{similar_path(path)}")
     toml = path.with_suffix(".toml")
     if not toml.is_file():
-        what = f"missing; write there what {path.name} takes for a picture, for example:"
+        what = f"missing; it must describe the pictures that {path.name} takes, for example:"
         raise ConfigError(f"{toml}: {what}{_EXAMPLE}")
     pictures = from_dict(PictureConfig, read_toml(toml), where=str(toml))
     return BackboneFile(f"onnx:{path.name}", path, sha256(path), pictures)
 
 
-class Backbone:
+class Backbone(AbstractContextManager["Backbone"]):
     """A backbone that is ready to run. Several threads may use it at once.
 
     Parameters
@@ -147,8 +148,7 @@ class Backbone:
         sizes = dict(zip(layout, shape, strict=True))
         self.size = Size(*(self.file.pictures.size or (sizes["H"] or 0, sizes["W"] or 0)))
         if 0 in self.size:
-            what = "leaves the picture's size free: say it in"
-            raise ModelError(f"{what} {self._toml}: size = [H, W]")
+            raise ModelError(f"the size of its pictures is free: set size = [H, W] in {self._toml}")
         if not (sizes["H"] in (None, self.size.height) and sizes["W"] in (None, self.size.width)):
             raise ModelError(
                 f"takes pictures of {sizes['H']} x {sizes['W']}, {self._toml} says "
@@ -156,7 +156,7 @@ class Backbone:
             )
         self.clip = sizes.get("F")
         if "F" in layout and self.clip is None:
-            what = "leaves the number of frames of a clip free: export it with a fixed one"
+            what = "the number of frames per clip is free: export it with a fixed number"
             raise ModelError(what)
         return layout
 
@@ -197,9 +197,6 @@ class Backbone:
     def close(self) -> None:
         """Free the session. Closing twice is allowed."""
         self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *details: object) -> None:
         self.close()

@@ -101,7 +101,7 @@ class Journal:
             except NOT_JSON:
                 continue  # A truncated last line is ignored: that video is extracted again.
             if not is_plain_name(entry.video):  # Its features would be searched outside the folder.
-                what = f"{entry.video!r} can be no video's name; remove its line"
+                what = f"{entry.video!r} is not a valid video id; remove its line"
                 raise DataError(f"{self.path}: {what}")
             self.entries[entry.video] = entry
 

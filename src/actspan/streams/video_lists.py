@@ -20,7 +20,7 @@ from actspan.data.names import VIDEO_SUFFIXES, VIDEOS, is_video
 from actspan.data.videos import canonical_id
 from actspan.streams.video_decoding import VideoFile
 
-_BY_NAME = "name those that are videos on the command line, or give them a usual suffix (.mp4)"
+_BY_NAME = "pass the videos among them by name, or rename them (.mp4)"
 _TEXTS = (".csv", ".json", ".list", ".lst", ".tsv", ".txt")
 _NAMED = 8  # suffixes named in a message
 
@@ -74,7 +74,7 @@ def _expand(text: str, place: Path, notes: list[Problem]) -> Iterator[Path]:
     else:
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
         if not found:
-            raise VideoError(f"{path}: no file fits this pattern")
+            raise VideoError(f"{path}: no file matches this pattern")
         for one in found:
             yield from _find_in_folder(one, notes, may_be_empty=True) if one.is_dir() else [one]
 
@@ -133,7 +133,7 @@ def _index_by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]
         name = canonical_id(path.stem)
         first = found.setdefault(name, path)
         if first.resolve() != path.resolve():
-            what = f"a second video of this name, beside {first}"
+            what = f"another video has this name: {first}"
             problems.append(Problem(name, str(path), what, "rename one of the two", Skipped.FILE))
     return found, problems
 

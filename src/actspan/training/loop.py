@@ -83,8 +83,7 @@ class Training:
         if state is not None and (saved := state.load(name, self._parts)) is not None:
             self.done = saved["done"]
             torch.set_rng_state(saved["random"])
-            done = f"{self.done} of {plan.epochs} epochs were already done"
-            report.say(f"continuing: {title}: {done}")
+            report.say(f"resuming {title}: {self.done} of {plan.epochs} epochs are done")
 
     def epochs(
         self, losses: Callable[[range], Losses], note: Callable[[], str] = str

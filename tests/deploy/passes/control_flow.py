@@ -44,7 +44,7 @@ def branches(
     outputs: Sequence[Declared] = (),
     **constants: NDArray[Any],
 ) -> onnx.ModelProto:
-    """A model whose last node is an If with outputs of one shape, by the names of its nodes.
+    """Return a model whose last node is an If with outputs of one shape, by names of its nodes.
 
     The last outputs of the branches leave them; `outputs` are given out before.
     """

@@ -1,4 +1,4 @@
-"""Temporal networks that are not ours, built node by node."""
+"""Temporal networks of other origins, built node by node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLOAT = onnx.TensorProto.FLOAT
 
 
 class Net:
-    """A graph in the making, with seeded weights of unit gain."""
+    """A graph under construction, with seeded weights of unit gain."""
 
     def __init__(self, opset: int = 17, seed: int = 0) -> None:
         self.opset, self.rng = opset, np.random.default_rng(seed)
@@ -48,7 +48,7 @@ class Net:
         bias: bool = True,
         **attributes: Any,
     ) -> str:
-        """Attributes: group, strides, dilations, pads, auto_pad."""
+        """Append a convolution; attributes: group, strides, dilations, pads, auto_pad."""
         fan = inputs // attributes.get("group", 1)
         weight = self.random(outputs, fan, kernel, scale=1 / np.sqrt(fan * kernel))
         operands = [x, weight, *([self.random(outputs, scale=0.1)] if bias else [])]
@@ -87,7 +87,7 @@ class Net:
 
 
 def old_tem(channels: int = 8, hidden: int = 16) -> onnx.ModelProto:
-    """TEM as the tracing exporter of 2020 wrote it: opset 11, a fixed batch, weights as inputs."""
+    """Return TEM in the form of PyTorch's exporter of 2020: opset 11, weights are inputs."""
     rng = np.random.default_rng(0)
     weights, nodes, x = [], [], "video"
     sizes = [(channels, hidden, 3), (hidden, hidden, 3), (hidden, 3, 1)]
@@ -151,7 +151,7 @@ PADDING: list[dict[str, Any]] = [
 
 @st.composite
 def random_nets(draw: st.DrawFn) -> onnx.ModelProto:
-    """Convolutions of every kind, and what people put between them."""
+    """Draw networks with convolutions of every kind, and common operators between them."""
     walk = _Walk(draw)
     kinds = ["conv", "conv", *walk.steps]
     for kind in ["conv", *draw(st.lists(st.sampled_from(kinds), max_size=8))]:
@@ -160,7 +160,7 @@ def random_nets(draw: st.DrawFn) -> onnx.ModelProto:
 
 
 class _Walk:
-    """A net that grows at its end; what does not fit there leaves it as it is."""
+    """A network that grows at its end; operators that do not fit there are ignored."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw

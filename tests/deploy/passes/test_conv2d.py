@@ -61,7 +61,7 @@ def test_our_tem_keeps_its_outputs() -> None:
 
 
 @pytest.mark.parametrize("opset", [11, 12, 13, 17, 21, 24])
-def test_axes_are_said_as_the_opset_wants_them(opset: int) -> None:
+def test_axes_have_the_form_of_the_opset(opset: int) -> None:
     net = Net(opset)
     after = check(net.model(net.op("Relu", net.conv("x", 6, 4, 3))))
     nodes = {node.op_type: node for node in after.graph.node}
@@ -118,7 +118,7 @@ def test_weights_that_two_share() -> None:
 
 
 @pytest.mark.parametrize("kind", ["MaxPool", "ReduceMean", "Flatten"])
-def test_what_has_no_form_in_two_dimensions_ends_a_region(kind: str) -> None:
+def test_operators_without_a_two_dimensional_form_end_a_region(kind: str) -> None:
     net = Net(seed=1)
     x = net.conv("x", 6, 6, 3, pads=[1, 1])
     if kind == "MaxPool":  # somebody reads its indices
@@ -155,7 +155,7 @@ def test_nothing_to_do() -> None:
 
 
 def test_branches_that_only_touch_stay_outside() -> None:
-    """Two sums of foreign values before a convolution: cheaper to lift their sum."""
+    """Two sums of other values before a convolution: it is cheaper to lift their sum."""
     net = Net()
     turned = [net.op("Transpose", "x", perm=[0, 2, 1]) for _ in range(2)]
     x = net.op("Add", *(net.op("Transpose", t, perm=[0, 2, 1]) for t in turned))
@@ -175,7 +175,7 @@ def scaled(net: Net, scale: Any, **attributes: int) -> str:
 
 
 def trained(net: Net) -> str:
-    """Weights as quantisation-aware training stores them."""
+    """Return a network with weights as quantisation-aware training stores them."""
     scale, zero = net.const(SCALE), net.const(ZERO)
     return net.op("DequantizeLinear", net.op("QuantizeLinear", net.const(WEIGHT), scale, zero),
                   scale, zero)  # fmt: skip
@@ -218,7 +218,7 @@ def test_weights_that_are_no_plain_constants(
 
 
 def convolved(model: onnx.ModelProto) -> list[list[Any]]:
-    """Shapes of what convolutions compute, in branches and bodies too."""
+    """Return the shapes of the outputs of convolutions, also in branches and bodies."""
     shapes = {
         value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
         for part in graphs_in(model.graph)
@@ -237,7 +237,7 @@ def test_weights_that_are_an_input() -> None:
 
 
 def test_quantised_layers_stay_beside_their_quantisation() -> None:
-    """Runtimes fuse DequantizeLinear, Conv and QuantizeLinear where nothing lies between."""
+    """Runtimes fuse DequantizeLinear, Conv and QuantizeLinear if nothing is between them."""
     net = Net()
     step, zero = net.const(np.float32(0.05)), net.const(np.uint8(128))
     x = net.op("Abs", "x")
@@ -284,7 +284,7 @@ def test_transposed_convolutions(attributes: dict[str, Any]) -> None:
 
 
 def test_branches() -> None:
-    """What both read gets its new axis once; weights that both share do too."""
+    """A value, or weights, that both branches read get their new axis once."""
     wide = [2, 4, 18]
     then = [node("Conv", ["r", "W"], ["t"]), node("Relu", ["t"], ["a"])]
     other = [node("Conv", ["r", "W"], ["e"]), node("Add", ["e", "B"], ["b"])]
@@ -371,7 +371,7 @@ def test_a_region_that_reaches_into_a_branch() -> None:
 
 
 def test_bodies() -> None:
-    """A convolution of a state, with weights of the body's own and from around it."""
+    """Return a Loop with convolutions of a state, with weights in the body and outside of it."""
     shape = [1, 6, 9]
     body = graph(
         [
@@ -402,8 +402,8 @@ def fused(name: str, weight: str, output: str) -> onnx.NodeProto:
     )  # fmt: skip
 
 
-def test_what_is_left_is_named_with_its_count() -> None:
-    """An operator of ONNX Runtime's own, in the main graph and in a branch."""
+def test_remaining_nodes_are_counted_and_named() -> None:
+    """Operators of ONNX Runtime's domain stay, in the main graph and in a branch."""
     shape = [2, 4, 18]
     then = graph([fused("inner", "W", "a")], outputs=[("a", FLOAT, shape)])
     other = graph([node("Conv", ["x", "W"], ["b"])], outputs=[("b", FLOAT, shape)])
@@ -430,7 +430,7 @@ def test_what_is_left_is_named_with_its_count() -> None:
     )
 
 
-def test_two_dimensional_convolutions_are_no_concern_of_it() -> None:
+def test_two_dimensional_convolutions_are_not_changed() -> None:
     net = Net(10)
     model = net.model(net.op("Conv", "x", net.random(4, 6, 3, 3)), (2, 6, 20, 20))
     (report,) = lifted(model).reports

@@ -56,7 +56,7 @@ def test_proposals_are_a_length() -> None:
     assert shapes(fixed(pem(3), batch=1, length=1000).model) == ([1, 1000, 32], [1, 1000, 1])
 
 
-def test_what_follows_is_inferred_anew() -> None:
+def test_later_shapes_are_inferred_again() -> None:
     net = Net()
     x = net.conv("x", 6, 4, 3, strides=[2])
     model = onnx.shape_inference.infer_shapes(net.model(net.op("Relu", x)))
@@ -91,7 +91,7 @@ def test_sizes_that_are_there_already_change_nothing() -> None:
 
 
 def streaming() -> onnx.ModelProto:
-    """A network with a recurrent state, whose batch is its second axis, and a mask."""
+    """Return a network with a mask and a recurrent state, whose batch is its second axis."""
     net = Net()
     x = net.op("Unsqueeze", "x", net.const([1]))  # (batch, 1, samples)
     x = net.op("Transpose", net.conv(x, 1, 4, 40, strides=[8]), perm=[2, 0, 1])
@@ -224,7 +224,7 @@ def test_advice_for_axes_without_a_name() -> None:
 
 
 def unnamed() -> onnx.ModelProto:
-    """The streaming network with no name of any axis; its batch is not the first in h and c."""
+    """Return the streaming network without names of axes; the batch of h and c is not first."""
     model = streaming()
     for value in model.graph.input:
         for dim in value.type.tensor_type.shape.dim:

@@ -63,7 +63,9 @@ CASES: list[tuple[str, Callable[[Net], str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("make", "left"), [pytest.param(m, k, id=n) for n, m, k in CASES])
-def test_goes_into_the_layer_before(make: Callable[[Net], str], left: list[str]) -> None:
+def test_a_scale_is_folded_into_the_layer_before(
+    make: Callable[[Net], str], left: list[str]
+) -> None:
     net = Net()
     assert folded(net.model(make(net))) == left
 
@@ -81,12 +83,12 @@ STAYS: list[tuple[str, Callable[[Net], str]]] = [
 
 
 @pytest.mark.parametrize("make", [pytest.param(m, id=n) for n, m in STAYS])
-def test_stays_where_it_would_change_something(make: Callable[[Net], str]) -> None:
+def test_a_scale_stays_if_folding_would_change_the_result(make: Callable[[Net], str]) -> None:
     net = Net()
     assert not rewrite_model(net.model(make(net), (2, 6, 100)), ["fold-scale"]).changed
 
 
-def test_stays_where_somebody_else_reads_the_layer() -> None:
+def test_a_scale_stays_if_the_layer_has_other_readers() -> None:
     net = Net()
     inner = conv(net)
     model = net.model([net.op("Mul", inner, factor(net)), inner])

@@ -1,4 +1,4 @@
-"""fold-batchnorm and constant-fold: libraries do the work, the contracts are ours."""
+"""fold-batchnorm and constant-fold."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_batchnorm_of_transposed_convolutions_in_groups(group: int) -> None:
 
 
 def test_scales_and_batchnorm_in_branches() -> None:
-    """A scale whose result leaves its branch, of a layer outside: an Identity has to stay there."""
+    """A scale in a branch, of a layer outside: an Identity must stay in the branch."""
     model = branches(
         [node("Conv", ["x", "V"], ["g"]), node("Mul", ["g", "s"], ["a"])],
         [node("BatchNormalization", ["h", *"puvw"], ["b"], "norm")],
@@ -130,7 +130,7 @@ def test_scales_around_batchnorm_go_with_it() -> None:
     assert operators(net.model(x)) == ["Unsqueeze", "Conv", "Squeeze"]
 
 
-def test_constants_identities_and_dropout_go() -> None:
+def test_constants_identities_and_dropout_are_removed() -> None:
     net = Net()
     scale = net.op("Sqrt", net.op("Mul", net.const(np.float32(2)), net.const(np.float32(8))))
     x = net.op("Identity", net.op("Dropout", net.op("Mul", "x", scale), net.const(np.float32(0.5))))

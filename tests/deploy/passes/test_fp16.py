@@ -27,7 +27,7 @@ def types(values: Any) -> set[int]:
     return {value.type.tensor_type.elem_type for value in values}
 
 
-def test_weights_and_arithmetic_are_half_and_the_outside_is_not() -> None:
+def test_only_inputs_and_outputs_stay_in_single_precision() -> None:
     done = halved(old_tem())
     graph = done.model.graph
     assert {w.data_type for w in graph.initializer} == {HALF}

@@ -41,7 +41,7 @@ def run(model: onnx.ModelProto, inputs: Inputs) -> np.ndarray:
 
 
 def layers(model: onnx.ModelProto) -> list[str]:
-    """Conv and Gemm nodes, and whether each reads dequantised values."""
+    """Return Conv and Gemm nodes, and whether each reads dequantised values."""
     maker = {output: node.op_type for node in model.graph.node for output in node.output}
     return [
         f"{node.op_type} {maker.get(node.input[0], '-')} {maker.get(node.input[1], '-')}"
@@ -64,7 +64,7 @@ def test_every_layer_but_the_last_is_quantised() -> None:
 
 
 def test_channels_of_any_range_keep_their_share() -> None:
-    """The small channels matter as much as the large ones: what equalisation is for."""
+    """Equalisation keeps the precision of channels with small values."""
     net = Net()
     weight = np.random.default_rng(1).standard_normal((4, 8, 3)) * np.exp(np.arange(8))[:, None]
     x = net.op("Conv", "x", net.const(weight.astype(np.float32)), pads=[1, 1])
@@ -154,7 +154,7 @@ def test_a_net_in_which_nothing_is_quantised_misses_the_goal() -> None:
     assert report.left == "nothing is quantised: there is no Conv, Gemm or MatMul"
 
 
-def test_data_that_8_bits_do_not_do_for() -> None:
+def test_data_that_8_bits_cannot_represent() -> None:
     net = Net()
     x = net.op("Mul", net.conv("x", 6, 6, 1), net.const(np.float32(1e4)))
     x = net.op("Sin", net.conv(net.op("Relu", x), 6, 6, 1))

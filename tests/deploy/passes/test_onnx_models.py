@@ -34,7 +34,7 @@ UNEQUAL = re.compile("attention.*qk_matmul_bias_.d_mask_causal$")
 
 @dataclass(frozen=True)
 class Case:
-    """A model and the inputs that it is tested on; none where they are not tensors."""
+    """A model and its test inputs; none if they are not tensors."""
 
     name: str
     model: onnx.ModelProto
@@ -46,7 +46,7 @@ class Case:
 
 
 def stored() -> Iterator[Case]:
-    """Models in files, with those of networks whose weights are made up as they run."""
+    """Yield the models in files, also those with synthetic weights."""
     for kind in KINDS:
         for path in sorted((STORED / kind).glob("*.onnx")):
             yield Case(path.stem, onnx.load(path), [])
@@ -60,7 +60,7 @@ def stored() -> Iterator[Case]:
 
 
 def generated() -> Iterator[Case]:
-    """Models of single operators, which onnx makes as it tests itself."""
+    """Yield the models of single operators that onnx generates for its tests."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from onnx.backend.test.case.node import collect_testcases

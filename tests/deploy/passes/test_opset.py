@@ -201,7 +201,7 @@ def test_the_advice_for_computed_shapes_works() -> None:
 
 
 def test_every_attribute_that_came_later_is_dropped_or_named() -> None:
-    """A new version of onnx with a default that is not what was done before must be looked at."""
+    """A new default of onnx that differs from the older behaviour needs an adapter."""
     different = set()
     for schema in onnx.defs.get_all_schemas_with_history():
         if schema.domain or schema.since_version <= 11:
@@ -247,7 +247,7 @@ def test_opsets_out_of_reach(opset: int) -> None:
         converted(old_tem(), opset)
 
 
-def test_it_comes_before_the_others() -> None:
+def test_fix_dims_runs_before_the_others() -> None:
     done = rewrite_model(old_tem(), ["conv1d-to-conv2d"], PassSettings(opset=13))
     assert done.tags == ("opset13", "conv2d")
     down = converted(done.model, 11).model

@@ -1,4 +1,4 @@
-"""No pass makes one name of two outputs, in the main graph or in branches and bodies."""
+"""No pass merges the names of two outputs, in the main graph or in branches and bodies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def main(
 
 
 def twins(operator: str, *more: str, **attributes: Any) -> Callable[[], onnx.ModelProto]:
-    """Two outputs that an idle operator lies between."""
+    """Return a graph with an operator without effect between its two outputs."""
 
     def make() -> onnx.ModelProto:
         idle = node(operator, ["a", *more], ["b"], **attributes)
@@ -52,7 +52,7 @@ def scan() -> onnx.ModelProto:
 
 
 def loop(*, outer: bool) -> onnx.ModelProto:
-    """A body that gives its state out twice, or a value of the graph around it."""
+    """Return a Loop whose body outputs its state twice, or a value of the outer graph."""
     body = graph(
         [
             node("Identity", ["go"], ["more"]),
@@ -81,7 +81,7 @@ def if_twins() -> onnx.ModelProto:
 
 
 def outer(*, given: bool) -> onnx.ModelProto:
-    """A branch that gives out a value of the graph around it, an output of that too or not."""
+    """Return an If whose branch outputs a value of the outer graph, maybe an output of that too."""
     return branches(
         [node("Identity", ["r"], ["a"])],
         [node("Neg", ["r"], ["b"])],
@@ -93,7 +93,7 @@ def outer(*, given: bool) -> onnx.ModelProto:
 
 
 def constant_condition() -> onnx.ModelProto:
-    """An If that is folded away, whose branch gives out what is an output already."""
+    """Return an If that is folded away, whose branch outputs a value that is an output already."""
     made = outer(given=True)
     made.graph.input.pop()
     made.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "c"))
@@ -250,7 +250,7 @@ def test_both_branches_are_compared() -> None:
 
 
 def test_outputs_that_no_two_runs_share_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as memory that is never written; here it is the check that is never sure."""
+    """Such as memory that is never written; here the check itself always differs."""
     monkeypatch.setattr(
         "actspan.deploy.passes.numeric.largest_difference", lambda *_, **__: 1.11e28
     )

@@ -1,4 +1,4 @@
-"""What the runner owes: contracts checked, numbers compared, nothing half-written."""
+"""The runner of passes checks contracts, compares outputs, and writes no partial files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.deploy.passes.nets import FLOAT, Net, old_tem, random_nets
 
 
 class Spoil(GraphPass):
-    """Does what no pass should."""
+    """A pass that violates its contract."""
 
     contract = Contract("spoil", "bad", "", "", "", tolerance=1e-3)
     factor, lack, fault = 1.0, "", ""
@@ -86,7 +86,7 @@ def test_any_net_through_all_default_passes(model: onnx.ModelProto) -> None:
 
 
 def in_branches(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model in both branches of an If, its weights inside one of them."""
+    """Return an If with the model in both branches, and its weights in one of them."""
     parts = {}
     for name in ("then", "else"):
         part = onnx.compose.add_prefix_graph(model.graph, f"{name}_", rename_inputs=False)
@@ -144,7 +144,7 @@ def test_a_pass_that_changes_the_numbers(spoil: type[Spoil], tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["in.onnx"]
 
 
-def test_numbers_that_are_none_at_all(spoil: type[Spoil]) -> None:
+def test_values_that_are_not_numbers(spoil: type[Spoil]) -> None:
     spoil.factor = float("nan")
     with pytest.raises(ParityError, match="outputs differ by nan"):
         rewrite_model(old_tem())
@@ -287,7 +287,7 @@ def test_training_info_is_left_out_with_a_note() -> None:
 
 
 def test_libraries_log_nothing_of_their_own(tmp_path: Path) -> None:
-    """A constant Split, about which onnxscript warns."""
+    """A constant Split causes a warning of onnxscript."""
     net = Net(18)
     x = net.op("Split", net.random(1, 6, 1), outputs=2, axis=1, num_outputs=2)
     onnx.save(net.model(net.op("Add", "x", net.op("Concat", x, f"{x}_1", axis=1))), tmp_path / "m")

@@ -1,4 +1,4 @@
-"""Sequences through the default passes: the folder writes them in the form of a newer opset."""
+"""Sequences in the default passes: the folder writes them in the form of a newer opset."""
 
 from __future__ import annotations
 

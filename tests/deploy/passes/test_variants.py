@@ -19,7 +19,7 @@ def bundle(tmp_path: Path) -> Bundle:
     return write_bundle(tmp_path / "b")
 
 
-def test_are_called_after_what_was_done(bundle: Bundle) -> None:
+def test_variants_are_named_after_their_passes(bundle: Bundle) -> None:
     done = export_variants(bundle, ["fold-scale", "conv1d-to-conv2d"])
     checks = done.checks
     assert [(c.net, c.file) for c in checks] == [
@@ -51,7 +51,7 @@ def test_sizes_are_fixed_where_that_is_asked_for(bundle: Bundle) -> None:
     assert [c.file for c in checks] == ["tem.conv2d.onnx"]
 
 
-def test_half_precision_on_the_outside_too(bundle: Bundle) -> None:
+def test_half_precision_of_inputs_and_outputs(bundle: Bundle) -> None:
     checks = export_variants(bundle, ["fp16"], PassSettings(io="fp16")).checks
     assert [c.file for c in checks] == ["tem.fp16-io.onnx", "pem.fp16-io.onnx"]
     assert all(0 < c.numpy_difference < 1e-2 for c in checks)

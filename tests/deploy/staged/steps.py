@@ -1,4 +1,4 @@
-"""The steps of a stage in a row, on small made-up data."""
+"""All steps of a stage, on small synthetic data."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.examples import write_bundle, write_dataset
 
 
 @dataclass(frozen=True)
-class Place:
-    """A model, a dataset, and where the stage is to be."""
+class StagedExample:
+    """A model, a dataset, and the folder of a stage."""
 
     model: Path
     dataset: Path
@@ -31,7 +31,7 @@ class Place:
     subset: str | None = None
     backend: str = "onnxruntime"
 
-    def begin(self, **options: Any) -> Stage:
+    def start(self, **options: Any) -> Stage:
         request = TemRequest(self.model, self.dataset, self.stage, self.subset, **options)
         write_tem_inputs(request)
         return Stage.load(self.stage)
@@ -39,33 +39,33 @@ class Place:
     def run(self, net: Literal["tem", "pem"], **options: Any) -> None:
         run_net(RunRequest(self.stage, self.model, net, backend=self.backend, **options))
 
-    def up_to_pem(self) -> Stage:
-        """A stage that waits for PEM's dumps."""
-        stage = self.begin()
+    def run_before_pem(self) -> Stage:
+        """Run all steps before PEM; return the stage."""
+        stage = self.start()
         self.run("tem")
         write_tem_results(stage, Dumps(stage.outputs("tem")))
         write_pem_inputs(stage)
         return stage
 
-    def through(self) -> bytes:
-        """The result of all steps."""
-        stage = self.up_to_pem()
+    def run_all(self) -> bytes:
+        """Run all steps; return the result file."""
+        stage = self.run_before_pem()
         self.run("pem")
         write_pem_results(stage, Dumps(stage.outputs("pem")))
         return (stage.path / "result.json").read_bytes()
 
     def proposed(self, out: Path) -> bytes:
-        """The result of the main job."""
+        """Return the result file of the main job."""
         propose(
             ProposeRequest(self.model, self.dataset, out, subset=self.subset, backend=self.backend)
         )
         return out.read_bytes()
 
 
-def make_place(
+def make_example(
     folder: Path, *, mode: Literal["rescale", "window"] = "rescale", videos: int = 5
-) -> Place:
-    """Features of 20 to 60 snippets, and small networks with T = 20."""
+) -> StagedExample:
+    """Make features of 20 to 60 snippets, and small networks with T = 20."""
     write_bundle(folder / "bundle", mode=mode)
     write_dataset(folder / "set", videos=videos)
-    return Place(folder / "bundle", folder / "set", folder / "stage")
+    return StagedExample(folder / "bundle", folder / "set", folder / "stage")

@@ -1,4 +1,4 @@
-"""The commands of docs/staged.md, run in their order on small made-up data."""
+"""The commands of docs/staged.md, run in order on small synthetic data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(words: list[str]) -> None:
 
 
 def stand_in(device: str, block: str) -> None:
-    """Run the network where the page has a vendor's tool run it over the list."""
+    """Run the network in place of the vendor's tool of the page."""
     net, folder = device.split()
     assert Path(f"stage/{net}.info").is_file()
     assert f"-input_text_path=stage/{net}.info" in block

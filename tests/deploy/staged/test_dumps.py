@@ -1,4 +1,4 @@
-"""Everything that may be wrong with dumps is named before anything is written."""
+"""All problems of dumps are reported before anything is written."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from actspan.core.errors import BundleError, DatasetError, StageError
 from actspan.deploy.staged.dumps import RECORD, Dumps
 from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
 from actspan.deploy.staged.stage import Stage
-from tests.deploy.staged.steps import Place, make_place
+from tests.deploy.staged.steps import StagedExample, make_example
 from tests.examples import write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("staged")
-    make_place(folder, videos=4).through()
+    make_example(folder, videos=4).run_all()
     return folder
 
 
 @pytest.fixture
-def place(finished: Path, tmp_path: Path) -> Place:
+def example(finished: Path, tmp_path: Path) -> StagedExample:
     shutil.copytree(finished, tmp_path / "x")
-    return Place(tmp_path / "x" / "bundle", tmp_path / "x" / "set", tmp_path / "x" / "stage")
+    return StagedExample(
+        tmp_path / "x" / "bundle", tmp_path / "x" / "set", tmp_path / "x" / "stage"
+    )
 
 
 @pytest.fixture
-def stage(place: Place) -> Stage:
-    return Stage.load(place.stage)
+def stage(example: StagedExample) -> Stage:
+    return Stage.load(example.stage)
 
 
 def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -85,7 +87,7 @@ def test_bad_content(
     assert (done.videos, len(done.problems)) == (3, 1)
 
 
-def test_missing_and_strange_dumps_stand_in_one_table(stage: Stage) -> None:
+def test_missing_and_superfluous_dumps_are_reported_together(stage: Stage) -> None:
     folder = stage.outputs("tem")
     (folder / "video0_1.bin").unlink()
     shutil.copy(folder / "video1_1.bin", folder / "stranger_1.bin")
@@ -108,12 +110,14 @@ def test_the_other_networks_dumps(stage: Stage) -> None:
     assert "PEM's dumps (--dumps)" in caught.value.problems[0].remedy
 
 
-def test_dumps_of_another_dataset(place: Place, stage: Stage, tmp_path: Path) -> None:
-    other = Place(place.model, write_dataset(tmp_path / "set2", videos=2), tmp_path / "stage2")
+def test_dumps_of_another_dataset(example: StagedExample, stage: Stage, tmp_path: Path) -> None:
+    other = StagedExample(
+        example.model, write_dataset(tmp_path / "set2", videos=2), tmp_path / "stage2"
+    )
     for file in sorted((other.dataset / "features").iterdir(), reverse=True):
         file.rename(file.with_name(f"other-{file.name}"))
     (other.dataset / "annotations.json").unlink()
-    strange = other.begin()
+    strange = other.start()
     other.run("tem")
     with pytest.raises(DatasetError) as caught:
         write_tem_results(stage, Dumps(strange.outputs("tem")))
@@ -121,11 +125,13 @@ def test_dumps_of_another_dataset(place: Place, stage: Stage, tmp_path: Path) ->
     assert problems == ["missing"] * 4 + ["dump of no input of this stage"] * 2
 
 
-def test_same_names_but_other_features(place: Place, stage: Stage, tmp_path: Path) -> None:
-    other = Place(
-        place.model, write_dataset(tmp_path / "set2", videos=4, seed=1), tmp_path / "stage2"
+def test_same_names_but_other_features(
+    example: StagedExample, stage: Stage, tmp_path: Path
+) -> None:
+    other = StagedExample(
+        example.model, write_dataset(tmp_path / "set2", videos=4, seed=1), tmp_path / "stage2"
     )
-    strange = other.begin()
+    strange = other.start()
     other.run("tem")
     with pytest.raises(DatasetError, match="stale: made from another input than is there"):
         write_tem_results(stage, Dumps(strange.outputs("tem")))
@@ -152,13 +158,13 @@ def test_an_input_that_comes_out_the_same_keeps_its_age(stage: Stage) -> None:
     assert [now.since == then.since for then, now in pairs] == [False, True, True, True]
 
 
-def test_pem_dumps_of_before_tem_was_run_again(place: Place, stage: Stage) -> None:
+def test_pem_dumps_of_before_tem_was_run_again(example: StagedExample, stage: Stage) -> None:
     rewrite(stage.outputs("tem") / "video0_1.bin", put(22, 0.999))
     write_tem_results(stage, Dumps(stage.outputs("tem")))
     with pytest.raises(StageError, match=r"pem: stale: .* pem-inputs"):
         write_pem_results(stage, Dumps(stage.outputs("pem")))
     with pytest.raises(StageError, match=r"pem: stale: .* pem-inputs"):
-        place.run("pem", overwrite=True)
+        example.run("pem", overwrite=True)
     write_pem_inputs(stage)
     with pytest.raises(DatasetError, match="video0: stale: made from another input") as caught:
         write_pem_results(stage, Dumps(stage.outputs("pem")))
@@ -166,9 +172,9 @@ def test_pem_dumps_of_before_tem_was_run_again(place: Place, stage: Stage) -> No
 
 
 def test_a_recording_with_a_bad_window_is_bad_as_a_whole(tmp_path: Path) -> None:
-    place = make_place(tmp_path, mode="window", videos=3)
-    stage = place.begin()
-    place.run("tem")
+    example = make_example(tmp_path, mode="window", videos=3)
+    stage = example.start()
+    example.run("tem")
     items = stage.table("tem").items
     last = [item for item in items if item.video == "video1"][-1]
     Dumps(stage.outputs("tem")).path(last).unlink()
@@ -177,10 +183,10 @@ def test_a_recording_with_a_bad_window_is_bad_as_a_whole(tmp_path: Path) -> None
     done = write_tem_results(stage, Dumps(stage.outputs("tem")), on_error="skip")
     assert done.videos == 2
     write_pem_inputs(stage)
-    place.run("pem")
+    example.run("pem")
     write_pem_results(stage, Dumps(stage.outputs("pem")))
     results = json.loads((stage.path / "result.json").read_text())["results"]
-    expected = json.loads(place.proposed(tmp_path / "x.json"))["results"]
+    expected = json.loads(example.proposed(tmp_path / "x.json"))["results"]
     assert results == {name: expected[name] for name in ("video0", "video2")}
 
 
@@ -216,7 +222,7 @@ def test_a_damaged_record(stage: Stage, text: str) -> None:
         write_tem_results(stage, Dumps(stage.outputs("tem")))
 
 
-def test_results_that_were_changed_or_lost(stage: Stage) -> None:
+def test_results_that_were_changed_or_deleted(stage: Stage) -> None:
     folder = stage.path / "tem-result"
     (folder / "video0.csv").unlink()
     (folder / "video1.csv").write_text("action,start,end\n0.5,0.5,0.5\n")
@@ -238,54 +244,58 @@ def test_candidates_that_were_removed(stage: Stage) -> None:
     assert len(caught.value.problems) == 2
 
 
-def test_inputs_that_were_removed(place: Place, stage: Stage) -> None:
+def test_inputs_that_were_removed(example: StagedExample, stage: Stage) -> None:
     (stage.path / "tem" / "input" / "video0.bin").unlink()
     with pytest.raises(DatasetError, match="video0: cannot be read"):
-        place.run("tem", overwrite=True)
+        example.run("tem", overwrite=True)
     assert len(list(stage.outputs("tem").glob("*_1.bin"))) == 4
 
 
-def test_another_model_is_refused(place: Place, tmp_path: Path) -> None:
-    other = Place(write_bundle(tmp_path / "other", hidden=4).path, place.dataset, place.stage)
+def test_another_model_is_refused(example: StagedExample, tmp_path: Path) -> None:
+    other = StagedExample(
+        write_bundle(tmp_path / "other", hidden=4).path, example.dataset, example.stage
+    )
     with pytest.raises(StageError, match="its weights are not those"):
         other.run("tem", overwrite=True)
     partial = write_bundle(tmp_path / "partial", tem=False).path
     with pytest.raises(BundleError, match="holds no TEM; the staged path needs both"):
-        Place(partial, place.dataset, tmp_path / "stage").begin()
+        StagedExample(partial, example.dataset, tmp_path / "stage").start()
 
 
-def test_nothing_is_overwritten_by_accident(place: Place, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_by_accident(example: StagedExample, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="there is a stage already"):
-        place.begin()
+        example.start()
     with pytest.raises(StageError, match="there are dumps already"):
-        place.run("tem")
+        example.run("tem")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(StageError, match="is not a stage, so it is left alone"):
-        Place(place.model, place.dataset, tmp_path / "mine").begin(overwrite=True)
+        StagedExample(example.model, example.dataset, tmp_path / "mine").start(overwrite=True)
     with pytest.raises(StageError, match="holds other things than dumps"):
-        place.run("tem", out=tmp_path / "mine", overwrite=True)
-    place.begin(overwrite=True)
-    assert not (place.stage / "tem-output").exists()
+        example.run("tem", out=tmp_path / "mine", overwrite=True)
+    example.start(overwrite=True)
+    assert not (example.stage / "tem-output").exists()
 
 
-def test_dumps_may_lie_on_another_disk(place: Place, stage: Stage, tmp_path: Path) -> None:
+def test_dumps_may_lie_on_another_disk(
+    example: StagedExample, stage: Stage, tmp_path: Path
+) -> None:
     (tmp_path / "large").mkdir()
     shutil.rmtree(stage.outputs("tem"))
     stage.outputs("tem").symlink_to(tmp_path / "large")
-    place.run("tem")
+    example.run("tem")
     assert stage.outputs("tem").is_symlink()
     assert len(list((tmp_path / "large").glob("*_1.bin"))) == 4
 
 
-def test_steps_out_of_order(place: Place, tmp_path: Path) -> None:
+def test_steps_out_of_order(example: StagedExample, tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"not a stage \(no stage\.toml\)"):
         Stage.load(tmp_path)
-    stage = place.begin(overwrite=True)
+    stage = example.start(overwrite=True)
     with pytest.raises(StageError, match=r"there is no tem-result/.*tem-outputs makes it"):
         write_pem_inputs(stage)
     with pytest.raises(StageError, match=r"there is no pem/.*pem-inputs makes it"):
-        place.run("pem")
+        example.run("pem")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The exchange files: names, types, orders, and that numbers survive them."""
+"""The exchange files: names, types, order of values, and exact numbers."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from actspan.deploy.staged.runner import write_list
 from actspan.deploy.staged.stage import Stage, input_name
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
-from tests.deploy.staged.steps import Place, make_place
+from tests.deploy.staged.steps import StagedExample, make_example
 from tests.examples import write_annotations
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    place = make_place(tmp_path_factory.mktemp("staged"))
-    place.through()
-    return place
+def example(tmp_path_factory: pytest.TempPathFactory) -> StagedExample:
+    example = make_example(tmp_path_factory.mktemp("staged"))
+    example.run_all()
+    return example
 
 
 @pytest.fixture
-def stage(place: Place) -> Stage:
-    return Stage.load(place.stage)
+def stage(example: StagedExample) -> Stage:
+    return Stage.load(example.stage)
 
 
 def values(path: Path, kind: type = np.float64) -> np.ndarray:
     return np.frombuffer(path.read_bytes(), dtype=kind)
 
 
-def test_tem_input_is_channels_by_cells(place: Place, stage: Stage) -> None:
-    features = Dataset.load(place.dataset).read("video0")
+def test_tem_input_is_channels_by_cells(example: StagedExample, stage: Stage) -> None:
+    features = Dataset.load(example.dataset).read("video0")
     found = values(stage.path / "tem" / "input" / "video0.bin", np.float32).reshape(6, 20)
     np.testing.assert_array_equal(found, fit_to_cells(features, 20, "clamp").T)
     for side, first in (("xmin", 0), ("xmax", 1)):
@@ -93,7 +93,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
 @given(arrays(np.float32, 7, elements=finite), arrays(np.float64, 7, elements=st.floats(0, 1)))
-def test_numbers_survive_a_csv(
+def test_numbers_in_a_csv_are_exact(
     tmp_path_factory: pytest.TempPathFactory, single: np.ndarray, double: np.ndarray
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "numbers.csv"
@@ -154,8 +154,8 @@ def test_names_stay_in_the_folder_and_apart(one: str, other: str) -> None:
 
 
 def test_ids_never_become_paths(tmp_path: Path) -> None:
-    place = make_place(tmp_path, videos=1)
-    folder = place.dataset
+    example = make_example(tmp_path, videos=1)
+    folder = example.dataset
     array = np.load(folder / "features" / "video0.npy")
     for file in (folder / "features").iterdir():
         file.unlink()
@@ -165,24 +165,24 @@ def test_ids_never_become_paths(tmp_path: Path) -> None:
     entry = {"subset": "", "duration": len(array) / 2, "annotations": []}
     write_annotations(folder, dict.fromkeys(ids, entry))
     before = set(tmp_path.parent.iterdir())
-    staged = place.through()
+    staged = example.run_all()
     assert set(tmp_path.parent.iterdir()) == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "set", "stage"]
     assert set(json.loads(staged)["results"]) == set(ids)
-    assert staged == place.proposed(tmp_path / "x.json")
+    assert staged == example.proposed(tmp_path / "x.json")
 
 
 def test_an_id_too_long_for_a_file_name_is_named(tmp_path: Path) -> None:
-    place = make_place(tmp_path, videos=2)
-    array = np.load(place.dataset / "features" / "video0.npy")
+    example = make_example(tmp_path, videos=2)
+    array = np.load(example.dataset / "features" / "video0.npy")
     entries = {"subset": "", "duration": len(array) / 2, "annotations": []}
     long = "x" * 300
-    for file in (place.dataset / "features").iterdir():
+    for file in (example.dataset / "features").iterdir():
         file.unlink()
-    (place.dataset / "features").rmdir()
-    np.savez(place.dataset / "features.npz", **{long: array, "short": array})
-    write_annotations(place.dataset, {long: entries, "short": entries})
+    (example.dataset / "features").rmdir()
+    np.savez(example.dataset / "features.npz", **{long: array, "short": array})
+    write_annotations(example.dataset, {long: entries, "short": entries})
     with pytest.raises(DatasetError, match="a file name of more than 230 characters"):
-        place.begin()
-    stage = place.begin(on_error="skip")
+        example.start()
+    stage = example.start(on_error="skip")
     assert [item.video for item in stage.table("tem").items] == ["short"]

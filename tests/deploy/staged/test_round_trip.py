@@ -1,4 +1,4 @@
-"""The staged path gives what the main job gives, byte for byte."""
+"""The staged path gives the same bytes as the main job."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import pytest
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
 from actspan.deploy.staged.stage import Stage
-from tests.deploy.staged.steps import Place, make_place
+from tests.deploy.staged.steps import StagedExample, make_example
 from tests.examples import write_bundle
 from tests.jobs.test_main_job import authors_folder, run
 
 
 @pytest.mark.parametrize("mode", ["rescale", "window"])
 def test_made_up(tmp_path: Path, mode: Literal["rescale", "window"]) -> None:
-    place = make_place(tmp_path, mode=mode)
-    staged = place.through()
-    assert staged == place.proposed(tmp_path / "x.json")
+    example = make_example(tmp_path, mode=mode)
+    staged = example.run_all()
+    assert staged == example.proposed(tmp_path / "x.json")
     assert len(json.loads(staged)["results"]) == 5
-    windows = [item.window for item in Stage.load(place.stage).table("tem").items]
+    windows = [item.window for item in Stage.load(example.stage).table("tem").items]
     assert len(windows) > 5 if mode == "window" else windows == [None] * 5
 
 
 def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
-    place = make_place(tmp_path)
-    stage = place.begin(lean=True)
+    example = make_example(tmp_path)
+    stage = example.start(lean=True)
     assert sorted(p.name for p in (stage.path / "tem").iterdir()) == ["input", "inputs.jsonl"]
-    place.run("tem")
+    example.run("tem")
     shutil.rmtree(stage.path / "tem" / "input")  # docs/staged.md says when what can go
     write_tem_results(stage, Dumps(stage.outputs("tem")))
     write_pem_inputs(stage, lean=True)
@@ -39,17 +39,17 @@ def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
     shutil.rmtree(stage.outputs("tem"))
     for file in (stage.path / "tem-result").glob("*.csv"):
         file.unlink()
-    place.run("pem")
+    example.run("pem")
     shutil.rmtree(stage.path / "pem" / "input")
     write_pem_results(stage, Dumps(stage.outputs("pem")))
     write_pem_results(stage, Dumps(stage.outputs("pem")), lean=True)
     assert not (stage.path / "pem-result").exists()
-    assert (stage.path / "result.json").read_bytes() == place.proposed(tmp_path / "x.json")
+    assert (stage.path / "result.json").read_bytes() == example.proposed(tmp_path / "x.json")
 
 
 @pytest.fixture(scope="module")
 def bundle(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The made-up TEM and the real PEM."""
+    """Return a bundle with a synthetic TEM and the published PEM."""
     pytest.importorskip("torch", reason="checkpoints are read by the extra 'train'")
     out = tmp_path_factory.mktemp("models") / "bsn"
     checkpoints = [data / "golden" / "tem_made_up.pth.tar", data / "weights" / "pem_best.pth.tar"]
@@ -59,9 +59,9 @@ def bundle(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ucf_spliced_validation(bundle: Path, data: Path, tmp_path: Path) -> None:
-    place = Place(bundle, data / "ucf-spliced", tmp_path / "stage", "validation", "auto")
-    staged = place.through()
-    assert staged == place.proposed(tmp_path / "x.json")
+    example = StagedExample(bundle, data / "ucf-spliced", tmp_path / "stage", "validation", "auto")
+    staged = example.run_all()
+    assert staged == example.proposed(tmp_path / "x.json")
     assert len(json.loads(staged)["results"]) == 120
 
 
@@ -71,12 +71,12 @@ def test_the_authors_layout_with_its_second_span(
 ) -> None:
     pytest.importorskip(backend)
     authors_folder(tmp_path / "set", golden)
-    place = Place(bundle, tmp_path / "set", tmp_path / "stage", backend=backend)
-    assert place.through() == place.proposed(tmp_path / "x.json")
+    example = StagedExample(bundle, tmp_path / "set", tmp_path / "stage", backend=backend)
+    assert example.run_all() == example.proposed(tmp_path / "x.json")
 
 
 def test_hapt_in_windows(data: Path, tmp_path: Path) -> None:
     """Real recordings of many windows, with random networks."""
     write_bundle(tmp_path / "b", channels=72, length=100, mode="window")
-    place = Place(tmp_path / "b", data / "hapt", tmp_path / "stage", "validation")
-    assert place.through() == place.proposed(tmp_path / "x.json")
+    example = StagedExample(tmp_path / "b", data / "hapt", tmp_path / "stage", "validation")
+    assert example.run_all() == example.proposed(tmp_path / "x.json")

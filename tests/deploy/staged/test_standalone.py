@@ -1,4 +1,4 @@
-"""The runner for hosts without us, as a program of its own."""
+"""The runner for hosts without ActSpan, run as a separate program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from actspan.deploy.staged.runner import write_list, write_script
 from actspan.deploy.staged.stage import Stage
 from actspan.model.bundle import Bundle
 from actspan.runtime.export import export_bundle
-from tests.deploy.staged.steps import Place, make_place
+from tests.deploy.staged.steps import StagedExample, make_example
 from tests.runtime.fakes import InferSession, double
 
 ALLOWED = {"__future__", "argparse", "collections", "os", "sys", "time", "typing", "zlib", "numpy"}
@@ -46,10 +46,10 @@ def program(script: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    place = make_place(tmp_path_factory.mktemp("staged"))
-    place.up_to_pem()
-    return place
+def example(tmp_path_factory: pytest.TempPathFactory) -> StagedExample:
+    example = make_example(tmp_path_factory.mktemp("staged"))
+    example.run_before_pem()
+    return example
 
 
 def run(script: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -71,11 +71,11 @@ def test_it_is_old_python_and_needs_numpy_only(script: Path) -> None:
 
 @pytest.mark.parametrize(("net", "batch"), [("tem", 1), ("tem", 3), ("pem", 1), ("pem", 4)])
 def test_onnxruntime_as_a_program(
-    script: Path, place: Place, tmp_path: Path, net: Any, batch: int
+    script: Path, example: StagedExample, tmp_path: Path, net: Any, batch: int
 ) -> None:
-    stage = Stage.load(place.stage)
+    stage = Stage.load(example.stage)
     write_list(stage, net, tmp_path / "x.info")
-    model = place.model / f"{net}.onnx"
+    model = example.model / f"{net}.onnx"
     done = run(
         script, "--interface", "onnxruntime", "--model", model, "--list", tmp_path / "x.info",
         "--out", tmp_path / "out", "--batch", batch,
@@ -83,7 +83,7 @@ def test_onnxruntime_as_a_program(
     assert done.returncode == 0, done.stderr
     calls = -(-5 // batch)
     assert f"5 in {calls} calls of {batch} ({calls * batch - 5} padded)" in done.stdout
-    place.run(net, out=tmp_path / "ours")
+    example.run(net, out=tmp_path / "ours")
     files = {p.name for p in (tmp_path / "ours").iterdir()}
     assert files == {p.name for p in (tmp_path / "out").iterdir()}
     for name in files:
@@ -99,11 +99,11 @@ def test_onnxruntime_as_a_program(
 
 
 def test_a_network_of_a_fixed_batch_and_its_dumps(
-    script: Path, place: Place, tmp_path: Path
+    script: Path, example: StagedExample, tmp_path: Path
 ) -> None:
-    stage = Stage.load(place.stage)
+    stage = Stage.load(example.stage)
     write_list(stage, "tem", tmp_path / "x.info")
-    fixed, _ = export_bundle(Bundle.load(place.model), batch=2, length=20, check_torch=False)
+    fixed, _ = export_bundle(Bundle.load(example.model), batch=2, length=20, check_torch=False)
     common = ("--model", fixed.file("tem.onnx"), "--list", tmp_path / "x.info")
     out = tmp_path / "out"
     done = run(script, "--interface", "onnxruntime", *common, "--out", out)
@@ -114,7 +114,7 @@ def test_a_network_of_a_fixed_batch_and_its_dumps(
     refused = run(script, "--interface", "onnxruntime", *common, *more)
     assert refused.returncode == 1
     assert "leave out --batch 3" in refused.stderr
-    export_bundle(Bundle.load(place.model), check_torch=False)
+    export_bundle(Bundle.load(example.model), check_torch=False)
 
 
 def test_a_missing_list_and_an_empty_batch(program: ModuleType, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_missing_list_and_an_empty_batch(program: ModuleType, tmp_path: Path) 
 
 
 def write_inputs(folder: Path, count: int = 5, shape: tuple[int, int] = (5, 20)) -> Path:
-    """Raw inputs and their list."""
+    """Write raw inputs and their list."""
     rng = np.random.default_rng(0)
     lines = []
     for i in range(count):

@@ -15,7 +15,7 @@ from actspan.jobs.ray_engine import ray_engine
 from actspan.jobs.run import Run
 from tests.jobs.cluster.conftest import WORKERS
 
-# Ray warns of its own
+# Ray issues warnings itself
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
@@ -30,7 +30,7 @@ def local(request: ProposeRequest, out: Path) -> bytes:
     return out.read_bytes()
 
 
-def test_the_same_bytes_as_here(request_: ProposeRequest, tmp_path: Path) -> None:
+def test_workers_give_the_same_bytes(request_: ProposeRequest, tmp_path: Path) -> None:
     summary = propose(request_, engine=ray_engine(WORKERS))
     assert summary.videos == 40
     assert sum(summary.stages.values()) == pytest.approx(1)
@@ -38,7 +38,7 @@ def test_the_same_bytes_as_here(request_: ProposeRequest, tmp_path: Path) -> Non
 
 
 class Interrupted:
-    """An engine that is cut off after two shards."""
+    """Engine that is interrupted after two shards."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -62,7 +62,7 @@ class Interrupted:
 
 
 @pytest.mark.parametrize("first", ["here", "ray"])
-def test_either_engine_goes_on_where_the_other_stopped(
+def test_each_engine_resumes_a_job_of_the_other(
     request_: ProposeRequest, tmp_path: Path, first: str
 ) -> None:
     engines = {"here": LocalEngine, "ray": ray_engine(ClusterConfig(workers=1))}
@@ -81,7 +81,7 @@ def test_either_engine_goes_on_where_the_other_stopped(
     assert Run.load(tmp_path / "run").info["videos"] == 40
 
 
-def test_a_video_that_breaks_on_the_way_is_named(request_: ProposeRequest, folder: Path) -> None:
+def test_a_video_that_fails_on_a_worker_is_named(request_: ProposeRequest, folder: Path) -> None:
     features = folder / "set" / "features" / "video7.npy"
     whole = features.read_bytes()
     inner = ray_engine(WORKERS)

@@ -22,7 +22,7 @@ from tests.runs import contents
 from tests.streams.encoders import write_encoder
 from tests.streams.example_videos import cut, steady, write_video
 
-# Ray warns of its own
+# Ray issues warnings itself
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
@@ -34,7 +34,7 @@ def files(out: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_folder_is_the_one_that_is_made_here(ray: Any, tmp_path: Path) -> None:
+def test_extraction_on_workers_gives_the_same_files(ray: Any, tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
     for name, seconds in {"one": 1.0, "two": 2.1, "three": 0.7, "broken": 2.0}.items():
@@ -51,7 +51,7 @@ def test_the_folder_is_the_one_that_is_made_here(ray: Any, tmp_path: Path) -> No
     assert sorted(p.problem for p in there.problems) == sorted(p.problem for p in here.problems)
 
 
-def test_videos_give_the_same_run_as_here(ray: Any, tmp_path: Path) -> None:
+def test_videos_give_the_same_run_on_workers(ray: Any, tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
     for name, seconds in {"one": 1.0, "two": 5.1, "three": 0.7, "broken": 2.0}.items():

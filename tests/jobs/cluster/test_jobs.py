@@ -11,13 +11,13 @@ from actspan.jobs.ray_pool import _Actor, _named, work_through
 from tests.jobs.cluster.conftest import WORKERS
 from tests.jobs.cluster.workers import Failing, Killed
 
-# Ray warns of its own
+# Ray issues warnings itself
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 5])
-def test_what_a_killed_worker_had_in_hand_is_done_again(
+def test_unfinished_work_of_a_killed_worker_is_repeated(
     ray: Any, tmp_path: Path, at_once: int
 ) -> None:
     job = Killed(tmp_path, frozenset({3, 7}))
@@ -27,7 +27,7 @@ def test_what_a_killed_worker_had_in_hand_is_done_again(
 
 
 @pytest.mark.slow
-def test_work_that_kills_every_worker_is_given_up(
+def test_the_job_fails_if_work_kills_every_worker(
     ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actspan.jobs.ray_pool._PASSES", 1)
@@ -45,7 +45,7 @@ def test_work_that_kills_every_worker_is_given_up(
         ),
     ],
 )
-def test_errors_are_answers(kind: str, name: str, message: str) -> None:
+def test_errors_of_workers_are_returned_as_answers(kind: str, name: str, message: str) -> None:
     answer = _Actor(Failing(kind))({"number": [5]})
     assert answer == {"number": [5], "answer": ["null"], "kind": [name], "message": [message]}
     answer = _Actor(Failing(kind))({"number": [4, 5, 6]})
@@ -62,5 +62,5 @@ def test_errors_are_answers(kind: str, name: str, message: str) -> None:
         ("sys", errors.ActSpanError),
     ],
 )
-def test_answers_are_errors_again(name: str, kind: type[Exception]) -> None:
+def test_errors_are_restored_from_answers(name: str, kind: type[Exception]) -> None:
     assert type(_named(name)("what was said")) is kind

@@ -1,4 +1,4 @@
-"""A cluster of several nodes on this machine (Ray's own test utility), one of which goes away."""
+"""A cluster of several nodes on this machine (Ray's own test utility), one of which is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actspan.jobs.ray_engine import ray_engine
 from tests.conftest import ROOT
 from tests.examples import write_bundle, write_dataset
 
-# Ray warns of its own
+# Ray issues warnings itself
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),
@@ -67,7 +67,7 @@ class Removing:
         return self._engine.clock
 
 
-def test_a_node_that_goes_changes_nothing(nodes: Any, tmp_path: Path) -> None:
+def test_results_do_not_change_when_a_node_is_lost(nodes: Any, tmp_path: Path) -> None:
     cluster, others = nodes
     write_bundle(tmp_path / "bundle")
     write_dataset(tmp_path / "set", videos=120)

@@ -23,7 +23,7 @@ BIG = {"CPU": 8.0, "GPU": 2.0, "NPU": 1.0}
         pytest.param({"worker_resources": {"NPU": 0}}, "NPU is 0, not above 0", id="nothing"),
     ],
 )
-def test_settings_that_make_no_sense(changes: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ClusterConfig(**changes)
 
@@ -52,13 +52,13 @@ def test_room_is_checked_before_work(
         check_room(nodes, config)
 
 
-def test_ray_is_not_imported_with_the_room() -> None:
+def test_ray_is_imported_only_when_needed() -> None:
     code = "import sys, actspan.jobs.ray_pool; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
-def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_ray_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
         pytest.raises(MissingExtraError, match=r"pip install 'actspan\[cluster\]'"),

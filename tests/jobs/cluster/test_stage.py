@@ -11,7 +11,7 @@ from actspan.core.errors import ShapeError
 from actspan.jobs.ray_engine import ProposeStage
 from tests.conftest import ROOT
 
-# Ray warns of its own
+# Ray issues warnings itself
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
@@ -25,7 +25,7 @@ def columns(batch: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     return {name: np.array([row[name] for row in batch], object) for name in batch[0]}
 
 
-def test_proposals_are_the_pipelines(folder: Path) -> None:
+def test_the_stage_gives_the_proposals_of_the_pipeline(folder: Path) -> None:
     found = ProposeStage(folder / "bundle")(columns(rows(folder)))
     dataset = Dataset.load(folder / "set")
     with Pipeline.load(folder / "bundle") as pipeline:
@@ -35,13 +35,13 @@ def test_proposals_are_the_pipelines(folder: Path) -> None:
                 np.testing.assert_array_equal(found[name][mine], getattr(expected, name))
 
 
-def test_columns_that_are_missing_are_named(folder: Path) -> None:
+def test_missing_columns_are_named(folder: Path) -> None:
     stage = ProposeStage(folder / "bundle")
     with pytest.raises(ShapeError, match="no column stride"):
         stage({"video": ["a"], "features": [np.ones((5, 6))]})
 
 
-def test_no_rows_give_no_rows_of_the_same_kind(folder: Path) -> None:
+def test_an_empty_batch_gives_empty_columns_of_the_same_types(folder: Path) -> None:
     found = ProposeStage(folder / "bundle")({name: [] for name in ("video", "features", "stride")})
     assert {name: column.dtype.kind for name, column in found.items()} == {
         "video": "U",

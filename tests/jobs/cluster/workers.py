@@ -1,4 +1,4 @@
-"""Workers that misbehave, for tests; they have to be importable where workers run."""
+"""Workers that fail, for tests; worker processes must be able to import them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actspan.core.errors import FeatureError
 
 @dataclass(frozen=True)
 class Killed:
-    """Dies by SIGKILL at some numbers, the first time or always; marks what it has done."""
+    """Worker that is killed at some numbers, once or always; it marks finished numbers."""
 
     folder: Path
     at: frozenset[int]
@@ -33,7 +33,7 @@ class Killed:
 
 @dataclass(frozen=True)
 class Failing:
-    """Raises, after some."""
+    """Worker that raises an error at a number."""
 
     error: str
     at: int = 5

@@ -1,4 +1,4 @@
-"""Clips are as long as their moments, and show what the video shows there."""
+"""Clips are as long as their segments, and show the same frames as the video."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ CASES: list[tuple[str, float, float, Way]] = [
 
 
 @pytest.mark.parametrize(("name", "start", "end", "way"), CASES)
-def test_a_clip_shows_its_moment(
+def test_a_clip_shows_its_segment(
     name: str, start: float, end: float, way: Way, tmp_path: Path
 ) -> None:
     codec = "mpeg4" if name.endswith("avi") else "libx264"
@@ -83,7 +83,7 @@ def distance(seen: list[float], whole: list[float], first: int) -> float:
 
 @pytest.mark.parametrize("start", [3.0, 3.4])
 @pytest.mark.parametrize("name", ["film.mp4", "film.ts"])
-def test_sound_comes_along(name: str, start: float, tmp_path: Path) -> None:
+def test_sound_is_copied(name: str, start: float, tmp_path: Path) -> None:
     clip = cut(film(tmp_path / name, audio=True), start, 6.0, tmp_path / "clip")
     with av.open(str(clip.path)) as container:
         (sound,) = container.streams.audio
@@ -92,7 +92,7 @@ def test_sound_comes_along(name: str, start: float, tmp_path: Path) -> None:
     assert seconds == pytest.approx(6.0 - start, abs=0.2)
 
 
-def test_a_turned_video_stays_turned(tmp_path: Path) -> None:
+def test_a_rotation_is_kept(tmp_path: Path) -> None:
     path = turn(film(tmp_path / "film.mp4"))
     with VideoFile(path) as video:
         turned = next(video.frames()).image.rotation
@@ -117,13 +117,13 @@ def test_odd_sizes_and_rates(tmp_path: Path) -> None:
 
 
 def test_clips_of_a_video_are_named_by_rank_and_place(tmp_path: Path) -> None:
-    moments = Proposals([3.0, 7.4], [5.0, 11.0], [0.9, 0.4])
-    clips = list(cut_clips("film", film(tmp_path / "film.mp4"), moments, tmp_path, end=10.0))
+    segments = Proposals([3.0, 7.4], [5.0, 11.0], [0.9, 0.4])
+    clips = list(cut_clips("film", film(tmp_path / "film.mp4"), segments, tmp_path, end=10.0))
     assert [c.path.name for c in clips] == ["film_01_3.00-5.00.mp4", "film_02_7.40-10.00.mp4"]
     assert clips[1].seconds == pytest.approx(2.6, abs=0.1)
 
 
-def test_what_cannot_be_cut_or_written_is_named(tmp_path: Path) -> None:
+def test_clips_that_cannot_be_cut_or_written_are_errors(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4")
     with pytest.raises(VideoError, match="no such file"):
         cut(tmp_path / "none.mp4", 1.0, 2.0, tmp_path / "clip")

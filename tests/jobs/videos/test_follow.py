@@ -1,4 +1,4 @@
-"""Moments of a video while it is recorded: soon, bounded, and in the end the same."""
+"""Segments of a video that is being recorded: reported soon, and with the same proposals."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Followed:
 
 
 @pytest.mark.parametrize("kind", ["ts", "mkv", "mp4"])
-def test_a_pipe_ends_with_the_offline_answer(
+def test_a_pipe_gives_the_proposals_of_the_complete_video(
     kind: str, model: Callable[[Mode], Bundle], encoder: str, tmp_path: Path
 ) -> None:
     path, pipe = recording(tmp_path, kind), tmp_path / "pipe"
@@ -118,7 +118,7 @@ def test_a_pipe_ends_with_the_offline_answer(
 
 
 @pytest.mark.parametrize("kind", ["ts", "mp4"])
-def test_a_growing_file_ends_with_the_offline_answer(
+def test_a_growing_file_gives_the_proposals_of_the_complete_video(
     kind: str, model: Callable[[Mode], Bundle], encoder: str, tmp_path: Path
 ) -> None:
     path, growing = recording(tmp_path, kind), tmp_path / f"growing.{kind}"
@@ -131,7 +131,9 @@ def test_a_growing_file_ends_with_the_offline_answer(
     assert list(followed.segments.proposals) == ["growing"]
 
 
-def test_it_can_be_stopped(model: Callable[[Mode], Bundle], encoder: str, tmp_path: Path) -> None:
+def test_a_live_video_can_be_stopped(
+    model: Callable[[Mode], Bundle], encoder: str, tmp_path: Path
+) -> None:
     """Without an end in sight: what was recorded so far is answered."""
     path = recording(tmp_path, "ts")
     with GrowingVideo(str(path), idle=3600.0) as stream:
@@ -158,7 +160,7 @@ def test_models_of_whole_videos_are_refused(
         Followed(stream, model("rescale"), encoder).run()
 
 
-def test_what_cannot_be_followed_is_refused(
+def test_inputs_that_cannot_be_followed_are_refused(
     model: Callable[[Mode], Bundle], encoder: str, tmp_path: Path
 ) -> None:
     with pytest.raises(VideoError, match="cannot be read: No such file"):
@@ -194,7 +196,7 @@ def outcomes(snippets: int) -> Iterator[Outcome]:
         yield Outcome("v", LENGTH * STRIDE, scores, found, confidence, None, window)
 
 
-def test_every_moment_is_told_once_and_in_time() -> None:
+def test_every_segment_is_reported_once_and_in_time() -> None:
     config = PipelineConfig(
         mode="window", tem=TemConfig(length=LENGTH), soft_nms=SoftNmsConfig(picks=999, keep=999)
     )
@@ -204,8 +206,8 @@ def test_every_moment_is_told_once_and_in_time() -> None:
     for outcome in outcomes(snippets):
         sink.add(outcome)
         assert reports[-1][0] == pytest.approx(Window.offset(outcome.window, WINDOW) + WINDOW)
-    told = [(end, seconds) for seconds, found in reports for end in found.end.tolist()]
-    ends = sorted({round(end, 6) for end, _ in told})
+    reported = [(end, seconds) for seconds, found in reports for end in found.end.tolist()]
+    ends = sorted({round(end, 6) for end, _ in reported})
     assert ends == pytest.approx([(k + 2.5) * STRIDE for k in range(0, snippets - 2, 3)])
-    for end, seconds in told:
+    for end, seconds in reported:
         assert seconds - end <= (0.5 + MARGIN) * WINDOW or seconds == pytest.approx(WINDOW)

@@ -1,4 +1,4 @@
-"""Videos to moments: as in two steps, or refused in words."""
+"""Videos to proposals: equal to those of extracted features, or a clear error."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def in_two_steps(
 
 
 @pytest.mark.parametrize("mode", ["rescale", "window"])
-def test_the_answer_is_that_of_two_steps(
+def test_videos_give_the_proposals_of_extracted_features(
     mode: Mode, model: Callable[[Mode], Bundle], films: Path, encoder: str, tmp_path: Path
 ) -> None:
     expected = in_two_steps(model(mode), films, encoder, tmp_path)
@@ -105,7 +105,7 @@ def test_projected_features_come_from_the_projection_in_the_bundle(
         found_in(wanted)
 
 
-def test_training_brings_the_projection_into_the_bundle(
+def test_training_copies_the_projection_into_the_bundle(
     films: Path, encoder: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("torch", reason="needs the extra 'train'")
@@ -134,7 +134,7 @@ def test_training_brings_the_projection_into_the_bundle(
     assert all(map(len, found.values()))
 
 
-def test_without_pyav_the_extra_is_named(
+def test_the_error_without_pyav_names_the_extra(
     model: Callable[[Mode], Bundle],
     films: Path,
     encoder: str,
@@ -253,7 +253,7 @@ def test_selection(selection: Selection, scores: list[float]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["rescale", "window"])
-def test_videos_give_the_run_that_their_features_give(
+def test_a_run_of_videos_equals_a_run_of_their_features(
     mode: Mode, model: Callable[[Mode], Bundle], films: Path, encoder: str, tmp_path: Path
 ) -> None:
     in_two_steps(model(mode), films, encoder, tmp_path)

@@ -146,8 +146,23 @@ def _starts_as_json(path: Path) -> bool:
         return _JSON_START.match(stream.read(64)) is not None
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """Keys and values of an object, with repeated keys."""
+class _Object(dict[str, Any]):
+    """An object of JSON with the first value of each key, and the keys that are repeated."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
+        super().__init__()
+        self.repeated: list[str] = []
+        for key, value in pairs:
+            if key in self:
+                self.repeated.append(key)
+            else:
+                self[key] = value
+
+
+def is_object(part: Any) -> bool:
+    """Return whether a part is an object."""
+    is_raw = isinstance(part, msgspec.Raw)
+    return bytes(memoryview(part)[:1]) == b"{" if is_raw else isinstance(part, dict)
 
 
 def split(part: Any) -> tuple[dict[str, Any], list[str]] | None:
@@ -163,16 +178,8 @@ def split(part: Any) -> tuple[dict[str, Any], list[str]] | None:
                 return parts, []
         except NOT_JSON:
             pass
-        part = _all_pairs(part)
-    repeated: list[str] = []
-    return (_first_values(part, repeated), repeated) if isinstance(part, _Pairs) else None
-
-
-def is_object(part: Any) -> bool:
-    """Return whether a part is an object."""
-    if isinstance(part, msgspec.Raw):
-        return bytes(memoryview(part)[:1]) == b"{"
-    return isinstance(part, _Pairs)
+        part = _decode_slowly(part)
+    return (part, part.repeated) if isinstance(part, _Object) else None
 
 
 def decode(part: Any) -> tuple[Any, list[str]]:
@@ -187,35 +194,23 @@ def decode(part: Any) -> tuple[Any, list[str]]:
                 return value, []
         except NOT_JSON:
             pass
-        part = _all_pairs(part)
-    repeated: list[str] = []
-    return _plain(part, repeated), repeated
+        part = _decode_slowly(part)
+    return part, list(_repeated_keys(part))
 
 
-def _all_pairs(data: bytes | msgspec.Raw) -> Any:
+def _decode_slowly(data: bytes | msgspec.Raw) -> Any:
     try:
-        return json.loads(bytes(data), object_pairs_hook=_Pairs)
+        return json.loads(bytes(data), object_pairs_hook=_Object)
     except ValueError as error:
         raise JsonError(str(error)) from error
 
 
-def _first_values(pairs: _Pairs, repeated: list[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            repeated.append(key)
-        else:
-            values[key] = value
-    return values
-
-
-def _plain(value: Any, repeated: list[str]) -> Any:
-    if isinstance(value, _Pairs):
-        found = _first_values(value, repeated)
-        return {key: _plain(inner, repeated) for key, inner in found.items()}
-    if isinstance(value, list):
-        return [_plain(inner, repeated) for inner in value]
-    return value
+def _repeated_keys(value: Any) -> Iterator[str]:
+    if isinstance(value, _Object):
+        yield from value.repeated
+    inner = value.values() if isinstance(value, dict) else value
+    for part in inner if isinstance(value, (dict, list)) else ():
+        yield from _repeated_keys(part)
 
 
 def content_of(path: Path) -> bytes:

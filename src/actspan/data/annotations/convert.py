@@ -44,13 +44,13 @@ class Converted:
 
     def summary(self) -> dict[str, Any]:
         """Return counts: videos, instances with and without label, ignored segments, ..."""
-        labels = Counter(label for v in self.videos for label in v.labels)
+        labels = Counter(self.videos.labels)
         return {
             "videos": len(self.videos),
-            "instances": sum(len(v.segments) for v in self.videos),
+            "instances": len(self.videos.labels),
             "unlabelled": labels.pop("", 0),
             "ignored": sum(len(v.ignored) for v in self.videos),
-            "subsets": dict(Counter(v.subset for v in self.videos)),
+            "subsets": dict(Counter(self.videos.subsets)),
             "labels": dict(labels),
         }
 
@@ -90,7 +90,7 @@ def convert_annotations(request: ConvertRequest) -> Converted:
             what = f"--fps {request.fps:g} is {use if unknown else 'not used'}"
             notes.append(f"{path}: times are not frame numbers, so {what}")
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
-    videos = of_subset(_renamed(videos, request.rename_subsets, path), request.subset, path)
+    videos = _renamed(videos, request.rename_subsets, path).subset(request.subset, path)
     if videos and not any(len(video.segments) + len(video.ignored) for video in videos):
         where = "" if request.subset is None else f" in subset {request.subset!r}"
         notes.append(f"{path}: holds no instances{where}")
@@ -237,8 +237,3 @@ def _renamed(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
     for old in filter(None, renamed):  # "" may match none
         videos.subset(old, path)  # raises if no video has it
     return Videos(replace(v, subset=renamed.get(v.subset, v.subset)) for v in videos)
-
-
-def of_subset(videos: Videos, subset: str | None, path: Path) -> Videos:
-    """Return the videos of a subset, or all for None; raise as `Videos.subset` does."""
-    return videos if subset is None else videos.subset(subset, path)

@@ -57,7 +57,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     path = source.path
     table = Table(path, options)
     columns = find_columns(path, table.head, options)
-    columns = resolve_columns(path, columns, (cells for _, cells in table.below(columns)))
+    resolve_columns(columns, (cells for _, cells in table.below(columns)))
     roles = columns.places.keys()
     has_rate = options.fps is not None or "fps" in roles or roles >= {"frames", "duration"}
     if columns.unit == "frames" and not has_rate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -36,17 +36,18 @@ _SAMPLE = 10_000  # rows that are examined to find out what a column means
 _SECONDS = {"seconds": 1.0, "milliseconds": 0.001, "frames": math.nan}  # per unit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Columns:
     """Roles of the columns of a table."""
 
-    places: Mapping[str, int]  # indices by role
+    path: Path
+    places: dict[str, int]  # indices by role
     head: tuple[str, ...] = ()  # names of all columns; empty without a header
     labels: tuple[int, ...] = ()  # all columns that could be the label, most likely first
     unit: Unit = "seconds"  # of start and end, by their names
-    given: frozenset[str] = frozenset()  # roles that the user named; content is not questioned
-    notes: tuple[str, ...] = ()  # what was assumed
-    noted: frozenset[int] = frozenset()  # columns that the notes name
+    given: Iterable[str] = ()  # roles that the user named; content is not questioned
+    notes: list[str] = field(default_factory=list)  # what was assumed
+    noted: set[int] = field(default_factory=set)  # columns that the notes name
 
     @property
     def has_times(self) -> bool:
@@ -58,9 +59,10 @@ class Columns:
         index = self.places[place] if isinstance(place, str) else place
         return repr(self.head[index]) if self.head else str(index + 1)
 
-    def with_note(self, note: str, *noted: int) -> Columns:
-        """Return the columns with one more note, and the columns that the note names."""
-        return replace(self, notes=(*self.notes, note), noted=self.noted.union(noted))
+    def note(self, what: str, *noted: int) -> None:
+        """Add a note, and the columns that it names."""
+        self.notes.append(f"{self.path}: {what}")
+        self.noted.update(noted)
 
     def ignored(self, used: set[int]) -> list[str]:
         """Return the names of the other columns, which have no role and are in no note."""
@@ -99,7 +101,8 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
         return found
     needed = ("video", "duration") if options.only_facts else ("video", *TIMES)
     missing = [role for role in needed if role not in found.places]
-    absent = f"not found: {', '.join(map(repr, missing))}; there are: {_listed(head)}"
+    there = listed(map(repr, head), _LISTED)
+    absent = f"not found: {', '.join(map(repr, missing))}; there are: {there}"
     if options.only_facts:
         if not missing:
             return found
@@ -109,8 +112,9 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
             "the id; or pass --duration-column NAME to annotate convert"
         )
     if not options.columns and len(head) >= 3 and all(time_of(cell) >= 0 for cell in head[1:3]):
-        places = {role: i for i, role in enumerate(_POSITIONS[: len(head)])}
-        return Columns(places).with_note(f"{path}: no header; columns taken as {','.join(places)}")
+        found = Columns(path, {role: i for i, role in enumerate(_POSITIONS[: len(head)])})
+        found.note(f"no header; columns taken as {','.join(found.places)}")
+        return found
     flags = ", ".join(f"--{role}-column NAME" for role in missing)
     raise AnnotationError(
         f"{path}: columns for 'video', 'start' and 'end' are needed; {absent}. Rename columns, or "
@@ -125,9 +129,9 @@ def _by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Colum
     for role, name in given.items():
         place = head.index(name) if name in head else place_of(names, [normalized(name)])
         if place is None:
-            raise AnnotationError(
-                f"{path}: no column {name!r}{suggestion(name, head)}; there are: {_listed(head)}"
-            )
+            there = listed(map(repr, head), _LISTED)
+            what = f"no column {name!r}{suggestion(name, head)}; there are: {there}"
+            raise AnnotationError(f"{path}: {what}")
         places[role] = place
     unit, times = find_times(head, places) or ("seconds", {})
     if not times and places.keys() >= set(TIMES):
@@ -147,15 +151,10 @@ def _by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Colum
     if labels:
         places.setdefault("label", labels[0])
     places |= {role: names.index(name) for role, name in _TOOL_ROLES.items() if name in names}
-    columns = Columns(places, tuple(head), labels, unit, frozenset(given))
-    if unit == "seconds":
-        return columns
-    start, end = map(columns.name, TIMES)
-    return columns.with_note(f"{path}: columns {start} and {end} are {_CONVERTED[unit]}")
-
-
-def _listed(head: Sequence[str]) -> str:
-    return listed(map(repr, head), _LISTED)
+    columns = Columns(path, places, tuple(head), labels, unit, given)
+    if unit != "seconds":
+        columns.note(f"columns {' and '.join(map(columns.name, TIMES))} are {_CONVERTED[unit]}")
+    return columns
 
 
 def _is_sufficient(columns: Columns) -> bool:
@@ -174,18 +173,18 @@ def _is_sufficient(columns: Columns) -> bool:
     return bool(places.keys() & {"duration", "subset"}) or (has_rate and counts_frames)
 
 
-def resolve_columns(path: Path, columns: Columns, rows: Iterable[Sequence[str]]) -> Columns:
-    """Return the columns with the label column, and the duration's owner, found from the content.
+def resolve_columns(columns: Columns, rows: Iterable[Sequence[str]]) -> None:
+    """Find the label column, and whether durations are those of videos, from the content.
 
     `rows` are those below the header; they are not read if the names are sufficient.
     """
-    places = dict(columns.places)
+    places = columns.places
     if not columns.has_times:  # a table of facts has no labels, and `count` means frames
         places.pop("label", None)
         count = place_of([normalized(name) for name in columns.head], ["count"])
         if count is not None:
             places.setdefault("frames", count)
-        return replace(columns, places=places, labels=())
+        return
     lengths = [r for r in ("duration", "frames") if r in places and r not in columns.given]
     candidates = () if "label" in columns.given else columns.labels
     content: dict[int, list[str]] = {i: [] for i in {*candidates, *places.values()}}
@@ -196,45 +195,37 @@ def resolve_columns(path: Path, columns: Columns, rows: Iterable[Sequence[str]])
     for role in lengths:
         if _is_of_segments(columns, role, content):
             what = "is the length of segments, and not taken as the video's"
-            note = f"{path}: column {columns.name(role)} {what}"
-            columns = columns.with_note(note, places.pop(role))
-    columns = replace(columns, places=places)
+            columns.note(f"column {columns.name(role)} {what}", places.pop(role))
     if candidates:
-        return _with_label(path, columns, {i: content[i] for i in candidates})
-    if "label" in places or not columns.head:
-        return columns
-    return columns.with_note(
-        f"{path}: no column of labels is known by name, so instances have none; "
-        "--label-column names it"
-    )
+        _find_label(columns, {i: content[i] for i in candidates})
+    elif "label" not in places and columns.head:
+        what = "no column of labels is known by name, so instances have none"
+        columns.note(f"{what}; --label-column names it")
 
 
-def _with_label(path: Path, columns: Columns, content: Mapping[int, Sequence[str]]) -> Columns:
-    """Return the columns with a label: the first column of words, or the first filled one."""
+def _find_label(columns: Columns, content: Mapping[int, Sequence[str]]) -> None:
+    """Choose the label: the first column of words, or the first filled one."""
     filled = {i: list(filter(None, texts)) for i, texts in content.items()}
     numbers = {i: [t for t in texts if math.isfinite(time_of(t))] for i, texts in filled.items()}
     words = {i: len(texts) - len(numbers[i]) for i, texts in filled.items()}
     first = next((i for i in filled if filled[i]), columns.labels[0])
     common = (i for i, texts in content.items() if 2 * words[i] > len(texts))
     chosen = first if 2 * words[first] > len(filled[first]) else next(common, first)
-    columns = replace(columns, places={**columns.places, "label": chosen})
+    columns.places["label"] = chosen
     rivals = []
     for i in columns.labels:
         key = normalized(columns.head[i])
         is_verdict = key == "label" and numbers[i] and not words[i] and {*numbers[i]} <= {"1", "-1"}
         if i != chosen and is_verdict:  # HACS Clips: -1 marks a clip of no class
-            columns = replace(columns, places={**columns.places, "verdict": i})
+            columns.places["verdict"] = i
         elif i != chosen and key not in LABEL_NUMBERS:
             rivals.append(i)
     name = columns.name(chosen)
     if rivals:
         names = " or ".join(map(columns.name, rivals))
-        columns = columns.with_note(
-            f"{path}: the label is column {name}; it could be {names} (--label-column)", *rivals
-        )
+        columns.note(f"the label is column {name}; it could be {names} (--label-column)", *rivals)
     if numbers[chosen] and 2 * words[chosen] <= len(filled[chosen]):
-        columns = columns.with_note(f"{path}: labels are numbers (column {name})")
-    return columns
+        columns.note(f"labels are numbers (column {name})")
 
 
 def _is_of_segments(columns: Columns, role: str, content: Mapping[int, Sequence[str]]) -> bool:

@@ -150,7 +150,12 @@ def _on_random_inputs(
         if shapes in tried or any(prod(shape) > _LARGEST for shape in shapes.values()):
             continue
         tried.append(shapes)
-        inputs = {node.name: _random(node, shapes[node.name], rng) for node in old.get_inputs()}
+        inputs = {}
+        for node in old.get_inputs():
+            dtype, shape = _dtype(node), shapes[node.name]
+            is_float = np.issubdtype(dtype, np.floating)  # else small, so that indices are valid
+            drawn = rng.standard_normal(shape) if is_float else rng.integers(0, 2, shape)
+            inputs[node.name] = drawn.astype(dtype)
         try:
             expected = _run(old, inputs)
         except ExportError as error:
@@ -164,13 +169,6 @@ def _on_random_inputs(
     raise ExportError(
         f"none of the sizes tried runs, so no rewrite can be checked; {advice(axes)} ({failure})"
     )
-
-
-def _random(node: Any, shape: Sequence[int], rng: np.random.Generator) -> NDArray[Any]:
-    dtype = _dtype(node)
-    if dtype in (np.float16, np.float32, np.float64):
-        return rng.standard_normal(shape).astype(dtype)
-    return rng.integers(0, 2, shape).astype(dtype)  # small, so that indices are valid
 
 
 def _dtype(node: Any) -> type[np.generic]:

@@ -140,25 +140,17 @@ def pem_loss(
     generator : torch.Generator, optional
         Draws the sample; without it every proposal is weighted by its probability of being drawn.
     """
-    each = _DISTANCES[kind](predicted, targets)  # (N,)
+    each = _DISTANCES[kind](predicted, targets, reduction="none")  # (N,)
     if kind == "published":
         return each.mean()
     weights = proposal_weights(targets, generator=generator)
     return (each * weights).sum() / weights.sum().clamp(min=1.0)
 
 
-def _smooth_l1(predicted: Tensor, targets: Tensor) -> Tensor:
-    return functional.smooth_l1_loss(predicted, targets, reduction="none")
-
-
-def _logistic(predicted: Tensor, targets: Tensor) -> Tensor:
-    return functional.binary_cross_entropy(predicted, targets, reduction="none")
-
-
-_DISTANCES: dict[PemLoss, Callable[[Tensor, Tensor], Tensor]] = {
-    "published": _smooth_l1,
-    "weighted": _smooth_l1,
-    "weighted-logistic": _logistic,
+_DISTANCES: dict[PemLoss, Callable[..., Tensor]] = {
+    "published": functional.smooth_l1_loss,
+    "weighted": functional.smooth_l1_loss,
+    "weighted-logistic": functional.binary_cross_entropy,
 }
 
 

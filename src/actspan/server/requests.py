@@ -1,4 +1,4 @@
-"""Middleware of every request: metrics, security checks, and security headers of answers.
+"""Requests: metrics, security checks, security headers of answers, and bodies with their limits.
 
 A foreign page in the user's browser can send requests to a loopback service. The Host check stops
 pages whose name resolves to this service (DNS rebinding). The Origin check stops pages that post.
@@ -6,8 +6,12 @@ pages whose name resolves to this service (DNS rebinding). The Origin check stop
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from urllib.parse import urlsplit
 
@@ -20,16 +24,20 @@ from prometheus_client import (
     ProcessCollector,
 )
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
-from starlette.requests import cookie_parser
+from starlette.requests import ClientDisconnect, Request, cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actspan.core.files import sync
 from actspan.server.error_responses import SECURITY_HEADERS, ProblemError
-from actspan.server.settings import JOBS_PATH, ServeSettings, is_loopback
+from actspan.server.settings import JOBS_PATH, Limits, ServeSettings, is_loopback
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _JOB_SECONDS = (0.1, 1, 10, 60, 600, 3600, 21600)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
+_BODIES_AT_ONCE = 8  # number of largest bodies that fit in memory together
+_BLOCK = 1 << 20  # bytes to collect before a write
+_CLOSED = "the connection closed before the end of the body"
 _COOKIE = "actspan_token"
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -201,3 +209,77 @@ def _too_large(limit: int) -> ProblemError:
 def _equal(given: str, token: str) -> bool:
     """Compare in constant time, so that the time does not reveal how much matches."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
+
+
+class Bodies:
+    """Reader of the bodies of requests, with limits of time and of memory."""
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits, self._metrics = limits, metrics
+        self._free = _BODIES_AT_ONCE * limits.request_bytes  # bytes of memory for bodies
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytearray]:
+        """Yield a body in memory; its memory counts as used until the block ends.
+
+        Raises ProblemError if the body breaks off (400), arrives too slowly (408), or others take
+        up the memory (429).
+        """
+        body, reserved = bytearray(), 0
+        try:
+            async with _time_limit(self._limits.body_seconds):
+                async for chunk in request.stream():
+                    if len(chunk) > self._free:
+                        line = "too many large requests at once; ask again"
+                        raise self._metrics.refuse("memory", line, 1)
+                    self._free -= len(chunk)
+                    reserved += len(chunk)
+                    body += chunk
+            yield body
+        except ClientDisconnect:
+            raise ProblemError(400, _CLOSED) from None
+        finally:
+            self._free += reserved
+
+    async def store(self, request: Request, path: Path) -> int:
+        """Write a body durably to a new file and return its size. Remove the file on failure.
+
+        Raises ProblemError if the body breaks off (400), arrives too slowly (408), or the disk is
+        full (507).
+        """
+        try:
+            return await _write(request, path, self._limits.body_seconds)
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, ClientDisconnect):
+                raise ProblemError(400, _CLOSED) from None
+            if isinstance(error, OSError):
+                raise ProblemError(507, f"the upload cannot be stored: {error.strerror}") from error
+            raise
+
+
+async def _write(request: Request, path: Path, seconds: float) -> int:
+    size, block = 0, bytearray()
+    with path.open("xb") as stream:
+        chunks = aiter(request.stream())
+        while True:
+            async with _time_limit(seconds):  # per chunk: uploads may take long
+                chunk = await anext(chunks, None)
+            block += chunk or b""
+            if chunk is None or len(block) >= _BLOCK:
+                size += await asyncio.to_thread(stream.write, bytes(block))
+                block.clear()
+            if chunk is None:
+                break
+    await asyncio.to_thread(sync, path)
+    await asyncio.to_thread(sync, path.parent)
+    return size
+
+
+@asynccontextmanager
+async def _time_limit(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise ProblemError(408, f"the body did not arrive within {seconds:g} s") from None
