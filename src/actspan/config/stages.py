@@ -108,6 +108,7 @@ class SoftNmsConfig(Config, frozen=True, kw_only=True):
 class LabelFreeConfig(Config, frozen=True, kw_only=True):
     """Label-free proposals; docs/log.md has the measurements behind the weights."""
 
+    window: Annotated[int, Bounds(8, CELLS)] = 4096  # snippets that are seen at once
     components: _Size = 32  # principal components of the features
     boundaries: _Candidates = 250  # highest change points, of which all pairs are candidates
     keep: _Candidates = 3000  # candidates that are suppressed
@@ -118,7 +119,6 @@ class LabelFreeConfig(Config, frozen=True, kw_only=True):
     activity: float = 1.0  # weight of activity above the surroundings', less motion inside
     asymmetry: float = 0.9  # weight of the difference of both boundaries' logarithmic heights
     persistence: float = 0.2  # exponent of the lower boundary over the highest one inside
-    soft_nms: SoftNmsConfig = SoftNmsConfig(threshold_short=0.3, threshold_long=0.65, decay=1.0)
 
 
 class PictureConfig(Config, frozen=True, kw_only=True):
@@ -204,3 +204,4 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     bsp: BspConfig = BspConfig()
     soft_nms: SoftNmsConfig = SoftNmsConfig()
     classifier: ClassifierConfig | None = None
+    label_free: LabelFreeConfig | None = None  # instead of TEM and PEM, in mode "window"

@@ -30,6 +30,8 @@ PEM_ROWS = 4096  # rows per call
 
 def cells(config: PipelineConfig) -> int:
     """Return the number of cells per video, T, or of snippets per window."""
+    if config.label_free is not None:
+        return config.label_free.window
     return (config.tem or TemConfig()).length
 
 

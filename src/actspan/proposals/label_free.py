@@ -23,6 +23,8 @@ from actspan.core.types import BoundaryScores, Float32, Float64, Proposals
 
 Int64 = NDArray[np.int64]
 
+_BASIS = 512  # snippets that give the principal components
+
 
 def propose_label_free(
     values: Float32, config: LabelFreeConfig | None = None
@@ -41,8 +43,8 @@ def propose_label_free(
         Per snippet: activity (rank of its distance from the median snippet, in [0, 1]), and as
         start and end the height of the boundary before it, as a share of the largest.
     candidates : Proposals
-        At most `config.keep` segments, best first: fractions of the n snippets, with `score` in
-        (0, 1] and the heights of their boundaries.
+        At most `config.keep` segments, best first: fractions of the n snippets; the best one's
+        score is 1. Start and end scores are 1, since the score covers both boundaries.
 
     Raises
     ------
@@ -74,38 +76,34 @@ def propose_label_free(
         config.longest,
     )
     best = descending(score)[: config.keep]
-    shares = heights / heights.max() if n > 1 else heights
-    top = math.exp(-score[best[0]]) if len(best) else 1.0
-    candidates = Proposals(
-        start[best] / n,
-        end[best] / n,
-        np.exp(score[best]) * top,
-        shares[start[best]],
-        shares[end[best]],
+    fused = np.exp(score[best] - score[best[:1]])
+    ones = np.ones(len(best))
+    curve = (heights[:n] / max(heights.max(), 1e-300)).astype(np.float32)
+    return (
+        BoundaryScores(activity.astype(np.float32), curve, curve),
+        Proposals(start[best] / n, end[best] / n, fused, ones, ones),
     )
-    curve = shares[:n].astype(np.float32)
-    return BoundaryScores(activity.astype(np.float32), curve, curve), candidates
 
 
 def principal_components(values: Float32, count: int) -> Float64:
     """Return (n, K) principal components of standardized channels, with a mean square of 1.
 
-    K is `count`, or less if the stream has fewer snippets or channels that vary.
+    They are those of at most 512 snippets, spread evenly. K is `count`, or less if the stream has
+    fewer snippets or channels that vary.
     """
-    centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
-    spread = centred.std(axis=0)
-    varies = spread > 1e-8 * max(spread.max(initial=0.0), 1e-300)
-    centred = centred[:, varies] / spread[varies]
-    n, channels = centred.shape
-    if not channels:
-        return np.zeros((n, 1))
-    if n < channels:  # The smaller of the two Gram matrices has the same eigenvalues.
-        squares, vectors = np.linalg.eigh(centred @ centred.T)
-        points = vectors * np.sqrt(squares.clip(min=0))
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    varies = spread > 1e-6 * max(float(spread.max()), 1e-30)
+    if not varies.any():
+        return np.zeros((len(values), 1))
+    scaled = (values[:, varies] - mean[varies]) / spread[varies]
+    some = scaled[:: -(-len(scaled) // _BASIS)].astype(np.float64)
+    if len(some) < some.shape[1]:  # The smaller of the two Gram matrices has the same components.
+        squares, vectors = np.linalg.eigh(some @ some.T)
+        squares, vectors = squares[::-1][:count], vectors[:, ::-1][:, :count]
+        basis = some.T @ (vectors / np.sqrt(squares.clip(min=1e-9 * squares[0])))
     else:
-        _, vectors = np.linalg.eigh(centred.T @ centred)
-        points = centred @ vectors
-    points = points[:, ::-1][:, : min(count, n, channels)]
+        basis = np.linalg.eigh(some.T @ some)[1][:, ::-1][:, :count]
+    points = (scaled @ basis.astype(np.float32)).astype(np.float64)
     return np.ascontiguousarray(points / math.sqrt(np.square(points).sum(axis=1).mean()))
 
 
