@@ -110,8 +110,8 @@ def test_a_folder_of_several_forms_names_the_files_that_are_not_read(tmp_path: P
     found = read_annotations(tmp_path)
     assert list(instances(found)) == ["a"]
     (note,) = found.notes
-    assert note.startswith(f"{tmp_path}: ignored files of other formats, which --from takes: ")
-    assert {".srt (2)", ".vtt"} == set(note.partition("takes: ")[2].split(", "))
+    assert note.startswith(f"{tmp_path}: ignored files of other formats, which --from selects: ")
+    assert {".srt (2)", ".vtt"} == set(note.partition("selects: ")[2].split(", "))
 
 
 # ---------------------------------------------------------------- Praat

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ def find_backbone(name: str) -> BackboneFile:
     return BackboneFile(f"onnx:{path.name}", path, sha256(path), pictures)
 
 
-class Backbone:
+class Backbone(AbstractContextManager["Backbone"]):
     """A backbone that is ready to run. Several threads may use it at once.
 
     Parameters
@@ -196,9 +197,6 @@ class Backbone:
     def close(self) -> None:
         """Free the session. Closing twice is allowed."""
         self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *details: object) -> None:
         self.close()

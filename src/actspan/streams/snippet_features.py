@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class _Batch(NamedTuple):
     snippets: list[tuple[int, ...]]  # numbers of inputs
 
 
-class Extractor:
+class Extractor(AbstractContextManager["Extractor"]):
     """Extractor of snippet features from videos, with fixed settings.
 
     Parameters
@@ -190,9 +191,6 @@ class Extractor:
     def close(self) -> None:
         """Free the backbone. Closing twice is allowed."""
         self.backbone.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *details: object) -> None:
         self.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actspan.core.errors import VideoError, require
 from actspan.core.wording import counted
@@ -33,7 +34,7 @@ class Frame(NamedTuple):
     image: Any  # av.VideoFrame as decoded: neither rotated nor scaled
 
 
-class VideoFile:
+class VideoFile(AbstractContextManager["VideoFile"]):
     """A video that is open for reading, once, from its first frame to its last.
 
     Time 0 is the start of presentation according to the file, as in a player: edit lists and
@@ -212,9 +213,6 @@ class VideoFile:
     def close(self) -> None:
         """Close the file. Closing twice is allowed."""
         self.container.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *details: object) -> None:
         self.close()

@@ -45,7 +45,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     if len(reader.used) > 1:
         notes.append(
             f"{source.path}: instances of {len(reader.used)} tiers are read in the same way "
-            f"({listed(reader.used, most=12)}); --tier takes some of them"
+            f"({listed(reader.used, most=12)}); --tier selects some of them"
         )
     return replace(found, notes=(*found.notes, *notes))
 
@@ -71,7 +71,7 @@ class _Reader:
         builder.add_file(video, file, facts)
         for tier in root.iter("TIER"):
             name, kind = tier.get("TIER_ID", ""), tier.get("LINGUISTIC_TYPE_REF")
-            if not builder.takes_tier(name) or kind == SCORES:
+            if not builder.selects_tier(name) or kind == SCORES:
                 continue
             if references := len(list(tier.iter("REF_ANNOTATION"))):
                 builder.ignored["annotations that refer to others, by tier", name] += references

@@ -212,8 +212,8 @@ def read_textgrid(file: Path, builder: VideoBuilder) -> None:
             kind, name = next(tokens), str(next(tokens))
             if kind not in _KINDS:
                 raise ValueError(f"{kind!r} in place of a tier")
-            is_taken = builder.takes_tier(name)
-            _read_tier(tokens, file, builder, name, kind == _KINDS[1], is_taken)
+            is_selected = builder.selects_tier(name)
+            _read_tier(tokens, file, builder, name, kind == _KINDS[1], is_selected)
         for token in tokens:
             if token in _KINDS:
                 kind = "tiers beyond the number of tiers that the file says"
@@ -225,16 +225,21 @@ def read_textgrid(file: Path, builder: VideoBuilder) -> None:
 
 
 def _read_tier(
-    tokens: _Tokens, file: Path, builder: VideoBuilder, name: str, has_points: bool, is_taken: bool
+    tokens: _Tokens,
+    file: Path,
+    builder: VideoBuilder,
+    name: str,
+    has_points: bool,
+    is_selected: bool,
 ) -> None:
     _number(tokens), _number(tokens)  # its start and end
     for i in range(1, int(_number(tokens)) + 1):
         start = _number(tokens)
         end = start if has_points else _number(tokens)
         label = str(next(tokens)).strip()
-        if is_taken and has_points:
+        if is_selected and has_points:
             builder.ignored["points, by tier", name] += 1
-        elif is_taken and label:
+        elif is_selected and label:
             place = f"{file}: tier {name!r}, interval {i}"
             builder.add_or_reject(file.stem, (start, end, label), place)
 

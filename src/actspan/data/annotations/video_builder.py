@@ -147,8 +147,8 @@ class VideoBuilder(Collector):
         remedy = getattr(what, "remedy", remedy) or f"fix or remove {thing}"
         self.add_problem(canonical_id(video.strip()), place, what, remedy, skipped)
 
-    def takes_tier(self, name: str) -> bool:
-        """Note the name of a tier; return whether it matches one of the patterns, if any."""
+    def selects_tier(self, name: str) -> bool:
+        """Record the name of a tier; return whether it matches one of the patterns, if any."""
         self.tiers[name] = None
         return not self._patterns or any(fnmatchcase(name, x) for x in self._patterns)
 
@@ -205,7 +205,7 @@ def read_files(
     else:
         for file in _files_of(path, *_ONE_PER_VIDEO):
             if file.suffix.lower() != suffix:
-                builder.ignored["files of other formats, which --from takes", file.suffix] += 1
+                builder.ignored["files of other formats, which --from selects", file.suffix] += 1
                 continue
             try:
                 read_file(file, builder)
