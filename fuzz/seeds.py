@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -138,31 +139,24 @@ def _score_archive(path: Path) -> None:
         add_scores(archive, "b", np.full((3, 2), 0.75, np.float32))
 
 
-def _hdf5(**options: Any) -> Write:
-    def write(path: Path) -> None:
-        import h5py
+def _hdf5(path: Path, **options: Any) -> None:
+    import h5py
 
-        with h5py.File(path, "w", **options) as file:
-            file["a"] = _ROWS
-            file.create_dataset("g/b", data=_ROWS, chunks=(4, 3), compression="gzip", shuffle=True)
-            file["soft"] = h5py.SoftLink("/a")
-
-    return write
+    with h5py.File(path, "w", **options) as file:
+        file["a"] = _ROWS
+        file.create_dataset("g/b", data=_ROWS, chunks=(4, 3), compression="gzip", shuffle=True)
+        file["soft"] = h5py.SoftLink("/a")
 
 
-def _checkpoint(kind: str, *, legacy: bool, wrap: bool) -> Write:
-    def write(path: Path) -> None:
-        import torch
+def _checkpoint(path: Path, net: str, *, legacy: bool, wrap: bool) -> None:
+    import torch
 
-        from actspan.model.bsn.networks import Pem, Tem
+    from actspan.model.bsn.networks import Pem, Tem
 
-        net: Any = Tem(CONFIG.tem) if kind == "tem" else Pem(CONFIG.pem)
-        state = dict(net.state_dict())
-        if wrap:
-            state = {"epoch": 7, "state_dict": {f"module.{k}": v for k, v in state.items()}}
-        torch.save(state, path, _use_new_zipfile_serialization=not legacy)
-
-    return write
+    state = dict((Tem(CONFIG.tem) if net == "tem" else Pem(CONFIG.pem)).state_dict())
+    if wrap:
+        state = {"epoch": 7, "state_dict": {f"module.{k}": v for k, v in state.items()}}
+    torch.save(state, path, _use_new_zipfile_serialization=not legacy)
 
 
 def _detections(path: Path) -> None:
@@ -173,13 +167,10 @@ def _store(length: int | None) -> Manifest:
     return Manifest(dtype="float32", channels=3, length=length)
 
 
-def _shard(length: int | None) -> Write:
-    def write(path: Path) -> None:
-        grid = SnippetGrid(0.5, 0.5, None)
-        rows = [Row(name, _ROWS[: length or n], grid) for n, name in ((3, "a"), (5, "b"))]
-        write_shards(path.parent, _store(length), rows, shard_size=10**6)
-
-    return write
+def _shard(path: Path, length: int | None) -> None:
+    grid = SnippetGrid(0.5, 0.5, None)
+    rows = [Row(name, _ROWS[: length or n], grid) for n, name in ((3, "a"), (5, "b"))]
+    write_shards(path.parent, _store(length), rows, shard_size=10**6)
 
 
 def _manifest(path: Path) -> None:
@@ -236,13 +227,10 @@ def _bundle(path: Path) -> Bundle:
     )
 
 
-def _bundle_file(name: str) -> Write:
-    def write(path: Path) -> None:
-        folder = path.parent / "bundle"
-        _bundle(folder / name)
-        path.write_bytes((folder / name).read_bytes())
-
-    return write
+def _bundle_file(path: Path, name: str) -> None:
+    folder = path.parent / "bundle"
+    _bundle(folder / name)
+    path.write_bytes((folder / name).read_bytes())
 
 
 def _projection(path: Path) -> None:
@@ -269,12 +257,9 @@ def _stage(path: Path) -> None:
     write_stage_file(path.parent, bundle, DatasetRecord(path="set", videos=2))
 
 
-def _onnx(kind: str) -> Write:
-    def write(path: Path) -> None:
-        build: Any = build_tem if kind == "tem" else build_pem
-        path.write_bytes(build(_weights(kind)).SerializeToString())
-
-    return write
+def _onnx(path: Path, net: str) -> None:
+    build: Any = build_tem if net == "tem" else build_pem
+    path.write_bytes(build(_weights(net)).SerializeToString())
 
 
 def _logs() -> list[Write]:
@@ -332,9 +317,9 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
     },
     "checkpoint": {
         "x.pth.tar": (
-            _checkpoint("pem", legacy=True, wrap=True),
-            _checkpoint("tem", legacy=False, wrap=False),
-            _checkpoint("pem", legacy=False, wrap=True),
+            partial(_checkpoint, net="pem", legacy=True, wrap=True),
+            partial(_checkpoint, net="tem", legacy=False, wrap=False),
+            partial(_checkpoint, net="pem", legacy=False, wrap=True),
         )
     },
     "documents": {
@@ -352,14 +337,17 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
         "extracted.jsonl": (_text(_JOURNAL),),
     },
     "store": {
-        "00000.arrow": (_shard(None), _shard(4)),
+        "00000.arrow": (partial(_shard, length=None), partial(_shard, length=4)),
         "candidates.arrow": (_candidates,),
         "plan.json": (_plan,),
         "000000.shard": (_computed,),
     },
     "bundle": {
-        "model.toml": (_bundle_file("model.toml"),),
-        "tem.safetensors": (_bundle_file("tem.safetensors"), _bundle_file("pem.safetensors")),
+        "model.toml": (partial(_bundle_file, name="model.toml"),),
+        "tem.safetensors": (
+            partial(_bundle_file, name="tem.safetensors"),
+            partial(_bundle_file, name="pem.safetensors"),
+        ),
         "projection.safetensors": (_projection,),
         "dataset.toml": (_settings({"features": _FEATURES}),),
         "run.toml": (lambda path: write_info(path.parent, {"videos": 3, "seconds": 1.5}),),
@@ -374,9 +362,9 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
         "infer.bin": (lambda path: path.write_bytes(bytes([_PADDED // 8]) + _infer_bytes()),),
         "corrections.json": (_text(_CORRECTIONS),),
     },
-    "hdf5": {"x.h5": (_hdf5(), _hdf5(libver="latest"))},
+    "hdf5": {"x.h5": (_hdf5, partial(_hdf5, libver="latest"))},
     "onnx": {
-        "tem.onnx": (_onnx("tem"), _onnx("pem")),
-        "session.onnx": (_onnx("tem"), _onnx("pem")),
+        "tem.onnx": (partial(_onnx, net="tem"), partial(_onnx, net="pem")),
+        "session.onnx": (partial(_onnx, net="tem"), partial(_onnx, net="pem")),
     },
 }

@@ -17,7 +17,7 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
 from actspan.cli import main
-from actspan.cli.propose_output import _clock
+from actspan.cli.propose import _clock
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import Grid, Span
 from actspan.streams.snippet_features import Extractor

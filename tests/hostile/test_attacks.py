@@ -30,6 +30,11 @@ Write = Callable[[Path], object]
 HUGE = 10**12
 
 
+def to(write: Callable[..., object], *arguments: Any, **options: Any) -> Write:
+    """Return a function that calls `write` with a path and these arguments."""
+    return lambda path: write(path, *arguments, **options)
+
+
 def npy(header: str, *, version: int = 1, data: bytes = b"") -> bytes:
     text = header.encode()
     size = struct.pack("<H" if version == 1 else "<I", len(text))
@@ -46,13 +51,9 @@ def raw(data: bytes) -> Write:
     return lambda path: path.write_bytes(data)
 
 
-def npz(**members: bytes) -> Write:
-    def write(path: Path) -> None:
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, data in members.items():
-                archive.writestr(name.replace("__", "."), data)
-
-    return write
+def npz(path: Path, member: str, data: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, data)
 
 
 def twice(path: Path) -> None:
@@ -62,17 +63,14 @@ def twice(path: Path) -> None:
             archive.writestr("a.npy", header((4, 4)))
 
 
-def packed(method: int) -> Write:
-    def write(path: Path) -> None:
-        with zipfile.ZipFile(path, "w", method) as archive:
-            archive.writestr("a.npy", header((4, 4)))
-
-    return write
+def packed(path: Path, method: int) -> None:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.npy", header((4, 4)))
 
 
 def encrypted(path: Path) -> None:
     """A member that says that it needs a password."""
-    npz(a__npy=header((4, 4)))(path)
+    npz(path, "a.npy", header((4, 4)))
     data = bytearray(path.read_bytes())
     for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(mark) + flags] |= 1
@@ -81,7 +79,7 @@ def encrypted(path: Path) -> None:
 
 def torn(path: Path) -> None:
     """A deflated member with other bytes in its middle."""
-    packed(zipfile.ZIP_DEFLATED)(path)
+    packed(path, zipfile.ZIP_DEFLATED)
     data = path.read_bytes()
     at = data.index(b"a.npy") + 5
     path.write_bytes(data[:at] + b"\xff" * 16 + data[at + 16 :])
@@ -107,15 +105,12 @@ def lying(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(size, said))
 
 
-def hdf5(make: Callable[[Any, Path], object]) -> Write:
-    def write(path: Path) -> None:
-        other = path.with_name("secret.h5")
-        with h5py.File(other, "w") as file:
-            file["secret"] = np.ones((4, 4))
-        with h5py.File(path, "w") as file:
-            make(file, other)
-
-    return write
+def hdf5(path: Path, make: Callable[[Any, Path], object]) -> None:
+    other = path.with_name("secret.h5")
+    with h5py.File(other, "w") as file:
+        file["secret"] = np.ones((4, 4))
+    with h5py.File(path, "w") as file:
+        make(file, other)
 
 
 def unwritten(file: Any, other: Path) -> None:
@@ -154,17 +149,10 @@ class Reduce:
         return self._what
 
 
-def state_with(value: Any) -> Write:
-    """A checkpoint of a PEM with something else beside its weights, in the old form."""
-
-    def write(path: Path) -> None:
-        torch.save(
-            {"state_dict": dict(Pem(PemConfig(hidden=6)).state_dict()), "x": value},
-            path,
-            _use_new_zipfile_serialization=False,
-        )
-
-    return write
+def pem(path: Path, value: Any) -> None:
+    """Write a checkpoint of a PEM with something else beside its weights, in the old form."""
+    state = {"state_dict": dict(Pem(PemConfig(hidden=6)).state_dict()), "x": value}
+    torch.save(state, path, _use_new_zipfile_serialization=False)
 
 
 def deflated(path: Path) -> None:
@@ -191,26 +179,18 @@ def doubled(levels: int) -> Any:
     return value
 
 
-def candidates(**options: Any) -> Write:
-    """A file of candidates, written with other options than ours."""
-
-    def write(path: Path) -> None:
-        with pa.ipc.open_file(pa.py_buffer(_good_candidates(path))) as reader:
-            schema, batch = reader.schema, reader.get_batch(0)
-        written = pa.ipc.IpcWriteOptions(**options)
-        with pa.ipc.new_file(str(path), schema, options=written) as writer:
-            writer.write_batch(batch)
-
-    return write
+def candidates(path: Path, columns: slice = slice(None), **options: Any) -> None:
+    """Write some columns of a file of candidates, with other options than ours."""
+    with pa.ipc.open_file(pa.py_buffer(_good_candidates(path))) as reader:
+        batch = reader.get_batch(0)
+    batch = batch.select(batch.schema.names[columns])
+    written = pa.ipc.IpcWriteOptions(**options)
+    with pa.ipc.new_file(str(path), batch.schema, options=written) as writer:
+        writer.write_batch(batch)
 
 
 def fewer_columns(path: Path) -> None:
-    """Candidates without the last of their columns."""
-    with pa.ipc.open_file(pa.py_buffer(_good_candidates(path))) as reader:
-        batch = reader.get_batch(0)
-    batch = batch.select(batch.schema.names[:-1])
-    with pa.ipc.new_file(str(path), batch.schema) as writer:
-        writer.write_batch(batch)
+    candidates(path, slice(-1))
 
 
 def wide_lists(path: Path) -> None:
@@ -240,11 +220,16 @@ def block_elsewhere(path: Path) -> None:
     path.write_bytes(begin + footer.replace(told, struct.pack("<q", -(2**61))) + end)
 
 
-def _good_candidates(path: Path) -> bytes:
+def _seed(path: Path, target: str, reader: int = 0) -> bytes:
+    """Return the first valid file for one reader of a target."""
     folder = path.parent / "seeds"
-    write_seeds("store", folder)
-    (good,) = (data for s in folder.iterdir() if (data := s.read_bytes())[:1] == b"\x01")
-    return good[1:]
+    write_seeds(target, folder)
+    found = (file.read_bytes() for file in sorted(folder.iterdir()))
+    return next(data[1:] for data in found if data[0] == reader)
+
+
+def _good_candidates(path: Path) -> bytes:
+    return _seed(path, "store", 1)
 
 
 def laughs(path: Path) -> None:
@@ -263,29 +248,22 @@ def foreign_entity(path: Path) -> None:
     write_elan(path, {"t": [(1, 2, "")]}, media="a.mp4", head=head)
 
 
-def outside(location: str, **more: str) -> Write:
-    """A graph whose weights lie in another file."""
+def outside(path: Path, location: str) -> None:
+    """Write a graph whose weights lie in another file."""
+    import onnx
 
-    def write(path: Path) -> None:
-        import onnx
-
-        write_seeds("onnx", path.parent / "seeds")
-        model = onnx.load_from_string((path.parent / "seeds" / "seed00").read_bytes()[1:])
-        (path.parent.parent / "secret.bin").write_bytes(bytes(4096))
-        tensor = model.graph.initializer[0]
-        tensor.ClearField("raw_data")
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        for key, value in {"location": location, **more}.items():
-            tensor.external_data.add(key=key, value=value)
-        path.write_bytes(model.SerializeToString())
-
-    return write
+    model = onnx.load_from_string(_seed(path, "onnx"))
+    (path.parent.parent / "secret.bin").write_bytes(bytes(4096))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    path.write_bytes(model.SerializeToString())
 
 
 def foreign_names(path: Path) -> None:
     """A graph whose sizes have names that are not UTF-8."""
-    write_seeds("onnx", path.parent / "seeds")
-    good = (path.parent / "seeds" / "seed00").read_bytes()[1:]
+    good = _seed(path, "onnx")
     assert b"length" in good
     path.write_bytes(good.replace(b"length", b"leng\xff\xff"))
 
@@ -312,7 +290,7 @@ NO_BATCH = (
 
 CASES: list[tuple[str, str, str, Write, str]] = [
     ("arrays", "x.npy", "pickle", raw(pickle.dumps([1])), "not an array file"),
-    ("arrays", "x.npy", "a zip file", npz(a__npy=header((4, 4))), "not an array file"),
+    ("arrays", "x.npy", "a zip file", to(npz, "a.npy", header((4, 4))), "not an array file"),
     ("arrays", "x.npy", "huge shape", raw(header((HUGE, 400))), "shorter than its header"),
     ("arrays", "x.npy", "shape beyond int64", raw(header((10**30, 2))), "shorter than its header"),
     ("arrays", "x.npy", "negative shape", raw(header((-4, -4))), "shape (-4, -4)"),
@@ -325,32 +303,32 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("arrays", "x.npz", "bomb", bomb, "would expand to 307,"),
     ("arrays", "x.npz", "lying size", lying, "archive is damaged"),
     ("arrays", "x.npz", "same name twice", twice, "two members of one name"),
-    ("arrays", "x.npz", "no array", npz(a__txt=b"hello"), "not an array file"),
-    ("arrays", "x.npz", "huge shape", npz(a__npy=header((HUGE, 4))), "shorter than its header"),
+    ("arrays", "x.npz", "no array", to(npz, "a.txt", b"hello"), "not an array file"),
+    ("arrays", "x.npz", "huge shape", to(npz, "a.npy", header((HUGE, 4))), "shorter than its"),
     ("arrays", "x.npz", "encrypted", encrypted, "encrypted"),
     ("arrays", "x.npz", "torn", torn, "archive is damaged"),
-    ("arrays", "x.npz", "bzip2", packed(zipfile.ZIP_BZIP2), "compressed by another program"),
-    ("arrays", "scores.npz", "huge shape", npz(a__npy=header((3, HUGE))), "shorter than its"),
-    ("arrays", "scores.npz", "one number", npz(a__npy=header(())), "(3, T) is needed"),
+    ("arrays", "x.npz", "bzip2", to(packed, zipfile.ZIP_BZIP2), "compressed by another program"),
+    ("arrays", "scores.npz", "huge shape", to(npz, "a.npy", header((3, HUGE))), "shorter than its"),
+    ("arrays", "scores.npz", "one number", to(npz, "a.npy", header(())), "(3, T) is needed"),
     ("arrays", "x.csv", "no room", raw(b"a," * 10**4 + b"\n" * 10**6), "x.csv"),
     ("arrays", "x.csv", "NaN", raw(b"1,nan\n2,3\n"), "empty or NaN"),
     ("arrays", "x.csv", "open quote", raw(b'1,2\n"' + b"3" * 10**6), "cannot be read"),
-    ("hdf5", "x.h5", "never written", hdf5(unwritten), "would expand to"),
-    ("hdf5", "x.h5", "external storage", hdf5(external_storage), "lies in another file"),
-    ("hdf5", "x.h5", "virtual", hdf5(virtual), "lies in another file"),
-    ("hdf5", "x.h5", "external link", hdf5(external_link), "holds no arrays"),
-    ("hdf5", "x.h5", "link to nothing", hdf5(link_to_nothing), "holds no arrays"),
-    ("hdf5", "x.h5", "groups in a circle", hdf5(circle), "holds no arrays"),
-    ("checkpoint", "x.pth.tar", "code", state_with(Reduce(print, 1)), "it names"),
-    ("checkpoint", "x.pth.tar", "bytearray", state_with(Reduce(bytearray, HUGE)), "bytearray"),
-    ("checkpoint", "x.pth.tar", "empty tensor", state_with(Reduce(torch.Tensor, HUGE)), "Tensor"),
-    ("checkpoint", "x.pth.tar", "doubled text", state_with(doubled(60)), "_codecs.encode"),
+    ("hdf5", "x.h5", "never written", to(hdf5, unwritten), "would expand to"),
+    ("hdf5", "x.h5", "external storage", to(hdf5, external_storage), "lies in another file"),
+    ("hdf5", "x.h5", "virtual", to(hdf5, virtual), "lies in another file"),
+    ("hdf5", "x.h5", "external link", to(hdf5, external_link), "holds no arrays"),
+    ("hdf5", "x.h5", "link to nothing", to(hdf5, link_to_nothing), "holds no arrays"),
+    ("hdf5", "x.h5", "groups in a circle", to(hdf5, circle), "holds no arrays"),
+    ("checkpoint", "x.pth.tar", "code", to(pem, Reduce(print, 1)), "it names"),
+    ("checkpoint", "x.pth.tar", "bytearray", to(pem, Reduce(bytearray, HUGE)), "bytearray"),
+    ("checkpoint", "x.pth.tar", "empty tensor", to(pem, Reduce(torch.Tensor, HUGE)), "Tensor"),
+    ("checkpoint", "x.pth.tar", "doubled text", to(pem, doubled(60)), "_codecs.encode"),
     ("checkpoint", "x.pth.tar", "deflated", deflated, "is compressed"),
     ("checkpoint", "x.pth.tar", "one tensor, many names", shared, "more than the file"),
     ("store", "candidates.arrow", "fewer columns", fewer_columns, "its columns are not those"),
     ("store", "candidates.arrow", "offsets", wide_lists, "cannot be read"),
     ("store", "candidates.arrow", "size beyond the file", long_message, "cannot be read"),
-    ("store", "candidates.arrow", "zstd", candidates(compression="zstd"), "compressed"),
+    ("store", "candidates.arrow", "zstd", to(candidates, compression="zstd"), "compressed"),
     ("bundle", "store.toml", "huge channels", manifest(channels=HUGE), "channels"),
     ("bundle", "store.toml", "huge length", manifest(length=HUGE), "length"),
     ("bundle", "dataset.toml", "NaN", settings("[features]\nstride_seconds = nan\n"), "NaN"),
@@ -361,10 +339,10 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("documents", "extracted.jsonl", "a path", journal("../../x"), "is not a valid video id"),
     ("documents", "extracted.jsonl", "NUL", journal("a\0b"), "is not a valid video id"),
     ("onnx", "session.onnx", "names", foreign_names, "not UTF-8"),
-    ("onnx", "session.onnx", "weights above", outside("../secret.bin"), "refuses it"),
-    ("onnx", "session.onnx", "weights elsewhere", outside("/etc/passwd"), "refuses it"),
-    ("onnx", "tem.onnx", "weights above", outside("../secret.bin"), "not an ONNX file"),
-    ("onnx", "tem.onnx", "weights elsewhere", outside("/etc/passwd"), "not an ONNX file"),
+    ("onnx", "session.onnx", "weights above", to(outside, "../secret.bin"), "refuses it"),
+    ("onnx", "session.onnx", "weights elsewhere", to(outside, "/etc/passwd"), "refuses it"),
+    ("onnx", "tem.onnx", "weights above", to(outside, "../secret.bin"), "not an ONNX file"),
+    ("onnx", "tem.onnx", "weights elsewhere", to(outside, "/etc/passwd"), "not an ONNX file"),
 ]
 
 

@@ -52,7 +52,7 @@ def test_a_run_twice(tmp_path: Path) -> None:
 def test_two_runs_with_everything(material: Material) -> None:
     contents = gather([material.first, material.second], GroundTruth(material.truth))
     first, second = contents.runs
-    assert contents.has_truth
+    assert contents.source
     assert len(contents.videos) == 30
     expected = evaluate_recall(material.truth, material.first)
     assert first.recall is not None
@@ -84,7 +84,7 @@ def test_a_run_with_a_file_missing(material: Material, tmp_path: Path, name: str
 
 def test_without_ground_truth(material: Material) -> None:
     contents = gather([material.first])
-    assert not contents.has_truth
+    assert not contents.source
     assert contents.runs[0].recall is None
     assert "--ground-truth" in contents.notes[-1]
     assert len(list_videos(contents).videos) == 30
@@ -97,7 +97,7 @@ def test_the_ground_truth_that_a_run_was_made_from(material: Material, tmp_path:
     write_info(run, {"dataset": made_from})
     assert "which the run was made from" in gather([run]).source
     write_info(run, {"dataset": made_from | {"annotations_sha256": "0" * 64}})
-    assert not gather([run]).has_truth
+    assert not gather([run]).source
     write_info(run, {"dataset": made_from})
     for path in (None, material.truth):
         with pytest.raises(AnnotationError, match="subsets with instances: 'validation'"):
@@ -115,7 +115,7 @@ def test_a_run_of_videos_that_are_not_annotated_is_shown_without_ground_truth(
     checksum = sha256(tmp_path / "annotations.json")
     write_info(run, {"dataset": {"path": str(tmp_path), "annotations_sha256": checksum}})
     contents = gather([run])
-    assert not contents.has_truth
+    assert not contents.source
     assert any("no instances in subset 'validation'" in note for note in contents.notes)
 
 

@@ -14,7 +14,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -25,10 +25,10 @@ from actspan.bench.logs.text import Text, find_shapes
 _SIGNS = str.maketrans("（）：＝／＋－＊，×✕÷≈", "():=/+-*,**/=")
 _GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TIMES = re.compile(r"(?<=[\d)])\s*[xX]\s*(?=[\d(])")
-_LONGEST = 300  # characters of a formula; no person writes more
+_NUMBER = r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_TERM = rf"[(\s]{{0,20}}{_NUMBER}[)\s]{{0,20}}"
 _EQUATION = re.compile(
-    rf"(?P<formula>[\d(][\d.()+\-*/eE\s]{{0,{_LONGEST}}}?)\s*="
-    r"\s*(?P<result>\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"
+    rf"(?<![\d.])(?P<formula>(?=[\d(]){_TERM}(?:[-+*/]{_TERM}){{1,40}})=\s*(?P<result>{_NUMBER})"
 )
 # a name (`ResNet-50-5 = 93`) or a formula (`rate + 2*3 = 7`) that continues in the equation
 _CONTINUED = re.compile(r"[A-Za-z\d_.\-]$|[+*/(]\s*$")
@@ -69,26 +69,20 @@ class Equation:
     result: Decimal
     tree: ast.expr
 
-    def value(self, changed: Mapping[int, float] | None = None) -> float | None:
-        """Compute the formula with some inputs changed, by position; None if it divides by zero."""
-        values = iter((changed or {}).get(i, float(x)) for i, x in enumerate(self.inputs))
+    def value(self, inputs: Sequence[float]) -> float | None:
+        """Compute the formula with these inputs; None if it divides by zero."""
         try:
-            return _compute(self.tree, lambda _: next(values))
-        except ZeroDivisionError:
+            return _compute(self.tree, iter(inputs))
+        except (ZeroDivisionError, OverflowError):
             return None
 
 
-def _compute(node: ast.expr, number: Callable[[ast.Constant], float]) -> float:
-    """Compute a formula from its numbers, from left to right; raise ValueError at anything else."""
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        left, right = _compute(node.left, number), _compute(node.right, number)
+def _compute(node: ast.expr, numbers: Iterator[float]) -> float:
+    """Compute a formula with the numbers in place of its own, from left to right."""
+    if isinstance(node, ast.BinOp):
+        left, right = _compute(node.left, numbers), _compute(node.right, numbers)
         return _OPERATORS[type(node.op)](left, right)
-    if isinstance(node, ast.UnaryOp):
-        value = _compute(node.operand, number)
-        return -value if isinstance(node.op, ast.USub) else value
-    if isinstance(node, ast.Constant):
-        return number(node)
-    raise ValueError("not a number")
+    return next(numbers)
 
 
 def find_equations(lines: Sequence[str]) -> Iterator[Equation]:
@@ -103,28 +97,15 @@ def find_equations(lines: Sequence[str]) -> Iterator[Equation]:
         while found := _EQUATION.search(plain, position):
             # In `a = b*c = d`, the text after an equals sign may be the next formula.
             position = found.start("result")
-            if not _CONTINUED.search(plain[: found.start()]):
-                yield from _parse(number, found["formula"].strip(), found["result"])
-
-
-def _parse(line: int, written: str, result: str) -> Iterator[Equation]:
-    """Yield the equation with the longest end of the text that is a formula, if any is."""
-    for begin in (0, *(space.end() for space in re.finditer(r"\s+", written))):
-        formula = written[begin:]  # `batch 16 3275.55*4`: the 16 does not belong to the formula
-        inputs: list[Decimal] = []
-
-        def number(node: ast.Constant, formula: str = formula) -> float:
-            inputs.append(Decimal(formula[node.col_offset : node.end_col_offset]))  # noqa: B023
-            return math.nan
-
-        try:
-            tree = ast.parse(formula, mode="eval").body
-            _compute(tree, number)
-        except (SyntaxError, ValueError, InvalidOperation):
-            continue
-        if len(inputs) >= 2 and all(math.isfinite(float(value)) for value in inputs):
-            yield Equation(line, formula, tuple(inputs), Decimal(result), tree)
-        return
+            formula = found["formula"].strip()
+            inputs = tuple(map(Decimal, re.findall(_NUMBER, formula)))
+            finite = all(math.isfinite(float(value)) for value in inputs)
+            try:
+                tree = ast.parse(formula, mode="eval").body
+            except SyntaxError:  # brackets that do not match
+                continue
+            if finite and not _CONTINUED.search(plain[: found.start()]):
+                yield Equation(number, formula, inputs, Decimal(found["result"]), tree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +185,7 @@ def _check(
 ) -> Iterator[Finding]:
     strange = [i for i, n in enumerate(equation.inputs) if not any(k.is_meant_by(n) for k in known)]
     in_no_log = _in_no_log([equation.inputs[i] for i in strange])
-    value, result = equation.value(), equation.result
+    value, result = equation.value([*map(float, equation.inputs)]), equation.result
     if value is None:
         wrong = f"{equation.formula} divides by zero, not {result}"
     else:
@@ -233,7 +214,9 @@ def _meant(equation: Equation, positions: Sequence[int], figures: Sequence[_Know
     """Name the figure of a log that makes the result follow if it replaces one number."""
     best, text = math.inf, ""
     for position, figure in product(positions, figures):
-        value = equation.value({position: figure.value})
+        inputs = [*map(float, equation.inputs)]
+        inputs[position] = figure.value
+        value = equation.value(inputs)
         if value is not None and matches(equation.result, value):
             apart = abs(value - float(equation.result))
             if apart < best:

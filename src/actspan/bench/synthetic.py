@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from actspan.bench.records import CHANNELS, LENGTH
-from actspan.config.base import dump_toml, to_dict
+from actspan.config.base import dump_toml
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.files import atomic_file
 from actspan.core.types import Float32, Video
@@ -160,7 +160,7 @@ def make_dataset(
 def write_description(path: Path, spec: FeatureSpec, videos: Iterable[Video]) -> None:
     """Write the files of a dataset beside its features: dataset.toml and annotations."""
     with atomic_file(path / "dataset.toml") as stream:
-        stream.write(dump_toml({"features": to_dict(spec)}).encode())
+        stream.write(dump_toml({"features": spec}).encode())
     write_annotations(path / DATASET_JSON, videos)
 
 

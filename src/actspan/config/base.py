@@ -167,13 +167,9 @@ def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Convert settings to plain values for TOML, which has no null: omit unset options."""
-    plain: dict[str, Any] = msgspec.to_builtins(config)
-    return _without_none(plain)
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = msgspec.to_builtins(config)
     return {
-        key: _without_none(value) if isinstance(value, dict) else value
+        key: to_dict(value) if isinstance(value, dict) else value
         for key, value in values.items()
         if value is not None
     }
@@ -208,9 +204,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     return values
 
 
-def dump_toml(values: dict[str, Any]) -> str:
-    """Convert plain values to TOML text."""
-    return tomli_w.dumps(_without_none(values))
+def dump_toml(values: Any) -> str:
+    """Convert settings, or a table of plain values, to TOML text."""
+    return tomli_w.dumps(to_dict(values))
 
 
 def explain_error(error: str, kind: Any) -> str:

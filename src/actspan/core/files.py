@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from actspan.core.errors import ActSpanError
+from actspan.core.errors import ActSpanError, DataError
 from actspan.core.wording import closest
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -97,12 +97,16 @@ def _raise_disk_error(path: Path, error: BaseException) -> None:
 
 
 @contextmanager
-def name_disk_errors(path: Path) -> Iterator[None]:
-    """Convert an OSError of a block, with its notes, to an ActSpanError that names the file."""
+def name_disk_errors(path: Path, what: str = "") -> Iterator[None]:
+    """Convert an OSError of a block, with its notes, to a DataError that names the file.
+
+    `what` says what cannot be done, such as "cannot be read".
+    """
     try:
         yield
     except OSError as error:
-        named = ActSpanError(f"{error.filename or path}: {error.strerror or error}")
+        reason = ": ".join(filter(None, (what, error.strerror or str(error))))
+        named = DataError(f"{error.filename or path}: {reason}")
         for note in getattr(error, "__notes__", ()):
             named.add_note(note)
         raise named from error

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from actspan.core.errors import ActSpanError, DataError, require
-from actspan.core.files import atomic_file
+from actspan.core.files import atomic_file, name_disk_errors
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -102,7 +102,7 @@ class FolderStorage:
         """Return the names of all files; empty if the folder does not exist."""
         if not self.path.is_dir():
             return set()
-        with _named_errors(self.path, "cannot be read"):
+        with name_disk_errors(self.path, "cannot be read"):
             return {entry.name for entry in os.scandir(self.path) if entry.name[0] != "."}
 
     def contains(self, name: str) -> bool:
@@ -120,12 +120,12 @@ class FolderStorage:
 
     def get(self, name: str) -> IO[bytes]:
         """Open a file for reading; raise DataError if it cannot be read."""
-        with _named_errors(self.path / name, "cannot be read"):
+        with name_disk_errors(self.path / name, "cannot be read"):
             return (self.path / name).open("rb")
 
     def delete(self, name: str) -> None:
         """Remove a file if it exists."""
-        with _named_errors(self.path / name, "cannot be removed"):
+        with name_disk_errors(self.path / name, "cannot be removed"):
             (self.path / name).unlink(missing_ok=True)
 
 
@@ -280,11 +280,3 @@ class _ObjectFile(io.RawIOBase):
 
 
 Storage = FolderStorage | ObjectStorage
-
-
-@contextmanager
-def _named_errors(path: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{path}: {what}: {error.strerror}") from error

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config.base import dump_toml, to_dict
+from actspan.config.base import dump_toml
 from actspan.config.stages import Edge
 from actspan.core.errors import ConfigError, StoreError
 from actspan.core.files import atomic_file, atomic_folder, folder_name_error, sha256
@@ -81,7 +81,7 @@ def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> Pack
         _copy_annotations(request.dataset, folder)
         spec = msgspec.structs.replace(dataset.spec, layout="TC", join=None)
         with atomic_file(folder / SPEC_FILE) as stream:
-            stream.write(dump_toml({"features": to_dict(spec)}).encode())
+            stream.write(dump_toml({"features": spec}).encode())
         rescaled: list[str] = []
         rows = _read_rows(dataset, manifest, edge, rescaled, progress)
         shards = write_shards(folder, manifest, rows, shard_size=request.shard_size)

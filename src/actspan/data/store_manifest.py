@@ -19,7 +19,7 @@ from typing import Annotated, Literal, Self
 
 import msgspec
 
-from actspan.config.base import Bounds, Config, dump_toml, from_dict, read_toml, to_dict
+from actspan.config.base import Bounds, Config, dump_toml, from_dict, read_toml
 from actspan.config.stages import PipelineConfig, TemConfig
 from actspan.core.errors import ConfigError, DatasetError, StoreError
 from actspan.core.files import atomic_file, folder_kind, sha256
@@ -74,7 +74,7 @@ class Manifest(Config, frozen=True, kw_only=True):
     def save(self, folder: Path) -> None:
         """Write `store.toml`."""
         with atomic_file(folder / MANIFEST) as stream:
-            stream.write(dump_toml(to_dict(self)).encode())
+            stream.write(dump_toml(self).encode())
 
     @property
     def videos(self) -> int:

@@ -23,7 +23,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from actspan.config.base import dump_toml, from_dict, read_toml, to_dict
+from actspan.config.base import dump_toml, from_dict, read_toml
 from actspan.core.errors import BundleError, CompileError
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 from actspan.model.bundle import Bundle
@@ -187,7 +187,7 @@ def _add_outputs(
     for name in job.outputs:
         bundle = bundle.add_file(name, partial(shutil.copyfile, folder / name))
     records = CompiledFiles(files=read_records(bundle) | {job.output: record})
-    bundle = bundle.add_file(COMPILED, dump_toml(to_dict(records)).encode())
+    bundle = bundle.add_file(COMPILED, dump_toml(records).encode())
     size = sum(bundle.files[name].size for name in job.outputs)
     compiled = Compiled(job, size, record.seconds, (*job.notes, *report.notes))
     return replace(plan, bundle=bundle), compiled

@@ -13,7 +13,7 @@ import msgspec
 from numpy.typing import ArrayLike
 
 from actspan import __version__
-from actspan.config.base import dump_toml, from_dict, read_toml, to_dict
+from actspan.config.base import dump_toml, from_dict, read_toml
 from actspan.config.stages import ClassifierConfig, FeatureSpec, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError, ConfigError, ShapeError
 from actspan.core.files import (
@@ -287,7 +287,7 @@ class Bundle:
             files=dict(self.files),
             training=None if self.training is None else dict(self.training),
         )
-        return dump_toml(to_dict(manifest)).encode()
+        return dump_toml(manifest).encode()
 
     def _write_manifest(self) -> None:
         content = self._manifest()

@@ -37,14 +37,9 @@ _HATCHES = ("", "//", "", "..", "", "||", "")
 def plot_recall(result: RecallResult | Mapping[str, RecallResult], path: Path | str) -> None:
     """Draw recall over the average number of proposals per video, as .png, .svg or .pdf.
 
-    One result is drawn with a line per tIoU; several, by name, as averages, to compare.
-
-    Raises
-    ------
-    ConfigError
-        No result, or not the suffix of a picture.
-    DataError, MissingExtraError
-        The picture cannot be written, or matplotlib is not installed.
+    One result is drawn with a line per tIoU; several, by name, as averages, to compare. Raises
+    ConfigError for no result or an unknown suffix, and DataError or MissingExtraError if the
+    picture cannot be written or matplotlib is not installed.
 
     Examples
     --------

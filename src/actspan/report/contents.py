@@ -94,25 +94,14 @@ class Contents:
         """Number and names of what was left out; "" if nothing was."""
         return skipped_line(self.problems)
 
-    @property
-    def has_truth(self) -> bool:
-        """Return whether there is ground truth to evaluate the runs by."""
-        return bool(self.source)
-
 
 def gather(
     runs: Sequence[Path], truth: GroundTruth | None = None, progress: Progress = no_progress
 ) -> Contents:
     """Evaluate, diagnose and calibrate 1 to 7 run folders or result files.
 
-    Raises
-    ------
-    ConfigError
-        No runs, too many runs, or a run that is given twice.
-    ResultError
-        A run is damaged, or none of its videos is in the ground truth.
-    AnnotationError, DatasetError
-        Ground truth cannot be read.
+    Raises ConfigError as `name_runs`, ResultError if a run is damaged or none of its videos is in
+    the ground truth, and AnnotationError or DatasetError if ground truth cannot be read.
     """
     truth = truth or GroundTruth()
     found = [_read(name, path) for name, path in zip(name_runs(runs), runs, strict=True)]
@@ -133,12 +122,9 @@ def gather(
 
 
 def name_runs(runs: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of the paths that tell them apart.
+    """Return the shortest ends of the paths that differ.
 
-    Raises
-    ------
-    ConfigError
-        No paths, too many paths, or a path that is given twice.
+    Raises ConfigError for no paths, too many paths, or a path that is given twice.
 
     Examples
     --------
@@ -187,7 +173,8 @@ def _find_truth(runs: Sequence[EvaluatedRun], truth: GroundTruth) -> tuple[Chose
         chosen = load_videos(annotations, truth.subset, frozenset(), truth.on_error)
         chosen = replace(chosen, notes=(*chosen.notes, *filter(None, [dropped])))
     except AnnotationError:
-        if truth.path is not None or (annotations and _have_instances(runs, annotations)):
+        segments = annotations.videos.segments_by_id() if annotations else {}
+        if truth.path or not all(segments.keys().isdisjoint(run.proposals) for run in runs):
             raise
         return (  # not an error: the user gave no ground truth
             "No ground truth: the annotations that the run was made from have no instances in "
@@ -214,12 +201,6 @@ def _require_common_videos(runs: Sequence[EvaluatedRun], annotations: Annotation
     if len(set(names)) > 1:
         each = ", ".join(f"{s.name} is of {n}" for s, n in zip(runs, names, strict=True))
         raise ResultError(f"{each}: no videos in common; report each on its own")
-
-
-def _have_instances(runs: Sequence[EvaluatedRun], annotations: Annotations) -> bool:
-    """Return whether there are instances of a video that a run has proposals for."""
-    segments = annotations.videos.segments_by_id()
-    return not all(segments.keys().isdisjoint(run.proposals) for run in runs)
 
 
 def _evaluate(

@@ -107,14 +107,9 @@ def plot_timeline(
 
     The scores, T cells over `span_seconds`, are not drawn if None. `truth` are (M, 2) instances,
     seconds, M may be 0; their `labels` are written into bars that have room. Of the proposals,
-    seconds, the `top` by score are drawn. `path` ends in .png, .svg or .pdf.
-
-    Raises
-    ------
-    ShapeError
-        `truth` is not (M, 2), or the span is not positive.
-    ConfigError, DataError, MissingExtraError
-        The picture cannot be written.
+    seconds, the `top` by score are drawn. `path` ends in .png, .svg or .pdf. Raises ShapeError if
+    `truth` is not (M, 2) or the span is not positive, and ConfigError, DataError or
+    MissingExtraError if the picture cannot be written.
     """
     path = check_picture(path)
     segments = np.asarray(truth, np.float64)

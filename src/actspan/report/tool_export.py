@@ -32,31 +32,22 @@ _PLAYED = ("elan", "labelstudio")  # formats that record where a video is
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Result of `export_to_tool`.
+    """Result of `export_to_tool`."""
 
-    `what` is "proposals", "detections" or "annotations". `problems` are about what was left out,
-    with reasons, `notes` about what was assumed or ignored.
-    """
-
-    what: str
+    what: str  # "proposals", "detections" or "annotations"
     files: tuple[Path, ...]
     videos: Videos
-    problems: tuple[Problem, ...]
-    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...]  # what was left out, with reasons
+    notes: tuple[str, ...] = ()  # what was assumed or ignored
 
 
 def export_to_tool(request: ExportRequest) -> Exported:
     """Write the instances of a source in a tool's format.
 
-    Raises
-    ------
-    DatasetError
-        There are problems and `on_error` is "fail"; nothing is written.
-    ConfigError
-        The format cannot be written, or an option does not fit the format or the source.
-    DataError
-        The source cannot be read, no videos are left, two videos would be written to the same file,
-        or a file already exists.
+    Raises DatasetError if there are problems and `on_error` is "fail"; ConfigError if the format
+    cannot be written, or an option does not fit it or the source; DataError if the source cannot be
+    read, no videos are left, two videos would be written to the same file, or a file exists. Then
+    nothing is written.
     """
     if request.videos is not None and request.format not in _PLAYED:
         played = " and ".join(_PLAYED)
@@ -78,9 +69,9 @@ def export_to_tool(request: ExportRequest) -> Exported:
     problems += faulty_segments(videos, request.source)
     left = videos
     if links is not None:
-        remedy, place = "put it there, or name the folder that it is in", str(request.videos)
+        fault = ("no video of this name", "put it there, or name the folder that it is in")
         missing = (v.id for v in videos if v.id not in links)
-        problems += [Problem(name, place, "no video of this name", remedy) for name in missing]
+        problems += [Problem(name, str(request.videos), *fault) for name in missing]
         left = Videos(v for v in videos if v.id in links)
     if not left and not problems:
         raise DataError(f"{request.source}: holds no videos")
@@ -151,8 +142,7 @@ def _scored(name: str, found: Proposals, labels: Iterable[str]) -> Video:
 
 def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | None:
     """Return the link to every video that exists, or None if their place is not given."""
-    where = request.videos
-    if where is None:
+    if (where := request.videos) is None:
         return None
     if ID in where:
         return {v.id: where.replace(ID, quote(v.id, safe="")) for v in videos}

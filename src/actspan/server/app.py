@@ -146,26 +146,21 @@ def _operations(model: ServedModel | None, limits: Limits, metrics: Metrics) -> 
     @routes.get("/api/service")
     async def service() -> ServiceInfo:
         """Return the version, the model and the limits of the service."""
-        return ServiceInfo(
-            version=__version__,
-            model=None if model is None else _model_info(model),
-            limits=LimitsInfo.model_validate(limits, from_attributes=True),
+        allowed = LimitsInfo.model_validate(limits, from_attributes=True)
+        if model is None:
+            return ServiceInfo(version=__version__, model=None, limits=allowed)
+        info = ModelInfo(
+            name=model.bundle.path.resolve().name,
+            backend=model.backend,
+            mode=model.config.mode,
+            channels=model.channels,
+            stride=model.bundle.features.stride_seconds,
+            length=model.bundle.features.length_seconds,
+            takes_videos=model.takes_videos,
         )
+        return ServiceInfo(version=__version__, model=info, limits=allowed)
 
     return routes
-
-
-def _model_info(model: ServedModel) -> ModelInfo:
-    spec = model.bundle.features
-    return ModelInfo(
-        name=model.bundle.path.resolve().name,
-        backend=model.backend,
-        mode=model.config.mode,
-        channels=model.channels,
-        stride=spec.stride_seconds,
-        length=spec.length_seconds,
-        takes_videos=model.takes_videos,
-    )
 
 
 @asynccontextmanager

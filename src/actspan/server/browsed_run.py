@@ -156,9 +156,12 @@ class BrowsedRun:
 
     def span(self, video: str) -> float | None:
         """Return the seconds that the cells of a video's curves cover, or None if unknown."""
-        with self._reading:
-            place = self._places.get(video)
+        place = self._place(video)
         return None if place is None else place.span
+
+    def _place(self, video: str) -> CandidatePlace | None:
+        with self._reading:
+            return self._places.get(video)
 
     def _read_curves(self, video: str) -> ZoomLevels | None:
         if not self.has_curves:
@@ -168,12 +171,9 @@ class BrowsedRun:
             return ZoomLevels(np.asarray(scores.read(video))) if video in scores else None
 
     def _read_candidates(self, video: str) -> tuple[Candidates, ...]:
-        with self._reading:
-            place = self._places.get(video)
+        place = self._place(video)
         if self.run is None or place is None:
-            raise ProblemError(
-                409, f"{self.name}: no candidates of video {video!r} to suppress again"
-            )
+            raise ProblemError(409, f"{self.name}: no candidates of video {video!r} are stored")
         return tuple(self.run.candidates(place.batches))
 
     def proposals(self, video: str) -> ShownProposals:

@@ -142,7 +142,7 @@ class FeatureFolder:
 
     def _write_spec(self) -> None:
         with atomic_file(self._out / SPEC_FILE) as stream:
-            stream.write(dump_toml({"features": to_dict(self.spec)}).encode())
+            stream.write(dump_toml({"features": self.spec}).encode())
 
     def _find_projection(self) -> None:
         """Load the folder's projection if it fits these features and this number of channels."""

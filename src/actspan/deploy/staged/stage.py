@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from actspan import __version__
-from actspan.config.base import NOT_JSON, Config, dump_toml, from_dict, read_toml, to_dict
+from actspan.config.base import NOT_JSON, Config, dump_toml, from_dict, read_toml
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import BundleError, ConfigError, StageError
 from actspan.core.files import folder_kind, folder_name_error, read_bytes
@@ -266,4 +266,4 @@ def write_stage_file(folder: Path, bundle: Bundle, dataset: DatasetRecord) -> No
         dataset=dataset,
         pipeline=bundle.config,
     )
-    (folder / STAGE_FILE).write_text(dump_toml(to_dict(info)), encoding="utf-8")
+    (folder / STAGE_FILE).write_text(dump_toml(info), encoding="utf-8")
