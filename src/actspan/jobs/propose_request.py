@@ -114,23 +114,21 @@ class ProposeRequest(Config, frozen=True):
 
     def check(self) -> None:
         """Raise ConfigError if settings contradict each other."""
-        sources = (self.dataset, self.videos or None, self.live)
-        require_setting(
-            sum(source is not None for source in sources) == 1,
-            "propose needs one source: a dataset, videos, or a live video",
-        )
-        require_setting(
-            self.out is not None or not (self.resume or self.shards),
-            "without out nothing is saved, so nothing can be resumed",
-        )
-        require_setting(
-            not self.resume or self.live is None,
-            "a live video cannot be resumed: what was not read is gone",
-        )
-        require_setting(
-            self.scores is None or self.dataset is not None,
-            "boundary scores belong to a dataset: name it beside scores",
-        )
+        sources = sum(source is not None for source in (self.dataset, self.live))
+        sources += bool(self.videos)
+        unsaved = self.out is None and (self.resume or self.shards is not None)
+        labels = self.labels
+        for fault, message in (
+            (sources != 1, "propose needs one source: a dataset, videos, or a live video"),
+            (unsaved, "without out nothing is saved, so nothing can be resumed"),
+            (self.resume and self.live, "a live video cannot be resumed: unread parts are gone"),
+            (self.scores and not self.dataset, "boundary scores belong to a dataset: name it, too"),
+            (
+                labels.classify and labels.labels_from,
+                "take labels from a file or from the bundle's classifier, not from both",
+            ),
+        ):
+            require_setting(not fault, message)
 
     @property
     def writes_run(self) -> bool:

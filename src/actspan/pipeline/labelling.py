@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class LabelChoice(Config, frozen=True):
-    """Source of labels: a score file, a bundle's classifier, or none; ConfigError for both."""
+    """Source of labels: a score file, a bundle's classifier, or none."""
 
     labels_from: Annotated[
         ExistingFile | None,
@@ -38,13 +38,6 @@ class LabelChoice(Config, frozen=True):
     ] = None
     classify: Annotated[bool, doc("Label the proposals with the model's classifier.")] = False
     top_labels: Annotated[Positive, doc("Labels per proposal.")] = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.classify and self.labels_from is not None:
-            raise ConfigError(
-                "take labels from a file or from the bundle's classifier, not from both"
-            )
 
     def info(self) -> dict[str, Any] | None:
         """Return the entries for `run.toml`; None without labels."""
