@@ -182,7 +182,7 @@ def _parameter(name: str, annotation: Any, default: Any, text: str | None) -> cl
         return click.Option(names, is_flag=True, help=text)
     if required:
         return click.Option(names, type=kind, multiple=many, required=True, help=text)
-    shown = default not in (None, "", (), {})
+    shown = default not in (None, "", (), {}) and "[default:" not in text
     return click.Option(
         names, type=kind, multiple=many, default=default, show_default=shown, help=text
     )

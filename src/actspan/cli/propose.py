@@ -101,9 +101,10 @@ def propose(
         if follow is not None:
             request = replace(request, live=stack.enter_context(_open_live(follow, idle)))
         if request.dataset is not None:
-            choice = choose_backend(Bundle.load(request.model), request.backend)
-            dataset = local_folder(request.dataset)
-            request = replace(request, dataset=dataset, backend=choice.name)
+            request = replace(request, dataset=local_folder(request.dataset))
+            if (bundle := Bundle.load(request.model)).nets:
+                choice = choose_backend(bundle, request.backend)
+                request = replace(request, backend=choice.name)
         elif request.selection.top is None and (clips or not (follow or request.out or json_)):
             request = replace(request, selection=replace(request.selection, top=_FEW))
         output = _Output(request, choice, clips, as_json=json_)

@@ -149,7 +149,7 @@ def _deliver(
         seconds=perf_counter() - begin,
         stages=engine.clock.shares(),
         problems=tuple(problems),
-        notes=(*plan.notes, *engine.clock.warnings(source.config.mode)),
+        notes=(*source.bundle.notes, *plan.notes, *engine.clock.warnings(source.config.mode)),
         kept=kept - len(saved.skipped),
         video_seconds=video_seconds,
     )

@@ -22,6 +22,7 @@ from actspan.config.base import (
 )
 from actspan.config.stages import BATCH
 from actspan.data.data_requests import ANSWER_SUFFIXES
+from actspan.model import LABEL_FREE
 from actspan.pipeline.labelling import LabelChoice
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ class ProposeRequest(Config, frozen=True):
     go to the sinks.
     """
 
-    model: Annotated[ExistingOrUrl, doc("Bundle: a folder or URL.")]
+    model: Annotated[
+        ExistingOrUrl,
+        doc("Bundle: a folder or URL. [default: none, find label-free where the stream changes]"),
+    ] = LABEL_FREE
     dataset: Annotated[
         ExistingOrUrl | None, doc("A dataset of features: a folder or URL (s3://...).")
     ] = None

@@ -187,7 +187,10 @@ class FeatureSource(Source):
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
-        if request.scores is None and "tem" not in bundle.nets:
+        if bundle.config.label_free is not None:
+            if request.scores is not None:
+                raise BundleError("boundary scores need a model with a PEM: give --model")
+        elif request.scores is None and "tem" not in bundle.nets:
             raise BundleError(
                 f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
                 f"--out {quoted(bundle.path)}, or give boundary scores that were computed "
@@ -259,7 +262,7 @@ def check_features(
         dataset,
         channels=None if bundle.config.tem is None else bundle.config.tem.channels,
         on_error=on_error,
-        trained_on=bundle.features,
+        trained_on=None if bundle.config.label_free else bundle.features,
         progress=progress,
     )
 

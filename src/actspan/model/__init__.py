@@ -12,3 +12,7 @@
 
 A bundle is created atomically, files are replaced atomically, and every file is checked when read.
 """
+
+from pathlib import Path
+
+LABEL_FREE = Path(__file__).parent / "label_free"  # bundle without networks: change points

@@ -81,6 +81,13 @@ class Bundle:
             raise BundleError(f"{where}: {'; '.join(faults)}. Repair it, or write the bundle again")
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What every result of the bundle has to say."""
+        if self.config.label_free is None:
+            return ()
+        return ("label-free: these segments are where the stream changes, not what happens",)
+
+    @property
     def has_classifier(self) -> bool:
         """True if the bundle holds a proposal classifier."""
         return "classifier.safetensors" in self.files

@@ -106,6 +106,8 @@ class Pipeline:
             The runtime is absent or refuses the model.
         """
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+        if bundle.config.label_free is not None:
+            return cls(None, None, bundle.config, threads=threads)
         if pem and "pem" not in bundle.nets:
             raise BundleError(
                 f"{bundle.path}: holds no PEM, which proposals need; convert one beside the TEM: "

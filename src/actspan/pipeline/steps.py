@@ -14,7 +14,14 @@ from functools import partial
 
 import numpy as np
 
-from actspan.config.stages import Edge, PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
+from actspan.config.stages import (
+    Edge,
+    LabelFreeConfig,
+    PgmConfig,
+    PipelineConfig,
+    SoftNmsConfig,
+    TemConfig,
+)
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
@@ -22,6 +29,7 @@ from actspan.data.dataset import Dataset
 from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, StageClock, VideoInput
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import fuse, generate_proposals_batch
+from actspan.proposals.label_free import propose_label_free
 from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.session import Session
 
@@ -91,6 +99,25 @@ def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32
     return fit_to_cells(features, tem.length, edge if given == "auto" else given)
 
 
+def label_free_batch(
+    pieces: Sequence[Piece], loaded: Sequence[Features | ScoredVideo], config: LabelFreeConfig
+) -> Batch:
+    """Find and score the candidates of pieces without networks, from their features alone.
+
+    Raises ShapeError for a piece that is not features.
+    """
+    scored, parts = [], []
+    for piece, item in zip(pieces, loaded, strict=True):
+        if not isinstance(item, Features):
+            raise ShapeError(f"{piece.id}: label-free proposals need features, not scores")
+        scores, found = propose_label_free(item.values, config)
+        scored.append(ScoredVideo(scores, item.seconds))
+        parts.append(found)
+    candidates, none = RaggedProposals.of(parts), np.empty(0, np.float32)
+    confidence = candidates.together.score.astype(np.float32)
+    return Batch(pieces, (), none, none, scored, candidates, none, confidence)
+
+
 def find_candidates(
     scores: Sequence[BoundaryScores], windows: Sequence[Window | None], config: PgmConfig
 ) -> RaggedProposals:
@@ -158,6 +185,9 @@ class Steps:
         self, pieces: Sequence[Piece], loaded: Sequence[Features | ScoredVideo], clock: StageClock
     ) -> Batch:
         """Run all stages except Soft-NMS on pieces, which are loaded, and time them."""
+        if self.config.label_free is not None:
+            with clock.time("candidates"):
+                return label_free_batch(pieces, loaded, self.config.label_free)
         features = [item for item in loaded if isinstance(item, Features)]
         video = output = np.empty(0, np.float32)
         if features:

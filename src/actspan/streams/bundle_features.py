@@ -50,7 +50,7 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
         backend: str = "auto",
     ) -> None:
         features, wanted = bundle.features, bundle.features.extraction
-        if "tem" not in bundle.nets:
+        if "tem" not in bundle.nets and bundle.config.label_free is None:
             raise BundleError(f"{bundle.path}: holds no TEM, which features of a video need")
         if wanted is None:
             origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
