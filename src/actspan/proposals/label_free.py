@@ -23,7 +23,7 @@ from actspan.core.types import BoundaryScores, Float32, Float64, Proposals
 
 Int64 = NDArray[np.int64]
 
-_BASIS = 512  # snippets that give the principal components
+_BASIS = 256  # snippets that give the principal components
 
 
 def propose_label_free(
@@ -88,7 +88,7 @@ def propose_label_free(
 def principal_components(values: Float32, count: int) -> Float64:
     """Return (n, K) principal components of standardized channels, with a mean square of 1.
 
-    They are those of at most 512 snippets, spread evenly. K is `count`, or less if the stream has
+    They are those of at most 256 snippets, spread evenly. K is `count`, or less if the stream has
     fewer snippets or channels that vary.
     """
     mean, spread = values.mean(axis=0), values.std(axis=0)
