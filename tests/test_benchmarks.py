@@ -44,7 +44,7 @@ COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "ma
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> actspan.Bundle:
-    return synthetic.make_bundle(tmp_path_factory.mktemp("made-up") / "bundle")
+    return synthetic.make_bundle(tmp_path_factory.mktemp("synthetic") / "bundle")
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +172,8 @@ def test_guesses_are_printed_one_per_line(capsys: pytest.CaptureFixture[str]) ->
 def test_every_benchmark_explains_itself(module: str) -> None:
     from click.testing import CliRunner
 
-    answer = CliRunner().invoke(import_module(f"benchmarks.{module}").main, ["--help"])
-    assert answer.exit_code == 0
-    assert "Example:" in answer.output
+    main = import_module(f"benchmarks.{module}").main
+    for command in (main, *getattr(main, "commands", {}).values()):
+        answer = CliRunner().invoke(command, ["--help"])
+        assert answer.exit_code == 0
+        assert "Example:" in answer.output

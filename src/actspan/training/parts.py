@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -23,7 +22,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.videos import Videos
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.outcomes import VideoInput
+from actspan.pipeline.steps import feature_inputs
 from actspan.training.samples import Samples, read_samples
 
 TRAINING, VALIDATION, TESTING = "training", "validation", "testing"  # subsets
@@ -167,11 +166,10 @@ def propose_videos(
     bundle: Bundle, dataset: Dataset, videos: list[Video], backend: str, what: str, report: Report
 ) -> dict[str, Proposals]:
     """Return the bundle's own proposals for some videos, by id; `what` names the progress."""
-    mapped = bundle.config.mode == "window"
-    jobs = (VideoInput(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in videos)
+    inputs = feature_inputs(dataset, (video.id for video in videos), bundle.config)
     found = {}
     with Pipeline.load(bundle, backend=backend, edge=dataset.edge) as pipeline:
-        for outcome in pipeline.run(jobs):
+        for outcome in pipeline.run(inputs):
             if outcome.proposals is not None:
                 found[outcome.id] = outcome.proposals
                 report.progress(what, len(found), len(videos))
