@@ -264,7 +264,7 @@ PLAIN = st.dictionaries(
     st.fixed_dictionaries(
         {},
         optional={
-            "subset": st.sampled_from(["training", "testing", "Val", "", " x", None, 0]),
+            "subset": st.sampled_from(["training", "Test", "Val", "fold 1", "", " x", None, 0]),
             "duration": st.sampled_from([9.5, 12, 0, "7.5", "0.0", "-1", "1:02", None, -1.0, True]),
             "frames": st.sampled_from([250, 25.0, 2.5, None, "8"]),
             "fps": st.sampled_from([25.0, 30, None, 0.0]),
@@ -274,7 +274,9 @@ PLAIN = st.dictionaries(
                 st.fixed_dictionaries(
                     {
                         "segment": st.sampled_from([[1, 2.5], [3.5, 1.0], [True, 2.0], [1.0]]),
-                        "label": st.sampled_from(["jump", " run", "7", "Ambiguous", "a b", 3, "é"]),
+                        "label": st.sampled_from(
+                            ["jump", " run", "7", "7 m", "Ambiguous", "a\nb", "a b", 3, "é"]
+                        ),
                     },
                     optional={"id": st.integers(0, 9)},
                 ),

@@ -32,7 +32,7 @@ _RARE = ("extra", "ignored", "scores")
 SLACK_SECONDS, SLACK_SHARE = 1.0, 0.01  # how far a usable instance may pass the end
 
 # Names of the usual three subsets, in lower case.
-_SUBSETS = {
+SUBSETS = {
     **dict.fromkeys(("train", "training"), "training"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "testing"),
@@ -57,7 +57,7 @@ def canonical_subset(name: str) -> str:
     >>> canonical_subset("Val"), canonical_subset("test"), canonical_subset("Fold 1")
     ('validation', 'testing', 'Fold 1')
     """
-    return intern(_SUBSETS.get(name.lower(), name))
+    return intern(SUBSETS.get(name.lower(), name))
 
 
 class Videos(Sequence[Video]):

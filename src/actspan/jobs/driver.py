@@ -231,19 +231,17 @@ class LocalEngine(AbstractContextManager[Engine]):
         self, videos: Iterable[str], results: Iterator[Outcome | Failure]
     ) -> Iterator[Result]:
         """Yield the results of these videos, and take no more from the stream."""
+        source = self._source
         for video in videos:
             done = False
             while not done:
                 result = next(results, None)
                 if result is None or result.id != video:
                     raise ResultError(f"video {video!r}: no result was computed")
-                answer = (
-                    self._source.skip_or_raise(result) if isinstance(result, Failure) else result
-                )
-                done = isinstance(answer, Problem) or answer.proposals is not None
-                if done and video in self._source.ending_notes:
-                    yield self._source.ending_notes[video]
-                yield answer
+                done = isinstance(result, Failure) or result.proposals is not None
+                if done and video in source.ending_notes:
+                    yield source.ending_notes[video]
+                yield source.skip_or_raise(result) if isinstance(result, Failure) else result
 
 
 def open_source(request: ProposeRequest, bundle: Bundle) -> Source:

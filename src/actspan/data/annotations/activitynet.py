@@ -21,7 +21,7 @@ from io import StringIO
 from itertools import takewhile
 from pathlib import Path
 from sys import intern
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -45,12 +45,11 @@ from actspan.data.annotations.annotation_set import (
 from actspan.data.annotations.fields import NAMES, normalized, place_of, written_id
 from actspan.data.annotations.json_entries import COUNTS, FIELDS, RATES, EntryReader
 from actspan.data.annotations.writing import WriteOptions
-from actspan.data.videos import Videos, canonical_id, canonical_subset
+from actspan.data.videos import SUBSETS, Videos, canonical_id, canonical_subset
 
 _HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level
-_SUBSETS = frozenset({"training", "validation", "testing"})
 _HARMLESS = {"resolution", "url"}  # other keys of videos in ActivityNet's files
-_PLAIN_LABEL = rf"^(?!{AMBIGUOUS}\Z)[A-Za-z](.*\S)?\Z"
+_PLAIN_LABEL = rf"\A(?!({AMBIGUOUS}|\d+)\Z)\S(.*\S)?\Z"
 _QUOTED = r"\A[0-9]{1,9}(\.[0-9]{1,9})?\Z"  # HACS quotes durations
 
 AUTHORS_JSON = "anet_anno_action.json"
@@ -68,7 +67,7 @@ class _PlainInstance(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 class _PlainEntry(msgspec.Struct, gc=False):
-    subset: Literal["", "training", "validation", "testing"] = ""
+    subset: str = ""
     duration: _Positive | Annotated[str, msgspec.Meta(pattern=_QUOTED)] = None
     frames: _Count = None
     feature_frames: _Count = None
@@ -116,11 +115,13 @@ def _plain_video(name: str, part: msgspec.Raw) -> Video | None:
     facts, entry = _decode_plain(part), msgspec.json.decode(part)
     extra = {key: value for key, value in entry.items() if key in _HARMLESS}
     duration = math.nan if facts.duration is None else float(facts.duration)
+    subset = SUBSETS.get(facts.subset.lower())
     if (
         not entry.keys() <= extra.keys() | FIELDS
         or not all(isinstance(value, str) for value in extra.values())
         or (facts.duration is None and facts.frames and facts.fps)  # which give the duration
         or duration == 0.0
+        or (facts.subset and subset is None)
         or not name.isascii()
         or "." in name  # a file name
         or msgspec.json.encode(entry) != memoryview(part)
@@ -129,7 +130,7 @@ def _plain_video(name: str, part: msgspec.Raw) -> Video | None:
     return Video(
         id=canonical_id(name),
         duration=duration,
-        subset=facts.subset,
+        subset=subset or "",
         segments=np.array([x.segment for x in facts.annotations], dtype=np.float64),
         labels=tuple(intern(x.label) for x in facts.annotations),
         **{key: getattr(facts, key) for key in (*COUNTS, *RATES)},
@@ -173,7 +174,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         value, inner = decode(part)
         of_document = [*of_document, *inner]
         is_ids = isinstance(value, list) and all(isinstance(name, str) for name in value)
-        is_subset = key not in _HEAD and is_ids and canonical_subset(key) in _SUBSETS
+        is_subset = key not in _HEAD and is_ids and key.lower() in SUBSETS
         (lists if is_subset and value else document)[key] = value
         if key in document and key not in _HEAD and isinstance(value, (list, dict)) and value:
             reader.kept["keys beside the videos", key] += 1
