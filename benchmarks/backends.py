@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -25,76 +26,71 @@ BATCH = 16
 VARIANTS = (["fold-scale", "fp16"], ["fold-scale", "int8"])
 TOOL, PRODUCT = "OpenVINO's benchmark_app", "matrix products (sgemm)"
 
-Runs = Iterator[tuple[str, Callable[[], object]]]
+Run = Callable[[], object]
 
 
-class Contenders:
-    """Runs over the same number of videos, by name."""
+def contenders(
+    bundle: Bundle,
+    backends: Sequence[str],
+    batches: int,
+    threads: int,
+    seed: int,
+    calibration: Path | None,
+    stack: ExitStack,
+) -> Iterator[tuple[str, Run]]:
+    """Yield runs over the same batches by name; with a dataset for int8, of rewritten graphs too.
 
-    def __init__(
-        self, bundle: Bundle, batches: int, threads: int, seed: int, stack: ExitStack
-    ) -> None:
-        videos = [synthetic.make_features(number, seed).T for number in range(BATCH)]
-        self.batch = {"video": np.stack(videos)}  # (16, C, T)
-        self.bundle, self.batches, self.threads, self._stack = bundle, batches, threads, stack
-        self._pool = stack.enter_context(ThreadPoolExecutor(threads))
+    A backend runs as the pipeline uses it, and with all threads on one batch.
+    """
+    videos = [synthetic.make_features(number, seed).T for number in range(BATCH)]
+    batch = {"video": np.stack(videos)}  # (16, C, T)
+    pool = stack.enter_context(ThreadPoolExecutor(threads))
 
-    def of_backend(self, name: str) -> Runs:
-        """Yield a backend as the pipeline uses it, and with all threads on one batch."""
-        wide = self._kept(open_net(self.bundle, "tem", backend=name, threads=self.threads))
-        narrow = self._kept(
-            open_net(self.bundle, "tem", backend=name, threads=1, streams=self.threads)
-        )
-        yield f"{name}, {self.threads} calls at once", lambda: self._at_once(narrow)
-        yield f"{name}, all threads on a call", lambda: self._in_turn(wide)
+    def at_once(session: Session) -> Run:
+        stack.enter_context(session)
+        return lambda: list(pool.map(lambda _: session.run(batch), range(batches)))
+
+    def in_turn(session: Session) -> Run:
+        stack.enter_context(session)
+        return lambda: [session.run(batch) for _ in range(batches)]
+
+    assert bundle.config.tem is not None
+    products = matrix_products(tem_products(bundle.config.tem, BATCH))
+    yield PRODUCT, lambda: [products(number) for number in range(batches)]
+    for name in backends:
+        narrow = open_net(bundle, "tem", backend=name, threads=1, streams=threads)
+        yield f"{name}, {threads} calls at once", at_once(narrow)
+        wide = open_net(bundle, "tem", backend=name, threads=threads)
+        yield f"{name}, all threads on a call", in_turn(wide)
         if name == "openvino":
-            yield f"{name}, its own queue", self._queue()
+            yield f"{name}, its own queue", openvino_queue(bundle, batch, batches, threads)
+    for passes in VARIANTS if calibration is not None else ():
+        given = calibration if "int8" in passes else None
+        done = export_variants(bundle, passes, calibrate=given)
+        file = done.bundle.file(done.file("tem"))
+        session = open_session(file, backend="onnxruntime", streams=threads)
+        yield f"{file.name} on onnxruntime", at_once(session)
 
-    def of_variants(self, dataset: Path) -> Runs:
-        """Yield rewritten graphs on ONNX Runtime; int8 is calibrated on the dataset."""
-        for passes in VARIANTS:
-            given = dataset if "int8" in passes else None
-            done = export_variants(self.bundle, passes, calibrate=given)
-            file = done.bundle.file(done.file("tem"))
-            session = self._kept(open_session(file, backend="onnxruntime", streams=self.threads))
-            yield f"{file.name} on onnxruntime", lambda s=session: self._at_once(s)  # type: ignore[misc]
 
-    def product(self) -> None:
-        """Compute TEM's layers as NumPy matrix products, on all cores."""
-        assert self.bundle.config.tem is not None
-        products = matrix_products(tem_products(self.bundle.config.tem, BATCH))
-        for number in range(self.batches):
-            products(number)
+def openvino_queue(bundle: Bundle, batch: dict[str, Any], batches: int, threads: int) -> Run:
+    """Return a run through OpenVINO's asynchronous queue, with one stream per thread."""
+    import openvino
 
-    def _queue(self) -> Callable[[], object]:
-        """Return a run through OpenVINO's asynchronous queue, with one stream per thread."""
-        import openvino
+    settings = {
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "NUM_STREAMS": threads,
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    model = openvino.Core().compile_model(str(bundle.file("tem.onnx")), "CPU", settings)
+    queue = openvino.AsyncInferQueue(model, threads)
 
-        settings = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "NUM_STREAMS": self.threads,
-            "INFERENCE_NUM_THREADS": self.threads,
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        model = openvino.Core().compile_model(str(self.bundle.file("tem.onnx")), "CPU", settings)
-        queue = openvino.AsyncInferQueue(model, self.threads)
+    def run() -> None:
+        for _ in range(batches):
+            queue.start_async(batch)
+        queue.wait_all()
 
-        def run() -> None:
-            for _ in range(self.batches):
-                queue.start_async(self.batch)
-            queue.wait_all()
-
-        return run
-
-    def _kept(self, session: Session) -> Session:
-        return self._stack.enter_context(session)
-
-    def _at_once(self, session: Session) -> None:
-        list(self._pool.map(lambda _: session.run(self.batch), range(self.batches)))
-
-    def _in_turn(self, session: Session) -> None:
-        for _ in range(self.batches):
-            session.run(self.batch)
+    return run
 
 
 def benchmark_app(model: Path, folder: Path, seconds: int) -> float:
@@ -168,14 +164,10 @@ def main(
         f"{threads} threads\n"
     )
     bundle = synthetic.make_bundle(folder / "bundle", seed)
+    dataset = synthetic.make_dataset(folder / "dataset", 32, seed) if variants else None
+    chosen = usable if backends is None else backends.split(",")
     with ExitStack() as stack:
-        contenders = Contenders(bundle, batches, threads, seed, stack)
-        runs: dict[str, Callable[[], object]] = {PRODUCT: contenders.product}
-        for name in usable if backends is None else backends.split(","):
-            runs.update(contenders.of_backend(name))
-        if variants:
-            dataset = synthetic.make_dataset(folder / "dataset", 32, seed)
-            runs.update(contenders.of_variants(dataset))
+        runs = dict(contenders(bundle, chosen, batches, threads, seed, dataset, stack))
         reported: list[float] = []
         if check_backend("openvino").usable:
             model = bundle.file("tem.onnx")

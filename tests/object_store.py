@@ -1,4 +1,4 @@
-"""An S3 server on this machine (moto's) that misbehaves as it is told."""
+"""An S3 server on this machine (of moto), with faults that a test chooses."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Any, Literal
 import pytest
 
 Fault = Literal["none", "slow", "flaky", "short", "twice", "dead"]
-FAULTS: tuple[Fault, ...] = ("none", "slow", "flaky", "short", "twice")  # a run survives these
+FAULTS: tuple[Fault, ...] = ("none", "slow", "flaky", "short", "twice")  # a job must survive these
 BUCKET = "bucket"
 
 
 @dataclass
-class Misbehaving:
-    """A WSGI application in front of the store's.
+class FaultyStore:
+    """A WSGI application between the clients and the store, which adds faults.
 
     - slow: every answer takes 50 ms longer
-    - flaky: of requests alike the first of every four is answered by 503
-    - short: every third body ends half-way
+    - flaky: the first of every four equal requests is answered by 503
+    - short: every third body ends in its middle
     - twice: every request that writes is carried out twice
     - dead: every request is answered by 503
     """
@@ -41,7 +41,7 @@ class Misbehaving:
         with self._lock:
             self.requests += 1
             third = self.requests % 3 == 0
-            fourth = self._alike[alike] % 4 == 0  # whatever other threads ask for meanwhile
+            fourth = self._alike[alike] % 4 == 0  # independent of the requests of other threads
             self._alike[alike] += self.fault == "flaky"
         if self.fault == "dead" or (self.fault == "flaky" and fourth):
             start("503 Slow Down", [("Content-Length", "0")])
@@ -59,7 +59,7 @@ class Misbehaving:
                 return start(status, [*headers, ("Connection", "close")], *rest)
 
             whole = b"".join(self.application(environ, start_short))
-            return [whole[: len(whole) // 2]]  # of the length that was announced
+            return [whole[: len(whole) // 2]]  # shorter than the announced length
         return self.application(environ, start)
 
     def _answer(
@@ -71,7 +71,7 @@ class Misbehaving:
 
 
 @contextmanager
-def object_store(patch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
+def object_store(patch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
     """Serve an empty bucket on the loopback interface, and point s3:// to it."""
     s3fs = pytest.importorskip("s3fs", reason="needs s3fs")
     server = pytest.importorskip("moto.server", reason="needs moto[server]")
@@ -79,7 +79,7 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-    store = Misbehaving(server.DomainDispatcherApplication(server.create_backend_app))
+    store = FaultyStore(server.DomainDispatcherApplication(server.create_backend_app))
     http = make_server("127.0.0.1", 0, store, threaded=True)
     thread = threading.Thread(target=http.serve_forever, daemon=True)
     thread.start()
@@ -88,7 +88,7 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
         "AWS_SECRET_ACCESS_KEY": "nothing",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{http.server_port}",
-        "AWS_MAX_ATTEMPTS": "1",  # of the driver's own: the faults shall reach us
+        "AWS_MAX_ATTEMPTS": "1",  # The driver must not retry, so that the faults reach our code.
     }.items():
         patch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()  # of other servers

@@ -17,21 +17,21 @@ from actspan.data.pack import pack_dataset
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.examples import write_bundle, write_dataset
-from tests.object_store import FAULTS, Fault, Misbehaving, object_store, upload
+from tests.object_store import FAULTS, Fault, FaultyStore, object_store, upload
 
 # the drivers below warn of their own
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[Misbehaving]:
+def store() -> Iterator[FaultyStore]:
     with pytest.MonkeyPatch.context() as patch, object_store(patch) as store:
         patch.setattr("actspan.core.storage._WAITS", (0.01, 0.02, 0.04))
         yield store
 
 
 @pytest.fixture(autouse=True)
-def behaves(store: Misbehaving) -> Iterator[None]:
+def behaves(store: FaultyStore) -> Iterator[None]:
     yield
     store.fault = "none"
     _downloaded.cache_clear()
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["any", "cells", "set"])
-def test_features_are_those_that_lie_here(store: Misbehaving, folder: Path, name: str) -> None:
+def test_features_are_those_that_lie_here(store: FaultyStore, folder: Path, name: str) -> None:
     here = Dataset.load(folder / name)
     there = Dataset.load(local_folder(upload(folder / name, name)))
     assert [video.id for video in there] == [video.id for video in here]
@@ -72,7 +72,7 @@ def proposed(folder: Path, dataset: Path, out: Path, **changes: object) -> bytes
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_store_that_misbehaves_gives_the_same_bytes(
-    store: Misbehaving, folder: Path, tmp_path: Path, fault: Fault
+    store: FaultyStore, folder: Path, tmp_path: Path, fault: Fault
 ) -> None:
     url = upload(folder / "cells", "cells")
     store.fault = fault
@@ -82,7 +82,7 @@ def test_a_store_that_misbehaves_gives_the_same_bytes(
 
 
 def test_a_store_that_dies_gives_one_error_and_loses_nothing(
-    store: Misbehaving, folder: Path, tmp_path: Path
+    store: FaultyStore, folder: Path, tmp_path: Path
 ) -> None:
     dataset, shards = local_folder(upload(folder / "cells", "cells")), "s3://bucket/dies.partial"
 
@@ -109,12 +109,12 @@ def test_a_store_that_dies_gives_one_error_and_loses_nothing(
         pytest.param("nosuch://bucket/x", "cannot be reached: .*nosuch", id="no protocol"),
     ],
 )
-def test_what_is_not_there(store: Misbehaving, url: str, message: str) -> None:
+def test_what_is_not_there(store: FaultyStore, url: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         local_folder(url)
 
 
-def test_a_shard_cut_short_is_named(store: Misbehaving, folder: Path) -> None:
+def test_a_shard_cut_short_is_named(store: FaultyStore, folder: Path) -> None:
     import fsspec
 
     url = upload(folder / "cells", "damaged")

@@ -1,7 +1,7 @@
-"""A process with little memory that reads what a test hands it: `python -m tests.hostile.guard`.
+"""A process with limited memory that reads the files of tests: `python -m tests.hostile.guard`.
 
-A line of JSON in, a line out. Whoever asks waits so long and no longer, and a process that died is
-an answer too.
+It takes one line of JSON per file and answers with one. A process that died or does not answer in
+time is an answer too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from tests.conftest import ROOT
 
 ROOM = 1 << 30  # bytes above what the process has after its imports
-PATIENCE = 20.0  # seconds, on a machine that is busy with something else
+TIMEOUT = 20.0  # seconds, enough on a busy machine
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Guard:
         assert process.stdout is not None
         process.stdin.write(json.dumps([target, file, str(path)]) + "\n")
         process.stdin.flush()
-        ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+        ready, _, _ = select.select([process.stdout], [], [], TIMEOUT)
         line = process.stdout.readline() if ready else ""
         if line:
             return Answer(**json.loads(line))
@@ -81,7 +81,7 @@ def _answer(read: Any, path: Path) -> dict[str, Any]:
         read(path)
     except REFUSALS as error:
         found = {"error": type(error).__name__, "message": str(error)}
-    except BaseException as error:  # noqa: BLE001  that is what the test is about
+    except BaseException as error:  # noqa: BLE001  (the test checks which)
         found = {"error": type(error).__name__, "message": repr(error)[:500], "ours": False}
     else:
         found = {}
@@ -89,7 +89,7 @@ def _answer(read: Any, path: Path) -> dict[str, Any]:
 
 
 def _warm_up() -> None:
-    """Import and compile whatever readers need, before memory is short."""
+    """Import and compile everything that readers need, before memory is limited."""
     import tempfile
 
     from fuzz.seeds import write_seeds
@@ -107,7 +107,7 @@ def _warm_up() -> None:
 def main() -> None:
     from fuzz.targets import TARGETS
 
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a native library prints
+    answers, sys.stdout = sys.stdout, sys.stderr  # keeps the output of native libraries apart
     _warm_up()
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))

@@ -77,7 +77,7 @@ def encrypted(path: Path) -> None:
     path.write_bytes(data)
 
 
-def torn(path: Path) -> None:
+def overwritten(path: Path) -> None:
     """A deflated member with other bytes in its middle."""
     packed(path, zipfile.ZIP_DEFLATED)
     data = path.read_bytes()
@@ -215,9 +215,9 @@ def block_elsewhere(path: Path) -> None:
     (size,) = struct.unpack("<i", good[-10:-6])
     begin, footer, end = good[: -10 - size], good[-10 - size : -10], good[-10:]
     offset = begin.index(b"\xff\xff\xff\xff", 16)  # of the message behind the schema
-    told = struct.pack("<q", offset)
-    assert told in footer
-    path.write_bytes(begin + footer.replace(told, struct.pack("<q", -(2**61))) + end)
+    stated = struct.pack("<q", offset)
+    assert stated in footer
+    path.write_bytes(begin + footer.replace(stated, struct.pack("<q", -(2**61))) + end)
 
 
 def _seed(path: Path, target: str, reader: int = 0) -> bytes:
@@ -306,7 +306,7 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("arrays", "x.npz", "no array", to(npz, "a.txt", b"hello"), "not an array file"),
     ("arrays", "x.npz", "huge shape", to(npz, "a.npy", header((HUGE, 4))), "shorter than its"),
     ("arrays", "x.npz", "encrypted", encrypted, "encrypted"),
-    ("arrays", "x.npz", "torn", torn, "archive is damaged"),
+    ("arrays", "x.npz", "overwritten", overwritten, "archive is damaged"),
     ("arrays", "x.npz", "bzip2", to(packed, zipfile.ZIP_BZIP2), "compressed by another program"),
     ("arrays", "scores.npz", "huge shape", to(npz, "a.npy", header((3, HUGE))), "shorter than its"),
     ("arrays", "scores.npz", "one number", to(npz, "a.npy", header(())), "(3, T) is needed"),

@@ -201,7 +201,7 @@ def test_features_of_other_settings_are_removed_only_with_force(
     assert set(done.removed) == set(LENGTHS)
     assert done.labelled
     left = [video.id for video in Dataset.load(request_.out)]
-    assert sorted(left) == ["one", "two"]  # what somebody has annotated stays
+    assert sorted(left) == ["one", "two"]  # annotated videos stay
 
 
 def test_frames_as_the_unit_follow_each_video(request_: ExtractRequest) -> None:

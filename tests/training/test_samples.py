@@ -23,7 +23,6 @@ from actspan.config.training import (
     TrainConfig,
     WindowTrainConfig,
 )
-from actspan.core.progress import NoReport
 from actspan.model.bsn.losses import tem_loss, tem_targets
 from actspan.training.parts import trainable
 from actspan.training.samples import (
@@ -37,6 +36,7 @@ from actspan.training.samples import (
 from actspan.training.tasks import cell_targets
 from actspan.training.train import train
 from tests.examples import write_dataset
+from tests.training.tiny import Collected
 
 T = 10
 OPTIM = OptimConfig(batch=4, epochs=2, passes=2)
@@ -60,8 +60,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return trainable(Dataset.load(folder))
 
 
-def test_long_recordings_are_trained_on_windows(dataset: Dataset, tmp_path: Path) -> None:
-    bundle = train(dataset, tmp_path / "bundle", TINY)
+@pytest.mark.parametrize(("mode", "lines"), [("auto", 1), ("window", 0)])
+def test_long_recordings_are_trained_on_windows_which_is_reported_if_not_requested(
+    dataset: Dataset, tmp_path: Path, mode: Literal["auto", "window"], lines: int
+) -> None:
+    report = Collected()
+    config = msgspec.structs.replace(TINY, mode=mode)
+    bundle = train(dataset, tmp_path / "bundle", config, report=report)
+    assert sum("trained on windows" in line for line in report.lines) == lines
     assert bundle.config.mode == "window"
     assert bundle.config.soft_nms.keep == 1000
     with Pipeline.load(bundle) as pipeline:
@@ -69,20 +75,6 @@ def test_long_recordings_are_trained_on_windows(dataset: Dataset, tmp_path: Path
             proposals = pipeline.propose(dataset.read(video.id))
             assert len(proposals)
             assert proposals.end.max() <= video.duration + 1e-9
-
-
-@pytest.mark.parametrize(("mode", "lines"), [("auto", 1), ("window", 0)])
-def test_windows_are_reported_if_chosen_automatically(
-    dataset: Dataset,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    mode: Literal["auto", "window"],
-    lines: int,
-) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(NoReport, "say", lambda _, line: said.append(line))
-    train(dataset, tmp_path / "bundle", msgspec.structs.replace(TINY, mode=mode))
-    assert sum("trained on windows" in line for line in said) == lines
 
 
 def test_short_videos_are_rescaled(dataset: Dataset, tmp_path: Path) -> None:

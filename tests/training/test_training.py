@@ -26,7 +26,7 @@ from actspan.core.errors import ActSpanError, AnnotationError, BundleError, Conf
 from actspan.training.loop import Plan, learning_rate
 from actspan.training.parts import draw_videos, trainable
 from actspan.training.train import train
-from tests.examples import edit_annotations, write_dataset
+from tests.examples import write_dataset
 from tests.training.tiny import NETS, OPTIM, TINY, Collected
 
 
@@ -39,15 +39,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def bundle(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return train(dataset, tmp_path_factory.mktemp("model") / "bundle", TINY)
-
-
-@pytest.fixture(scope="module")
-def unsplit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight videos that name no subset."""
-    folder = write_dataset(tmp_path_factory.mktemp("data") / "unsplit", videos=8)
-    for i in range(8):
-        edit_annotations(folder, f"video{i}", subset="")
-    return folder
 
 
 def test_the_model_is_compared_with_guesses(dataset: Dataset, bundle: Bundle) -> None:
@@ -87,9 +78,13 @@ def test_an_interrupted_evaluation_is_resumed(dataset: Dataset, tmp_path: Path) 
     assert "judged" in (bundle.training or {})
 
 
-def test_videos_that_were_set_apart_are_found_again(unsplit: Path, tmp_path: Path) -> None:
-    dataset = trainable(Dataset.load(unsplit))
-    bundle = train(dataset, tmp_path / "model", TINY, validation_split=0.25)
+def test_videos_that_were_set_apart_are_found_again(tmp_path: Path) -> None:
+    unsplit = write_dataset(tmp_path / "data", videos=8, subsets=("",))
+    dataset, report = trainable(Dataset.load(unsplit)), Collected()
+    bundle = train(dataset, tmp_path / "model", TINY, validation_split=0.25, report=report)
+    assert any("set apart" in line for line in report.lines)
+    parts = dict(bundle.training or {})["data"]
+    assert [parts[name]["videos"] for name in ("training", "validation")] == [6, 2]
     assert len(bundle.set_apart) == 2
     assert Bundle.load(bundle.path).set_apart == bundle.set_apart
     found = Dataset.load(unsplit).subset("validation", bundle.set_apart)
@@ -240,15 +235,6 @@ def test_training_learns(dataset: Dataset, tmp_path: Path) -> None:
     record = dict(train(dataset, tmp_path / "b", config).training or {})
     assert record["tem"][0]["training"] < 2.4  # 4 log 2 = 2.77 is knowing nothing
     assert record["tem"][0]["validation"] < 2.7
-
-
-def test_a_share_of_the_videos_can_be_set_apart(tmp_path: Path) -> None:
-    folder = write_dataset(tmp_path / "d", videos=5, subsets=("",))
-    dataset, report = trainable(Dataset.load(folder)), Collected()
-    bundle = train(dataset, tmp_path / "b", TINY, validation_split=0.2, report=report)
-    record = dict(bundle.training or {})
-    assert [record["data"][part]["videos"] for part in ("training", "validation")] == [4, 1]
-    assert any("set apart" in line for line in report.lines)
 
 
 def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:

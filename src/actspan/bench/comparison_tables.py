@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from actspan.bench.comparison import Comparison, Row, System
-from actspan.bench.records import Stage
+from actspan.bench.records import Accuracy
 from actspan.bench.report_check import ReportCheck
 from actspan.bench.result_tables import Table, page_of, shown
 from actspan.bench.timing import Pair
@@ -20,35 +20,37 @@ def comparison_tables(found: Comparison) -> Iterator[Table]:
 
     Steps are shown if there is only one system, or if two systems have them.
     """
-    if found.headlines:
-        chips = f" x {found.chips} chips of an NPU card" if found.chips > 1 else ""
-        title = f"Headlines, samples/s: interface rate{chips}; BSN = 1 / (1/TEM + 1/PEM)"
-        yield title, *_side_by_side(found, found.headlines)
-    if found.measured:
-        title = "Samples/s of one chip or process: the runtime's call alone, and end to end"
-        header = ["system", "what", "batch", "interface", "end to end", "share"]
-        yield title, header, list(_interface_and_measured(found))
+    chips = f" x {found.chips} chips of an NPU card" if found.chips > 1 else ""
+    title = f"Headlines, samples/s: interface rate{chips}; BSN = 1 / (1/TEM + 1/PEM)"
+    stages = [(system.name, stage) for system in found.systems for stage in system.stages]
     alone = len(found.systems) == 1
     steps = [row for row in found.steps if alone or sum(r is not None for r in row.rates) > 1]
-    if steps:
-        yield "Samples/s of the steps", *_side_by_side(found, steps)
-    stages = [(system.name, stage) for system in found.systems for stage in system.stages]
     unknown = [
         [name, _title(stage.name), stage.scope, _rate(stage.batches_per_second)]
         for name, stage in stages
         if stage.samples_per_second is None and stage.batches_per_second is not None
     ]
-    if unknown:
-        header = ["system", "what", "scope", "batches/s"]
-        yield "Batches/s, where the batch size is not known", header, unknown
     answers = [
-        [name, _title(stage.name), _batch(stage.batch), _accuracy(stage)]
+        [name, _title(stage.name), _batch(stage.batch), _accuracy(stage.accuracy)]
         for name, stage in stages
         if stage.accuracy is not None
     ]
-    if answers:
-        header = ["system", "what", "batch", "accuracy"]
-        yield "Accuracy of the timed runs", header, answers
+    tables: list[Table] = [
+        (title, *_side_by_side(found, found.headlines)),
+        (
+            "Samples/s of one chip or process: the runtime's call alone, and end to end",
+            ["system", "what", "batch", "interface", "end to end", "share"],
+            list(_interface_and_measured(found)),
+        ),
+        ("Samples/s of the steps", *_side_by_side(found, steps)),
+        (
+            "Batches/s, where the batch size is not known",
+            ["system", "what", "scope", "batches/s"],
+            unknown,
+        ),
+        ("Accuracy of the timed runs", ["system", "what", "batch", "accuracy"], answers),
+    ]
+    yield from (table for table in tables if table[2])
 
 
 def _side_by_side(found: Comparison, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -67,24 +69,23 @@ def _side_by_side(found: Comparison, rows: Sequence[Row]) -> tuple[list[str], li
 
 def _interface_and_measured(found: Comparison) -> Iterator[list[str]]:
     calls = {(row.name, row.batch): row.rates for row in found.interface}
+    nothing = (None,) * len(found.systems)
     for number, system in enumerate(found.systems):
         for row in found.measured:
             whole = row.rates[number]
             if whole is not None:
-                rates = calls.get((row.name, row.batch))
-                call = rates[number] if rates else None
+                call = calls.get((row.name, row.batch), nothing)[number]
                 share = "-" if call is None else f"{100 * whole / call:.1f} %"
                 figures = [_rate(call), _rate(whole), share]
                 yield [system.name, _title(row.name), _batch(row.batch), *figures]
 
 
-def _accuracy(stage: Stage) -> str:
-    """Return the recall and the difference from the checkpoint that a stage states."""
-    assert stage.accuracy is not None
-    parts = [f"{name} {value:.2f}" for name, value in (stage.accuracy.recall or {}).items()]
-    if stage.accuracy.max_difference is not None:
-        parts.append(f"outputs within {stage.accuracy.max_difference:.1e} of the checkpoint's")
-    parts += [f"({stage.accuracy.of})"] if stage.accuracy.of else []
+def _accuracy(found: Accuracy) -> str:
+    """Return the recall and the difference from the checkpoint."""
+    parts = [f"{name} {value:.2f}" for name, value in (found.recall or {}).items()]
+    if found.max_difference is not None:
+        parts.append(f"outputs within {found.max_difference:.1e} of the checkpoint's")
+    parts += [f"({found.of})"] if found.of else []
     return " ".join(parts)
 
 

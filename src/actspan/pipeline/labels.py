@@ -167,7 +167,10 @@ def _parse(entries: Any, codes: dict[str, int], classes: int) -> ScoredLabels:
         return ScoredLabels(np.arange(classes), np.array([_score(x) for x in entries], np.float64))
     labels, scores = [], []
     for entry in entries:
-        labels.append(codes.setdefault(_text(entry["label"]), len(codes)))
+        label = entry["label"]
+        if isinstance(label, bool) or not isinstance(label, (str, int)):
+            raise TypeError(f"label {label!r} is neither a text nor a whole number")
+        labels.append(codes.setdefault(str(label), len(codes)))
         scores.append(_score(entry.get("score", 1.0 if "segment" in entry else None)))
     placed = [entry["segment"] for entry in entries if "segment" in entry]
     segments = None
@@ -212,12 +215,6 @@ def _tidy(
         f"{high:,} of {counted(total, 'score')} above 1: probabilities are expected": high,
     }
     return tidied, [note for note, found in notes.items() if found]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise TypeError(f"label {value!r} is neither a text nor a whole number")
-    return str(value)
 
 
 def _number(value: Any) -> float:
