@@ -13,7 +13,7 @@ from actspan.core.wording import suggestion
 
 # The module of each command, and its line in --help, in the order in which a user meets them.
 COMMANDS = {
-    "demo": ("demo", "Run the main steps on a small made-up dataset."),
+    "demo": ("demo", "Run the main steps on a small synthetic dataset."),
     "extract": ("features", "Extract snippet features from videos into a dataset."),
     "train": ("train", "Train TEM and PEM on a dataset folder into a bundle."),
     "convert": ("models", "Convert published checkpoints into a bundle."),

@@ -1,4 +1,4 @@
-"""`actspan demo`: run the main steps on made-up data, and draw the results."""
+"""`actspan demo`: run the main steps on synthetic data, and draw the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Count = Annotated[int, Bounds(0)]
 
 @command(
     out="Folder for all files of the demo.",
-    videos="Number of made-up videos.",
+    videos="Number of synthetic videos.",
     training_set="Only write N training and N // 4 validation videos, as a dataset to train on.",
 )
 def demo(
@@ -30,32 +30,32 @@ def demo(
     seed: _Count = 1,
     training_set: _Count = 0,
 ) -> None:
-    """Run the main steps on a small made-up dataset.
+    """Run the main steps on a small synthetic dataset.
 
     \b
     Example:
       actspan demo
-      actspan demo --training-set 400 --seed 0 --out made-up
+      actspan demo --training-set 400 --seed 0 --out synthetic
     """
-    from actspan.data.made_up import check_demo_folder, write_made_up_dataset
+    from actspan.data.synthetic_dataset import check_demo_folder, write_synthetic_dataset
 
     if training_set:
         refuse_options(["videos"], "with --training-set")
         check_demo_folder(out, out)
-        write_made_up_dataset(
+        write_synthetic_dataset(
             out, training=training_set, validation=max(training_set // 4, 1), seed=seed
         )
         click.echo(
-            f"made-up training set in {out}; train on it: actspan train --dataset {quoted(out)}"
+            f"synthetic training set in {out}; train on it: actspan train --dataset {quoted(out)}"
         )
         return
     with progress_report() as report:
         from actspan.report.demo_run import run_demo
 
         made = run_demo(out, videos=videos, seed=seed, progress=report)
-    click.echo("Made-up data: these figures say nothing about real videos")
+    click.echo("Synthetic data: these figures say nothing about real videos")
     print_figures(made.recall.summary(), digits=2)
-    click.echo(f"{made.summary.videos} made-up videos, {made.recall.instances} actions")
+    click.echo(f"{made.summary.videos} synthetic videos, {made.recall.instances} actions")
     click.echo(f"dataset  {made.dataset}")
     click.echo(f"run      {made.run}")
     for picture in made.pictures:
