@@ -205,3 +205,10 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     soft_nms: SoftNmsConfig = SoftNmsConfig()
     classifier: ClassifierConfig | None = None
     label_free: LabelFreeConfig | None = None  # instead of TEM and PEM, in mode "window"
+
+    @property
+    def cells(self) -> int:
+        """Number of cells per video, T, or of snippets per window."""
+        if self.label_free is not None:
+            return self.label_free.window
+        return (self.tem or TemConfig()).length

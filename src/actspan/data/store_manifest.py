@@ -20,7 +20,7 @@ from typing import Annotated, Literal, Self
 import msgspec
 
 from actspan.config.base import Bounds, Config, dump_toml, from_dict, read_toml
-from actspan.config.stages import PipelineConfig, TemConfig
+from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ConfigError, DatasetError, StoreError
 from actspan.core.files import atomic_file, folder_kind, sha256
 from actspan.core.limits import CELLS, SIZE
@@ -99,8 +99,8 @@ class Manifest(Config, frozen=True, kw_only=True):
 
     def require_fit(self, config: PipelineConfig, folder: Path) -> None:
         """Raise StoreError, which says how to pack, if the model needs other cells."""
-        length = (config.tem or TemConfig()).length
-        if self.edge is None:
+        length = config.cells
+        if self.edge is None or config.label_free is not None:
             return
         if config.mode == "window":
             wanted, options = "works on windows of snippets", "without --length"

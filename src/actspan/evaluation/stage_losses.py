@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from actspan.config.stages import PipelineConfig, SoftNmsConfig, TemConfig
+from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
 from actspan.core.tiou import evaluated_tiou_matrix, tiou_matrix
 from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
@@ -75,7 +75,7 @@ def make_evidence(found: RunVideo, config: PipelineConfig, rate: Rate | None) ->
     if config.mode != "window":
         span, scale, length, edges = 1.0, first.seconds, cells, [(0, cells, (False, False))]
     else:
-        length = (config.tem or TemConfig()).length
+        length = config.cells
         windows = list(plan_windows(cells, length))
         if len(windows) != len(parts):
             raise ResultError(

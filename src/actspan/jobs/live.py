@@ -19,7 +19,6 @@ from actspan.jobs.propose_request import Selection
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
 from actspan.pipeline.outcomes import Outcome, placed
-from actspan.pipeline.steps import cells
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms
 
@@ -134,7 +133,7 @@ class NewSegments(Sink):
         fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
         here = placed(fused, outcome.offset, outcome.seconds)
         known = Proposals.concat([self._before, here])
-        length = cells(config) * snippet
+        length = config.cells * snippet
         best = soft_nms(known, config.soft_nms, span=length)
         end = window.last * snippet
         until = end if window.is_final else end - MARGIN * length

@@ -233,7 +233,7 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
             "set_apart": list(bundle.set_apart) or None,
         },
         "dataset": {**source.record(), "assumptions": list(summary.notes)},
-        "backend": request.backend,
+        "backend": request.backend if bundle.nets else "none",
         "versions": versions(),
         "pipeline": to_dict(bundle.config),
         "labels": request.labels.info(),

@@ -22,7 +22,7 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
-from actspan.pipeline.steps import cells, failed_piece
+from actspan.pipeline.steps import failed_piece
 from actspan.streams.bundle_features import BundleFeatures
 from actspan.streams.snippet_features import Part
 from actspan.streams.video_decoding import VideoFile
@@ -66,7 +66,7 @@ class DecodedSource(Source):
         # Seconds of all videos, and of those that are done.
         whole, before = sum(self.ends.values()), 0.0
         for path, own in groupby(parts, key=lambda part: part.path):
-            video, cutter = names[path], WindowCutter(cells(self.config))
+            video, cutter = names[path], WindowCutter(self.config.cells)
             arrays: list[Float32] = []  # all snippets, in rescale mode
             for part in own:
                 now = before + part.seconds

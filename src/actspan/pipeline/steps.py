@@ -36,13 +36,6 @@ from actspan.runtime.session import Session
 PEM_ROWS = 4096  # rows per call
 
 
-def cells(config: PipelineConfig) -> int:
-    """Return the number of cells per video, T, or of snippets per window."""
-    if config.label_free is not None:
-        return config.label_free.window
-    return (config.tem or TemConfig()).length
-
-
 def pieces_of(videos: Iterable[VideoInput], config: PipelineConfig) -> Iterator[Piece]:
     """Yield the pieces of every video: all of it, or its windows in order.
 
@@ -57,7 +50,7 @@ def pieces_of(videos: Iterable[VideoInput], config: PipelineConfig) -> Iterator[
         except ActSpanError as error:
             yield failed_piece(video.id, error)
             continue
-        for window in plan_windows(len(source), cells(config)):
+        for window in plan_windows(len(source), config.cells):
             yield Piece(video.id, partial(source.rows, window.first, window.last), window)
 
 

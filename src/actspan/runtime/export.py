@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config.stages import TemConfig
 from actspan.core.errors import ParityError
 from actspan.core.types import Float32, Float64
 from actspan.model.bsn.forward import (
@@ -172,7 +171,7 @@ def sample_inputs(
         yield x.astype(np.float32)
         return
     channels = weights["conv1.weight"].shape[1]
-    cells = (bundle.config.tem or TemConfig()).length
+    cells = bundle.config.cells
     sizes = {(batch or b, length or t) for b, t in ((1, cells), (3, cells), (2, cells + 7))}
     for b, t in sorted(sizes):
         x = 2.0 * rng.standard_normal((b, channels, t), dtype=np.float32)

@@ -23,7 +23,7 @@ from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
 from actspan.pipeline.outcomes import placed, suppress
-from actspan.pipeline.steps import cells, final_proposals
+from actspan.pipeline.steps import final_proposals
 from actspan.proposals.candidates import fuse
 from actspan.server.error_responses import ProblemError
 
@@ -198,7 +198,7 @@ class BrowsedRun:
         self, video: str, windows: tuple[Candidates, ...], config: SoftNmsConfig
     ) -> Proposals:
         curves = self.curves(video)
-        length = cells(self.config)
+        length = self.config.cells
         shown = length if curves is None else min(length, curves.cells)  # a short recording
         fused = [w.proposals.with_score(fuse(w.proposals, w.confidence)) for w in windows]
         parts = [placed(p, w.offset, w.seconds) for p, w in zip(fused, windows, strict=True)]

@@ -16,7 +16,6 @@ from actspan import __version__
 from actspan.core.types import Features
 from actspan.core.wording import suggestion
 from actspan.model.weights import NETS, Net
-from actspan.pipeline.steps import cells
 from actspan.server.error_responses import (
     BINARY,
     ProblemError,
@@ -201,7 +200,7 @@ def _network(model: ServedModel, name: Net) -> InferenceModel:
     (input_name,) = model.sessions[name].input_shapes
     input_shape, output_shape = [-1, model.config.bsp.size], [-1, 1]
     if name == "tem":
-        length = cells(model.config)
+        length = model.config.cells
         input_shape, output_shape = [-1, model.channels, length], [-1, 3, length]
 
     async def infer(tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:

@@ -28,7 +28,6 @@ from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.pipeline.core import Pipeline, open_nets
 from actspan.pipeline.outcomes import VideoInput
-from actspan.pipeline.steps import cells
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 from actspan.server.error_responses import ProblemError
@@ -271,7 +270,7 @@ class ServedModel:
         """Return the proposals of a recording; `progress` is called with the done share of it."""
         windows = 1
         if self.config.mode == "window":
-            windows = sum(1 for _ in plan_windows(len(recording), cells(self.config)))
+            windows = sum(1 for _ in plan_windows(len(recording), self.config.cells))
         # Few chunks are submitted ahead, so that new requests do not wait for the whole recording.
         outcomes = self.pipeline.run([VideoInput("", lambda: recording)], ahead=1)
         proposals = None

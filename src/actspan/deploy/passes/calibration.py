@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from actspan.config.stages import PipelineConfig, TemConfig
+from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ExportError
 from actspan.core.problems import Skipped, skipped_line
 from actspan.core.types import BoundaryScores, Float32
@@ -111,7 +111,7 @@ def _cells(
     dataset: Dataset, config: PipelineConfig, length: int | None
 ) -> Iterator[tuple[Float32, int]]:
     """Yield (C, T) per video or window, and the number of cells without padding."""
-    length = length or (config.tem or TemConfig()).length
+    length = length or config.cells
     for video in dataset.videos:
         if config.mode == "rescale":
             yield fit_to_cells(dataset.read(video.id), length, dataset.edge).T, length
