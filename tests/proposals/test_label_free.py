@@ -12,10 +12,10 @@ from actspan.core.errors import ShapeError
 from actspan.core.types import Features, Float32
 from actspan.model import LABEL_FREE
 from actspan.pipeline.core import Pipeline
+from actspan.proposals.components import principal_components
 from actspan.proposals.label_free import (
     boundary_heights,
     boundary_heights_plain,
-    principal_components,
     propose_label_free,
     usual_length,
 )

@@ -11,7 +11,6 @@ docs/log.md has the measurements behind it.
 from __future__ import annotations
 
 import heapq
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +19,9 @@ from actspan.config.stages import LabelFreeConfig
 from actspan.core.errors import ShapeError
 from actspan.core.kernels import descending, inlined, kernel
 from actspan.core.types import BoundaryScores, Float32, Float64, Proposals
+from actspan.proposals.components import principal_components
 
 Int64 = NDArray[np.int64]
-
-_BASIS = 256  # snippets that give the principal components
 
 
 def propose_label_free(
@@ -83,28 +81,6 @@ def propose_label_free(
         BoundaryScores(activity.astype(np.float32), curve, curve),
         Proposals(start[best] / n, end[best] / n, fused, ones, ones),
     )
-
-
-def principal_components(values: Float32, count: int) -> Float64:
-    """Return (n, K) principal components of standardized channels, with a mean square of 1.
-
-    They are those of at most 256 snippets, spread evenly. K is `count`, or less if the stream has
-    fewer snippets or channels that vary.
-    """
-    mean, spread = values.mean(axis=0), values.std(axis=0)
-    varies = spread > 1e-6 * max(float(spread.max()), 1e-30)
-    if not varies.any():
-        return np.zeros((len(values), 1))
-    scaled = (values[:, varies] - mean[varies]) / spread[varies]
-    some = scaled[:: -(-len(scaled) // _BASIS)].astype(np.float64)
-    if len(some) < some.shape[1]:  # The smaller of the two Gram matrices has the same components.
-        squares, vectors = np.linalg.eigh(some @ some.T)
-        squares, vectors = squares[::-1][:count], vectors[:, ::-1][:, :count]
-        basis = some.T @ (vectors / np.sqrt(squares.clip(min=1e-9 * squares[0])))
-    else:
-        basis = np.linalg.eigh(some.T @ some)[1][:, ::-1][:, :count]
-    points = (scaled @ basis.astype(np.float32)).astype(np.float64)
-    return np.ascontiguousarray(points / math.sqrt(np.square(points).sum(axis=1).mean()))
 
 
 def boundary_heights(points: Float64) -> Float64:
