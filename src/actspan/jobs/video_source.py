@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from actspan.core.errors import AnnotationError, BundleError, VideoError
 from actspan.core.files import sha256
@@ -27,6 +28,8 @@ from actspan.streams.bundle_features import BundleFeatures
 from actspan.streams.snippet_features import Part
 from actspan.streams.video_decoding import VideoFile
 from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
+
+_LIVE_WINDOW = 480  # snippets of a live video that are seen at once without labels: a minute
 
 
 class DecodedSource(Source):
@@ -155,6 +158,9 @@ class LiveSource(DecodedSource):
         self.ids = (canonical_id(self._live.path.stem),)
         self.ends = {self.ids[0]: 0.0}
         self.protected = (self._live.path,)
+        if (label_free := bundle.config.label_free) is not None:
+            soon = replace(label_free, window=min(label_free.window, _LIVE_WINDOW))
+            self.config = replace(bundle.config, label_free=soon)
         if bundle.config.mode != "window":
             raise BundleError(
                 f"{bundle.path}: processes whole videos (mode rescale), so it cannot follow one "
