@@ -110,6 +110,8 @@ def gather(
         if missing := " and ".join(run.missing_files):
             what = f"{missing} missing" if run.folder else "is a result without its run"
             notes.append(f"{run.name}: {what}, so there are no curves and no diagnosis.")
+        assumed = run.info.get("dataset", {}).get("assumptions", ())
+        notes += (f"{run.name}: {note}." for note in assumed)
     ground = _find_truth(found, truth)
     if isinstance(ground, str):
         names = dict.fromkeys(name for run in found for name in run.proposals)
