@@ -32,7 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "(did you mean 'published'?)",
             id="choice",
         ),
-        pytest.param("propose", "missing option '--model'", id="missing"),
+        pytest.param("pack", "missing argument 'DATASET'", id="missing"),
         pytest.param("train --dataset", "option '--dataset' requires an argument", id="no-value"),
         pytest.param("verify b --subset s", "--subset needs --dataset", id="without-effect"),
         pytest.param(
