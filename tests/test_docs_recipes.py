@@ -77,9 +77,15 @@ def here(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_block_is_run() -> None:
-    chained = ["table", "train", "propose", "answers", "look", "follow"]
+    chained = ["label-free", "table", "train", "propose", "answers", "look", "follow"]
     handed = ["hand-out", "take-back", "hand-out-labelstudio", "hand-out-others"]
     assert sorted(BLOCKS) == sorted([*chained, *handed, "elan", "labelstudio"])
+
+
+def test_without_a_model(here: Path) -> None:
+    run(BLOCKS["label-free"])
+    assert "label-free" in Path("first.html").read_text()
+    assert len(list(Path("first-clips").iterdir())) == 3 * 3
 
 
 def test_a_table_of_segments(here: Path) -> None:
