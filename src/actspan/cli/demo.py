@@ -52,17 +52,17 @@ def demo(
     with progress_report() as report:
         from actspan.report.demo_run import run_demo
 
-        made = run_demo(out, videos=videos, seed=seed, progress=report)
+        files = run_demo(out, videos=videos, seed=seed, progress=report)
     click.echo("Made-up data: these figures say nothing about real videos")
-    print_figures(made.recall.summary(), digits=2)
-    click.echo(f"{made.summary.videos} made-up videos, {made.recall.instances} actions")
-    click.echo(f"dataset  {made.dataset}")
-    click.echo(f"run      {made.run}")
-    for picture in made.pictures:
+    print_figures(files.recall.summary(), digits=2)
+    click.echo(f"{files.summary.videos} made-up videos, {files.recall.instances} actions")
+    click.echo(f"dataset  {files.dataset}")
+    click.echo(f"run      {files.run}")
+    for picture in files.pictures:
         click.echo(f"picture  {picture}")
-    if made.report is not None:
-        click.echo(f"report   {made.report}: open it in a browser")
-    if made.report is None or not made.pictures:
+    if files.report is not None:
+        click.echo(f"report   {files.report}: open it in a browser")
+    if files.report is None or not files.pictures:
         click.echo("not all could be drawn: pip install 'actspan[report]'")
     program = "actspan" if which("actspan") else Path(sys.executable).with_name("actspan")
-    click.echo(f"viewer   {program} serve --results {made.run}")
+    click.echo(f"viewer   {program} serve --results {files.run}")
