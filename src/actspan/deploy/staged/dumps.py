@@ -142,9 +142,9 @@ class Dumps:
         if not names:
             examples = ", ".join(files[:3]) or "nothing"
             raise StageError(
-                f"{self.folder}: no file ends in {self.suffix}; there is: {examples}. Dumps "
-                "must be binary (-output_binary=True); say how they end (--suffix _0.bin), or where "
-                "they are (--dumps)"
+                f"{self.folder}: no file ends in {self.suffix}; there is: {examples}. "
+                "Dumps must be binary (-output_binary=True); say how they end (--suffix _0.bin), "
+                "or where they are (--dumps)"
             )
         return names
 
