@@ -122,13 +122,13 @@ class FeatureFolder:
 
     def record(self, video: str, path: Path, ending: Ending) -> None:
         """Note in the journal that the features of a video are finished."""
-        status = path.stat()
+        found = path.stat()
         self.journal.add(
             JournalEntry(
                 video=video,
                 source=str(path),
-                size=status.st_size,
-                modified=status.st_mtime_ns,
+                size=found.st_size,
+                modified=found.st_mtime_ns,
                 settings=self.settings,
                 seconds=round(ending.seconds, 6),
                 fps=ending.fps,
@@ -149,10 +149,10 @@ class FeatureFolder:
         path, spec_file = self._out / PROJECTION, self._out / SPEC_FILE
         if not (path.is_file() and spec_file.is_file()):
             return
-        stored = read_toml(spec_file).get("features", {})
-        stored_spec = from_dict(FeatureSpec, stored, where=f"{spec_file} [features]")
+        found = read_toml(spec_file).get("features", {})
+        described = from_dict(FeatureSpec, found, where=f"{spec_file} [features]")
         wanted = self._projected(sha256(path))
-        if stored_spec == wanted:
+        if described == wanted:
             self._projection, self.spec = Projection.load(path), wanted
 
     def _projected(self, checksum: str) -> FeatureSpec:
@@ -194,17 +194,17 @@ class FeatureFolder:
         Return True if there are instances to train on.
         """
         entries = self.journal.entries
-        annotation_file = find_annotations(self._out)
+        existing = find_annotations(self._out)
         if source is not None:
             known = [v for v in source if v.id in entries and v.id not in left_out]
             videos = [self._adapted(video, entries[video.id]) for video in known]
             document: Mapping[str, object] = source.document
-        elif annotation_file is not None and annotation_file.name != DATASET_JSON:
+        elif existing is not None and existing.name != DATASET_JSON:
             return True  # The user's own format already holds labels.
         else:
-            kept = None if annotation_file is None else read_annotations(annotation_file)
-            unfinished = set(self.removed) - set(entries)
-            videos = [v for v in kept or () if v.id not in unfinished or len(v.segments)]
+            kept = None if existing is None else read_annotations(existing)
+            without = set(self.removed) - set(entries)
+            videos = [v for v in kept or () if v.id not in without or len(v.segments)]
             document = kept.document if kept else {}
             new = sorted(set(entries) - {video.id for video in videos})  # in any order of finishing
             videos += [Video(n, duration=entries[n].seconds, fps=entries[n].fps) for n in new]
