@@ -157,7 +157,7 @@ def test_no_videos_at_all(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("video,start,end\n")
     done = convert(tmp_path / "a.csv", tmp_path / "out.json")
     assert done.exit_code == 1
-    assert "holds no videos" in done.stderr
+    assert "contains no videos" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -322,12 +322,12 @@ def test_a_source_without_instances_is_a_note_beside_what_was_ignored(tmp_path: 
     source = tmp_path / "x.csv"
     source.write_text("video,duration,weather\na,5,sun\nb,6,rain\n")
     lines = good(source, tmp_path / "out.json").stderr.splitlines()
-    assert f"note: {source}: holds no instances" in lines
+    assert f"note: {source}: contains no instances" in lines
     assert f"note: {source}: ignored columns: weather" in lines
     source.write_text("video,start,end,split\na,1,2,train\nb,,,val\n")
     done = good(source, tmp_path / "other.json", "--subset", "validation")
-    assert f"note: {source}: holds no instances in subset 'validation'" in done.stderr
-    assert "holds no instances" not in good(source, tmp_path / "all.json").stderr
+    assert f"note: {source}: contains no instances in subset 'validation'" in done.stderr
+    assert "contains no instances" not in good(source, tmp_path / "all.json").stderr
 
 
 @pytest.mark.parametrize(

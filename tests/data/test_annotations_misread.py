@@ -1,4 +1,4 @@
-"""What tables and documents hold by mistake: the right answer, or one line that names it."""
+"""What tables and documents contain by mistake: the right result, or one line that names it."""
 
 from __future__ import annotations
 

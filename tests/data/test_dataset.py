@@ -157,7 +157,7 @@ def test_two_files_for_one_video(folder: Path) -> None:
 
 def test_pickled_content_is_refused(folder: Path) -> None:
     np.save(features_of(folder), np.array([{}, []], dtype=object), allow_pickle=True)
-    assert dict(findings(folder))["video0"].endswith("it holds Python objects, not numbers")
+    assert dict(findings(folder))["video0"].endswith("it contains Python objects, not numbers")
 
 
 @pytest.mark.parametrize("layout", ["TC", "CT"])

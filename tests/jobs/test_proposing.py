@@ -186,7 +186,7 @@ def test_a_failure_leaves_only_finished_shards(
 
 def test_features_need_a_tem(request_: ProposeRequest, tmp_path: Path) -> None:
     write_bundle(tmp_path / "pem-only", tem=False)
-    with pytest.raises(BundleError, match="holds no TEM, which features need"):
+    with pytest.raises(BundleError, match="contains no TEM, which features need"):
         propose(replace(request_, model=tmp_path / "pem-only", out=tmp_path / "run"))
 
 

@@ -129,7 +129,7 @@ BAD_WEIGHTS = [
     pytest.param(
         lambda w: w | {"conv3.bias": np.zeros(4)}, r"conv3.bias has shape \(4,\)", id="shape"
     ),
-    pytest.param(lambda w: w | {"conv3.bias": [0, 0, np.nan]}, "conv3.bias holds NaN", id="nan"),
+    pytest.param(lambda w: w | {"conv3.bias": [0, 0, np.nan]}, "conv3.bias contains NaN", id="nan"),
     pytest.param(
         lambda w: w | {"input.mean": np.zeros(5)}, "missing weights: input.scale", id="half"
     ),

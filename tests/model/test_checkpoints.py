@@ -315,7 +315,7 @@ WRONG = [
     pytest.param(
         changed(**{"fc1.weight": torch.zeros(0, 32)}), "fc1.weight has shape", id="no-units"
     ),
-    pytest.param(changed(**{"fc2.bias": torch.tensor([torch.nan])}), "holds NaN", id="nan"),
+    pytest.param(changed(**{"fc2.bias": torch.tensor([torch.nan])}), "contains NaN", id="nan"),
     pytest.param(changed(**{"fc2.bias": torch.tensor([1])}), "not a plain tensor", id="integers"),
     pytest.param(changed(**{"fc2.bias": [0.5]}), "not a plain tensor", id="no-tensor"),
     pytest.param(

@@ -1,4 +1,4 @@
-"""The viewer's routes: what a run holds comes out as it is, and corrections survive a restart."""
+"""The viewer's routes: they return a run unchanged, and corrections survive a restart."""
 
 from __future__ import annotations
 

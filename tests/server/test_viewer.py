@@ -103,13 +103,13 @@ class Visit:
         values = self.page.locator("#segments .moment").evaluate_all("e => e.map((x) => +x.value)")
         return list(zip(values[::2], values[1::2], strict=True))
 
-    def until(self, holds: str, value: Any = None) -> None:
+    def until(self, condition: str, value: Any = None) -> None:
         """Wait for an expression; Playwright's own way is stopped by the page's policy."""
         for _ in range(500):
-            if self.page.evaluate(holds, value):
+            if self.page.evaluate(condition, value):
                 return
             self.page.wait_for_timeout(20)
-        pytest.fail(f"never: {holds} {value or ''}")
+        pytest.fail(f"never: {condition} {value or ''}")
 
     def until_text(self, id_: str, text: str) -> None:
         self.until("([id, t]) => document.getElementById(id).textContent === t", [id_, text])

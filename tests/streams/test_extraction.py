@@ -303,7 +303,7 @@ def test_a_video_that_cannot_be_decoded_stops_no_other(
 
 
 def test_files_of_others_are_not_overwritten(request_: ExtractRequest, source: Path) -> None:
-    with pytest.raises(ActSpanError, match="holds videos"):
+    with pytest.raises(ActSpanError, match="contains videos"):
         extract_videos(replace(request_, out=source))
     (request_.out / "features").mkdir(parents=True)
     np.save(request_.out / "features" / "one.npy", np.ones((3, 2)))

@@ -218,7 +218,7 @@ REFUSED = {
     "missing": (lambda p: p, "no such file"),
     "empty": (lambda p: (p.write_bytes(b"") and p) or p, "the file is empty"),
     "text": (lambda p: p.write_text("hello") and p, "not a video"),
-    "audio only": (write_audio, "holds no pictures, only audio"),
+    "audio only": (write_audio, "contains no pictures, only audio"),
     "no index": (lambda p: cut(write_video(p, steady(1.0)), 0.6), "cut off before its index"),
 }
 

@@ -145,7 +145,7 @@ def _bundle(request: BenchRequest, folder: Path) -> Bundle:
     if len(bundle.nets) < 2:
         lacking = "PEM" if "tem" in bundle.nets else "TEM"
         raise BundleError(
-            f"{bundle.path}: holds no {lacking}; a benchmark runs both networks: "
+            f"{bundle.path}: contains no {lacking}; a benchmark runs both networks: "
             "actspan convert TEM PEM --out BUNDLE"
         )
     return bundle

@@ -112,7 +112,7 @@ def compare(
         say(f"{name} takes {100 * longer:.1f} % longer: {row.name} {row.scope}, batch {row.batch}")
     if fail_if is not None:
         say(f"{'FAIL' if slower else 'passes'}: --fail-if slower:{100 * fail_if:g}%")
-    context.exit(1 if slower or (checked is not None and not checked.holds) else 0)
+    context.exit(1 if slower or (checked is not None and not checked.passed) else 0)
 
 
 def _print(found: Comparison, check: ReportCheck | None) -> None:

@@ -199,7 +199,7 @@ def deploy(
         print_json(_answer(done, found))
     else:
         _print(done, found)
-    ok = done.verification.holds and (request.script_only or not done.left)
+    ok = done.verification.passed and (request.script_only or not done.left)
     click.get_current_context().exit(0 if ok else 1)
 
 

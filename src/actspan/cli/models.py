@@ -155,12 +155,12 @@ def verify(
         print_verification(found)
         print_notes(found.notes)
         if found.ran:
-            limits = "every variant is" if found.holds else "not every variant is"
+            limits = "every variant is" if found.passed else "not every variant is"
             click.echo(f"{limits} within the limits of its precision")
         else:
             click.echo("nothing could be run, so nothing was compared")
         print_skipped(found.problems)
-    click.get_current_context().exit(0 if found.holds else 1)
+    click.get_current_context().exit(0 if found.passed else 1)
 
 
 def print_verification(found: Verification) -> None:

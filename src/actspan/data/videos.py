@@ -157,7 +157,7 @@ class Videos(Sequence[Video]):
         return (self[place] for place in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
-        raise TypeError("videos hold arrays: compare what you need of them")
+        raise TypeError("videos contain arrays: compare single columns")
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -33,7 +33,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
     """Convert a verification to plain values; NaN becomes null."""
     return {
         "bundle": found.bundle.path.name,
-        "holds": found.holds,
+        "holds": found.passed,
         "material": found.material,
         "videos": found.videos,
         "proposals": found.proposals,
@@ -116,14 +116,14 @@ def to_markdown(found: Verification, command: str) -> str:
         "",
         f"Model: {_source(bundle)}. Run on: {found.material}: {counted(found.videos, 'video')}, "
         f"{counted(found.proposals, 'proposal')} of the checkpoint. Verdict: "
-        f"**{'all variants hold' if found.holds else 'not all variants hold'}**.",
+        f"**{'all variants pass' if found.passed else 'not all variants pass'}**.",
         "",
         *markdown_table(*answer_table(found)),
         "",
         *markdown_table(*output_table(found)),
         "",
         *(f"* **{r.variant.name}**: {why}" for r in found.results for why in r.failures),
-        *([] if found.holds else [""]),
+        *([] if found.passed else [""]),
         *_LEGEND,
         "",
         "What a variant must keep:",

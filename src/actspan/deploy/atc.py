@@ -5,7 +5,7 @@ run a fake `atc`.
 
 The graph has fixed sizes, two-dimensional convolutions (the only ones of the NPU), output scales
 folded into the weights (half precision cannot represent 0.01) and opset 11, which every CANN reads.
-PEM takes the rows of a whole video, (B, 1000, 32), as the exchange files hold them.
+PEM takes the rows of a whole video, (B, 1000, 32), as the exchange files contain them.
 """
 
 from __future__ import annotations

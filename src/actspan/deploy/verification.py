@@ -79,7 +79,7 @@ class Verification:
         return any(result.status != "not run" for result in self.results)
 
     @property
-    def holds(self) -> bool:
+    def passed(self) -> bool:
         """True if every variant ran and kept its limits."""
         return all(result.status == "ok" for result in self.results)
 

@@ -58,7 +58,7 @@ class Bundle:
     source: Source  # origin of the weights
     files: Mapping[str, FileRecord] = field(default_factory=dict)  # their checksums
     training: Mapping[str, Any] | None = None  # record of the training
-    nets: frozenset[Net] = field(init=False)  # those of BSN's two networks that it holds
+    nets: frozenset[Net] = field(init=False)  # those of BSN's two networks that it contains
 
     def __post_init__(self) -> None:
         """Raise BundleError if the settings and files contradict each other."""
@@ -82,7 +82,7 @@ class Bundle:
 
     @property
     def has_classifier(self) -> bool:
-        """True if the bundle holds a proposal classifier."""
+        """True if the bundle contains a proposal classifier."""
         return "classifier.safetensors" in self.files
 
     @property
@@ -138,7 +138,7 @@ class Bundle:
         tem, pem : mapping of str to array, optional
             Weights under the names of `weight_shapes`; at least one network is needed.
         training : mapping, optional
-            Record of the training; anything that TOML can hold.
+            Record of the training; any values of TOML.
         overwrite : bool
             Replace a bundle; another folder is never replaced.
 

@@ -75,7 +75,7 @@ class LabelFile:
         Raises
         ------
         ResultError
-            It cannot be read, is of another form, has no label for any video, or holds a score
+            It cannot be read, is of another form, has no label for any video, or contains a score
             that is negative or not finite.
         ConfigError
             `top` is not positive.

@@ -121,7 +121,7 @@ def _check(proposals: Proposals) -> None:
     columns = {"start": proposals.start, "end": proposals.end, "score": proposals.score}
     for name, column in columns.items():
         if not np.isfinite(column).all():
-            raise ShapeError(f"proposals: {name} holds NaN or infinity")
+            raise ShapeError(f"proposals: {name} contains NaN or infinity")
     turned = np.flatnonzero(proposals.end < proposals.start)
     if len(turned):
         first = int(turned[0])

@@ -74,7 +74,7 @@ def export_to_tool(request: ExportRequest) -> Exported:
         problems += [Problem(name, str(request.videos), *fault) for name in missing]
         left = Videos(v for v in videos if v.id in links)
     if not left and not problems:
-        raise DataError(f"{request.source}: holds no videos")
+        raise DataError(f"{request.source}: contains no videos")
     if not left:
         raise_nothing_left(problems, len(videos))
     if request.on_error == "fail":
@@ -113,7 +113,7 @@ def _rate_assumed(videos: Videos, request: ExportRequest) -> tuple[str, ...]:
 
 
 def _read(request: ExportRequest) -> tuple[str, Annotations]:
-    """Return the name of what the source holds, and its videos."""
+    """Return the name of what the source contains, and its videos."""
     source = _result_of(request.source)
     if source is None:
         if request.top is not None or request.min_score is not None:

@@ -132,7 +132,7 @@ def _arrow_values(table: Any) -> NDArray[Any]:
     if len(kinds) == 1 and types.is_fixed_size_list(kinds[0]):
         values = table.column(0).combine_chunks()
         if values.null_count or not _is_number(kinds[0].value_type):
-            raise FeatureError("Arrow: the lists must hold numbers, without missing values")
+            raise FeatureError("Arrow: the lists must contain numbers, without missing values")
         flat = values.flatten().to_numpy(zero_copy_only=False)
         rows: NDArray[Any] = flat.reshape(-1, kinds[0].list_size)
         return rows

@@ -177,7 +177,7 @@ class Backbone(AbstractContextManager["Backbone"]):
         Raises
         ------
         ModelError, BackendError
-            A vector holds NaN or infinity, or the runtime failed.
+            A vector contains NaN or infinity, or the runtime failed.
         """
         vectors = self._run(pixels)
         if not np.isfinite(vectors).all():

@@ -51,7 +51,7 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
     ) -> None:
         features, wanted = bundle.features, bundle.features.extraction
         if "tem" not in bundle.nets:
-            raise BundleError(f"{bundle.path}: holds no TEM, which features of a video need")
+            raise BundleError(f"{bundle.path}: contains no TEM, which features of a video need")
         if wanted is None:
             origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
             raise BundleError(

@@ -130,7 +130,7 @@ class Projection:
         if self.mean.ndim != 1 or len(shape) != 2 or len(self.mean) != shape[0] or 0 in shape:
             raise ShapeError(f"mean {self.mean.shape} and matrix {shape}; (C,), (C, N) are needed")
         if not all(np.isfinite(array).all() for array in (self.mean, self.matrix)):
-            raise ShapeError("a projection holds NaN or infinity")
+            raise ShapeError("a projection contains NaN or infinity")
 
     @property
     def channels(self) -> int:

@@ -64,7 +64,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     Raises
     ------
     VideoError, MissingExtraError
-        The file is missing or holds no moving pictures that can be decoded, or there is no PyAV.
+        The file is missing or contains no moving pictures that can be decoded, or there is no PyAV.
     """
 
     def __init__(self, path: Path, stream: Readable | None = None) -> None:
@@ -108,11 +108,12 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             return chosen
         kinds = sorted({stream.type for stream in self.container.streams})
         if not kinds:
-            raise VideoError(f"{self.path}: holds nothing: cut off before its index, or empty")
+            raise VideoError(f"{self.path}: contains nothing: cut off before its index, or empty")
         if "video" in kinds:
             raise VideoError(f"{self.path}: its pictures cannot be decoded, or are a still cover")
         raise VideoError(
-            f"{self.path}: holds no pictures, only {', '.join(kinds)}", "leave it out, or remove it"
+            f"{self.path}: contains no pictures, only {', '.join(kinds)}",
+            "leave it out, or remove it",
         )
 
     def _announced(self) -> float | None:

@@ -93,7 +93,7 @@ def _find_in_folder(
                 f"actspan propose --dataset {quoted(folder)}"
             )
         if kind := folder_kind(folder):
-            raise VideoError(f"{folder}{kind}: holds no videos")
+            raise VideoError(f"{folder}{kind}: contains no videos")
         there = f"; {_ignored(others)}; {_BY_NAME}" if others else ""
         raise VideoError(f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){there}")
     if others:

@@ -37,7 +37,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
     Raises
     ------
     AnnotationError
-        There are no annotations, no training video, or none that holds an instance.
+        There are no annotations, no training video, or none that contains an instance.
     DatasetError
         There are problems.
     """
@@ -62,7 +62,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
         bad = [problem for problem in checked.problems if problem.skipped is Skipped.SEGMENT]
         raise_errors(bad, leaves_something=False)
         raise AnnotationError(
-            f"{dataset.path}: no training video holds an instance to learn from. Annotate the "
+            f"{dataset.path}: no training video contains an instance to learn from. Annotate the "
             "actions of the training videos (segment and label), for example with ELAN or Label "
             "Studio: docs/datasets.md"
         )

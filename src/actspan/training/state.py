@@ -53,8 +53,8 @@ class StateFolder:
         if found != plain:
             names = ", ".join(_differences(found, plain))
             raise ConfigError(
-                f"{path}: holds an unfinished training with other settings ({names}); use those to "
-                "resume it, or discard it: --restart"
+                f"{path}: contains an unfinished training with other settings ({names}); use those "
+                "to resume it, or discard it: --restart"
             )
         return cls(path)
 

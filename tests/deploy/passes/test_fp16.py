@@ -115,7 +115,7 @@ def test_a_weight_that_is_used_as_output() -> None:
 def test_weights_out_of_range() -> None:
     net = Net()
     model = net.model(net.op("Mul", "x", net.const(np.float32(1e5), "huge")))
-    with pytest.raises(ExportError, match=r"pass fp16: huge holds 1e\+05; half precision ends"):
+    with pytest.raises(ExportError, match=r"pass fp16: huge contains 1e\+05; half precision ends"):
         halved(model)
 
 

@@ -188,7 +188,7 @@ def test_any_exception_in_a_pass_is_one_line(
     ("content", "message"),
     [
         pytest.param(None, "cannot be read: No such file", id="missing"),
-        pytest.param(b"", "not an ONNX file: it holds no graph", id="empty"),
+        pytest.param(b"", "not an ONNX file: it contains no graph", id="empty"),
         pytest.param(b"not a model at all", "not an ONNX file", id="text"),
         pytest.param(bytes(range(256)) * 9, "not an ONNX file", id="bytes"),
     ],

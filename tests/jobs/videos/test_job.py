@@ -208,7 +208,7 @@ def test_bad_videos_are_found_before_work_starts(
     write_video(tmp_path / "a.mkv", steady(2.0))
     write_audio(tmp_path / "song.mp4")
     request = ProposeRequest(model("window").path, videos=(str(tmp_path),), backbone=encoder)
-    with pytest.raises(DatasetError, match="holds no pictures, only audio"):
+    with pytest.raises(DatasetError, match="contains no pictures, only audio"):
         found_in(request)
     summary, found = found_in(replace(request, on_error="skip"))
     assert list(found) == ["a"]

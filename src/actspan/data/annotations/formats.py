@@ -193,8 +193,8 @@ def _unknown_format(source: Source) -> str:
     if path.is_dir():
         in_folders = ", ".join(f.in_folder for f in _ALL if f.in_folder)
         return (
-            f"{path}{folder_kind(path)}: holds none of: {in_folders}; a file of another format has "
-            "to be named itself"
+            f"{path}{folder_kind(path)}: contains none of: {in_folders}; give the path "
+            "of a file of another format"
         )
     if source.json is None:
         suffix = path.suffix.lower()

@@ -176,7 +176,7 @@ class VideoBuilder(Collector):
 
 
 def has_files(suffix: str, source: Source) -> bool:
-    """Return whether the source is a file with the suffix, or a folder that holds any."""
+    """Return whether the source is a file with the suffix, or a folder that contains any."""
     return bool(_files_of(source.path, suffix))
 
 
@@ -201,7 +201,7 @@ def read_files(
     if not path.is_dir():
         read_file(path, builder)
     elif not has_files(suffix, source):
-        raise AnnotationError(f"{path}: holds no {suffix} files")
+        raise AnnotationError(f"{path}: contains no {suffix} files")
     else:
         for file in _files_of(path, *_ONE_PER_VIDEO):
             if file.suffix.lower() != suffix:

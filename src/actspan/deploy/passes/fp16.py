@@ -62,7 +62,9 @@ class Float16(GraphPass):
         for value in model.graph.initializers.values():
             array = constant_of(value) if value.dtype == SINGLE else None
             if array is not None and (np.isfinite(array) & (np.abs(array) > _LARGEST)).any():
-                return f"{value.name} holds {np.abs(array).max():.4g}; half precision ends at 65504"
+                return (
+                    f"{value.name} contains {np.abs(array).max():.4g}; half precision ends at 65504"
+                )
         for node in model.graph:
             if any(output.type is None for output in node.outputs if output.uses()):
                 return f"the type of what {node.op_type} {node.name!r} computes is not known"

@@ -249,7 +249,7 @@ def record_model(bundle: Bundle) -> ModelRecord:
     for net in STAGED_NETS:
         if net not in bundle.nets:
             raise BundleError(
-                f"{bundle.path}: holds no {net.upper()}; the staged path needs both networks: "
+                f"{bundle.path}: contains no {net.upper()}; the staged path needs both networks: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
     checksums = {net: bundle.files[f"{net}.safetensors"].sha256 for net in STAGED_NETS}

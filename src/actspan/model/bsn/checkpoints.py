@@ -130,7 +130,7 @@ def convert_checkpoints(
     Raises
     ------
     CheckpointError
-        A file cannot be used, or two hold the same network.
+        A file cannot be used, or two contain the same network.
     BundleError
         `out` is taken or cannot be written, or the networks do not fit each other.
     """

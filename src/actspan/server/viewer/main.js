@@ -137,7 +137,7 @@ async function start() {
 function nothing(about) {
   byId("empty").hidden = false;
   byId("empty").textContent = about.runs.length
-    ? "The runs that are served hold no videos."
+    ? "The runs that are served contain no videos."
     : "No run is served: actspan serve --results RUN shows one. With --model, Propose finds segments in a new recording.";
 }
 
