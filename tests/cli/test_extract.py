@@ -99,7 +99,7 @@ def test_bad_videos_are_a_line_per_cause(line: list[str], tmp_path: Path) -> Non
     write_audio(videos / "song.mp4")
     done = CliRunner().invoke(main, [*line, "--out", str(tmp_path / "out")])
     assert done.exit_code == 1
-    again = "copy it again from where it came, or remove it"
+    again = "copy it again from its source, or remove it"
     lines = done.stderr.splitlines()
     assert f"none: the file is empty ({videos / 'none.mp4'}): {again}" in lines
     song = f"song: contains no pictures, only audio ({videos / 'song.mp4'})"

@@ -65,7 +65,7 @@ def test_calibrates_on_a_dataset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param(["--passes", "magic"], "there is no pass 'magic'", id="unknown-pass"),
+        pytest.param(["--passes", "magic"], "no pass 'magic'", id="unknown-pass"),
         pytest.param(["--passes", "fold-scal"], "(did you mean 'fold-scale'?)", id="near-name"),
         pytest.param(["--dim", "batch=2"], "no free axis is called 'batch'", id="unknown-axis"),
         pytest.param(["--batch", 3], "the batch of video (axis 0) is 1 already", id="need"),

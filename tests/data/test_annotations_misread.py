@@ -118,7 +118,7 @@ READ = [
     pytest.param(
         HEAD + "cafe\u0301,1,2,x\ncaf\u00e9,3,4,x\n",
         {"caf\u00e9": [(1, 2, "x"), (3, 4, "x")]},
-        ["ids were brought to Unicode NFC: 1"],
+        ["ids were converted to Unicode NFC: 1"],
         id="unicode-ids",
     ),
     pytest.param(
@@ -212,7 +212,7 @@ def test_columns_that_events_are_joined_by_are_not_ignored(tmp_path: Path) -> No
 
 def test_a_table_without_durations_names_what_is_missing(tmp_path: Path) -> None:
     text = "name,len\na,10\n"
-    with pytest.raises(AnnotationError, match="not found: 'duration'; there are: 'name', 'len'"):
+    with pytest.raises(AnnotationError, match="not found: 'duration'; available: 'name', 'len'"):
         read(tmp_path, text, only_facts=True)
     (video,) = read(tmp_path, text, only_facts=True, columns={"duration": "len"}).videos
     assert (video.id, video.duration) == ("a", 10.0)
@@ -352,7 +352,7 @@ def test_the_authors_table(tmp_path: Path) -> None:
     assert [p.problem for p in found.problems] == [
         "subset 'testing', but 'training' in an earlier row"
     ]
-    with pytest.raises(AnnotationError, match="are needed; there are: 'video', 'group'"):
+    with pytest.raises(AnnotationError, match="are needed; available: 'video', 'group'"):
         authors(tmp_path, "video,group\nv_a,training\n")
 
 

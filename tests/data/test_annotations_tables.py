@@ -128,7 +128,7 @@ def test_columns_may_be_named(tmp_path: Path) -> None:
 
 
 def test_a_column_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(AnnotationError, match=r"no column 'tpye' \(did you mean 'type'\?\); ther"):
+    with pytest.raises(AnnotationError, match=r"no column 'tpye' \(did you mean 'type'\?\); avail"):
         read(tmp_path, "video,start,end,type\na,1,2,x\n", label="tpye")
 
 
@@ -154,7 +154,7 @@ def test_missing_columns_are_one_line(head: str, missing: str, tmp_path: Path) -
     with pytest.raises(AnnotationError) as caught:
         read(tmp_path, ",".join([head, *many]) + "\na,1,2,x\nb,1,2,x\n")
     message = str(caught.value)
-    assert f"not found: {missing}; there are: " in message
+    assert f"not found: {missing}; available: " in message
     assert all(repr(name) in message for name in (*head.split(","), *many))
     assert f"--{missing.split(',')[0].strip(chr(39))}-column" in message
 

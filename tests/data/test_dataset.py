@@ -42,7 +42,7 @@ def test_a_good_folder_has_no_problems_and_knows_its_grid(folder: Path) -> None:
 
 def test_subsets(folder: Path) -> None:
     assert len(Dataset.load(folder).subset("validation")) == 2
-    with pytest.raises(AnnotationError, match="'testing'; there are: 'training', 'validation'"):
+    with pytest.raises(AnnotationError, match="'testing'; available: 'training', 'validation'"):
         Dataset.load(folder).subset("testing")
 
 
@@ -207,7 +207,7 @@ def test_a_grid_that_nothing_gives_has_one_remedy_that_works(tmp_path: Path) -> 
     toml = tmp_path / "dataset.toml"
     toml.write_text(f"[features]\nchannels = {CHANNELS}\nfps = 25\n")
     (problem,) = check_problems(tmp_path)
-    assert problem.problem == "nothing says how its snippets lie in time"
+    assert problem.problem == "the times of its snippets are unknown"
     assert problem.remedy == "write stride_seconds = ... under [features] in dataset.toml"
     toml.write_text(toml.read_text() + "stride_seconds = 0.5\n")
     assert check_dataset(Dataset.load(tmp_path)).spec.stride_seconds == 0.5

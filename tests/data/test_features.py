@@ -454,7 +454,7 @@ def test_ids_of_any_unicode_form_are_one(tmp_path: Path) -> None:
     )
     dataset = check_dataset(Dataset.load(tmp_path), channels=CHANNELS)
     np.testing.assert_array_equal(dataset.read("caf\u00e9").values, A)
-    assert any("ids were brought to Unicode NFC: 1" in note for note in dataset.notes)
+    assert any("ids were converted to Unicode NFC: 1" in note for note in dataset.notes)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv", ".npz"])
@@ -488,13 +488,15 @@ def test_files_without_permission_are_named(
     dataset = Dataset.load(tmp_path) if suffix != ".npz" else None
     monkeypatch.setattr("actspan.data.array_files.Path.stat", refuse)
     if dataset is None:
-        with pytest.raises(FeatureError, match="may not be read; change its permissions"):
+        with pytest.raises(
+            FeatureError, match="cannot be read: permission denied; change its permissions"
+        ):
             list_arrays(tmp_path / "features/a.npz", Ignored())
         return
     with pytest.raises(DatasetError) as caught:
         check_dataset(dataset)
     found = [(p.video, p.problem, p.remedy) for p in caught.value.problems if p.is_error]
-    assert found == [("a", "may not be read", "change its permissions")]
+    assert found == [("a", "cannot be read: permission denied", "change its permissions")]
 
 
 def test_row_numbers_of_some_files_are_dropped_where_channels_are_known(tmp_path: Path) -> None:

@@ -347,7 +347,7 @@ def test_a_damaged_manifest_is_named(folder: Path, tmp_path: Path) -> None:
 def test_nothing_is_overwritten_by_accident(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(StoreError, match="is not a store, so it is left alone"):
+    with pytest.raises(StoreError, match="is not a store: choose another folder"):
         pack(folder, tmp_path / "mine", overwrite=True)
     pack(folder, tmp_path / "store")
     with pytest.raises(StoreError, match="a store already exists"):
@@ -405,7 +405,7 @@ def test_an_id_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set", videos=2)
     (folder / "features" / "video0.npy").rename(folder / "features" / "vid\udce9o.npy")
     write_annotations(folder, {"vid\udce9o": {"duration": 15.0}, "video1": {"duration": 15.0}})
-    with pytest.raises(DatasetError, match="its id is no valid text"):
+    with pytest.raises(DatasetError, match="its id is not valid text"):
         pack(folder, tmp_path / "store")
     assert pack(folder, tmp_path / "store", on_error="skip").manifest.videos == 1
 

@@ -47,7 +47,7 @@ def test_a_bundle_to_openvino(bundle: Bundle, dataset: Path, tmp_path: Path) -> 
     assert done.bundle.path == tmp_path / "out"
     assert "tem.xml" not in Bundle.load(bundle.path).files
     assert all(step.seconds >= 0 or math.isnan(step.seconds) for step in done.steps)
-    with pytest.raises(BundleError, match="there is a bundle already"):
+    with pytest.raises(BundleError, match="a bundle already exists"):
         deploy(request)
 
 

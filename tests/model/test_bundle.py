@@ -190,9 +190,9 @@ def test_a_failing_disk_leaves_nothing_behind(
 def test_other_folders_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(BundleError, match="not a bundle, so it is left alone"):
+        with pytest.raises(BundleError, match="not a bundle; choose another folder"):
             create(tmp_path, overwrite=overwrite)
-        with pytest.raises(BundleError, match="not a bundle, so it is left alone"):
+        with pytest.raises(BundleError, match="not a bundle; choose another folder"):
             create(tmp_path / "notes.txt", overwrite=overwrite)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -203,7 +203,7 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_replaced_only_on_request(bundle: Bundle) -> None:
-    with pytest.raises(BundleError, match="there is a bundle already"):
+    with pytest.raises(BundleError, match="a bundle already exists"):
         create(bundle.path, tem=None)
     assert create(bundle.path, tem=None, overwrite=True).nets == {"pem"}
     assert files_of(bundle.path.parent) == ["b"]

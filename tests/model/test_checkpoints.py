@@ -193,7 +193,7 @@ def test_safetensors_are_refused_as_others_are(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "x.safetensors")
     data = (tmp_path / "x.safetensors").read_bytes()
     (tmp_path / "x.safetensors").write_bytes(data[: len(data) // 2])
-    with pytest.raises(CheckpointError, match="damaged or cut short; copy it again"):
+    with pytest.raises(CheckpointError, match="damaged or truncated; copy it again"):
         read_checkpoint(tmp_path / "x.safetensors")
 
 
@@ -382,7 +382,7 @@ def test_a_checkpoint_that_was_cut_short(tmp_path: Path, size: int) -> None:
     path = tmp_path / "x.pth"
     torch.save({"state_dict": {"conv1.weight": torch.zeros(100, 100, 3)}}, path)
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(CheckpointError, match="damaged or cut short; copy it again"):
+    with pytest.raises(CheckpointError, match="damaged or truncated; copy it again"):
         read_checkpoint(path)
 
 

@@ -159,7 +159,7 @@ def request(**changes: Any) -> dict[str, Any]:
         ),
         pytest.param(
             request() | {"parameters": {"top": 3}},
-            "unknown field 'top'; there are: none",
+            "unknown field 'top'; available: none",
             id="parameter-of-the-pipeline",
         ),
     ],

@@ -45,7 +45,7 @@ def test_a_free_size_comes_from_the_file(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "nonsense": ("resnet", None, None, "there are: default, onnx:FILE"),
+    "nonsense": ("resnet", None, None, "available: default, onnx:FILE"),
     "no toml": ("", ["n", 3, 8, 6], None, "must describe the pictures that e.onnx takes"),
     "unknown key": ("", ["n", 3, 8, 6], TOML + "means = 1\n", "means"),
     "no size": ("", ["n", 3, "h", "w"], TOML, r"size = \[H, W\]"),

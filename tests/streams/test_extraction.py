@@ -279,7 +279,7 @@ def test_a_video_that_was_cut_off_is_used_and_noted(request_: ExtractRequest, so
     done = extract_videos(request_)
     (note,) = done.problems
     assert not note.is_error
-    assert "cut short" in note.problem
+    assert "truncated" in note.problem
     assert 5 < len(features(request_.out)["two"]) < 20
     assert extract_videos(request_).problems == done.problems  # said again when it is kept
 

@@ -224,7 +224,7 @@ def test_a_damaged_state_is_reported(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_an_existing_bundle_is_refused_before_work(bundle: Bundle, dataset: Dataset) -> None:
     report = Collected()
-    with pytest.raises(BundleError, match="there is a bundle already"):
+    with pytest.raises(BundleError, match="a bundle already exists"):
         train(dataset, bundle.path, TINY, report=report)
     assert report.notes == []
 

@@ -161,7 +161,7 @@ def _variant(bundle: Bundle, request: BenchRequest) -> Variant:
         return Variant(backend, "", found[0].precision)
     there = ", ".join(variant.graph for variant in found if variant.graph) or "none"
     raise BackendError(
-        f"{bundle.path}: no variant {request.variant!r} for {backend}; there are: {there}; "
+        f"{bundle.path}: no variant {request.variant!r} for {backend}; available: {there}; "
         "actspan export --passes writes more"
     )
 

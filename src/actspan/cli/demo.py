@@ -63,6 +63,6 @@ def demo(
     if made.report is not None:
         click.echo(f"report   {made.report}: open it in a browser")
     if made.report is None or not made.pictures:
-        click.echo("not all could be drawn: pip install 'actspan[report]'")
+        click.echo("some pictures could not be drawn: pip install 'actspan[report]'")
     program = "actspan" if which("actspan") else Path(sys.executable).with_name("actspan")
     click.echo(f"viewer   {program} serve --results {made.run}")

@@ -221,7 +221,7 @@ def backends(*, json_: bool = False) -> None:
         rows.append((row["backend"], row["device"], row["version"] or "-", usable, verified))
     print_table(("backend", "device", "version", "usable", "verified"), rows, left=5)
     click.echo("verified: run by this project and compared with the checkpoint, on such a device")
-    click.echo("differs: runs here, but changes the answer; auto never takes it")
+    click.echo("differs: runs here, but changes the result; auto never chooses it")
     click.echo("not usable, because:")
     for row in found:
         if not row["usable"]:

@@ -36,7 +36,7 @@ SHARED = {
     "engine": "Where to compute: in this process, or on workers of Ray (pip install "
     "'actspan[cluster]').",
     "force": "Replace existing files.",
-    "json_": "Print the answer as JSON.",
+    "json_": "Print the result as JSON.",
     "on_error": "Stop at problems, or skip what cannot be used.",
     "out": "Folder to write.",
     "seed": "Seed of all random choices.",

@@ -270,7 +270,7 @@ def _open_live(given: str, idle: float) -> Iterator[GrowingVideo]:
 
         def stop(*_: object) -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            say("stopping: the answer for what was recorded so far follows")
+            say("stopping: the result of the recording so far follows")
             video.stop()
 
         before = signal.signal(signal.SIGINT, stop)

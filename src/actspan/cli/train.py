@@ -189,7 +189,9 @@ def _print(bundle: Bundle, training: dict[str, Any]) -> None:
 def _print_judged(judged: dict[str, Any]) -> None:
     """Print one row for the model and one per guess."""
     videos, instances = counted(judged["videos"], "video"), counted(judged["instances"], "instance")
-    click.echo(f"on {videos} of the validation part, {instances}, beside guesses; in percent")
+    click.echo(
+        f"on {videos} of the validation part, {instances}, next to random guesses; in percent"
+    )
     figures = judged["figures"]
     columns = list(figures["model"])
     rows = [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in figures.items()]

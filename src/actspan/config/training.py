@@ -158,6 +158,6 @@ def preset(name: str = DEFAULT_PRESET) -> TrainConfig:
     """Return training settings by name; raise ConfigError, with the names, for an unknown one."""
     if name not in PRESETS:
         raise ConfigError(
-            f"no preset {name!r}{suggestion(name, PRESETS)}; there are: {', '.join(PRESETS)}"
+            f"no preset {name!r}{suggestion(name, PRESETS)}; available: {', '.join(PRESETS)}"
         )
     return PRESETS[name]

@@ -81,7 +81,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
     except OSError as error:
-        raise ActSpanError(f"{path}: cannot be made: {error.strerror}") from error
+        raise ActSpanError(f"{path}: cannot be created: {error.strerror}") from error
     try:
         yield partial
         replace_folder(partial, target)
@@ -196,7 +196,7 @@ def check_size(path: Path, limit: int | None = None) -> None:
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         raise OSError(errno.EINVAL, "neither a file nor a folder, but a pipe or a device")
     if limit is not None and found.st_size > limit:
-        what = f"too large: {found.st_size:,} bytes, and at most {limit:,} are taken; split it"
+        what = f"too large: {found.st_size:,} bytes; the limit is {limit:,}; split it"
         raise OSError(errno.EFBIG, what)
 
 

@@ -147,8 +147,8 @@ def check_expansion(stored: int, expanded: int) -> None:
     """Raise ValueError if data would become far larger in memory than it is on disk."""
     if expanded > max(EXPANDED, EXPANSION * stored):
         raise ValueError(
-            f"{stored:,} bytes would expand to {expanded:,}: a bomb, or features of nothing but "
-            f"zeros; write it uncompressed"
+            f"{stored:,} bytes would expand to {expanded:,}: a decompression "
+            "bomb, or features that are all zeros; write it uncompressed"
         )
 
 
@@ -255,7 +255,9 @@ def feature_errors(path: Path) -> Iterator[None]:
     except ContentError as error:
         raise FeatureError(f"{path}: {error}") from error
     except PermissionError as error:
-        raise FeatureError(f"{path}: may not be read; change its permissions") from error
+        raise FeatureError(
+            f"{path}: cannot be read: permission denied; change its permissions"
+        ) from error
     except (OSError, ValueError, KeyError) as error:
         what = "a link that leads nowhere; correct or remove the link"
         if not path.is_symlink() or path.exists():

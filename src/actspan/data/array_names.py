@@ -94,7 +94,8 @@ class ArrayNames:
             if missing := [name for name in self.spec.join if name not in arrays]:
                 raise FeatureError(
                     f"contains no array {', '.join(missing)}, only "
-                    f"{listed(sorted(arrays), _LISTED)}; correct join in dataset.toml, or write the file again"
+                    f"{listed(sorted(arrays), _LISTED)}; correct join in dataset.toml, or write "
+                    "the file again"
                 )
             return [arrays[name] for name in self.spec.join]
         if len(names) == 1:

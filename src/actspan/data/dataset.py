@@ -267,7 +267,7 @@ def _downloaded(url: str) -> Path:
     storage = ObjectStorage(url)
     names = storage.tree()
     if not names:
-        raise DataError(f"{storage.url}: nothing was found there")
+        raise DataError(f"{storage.url}: no files found")
     if MANIFEST in names:
         names = [name for name in names if not name.endswith(".arrow")]
     folder = Path(tempfile.mkdtemp(prefix="actspan-"))

@@ -117,7 +117,7 @@ def snippet_grid(
     if math.isfinite(video.duration):
         return SnippetGrid(video.duration / snippets, video.duration / snippets)
     raise FeatureError(
-        f"{video.id}: nothing says how its snippets lie in time; write stride_seconds = ... "
+        f"{video.id}: the times of its snippets are unknown; write stride_seconds = ... "
         "under [features] in dataset.toml"
     )
 

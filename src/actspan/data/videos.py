@@ -186,7 +186,7 @@ class Videos(Sequence[Video]):
             there = sorted({*self.subsets, *others})
             raise AnnotationError(
                 f"{where}: no video in subset {name!r}{suggestion(name, there)}; "
-                f"there are: {', '.join(map(repr, there)) or 'no videos'}"
+                f"available: {', '.join(map(repr, there)) or 'no videos'}"
             )
         return self.select(chosen)
 

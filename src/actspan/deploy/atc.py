@@ -129,7 +129,7 @@ def _run_atc(
     if not wanted.is_file() and others:
         others[0].rename(wanted)
     if not wanted.is_file():
-        raise CompileError(f"atc ended well, but wrote no {job.output}")
+        raise CompileError(f"atc succeeded, but did not write {job.output}")
     return CompilerReport(words)
 
 

@@ -241,8 +241,8 @@ def record_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
     missing = [n for j in plan.jobs for n in j.outputs if not (folder / n).is_file()]
     if missing:
         raise BundleError(
-            f"{folder}: {', '.join(missing)} not there: run compile-{plan.request.target}.sh "
-            "(actspan compile --print) on the device's host, and copy what it makes into this "
+            f"{folder}: {', '.join(missing)} missing: run compile-{plan.request.target}.sh "
+            "(actspan compile --print) on the device's host, and copy its output into this "
             "folder"
         )
     done = []

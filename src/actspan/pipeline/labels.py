@@ -99,7 +99,7 @@ class LabelFile:
         for name, entries in results.items():
             video = canonical_id(name)
             if video in videos:
-                raise ResultError(f"{path}: video {video!r} is there with and without 'v_'")
+                raise ResultError(f"{path}: video {video!r} occurs with and without 'v_'")
             try:
                 videos[video] = _parse(entries, codes, len(classes))
             except (KeyError, TypeError, ValueError) as error:
@@ -148,7 +148,7 @@ class LabelFile:
             raise ResultError(
                 f"{self.path}: video {video!r}: no label for the proposal from "
                 f"{proposals.start[absent]:.3f} to {proposals.end[absent]:.3f} s; label the "
-                "proposals of this very result"
+                "proposals of this result"
             )
         row, chosen = np.nonzero(same)
         return row, chosen

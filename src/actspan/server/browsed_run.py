@@ -100,8 +100,8 @@ class BrowsedRun:
             raise ResultError(f"{path}: no such run or result file{similar_path(path)}")
         if path.is_dir() and not (path / RESULT).is_file():
             raise ResultError(
-                f"{path}{folder_kind(path)}: no {RESULT} in this folder, so it is no finished run; "
-                "write one with actspan propose --out"
+                f"{path}{folder_kind(path)}: no {RESULT} in this folder, so it is not a finished "
+                "run; write one with actspan propose --out"
             )
         self.info: Mapping[str, Any] = {} if self.run is None else self.run.info  # of `run.toml`
         pipeline = self.info.get("pipeline", {})

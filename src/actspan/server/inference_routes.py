@@ -119,7 +119,7 @@ def router(service: ProposalService) -> APIRouter:
     def find(model: ModelName) -> InferenceModel:
         if model not in models:
             known, close = ", ".join(models), suggestion(model, models)
-            raise ProblemError(404, f"no model {model!r}{close}; there are: {known}")
+            raise ProblemError(404, f"no model {model!r}{close}; available: {known}")
         return models[model]
 
     def find_version(model: ModelName, version: Version) -> InferenceModel:

@@ -78,7 +78,7 @@ def find_backbone(name: str) -> BackboneFile:
         close = suggestion(name, ["default"]) or (
             f" (did you mean 'onnx:{name}'?)" if Path(name).is_file() else ""
         )
-        raise ConfigError(f"no backbone {name!r}{close}; there are: default, onnx:FILE")
+        raise ConfigError(f"no backbone {name!r}{close}; available: default, onnx:FILE")
     path = Path(file)
     if not path.is_file():
         raise ConfigError(f"backbone {name}: no such file: {path}{similar_path(path)}")

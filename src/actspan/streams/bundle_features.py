@@ -107,7 +107,7 @@ def _backbone(bundle: Bundle, wanted: ExtractionConfig, given: str | None) -> Ba
         kind, _, file = (given or "").partition(":")
         if kind != "onnx" or not file:
             raise BundleError(
-                f"{trained} an encoder of yours; say where it is: --backbone "
+                f"{trained} an custom encoder; pass its path: --backbone "
                 f"onnx:FOLDER/{name.removeprefix('onnx:')}"
             )
         path = Path(file)

@@ -68,7 +68,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
     settings: str  # checksum of all settings that determine the numbers
     seconds: float
     fps: float
-    note: str = ""  # what was cut short or damaged
+    note: str = ""  # what was truncated or damaged
 
     def is_of(self, path: Path) -> bool:
         """Return whether a video file is still the one that the features were made of."""

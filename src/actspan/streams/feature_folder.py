@@ -78,7 +78,7 @@ class FeatureFolder:
         try:
             (out / _FEATURES).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ActSpanError(f"{out}: cannot be made: {error.strerror}") from error
+            raise ActSpanError(f"{out}: cannot be created: {error.strerror}") from error
         if self._channels is not None:
             self._find_projection()
         self.journal = Journal(out)

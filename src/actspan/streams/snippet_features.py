@@ -38,7 +38,7 @@ class Ending:
 
     seconds: float  # end of its last frame
     fps: float  # frames per second, on average
-    note: str  # what was cut short or damaged; empty if nothing was
+    note: str  # what was truncated or damaged; empty if nothing was
 
 
 @dataclass(frozen=True, slots=True, eq=False)

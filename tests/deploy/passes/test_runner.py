@@ -214,7 +214,7 @@ def test_a_target_without_its_folder(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_passes() -> None:
-    with pytest.raises(ExportError, match="there is no pass 'conv2d'; there are: opset, fix-dims"):
+    with pytest.raises(ExportError, match="no pass 'conv2d'; available: opset, fix-dims"):
         rewrite_model(old_tem(), ["conv2d"])
 
 

@@ -230,7 +230,7 @@ def test_a_subset_of_a_dataset_with_videos(
         model("rescale").path, videos=(str(tmp_path),), subset="validation", backbone=encoder
     )
     assert list(found_in(request)[1]) == ["short"]
-    with pytest.raises(AnnotationError, match="there are: 'training', 'validation'"):
+    with pytest.raises(AnnotationError, match="available: 'training', 'validation'"):
         found_in(replace(request, subset="testing"))
     with pytest.raises(AnnotationError, match="only a dataset folder"):
         found_in(replace(request, videos=(str(films),)))

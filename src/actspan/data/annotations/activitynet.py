@@ -245,7 +245,7 @@ def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
     columns = [place_of(names, NAMES[role]) for role in ("video", "subset")]
     if None in columns:
         raise AnnotationError(
-            f"{table}: columns 'video' and 'subset' are needed; there are: "
+            f"{table}: columns 'video' and 'subset' are needed; available: "
             f"{listed(map(repr, head), 12) or 'none'}"
         )
     subsets: dict[str, str] = {}

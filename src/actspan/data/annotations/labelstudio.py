@@ -101,7 +101,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         reader.add(task)
     notes = list(reader.notes(path, len(tasks)))
     if len(used) == reader.counts[_TIMELESS] and not reader.builder.problems:
-        raise AnnotationError(f"{notes[-1]}, and nothing else is there: label ranges of time")
+        raise AnnotationError(f"{notes[-1]}, and nothing else: label ranges of time")
     in_frames = reader.has_timelines or reader.boxes > 0
     return reader.builder.built("labelstudio", notes, unit="frames" if in_frames else "seconds")
 

@@ -102,7 +102,7 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
     needed = ("video", "duration") if options.only_facts else ("video", *TIMES)
     missing = [role for role in needed if role not in found.places]
     there = listed(map(repr, head), _LISTED)
-    absent = f"not found: {', '.join(map(repr, missing))}; there are: {there}"
+    absent = f"not found: {', '.join(map(repr, missing))}; available: {there}"
     if options.only_facts:
         if not missing:
             return found
@@ -130,7 +130,7 @@ def _by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Colum
         place = head.index(name) if name in head else place_of(names, [normalized(name)])
         if place is None:
             there = listed(map(repr, head), _LISTED)
-            what = f"no column {name!r}{suggestion(name, head)}; there are: {there}"
+            what = f"no column {name!r}{suggestion(name, head)}; available: {there}"
             raise AnnotationError(f"{path}: {what}")
         places[role] = place
     unit, times = find_times(head, places) or ("seconds", {})

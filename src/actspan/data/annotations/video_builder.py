@@ -194,7 +194,7 @@ def read_files(
 ) -> Annotations:
     """Read one file, or all files with a suffix in a folder; count other annotations as ignored.
 
-    Raises AnnotationError if there is no such file, the only one is damaged, or one of the given
+    Raises AnnotationError if no such file, the only one is damaged, or one of the given
     patterns matches no tier. In a folder, a damaged one is a problem.
     """
     path, builder = source.path, VideoBuilder(source.path, options)
@@ -216,6 +216,6 @@ def read_files(
         if not any(fnmatchcase(name, pattern) for name in builder.tiers):
             raise AnnotationError(
                 f"{path}: no tier matches {pattern!r}{suggestion(pattern, builder.tiers)}; "
-                f"there are: {listed(map(repr, builder.tiers), most=12) or 'none'}"
+                f"available: {listed(map(repr, builder.tiers), most=12) or 'none'}"
             )
     return builder.built(format)

@@ -236,10 +236,10 @@ def check_new_stage(path: Path, *, overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not (path / STAGE_FILE).is_file():
-        raise StageError(f"{path}: exists and is not a stage, so it is left alone: choose another")
+        raise StageError(f"{path}: already exists and is not a stage: choose another folder")
     if not overwrite:
         raise StageError(
-            f"{path}: there is a stage already: choose another folder, or replace it and the "
+            f"{path}: a stage already exists: choose another folder, or replace it and the "
             "dumps in it: --force"
         )
 

@@ -266,7 +266,7 @@ def find_mistakes(given: argparse.Namespace) -> str:
         more = [f"... and {len(problems) - MOST_NAMED} more"] if problems[MOST_NAMED:] else []
         return "\n".join([f"inputs of {given.list}:", *problems[:MOST_NAMED], *more])
     if not os.path.isfile(given.model):
-        return f"{given.model}: there is no such file"
+        return f"{given.model}: no such file"
     if os.path.exists(given.out) and (not os.path.isdir(given.out) or os.listdir(given.out)):
         return f"{given.out}: is not empty, and dumps must not mix: give another folder"
     return ""

@@ -170,7 +170,7 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
     kind = _other_kind(path)
     if kind:
         return CheckpointError(f"{path}: cannot be read: it is {kind}; {EXPECTED}")
-    what = "damaged or cut short; copy it again from where it came"
+    what = "damaged or truncated; copy it again from its source"
     return CheckpointError(f"{path}: cannot be read: {what}")
 
 

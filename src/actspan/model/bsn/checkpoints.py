@@ -151,7 +151,7 @@ def convert_checkpoints(
     taken = [net.upper() for net in found if bundle is not None and net in bundle.nets]
     if taken and not overwrite:
         raise BundleError(
-            f"{out}: there is a bundle already, with a {' and a '.join(taken)}; choose another "
+            f"{out}: a bundle already exists, with a {' and a '.join(taken)}; choose another "
             "folder, or ask to replace it: --force"
         )
     if bundle is not None and not bundle.nets <= found.keys():
