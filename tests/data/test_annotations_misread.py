@@ -72,7 +72,7 @@ READ = [
     pytest.param(
         "# by hand\na,1,2,x\n", {"a": [(1, 2, "x")]},
         ["ignored 1 comment (rows that start with #)",
-         "no header; columns taken as video,start,end,label"], id="comment-without-header",
+         "no header; columns read as video,start,end,label"], id="comment-without-header",
     ),
     pytest.param(
         HEAD + "a,1,2,x\nb,,,\nTotal,,,\nsum,3,4,\n", {"a": [(1, 2, "x")], "b": []},
@@ -129,7 +129,7 @@ READ = [
     pytest.param(
         "video,start,end,label,frames\na,1,4,x,75\na,5,6,x,25\n",
         {"a": [(1, 4, "x"), (5, 6, "x")]},
-        ["column 'frames' is the length of segments, and not taken as the video's"], id="frames",
+        ["column 'frames' is the length of segments, and not used as the video's"], id="frames",
     ),
     pytest.param(
         "video,start,end,label,type\na,1,4,7,\na,5,6,8,run\na,8,9,8,\n",
@@ -268,7 +268,7 @@ def test_lists_of_subsets_beside_the_videos(tmp_path: Path) -> None:
     found = read_json(tmp_path, {"database": database, **lists, "info": {"by": "me"}})
     assert found.videos.subsets == ("training", "training", "testing")
     assert notes(found) == [
-        "keys beside the videos not understood, which JSON keeps: info",
+        "keys next to the videos not understood, which JSON keeps: info",
         "subsets taken from the lists 'training', 'val'",
         "ignored 1 id in lists of subsets that are no videos: z",
     ]

@@ -180,7 +180,7 @@ def test_unknown_channels_and_layout_is_an_error_that_says_so(folder: Path) -> N
     with pytest.raises(FeatureError, match=r"cannot tell whether .* dataset\.toml"):
         check_dataset(Dataset.load(folder))
     dataset = check_dataset(Dataset.load(folder), channels=CHANNELS)
-    assert dataset.notes == ("features taken as spread evenly over each video's duration",)
+    assert dataset.notes == ("features assumed to be spread evenly over each video's duration",)
     (folder / "dataset.toml").write_text("[features]\nchannels = 6\n")
     with pytest.raises(FeatureError, match="6 channels, but the model expects 7"):
         check_dataset(Dataset.load(folder), channels=7)
@@ -267,7 +267,7 @@ def test_features_alone_are_a_dataset(folder: Path) -> None:
     (folder / "annotations.json").unlink()
     dataset = check_dataset(Dataset.load(folder))
     assert (dataset.format, len(dataset)) == ("features", 4)
-    assert "every feature file is taken as a video" in dataset.notes[0]
+    assert "every feature file is used as a video" in dataset.notes[0]
     assert dataset.read("video0").stride == STRIDE
 
 

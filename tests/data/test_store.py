@@ -159,7 +159,7 @@ def test_it_is_ground_truth_and_keeps_what_was_said(folder: Path, tmp_path: Path
     )
     np.testing.assert_array_equal(ours.recall, theirs.recall)
     assert Dataset.load(tmp_path / "store").notes == (
-        "features taken as spread evenly over each video's duration",
+        "features assumed to be spread evenly over each video's duration",
         "features were rescaled to 20 cells when they were packed",
     )
     again = pack(tmp_path / "store", tmp_path / "again", dtype="float16", subset="training")

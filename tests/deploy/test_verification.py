@@ -129,7 +129,7 @@ def test_without_a_dataset_there_is_no_recall(bundle: Bundle) -> None:
     assert found.passed
     assert found.recall is None
     assert found.proposals > 0
-    assert "AR@100" not in to_markdown(found, "x").partition("The measure")[0]
+    assert "AR@100" not in to_markdown(found, "x").partition("Outputs are compared with")[0]
 
 
 def test_a_bundle_of_one_network(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_an_ensemble_of_a_bundle_is_read_and_its_settings_are_not(tmp_path: Path
     (tmp_path / "model.toml").touch()
     checkpoint = read_checkpoint(path)
     assert checkpoint.config == config
-    assert "not those of model.toml beside it" in checkpoint.notes[0]
+    assert "not those of the model.toml next to it" in checkpoint.notes[0]
 
 
 def test_half_precision_and_parameters_are_read(tmp_path: Path) -> None:
@@ -473,7 +473,7 @@ def test_a_network_is_replaced_on_request_and_the_other_stays(tmp_path: Path) ->
         Bundle.load(tmp_path / "b").add_file(name, lambda path: path.touch())
     new = dict(Pem(PEM).state_dict())
     path = save(tmp_path / "new.pth", new)
-    with pytest.raises(BundleError, match=r"a bundle already, with a PEM; .*--force"):
+    with pytest.raises(BundleError, match=r"already exists, with a PEM; .*--force"):
         convert_checkpoints([path], tmp_path / "b")
     assert_same(Bundle.load(tmp_path / "b").weights("pem"), pem)
     convert_checkpoints([path], tmp_path / "b", overwrite=True)

@@ -101,7 +101,7 @@ def test_wrong_methods_name_the_right_ones(
     answer = both.request(method, path)
     assert answer.status_code == 405
     assert answer.headers["allow"] == allowed
-    assert answer.json()["detail"] == f"{path} does not take {method}; it takes {allowed}"
+    assert answer.json()["detail"] == f"{path} does not support {method}, only {allowed}"
 
 
 @pytest.mark.parametrize(
@@ -143,5 +143,5 @@ def test_unknown_parameters_are_refused(both: TestClient) -> None:
 
 def test_a_service_without_videos_does_not_send_videos_to_jobs(both: TestClient) -> None:
     detail = both.post("/api/propose", content=b"hello").json()["detail"]
-    assert "this service takes no videos" in detail
+    assert "this service accepts no videos" in detail
     assert "/api/jobs" not in detail

@@ -320,7 +320,7 @@ def test_clips_are_one_stream(request_: ExtractRequest, tmp_path: Path) -> None:
     assert (done.spec.extraction.frames, done.spec.extraction.streams) == (3, "appearance")
     with pytest.raises(ConfigError, match="only --stream appearance"):
         extract_videos(replace(request, streams="both"))
-    with pytest.raises(ConfigError, match="takes clips of 3 frames, not 4"):
+    with pytest.raises(ConfigError, match="expects clips of 3 frames, not 4"):
         extract_videos(replace(request, frames=4))
 
 

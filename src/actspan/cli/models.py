@@ -179,11 +179,11 @@ def print_verification(found: Verification) -> None:
 def backends(*, json_: bool = False) -> None:
     """List the inference runtimes: installed, usable here, verified.
 
-    The rows are in the order in which `--backend auto` looks for a runtime. It takes the first one
+    The rows are in the order in which `--backend auto` looks for a runtime. It uses the first one
     that is usable and for which the bundle has the files. "Verified" runtimes are run by this
     project and compared with the checkpoint. A runtime that "differs" runs here but gives other
-    proposals, so `auto` never takes it. The others follow their vendors' documentation and have not
-    been tested here. `actspan verify` checks that the answers of a bundle stay the same.
+    proposals, so `auto` never uses it. The others follow their vendors' documentation and have not
+    been tested here. `actspan verify` checks that the results of a bundle stay the same.
 
     \b
     Example:
@@ -221,7 +221,7 @@ def backends(*, json_: bool = False) -> None:
         rows.append((row["backend"], row["device"], row["version"] or "-", usable, verified))
     print_table(("backend", "device", "version", "usable", "verified"), rows, left=5)
     click.echo("verified: run by this project and compared with the checkpoint, on such a device")
-    click.echo("differs: runs here, but changes the result; auto never chooses it")
+    click.echo("differs: runs here, but changes the result; auto never uses it")
     click.echo("not usable, because:")
     for row in found:
         if not row["usable"]:

@@ -163,7 +163,7 @@ class _Output:
             self.sinks.append(NewSegments(request.selection, _print_new))
 
     def print(self, summary: Summary) -> None:
-        """Print the result: of a live video the answer, else JSON or a report."""
+        """Print the result: the final line of a live video, else JSON or a report."""
         if self._segments is not None and self._request.live is not None:
             (found,) = self._segments.proposals.values()
             _print_line({"final": _entries(found), "seconds": summary.video_seconds})

@@ -61,7 +61,7 @@ def serve(
     """
     if not (settings.model or settings.results or settings.ground_truth or settings.videos):
         raise click.UsageError(
-            "there is nothing to serve: give --model, --results, --ground-truth or --videos"
+            "nothing to serve: give --model, --results, --ground-truth or --videos"
         )
     if settings.model is None:
         refuse_options(_OF_MODELS, "without --model")

@@ -46,7 +46,7 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
     length="Temporal scale T. [default: 100]",
     tem_hidden="Hidden size of TEM. [default: 512]",
     pem_hidden="Hidden size of PEM. [default: 256]",
-    validation_split="Fraction of the videos to set apart if the dataset has no validation part.",
+    validation_split="Fraction of the videos to hold out if the dataset has no validation subset.",
     on_error="Stop at problems in the dataset, or skip what cannot be used.",
     restart="Discard an unfinished training of this bundle.",
     force="Replace an existing bundle.",

@@ -72,7 +72,7 @@ class PathKind(NamedTuple):
 
     exists: bool = False
     kind: Literal["any", "file", "folder"] = "any"
-    url: bool = False  # true if a URL is taken too
+    url: bool = False  # true if a URL is accepted too
 
 
 Positive = Annotated[int, Bounds(1)]

@@ -64,7 +64,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove temporary files that `atomic_file` left beside `path` when its process was killed."""
+    """Remove temporary files that `atomic_file` left next to `path` when its process was killed."""
     for partial in path.parent.glob(f".{glob.escape(path.name)}.????????"):
         partial.unlink(missing_ok=True)
 
@@ -143,7 +143,7 @@ def sync(path: Path) -> None:
 def similar_path(path: Path) -> str:
     """Return a question that suggests the existing path closest to a missing one, else "".
 
-    The first missing folder or file of the path is compared with the entries beside it.
+    The first missing folder or file of the path is compared with the entries next to it.
     """
     rest: list[str] = []
     while not path.parent.exists():

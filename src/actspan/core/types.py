@@ -201,8 +201,8 @@ class Features:
     stride, length : float
         Seconds.
     output_span : float, optional
-        Seconds that position 1.0 stands for in results, if different from the span (the authors'
-        ActivityNet layout).
+        Seconds that position 1.0 corresponds to in results, if different from the span (the
+        authors' ActivityNet layout).
     covered : float, optional
         The span in seconds, if it is not exactly n * stride (the authors' layout).
     """
@@ -242,7 +242,7 @@ class Features:
 
     @property
     def seconds(self) -> float:
-        """Seconds that position 1.0 stands for in results."""
+        """Seconds that position 1.0 corresponds to in results."""
         return self.span if self.output_span is None else self.output_span
 
 

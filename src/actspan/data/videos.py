@@ -40,7 +40,7 @@ SUBSETS = {
 
 
 def canonical_id(name: str) -> str:
-    """Return the id that a name stands for.
+    """Return the id that a name means.
 
     A literal `v_`, which some layouts put before every id (bsn.md section 1), is removed. So are
     the folder and suffix of a video file's name. Letters are those of Unicode NFC.

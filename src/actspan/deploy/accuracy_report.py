@@ -19,12 +19,12 @@ Table = tuple[list[str], list[list[str]]]  # header, rows
 
 BUDGETS = ("AR@1", "AR@5", "AR@10", "AR@100", "AUC")
 _LEGEND = (
-    "The measure is the checkpoint's weights computed in double precision. *same*: share of the "
+    "Outputs are compared with the checkpoint's weights in double precision. *same*: share of the "
     "checkpoint's proposals with the same segment at the same rank; *kept*: at any rank. AR and "
-    "AUC in percent, behind it the change in points. *max*, *mean*: absolute difference of the "
-    "probabilities, after the sigmoid; *logit*: before it, as the logit of the probabilities where "
-    "the checkpoint's is within -7 ... 7 (beyond, a probability in 32 bits has no digits left for "
-    "it).",
+    "AUC are in percent, followed by the change in points. *max*, *mean*: absolute difference of "
+    "the probabilities, after the sigmoid; *logit*: before it, computed as the logit of the "
+    "probabilities, where the checkpoint's is within -7 ... 7 (probabilities of 32 bits are too "
+    "coarse beyond).",
 )
 _PACKAGES = ("actspan", "numpy", "onnxruntime", "openvino", "torch")
 
@@ -110,7 +110,7 @@ def to_markdown(found: Verification, command: str) -> str:
     """Write the page: test material, tables, and how to read them."""
     bundle = found.bundle
     lines = [
-        "# Accuracy: every way to run a model against its checkpoint",
+        "# Accuracy: every variant of a model compared with its checkpoint",
         "",
         f"Written by `{command}`; do not edit it.",
         "",
@@ -126,7 +126,7 @@ def to_markdown(found: Verification, command: str) -> str:
         *([] if found.passed else [""]),
         *_LEGEND,
         "",
-        "What a variant must keep:",
+        "Limits:",
         "",
         *_limits_table(),
         "",

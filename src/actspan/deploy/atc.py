@@ -242,7 +242,7 @@ ATC_HELP: Mapping[str, str] = MappingProxyType(
         "fp16; else use a newer CANN",
         "E16002": _OPERATORS,
         "E16005": "the graph names several operator sets: write it again (actspan compile)",
-        "E19999": "atc failed without an error code of its own: look for the first lines with "
+        "E19999": "atc failed without an error code: look for the first lines with "
         "ERROR in the log, and in ~/ascend/log. Frequent reasons: the environment of another "
         "version, no space in /tmp, too little memory",
         "E40001": _CHIP,

@@ -90,7 +90,7 @@ class Compiler:
     """A vendor's compiler that is available."""
 
     version: str  # for messages and for the record: `atc of /usr/local/Ascend/...`
-    # Compiles a job in a folder of its own, which contains its ONNX file; raises CompileError.
+    # Compiles a job in a separate folder, which contains its ONNX file; raises CompileError.
     compile: Callable[[CompileJob, CompilePlan, Path, Log], CompilerReport]
     key: str = ""  # part of the names of files that run only on this machine
 

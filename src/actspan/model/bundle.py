@@ -87,7 +87,7 @@ class Bundle:
 
     @property
     def set_apart(self) -> tuple[str, ...]:
-        """Ids of the videos that training set apart for validation, without a given subset."""
+        """Ids of the videos that training held out for validation, without a given subset."""
         found = (self.training or {}).get("set_apart", ())
         return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
 

@@ -32,7 +32,7 @@ Labeller = Callable[[str, Proposals], Detections]
 _SLACK = 0.01  # seconds by which the file's segments may differ from the proposals'
 _FORMS = (
     "{video: [{label, score}, ...]}, the same under 'results', 'results' with a list of scores "
-    "per video beside a list 'class' of names, or entries with a segment each"
+    "per video next to a list 'class' of names, or entries with a segment each"
 )
 
 

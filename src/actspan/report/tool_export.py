@@ -129,7 +129,7 @@ def _read(request: ExportRequest) -> tuple[str, Annotations]:
 
 
 def _result_of(path: Path) -> Path | None:
-    """Return the result file that a path stands for, or None if it stands for annotations."""
+    """Return the result file of a path, or None if the path is that of annotations."""
     names = (DETECTIONS_FILE, RESULT_FILE)
     files = [path / name for name in names] if path.is_dir() else [path]
     return next((file for file in files if file.is_file() and is_result(file)), None)

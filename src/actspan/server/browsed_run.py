@@ -60,7 +60,7 @@ class ZoomLevels:
             self._levels.append(level)
 
     def __len__(self) -> int:
-        """Return the number of levels; a column of level k stands for 2^k cells."""
+        """Return the number of levels; a column of level k covers 2^k cells."""
         return len(self._levels)
 
     @property

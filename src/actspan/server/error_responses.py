@@ -159,7 +159,7 @@ def _problem(app: FastAPI, request: Request, error: Exception) -> ProblemError:
         detail = _unknown_path(app, path)
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _methods(app, path)
-        detail = f"{path} does not take {request.method}; it takes {headers['Allow']}"
+        detail = f"{path} does not support {request.method}, only {headers['Allow']}"
     return ProblemError(error.status_code, detail, headers)
 
 

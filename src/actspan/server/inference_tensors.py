@@ -146,7 +146,7 @@ def _tensor(
         for size, expected in zip(shape, spec.shape, strict=True)
     )
     if given.datatype != spec.datatype or not fits:
-        takes = f"the model takes {spec.datatype} {spec.shape}"
+        takes = f"the model expects {spec.datatype} {spec.shape}"
         raise ValueError(f"it is {given.datatype} {given.shape}; {takes}")
     size, needed = given.parameters.get("binary_data_size"), math.prod(shape) * dtype.itemsize
     if size is None:

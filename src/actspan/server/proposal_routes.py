@@ -26,8 +26,8 @@ from actspan.server.uploads import HEAD, Kind, Task, check_features, kind_of, np
 _JSON, _ARROW = "application/json", "application/vnd.apache.arrow.stream"
 _FEATURES = dict.fromkeys(("application/x-npy", _ARROW, "application/octet-stream"), BINARY)
 _NO_VIDEOS = (
-    "; this service takes no videos: its model was not trained on features of actspan extract, or "
-    "the extra 'video' is missing"
+    "; this service accepts no videos: its model was not trained on features of actspan extract, "
+    "or the extra 'video' is missing"
 )
 _LARGE = 1 << 22  # bytes; the conversion of larger arrays would block other requests
 _JOB_ID = re.compile("[0-9a-f]{32}")

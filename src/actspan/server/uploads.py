@@ -3,7 +3,7 @@
     python -m actspan.server.uploads BYTES [SECONDS]
 
 Names and media types from callers are ignored. Anything but array files and video containers is
-refused: FFmpeg also reads playlists, which refer to other files. A process of its own isolates the
+refused: FFmpeg also reads playlists, which refer to other files. A separate process isolates the
 service from hostile files. Its memory is limited, and its processor time too if SECONDS is given. A
 line of JSON on its standard input is a task; lines on its standard output are progress, and at the
 end the stride or an error. Features are written as npy, float32, to a path that the service chose.

@@ -2,7 +2,7 @@
 
 The journal, `extracted.jsonl`, has a line for each finished video with the origin of its features.
 The projection to fewer channels consists of principal components of training features, of unit
-variance. It is fitted once, kept beside the features, and used for every video that follows.
+variance. It is fitted once, kept next to the features, and used for every video that follows.
 """
 
 from __future__ import annotations

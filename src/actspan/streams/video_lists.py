@@ -27,7 +27,7 @@ _NAMED = 8  # suffixes named in a message
 
 @dataclass(frozen=True, slots=True)
 class VideoList:
-    """The videos that arguments stand for."""
+    """Videos that arguments name."""
 
     paths: dict[str, Path]  # by id: file names without suffix and without the prefix `v_`
     annotations: Annotations | None = None  # if the videos belong to a dataset
@@ -35,7 +35,7 @@ class VideoList:
 
 
 def find_videos(given: Sequence[str]) -> VideoList:
-    """Find the videos that arguments stand for.
+    """Find the videos that arguments name.
 
     Parameters
     ----------

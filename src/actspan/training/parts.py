@@ -132,7 +132,7 @@ def set_apart(
     apart = draw_videos(dataset.videos, share, seed)
     verb = "is" if len(apart) == 1 else "are"
     videos = counted(len(dataset), "video")
-    report.say(f"{len(apart):,} of {videos} {verb} set apart for validation")
+    report.say(f"{len(apart):,} of {videos} {verb} held out for validation")
     return dataset.select(dataset.videos.with_set_apart(apart, VALIDATION)), apart
 
 

@@ -19,13 +19,13 @@ SETTINGS, LOGS = "settings.json", "logs"
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The folder `OUT.training` beside the bundle, with the state of an unfinished training."""
+    """The folder `OUT.training` next to the bundle, with the state of an unfinished training."""
 
     path: Path
 
     @classmethod
     def open(cls, out: Path, settings: Mapping[str, Any], *, restart: bool) -> Self:
-        """Create the folder beside the bundle `out`, or open the existing one to resume.
+        """Create the folder next to the bundle `out`, or open the existing one to resume.
 
         `settings` are all that affect the result, for JSON; only a state with equal ones is
         resumed. `restart` discards an existing state.

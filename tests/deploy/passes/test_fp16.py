@@ -48,7 +48,7 @@ def test_what_stays_in_single_precision_is_named() -> None:
     (report,) = halved(net.model(net.op("DequantizeLinear", x, step, zero))).reports
     assert report.left == (
         "2 of 3 operators on float32 left: QuantizeLinear 'QuantizeLinear_1', DequantizeLinear "
-        "'DequantizeLinear_2' (it takes no float16)"
+        "'DequantizeLinear_2' (it does not accept float16)"
     )
     assert not report.missed
     assert halved(old_tem()).reports[0].left is None

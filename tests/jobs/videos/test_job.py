@@ -171,7 +171,7 @@ MISFITS: dict[str, tuple[Callable[[FeatureSpec], FeatureSpec], str]] = {
     ),
     "other channels": (
         lambda spec: changed(spec, streams="appearance"),
-        "takes features of 10 channels, but its backbone and projection give 5",
+        "expects features of 10 channels, but its backbone and projection give 5",
     ),
 }
 
@@ -190,8 +190,8 @@ def test_a_model_of_other_features_is_refused(
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        pytest.param(None, "say where it is: --backbone onnx:FOLDER/e.onnx", id="not-said"),
-        pytest.param("default", "say where it is", id="the-default"),
+        pytest.param(None, "pass its path: --backbone onnx:FOLDER/e.onnx", id="not-said"),
+        pytest.param("default", "pass its path", id="the-default"),
         pytest.param("onnx:nowhere.onnx", "nowhere.onnx: no such file", id="no-such-file"),
     ],
 )

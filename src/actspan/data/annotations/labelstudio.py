@@ -36,7 +36,7 @@ from actspan.data.annotations.video_builder import UNUSABLE, VideoBuilder
 from actspan.data.videos import canonical_id
 
 # Notes about tasks, which are written behind their number.
-_SEVERAL = "have several annotations: the ground truth, or the latest, is taken"
+_SEVERAL = "have several annotations: the ground truth, or the latest, is used"
 _UNTOUCHED = "have no annotations, and are left out"
 _EMPTY = "have an annotation without regions: their videos are background throughout"
 _TIMELESS = "have no regions with times"

@@ -113,7 +113,7 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
         )
     if not options.columns and len(head) >= 3 and all(time_of(cell) >= 0 for cell in head[1:3]):
         found = Columns(path, {role: i for i, role in enumerate(_POSITIONS[: len(head)])})
-        found.note(f"no header; columns taken as {','.join(found.places)}")
+        found.note(f"no header; columns read as {','.join(found.places)}")
         return found
     flags = ", ".join(f"--{role}-column NAME" for role in missing)
     raise AnnotationError(
@@ -194,7 +194,7 @@ def resolve_columns(columns: Columns, rows: Iterable[Sequence[str]]) -> None:
                 column.append(cells[i] if i < len(cells) else "")
     for role in lengths:
         if _is_of_segments(columns, role, content):
-            what = "is the length of segments, and not taken as the video's"
+            what = "is the length of segments, and not used as the video's"
             columns.note(f"column {columns.name(role)} {what}", places.pop(role))
     if candidates:
         _find_label(columns, {i: content[i] for i in candidates})

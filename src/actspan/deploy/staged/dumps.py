@@ -134,7 +134,7 @@ class Dumps:
         """Return the names of the inputs that have dumps; raise StageError if there are none."""
         if not self.folder.is_dir():
             raise StageError(
-                f"{self.folder}: no such folder: run the network over the inputs first, "
+                f"{self.folder}: no such folder: run the network on the inputs first, "
                 "or say where its dumps are (--dumps)"
             )
         files = sorted(p.name for p in self.folder.iterdir())

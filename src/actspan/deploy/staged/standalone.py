@@ -210,9 +210,9 @@ def block_shape(shape: Sequence[Any], entry: Input, batch: int | None) -> tuple[
     if whole:
         whole = filled[0] % entry.height == 0 if len(shape) == 2 else filled[1] == entry.height
     if not whole:
-        raise ValueError(f"the network takes {text}, not {entry.height} x {entry.width} inputs")
+        raise ValueError(f"the network expects {text}, not {entry.height} x {entry.width} inputs")
     if batch and filled[0] != wanted[0]:
-        raise ValueError(f"the network takes {text}: leave out --batch {batch}")
+        raise ValueError(f"the network expects {text}: leave out --batch {batch}")
     return filled
 
 

@@ -222,7 +222,7 @@ def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
     found = candidates[0]
     beside = [network.prefix for network in candidates if network.levels == found.levels]
     if len({network.net for network in candidates}) > 1:
-        what = "contains weights of a TEM and of a PEM: save each to a file of its own"
+        what = "contains weights of a TEM and of a PEM: save each to a separate file"
         raise CheckpointError(f"{path}: {what}; {EXPECTED}")
     if len(beside) > 1:
         what = f"contains {len(beside)} networks of one kind ({listed(beside)}): save only one"

@@ -75,7 +75,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: {what}") from error
     origin, notes = _origin(path, content, found), ignored.notes(path.name)
     if origin == "safetensors" and (path.parent / MANIFEST).is_file():
-        what = f"settings are the published ones, not those of {MANIFEST} beside it"
+        what = f"settings are the published ones, not those of the {MANIFEST} next to it"
         notes += (f"{path.name}: {what}",)
     return Checkpoint(path, found.net, origin, config, weights, notes)
 
