@@ -153,11 +153,11 @@ def test_weights_that_do_not_fit_leave_nothing_behind(
         pytest.param({"tem": None, "pem": None}, "needs the weights", id="no-network"),
         pytest.param({"config": PipelineConfig(pem=PEM)}, "no config of tem", id="no-config"),
         pytest.param(
-            {"features": FeatureSpec(channels=7)}, "7 channels, tem takes 5", id="channels"
+            {"features": FeatureSpec(channels=7)}, "7 channels, tem expects 5", id="channels"
         ),
         pytest.param(
             {"config": PipelineConfig(tem=TEM, pem=PEM, bsp=BspConfig(action_samples=8))},
-            "gives 24 features, pem takes 32",
+            "gives 24 features, pem expects 32",
             id="bsp-size",
         ),
     ],

@@ -488,7 +488,7 @@ def test_a_network_is_replaced_on_request_and_the_other_stays(tmp_path: Path) ->
 def test_a_network_that_does_not_fit_leaves_the_bundle_alone(tmp_path: Path) -> None:
     convert_checkpoints([save(tmp_path / "t.pth", tem_state())], tmp_path / "b")
     path = save(tmp_path / "p.pth", dict(Pem(PemConfig(inputs=20)).state_dict()))
-    with pytest.raises(BundleError, match="gives 32 features, pem takes 20"):
+    with pytest.raises(BundleError, match="gives 32 features, pem expects 20"):
         convert_checkpoints([path], tmp_path / "b")
     assert Bundle.load(tmp_path / "b").nets == {"tem"}
 
@@ -508,5 +508,5 @@ def test_two_of_a_kind_are_refused(tmp_path: Path) -> None:
 
 def test_a_pem_of_other_features_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "p.pth", dict(Pem(PemConfig(inputs=20)).state_dict()))
-    with pytest.raises(BundleError, match="gives 32 features, pem takes 20"):
+    with pytest.raises(BundleError, match="gives 32 features, pem expects 20"):
         convert_checkpoints([path], tmp_path / "b")
