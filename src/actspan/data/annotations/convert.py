@@ -25,7 +25,7 @@ from actspan.data.annotations.formats import (
     write_annotations,
 )
 from actspan.data.data_requests import ConvertRequest
-from actspan.data.instances import clipped, faulty_segments, late_ends
+from actspan.data.instances import clipped, late_ends, segment_problems
 from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset, good_segments
 
@@ -33,7 +33,7 @@ _SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; if most are shorter, the unit
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
+class Conversion:
     """Result of `convert_annotations`."""
 
     format: str  # of the source
@@ -55,7 +55,7 @@ class Converted:
         }
 
 
-def convert_annotations(request: ConvertRequest) -> Converted:
+def convert_annotations(request: ConvertRequest) -> Conversion:
     """Read annotations in one format and write them in another.
 
     Raises DatasetError if there are problems and `on_error` is "fail"; AnnotationError if the
@@ -95,7 +95,7 @@ def convert_annotations(request: ConvertRequest) -> Converted:
         where = "" if request.subset is None else f" in subset {request.subset!r}"
         notes.append(f"{path}: contains no instances{where}")
     videos, timing = _in_seconds(videos, request, annotations)
-    problems += faulty_segments(videos, path)
+    problems += segment_problems(videos, path)
     if not videos and not problems:
         raise AnnotationError(f"{path}: contains no videos")
     if not videos:
@@ -111,7 +111,7 @@ def convert_annotations(request: ConvertRequest) -> Converted:
     videos = videos.with_instances(good)
     write_annotations(target, videos, format=format, document=annotations.document)
     notes += [f"{path}: {note}" for note in timing]
-    return Converted(annotations.format, target, videos, tuple(problems), tuple(notes))
+    return Conversion(annotations.format, target, videos, tuple(problems), tuple(notes))
 
 
 def _target_of(request: ConvertRequest) -> tuple[Path, str]:
