@@ -104,7 +104,7 @@ class Corrections:
             if revision != newest:
                 raise ProblemError(
                     409,
-                    f"corrections of {video!r} are at revision {newest}, not {revision}: somebody "
+                    f"corrections of {video!r} are at revision {newest}, not {revision}: someone "
                     "else changed them; load them again",
                 )
             connection.execute(
