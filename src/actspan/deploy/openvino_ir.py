@@ -53,7 +53,7 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
 def _convert(
     version: str, nncf: Any, job: CompileJob, plan: CompilePlan, folder: Path, log: Log
 ) -> CompilerReport:
-    """Compile a job by OpenVINO's converter; `nncf` is None unless the result shall be int8."""
+    """Compile a job by OpenVINO's converter; `nncf` is None unless the result is int8."""
     import openvino
 
     source = folder / job.source

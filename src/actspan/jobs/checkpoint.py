@@ -36,17 +36,17 @@ class OtherResultError(ResultError):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """Plan of a job, which determines the answer to the last bit.
+    """Plan of a job, which determines the result to the last bit.
 
     Attributes
     ----------
     inputs : mapping of str to mapping of str to str
-        Everything that the answer depends on, by kind ("bundle", "dataset", "settings",
+        Everything that the result depends on, by kind ("bundle", "dataset", "settings",
         "versions"); each is a mapping of names to checksums or values.
     keeps : "run" or "result"
         Content of shards: everything that was computed, or proposals alone.
     videos : tuple of str
-        Ids, in the order of the answer, `shard_size` per shard.
+        Ids, in the order of the result, `shard_size` per shard.
     stamps, seconds, spec, problems, notes
         What the check of the source found; `stamps` are those of each video's file.
     """

@@ -116,7 +116,7 @@ def _changes(checkpoint: Checkpoint, source: Source, done: set[str]) -> Iterator
 def origin(source: Source) -> str:
     """Return the SHA-256 of all inputs, without files that are derived from the weights.
 
-    Runs with the same origin have the same answers.
+    Runs with the same origin have the same results.
     """
     inputs: dict[str, Any] = source.inputs()
     bundle = inputs["bundle"].items()

@@ -52,7 +52,7 @@ class Source(ABC):
     Attributes
     ----------
     ids : tuple of str
-        Videos that were found, in the order of the answer.
+        Videos that were found, in the order of the result.
     paths : mapping of str to Path
         Video files by id, if the source is video files.
     files : mapping of str to Path or Entry
@@ -111,7 +111,7 @@ class Source(ABC):
         return str(self.files[video])
 
     def inputs(self) -> dict[str, dict[str, str]]:
-        """Return everything that the answer depends on, by kind, to compare it on resuming."""
+        """Return everything that the result depends on, by kind, to compare it on resuming."""
         request, bundle = self.request, self.bundle
         config = hashlib.sha256(msgspec.json.encode(to_dict(bundle.config))).hexdigest()
         paths = {"scores": request.scores, "label scores": request.labels.labels_from}
@@ -189,8 +189,8 @@ class FeatureSource(Source):
         super().__init__(request, bundle)
         if request.scores is None and "tem" not in bundle.nets:
             raise BundleError(
-                f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
-                f"--out {quoted(bundle.path)}, or give boundary scores that were computed "
+                f"{bundle.path}: contains no TEM, which features need; add one: actspan convert "
+                f"TEM --out {quoted(bundle.path)}, or give boundary scores that were computed "
                 "elsewhere: --scores"
             )
         assert request.dataset is not None

@@ -118,7 +118,7 @@ def _name(match: re.Match[str]) -> str:
 
 # benchmark_app prints its figures, and writes a statistics report as CSV or JSON. Its throughput
 # (FPS) is iterations per second times the batch size that it assumes. Without `-layout` it assumes
-# 1, whatever the shape is: then FPS counts batches. The report states both that size and the
+# 1, for any shape: then FPS counts batches. The report states both that size and the
 # command line, so samples per second are computed from the shape.
 
 _TIMES = ("median", "mean", "min", "max", "p99", "p90")
