@@ -183,7 +183,7 @@ def _one_pass(
         rows = zip(*(batch[name] for name in _COLUMNS), strict=True)
         for number, answer, kind, message in rows:
             if kind:
-                raise _named(str(kind))(str(message))
+                raise _error_class_of(str(kind))(str(message))
             yield int(number), msgspec.json.decode(answer)
 
 
@@ -218,8 +218,12 @@ def _dataset(
     return dataset
 
 
-def _named(kind: str) -> Callable[[str], ActSpanError]:
-    found = getattr(errors, kind, None)
-    if isinstance(found, type) and issubclass(found, ActSpanError) and kind != "DatasetError":
-        return found
+def _error_class_of(kind: str) -> Callable[[str], ActSpanError]:
+    error_class = getattr(errors, kind, None)
+    if (
+        isinstance(error_class, type)
+        and issubclass(error_class, ActSpanError)
+        and kind != "DatasetError"
+    ):
+        return error_class
     return ActSpanError
