@@ -72,11 +72,12 @@ class FolderStorage:
             lock.acquire()
         except Timeout as error:
             raise DataError(
-                f"{self.name}: another process is at work on this run; wait for it, or stop it"
+                f"{self.name}: another process is working on this run; wait until it "
+                "ends, or stop it"
             ) from error
         except OSError as error:
             if error.errno not in _NO_LOCKS:
-                raise DataError(f"{self.path}: cannot be made: {error.strerror}") from error
+                raise DataError(f"{self.path}: cannot be created: {error.strerror}") from error
         try:
             self._remove_incomplete()
             yield
@@ -207,10 +208,10 @@ class ObjectStorage:
         """Open a file to read parts of it, at least `ahead` bytes per request."""
         size = int(self._read(name, self._files.info, self._path(name))["size"])
 
-        def read(begin: int, end: int) -> bytes:
-            content: bytes = self._files.cat_file(self._path(name), start=begin, end=end)
-            if len(content) != end - begin:
-                raise EOFError(f"received {len(content)} of {end - begin} bytes")
+        def read(first: int, last: int) -> bytes:
+            content: bytes = self._files.cat_file(self._path(name), start=first, end=last)
+            if len(content) != last - first:
+                raise EOFError(f"received {len(content)} of {last - first} bytes")
             return content
 
         file: Any = _ObjectFile(partial(self._read, name, read), size)

@@ -112,9 +112,9 @@ def read_truth(path: Path, labels: tuple[str, ...], protocol: Protocol, subset: 
     if labels:
         patterns = split_patterns(labels)
         kept = annotations.with_labels(patterns)
-        places = list(annotations.videos.places_in(canonical_subset(subset)))
-        if annotations.videos.counts[places].any() and not kept.videos.counts[places].any():
-            known = {label for place in places for label in annotations.videos[place].labels}
+        indices = list(annotations.videos.indices_in(canonical_subset(subset)))
+        if annotations.videos.counts[indices].any() and not kept.videos.counts[indices].any():
+            known = {label for index in indices for label in annotations.videos[index].labels}
             raise AnnotationError(
                 f"{annotations.path}: no instance in subset {subset!r} has a label that --labels "
                 f"{','.join(patterns)} takes; labels there: {listed(sorted(known), 10)}"
@@ -129,9 +129,9 @@ def read_truth(path: Path, labels: tuple[str, ...], protocol: Protocol, subset: 
 
 
 def with_set_apart(truth: Annotations, result: Path, subset: str) -> Annotations:
-    """Return the ground truth with the validation videos that training set apart, per the run."""
+    """Return the ground truth with the validation videos that training held out, per the run."""
     wanted = canonical_subset(subset)
-    if wanted != "validation" or truth.videos.places_in(wanted):
+    if wanted != "validation" or truth.videos.indices_in(wanted):
         return truth
     if not (isinstance(result, Path) and (result / RUN_FILE).is_file()):
         if not any(truth.videos.subsets):
@@ -139,12 +139,12 @@ def with_set_apart(truth: Annotations, result: Path, subset: str) -> Annotations
         subsets = ", ".join(sorted(map(repr, set(truth.videos.subsets)))) or "none"
         raise AnnotationError(
             f"{truth.path}: no video with instances in subset {subset!r}; subsets: {subsets}. "
-            "Choose one with --subset; or, if training set videos apart, evaluate the run folder, "
+            "Choose one with --subset; or, if training held out videos, evaluate the run folder, "
             f"which has their ids, not {result}"
         )
     videos = truth.videos.with_set_apart(Run.load(result).set_apart, wanted)
     if videos is truth.videos:
         return truth
     count = counted(videos.subsets.count(wanted), "video")
-    note = f"{wanted}: the {count} that training set apart"
+    note = f"{wanted}: the {count} that training held out"
     return replace(truth, videos=videos, notes=(*truth.notes, note))

@@ -25,7 +25,7 @@ from actspan.data.annotations.formats import (
     write_annotations,
 )
 from actspan.data.data_requests import ConvertRequest
-from actspan.data.instances import clipped, faulty_segments, late_ends
+from actspan.data.instances import clipped, late_ends, segment_problems
 from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset, good_segments
 
@@ -33,7 +33,7 @@ _SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; if most are shorter, the unit
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
+class Conversion:
     """Result of `convert_annotations`."""
 
     format: str  # of the source
@@ -55,7 +55,7 @@ class Converted:
         }
 
 
-def convert_annotations(request: ConvertRequest) -> Converted:
+def convert_annotations(request: ConvertRequest) -> Conversion:
     """Read annotations in one format and write them in another.
 
     Raises DatasetError if there are problems and `on_error` is "fail"; AnnotationError if the
@@ -90,14 +90,14 @@ def convert_annotations(request: ConvertRequest) -> Converted:
             what = f"--fps {request.fps:g} is {use if unknown else 'not used'}"
             notes.append(f"{path}: times are not frame numbers, so {what}")
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
-    videos = _renamed(videos, request.rename_subsets, path).subset(request.subset, path)
+    videos = _rename_subsets(videos, request.rename_subsets, path).subset(request.subset, path)
     if videos and not any(len(video.segments) + len(video.ignored) for video in videos):
         where = "" if request.subset is None else f" in subset {request.subset!r}"
-        notes.append(f"{path}: holds no instances{where}")
+        notes.append(f"{path}: contains no instances{where}")
     videos, timing = _in_seconds(videos, request, annotations)
-    problems += faulty_segments(videos, path)
+    problems += segment_problems(videos, path)
     if not videos and not problems:
-        raise AnnotationError(f"{path}: holds no videos")
+        raise AnnotationError(f"{path}: contains no videos")
     if not videos:
         raise_nothing_left(problems, 0)
     good = good_segments(videos)
@@ -111,7 +111,7 @@ def convert_annotations(request: ConvertRequest) -> Converted:
     videos = videos.with_instances(good)
     write_annotations(target, videos, format=format, document=annotations.document)
     notes += [f"{path}: {note}" for note in timing]
-    return Converted(annotations.format, target, videos, tuple(problems), tuple(notes))
+    return Conversion(annotations.format, target, videos, tuple(problems), tuple(notes))
 
 
 def _target_of(request: ConvertRequest) -> tuple[Path, str]:
@@ -233,7 +233,7 @@ def _disagreements(annotations: Annotations, known: Annotations) -> Iterator[str
             )
 
 
-def _renamed(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
+def _rename_subsets(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
     renamed: dict[str, str] = {}
     for old, new in ((canonical_subset(o), canonical_subset(n)) for o, n in names.items()):
         if renamed.setdefault(old, new) != new:
