@@ -42,7 +42,7 @@ from actspan.pipeline.outcomes import VideoInput
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import extract_videos
 from actspan.training.parts import trainable
-from actspan.training.train import train
+from actspan.training.trainer import train
 from actspan.training.train_classifier import train_classifier
 from benchmarks.harness import benchmark, group, path_option
 

@@ -27,7 +27,7 @@ from tests.examples import write_bundle
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan.training.parts import trainable
-from actspan.training.train import train
+from actspan.training.trainer import train
 from actspan.training.train_classifier import collect_examples, labels_of, train_classifier
 from tests.training.tiny import TINY, Collected
 
