@@ -27,8 +27,8 @@ from tests.examples import write_bundle
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan.training.parts import trainable
-from actspan.training.train import train
 from actspan.training.train_classifier import collect_examples, labels_of, train_classifier
+from actspan.training.trainer import train
 from tests.training.tiny import TINY, Collected
 
 QUICK = ClassifierTrainConfig(hidden=16, steps=150, batch=64, dropout=0.1)
@@ -151,7 +151,7 @@ def test_steps_depend_on_the_number_of_examples(
     assert config.steps_for(examples) == steps
 
 
-def test_videos_that_were_set_apart_are_not_trained_on(folder: Path, tmp_path: Path) -> None:
+def test_held_out_videos_are_not_trained_on(folder: Path, tmp_path: Path) -> None:
     dataset = Dataset.load(folder)
     dataset = trainable(dataset.select(replace(v, subset="") for v in dataset))
     report = Collected()

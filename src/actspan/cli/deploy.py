@@ -28,6 +28,7 @@ from actspan.core.wording import counted
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest, DeployRequest
 
 if TYPE_CHECKING:
+    from actspan.deploy.compilation import CompileResult
     from actspan.deploy.deployment import Deployment, Evaluation
     from actspan.model.bundle import Bundle
 
@@ -49,7 +50,7 @@ def compile_(
 ) -> None:
     """Compile the networks of a BUNDLE for a device, into the bundle.
 
-    The graphs that the vendor's compiler takes are written first, and each is compared with the
+    The graphs for the vendor's compiler are written first, and each is compared with the
     weights. If the compiler is not installed, --print writes a script into the bundle's folder, to
     run on a host that has it.
 
@@ -81,32 +82,38 @@ def compile_(
         compiler = find_compiler(request)
         with step_report("compile") as report:
             _, done = compile_plan(prepare_plan(loaded, request, compiler), compiler, report)
-    print_notes(note for one in done for note in one.notes)
-    if json_:
+    print_notes(note for result in done for note in result.notes)
+    _print_compiled(bundle, request, done, json_)
+
+
+def _print_compiled(
+    bundle: Path, request: CompileRequest, results: Iterable[CompileResult], as_json: bool
+) -> None:
+    if as_json:
         files = [
             {
-                "net": one.job.net,
-                "file": one.job.output,
-                "source": one.job.source,
-                "shapes": {one.job.input: one.job.shapes},
-                "bytes": one.size,
-                "seconds": one.seconds,
-                "notes": one.notes,
+                "net": result.job.net,
+                "file": result.job.output,
+                "source": result.job.source,
+                "shapes": {result.job.input: result.job.shapes},
+                "bytes": result.size,
+                "seconds": result.seconds,
+                "notes": result.notes,
             }
-            for one in done
+            for result in results
         ]
-        given = {"bundle": bundle, "target": request.target, "precision": request.precision}
-        print_json({**given, "files": files})
+        answer = {"bundle": bundle, "target": request.target, "precision": request.precision}
+        print_json({**answer, "files": files})
         return
     rows = [
         (
-            one.job.output,
-            one.job.source,
-            f"{one.job.input}:{one.job.shapes}",
-            f"{one.size / 1e3:,.0f} kB",
-            f"{one.seconds:.1f}",
+            result.job.output,
+            result.job.source,
+            f"{result.job.input}:{result.job.shapes}",
+            f"{result.size / 1e3:,.0f} kB",
+            f"{result.seconds:.1f}",
         )
-        for one in done
+        for result in results
     ]
     print_table(("file", "from", "input", "size", "seconds"), rows)
     backend = TARGETS[request.target].backends[request.precision]
@@ -133,16 +140,16 @@ def _write_script(bundle: Bundle, request: CompileRequest, as_json: bool) -> Non
         print_json({"script": path, "text": text})
     else:
         click.echo(text, nl=False)
-        say(f"script: {path}, with the graphs beside it: copy the folder to the device's host")
+        say(f"script: {path}, with the graphs next to it: copy the folder to the device's host")
 
 
 @command(
     arguments=["sources"],
     names={"script_only": "print_"},
     batch="Videos per call; may be repeated.",
-    calibrate="Dataset from which int8 takes its value ranges. [default: --dataset]",
+    calibrate="Dataset from which to compute the value ranges of int8. [default: --dataset]",
     evaluate="Also propose on this dataset, and report recall and speed.",
-    run="Run folder of --evaluate. [default: NAME-run, beside the bundle]",
+    run="Run folder of --evaluate. [default: NAME-run, next to the bundle]",
 )
 def deploy(
     request: DeployRequest,
@@ -190,16 +197,16 @@ def deploy(
         check_target(run, replace=request.overwrite)
     with step_report("deploy") as report:
         done = deploy_sources(request, report)
-    found = None
+    evaluation = None
     if evaluate is not None and run is not None and not done.unverified:
-        found = _evaluate(done, request, evaluate, run)
+        evaluation = _evaluate(done, request, evaluate, run)
     elif evaluate is not None:
         say("not evaluated: what is compiled does not run here (actspan backends)")
     if json_:
-        print_json(_answer(done, found))
+        print_json(_answer(done, evaluation))
     else:
-        _print(done, found)
-    ok = done.verification.holds and (request.script_only or not done.left)
+        _print(done, evaluation)
+    ok = done.verification.passed and (request.script_only or not done.left)
     click.get_current_context().exit(0 if ok else 1)
 
 
@@ -222,17 +229,17 @@ def _evaluate(done: Deployment, request: DeployRequest, dataset: Path, run: Path
         raise
 
 
-def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
+def _answer(done: Deployment, evaluated: Evaluation | None) -> dict[str, Any]:
     from actspan.deploy.accuracy_report import to_dict
 
     steps = [asdict(step) for step in done.steps]
     for step in steps:
         step["seconds"] = None if math.isnan(step["seconds"]) else step["seconds"]
     checked, evaluation = done.verification, None
-    if found is not None:
+    if evaluated is not None:
         names = ("run", "backend", "videos", "recall", "untimed", "notes")
-        times = [{"net": net, "batch": n} | asdict(t) for (net, n), t in found.times.items()]
-        evaluation = {name: getattr(found, name) for name in names} | {"times": times}
+        times = [{"net": net, "batch": n} | asdict(t) for (net, n), t in evaluated.times.items()]
+        evaluation = {name: getattr(evaluated, name) for name in names} | {"times": times}
     return {
         "bundle": done.bundle.path,
         "steps": steps,
@@ -243,7 +250,7 @@ def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
     }
 
 
-def _print(done: Deployment, found: Evaluation | None) -> None:
+def _print(done: Deployment, evaluation: Evaluation | None) -> None:
     rows = [
         (s.name, s.file, "" if math.isnan(s.seconds) else f"{s.seconds:.1f}", s.result)
         for s in done.steps
@@ -252,9 +259,9 @@ def _print(done: Deployment, found: Evaluation | None) -> None:
     checked = done.verification
     click.echo(f"parity on {checked.material}: {counted(checked.videos, 'video')}")
     print_verification(checked)
-    print_notes((*checked.notes, *(found.notes if found else ())))
-    if found is not None:
-        _print_evaluation(found)
+    print_notes((*checked.notes, *(evaluation.notes if evaluation else ())))
+    if evaluation is not None:
+        _print_evaluation(evaluation)
     click.echo(f"bundle: {done.bundle.path}")
     if done.unverified:
         say(f"note: {done.unverified}")
@@ -263,14 +270,16 @@ def _print(done: Deployment, found: Evaluation | None) -> None:
     print_skipped(checked.problems)
 
 
-def _print_evaluation(found: Evaluation) -> None:
+def _print_evaluation(evaluation: Evaluation) -> None:
     from actspan.core.perf_lines import performance_lines
 
-    click.echo(f"{counted(found.videos, 'video')} proposed on {found.backend}: {found.run}")
-    print_figures(found.recall, digits=2)
-    for (net, batch), times in found.times.items():
+    click.echo(
+        f"{counted(evaluation.videos, 'video')} proposed on {evaluation.backend}: {evaluation.run}"
+    )
+    print_figures(evaluation.recall, digits=2)
+    for (net, batch), times in evaluation.times.items():
         click.echo(f"{net} bs{batch}, one thread:")
         for line in performance_lines(times):
             click.echo(line)
-    for batch in found.untimed:
+    for batch in evaluation.untimed:
         say(f"note: not timed at batch {batch}: there are fewer videos or windows than that")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     blocked="File of videos to leave out: a JSON list of ids, or one id per line.",
     on_error="Stop at annotations that cannot be read, or skip them.",
     plot="Write the AR-AN plot: .png, .svg or .pdf.",
-    diagnose="Also report which stage of a run loses each missed instance, and the errors of "
+    diagnose="Also report the stage of a run that misses each instance, and the errors of "
     "detections.",
 )
 def evaluate(
@@ -93,15 +93,15 @@ def evaluate(
 
         check_picture(plot)
     with step_report("evaluate"):
-        found = _evaluate(task, truth, result, budget, settings)
+        evaluation = _evaluate(task, truth, result, budget, settings)
     details = _diagnose(task, truth, result, budget, settings) if diagnose else (None, None)
-    print_evaluation(found, subset, *details, as_json=json_)
+    print_evaluation(evaluation, subset, *details, as_json=json_)
     if plot is not None:
         from actspan.report.charts import plot_recall
 
-        plot_recall(found, plot)
+        plot_recall(evaluation, plot)
         say(f"picture: {plot}")
-    print_remarks(found)
+    print_remarks(evaluation)
 
 
 def _evaluate(

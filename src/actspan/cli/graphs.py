@@ -16,7 +16,7 @@ from actspan.config.base import Existing, Positive
 from actspan.core.errors import ExportError, require
 
 if TYPE_CHECKING:
-    from actspan.deploy.optimize import Rewritten
+    from actspan.deploy.optimize import RewrittenModel
     from actspan.deploy.passes.contract import Calibration, PassSettings
     from actspan.deploy.variants import VariantFiles
     from actspan.model.bundle import Bundle
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "With fix-dims among them, --batch and --length apply to the variant only. May be repeated.",
     opset="Convert the variants to this opset.",
     io="Type of the inputs and outputs of fp16 variants.",
-    calibrate="Dataset folder from which int8 takes its value ranges.",
+    calibrate="Dataset folder from which to compute the value ranges of int8.",
 )
 def export(
     bundle: Existing,
@@ -131,7 +131,7 @@ def _print_checks(checks: list[ExportCheck]) -> None:
     length="Pass fix-dims: size of other free axes.",
     opset="Pass opset: version to convert to.",
     io="Pass fp16: type of the inputs and outputs.",
-    calibrate="Pass int8: dataset folder from which to take value ranges.",
+    calibrate="Pass int8: dataset folder from which to compute value ranges.",
     model_kind="Pass int8: inputs of the network, snippet features (tem) or features of proposals "
     "(pem).",
     bundle="Pass int8: bundle that computes the inputs from features; PEM needs its TEM.",
@@ -168,7 +168,7 @@ def optimize(
     dims = _sizes(dim)
     if list_:
         if source is not None:
-            raise click.UsageError(f"--list takes no file, and would leave out {source}")
+            raise click.UsageError(f"--list accepts no file, and would ignore {source}")
         _list_passes(json_)
         return
     if source is None or target is None:
@@ -229,13 +229,13 @@ def _calibration(
 
 
 def _goals(
-    models: Iterable[tuple[str, Rewritten]], requested: Container[str]
+    models: Iterable[tuple[str, RewrittenModel]], requested: Container[str]
 ) -> tuple[list[str], list[str]]:
     """Return notes, and lines about requested passes that missed their goal.
 
     Parameters
     ----------
-    models : iterable of (str, Rewritten)
+    models : iterable of (str, RewrittenModel)
         Each with the start of the lines about its passes.
     """
     notes: list[str] = []
@@ -254,13 +254,13 @@ def _raise_if_missed(written: Path, missed: Iterable[str]) -> None:
         raise ExportError(f"{written} is written, but is incomplete. {reasons}")
 
 
-def _passes_answer(rewritten: Rewritten) -> dict[str, object]:
+def _passes_answer(rewritten: RewrittenModel) -> dict[str, object]:
     passes = [dataclasses.asdict(report) for report in rewritten.reports]
     names = ("changed", "tags", "notes")
     return {**{name: getattr(rewritten, name) for name in names}, "passes": passes}
 
 
-def _print_passes(rewritten: Rewritten) -> None:
+def _print_passes(rewritten: RewrittenModel) -> None:
     rows = [
         (
             report.name,

@@ -36,7 +36,7 @@ SHARED = {
     "engine": "Where to compute: in this process, or on workers of Ray (pip install "
     "'actspan[cluster]').",
     "force": "Replace existing files.",
-    "json_": "Print the answer as JSON.",
+    "json_": "Print the result as JSON.",
     "on_error": "Stop at problems, or skip what cannot be used.",
     "out": "Folder to write.",
     "seed": "Seed of all random choices.",
@@ -46,7 +46,7 @@ SHARED = {
 class PathType(click.Path):
     """A path to read, which has to exist, or to write, which may not be `-`; or a URL to read."""
 
-    url = False  # true if a URL is taken too
+    url = False  # true if a URL is accepted too
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or the URL; end the command with the nearest name if it is missing."""
@@ -58,7 +58,9 @@ class PathType(click.Path):
             print_error(f"{value}: does not exist{similar_path(Path(value))}")
             sys.exit(1)
         if not self.exists and str(value) == "-":
-            self.fail("'-' (standard input or output) is not taken here: give a path", param, ctx)
+            self.fail(
+                "'-' (standard input or output) is not accepted here: give a path", param, ctx
+            )
         return super().convert(value, param, ctx)
 
 
@@ -106,15 +108,15 @@ def command(
     option_names = NAMES | dict(names or {})
 
     def decorate(function: Callable[..., None]) -> click.Command:
-        own = inspect.signature(function, eval_str=True).parameters
+        parameters = inspect.signature(function, eval_str=True).parameters
         kinds = {
             name: p.annotation
-            for name, p in own.items()
+            for name, p in parameters.items()
             if hasattr(p.annotation, "__struct_fields__")
         }
         rows: dict[str, tuple[Any, Any]] = {}  # type and default by option
         texts = dict(SHARED)
-        for name, parameter in own.items():
+        for name, parameter in parameters.items():
             if name not in kinds:
                 rows[name] = parameter.annotation, parameter.default
                 continue
@@ -124,7 +126,7 @@ def command(
         texts |= helps
         if unknown := {*helps, *arguments} - rows.keys():
             raise TypeError(f"{function.__name__} has no option {', '.join(unknown)}")
-        before = {*arguments, *(n for n, p in own.items() if p.kind is not p.KEYWORD_ONLY)}
+        before = {*arguments, *(n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY)}
         params = [
             _parameter(name, *row, None if name in before else texts[name])
             for name, row in rows.items()
@@ -132,15 +134,19 @@ def command(
 
         def run(**values: Any) -> None:
             with exit_on_errors():
-                given = {name: values[name] for name in own if name not in kinds}
-                made = {name: _build(kind, values, option_names) for name, kind in kinds.items()}
-                function(**given, **made)
+                plain = {name: values[name] for name in parameters if name not in kinds}
+                requests = {
+                    name: _build(kind, values, option_names) for name, kind in kinds.items()
+                }
+                function(**plain, **requests)
 
         name = function.__name__.strip("_").replace("_", "-")
-        made = click.Command(name, callback=run, params=params, help=inspect.getdoc(function))
+        made_command = click.Command(
+            name, callback=run, params=params, help=inspect.getdoc(function)
+        )
         if group is not None:
-            group.add_command(made)
-        return made
+            group.add_command(made_command)
+        return made_command
 
     return decorate
 
@@ -161,14 +167,14 @@ def _fields(kind: Any, names: Mapping[str, str]) -> Iterator[tuple[str, tuple[An
 
 def _build(kind: Any, values: Mapping[str, Any], names: Mapping[str, str]) -> Any:
     """Return a struct with the values of its options."""
-    made = {}
+    fields = {}
     for field in structs.fields(kind):
         option = names.get(field.name, field.name)
         if hasattr(field.type, "__struct_fields__"):
-            made[field.name] = _build(field.type, values, names)
+            fields[field.name] = _build(field.type, values, names)
         elif option in values:
-            made[field.name] = values[option]
-    return kind(**made)
+            fields[field.name] = values[option]
+    return kind(**fields)
 
 
 def _parameter(name: str, annotation: Any, default: Any, text: str | None) -> click.Parameter:
@@ -255,9 +261,11 @@ def command_line() -> str:
             continue
         option = [param.opts[0]] if isinstance(param, click.Option) else []
         value = context.params[param.name]
-        for one in value if isinstance(value, tuple) else (value,):
-            shown = f"{one.resolve().name}{'/' * one.is_dir()}" if isinstance(one, Path) else one
-            words += option if one is True else [*option, str(shown)]
+        for item in value if isinstance(value, tuple) else (value,):
+            shown = (
+                f"{item.resolve().name}{'/' * item.is_dir()}" if isinstance(item, Path) else item
+            )
+            words += option if item is True else [*option, str(shown)]
     return shlex.join(words)
 
 

@@ -35,7 +35,7 @@ def list_arrays(path: Path, ignored: Ignored) -> list[str]:
     with feature_errors(path), open_container(path) as file:
         names = file.names(ignored)
     if not names:
-        raise FeatureError(f"{path}: holds no arrays")
+        raise FeatureError(f"{path}: contains no arrays")
     return names
 
 
@@ -64,14 +64,14 @@ class ArrayNames:
         These are its only array that can be features, or those that are joined, or an error. A file
         that is one array without a name has one video, without arrays.
         """
-        found = self.names[file]
-        if not found:
+        names = self.names[file]
+        if not names:
             yield video, []
             return
-        if file.name not in COMMON_FILES and self._is_one_video(video, found):
-            groups = {video: found}
+        if file.name not in COMMON_FILES and self._is_one_video(video, names):
+            groups = {video: names}
         else:
-            groups = self._by_video(self._without_others(file, found))
+            groups = self._by_video(self._without_others(file, names))
         for name, group in groups.items():
             short = _short_names(name, group)
             try:
@@ -93,8 +93,9 @@ class ArrayNames:
             arrays = {name: array for array, name in names.items()}
             if missing := [name for name in self.spec.join if name not in arrays]:
                 raise FeatureError(
-                    f"holds no array {', '.join(missing)}, only {listed(sorted(arrays), _LISTED)}; "
-                    "correct join in dataset.toml, or write the file again"
+                    f"contains no array {', '.join(missing)}, only "
+                    f"{listed(sorted(arrays), _LISTED)}; correct join in dataset.toml, or write "
+                    "the file again"
                 )
             return [arrays[name] for name in self.spec.join]
         if len(names) == 1:
@@ -109,20 +110,20 @@ class ArrayNames:
             return fitting or list(shapes)
         quoted = [f'"{names[array]}"' for array in shapes]
         if len({shape[1 - axis] for shape in shapes.values()}) == 1:
-            held = [names[array] for array in shapes]
+            examples = [names[array] for array in shapes]
             join = f"join them: [features] join = [{', '.join(quoted[:_LISTED])}]"
         else:
-            held = [f"{names[array]} {shape}" for array, shape in shapes.items()]
+            examples = [f"{names[array]} {shape}" for array, shape in shapes.items()]
             join = f"choose it: [features] join = [{quoted[0]}]"
         raise FeatureError(
-            f"holds {len(shapes)} arrays ({listed(held, _LISTED)}), one per video is needed; "
-            f"keep one, or {join} in dataset.toml"
+            f"contains {len(shapes)} arrays ({listed(examples, _LISTED)}), one per video is "
+            f"needed; keep one, or {join} in dataset.toml"
         )
 
     @cached_property
     def _is_repeated(self) -> bool:
         """Whether files have arrays of the same names, which then name parts and not videos."""
-        counts = Counter(name for found in self.names.values() if len(found) > 1 for name in found)
+        counts = Counter(name for names in self.names.values() if len(names) > 1 for name in names)
         return any(count > 1 for count in counts.values())
 
     def _is_known(self, name: str) -> bool:

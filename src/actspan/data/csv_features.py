@@ -133,16 +133,18 @@ def read_any_csv(text: bytes, first: list[str], has_header: bool) -> Float32:
     names = first if has_header else [f"f{i}" for i in range(len(first))]
     options = csv.ReadOptions(autogenerate_column_names=not has_header, use_threads=False)
     # Columns of a given type are read four times as fast as others.
-    given = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
+    column_types = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
     try:
-        table = csv.read_csv(pa.BufferReader(text), read_options=options, convert_options=given)
+        table = csv.read_csv(
+            pa.BufferReader(text), read_options=options, convert_options=column_types
+        )
     except pa.ArrowException as error:
         if _DECIMAL_COMMA.search(str(error)):
             raise ContentError("numbers have decimal commas, and so have fields") from error
         raise ValueError(str(error)) from error
     for column in table.schema:
         if column.type not in (pa.float64(), pa.int64()):
-            raise ContentError(f"column {column.name} holds {column.type}, not numbers")
+            raise ContentError(f"column {column.name} contains {column.type}, not numbers")
     if not table.num_rows:
         return np.empty((0, table.num_columns), np.float32)
     (batch,) = table.combine_chunks().to_batches()

@@ -58,11 +58,11 @@ def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> Pack
         The request is invalid, the target exists, or a part cannot be read.
     """
     _check_request(request)
-    found = _with_bad_ids(Dataset.load(request.dataset).subset(request.subset))
-    before = found.packing
-    length, edge = _cells(request, found)
+    loaded = _with_bad_ids(Dataset.load(request.dataset).subset(request.subset))
+    before = loaded.packing
+    length, edge = _cells(request, loaded)
     dataset = check_dataset(
-        found, dtype=request.dtype, on_error=request.on_error, progress=progress
+        loaded, dtype=request.dtype, on_error=request.on_error, progress=progress
     )
     assert dataset.spec.channels is not None  # determined by the check
     manifest = Manifest(
@@ -70,7 +70,7 @@ def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> Pack
         channels=dataset.spec.channels,
         length=length,
         # Without the notes that reading annotations gives again.
-        notes=(*(before.notes if before else ()), *dataset.notes[len(found.notes) :]),
+        notes=(*(before.notes if before else ()), *dataset.notes[len(loaded.notes) :]),
         left_out={
             problem.video: problem.problem
             for problem in dataset.problems
@@ -104,7 +104,7 @@ def _check_request(request: PackRequest) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / MANIFEST).is_file():
-        raise StoreError(f"{out}: exists and is not a store, so it is left alone: choose another")
+        raise StoreError(f"{out}: already exists and is not a store: choose another folder")
     if not request.overwrite:
         raise StoreError(f"{out}: a store already exists: choose another folder, or use --force")
 
@@ -124,7 +124,7 @@ def _cells(request: PackRequest, dataset: Dataset) -> tuple[int | None, Edge]:
 
 def _with_bad_ids(dataset: Dataset) -> Dataset:
     """Return the dataset with a problem per video whose id is not valid text."""
-    what, remedy = "its id is no valid text (UTF-8)", "rename the video"
+    what, remedy = "its id is not valid text (UTF-8)", "rename the video"
     bad = (video.id for video in dataset.videos if not _is_text(video.id))
     problems = [Problem(name, str(dataset.path), what, remedy) for name in bad]
     return replace(dataset, problems=(*dataset.problems, *problems))

@@ -5,7 +5,7 @@ run a fake `atc`.
 
 The graph has fixed sizes, two-dimensional convolutions (the only ones of the NPU), output scales
 folded into the weights (half precision cannot represent 0.01) and opset 11, which every CANN reads.
-PEM takes the rows of a whole video, (B, 1000, 32), as the exchange files hold them.
+PEM takes the rows of a whole video, (B, 1000, 32), as the exchange files contain them.
 """
 
 from __future__ import annotations
@@ -129,25 +129,25 @@ def _run_atc(
     if not wanted.is_file() and others:
         others[0].rename(wanted)
     if not wanted.is_file():
-        raise CompileError(f"atc ended well, but wrote no {job.output}")
+        raise CompileError(f"atc succeeded, but did not write {job.output}")
     return CompilerReport(words)
 
 
 def find_compiler(request: CompileRequest) -> Compiler:
     """Find atc on PATH, or by CANN's `set_env.sh`."""
     env: Mapping[str, str] = os.environ
-    found = shutil.which("atc")
-    scripts = [] if found else [path for path in _scripts() if path.is_file()]
+    program = shutil.which("atc")
+    scripts = [] if program else [path for path in _scripts() if path.is_file()]
     for script in scripts:
-        env = _sourced(script)
-        found = shutil.which("atc", path=env.get("PATH", ""))
-        if found:
+        env = _source_environment(script)
+        program = shutil.which("atc", path=env.get("PATH", ""))
+        if program:
             break
-    if not found:
+    if not program:
         sourced = f"also after sourcing {', '.join(map(str, scripts))}"
         where = sourced if scripts else "and no set_env.sh of CANN was found"
         raise CompileError(f"target ascend: atc is not on PATH, {where}: {_GET}")
-    path = Path(found)
+    path = Path(program)
     return Compiler(f"atc of {path.resolve()}", partial(_run_atc, path, env))
 
 
@@ -161,7 +161,7 @@ def _scripts() -> Iterator[Path]:
         yield Path(text).expanduser()
 
 
-def _sourced(script: Path) -> dict[str, str]:
+def _source_environment(script: Path) -> dict[str, str]:
     """Return the environment after sourcing a bash script."""
     try:
         done = subprocess.run(  # noqa: S603  a script of the vendor's, at a path of ours
@@ -172,8 +172,8 @@ def _sourced(script: Path) -> dict[str, str]:
     except OSError as error:
         raise CompileError(f"{script}: bash does not start: {error.strerror}") from error
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise CompileError(f"{script}: cannot be sourced: {said or f'code {done.returncode}'}")
+        output = done.stderr.decode(errors="replace").strip()
+        raise CompileError(f"{script}: cannot be sourced: {output or f'code {done.returncode}'}")
     pairs = (entry.partition("=") for entry in done.stdout.decode(errors="replace").split("\0"))
     return {name: value for name, _, value in pairs if name}
 
@@ -242,7 +242,7 @@ ATC_HELP: Mapping[str, str] = MappingProxyType(
         "fp16; else use a newer CANN",
         "E16002": _OPERATORS,
         "E16005": "the graph names several operator sets: write it again (actspan compile)",
-        "E19999": "atc failed without an error code of its own: look for the first lines with "
+        "E19999": "atc failed without an error code: look for the first lines with "
         "ERROR in the log, and in ~/ascend/log. Frequent reasons: the environment of another "
         "version, no space in /tmp, too little memory",
         "E40001": _CHIP,
@@ -275,9 +275,9 @@ def explain_atc(printed: str) -> str:
     """
     if "libascend_hal.so" in printed:
         return f"libascend_hal.so is not found; {_DEVLIB}"
-    found = [(match[1], match[2].strip()) for match in _CODE.finditer(printed)]
-    if not found:
+    errors = [(match[1], match[2].strip()) for match in _CODE.finditer(printed)]
+    if not errors:
         lines = [line.strip() for line in printed.splitlines() if line.strip()]
         return lines[-1] if lines else "it printed nothing"
-    code, text = next((pair for pair in found if pair[0] not in _INNER), found[0])
+    code, text = next((pair for pair in errors if pair[0] not in _INNER), errors[0])
     return "; ".join(filter(None, (f"{code}: {text}", ATC_HELP.get(code))))

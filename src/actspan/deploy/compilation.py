@@ -90,13 +90,13 @@ class Compiler:
     """A vendor's compiler that is available."""
 
     version: str  # for messages and for the record: `atc of /usr/local/Ascend/...`
-    # Compiles a job in a folder of its own, which contains its ONNX file; raises CompileError.
+    # Compiles a job in a separate folder, which contains its ONNX file; raises CompileError.
     compile: Callable[[CompileJob, CompilePlan, Path, Log], CompilerReport]
     key: str = ""  # part of the names of files that run only on this machine
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class CompileResult:
     """Result of a job."""
 
     job: CompileJob
@@ -131,7 +131,7 @@ def prepare_plan(
 
 def compile_plan(
     plan: CompilePlan, compiler: Compiler, log: Log = no_log
-) -> tuple[Bundle, list[Compiled]]:
+) -> tuple[Bundle, list[CompileResult]]:
     """Compile every network of a plan into its bundle; logs are kept in the bundle's folder.
 
     Raise CompileError if the compiler failed, BundleError if a file cannot be written; files
@@ -168,7 +168,7 @@ def _add_outputs(
     compiler: str,
     report: CompilerReport,
     seconds: float,
-) -> tuple[CompilePlan, Compiled]:
+) -> tuple[CompilePlan, CompileResult]:
     """Add the outputs of a job in a folder to the bundle, and record them."""
     request, bundle = plan.request, plan.bundle
     record = CompiledFile(
@@ -189,7 +189,7 @@ def _add_outputs(
     records = CompiledFiles(files=read_records(bundle) | {job.output: record})
     bundle = bundle.add_file(COMPILED, dump_toml(records).encode())
     size = sum(bundle.files[name].size for name in job.outputs)
-    compiled = Compiled(job, size, record.seconds, (*job.notes, *report.notes))
+    compiled = CompileResult(job, size, record.seconds, (*job.notes, *report.notes))
     return replace(plan, bundle=bundle), compiled
 
 
@@ -232,7 +232,7 @@ def write_script(plan: CompilePlan) -> tuple[Bundle, Path]:
     return bundle, path
 
 
-def record_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
+def record_outputs(plan: CompilePlan) -> tuple[Bundle, list[CompileResult]]:
     """Record the files that the script wrote to the bundle's folder.
 
     Raise BundleError if a file is missing; nothing is recorded then.
@@ -241,14 +241,14 @@ def record_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
     missing = [n for j in plan.jobs for n in j.outputs if not (folder / n).is_file()]
     if missing:
         raise BundleError(
-            f"{folder}: {', '.join(missing)} not there: run compile-{plan.request.target}.sh "
-            "(actspan compile --print) on the device's host, and copy what it makes into this "
+            f"{folder}: {', '.join(missing)} missing: run compile-{plan.request.target}.sh "
+            "(actspan compile --print) on the device's host, and copy its output into this "
             "folder"
         )
     done = []
     for job in plan.jobs:
-        plan, one = _add_outputs(plan, job, folder, "on another host", CompilerReport(), 0.0)
-        done.append(one)
+        plan, compiled = _add_outputs(plan, job, folder, "on another host", CompilerReport(), 0.0)
+        done.append(compiled)
     return plan.bundle, done
 
 

@@ -58,7 +58,7 @@ class Bundle:
     source: Source  # origin of the weights
     files: Mapping[str, FileRecord] = field(default_factory=dict)  # their checksums
     training: Mapping[str, Any] | None = None  # record of the training
-    nets: frozenset[Net] = field(init=False)  # those of BSN's two networks that it holds
+    nets: frozenset[Net] = field(init=False)  # those of BSN's two networks that it contains
 
     def __post_init__(self) -> None:
         """Raise BundleError if the settings and files contradict each other."""
@@ -72,9 +72,9 @@ class Bundle:
             if getattr(self.config, net) is None and f"{net}.safetensors" in self.files
         ]
         if tem is not None and channels is not None and tem.channels != channels:
-            faults.append(f"features have {channels} channels, tem takes {tem.channels}")
+            faults.append(f"features have {channels} channels, tem expects {tem.channels}")
         if pem is not None and pem.inputs != size:
-            faults.append(f"[pipeline.bsp] gives {size} features, pem takes {pem.inputs}")
+            faults.append(f"[pipeline.bsp] gives {size} features, pem expects {pem.inputs}")
         faults += [f"{n!r} is not a plain file name" for n in self.files if not is_plain_name(n)]
         if faults:
             where = self.path / MANIFEST
@@ -89,14 +89,14 @@ class Bundle:
 
     @property
     def has_classifier(self) -> bool:
-        """True if the bundle holds a proposal classifier."""
+        """True if the bundle contains a proposal classifier."""
         return "classifier.safetensors" in self.files
 
     @property
     def set_apart(self) -> tuple[str, ...]:
-        """Ids of the videos that training set apart for validation, without a given subset."""
-        found = (self.training or {}).get("set_apart", ())
-        return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
+        """Ids of the videos that training held out for validation, without a given subset."""
+        ids = (self.training or {}).get("set_apart", ())
+        return tuple(map(str, ids)) if isinstance(ids, (list, tuple)) else ()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -120,10 +120,17 @@ class Bundle:
                     f"reads version {FORMAT_VERSION}: use a newer actspan, or write the bundle "
                     "again"
                 )
-            read = from_dict(Manifest, values, where=str(where))
+            manifest = from_dict(Manifest, values, where=str(where))
         except ConfigError as error:
             raise BundleError(f"{error}. Repair it, or write the bundle again") from error
-        return cls(path, read.pipeline, read.features, read.source, read.files, read.training)
+        return cls(
+            path,
+            manifest.pipeline,
+            manifest.features,
+            manifest.source,
+            manifest.files,
+            manifest.training,
+        )
 
     @classmethod
     def create(
@@ -145,7 +152,7 @@ class Bundle:
         tem, pem : mapping of str to array, optional
             Weights under the names of `weight_shapes`; at least one network is needed.
         training : mapping, optional
-            Record of the training; anything that TOML can hold.
+            Record of the training; any values of TOML.
         overwrite : bool
             Replace a bundle; another folder is never replaced.
 
@@ -157,10 +164,10 @@ class Bundle:
         path = Path(path)
         check_new_bundle(path, overwrite=overwrite)
         bundle = cls(path, config, features, source)
-        given: dict[Net, Mapping[str, ArrayLike] | None] = {"tem": tem, "pem": pem}
+        weights_by_net: dict[Net, Mapping[str, ArrayLike] | None] = {"tem": tem, "pem": pem}
         contents = {
             f"{net}.safetensors": bundle._pack(net, weights)
-            for net, weights in given.items()
+            for net, weights in weights_by_net.items()
             if weights is not None
         }
         if not contents:
@@ -191,11 +198,11 @@ class Bundle:
             raise BundleError(f"{self.path}: has no {name}; write it: {writing_command(path)}")
         try:
             check_size(path, WEIGHTS)
-            found = FileRecord(sha256=sha256(path), size=path.stat().st_size)
+            actual = FileRecord(sha256=sha256(path), size=path.stat().st_size)
         except OSError as error:
             raise unreadable(path, error) from error
-        if found != record:
-            raise mismatch(path, found, record)
+        if actual != record:
+            raise mismatch(path, actual, record)
         return path
 
     def weights(self, net: Net) -> dict[str, Float32]:

@@ -106,10 +106,10 @@ def check_new_bundle(path: Path, *, overwrite: bool = False) -> None:
         raise BundleError(fault)
     if (path / MANIFEST).is_file():
         if not overwrite:
-            what = "there is a bundle already; choose another folder, or ask to replace it: --force"
+            what = "a bundle already exists; choose another folder, or ask to replace it: --force"
             raise BundleError(f"{path}: {what}")
     elif (path.exists() or path.is_symlink()) and not (path.is_dir() and not any(path.iterdir())):
-        what = "exists and is not a bundle, so it is left alone; choose another folder"
+        what = "already exists and is not a bundle; choose another folder"
         raise BundleError(f"{path}: {what}")
 
 
@@ -136,9 +136,9 @@ def unreadable(path: Path, error: OSError) -> BundleError:
     return BundleError(f"{path}: damaged: cannot be read: {error.strerror}; {remedy(path)}")
 
 
-def mismatch(path: Path, found: FileRecord, record: FileRecord) -> BundleError:
+def mismatch(path: Path, actual: FileRecord, record: FileRecord) -> BundleError:
     """Return the error about a file that differs from its record."""
-    what = f"{found.size} bytes where {record.size} were written"
-    if found.size == record.size:
+    what = f"{actual.size} bytes where {record.size} were written"
+    if actual.size == record.size:
         what = "its SHA-256 is not the recorded one"
     return BundleError(f"{path}: damaged: {what}; {remedy(path)}")

@@ -96,13 +96,13 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         threads : int, optional
             Number of workers; all cores by default.
         tem, pem : bool
-            False leaves a network out, even if the bundle holds it. Without TEM only boundary
+            False leaves a network out, even if the bundle contains it. Without TEM only boundary
             scores are accepted; without PEM candidates are ranked by start score x end score.
 
         Raises
         ------
         BundleError
-            The bundle is damaged, or holds no PEM.
+            The bundle is damaged, or contains no PEM.
         BackendError
             The runtime is absent or refuses the model.
         """
@@ -111,7 +111,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             return cls(None, None, bundle.config, threads=threads)
         if pem and "pem" not in bundle.nets:
             raise BundleError(
-                f"{bundle.path}: holds no PEM, which proposals need; convert one beside the TEM: "
+                f"{bundle.path}: contains no PEM, which proposals need; convert both: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
         threads = threads or os.cpu_count() or 1

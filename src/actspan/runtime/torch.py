@@ -81,10 +81,10 @@ def check(backend: Backend, device: int = 0) -> Support:
 def _device(torch: Any, backend: Backend, number: int) -> str:
     if backend.variant == "cpu":
         return "cpu"
-    there = torch.cuda.device_count()
-    if number >= there:
+    count = torch.cuda.device_count()
+    if number >= count:
         raise BackendError(
-            f"backend {backend.name}: PyTorch sees {counted(there, 'GPU')}, so none with "
+            f"backend {backend.name}: PyTorch sees {counted(count, 'GPU')}, so none with "
             f"number {number}: is this a build with CUDA, and the driver installed?"
         )
     return f"cuda:{number}"
@@ -97,7 +97,7 @@ def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Network, str, Sh
     shapes = {name: array.shape for name, array in weights.items()}
     config = infer_config("tem" if "conv1.weight" in weights else "pem", shapes)
     if not {"conv1.weight", "fc1.weight"} & weights.keys():
-        raise BackendError(f"{path}: holds the weights of neither TEM nor PEM")
+        raise BackendError(f"{path}: contains the weights of neither TEM nor PEM")
     network = Tem(config) if isinstance(config, TemConfig) else Pem(config)
     try:
         network.load_weights(weights)

@@ -74,7 +74,9 @@ class Corrections:
         for revision, segments, changed in self._database.rows(query, video):
             if segments is None:  # they were removed
                 return Corrected(revision=revision, segments=None)
-            return Corrected(revision=revision, segments=_decoded(segments), changed=changed)
+            return Corrected(
+                revision=revision, segments=_decode_segments(segments), changed=changed
+            )
         return Corrected(revision=0, segments=None)
 
     def ids(self) -> frozenset[str]:
@@ -87,7 +89,7 @@ class Corrections:
         rows = self._database.rows(
             "SELECT video, segments FROM corrections WHERE segments IS NOT NULL ORDER BY video"
         )
-        return {str(video): _decoded(segments) for video, segments in rows}
+        return {str(video): _decode_segments(segments) for video, segments in rows}
 
     def put(self, video: str, segments: Sequence[Instance] | None, *, revision: int) -> Corrected:
         """Replace a video's corrections, or remove them; return the new ones.
@@ -96,7 +98,7 @@ class Corrections:
         """
         text = None
         if segments is not None:
-            rows = sorted((one.start, one.end, one.label) for one in segments)
+            rows = sorted((segment.start, segment.end, segment.label) for segment in segments)
             text = json.dumps(rows, ensure_ascii=True, allow_nan=False)
         changed = datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.transaction() as connection:
@@ -104,7 +106,7 @@ class Corrections:
             if revision != newest:
                 raise ProblemError(
                     409,
-                    f"corrections of {video!r} are at revision {newest}, not {revision}: somebody "
+                    f"corrections of {video!r} are at revision {newest}, not {revision}: someone "
                     "else changed them; load them again",
                 )
             connection.execute(
@@ -114,7 +116,7 @@ class Corrections:
         return self.get(video)
 
 
-def _decoded(segments: str) -> list[Instance]:
+def _decode_segments(segments: str) -> list[Instance]:
     rows = json.loads(segments)
     return [Instance(start=start, end=end, label=label) for start, end, label in rows]
 
@@ -167,26 +169,26 @@ def corrected_videos(
     They are in the order of the ground truth, then others by id. With `everything`, videos without
     corrections are among them, with the instances of the ground truth.
     """
-    found = corrections.all()
+    segments_by_id = corrections.all()
     videos = [
-        _with_segments(video, found[video.id]) if video.id in found else video
+        _with_segments(video, segments_by_id[video.id]) if video.id in segments_by_id else video
         for video in library.truth.values()
-        if everything or video.id in found
+        if everything or video.id in segments_by_id
     ]
-    for name in (name for name in found if name not in library.truth):
+    for name in (name for name in segments_by_id if name not in library.truth):
         seconds = library.seconds(name) if name in library.ids else float("nan")
-        videos.append(_with_segments(Video(name, seconds), found[name]))
+        videos.append(_with_segments(Video(name, seconds), segments_by_id[name]))
     return videos
 
 
 def _with_segments(video: Video, instances: Sequence[Instance]) -> Video:
-    segments = np.array([(one.start, one.end) for one in instances], np.float64)
-    labels = tuple(one.label for one in instances)
+    segments = np.array([(instance.start, instance.end) for instance in instances], np.float64)
+    labels = tuple(instance.label for instance in instances)
     return replace(video, segments=segments, labels=labels, scores=None)
 
 
 def _file_name(library: Library, video: Video) -> str:
-    """Return the file name of the video that tools open beside an exported file."""
+    """Return the file name of the video that tools open with an exported file."""
     path = library.media.get(video.id)
     return f"{video.id}.mp4" if path is None else path.name
 

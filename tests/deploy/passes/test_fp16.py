@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from actspan.core.errors import ExportError
-from actspan.deploy.optimize import Rewritten, rewrite_model
+from actspan.deploy.optimize import RewrittenModel, rewrite_model
 from actspan.deploy.passes.contract import PassSettings
 from tests.deploy.passes.nets import FLOAT, Net, old_tem, random_nets
 
@@ -17,7 +17,7 @@ HALF = onnx.TensorProto.FLOAT16
 INT64 = onnx.TensorProto.INT64
 
 
-def halved(model: onnx.ModelProto, io: Literal["fp32", "fp16"] = "fp32") -> Rewritten:
+def halved(model: onnx.ModelProto, io: Literal["fp32", "fp16"] = "fp32") -> RewrittenModel:
     done = rewrite_model(model, ["fp16"], PassSettings(io=io))
     assert not rewrite_model(done.model, ["fp16"], PassSettings(io=io)).changed
     return done
@@ -48,7 +48,7 @@ def test_what_stays_in_single_precision_is_named() -> None:
     (report,) = halved(net.model(net.op("DequantizeLinear", x, step, zero))).reports
     assert report.left == (
         "2 of 3 operators on float32 left: QuantizeLinear 'QuantizeLinear_1', DequantizeLinear "
-        "'DequantizeLinear_2' (it takes no float16)"
+        "'DequantizeLinear_2' (it does not accept float16)"
     )
     assert not report.missed
     assert halved(old_tem()).reports[0].left is None
@@ -115,7 +115,7 @@ def test_a_weight_that_is_used_as_output() -> None:
 def test_weights_out_of_range() -> None:
     net = Net()
     model = net.model(net.op("Mul", "x", net.const(np.float32(1e5), "huge")))
-    with pytest.raises(ExportError, match=r"pass fp16: huge holds 1e\+05; half precision ends"):
+    with pytest.raises(ExportError, match=r"pass fp16: huge contains 1e\+05; half precision ends"):
         halved(model)
 
 

@@ -6,8 +6,8 @@
 HACS quotes its durations and leaves `annotations` out of test videos. THUMOS14's JSON capitalizes
 subsets and marks ambiguous segments with the label `Ambiguous`. The videos may be at the top level,
 without `database` (Ego4D's JSON), and their annotations may be "actions" of [class, start, end]
-(Charades, MultiTHUMOS). Lists of ids beside `database` may give the subsets. `json_entries` defines
-the keys of a video. The authors' files are a JSON of all videos, and a table of their subsets.
+(Charades, MultiTHUMOS). Lists of ids next to `database` may give the subsets. `json_entries`
+defines the keys of a video. The authors' files are a JSON of all videos and a table of subsets.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from actspan.data.annotations.json_entries import COUNTS, FIELDS, RATES, EntryRe
 from actspan.data.annotations.writing import WriteOptions
 from actspan.data.videos import SUBSETS, Videos, canonical_id, canonical_subset
 
-_HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level
+_HEAD = ("version", "taxonomy")  # keys that may be next to videos at the top level
 _HARMLESS = {"resolution", "url"}  # other keys of videos in ActivityNet's files
 _PLAIN_LABEL = rf"\A(?!({AMBIGUOUS}|\d+)\Z)\S(.*\S)?\Z"
 _QUOTED = r"\A[0-9]{1,9}(\.[0-9]{1,9})?\Z"  # HACS quotes durations
@@ -101,11 +101,11 @@ def read_plain(source: Source) -> Annotations | None:
             document[key] = msgspec.json.decode(part)
             if key not in _HEAD or msgspec.json.encode(document[key]) != memoryview(part):
                 return None
-        found: Iterator[Any] = map(_plain_video, entries, entries.values())
-        videos = Videos(takewhile(bool, found))
+        decoded: Iterator[Any] = map(_plain_video, entries, entries.values())
+        videos = Videos(takewhile(bool, decoded))
     except (KeyError, *NOT_JSON):
         return None
-    if len(videos.places) < len(entries):
+    if len(videos.indices) < len(entries):
         return None
     return Annotations(source.path, "activitynet", videos, document=document)
 
@@ -161,7 +161,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a JSON document of videos, which are decoded one at a time to save memory."""
     assert source.object is not None
     entries, repeated = source.object
-    reader, of_document = EntryReader(source.path), list[str]()  # repeated keys beside the videos
+    reader, of_document = EntryReader(source.path), list[str]()  # repeated keys next to the videos
     if is_object(entries.get("database")):
         beside, of_document = {k: v for k, v in entries.items() if k != "database"}, repeated
         entries, repeated = split(entries["database"]) or ({}, [])
@@ -177,7 +177,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         is_subset = key not in _HEAD and is_ids and key.lower() in SUBSETS
         (lists if is_subset and value else document)[key] = value
         if key in document and key not in _HEAD and isinstance(value, (list, dict)) and value:
-            reader.kept["keys beside the videos", key] += 1
+            reader.kept["keys next to the videos", key] += 1
     reader.reject_repeated(of_document)
     videos, notes = _with_subsets(source.path, videos, lists, reader.problems)
     return reader.built("activitynet", videos, document, notes)
@@ -201,7 +201,7 @@ def _with_subsets(
             what = f"subset {one!r}, but {other!r} in {where}"
             problems.append(Problem(name, str(path), what, "keep one of them"))
     notes = [f"{path}: subsets taken from the lists {listed(map(repr, lists))}"]
-    if others := [name for name in subsets if name not in videos.places]:
+    if others := [name for name in subsets if name not in videos.indices]:
         ids = f"{counted(len(others), 'id')} in lists of subsets that are no videos"
         notes.append(f"{path}: ignored {ids}: {listed(others)}")
     return Videos(replace(v, subset=v.subset or subsets.get(v.id, "")) for v in videos), notes
@@ -213,7 +213,7 @@ def fits_authors(source: Source) -> bool:
 
 
 def read_authors(source: Source, options: ReadOptions) -> Annotations:
-    """Read the JSON, and the subsets from `video_info_new.csv` beside it."""
+    """Read the JSON, and the subsets from `video_info_new.csv` next to it."""
     assert source.object is not None
     entries, repeated = source.object
     reader = EntryReader(source.path, _AUTHORS_KEYS)
@@ -225,7 +225,7 @@ def read_authors(source: Source, options: ReadOptions) -> Annotations:
             reader.problems.append(Problem(name, str(table), "no row for it", remedy))
     videos = Videos(reader.videos(entries, repeated, subsets))
     notes = []
-    if others := [name for name in subsets if name not in videos.places]:
+    if others := [name for name in subsets if name not in videos.indices]:
         rows = f"{counted(len(others), 'row')} of videos that are not in the JSON"
         notes.append(f"{table}: ignored {rows}: {listed(others)}")
     return reader.built("authors", videos, notes=notes)
@@ -245,15 +245,15 @@ def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
     columns = [place_of(names, NAMES[role]) for role in ("video", "subset")]
     if None in columns:
         raise AnnotationError(
-            f"{table}: columns 'video' and 'subset' are needed; there are: "
+            f"{table}: columns 'video' and 'subset' are needed; available: "
             f"{listed(map(repr, head), 12) or 'none'}"
         )
     subsets: dict[str, str] = {}
     for row in rows[1:]:
-        video, found = (row[i].strip() if i is not None and i < len(row) else "" for i in columns)
+        video, subset = (row[i].strip() if i is not None and i < len(row) else "" for i in columns)
         name = canonical_id(video)
-        if subsets.setdefault(name, found) != found:
-            what = f"subset {found!r}, but {subsets[name]!r} in an earlier row"
+        if subsets.setdefault(name, subset) != subset:
+            what = f"subset {subset!r}, but {subsets[name]!r} in an earlier row"
             problems.append(Problem(name, str(table), what, "keep one row per video"))
     return subsets
 
@@ -266,7 +266,7 @@ def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str
         text = json.dumps(document, indent=1, ensure_ascii=False)
     except RecursionError as error:
         raise AnnotationError(
-            "what a video has beside its segments is nested too deeply to be written; remove it"
+            "other keys of a video are nested too deeply to be written; remove them"
         ) from error
     # UTF-8 cannot encode half a surrogate pair. The escape that replaces it here is valid JSON.
     yield "annotations.json", (text + "\n").encode("utf-8", "backslashreplace")

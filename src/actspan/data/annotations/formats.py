@@ -45,7 +45,7 @@ _REMEDIES = {
     ".anvil": "of Anvil: export it to ELAN (.eaf), or as a table",
     ".xml": "XML (CVAT, Anvil, ...): export it as CSV or JSON with times in seconds",
 }
-_OTHER = "export it as CSV (video, start, end, label) or JSON"
+_DEFAULT_REMEDY = "export it as CSV (video, start, end, label) or JSON"
 
 Encoder = Callable[[Sequence[Video], WriteOptions], Iterator[tuple[str, bytes]]]
 
@@ -138,15 +138,15 @@ def read_annotations(
     path = Path(path)
     if not path.exists():
         raise AnnotationError(f"{path}: cannot be read: no such file or folder")
-    found = find_annotations(path) if path.is_dir() else None
-    source = Source(found or path, format_is_given=format is not None)
+    annotation_file = find_annotations(path) if path.is_dir() else None
+    source = Source(annotation_file or path, format_is_given=format is not None)
     options = ReadOptions(fps, tuple(tiers), columns or {}, will_clip, only_facts)
-    read = None
+    annotations = None
     try:
         if format in (None, "activitynet") and not (options.tiers or options.columns):
-            read = activitynet.read_plain(source)
-        if read is None:
-            read = _read_as(source, format, options)
+            annotations = activitynet.read_plain(source)
+        if annotations is None:
+            annotations = _read_as(source, format, options)
     except OSError as error:
         raise AnnotationError(
             f"{source.path}: cannot be read: {error.strerror or error}"
@@ -155,11 +155,15 @@ def read_annotations(
         raise AnnotationError(f"{source.path}: JSON nested too deeply to be annotations") from error
     except JsonError as error:
         raise AnnotationError(f"{source.path}: not valid JSON: {error}") from error
-    notes = read.notes if only_facts else (*read.notes, *possible_mistakes(read.path, read.videos))
-    beside = path / DATASET_TABLE
-    if found is not None and found != beside and beside.is_file():
-        notes = (f"{beside}: ignored, because {found.name} exists too", *notes)
-    return replace(read, notes=notes)
+    notes = (
+        annotations.notes
+        if only_facts
+        else (*annotations.notes, *possible_mistakes(annotations.path, annotations.videos))
+    )
+    table_file = path / DATASET_TABLE
+    if annotation_file is not None and annotation_file != table_file and table_file.is_file():
+        notes = (f"{table_file}: ignored, because {annotation_file.name} exists too", *notes)
+    return replace(annotations, notes=notes)
 
 
 def _read_as(source: Source, format: str | None, options: ReadOptions) -> Annotations:
@@ -183,7 +187,7 @@ def _read_as(source: Source, format: str | None, options: ReadOptions) -> Annota
 def format_named(name: str) -> Format:
     """Return the format with this name; raise ConfigError with the known ones if there is none."""
     if name not in FORMATS:
-        raise ConfigError(f"no format {name!r} of annotations; there are: {', '.join(FORMATS)}")
+        raise ConfigError(f"no annotation format {name!r}; choose one of: {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
@@ -193,21 +197,23 @@ def _unknown_format(source: Source) -> str:
     if path.is_dir():
         in_folders = ", ".join(f.in_folder for f in _ALL if f.in_folder)
         return (
-            f"{path}{folder_kind(path)}: holds none of: {in_folders}; a file of another format has "
-            "to be named itself"
+            f"{path}{folder_kind(path)}: contains none of: {in_folders}; give the path "
+            "of a file of another format"
         )
     if source.json is None:
         suffix = path.suffix.lower()
-        remedy = next((r for known, r in _REMEDIES.items() if suffix in known.split()), _OTHER)
+        remedy = next(
+            (r for known, r in _REMEDIES.items() if suffix in known.split()), _DEFAULT_REMEDY
+        )
         what = f"{path.suffix} is not read: {remedy}" if path.suffix else remedy
-        return f"{path}: of no known format; {what}; {forms}"
+        return f"{path}: unknown format; {what}; {forms}"
     document = source.document[0]
     what = type(document).__name__
     if isinstance(document, dict):
         what = f"an object with {listed(map(repr, document), most=6) or 'no keys'}"
     elif isinstance(document, list) and document and isinstance(document[0], dict) and document[0]:
         what = f"a list of objects with {listed(map(repr, document[0]), most=6)}"
-    return f"{path}: JSON of no known format, {what}; {forms}"
+    return f"{path}: JSON in an unknown format, {what}; {forms}"
 
 
 def encode_annotations(
@@ -268,7 +274,9 @@ def write_annotations(
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ActSpanError(f"{path}: cannot be made a folder: {error.strerror}") from error
+            raise ActSpanError(
+                f"{path}: cannot be created as a folder: {error.strerror}"
+            ) from error
         files = {path / name: content for name, content in encoded.items()}
     else:  # side by side under one name
         names = [path, *(path.with_suffix(Path(name).suffix) for name in [*encoded][1:])]
@@ -293,6 +301,6 @@ def format_to_write(path: Path, name: str | None = None) -> Format:
         what = f"suffix {path.suffix!r} is" if path.suffix else "a name without a suffix is"
         known = " or ".join(by_suffix)
         raise ConfigError(
-            f"{path}: {what} of no format that is written: {known} is needed (or --to)"
+            f"{path}: {what} not a supported output format: {known} is needed (or --to)"
         )
     return by_suffix[path.suffix.lower()]

@@ -36,7 +36,7 @@ from actspan.data.annotations.video_builder import UNUSABLE, VideoBuilder
 from actspan.data.videos import canonical_id
 
 # Notes about tasks, which are written behind their number.
-_SEVERAL = "have several annotations: the ground truth, or the latest, is taken"
+_SEVERAL = "have several annotations: the ground truth, or the latest, is used"
 _UNTOUCHED = "have no annotations, and are left out"
 _EMPTY = "have an annotation without regions: their videos are background throughout"
 _TIMELESS = "have no regions with times"
@@ -101,7 +101,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         reader.add(task)
     notes = list(reader.notes(path, len(tasks)))
     if len(used) == reader.counts[_TIMELESS] and not reader.builder.problems:
-        raise AnnotationError(f"{notes[-1]}, and nothing else is there: label ranges of time")
+        raise AnnotationError(f"{notes[-1]}, and nothing else: label ranges of time")
     in_frames = reader.has_timelines or reader.boxes > 0
     return reader.builder.built("labelstudio", notes, unit="frames" if in_frames else "seconds")
 
@@ -156,21 +156,21 @@ class _Reader:
 
     def add(self, task: _Task) -> None:
         """Add the video of a task, unless its regions have no times."""
-        found: list[tuple[str, Instance]] = []
+        instances: list[tuple[str, Instance]] = []
         is_bad = False
         for region in task.regions:
             place = f"{task.place}, region {region.get('id', '?')}"
             try:
-                found += [(place, x) for x in self._instances(region, task.facts)]
+                instances += [(place, x) for x in self._instances(region, task.facts)]
             except UNUSABLE as error:
                 is_bad = True
                 self.builder.reject(task.name, place, error)
-        if task.regions and not found and not is_bad:
+        if task.regions and not instances and not is_bad:
             self.counts[_TIMELESS] += 1
             return
         self.counts[_EMPTY] += not task.regions
         self.builder.add(task.name, facts=task.facts)
-        for place, instance in found:
+        for place, instance in instances:
             self.builder.add_or_reject(task.name, instance, place)
 
     def _instances(self, region: Mapping[str, Any], facts: Facts) -> list[Instance]:

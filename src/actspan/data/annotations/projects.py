@@ -68,7 +68,7 @@ def read_boris(source: Source, options: ReadOptions) -> Annotations:
         try:
             if not isinstance(observation, dict):
                 raise TypeError("not an object")
-            video, facts = _observed(name, observation, builder.ignored)
+            video, facts = _observed_video(name, observation, builder.ignored)
             if video in builder:
                 raise ValueError(f"video {video!r} is in an earlier observation too")
             events = sorted(_events(observation, builder.ignored), key=itemgetter(0))
@@ -80,7 +80,9 @@ def read_boris(source: Source, options: ReadOptions) -> Annotations:
     return builder.built("boris")
 
 
-def _observed(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tuple[str, Facts]:
+def _observed_video(
+    name: str, observation: Mapping[str, Any], ignored: Ignored
+) -> tuple[str, Facts]:
     """Return the id of an observation's video, and the facts that the project gives about it."""
     players = observation.get("file") or {}
     if isinstance(players, list):  # before version 1
@@ -148,7 +150,7 @@ def read_via(source: Source, options: ReadOptions) -> Annotations:
     for view, entry in document["view"].items():
         name = names[view] = ""
         try:
-            name = _viewed(entry, document["file"])
+            name = _viewed_file(entry, document["file"])
             if name in builder:
                 raise ValueError(f"video {name!r} is in an earlier view too")
             builder.add(name)
@@ -172,7 +174,7 @@ def read_via(source: Source, options: ReadOptions) -> Annotations:
     return builder.built("via")
 
 
-def _viewed(view: Mapping[str, Any], files: Mapping[str, Any]) -> str:
+def _viewed_file(view: Mapping[str, Any], files: Mapping[str, Any]) -> str:
     """Return the name of the file that a view shows, without folder and suffix."""
     if len(view["fid_list"]) != 1:
         raise ValueError(f"it shows {len(view['fid_list'])} files; only one per view can be read")
@@ -192,17 +194,17 @@ def _instances(
         return
     if not all(isinstance(time, (int, float)) and not isinstance(time, bool) for time in times):
         raise TypeError(f"times {times!r} are not numbers")
-    found = {key: str(values[key]) for key in attributes if values.get(key) not in (None, "")}
+    labels = {key: str(values[key]) for key in attributes if values.get(key) not in (None, "")}
     first = next(iter(attributes), "")
-    for key in found:
+    for key in labels:
         if key != first:
             ignored["attributes", str(attributes[key].get("aname") or key)] += 1
-    if first not in found:
+    if first not in labels:
         ignored["entries", "segments without a label"] += 1
         return
     options = attributes[first].get("options") or {}
     several = attributes[first].get("type") == _CHECKBOX
-    for value in found[first].split(",") if several else [found[first]]:
+    for value in labels[first].split(",") if several else [labels[first]]:
         if options and value.isdecimal() and value not in options:
             name = attributes[first].get("aname") or first
             raise ValueError(f"attribute {name!r} has no option {value}")

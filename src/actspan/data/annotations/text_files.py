@@ -2,18 +2,16 @@
 
 WebVTT and SubRip: a cue's text is its label; times are milliseconds. Our own WebVTT has the facts
 about the video in a comment at the top, and a cue's identifier ends with its score; a SubRip file's
-name is the video's id. Comments, styles, regions, settings and markup within the text control how a
-player shows a cue, and are not read. Voices named by markup, and lines outside cues, are counted
-and ignored.
+name is the video's id. Comments, styles, regions, settings and markup control how a player shows a
+cue, and are not read. Voices named by markup, and lines outside cues, are counted and ignored.
 
-TextGrid, in the long or the short text format: both are read as Praat does. Quoted texts,
-`<exists>` and separate numbers are read in order; everything else (`xmin =`, `intervals [1]:`,
-comments) is ignored. An interval with a text is an instance with the text as label; intervals
-without text are gaps. Points have no length: they are counted and ignored.
+TextGrid, long or short, is read as Praat does: quoted texts, `<exists>` and separate numbers in
+order, and nothing else. An interval with a text is an instance with the text as label; the others
+are gaps. Points have no length: they are counted and ignored.
 
 THUMOS14: `BaseballPitch_val.txt`, `BaseballPitch_test.txt`, ... have lines of `video start end`, in
-seconds. `Ambiguous_val.txt` and `Ambiguous_test.txt` contain segments that nobody could decide: the
-official evaluation counts neither them nor detections that touch them. Durations are not in them.
+seconds, and no durations. `Ambiguous_val.txt` and `Ambiguous_test.txt` have undecided segments: the
+official evaluation counts neither them nor detections that touch them.
 """
 
 from __future__ import annotations
@@ -29,13 +27,8 @@ from typing import NamedTuple
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.data.annotations.annotation_set import (
-    Annotations,
-    ReadOptions,
-    Source,
-    content_of,
-    text_of,
-)
+from actspan.data.annotations import annotation_set
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
 from actspan.data.annotations.fields import Facts, read_facts, seconds, written_facts
 from actspan.data.annotations.video_builder import VideoBuilder
 from actspan.data.annotations.writing import (
@@ -119,21 +112,21 @@ def read_srt(file: Path, builder: VideoBuilder) -> None:
     if not cues and any(lines):
         raise AnnotationError(f"{file}: not SubRip: it has no times as {_SRT.example}")
     builder.add_file(file.stem, file)
-    taken: set[int] = set()
+    used: set[int] = set()
     for i, end in cues:
-        taken.update(range(i, end))
+        used.update(range(i, end))
         text, is_followed = lines[i + 1 : end], end < len(lines) and "-->" in lines[end]
         if is_followed and text and text[-1].strip().isdigit():
             text.pop()  # the number of the next cue, if no blank line separates them
         label = _SRT.markup.sub("", " ".join(text))
         _add(builder, file.stem, f"{file}:{i + 1}", lines[i], label, _SRT)
     for i, line in enumerate(lines):
-        if i not in taken and line.strip() and not line.strip().isdigit():
+        if i not in used and line.strip() and not line.strip().isdigit():
             builder.ignored["lines outside cues", f"{file.name}:{i + 1}"] += 1
 
 
 def _lines(file: Path) -> list[str]:
-    return text_of(file).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return annotation_set.text_of(file).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _cues(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -164,11 +157,11 @@ def _outside(lines: Sequence[str]) -> Iterator[int]:
 def _add(
     builder: VideoBuilder, video: str, place: str, timing: str, label: str, syntax: _Syntax
 ) -> None:
-    found = syntax.timing.match(timing)
-    if found is None:
+    match = syntax.timing.match(timing)
+    if match is None:
         builder.reject(video, place, f"{timing.strip()!r} is not of the form {syntax.example}")
         return
-    parts = [int(part or 0) for part in found.groups()]
+    parts = [int(part or 0) for part in match.groups()]
     start, end = (
         (((hours * 60 + minutes) * 60 + seconds) * 1000 + millis) / 1000
         for hours, minutes, seconds, millis in (parts[:4], parts[4:])
@@ -245,13 +238,13 @@ def _read_tier(
 
 
 def _tokens(file: Path) -> _Tokens:
-    data = content_of(file)
+    data = annotation_set.content_of(file)
     try:
         text = data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{file}: cannot be read as UTF-8 or UTF-16 text: {error}") from error
-    for found in _TOKEN.finditer(text):
-        quoted, number, flag = found.groups()
+    for match in _TOKEN.finditer(text):
+        quoted, number, flag = match.groups()
         if number is not None:
             yield float(number)
         elif flag is not None:
@@ -282,13 +275,13 @@ def read_thumos(source: Source, options: ReadOptions) -> Annotations:
     files = sorted(_class_files(source.path))
     if not files:
         raise AnnotationError(
-            f"{source.path}: holds no files <Class>_val.txt or <Class>_test.txt, as THUMOS14 has"
+            f"{source.path}: contains no files <Class>_val.txt or <Class>_test.txt, as THUMOS14 has"
         )
     builder = VideoBuilder(source.path, options)
     for file in files:
         label, _, subset = file.stem.rpartition("_")
         facts = Facts(subset=canonical_subset(subset))
-        for line, text in enumerate(text_of(file).splitlines(), start=1):
+        for line, text in enumerate(annotation_set.text_of(file).splitlines(), start=1):
             fields = text.split()
             try:
                 if len(fields) not in (0, 3):

@@ -46,12 +46,12 @@ def make_passes(names: Iterable[str], settings: PassSettings) -> list[GraphPass]
     for name in names:
         if name not in PASSES:
             near = suggestion(name, PASSES)
-            raise ExportError(f"there is no pass {name!r}{near}; there are: {', '.join(PASSES)}")
+            raise ExportError(f"no pass {name!r}{near}; available: {', '.join(PASSES)}")
     return [_class_of(name)(settings) for name in names]
 
 
 def _class_of(name: str) -> type[GraphPass]:
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
     module, kind = PASSES[name]
-    found: type[GraphPass] = getattr(importlib.import_module(f"{__name__}.{module}"), kind)
-    return found
+    graph_pass: type[GraphPass] = getattr(importlib.import_module(f"{__name__}.{module}"), kind)
+    return graph_pass

@@ -68,7 +68,7 @@ def checked(model: Any, where: str) -> onnx.ModelProto:
         common.NameFixPass()(model)
         proto: Any = ir.to_proto(model)
     if proto.ByteSize() > _LARGEST:
-        raise ExportError(f"{where}: more than 2 GB in one file, which ONNX cannot hold")
+        raise ExportError(f"{where}: more than 2 GB in one file, the limit of ONNX")
     for graph in graphs_in(proto.graph):  # shapes of standard operators are inferred again
         _drop_shapes(graph, {name for n in graph.node if not n.domain for name in n.output})
     known = {dim.dim_param for dim in _free_sizes(proto)}
@@ -174,8 +174,8 @@ def _fits(before: int | str | None, after: int | str | None) -> bool:
 
 def _shared_outputs(model: onnx.ModelProto) -> set[str]:
     """Return the names that two outputs of one graph share."""
-    found: set[str] = set()
+    shared: set[str] = set()
     for graph in graphs_in(model.graph):
         names = [value.name for value in graph.output]
-        found |= {name for name in names if names.count(name) > 1}
-    return found
+        shared |= {name for name in names if names.count(name) > 1}
+    return shared

@@ -134,17 +134,17 @@ class Dumps:
         """Return the names of the inputs that have dumps; raise StageError if there are none."""
         if not self.folder.is_dir():
             raise StageError(
-                f"{self.folder}: there is no such folder: run the network over the inputs first, "
+                f"{self.folder}: no such folder: run the network on the inputs first, "
                 "or say where its dumps are (--dumps)"
             )
         files = sorted(p.name for p in self.folder.iterdir())
         names = {f.removesuffix(self.suffix) for f in files if f.endswith(self.suffix)}
         if not names:
-            there = ", ".join(files[:3]) or "nothing"
+            examples = ", ".join(files[:3]) or "nothing"
             raise StageError(
-                f"{self.folder}: no file ends in {self.suffix}; there is: {there}. Dumps must be "
-                "binary (-output_binary=True); say how they end (--suffix _0.bin), or where they "
-                "are (--dumps)"
+                f"{self.folder}: no file ends in {self.suffix}; there is: {examples}. "
+                "Dumps must be binary (-output_binary=True); say how they end (--suffix _0.bin), "
+                "or where they are (--dumps)"
             )
         return names
 
@@ -184,9 +184,9 @@ def check_dumps(
     """
     names, problems = dumps.names(), []
     look = partial(_dump_problem, stage, net, dumps, names, dumps.record())
-    for done, found in enumerate(in_parallel(look, table.items), start=1):
-        if found is not None:
-            problems.append(found)
+    for done, problem in enumerate(in_parallel(look, table.items), start=1):
+        if problem is not None:
+            problems.append(problem)
         progress("check", done, len(table.items))
     for name in sorted(names - {item.name for item in table.items}):
         remedy = "remove it; or it is of another stage: give the folder of this one's (--dumps)"
@@ -232,7 +232,7 @@ def _dump_problem(
         elif not what:
             what = _bad_values(net, dumps.read(item), item)
     except OSError as error:
-        what, remedy = f"cannot be read: {error.strerror}", "look at its permissions"
+        what, remedy = f"cannot be read: {error.strerror}", "check its permissions"
     return Problem(item.video, str(path), what, remedy) if what else None
 
 
@@ -252,7 +252,9 @@ def _wrong_size(stage: Stage, net: StagedNet, size: int) -> tuple[str, str]:
 def _stale(item: Item, changed: float, record: dict[str, int]) -> str:
     made_from = record.get(item.name)
     if made_from is not None:
-        return "" if made_from == item.crc32 else "stale: made from another input than is there"
+        return (
+            "" if made_from == item.crc32 else "stale: made from another input than the present one"
+        )
     return "stale: older than its input" if changed < item.since - _CLOCK else ""
 
 
