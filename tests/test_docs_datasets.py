@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from actspan import Video
-from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
+from actspan.data.annotations.format_table import FORMATS
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from tests.data.annotation_files import (
     boris_project,
     task,

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from actspan import Proposals, Video
 from actspan.cli import annotate, main
 from actspan.core.files import sha256
-from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
+from actspan.data.annotations.format_table import FORMATS
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.result_writers import write_result
 from actspan.jobs.sinks import write_info

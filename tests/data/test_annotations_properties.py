@@ -17,7 +17,8 @@ from actspan import Video
 from actspan.core.errors import ActSpanError, AnnotationError
 from actspan.data.annotations import activitynet
 from actspan.data.annotations.annotation_set import ReadOptions, Source
-from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
+from actspan.data.annotations.format_table import FORMATS
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.names import composed
 from tests.data.annotation_files import (
     boris_project,
