@@ -78,7 +78,7 @@ def compare_with_guesses(
     >>> video = Video("a", 60.0, "", [[10, 20]], ("run",))
     >>> found = compare_with_guesses([video], {"a": Proposals([10], [20], [1])}, np.array([9.0]))
     >>> found["model"]["AUC"], found["training lengths"]["AUC"] < 90
-    (100.0, True)
+    (99.0, True)
     """
     guesses: dict[str, Guess] = {
         "plain windows": plain_windows,
@@ -122,7 +122,7 @@ def calibrate(
     Examples
     --------
     >>> found = calibrate({"a": np.array([[0.0, 10.0]])}, {"a": Proposals([0, 5], [9, 6], [1, 0])})
-    >>> found.tiou, found.rank_correlation
+    >>> found.tiou, round(found.rank_correlation, 6)
     (array([0.1, 0.9]), 1.0)
     """
     scores, overlaps = [np.empty(0)], [np.empty(0)]

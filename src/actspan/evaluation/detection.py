@@ -108,6 +108,7 @@ def evaluate_detection(
 
     Examples
     --------
+    >>> from actspan import Proposals
     >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
     >>> found = {"a": Detections.of(Proposals([10, 0], [19, 9], [0.9, 0.2]), ["run", "jump"])}
     >>> evaluate_detection([video], found, tiou=[0.5]).summary()
@@ -160,10 +161,12 @@ def diagnose_detections(
 
     Examples
     --------
+    >>> from actspan import Proposals
     >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
     >>> found = {"a": Detections.of(Proposals([10, 10], [20, 19], [0.9, 0.2]), ["run", "jump"])}
-    >>> dict(zip(KINDS, diagnose_detections([video], found).share.mean(axis=0), strict=True))
-    {'double': 0.0, 'label': 0.5, ...}
+    >>> share = diagnose_detections([video], found, tiou=[0.5]).share[0]
+    >>> dict(zip(KINDS, share.tolist(), strict=True))["label"]
+    0.5
     """
     thresholds = check_thresholds(tiou)
     labelled = load_labelled(ground_truth, detections, subset, blocked, on_error)

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
-from actspan.config.stages import BATCH, FeatureSpec, TemConfig
+from actspan.config.stages import FeatureSpec, TemConfig
 from actspan.core.errors import BundleError, ConfigError
 from actspan.core.types import Features, Float32, Proposals
 from actspan.data.cells import plan_windows
@@ -28,7 +28,7 @@ from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.pipeline.core import Pipeline, open_nets
 from actspan.pipeline.outcomes import VideoInput
-from actspan.pipeline.steps import cells, pieces_of
+from actspan.pipeline.steps import cells
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 from actspan.server.error_responses import ProblemError
@@ -272,9 +272,8 @@ class ServedModel:
         windows = 1
         if self.config.mode == "window":
             windows = sum(1 for _ in plan_windows(len(recording), cells(self.config)))
-        work = pieces_of([VideoInput("", lambda: recording)], self.config)
         # Few chunks are submitted ahead, so that new requests do not wait for the whole recording.
-        outcomes = self.pipeline.run_pieces(work, batch=BATCH, ahead=1)
+        outcomes = self.pipeline.run([VideoInput("", lambda: recording)], ahead=1)
         proposals = None
         for number, outcome in enumerate(outcomes, start=1):
             progress(number / windows)
