@@ -12,8 +12,9 @@ An event has start and end in the source, then in the edited film. Timecode is a
 written with as many frames per second as the frame rate rounds to; a list does not say which rate.
 
 Reading: an event is an instance, with its times in the source, which count from the start of the
-file. The label is its first locator (`LOC`), the video the name of its clip, or else its reel, or
-the file. Audio, black, events without length and speed changes are counted and ignored.
+file. The video is that of a comment about the file or the clip, or else the reel, or the file
+itself. The label is the first locator (`LOC`), or else the name of the clip beside that of a file.
+Audio, black, events without length and speed changes are counted and ignored.
 
 Writing: the instances of a video one after the other, by start. A comment has the facts about the
 video, with the rate.
@@ -25,7 +26,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from actspan.core.errors import AnnotationError
@@ -47,7 +48,8 @@ _NOTE = "* ACTSPAN "  # precedes the facts about the video, as JSON
 _MOST_FRAMES = 100  # per second, which are two digits
 _DAY = 24 * 3600  # seconds, where timecode starts again
 _TIME = r"(\d\d?[:;.]\d\d[:;.]\d\d[:;.,]\d\d)"
-_EVENT = re.compile(r"(\d+)\s+(\S+)\s+(\S+)\s+(\S+)(?:\s+\d+)?" + 4 * rf"\s+{_TIME}")
+# Number, reel (perhaps with blanks), channel, kind of transition and its length, times.
+_EVENT = re.compile(r"\d+\s+(\S.*?)\s+(\S+)\s+(?:C|D|W\d+|K[BO]?)(?:\s+\d+)?" + 4 * rf"\s+{_TIME}")
 _LOCATOR = re.compile(r"\*?\s*LOC:\s*\S+\s+\w+\s+(.*)")
 _CLIP = re.compile(r"\*?\s*FROM CLIP NAME:\s*(.*)")
 _FILE = re.compile(r"\*?\s*FROM (?:CLIP|FILE):\s*(.*)")
@@ -121,7 +123,7 @@ class _Reader:
             if found := _EVENT.fullmatch(line):
                 if event is not None:
                     yield event
-                _, reel, channel, _, *times = found.groups()
+                reel, channel, *times = found.groups()
                 drops = has_drops or ";" in times[0]
                 event = _Event(number, reel, channel, tuple(times), drops, [])
             elif line.startswith("FCM"):
@@ -139,8 +141,7 @@ class _Reader:
         if self._video or event is None:
             return self._video or self._file.stem
         reel = "" if event.reel == _UNKNOWN_REEL else event.reel
-        path = event.first(_FILE).replace("\\", "/").rpartition("/")[2]
-        return event.first(_CLIP) or path or reel or self._file.stem
+        return _file_name(event) or event.first(_CLIP) or reel or self._file.stem
 
     def _add(self, event: _Event) -> None:
         ignored, name = self._builder.ignored, self._name(event)
@@ -162,7 +163,18 @@ class _Reader:
         except ValueError as error:
             self._builder.reject(name, place, error)
             return
-        self._builder.add_or_reject(name, (start, end, event.first(_LOCATOR)), place)
+        self._builder.add_or_reject(name, (start, end, _label(event)), place)
+
+
+def _file_name(event: _Event) -> str:
+    return PureWindowsPath(event.first(_FILE)).name  # handles both kinds of slash
+
+
+def _label(event: _Event) -> str:
+    """Return the first locator, or else the clip's name if another comment names the file."""
+    file, clip = _file_name(event), event.first(_CLIP)
+    is_named = file and clip not in (file, PureWindowsPath(file).stem)
+    return event.first(_LOCATOR) or (clip if is_named else "")
 
 
 def _frames(timecode: str, fps: float, has_drops: bool) -> int:

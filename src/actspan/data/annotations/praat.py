@@ -50,9 +50,9 @@ _OWN_SCORES = re.compile(rf"{SCORES}( \d+)?")
 def read_textgrid(file: Path, builder: VideoBuilder) -> None:
     """Add the intervals of a .TextGrid file; raise AnnotationError if it is damaged."""
     text = _text_of(file)
-    tokens, noted = _tokens(text), _NOTED.search(text)
+    tokens, noted = _tokens(text), next(reversed(_NOTED.findall(text)), None)
     try:
-        video, known = (file.stem, None) if noted is None else parse_facts(noted[1], file.stem)
+        video, known = (file.stem, None) if noted is None else parse_facts(noted, file.stem)
         if (next(tokens), next(tokens)) != ("ooTextFile", "TextGrid"):
             raise ValueError("its head is not that of a TextGrid as text")
         start, end = _number(tokens), _number(tokens)

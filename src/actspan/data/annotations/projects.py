@@ -188,7 +188,7 @@ def encode_boris(videos: Sequence[Video], options: WriteOptions) -> Iterator[tup
         "project_description": "",
         "project_format_version": "7.0",
         "subjects_conf": {
-            str(i): {"key": "", "name": subject, "description": "", "code": subject}
+            str(i): {"key": "", "name": subject, "description": ""}
             for i, subject in enumerate(subjects)
         },
         "behaviors_conf": {
