@@ -192,4 +192,5 @@ def test_commands_of_the_page(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 def test_every_form_is_in_the_table() -> None:
     for format in FORMATS.values():
         (row,) = re.findall(rf"^\| `{format.name}` \|.*$", page("datasets.md"), re.MULTILINE)
+        assert row.split("|")[3].strip() == ("yes" if format.read is not None else "")
         assert row.split("|")[4].strip() == ("yes" if format.encode is not None else "")

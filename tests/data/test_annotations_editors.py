@@ -447,6 +447,13 @@ class TestAudacity:
         assert (found.format, found.problems, found.notes) == ("audacity", (), ())
         assert list(found.videos.ids) == ["clip", "empty"]
 
+    def test_ids_that_are_no_file_names_are_a_note(self) -> None:
+        notes = FORMATS["audacity"].notes
+        assert notes is not None
+        assert list(notes([VIDEO], WriteOptions())) == []
+        (note,) = notes([VIDEO, Video("day 1/a", 9.0)], WriteOptions())
+        assert note == "file names differ from 1 id, and are read back in their place: day 1/a"
+
     def test_labels_of_others(self, tmp_path: Path) -> None:
         text = (
             "\ufeff1\t2.5\tjump\n\\\t100.000\t200.000\n3.000000\t3.000000\ta point\n"

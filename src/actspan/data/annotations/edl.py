@@ -47,6 +47,7 @@ from actspan.data.annotations.writing import (
 _NOTE = "* ACTSPAN "  # precedes the facts about the video, as JSON
 _MOST_FRAMES = 100  # per second, which are two digits
 _DAY = 24 * 3600  # seconds, where timecode starts again
+_LONGEST_EVENT = 500  # characters
 _TIME = r"(\d\d?[:;.]\d\d[:;.]\d\d[:;.,]\d\d)"
 # Number, reel (perhaps with blanks), channel, kind of transition and its length, times.
 _EVENT = re.compile(r"\d+\s+(\S.*?)\s+(\S+)\s+(?:C|D|W\d+|K[BO]?)(?:\s+\d+)?" + 4 * rf"\s+{_TIME}")
@@ -82,6 +83,13 @@ class _Event(NamedTuple):
         """Return what the first comment of a kind says, or ""."""
         found = (pattern.fullmatch(comment) for comment in self.comments)
         return next((match[1].strip() for match in found if match), "")
+
+
+def _matched(line: str) -> re.Match[str] | None:
+    """Match a line of an event; the pattern takes quadratic time on long runs of blanks."""
+    if not line[:1].isdigit() or len(line) > _LONGEST_EVENT:
+        return None
+    return _EVENT.fullmatch(" ".join(line.split()))
 
 
 class _Reader:
@@ -120,7 +128,7 @@ class _Reader:
     def _events(self) -> Iterator[_Event]:
         event, has_drops = None, False
         for number, line in enumerate(self._lines, start=1):
-            if found := _EVENT.fullmatch(line):
+            if found := _matched(line):
                 if event is not None:
                     yield event
                 reel, channel, *times = found.groups()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.core.wording import counted
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Source, text_of
 from actspan.data.annotations.fields import seconds
 from actspan.data.annotations.video_builder import VideoBuilder
@@ -31,7 +31,7 @@ from actspan.data.annotations.writing import (
 )
 
 _MICRO = 1_000_000  # Audacity writes six decimals
-_LINE = re.compile(rb"(\xef\xbb\xbf)?\s*\d+(\.\d+)?\t\d+(\.\d+)?(\t.*)?\r?\n?")
+_LINE = re.compile(rb"(\xef\xbb\xbf)?\s*\d+(\.\d+)?\t\d+(\.\d+)?(\t[^\t]*)?\r?\n?")
 _SHORTEST, _FEWEST, _START = 10, 3, "Start"  # of YouTube's chapters: seconds, number, name
 _BRACKETS = str.maketrans("<>", "‹›")  # YouTube refuses descriptions with < or >
 
@@ -88,6 +88,13 @@ def encode_audacity(videos: Sequence[Video], options: WriteOptions) -> Iterator[
         )
         lines = (f"{_decimal(start)}\t{_decimal(end)}\t{label}\n" for start, end, label in rows)
         yield name, "".join(lines).encode()
+
+
+def changed_ids(videos: Sequence[Video], options: WriteOptions) -> Iterator[str]:
+    """Yield a note about ids that cannot be file names, because labels have no place for an id."""
+    if changed := [v.id for name, v in named_files(videos, ".txt") if name != f"{v.id}.txt"]:
+        what = counted(len(changed), "id")
+        yield f"file names differ from {what}, and are read back in their place: {listed(changed)}"
 
 
 def _decimal(microseconds: int) -> str:
