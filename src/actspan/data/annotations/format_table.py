@@ -45,7 +45,7 @@ _REMEDIES = {
     ".anvil": "of Anvil: export it to ELAN (.eaf), or as a table",
     ".xml": "XML (CVAT, Anvil, ...): export it as CSV or JSON with times in seconds",
 }
-_OTHER = "export it as CSV (video, start, end, label) or JSON"
+_DEFAULT_REMEDY = "export it as CSV (video, start, end, label) or JSON"
 
 Encoder = Callable[[Sequence[Video], WriteOptions], Iterator[tuple[str, bytes]]]
 Notes = Callable[[Sequence[Video], WriteOptions], Iterator[str]]
@@ -146,7 +146,9 @@ def unknown_format(source: Source) -> str:
         )
     if source.json is None:
         suffix = path.suffix.lower()
-        remedy = next((r for known, r in _REMEDIES.items() if suffix in known.split()), _OTHER)
+        remedy = next(
+            (r for known, r in _REMEDIES.items() if suffix in known.split()), _DEFAULT_REMEDY
+        )
         what = f"{path.suffix} is not read: {remedy}" if path.suffix else remedy
         return f"{path}: of no known format; {what}; {forms}"
     document = source.document[0]

@@ -107,8 +107,8 @@ def _text_of(file: Path) -> str:
 
 
 def _tokens(text: str) -> _Tokens:
-    for found in _TOKEN.finditer(text):
-        quoted, number, flag = found.groups()
+    for match in _TOKEN.finditer(text):
+        quoted, number, flag = match.groups()
         if number is not None:
             yield float(number)
         elif flag is not None:
