@@ -322,7 +322,9 @@ class TestLosslessCut:
             ]  # fmt: skip
             assert {p.skipped for p in found.problems} == {Skipped.SEGMENT}
 
-    @pytest.mark.parametrize("row", ["a,1,2", "a,1,2,jump", "1,2,3", "start,end,name\n1,2,a"])
+    @pytest.mark.parametrize(
+        "row", ["a,1,2", "a,1,2,jump", "1,2,3", "start,end,name\n1,2,a", "a,1\r,2"]
+    )
     def test_other_tables_are_not_taken_for_its(self, row: str, tmp_path: Path) -> None:
         assert read_annotations(save(tmp_path / "x.csv", row + "\n")).format == "csv"
 

@@ -81,8 +81,8 @@ class _Event(NamedTuple):
 
     def first(self, pattern: re.Pattern[str]) -> str:
         """Return what the first comment of a kind says, or ""."""
-        found = (pattern.fullmatch(comment) for comment in self.comments)
-        return next((match[1].strip() for match in found if match), "")
+        matches = (pattern.fullmatch(comment) for comment in self.comments)
+        return next((match[1].strip() for match in matches if match), "")
 
 
 def _matched(line: str) -> re.Match[str] | None:
@@ -128,10 +128,10 @@ class _Reader:
     def _events(self) -> Iterator[_Event]:
         event, has_drops = None, False
         for number, line in enumerate(self._lines, start=1):
-            if found := _matched(line):
+            if match := _matched(line):
                 if event is not None:
                     yield event
-                reel, channel, *times = found.groups()
+                reel, channel, *times = match.groups()
                 drops = has_drops or ";" in times[0]
                 event = _Event(number, reel, channel, tuple(times), drops, [])
             elif line.startswith("FCM"):

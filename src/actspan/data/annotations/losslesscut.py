@@ -70,9 +70,9 @@ def fits(source: Source) -> bool:
     try:
         with path.open("rb") as stream:
             line = stream.readline(4096).decode("utf-8-sig", "replace")
-    except OSError:
+        cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+    except (OSError, csv.Error):
         return False
-    cells = [cell.strip() for cell in next(csv.reader([line]), [])]
     return cells == _HEADER or (
         len(cells) == 3 and _is_time(cells[0]) and _is_time(cells[1]) and not _is_time(cells[2])
     )
@@ -99,10 +99,10 @@ def _read_project(file: Path, builder: VideoBuilder) -> None:
         segments = project["cutSegments"]
         if not isinstance(segments, list):
             raise TypeError("'cutSegments' is not a list")
-        own = project.get(_OURS) or {}
+        metadata = project.get(_OURS) or {}
         media = str(project.get("mediaFileName") or "").replace("\\", "/").rpartition("/")[2]
-        video = str(own.get("video") or media or file.stem.removesuffix(_ENDING))
-        facts = read_facts(own)
+        video = str(metadata.get("video") or media or file.stem.removesuffix(_ENDING))
+        facts = read_facts(metadata)
     except (*UNUSABLE, RecursionError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else error
         raise AnnotationError(f"{file}: not a project of LosslessCut: {what}") from error
@@ -135,7 +135,7 @@ def _add_segment(
 
 def _read_table(file: Path, builder: VideoBuilder) -> None:
     rows = list(_rows(file))
-    if rows and not any(len(cells) == 3 and _is_time(cells[1] or cells[0]) for _, cells in rows):
+    if rows and not any(len(cells) == 3 and all(map(_is_time, cells[:2])) for _, cells in rows):
         raise AnnotationError(f"{file}: not a table of LosslessCut: no row is start,end,name")
     builder.add_file(file.stem, file)
     for place, cells in rows:
@@ -176,11 +176,11 @@ def decode_json5(text: str) -> Any:
     parts: list[str] = []
     place = 0
     while place < len(text):
-        found = _TOKEN.match(text, place)
-        if found is None:
+        match = _TOKEN.match(text, place)
+        if match is None:
             line = text.count("\n", 0, place) + 1
             raise ValueError(f"line {line}: {text[place : place + 20]!r} is not JSON5")
-        place, kind, part = found.end(), found.lastgroup, found.group()
+        place, kind, part = match.end(), match.lastgroup, match.group()
         if kind == "mark":
             if part in "}]" and parts[-1:] == [","] and parts[-2] not in ("{", "[", ","):
                 parts.pop()  # JSON has no comma after the last entry
@@ -196,8 +196,8 @@ def decode_json5(text: str) -> Any:
     return json.loads(" ".join(parts))
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    escape = found[1]
+def _unescaped(match: re.Match[str]) -> str:
+    escape = match[1]
     if escape in _BREAKS:
         return ""
     if len(escape) > 1:

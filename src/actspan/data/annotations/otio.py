@@ -43,10 +43,11 @@ def read_otio(file: Path, builder: VideoBuilder) -> None:
     builder.ignored.update(("keys that occur twice", key) for key in repeated)
     if _schema(document) not in _ROOTS:
         raise AnnotationError(f"{file}: not OpenTimelineIO: a timeline is needed")
-    name, own = "", _dict(document, "metadata").get(_OURS)
-    if isinstance(own, dict):
+    name, metadata = "", _dict(document, "metadata").get(_OURS)
+    if isinstance(metadata, dict):
         try:
-            name, facts = str(own.get("video") or file.stem), read_facts(own)
+            name = str(metadata.get("video") or file.stem)
+            facts = read_facts(metadata)
         except (TypeError, ValueError) as error:
             raise AnnotationError(f"{file}: metadata {_OURS!r}: {error}") from error
         builder.add_file(name, file, facts)
@@ -141,8 +142,8 @@ def _span(clip: Mapping[str, Any], media: Mapping[str, Any]) -> tuple[float, flo
 def _time(span: Mapping[str, Any], key: str) -> tuple[float, float]:
     """Return value and rate of a time."""
     time = span.get(key)
-    found = [time.get(k) for k in ("value", "rate")] if isinstance(time, dict) else []
-    numbers = [float(x) for x in found if isinstance(x, (int, float)) and not isinstance(x, bool)]
+    values = [time.get(k) for k in ("value", "rate")] if isinstance(time, dict) else []
+    numbers = [float(x) for x in values if isinstance(x, (int, float)) and not isinstance(x, bool)]
     if len(numbers) != 2 or not all(map(math.isfinite, numbers)) or numbers[1] <= 0:
         raise ValueError(f"{key} is not a time with a value and a rate")
     return numbers[0], numbers[1]

@@ -99,8 +99,8 @@ def _observed(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tu
     players = observation.get("file") or {}
     if isinstance(players, list):  # before version 1
         players = {str(i): [file] for i, file in enumerate(players, start=1)}
-    if isinstance(own := observation.get(_OURS), dict):
-        return str(own.get("video") or name), read_facts(own)
+    if isinstance(metadata := observation.get(_OURS), dict):
+        return str(metadata.get("video") or name), read_facts(metadata)
     if observation.get("type") == "IMAGES":
         raise ValueError("an observation of pictures has no times")
     if observation.get("media_creation_date_as_offset"):
