@@ -322,11 +322,13 @@ class TestLosslessCut:
             ]  # fmt: skip
             assert {p.skipped for p in found.problems} == {Skipped.SEGMENT}
 
-    @pytest.mark.parametrize(
-        "row", ["a,1,2", "a,1,2,jump", "1,2,3", "start,end,name\n1,2,a", "a,1\r,2"]
-    )
+    @pytest.mark.parametrize("row", ["a,1,2", "a,1,2,jump", "1,2,3", "start,end,name\n1,2,a"])
     def test_other_tables_are_not_taken_for_its(self, row: str, tmp_path: Path) -> None:
         assert read_annotations(save(tmp_path / "x.csv", row + "\n")).format == "csv"
+
+    def test_a_first_line_that_is_no_row(self, tmp_path: Path) -> None:
+        with pytest.raises(AnnotationError, match="columns for 'video'"):
+            read_annotations(save(tmp_path / "x.csv", "a,1\r,2\n"))
 
     @pytest.mark.parametrize(
         "text", ["", "{}", "[1]", "{cutSegments: 3}", "{a: b}", "{cutSegments"]
@@ -536,6 +538,13 @@ class TestYouTube:
         video = Video("a", duration, segments=[span for span, _ in rows], labels=labels)
         (content,) = encode_annotations([video], "youtube").values()
         assert chapters(content.decode())[0][1]
+
+    def test_the_last_chapter_is_long_enough(self) -> None:
+        starts = [[2.0, 3.0], [12.0, 13.0], [25.0, 26.0]]
+        for duration, seconds in ((7.0, [0]), (30.0, [0, 12]), (35.0, [0, 12, 25])):
+            video = Video("a", duration, segments=starts, labels=("x", "y", "z"))
+            (content,) = encode_annotations([video], "youtube").values()
+            assert [second for second, _ in chapters(content.decode())] == seconds
 
     def test_hours_and_brackets(self) -> None:
         video = Video("a", math.nan, segments=[[3723.9, 3800.0]], labels=("<b>\tx",))
