@@ -50,7 +50,7 @@ _TOKEN = re.compile(
     r"(?P<blank>(?:[\s\ufeff]+|//[^\n]*|/\*.*?\*/)+)"
     r"|(?P<text>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
     r"|(?P<number>[-+]?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w$.]))"
-    r"|(?P<key>[^\W\d][\w$]*|\$[\w$]*)(?=\s*:)"
+    r"|(?P<key>[^\s\d\"'{}\[\]:,/.+-][^\s\"'{}\[\]:,/]*)(?=\s*:)"  # letters of any script
     r"|(?P<word>(?:true|false|null|[-+]?(?:NaN|Infinity))\b)"
     r"|(?P<mark>[{}\[\]:,])",
     re.DOTALL,
