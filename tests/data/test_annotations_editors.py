@@ -556,7 +556,7 @@ class TestYouTube:
         (file,) = written(tmp_path, "youtube", VIDEO)
         with pytest.raises(ConfigError, match="youtube can only be written"):
             read_annotations(file, format="youtube")
-        with pytest.raises(AnnotationError, match="of no known format"):
+        with pytest.raises(AnnotationError, match="unknown format"):
             read_annotations(file)
 
 

@@ -131,7 +131,7 @@ FORMATS = {format.name: format for format in ALL_FORMATS}
 def format_named(name: str) -> Format:
     """Return the format with this name; raise ConfigError with the known ones if there is none."""
     if name not in FORMATS:
-        raise ConfigError(f"no format {name!r} of annotations; there are: {', '.join(FORMATS)}")
+        raise ConfigError(f"no annotation format {name!r}; choose one of: {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
@@ -141,8 +141,8 @@ def unknown_format(source: Source) -> str:
     if path.is_dir():
         in_folders = ", ".join(f.in_folder for f in ALL_FORMATS if f.in_folder)
         return (
-            f"{path}{folder_kind(path)}: holds none of: {in_folders}; a file of another format has "
-            "to be named itself"
+            f"{path}{folder_kind(path)}: contains none of: {in_folders}; give the path "
+            "of a file of another format"
         )
     if source.json is None:
         suffix = path.suffix.lower()
@@ -150,11 +150,11 @@ def unknown_format(source: Source) -> str:
             (r for known, r in _REMEDIES.items() if suffix in known.split()), _DEFAULT_REMEDY
         )
         what = f"{path.suffix} is not read: {remedy}" if path.suffix else remedy
-        return f"{path}: of no known format; {what}; {forms}"
+        return f"{path}: unknown format; {what}; {forms}"
     document = source.document[0]
     what = type(document).__name__
     if isinstance(document, dict):
         what = f"an object with {listed(map(repr, document), most=6) or 'no keys'}"
     elif isinstance(document, list) and document and isinstance(document[0], dict) and document[0]:
         what = f"a list of objects with {listed(map(repr, document[0]), most=6)}"
-    return f"{path}: JSON of no known format, {what}; {forms}"
+    return f"{path}: JSON in an unknown format, {what}; {forms}"

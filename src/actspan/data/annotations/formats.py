@@ -167,7 +167,9 @@ def write_annotations(
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ActSpanError(f"{path}: cannot be made a folder: {error.strerror}") from error
+            raise ActSpanError(
+                f"{path}: cannot be created as a folder: {error.strerror}"
+            ) from error
         files = {path / name: content for name, content in encoded.items()}
     else:  # side by side under one name
         names = [path, *(path.with_suffix(Path(name).suffix) for name in [*encoded][1:])]
@@ -192,6 +194,6 @@ def format_to_write(path: Path, name: str | None = None) -> Format:
         what = f"suffix {path.suffix!r} is" if path.suffix else "a name without a suffix is"
         known = " or ".join(by_suffix)
         raise ConfigError(
-            f"{path}: {what} of no format that is written: {known} is needed (or --to)"
+            f"{path}: {what} not a supported output format: {known} is needed (or --to)"
         )
     return by_suffix[path.suffix.lower()]
