@@ -136,7 +136,7 @@ def export(
     any format. TARGET is a file for csv, labelstudio and boris, and a folder for the others, which
     have one file per video. EDL and OpenTimelineIO count frames: the frame rate has to be known.
     YouTube's chapters cannot be read back, because they have no ends. Label Studio gets proposals
-    as predictions, and the labelling interface is written beside them (.xml). ELAN and Praat get
+    as predictions, and the labelling interface is written next to them (.xml). ELAN and Praat get
     them with their scores on separate tiers. Read corrections back with annotate convert.
 
     \b

@@ -13,7 +13,7 @@ written with as many frames per second as the frame rate rounds to; a list does 
 
 Reading: an event is an instance, with its times in the source, which count from the start of the
 file. The video is that of a comment about the file or the clip, or else the reel, or the file
-itself. The label is the first locator (`LOC`), or else the name of the clip beside that of a file.
+itself. The label is the first locator (`LOC`), or else the name of the clip if a file is named too.
 Audio, black, events without length and speed changes are counted and ignored.
 
 Writing: the instances of a video one after the other, by start. A comment has the facts about the

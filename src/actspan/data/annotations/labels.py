@@ -129,13 +129,13 @@ def _chapters(video: Video) -> dict[int, str]:
     rows = list(labelled_instances(video))
     best_first = sorted(rows, key=lambda row: (math.inf if row[3] is None else -row[3], row[0]))
     latest = math.inf if math.isnan(video.duration) else video.duration - _SHORTEST
-    taken: dict[int, str] = {}
+    chosen: dict[int, str] = {}
     for start, _, label, _ in best_first:
         second = int(start) if start >= _SHORTEST else 0
         fits = not second or second <= latest  # there is a chapter at 0:00 in any case
-        if fits and all(abs(second - other) >= _SHORTEST for other in taken):
-            taken[second] = one_line(label).translate(_BRACKETS)
-    return taken
+        if fits and all(abs(second - other) >= _SHORTEST for other in chosen):
+            chosen[second] = one_line(label).translate(_BRACKETS)
+    return chosen
 
 
 def _clock(second: int) -> str:
