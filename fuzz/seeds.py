@@ -17,7 +17,7 @@ from actspan.bench.records import BenchResult, SamplesPerSecond, Stage, write_re
 from actspan.config.base import dump_toml
 from actspan.config.stages import FeatureSpec
 from actspan.core.types import BoundaryScores, Proposals, Video
-from actspan.data.annotations.formats import write_annotations
+from actspan.data.annotations.formats import encode_annotations, write_annotations
 from actspan.data.cells import Window
 from actspan.data.detections import Detections, write_detections
 from actspan.data.pack import Row, write_shards
@@ -103,6 +103,11 @@ def _via(path: Path) -> None:
 def _boris(path: Path) -> None:
     events = [[1.5, "ann", "dig", "", ""], [2.0, "", "bark", "", ""], [2.5, "ann", "dig", "", ""]]
     path.write_text(json.dumps(boris_project(events)))
+
+
+def _written(format: str) -> Write:
+    files = encode_annotations(_videos()[:1], format, fps=25.0)
+    return lambda path: path.write_bytes(next(iter(files.values())))
 
 
 def _text(content: str) -> Write:
@@ -300,8 +305,15 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
         "x.eaf": (_elan,),
         "x.vtt": (_text('WEBVTT\n\nNOTE actspan {"video": "a"}\n\n00:01.5 --> 00:02.250\njump\n'),),
         "x.srt": (_text("1\n0:00:01,500 --> 00:00:02,250\n<i>jump</i>\n"),),
-        "x.TextGrid": (_text(_TEXT_GRID),),
-        "x.boris": (_boris,),
+        "x.TextGrid": (_text(_TEXT_GRID), _written("textgrid")),
+        "x.boris": (_boris, _written("boris")),
+        "x.edl": (_written("edl"),),
+        "x.otio": (_written("otio"),),
+        "x.llc": (
+            _written("losslesscut"),
+            _text("{version: 1, cutSegments: [{end: 2, name: 'a'}]}"),
+        ),
+        "x.txt": (_written("audacity"),),
         "Jump_val.txt": (_text("video_validation_0000051  67.5 75.9\n"),),
     },
     "arrays": {

@@ -247,6 +247,10 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("x.srt", annotations),
         Reader("x.TextGrid", annotations),
         Reader("x.boris", annotations),
+        Reader("x.edl", annotations),
+        Reader("x.otio", annotations),
+        Reader("x.llc", annotations),
+        Reader("x.txt", annotations),
     ),
     "arrays": (
         Reader("x.npy", features),

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from actspan import Video
-from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
+from actspan.data.annotations.format_table import FORMATS
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from tests.data.annotation_files import (
     boris_project,
     task,
@@ -191,4 +192,5 @@ def test_commands_of_the_page(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 def test_every_form_is_in_the_table() -> None:
     for format in FORMATS.values():
         (row,) = re.findall(rf"^\| `{format.name}` \|.*$", page("datasets.md"), re.MULTILINE)
+        assert row.split("|")[3].strip() == ("yes" if format.read is not None else "")
         assert row.split("|")[4].strip() == ("yes" if format.encode is not None else "")

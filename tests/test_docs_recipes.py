@@ -79,6 +79,7 @@ def here(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_block_is_run() -> None:
     chained = ["label-free", "table", "train", "propose", "answers", "look", "follow"]
     handed = ["hand-out", "take-back", "hand-out-labelstudio", "hand-out-others"]
+    handed.append("hand-out-editors")
     assert sorted(BLOCKS) == sorted([*chained, *handed, "elan", "labelstudio"])
 
 
@@ -128,6 +129,10 @@ def test_proposals_for_other_tools(here: Path) -> None:
     run(BLOCKS["hand-out-labelstudio"])
     run(BLOCKS["hand-out-others"])
     assert {file.name for file in Path("captions").iterdir()} == {f"{name}.vtt" for name in NAMES}
+    shutil.copytree("new", "next/videos", dirs_exist_ok=True)
+    run(BLOCKS["hand-out-editors"])
+    assert {file.name for file in Path("cuts").iterdir()} == {f"{name}.edl" for name in NAMES}
+    assert all(Path(f"next/videos/{name}-proj.llc").is_file() for name in NAMES)
 
 
 @pytest.mark.parametrize("tool", ["elan", "labelstudio"])

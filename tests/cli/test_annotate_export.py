@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from actspan import Proposals, Video
 from actspan.cli import annotate, main
 from actspan.core.files import sha256
-from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
+from actspan.data.annotations.format_table import FORMATS
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.result_writers import write_result
 from actspan.jobs.sinks import write_info
@@ -260,3 +261,57 @@ def test_what_is_ignored_is_a_note(tmp_path: Path) -> None:
     done = good(tmp_path / "a.csv", tmp_path / "out", "--to", "vtt")
     assert f"note: {tmp_path / 'a.csv'}: ignored columns: colour" in done.stderr
     assert "ids are file names: dropped the suffix .mp4 from 1" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["edl", "otio"])
+def test_forms_of_frames_need_a_rate(form: str, result: Path, tmp_path: Path) -> None:
+    said = bad(result, tmp_path / "out", "--to", form)
+    assert "the frame rate of 2 videos is unknown (clip, other): pass --fps RATE" in said
+    assert not (tmp_path / "out").exists()
+    good(result, tmp_path / "out", "--to", form, "--fps", 25, "--top", 1)
+    (back, other) = convert(tmp_path / "out", tmp_path / "back.json")
+    assert list(back.instances()) == [(0.48, 5.0, "action")]
+    assert (back.fps, other.fps) == (25.0, 25.0)
+
+
+@pytest.mark.parametrize("form", ["edl", "otio"])
+def test_rates_come_from_the_annotations(form: str, result: Path, tmp_path: Path) -> None:
+    known = [Video("clip", 60.0, fps=50.0), Video("other", 9.0, fps=10.0)]
+    write_annotations(tmp_path / "known.json", known)
+    durations = ("--durations", tmp_path / "known.json")
+    good(result, tmp_path / "out", "--to", form, *durations, "--fps", 25, "--top", 1)
+    found = convert(tmp_path / "out", tmp_path / "back.json")
+    assert [video.fps for video in found] == [50.0, 10.0]
+
+
+def test_links_to_videos(result: Path, videos: Path, tmp_path: Path) -> None:
+    options = ("--videos", videos, "--fps", 25)
+    good(result, tmp_path / "cuts", "--to", "edl", *options)
+    assert "* FROM CLIP NAME: clip.mp4" in (tmp_path / "cuts" / "clip.edl").read_text()
+    good(result, tmp_path / "cuts", "--to", "otio", *options)
+    assert '"../media/day 1/clip.mp4"' in (tmp_path / "cuts" / "clip.otio").read_text()
+    good(result, tmp_path / "cuts", "--to", "losslesscut", *options)
+    project = json.loads((tmp_path / "cuts" / "other-proj.llc").read_text())
+    assert project["mediaFileName"] == "v_other.MKV"
+    # A project is a file: links are relative to its folder.
+    good(result, tmp_path / "project.boris", "--to", "boris", *options)
+    observations = json.loads((tmp_path / "project.boris").read_text())["observations"]
+    assert observations["clip"]["file"]["1"] == ["./media/day 1/clip.mp4"]
+
+
+def test_what_chapters_leave_out_is_a_note(result: Path, tmp_path: Path) -> None:
+    done = good(result, tmp_path / "chapters", "--to", "youtube")
+    assert "note: 2 segments left out: chapters start at least 10 s apart" in done.stderr
+    assert "2 videos with fewer than 3 chapters" in done.stderr
+    assert (tmp_path / "chapters" / "clip.txt").read_text() == "0:00 action\n"
+
+
+@pytest.mark.parametrize("form", ["textgrid", "audacity", "losslesscut", "boris"])
+def test_corrections_come_back_exactly(form: str, result: Path, tmp_path: Path) -> None:
+    target = tmp_path / ("p.boris" if form == "boris" else "out")
+    good(result, target, "--to", form, "--label", "jump")
+    found = {video.id: sorted(video.instances()) for video in convert(target, tmp_path / "b.json")}
+    assert found == {
+        "clip": [(0.5, 5.0, "jump"), (1.0, 4.0, "jump"), (6.0, 8.25, "jump")],
+        "other": [(0.0, 2.0, "jump")],
+    }

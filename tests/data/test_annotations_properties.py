@@ -17,7 +17,12 @@ from actspan import Video
 from actspan.core.errors import ActSpanError, AnnotationError
 from actspan.data.annotations import activitynet
 from actspan.data.annotations.annotation_set import ReadOptions, Source
-from actspan.data.annotations.formats import FORMATS, read_annotations, write_annotations
+from actspan.data.annotations.format_table import FORMATS
+from actspan.data.annotations.formats import (
+    encode_annotations,
+    read_annotations,
+    write_annotations,
+)
 from actspan.data.names import composed
 from tests.data.annotation_files import (
     boris_project,
@@ -82,6 +87,10 @@ def in_milliseconds(video: Video) -> list[Instance]:
     return [(*rounded(s, e), label or "action") for s, e, label in as_it_is(video)]
 
 
+def labelled(video: Video) -> list[Instance]:
+    return [(start, end, label or "action") for start, end, label in as_it_is(video)]
+
+
 def in_frames(video: Video) -> list[Instance]:
     fps = video.fps or 25
 
@@ -98,11 +107,18 @@ KEPT = {
     "elan": in_milliseconds,
     "vtt": in_milliseconds,
     "labelstudio": in_frames,
+    "textgrid": labelled,
+    "boris": labelled,
+    "losslesscut": labelled,
+    "otio": in_frames,
 }
+COUNTED = ("labelstudio", "otio")  # forms of frame numbers, which need a rate
+LIMITED = {"edl", "audacity"}  # not all times, or no facts: test_annotations_editors.py
 
 
 def test_every_form_that_is_written_is_read_back_here() -> None:
-    assert {format.name for format in FORMATS.values() if format.encode is not None} == KEPT.keys()
+    both = {f.name for f in FORMATS.values() if f.encode is not None and f.read is not None}
+    assert both == KEPT.keys() | LIMITED
 
 
 @pytest.mark.parametrize("format", KEPT)
@@ -115,7 +131,7 @@ def test_what_is_written_reads_back(format: str, written: list[Video]) -> None:
         path = Path(folder) / f"x{FORMATS[format].suffix}"
         try:
             files = write_annotations(
-                path, written, format=format, media=lambda _: "other name.mp4"
+                path, written, format=format, media=lambda _: "other name.mp4", fps=25.0
             )
         except AnnotationError as error:  # of a file a video
             assume("would both be written to" not in str(error))
@@ -130,7 +146,7 @@ def test_what_is_written_reads_back(format: str, written: list[Video]) -> None:
 
 
 def check_same(video: Video, written: Video, format: str) -> None:
-    fps = 25.0 if format == "labelstudio" and written.fps is None else written.fps
+    fps = 25.0 if format in COUNTED and written.fps is None else written.fps
     assert (video.subset, video.frames, video.fps) == (written.subset, written.frames, fps)
     # A table's duration that ends before an instance is taken as the length of a segment.
     if format != "csv" or not written.duration < written.segments.max(initial=0.0):
@@ -180,7 +196,8 @@ def test_any_table_is_read_or_refused(rows: list[list[str]], separator: str) -> 
 
 
 _SUFFIXES = (
-    ".json", ".boris", ".via.json", ".csv", ".eaf", ".vtt", ".srt", ".textgrid", "_val.txt"
+    ".json", ".boris", ".via.json", ".csv", ".eaf", ".vtt", ".srt", ".textgrid", "_val.txt", ".edl",
+    ".otio", ".llc", ".txt",
 )  # fmt: skip
 
 
@@ -202,7 +219,7 @@ _ANY_JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("suffix", [".json", ".boris", ".via.json"])
+@pytest.mark.parametrize("suffix", [".json", ".boris", ".via.json", ".otio", ".llc"])
 @given(data=st.data())
 def test_any_value_in_any_place_is_read_or_refused(suffix: str, data: st.DataObject) -> None:
     document = json.loads(_good(suffix))
@@ -226,6 +243,11 @@ def _good(suffix: str) -> bytes:
         return json.dumps(boris_project([[1, "", "dig", "", ""], [2, "", "dig", "", ""]])).encode()
     if suffix == ".via.json":
         return json.dumps(via_project([{"z": [1, 2], "xy": [], "av": {"1": "0"}}])).encode()
+    if suffix in (".edl", ".otio", ".llc", ".txt"):
+        video = Video("a", 9.0, segments=[[1, 2], [1.5, 3]], labels=("x", "y"), fps=25.0)
+        format = {".llc": "losslesscut", ".txt": "audacity"}.get(suffix, suffix[1:])
+        (content,) = encode_annotations([video], format).values()
+        return content
     if suffix == ".srt":
         return b"1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:03,000 --> 00:00:04,000\nb\n"
     if suffix == ".textgrid":

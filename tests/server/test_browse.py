@@ -327,7 +327,10 @@ class TestCorrections:
         assert len(videos["video3"].segments) == 2
         np.testing.assert_array_equal(videos["video4"].segments, VIDEOS[4].segments)
 
-    @pytest.mark.parametrize("form", ["activitynet", "csv", "elan", "labelstudio", "vtt"])
+    @pytest.mark.parametrize(
+        "form",
+        ["activitynet", "csv", "elan", "labelstudio", "vtt", "textgrid", "boris", "losslesscut"],
+    )
     def test_every_form_comes_back(self, place: dict[str, Any], tmp_path: Path, form: str) -> None:
         labelled = [{"start": 1.0, "end": 2.0, "label": "throw"}, SEGMENTS[0]]
         with serving(**place) as live:
@@ -347,7 +350,7 @@ class TestCorrections:
         assert found["video3"] == [(1.0, 2.0, "throw"), (5.0, 9.6, "jump")]
         assert found["video4"] == [(1.0, 2.0, "throw")]
 
-    @pytest.mark.parametrize("form", ["thumos14", "nothing", "../x"])
+    @pytest.mark.parametrize("form", ["thumos14", "youtube", "nothing", "../x"])
     def test_forms_that_cannot_be_written_are_refused(self, live: Live, form: str) -> None:
         assert live.ask(f"{BROWSE}/corrections/export", form=form).status == 422
 

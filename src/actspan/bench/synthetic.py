@@ -19,7 +19,8 @@ from actspan.config.base import dump_toml
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.files import atomic_file
 from actspan.core.types import Float32, Video
-from actspan.data.annotations.formats import DATASET_JSON, write_annotations
+from actspan.data.annotations.format_table import DATASET_JSON
+from actspan.data.annotations.formats import write_annotations
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
 

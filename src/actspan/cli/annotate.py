@@ -15,9 +15,10 @@ from actspan.data.data_requests import ConvertRequest, ExportRequest
 
 # These repeat `FORMATS`, which is not imported so that --help stays fast. A test compares the two.
 READ = ["activitynet", "authors", "csv", "elan", "vtt", "srt", "textgrid", "thumos14"]
-READ += ["labelstudio", "boris", "via"]
+READ += ["labelstudio", "boris", "via", "edl", "otio", "losslesscut", "audacity"]
 WRITTEN = ["activitynet", "csv"]
-EXPORTED = ["csv", "elan", "labelstudio", "vtt"]
+EXPORTED = ["csv", "elan", "labelstudio", "vtt", "textgrid", "boris", "edl", "otio"]
+EXPORTED += ["losslesscut", "audacity", "youtube"]
 
 _Name = Annotated[str, Text("NAME")]
 _ROLES = ("video", "label", "start", "end", "subset", "duration")  # of a table's columns
@@ -72,8 +73,9 @@ def convert(
     """Convert annotations from SOURCE to TARGET.
 
     SOURCE is ActivityNet's JSON (also the format of HACS and THUMOS14), the BSN authors' JSON, a
-    CSV table, ELAN's .eaf, WebVTT's .vtt, SubRip's .srt or Praat's .TextGrid or a folder of them,
-    THUMOS14's folder of text files, Label Studio's JSON export, or a project of BORIS or of VGG
+    CSV table, ELAN's .eaf, WebVTT's .vtt, SubRip's .srt, Praat's .TextGrid, an .edl (with --fps),
+    an .otio, LosslessCut's .llc, Audacity's labels (.txt) or a folder of them, THUMOS14's folder of
+    text files, Label Studio's JSON export, LosslessCut's table, or a project of BORIS or of VGG
     Image Annotator 3. TARGET is ActivityNet's JSON (.json) or a table (.csv). Rows and entries that
     cannot be used are reported together, with their places.
 
@@ -131,10 +133,11 @@ def export(
     """Export SOURCE to an annotation tool or a player.
 
     SOURCE is a run (its detections, if it has any), a result or detections file, or annotations in
-    any format. TARGET is a folder for ELAN and WebVTT, which have one file per video, else a file.
-    Label Studio gets proposals as predictions, and the labelling interface is written beside them
-    (.xml). ELAN gets them with their scores on separate tiers. Read corrections back with annotate
-    convert.
+    any format. TARGET is a file for csv, labelstudio and boris, and a folder for the others, which
+    have one file per video. EDL and OpenTimelineIO count frames: the frame rate has to be known.
+    YouTube's chapters cannot be read back, because they have no ends. Label Studio gets proposals
+    as predictions, and the labelling interface is written next to them (.xml). ELAN and Praat get
+    them with their scores on separate tiers. Read corrections back with annotate convert.
 
     \b
     Example:
@@ -142,6 +145,7 @@ def export(
       actspan annotate export result.json tasks.json --to labelstudio --min-score 0.5 \\
           --videos '/data/local-files/?d=videos/{id}.mp4'
       actspan annotate export annotations.json captions/ --to vtt
+      actspan annotate export run/ cuts/ --to edl --top 10 --fps 25 --videos videos/
     """
     from actspan.report.tool_export import export_to_tool
 

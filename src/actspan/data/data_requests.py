@@ -77,8 +77,8 @@ class ExportRequest(Config, frozen=True):
     videos: Annotated[
         str | None,
         doc(
-            "Where the tool finds the videos: a folder, or an address with {id} (ELAN, Label "
-            "Studio).",
+            "Where the tool finds the videos: a folder, or an address with {id} (for formats that "
+            "say where a video is).",
             "WHERE",
         ),
     ] = None
@@ -95,8 +95,8 @@ class ExportRequest(Config, frozen=True):
     fps: Annotated[
         Seconds | None,
         doc(
-            "Frames per second of videos that do not give their own (Label Studio counts frames). "
-            "[default: 25, with a note]"
+            "Frames per second of videos that do not give their own, for formats that count frames "
+            "(EDL, OpenTimelineIO, Label Studio). [default: 25 for Label Studio, with a note]"
         ),
     ] = None
     on_error: Annotated[OnError, doc("Stop at problems, or skip what cannot be used.")] = "fail"

@@ -19,7 +19,8 @@ import numpy as np
 from actspan.core.errors import AnnotationError, DataError
 from actspan.core.files import atomic_file
 from actspan.core.types import Float32, Float64, Video
-from actspan.data.annotations.formats import DATASET_JSON, read_annotations, write_annotations
+from actspan.data.annotations.format_table import DATASET_JSON
+from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.timebase import SPEC_FILE
 
 CHANNELS = 32

@@ -14,7 +14,8 @@ from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, rounded
-from actspan.data.annotations.formats import DATASET_JSON, find_annotations
+from actspan.data.annotations.format_table import DATASET_JSON
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.videos import Videos, allowed_ends, ends_of
 
 _SMALLEST_FACTOR = 4.0  # if times are closer to seconds, durations are wrong

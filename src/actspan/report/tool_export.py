@@ -13,11 +13,11 @@ import numpy as np
 from actspan.core.errors import ConfigError, DataError
 from actspan.core.problems import Problem, raise_errors, raise_nothing_left
 from actspan.core.types import Proposals, Video
-from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.convert import with_facts
+from actspan.data.annotations.format_table import FORMATS, format_named
 from actspan.data.annotations.formats import read_annotations, write_annotations
-from actspan.data.annotations.writing import FPS
+from actspan.data.annotations.writing import WriteOptions
 from actspan.data.data_requests import ExportRequest
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.instances import segment_problems
@@ -26,8 +26,6 @@ from actspan.data.videos import Videos, good_segments
 from actspan.jobs.run import RUN_FILE, Run
 
 ID = "{id}"  # placeholder of a video's id in an address
-_FRAMES_FORMAT = "labelstudio"  # the format whose times are frame numbers
-_WITH_MEDIA = ("elan", "labelstudio")  # formats that record where a video is
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +47,11 @@ def export_to_tool(request: ExportRequest) -> ExportedFiles:
     read, no videos are left, two videos would be written to the same file, or a file exists. Then
     nothing is written.
     """
-    if request.videos is not None and request.format not in _WITH_MEDIA:
-        played = " and ".join(_WITH_MEDIA)
+    format = format_named(request.format)
+    if request.videos is not None and not format.links_videos:
+        linked = ", ".join(form.name for form in FORMATS.values() if form.links_videos)
         raise ConfigError(
-            f"{request.format} does not say where videos are; --videos is for {played}"
+            f"{request.format} does not say where videos are; --videos is for {linked}"
         )
     what, annotations = _read(request)
     videos, problems, notes = annotations.videos, list(annotations.problems), annotations.notes
@@ -82,13 +81,14 @@ def export_to_tool(request: ExportRequest) -> ExportedFiles:
     exported = exported.with_instances(good_segments(exported))
     if what != "annotations":
         exported = Videos(_instances_to_export(video, request) for video in exported)
-    notes += _rate_assumed(exported, request)
+    if format.notes is not None:
+        notes += tuple(format.notes(exported, WriteOptions(fps=request.fps)))
     files = write_annotations(
         request.target,
         exported,
         format=request.format,
         media=None if links is None else lambda video: links[video.id],
-        fps=request.fps or FPS,
+        fps=request.fps,
         overwrite=request.overwrite,
     )
     return ExportedFiles(what, files, exported, tuple(problems), notes)
@@ -101,15 +101,6 @@ def _instances_to_export(video: Video, request: ExportRequest) -> Video:
     if request.min_score is not None:
         order = order[video.scores[order] >= request.min_score]
     return video.with_instances(order[: request.top])
-
-
-def _rate_assumed(videos: Videos, request: ExportRequest) -> tuple[str, ...]:
-    """Return a line about videos of unknown frame rate, where their frames are counted."""
-    unknown = sum(video.fps is None for video in videos)
-    if request.fps is not None or request.format != _FRAMES_FORMAT or not unknown:
-        return ()
-    where = counted(unknown, "video")
-    return (f"frame rate unknown in {where}: {FPS:g} frames per second assumed (--fps)",)
 
 
 def _read(request: ExportRequest) -> tuple[str, Annotations]:
@@ -153,7 +144,8 @@ def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | 
         )
     from actspan.streams.video_lists import find_videos
 
-    folder = request.target.resolve()
+    has_folder = format_named(request.format).file_per_video or request.target.is_dir()
+    folder = request.target.resolve() if has_folder else request.target.resolve().parent
     links = {}
     for name, path in find_videos([where]).paths.items():
         link = Path(os.path.relpath(path.resolve(), folder)).as_posix()

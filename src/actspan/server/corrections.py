@@ -15,14 +15,16 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, model_validator
 
 from actspan.core.types import Video
-from actspan.data.annotations.formats import FORMATS, encode_annotations
+from actspan.data.annotations.format_table import FORMATS
+from actspan.data.annotations.formats import encode_annotations
 from actspan.server.database import Database
 from actspan.server.error_responses import ProblemError, RequestBody, failures
 from actspan.server.library import Library
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
 
-WRITABLE = [form for form in FORMATS.values() if form.encode is not None]
+# Chapters are no form of corrections: they cannot be read back.
+WRITABLE = [form for form in FORMATS.values() if form.encode is not None and form.read is not None]
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
 Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 Revision = Annotated[int, Field(ge=0, le=2**53, description="Revision that was edited.")]

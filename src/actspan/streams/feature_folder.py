@@ -17,12 +17,8 @@ from actspan.core.files import atomic_file, folder_name_error, remove_leftovers,
 from actspan.core.types import Float32, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.annotations.formats import (
-    DATASET_JSON,
-    find_annotations,
-    read_annotations,
-    write_annotations,
-)
+from actspan.data.annotations.format_table import DATASET_JSON
+from actspan.data.annotations.formats import find_annotations, read_annotations, write_annotations
 from actspan.data.features import Entry, read_array
 from actspan.data.names import VIDEOS
 from actspan.data.timebase import SPEC_FILE

@@ -37,7 +37,9 @@ AMBIGUOUS = "Ambiguous"
 
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
-_NEVER_JSON = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")
+_NEVER_JSON = (
+    ".eaf", ".vtt", ".srt", ".textgrid", ".edl", ".otio", ".llc", ".csv", ".tsv", ".txt",
+)  # fmt: skip
 _JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
 decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -219,6 +221,18 @@ def content_of(path: Path) -> bytes:
         return read_bytes(path, DOCUMENT)
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def document_of(path: Path) -> tuple[Any, list[str]]:
+    """Return the decoded JSON of a file and all repeated keys; raise AnnotationError if invalid."""
+    try:
+        return Source(path, format_is_given=True).document
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise AnnotationError(f"{path}: JSON nested too deeply to be annotations") from error
+    except JsonError as error:
+        raise AnnotationError(f"{path}: not valid JSON: {error}") from error
 
 
 def text_of(path: Path, save_as: str = "UTF-8") -> str:

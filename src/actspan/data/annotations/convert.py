@@ -17,13 +17,8 @@ from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_
 from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.annotations.formats import (
-    DATASET_JSON,
-    FORMATS,
-    format_to_write,
-    read_annotations,
-    write_annotations,
-)
+from actspan.data.annotations.format_table import DATASET_JSON, FORMATS
+from actspan.data.annotations.formats import format_to_write, read_annotations, write_annotations
 from actspan.data.data_requests import ConvertRequest
 from actspan.data.instances import clipped, late_ends, segment_problems
 from actspan.data.times import in_seconds, wrong_unit

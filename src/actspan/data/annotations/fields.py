@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -174,6 +175,20 @@ def read_facts(facts: Mapping[str, Any]) -> Facts:
         fps=known.get("fps"),
         frames=int(known["frames"]) if "frames" in known else None,
     )
+
+
+def parse_facts(text: str, name: str) -> tuple[str, Facts]:
+    """Return id and facts from the JSON of `written_facts`; `name` is the id if it gives none.
+
+    Raises ValueError or TypeError if it is damaged.
+    """
+    try:
+        known = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("JSON nested too deeply") from error
+    if not isinstance(known, dict):
+        raise TypeError(f"{text[:40]!r} is not an object")
+    return str(known.get("video") or name), read_facts(known)
 
 
 def written_id(name: str) -> str:

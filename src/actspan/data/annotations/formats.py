@@ -1,111 +1,33 @@
-"""The table of annotation formats, and reading and writing with it."""
+"""Reading and writing annotations in all formats of the table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from actspan.core.errors import ActSpanError, AnnotationError, ConfigError
-from actspan.core.files import atomic_file, folder_kind
+from actspan.core.files import atomic_file
 from actspan.core.types import Video
-from actspan.core.wording import it_or_them, listed
-from actspan.data.annotations import (
-    activitynet,
-    elan,
-    labelstudio,
-    projects,
-    table,
-    table_lines,
-    text_files,
-    writing,
-)
+from actspan.core.wording import it_or_them
+from actspan.data.annotations import activitynet
 from actspan.data.annotations.activitynet import AUTHORS_JSON
 from actspan.data.annotations.annotation_set import Annotations, JsonError, ReadOptions, Source
-from actspan.data.annotations.video_builder import has_files, read_files
-from actspan.data.annotations.writing import FPS, WriteOptions
+from actspan.data.annotations.format_table import (
+    ALL_FORMATS,
+    DATASET_JSON,
+    DATASET_TABLE,
+    Format,
+    format_named,
+    unknown_format,
+)
+from actspan.data.annotations.writing import WriteOptions
 from actspan.data.videos import possible_mistakes
 
-DATASET_JSON = "annotations.json"
-DATASET_TABLE = "annotations.csv"
 # Places of annotations in a dataset, and in the authors' repository or its data folder.
 _FOLDERS = ("", "activitynet_annotations/", "data/activitynet_annotations/")
 _PLACES = (DATASET_JSON, *(folder + AUTHORS_JSON for folder in _FOLDERS), DATASET_TABLE)
-
-_COLUMNS = "the columns video, start, end, label"
-_REMEDIES = {
-    ".xlsx .xls .ods": f"a spreadsheet: save the sheet as CSV with {_COLUMNS}",
-    ".html .htm .docx .doc .odt .pdf": f"a document: save its table as CSV with {_COLUMNS}",
-    ".sbv .ass .ssa .ttml .dfxp .sub": "subtitles: save them as WebVTT (.vtt) or SubRip (.srt)",
-    ".gz .zip .tar .7z .xz": "packed: unpack it, and give what is inside",
-    ".mp4 .avi .mkv .mov .webm .mpg": "a video: annotations are needed here",
-    ".txt": "only <Class>_val.txt and <Class>_test.txt are; save a table as .csv or .tsv",
-    ".anvil": "of Anvil: export it to ELAN (.eaf), or as a table",
-    ".xml": "XML (CVAT, Anvil, ...): export it as CSV or JSON with times in seconds",
-}
-_DEFAULT_REMEDY = "export it as CSV (video, start, end, label) or JSON"
-
-Encoder = Callable[[Sequence[Video], WriteOptions], Iterator[tuple[str, bytes]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One format of annotations."""
-
-    name: str  # in `--from` and `--to`
-    what: str  # a description for people
-    fits: Callable[[Source], bool]  # whether a source has this format, by names and content
-    read: Callable[[Source, ReadOptions], Annotations]
-    encode: Encoder | None = None  # None if it can only be read
-    needs: str = ""  # what JSON must have for `read`, for messages
-    in_folder: str = ""  # files that are read from a folder, if it reads folders
-    suffix: str = ""  # of a dataset's annotation file; empty for formats of other tools
-    file_per_video: bool = False  # each video is written to a separate file
-    has_tiers: bool = False  # its files have tiers that can be selected
-    has_own_unit: bool = False  # it fixes the unit of its times
-
-
-# The first format that fits is used.
-_ALL = (
-    Format("activitynet", "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, "
-           "...)", activitynet.fits, activitynet.read, activitynet.encode,
-           "not ActivityNet's format: an object 'database' of videos is needed", DATASET_JSON,
-           suffix=".json"),
-    Format("authors", f"{AUTHORS_JSON} of the BSN authors", activitynet.fits_authors,
-           activitynet.read_authors, None,
-           "not the BSN authors' format: videos with 'duration_second' are needed", AUTHORS_JSON),
-    Format("csv", "a table: video,start,end,label", table_lines.fits, table.read, table.encode,
-           in_folder=DATASET_TABLE, suffix=".csv"),
-    Format("elan", "ELAN's .eaf file, or a folder of them", partial(has_files, ".eaf"),
-           elan.read, writing.encode_elan, in_folder=".eaf files", file_per_video=True,
-           has_tiers=True, has_own_unit=True),
-    Format("vtt", "WebVTT, as players read it: a .vtt file, or a folder of them",
-           partial(has_files, ".vtt"), partial(read_files, "vtt", ".vtt", text_files.read_vtt),
-           text_files.encode_vtt, in_folder=".vtt files", file_per_video=True, has_own_unit=True),
-    Format("srt", "SubRip subtitles: an .srt file, or a folder of them",
-           partial(has_files, ".srt"), partial(read_files, "srt", ".srt", text_files.read_srt),
-           in_folder=".srt files", has_own_unit=True),
-    Format("textgrid", "Praat's .TextGrid file, or a folder of them",
-           partial(has_files, ".textgrid"),
-           partial(read_files, "textgrid", ".textgrid", text_files.read_textgrid),
-           in_folder=".TextGrid files", has_tiers=True, has_own_unit=True),
-    Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", text_files.fits_thumos,
-           text_files.read_thumos, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),
-    Format("labelstudio", "Label Studio's export: JSON or JSON-MIN", labelstudio.fits,
-           labelstudio.read, writing.encode_labelstudio, "not a list of Label Studio tasks",
-           has_own_unit=True),
-    Format("boris", "a project of BORIS (.boris, JSON)", partial(projects.fits, projects.BORIS),
-           projects.read_boris, None,
-           "not a project of BORIS: 'observations' and 'behaviors_conf' are needed",
-           has_own_unit=True),
-    Format("via", "a project of VGG Image Annotator 3 (JSON)", partial(projects.fits, projects.VIA),
-           projects.read_via, None,
-           "not a project of VGG Image Annotator 3: the objects 'attribute', 'file', 'view', "
-           "'metadata' are needed", has_own_unit=True),
-)  # fmt: skip
-FORMATS = {format.name: format for format in _ALL}
 
 
 def find_annotations(folder: Path) -> Path | None:
@@ -169,13 +91,16 @@ def read_annotations(
 def _read_as(source: Source, format: str | None, options: ReadOptions) -> Annotations:
     """Read a source in a format, or in the first one that fits; raise AnnotationError for none."""
     if format is None:
-        chosen = next((f for f in _ALL if f.fits(source)), None)
+        chosen = next((f for f in ALL_FORMATS if f.fits(source)), None)
         if chosen is None:
-            raise AnnotationError(_unknown_format(source))
+            raise AnnotationError(unknown_format(source))
     else:
         chosen = format_named(format)
+        if chosen.read is None:
+            raise ConfigError(f"{format} can only be written: it has no ends of segments")
         if chosen.needs and not chosen.fits(source):
             raise AnnotationError(f"{source.path}: {chosen.needs}")
+    assert chosen.read is not None  # others fit no source
     if options.tiers and not chosen.has_tiers:
         raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
     if options.columns and chosen.name != "csv":
@@ -184,44 +109,12 @@ def _read_as(source: Source, format: str | None, options: ReadOptions) -> Annota
     return chosen.read(source, options)
 
 
-def format_named(name: str) -> Format:
-    """Return the format with this name; raise ConfigError with the known ones if there is none."""
-    if name not in FORMATS:
-        raise ConfigError(f"no annotation format {name!r}; choose one of: {', '.join(FORMATS)}")
-    return FORMATS[name]
-
-
-def _unknown_format(source: Source) -> str:
-    """Return the message about a source that no format fits: what it is, and what to do."""
-    path, forms = source.path, f"known are: {'; '.join(f.what for f in _ALL)}"
-    if path.is_dir():
-        in_folders = ", ".join(f.in_folder for f in _ALL if f.in_folder)
-        return (
-            f"{path}{folder_kind(path)}: contains none of: {in_folders}; give the path "
-            "of a file of another format"
-        )
-    if source.json is None:
-        suffix = path.suffix.lower()
-        remedy = next(
-            (r for known, r in _REMEDIES.items() if suffix in known.split()), _DEFAULT_REMEDY
-        )
-        what = f"{path.suffix} is not read: {remedy}" if path.suffix else remedy
-        return f"{path}: unknown format; {what}; {forms}"
-    document = source.document[0]
-    what = type(document).__name__
-    if isinstance(document, dict):
-        what = f"an object with {listed(map(repr, document), most=6) or 'no keys'}"
-    elif isinstance(document, list) and document and isinstance(document[0], dict) and document[0]:
-        what = f"a list of objects with {listed(map(repr, document[0]), most=6)}"
-    return f"{path}: JSON in an unknown format, {what}; {forms}"
-
-
 def encode_annotations(
     videos: Iterable[Video],
     format: str,
     *,
     media: Callable[[Video], str] | None = None,
-    fps: float = FPS,
+    fps: float | None = None,
     document: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
     """Return annotations as files in memory, by name; names have no folders.
@@ -241,7 +134,7 @@ def encode_annotations(
     """
     encode = format_named(format).encode
     if encode is None:
-        known = ", ".join(f.name for f in _ALL if f.encode is not None)
+        known = ", ".join(f.name for f in ALL_FORMATS if f.encode is not None)
         raise ConfigError(f"{format} can only be read; these can be written: {known}")
     return dict(encode(tuple(videos), WriteOptions(document or {}, media, fps)))
 
@@ -252,7 +145,7 @@ def write_annotations(
     *,
     format: str | None = None,
     media: Callable[[Video], str] | None = None,
-    fps: float = FPS,
+    fps: float | None = None,
     document: Mapping[str, Any] | None = None,
     overwrite: bool = True,
 ) -> tuple[Path, ...]:
@@ -296,7 +189,7 @@ def format_to_write(path: Path, name: str | None = None) -> Format:
     """Return the format with this name, or of a path; raise ConfigError if there is none."""
     if name is not None or path.is_dir():
         return format_named(name or "activitynet")
-    by_suffix = {format.suffix: format for format in _ALL if format.suffix}
+    by_suffix = {format.suffix: format for format in ALL_FORMATS if format.suffix}
     if path.suffix.lower() not in by_suffix:
         what = f"suffix {path.suffix!r} is" if path.suffix else "a name without a suffix is"
         known = " or ".join(by_suffix)

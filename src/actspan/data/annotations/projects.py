@@ -12,6 +12,9 @@ The events of a state are alternating starts and stops, per subject and set of m
 an instance, and the behavior's code its label. The file of player 1 names the video; an observation
 without media uses its own name. Point events have no length: they are counted and ignored.
 
+Our own projects have overlapping instances of a label as those of different subjects, scores as
+comments, and the facts about the video as `actspan`.
+
 VGG Image Annotator 3: temporal segments of videos and audio.
 
 {"attribute": {"1": {"aname": "action", "anchor_id": "FILE1_Z2_XY0", "type": 4,
@@ -26,17 +29,26 @@ frames, attributes of files and further attributes are counted and ignored.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import PureWindowsPath
+from string import ascii_lowercase, digits
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from actspan.core.problems import Skipped
+from actspan.core.types import Video
 from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
-from actspan.data.annotations.fields import Facts, number
+from actspan.data.annotations.fields import Facts, number, read_facts, written_facts
 from actspan.data.annotations.video_builder import UNUSABLE, VideoBuilder
+from actspan.data.annotations.writing import (
+    ScoredInstance,
+    WriteOptions,
+    labelled_instances,
+    layers,
+)
 from actspan.data.names import Ignored
 
 BORIS = ("observations", "behaviors_conf")  # objects that a project has
@@ -44,6 +56,8 @@ VIA = ("attribute", "file", "view", "metadata")
 
 _FIELDS = {1: "subject", 3: "modifiers", 4: "comment"}  # of BORIS's events
 _Event = tuple[float, tuple[str, str, str]]  # time, (behavior, subject, modifiers)
+_OURS = "actspan"  # key of the facts about an observation's video
+_KEYS = ascii_lowercase + digits  # that BORIS can use for behaviors
 _OF_SEGMENTS = "FILE1_Z2_XY0"
 _CHECKBOX = 2  # the only type of attribute with several values, joined by commas
 
@@ -87,6 +101,8 @@ def _observed_video(
     players = observation.get("file") or {}
     if isinstance(players, list):  # before version 1
         players = {str(i): [file] for i, file in enumerate(players, start=1)}
+    if isinstance(metadata := observation.get(_OURS), dict):
+        return str(metadata.get("video") or name), read_facts(metadata)
     if observation.get("type") == "IMAGES":
         raise ValueError("an observation of pictures has no times")
     if observation.get("media_creation_date_as_offset"):
@@ -140,6 +156,71 @@ def _add_states(
         remedy = "stop it in BORIS, which can find unpaired events"
         what = f"state {code!r} starts at {time:g} s and does not stop"
         builder.reject(video, place, what, remedy=remedy)
+
+
+def encode_boris(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of a project with an observation per video; times are exact."""
+    observations, labels, subjects = {}, dict[str, None](), dict[str, None]()
+    for video in videos:
+        rows = list(labelled_instances(video))
+        labels.update((label, None) for _, _, label, _ in rows)
+        media = video.id if options.media is None else options.media(video)
+        known = {} if math.isnan(video.duration) else {"length": {media: video.duration}}
+        rate = {} if video.fps is None else {"fps": {media: video.fps}}
+        events = _written_events(rows)
+        subjects.update((event[1], None) for event in events if event[1])
+        observations[video.id] = {
+            "type": "MEDIA",
+            "date": "1970-01-01T00:00:00",
+            "description": "",
+            "file": {str(player): [media] if player == 1 else [] for player in range(1, 9)},
+            "media_info": {"length": {}, "fps": {}, **known, **rate, "hasVideo": {media: True}},
+            "time offset": 0.0,
+            "events": events,
+            "independent_variables": {},
+            _OURS: written_facts(video),
+        }
+    behaviors = ((code, _KEYS[i : i + 1]) for i, code in enumerate(labels))
+    state = {"type": "State event", "category": "", "description": "", "modifiers": {}}
+    state |= {"excluded": "", "coding map": ""}
+    project = {
+        "time_format": "hh:mm:ss",
+        "project_date": "1970-01-01T00:00:00",
+        "project_name": "ActSpan",
+        "project_description": "",
+        "project_format_version": "7.0",
+        "subjects_conf": {
+            str(i): {"key": "", "name": subject, "description": ""}
+            for i, subject in enumerate(subjects)
+        },
+        "behaviors_conf": {
+            str(i): {"code": code, "key": key, **state} for i, (code, key) in enumerate(behaviors)
+        },
+        "observations": observations,
+        "behavioral_categories": [],
+        "independent_variables": {},
+        "coding_map": {},
+        "behaviors_coding_map": [],
+        "converters": {},
+    }
+    # BORIS reads its projects in the encoding of the system.
+    yield "project.boris", (json.dumps(project, indent=1, ensure_ascii=True) + "\n").encode()
+
+
+def _written_events(rows: Iterable[ScoredInstance]) -> list[list[Any]]:
+    """Return starts and stops by time; overlapping instances of a label get different subjects."""
+    by_label: dict[str, list[ScoredInstance]] = {}
+    for row in rows:
+        by_label.setdefault(row[2], []).append(row)
+    events = []
+    for label, instances in by_label.items():
+        for i, layer in enumerate(layers(instances), start=1):
+            subject = "" if i == 1 else f"overlap {i}"
+            for start, end, _, score in layer:
+                comment = "" if score is None else repr(score)
+                events.append([start, subject, label, "", comment])
+                events.append([end, subject, label, "", ""])
+    return sorted(events, key=itemgetter(0))
 
 
 def read_via(source: Source, options: ReadOptions) -> Annotations:

@@ -1,24 +1,21 @@
-"""Text files with timed labels: subtitles, Praat's TextGrid, and THUMOS14's official annotations.
+"""Text files with timed labels: subtitles, and THUMOS14's official annotations.
 
 WebVTT and SubRip: a cue's text is its label; times are milliseconds. Our own WebVTT has the facts
 about the video in a comment at the top, and a cue's identifier ends with its score; a SubRip file's
-name is the video's id. Comments, styles, regions, settings and markup control how a player shows a
-cue, and are not read. Voices named by markup, and lines outside cues, are counted and ignored.
-
-TextGrid, long or short, is read as Praat does: quoted texts, `<exists>` and separate numbers in
-order, and nothing else. An interval with a text is an instance with the text as label; the others
-are gaps. Points have no length: they are counted and ignored.
+name is the video's id. Comments, styles, regions, settings and markup within the text control how a
+player shows a cue, and are not read. Voices named by markup, and lines outside cues, are counted
+and ignored.
 
 THUMOS14: `BaseballPitch_val.txt`, `BaseballPitch_test.txt`, ... have lines of `video start end`, in
-seconds, and no durations. `Ambiguous_val.txt` and `Ambiguous_test.txt` have undecided segments: the
-official evaluation counts neither them nor detections that touch them.
+seconds. `Ambiguous_val.txt` and `Ambiguous_test.txt` contain segments that annotators
+could not decide: the official evaluation counts neither them nor detections that touch them. The
+files have no durations.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Sequence
 from html import unescape
 from itertools import groupby
@@ -27,9 +24,13 @@ from typing import NamedTuple
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.data.annotations import annotation_set
-from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
-from actspan.data.annotations.fields import Facts, read_facts, seconds, written_facts
+from actspan.data.annotations.annotation_set import (
+    Annotations,
+    ReadOptions,
+    Source,
+    text_of,
+)
+from actspan.data.annotations.fields import Facts, parse_facts, seconds, written_facts
 from actspan.data.annotations.video_builder import VideoBuilder
 from actspan.data.annotations.writing import (
     WriteOptions,
@@ -69,15 +70,6 @@ _SRT = _Syntax(
     re.compile(r"<[^>]*>|\{\\[^}]*\}"),
 )
 
-_TOKEN = re.compile(
-    r'"([^"]*(?:""[^"]*)*)"'  # a text; a quote inside is written twice
-    r"|(?<!\S)([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?!\S)"
-    r"|(<exists>)"
-    r"|(?<!\S)![^\n]*"  # a comment
-)
-_KINDS = ("IntervalTier", "TextTier")
-_Tokens = Iterator[str | float]
-
 _CLASS_FILE = re.compile(r".+_(val|test)\.txt")
 
 
@@ -90,10 +82,8 @@ def read_vtt(file: Path, builder: VideoBuilder) -> None:
         )
     noted = next((line for line in lines if line.startswith(_FACTS)), "")
     try:
-        known = json.loads(noted.removeprefix(_FACTS)) if noted else {}
-        video = str(known.get("video", file.stem))
-        facts = read_facts(known)
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        video, facts = parse_facts(noted.removeprefix(_FACTS) or "{}", file.stem)
+    except (TypeError, ValueError) as error:
         raise AnnotationError(f"{file}: the JSON after '{_FACTS}' is bad: {error}") from error
     builder.add_file(video, file, facts)
     for i, end in _cues(["", *lines[1:]]):
@@ -126,7 +116,7 @@ def read_srt(file: Path, builder: VideoBuilder) -> None:
 
 
 def _lines(file: Path) -> list[str]:
-    return annotation_set.text_of(file).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return text_of(file).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _cues(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -193,73 +183,6 @@ def _written_lines(video: Video) -> Iterator[str]:
         yield from (" --> ".join(clocks), label.translate(_ESCAPES), "")
 
 
-def read_textgrid(file: Path, builder: VideoBuilder) -> None:
-    """Add the intervals of a .TextGrid file; raise AnnotationError if it is damaged."""
-    tokens = _tokens(file)
-    try:
-        if (next(tokens), next(tokens)) != ("ooTextFile", "TextGrid"):
-            raise ValueError("its head is not that of a TextGrid as text")
-        start, end = _number(tokens), _number(tokens)
-        builder.add_file(file.stem, file, Facts(duration=end) if start == 0 and end > 0 else None)
-        for _ in range(int(_number(tokens)) if next(tokens) == "<exists>" else 0):
-            kind, name = next(tokens), str(next(tokens))
-            if kind not in _KINDS:
-                raise ValueError(f"{kind!r} in place of a tier")
-            is_selected = builder.selects_tier(name)
-            _read_tier(tokens, file, builder, name, kind == _KINDS[1], is_selected)
-        for token in tokens:
-            if token in _KINDS:
-                kind = "tiers beyond the number of tiers that the file says"
-                builder.ignored[kind, str(next(tokens))] += 1
-    except StopIteration as error:
-        raise AnnotationError(f"{file}: ends before the last of its tiers") from error
-    except (TypeError, ValueError, OverflowError) as error:
-        raise AnnotationError(f"{file}: not a TextGrid as Praat writes it: {error}") from error
-
-
-def _read_tier(
-    tokens: _Tokens,
-    file: Path,
-    builder: VideoBuilder,
-    name: str,
-    has_points: bool,
-    is_selected: bool,
-) -> None:
-    _number(tokens), _number(tokens)  # its start and end
-    for i in range(1, int(_number(tokens)) + 1):
-        start = _number(tokens)
-        end = start if has_points else _number(tokens)
-        label = str(next(tokens)).strip()
-        if is_selected and has_points:
-            builder.ignored["points, by tier", name] += 1
-        elif is_selected and label:
-            place = f"{file}: tier {name!r}, interval {i}"
-            builder.add_or_reject(file.stem, (start, end, label), place)
-
-
-def _tokens(file: Path) -> _Tokens:
-    data = annotation_set.content_of(file)
-    try:
-        text = data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{file}: cannot be read as UTF-8 or UTF-16 text: {error}") from error
-    for match in _TOKEN.finditer(text):
-        quoted, number, flag = match.groups()
-        if number is not None:
-            yield float(number)
-        elif flag is not None:
-            yield flag
-        elif quoted is not None:
-            yield quoted.replace('""', '"')
-
-
-def _number(tokens: _Tokens) -> float:
-    token = next(tokens)
-    if not isinstance(token, float):
-        raise TypeError(f"{token[:40]!r} in place of a number")
-    return token
-
-
 def fits_thumos(source: Source) -> bool:
     """Return whether the source is such a file, or a folder with such files at any depth."""
     return next(_class_files(source.path), None) is not None
@@ -281,7 +204,7 @@ def read_thumos(source: Source, options: ReadOptions) -> Annotations:
     for file in files:
         label, _, subset = file.stem.rpartition("_")
         facts = Facts(subset=canonical_subset(subset))
-        for line, text in enumerate(annotation_set.text_of(file).splitlines(), start=1):
+        for line, text in enumerate(text_of(file).splitlines(), start=1):
             fields = text.split()
             try:
                 if len(fields) not in (0, 3):

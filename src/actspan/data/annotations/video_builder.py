@@ -26,7 +26,8 @@ from actspan.data.videos import Videos, canonical_id
 _CLIP = "cut it off with actspan annotate convert --clip, or fix the row"
 # What reading a damaged entry of a document raises.
 UNUSABLE = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
-_ONE_PER_VIDEO = (".eaf", ".vtt", ".srt", ".textgrid")  # formats with one file per video
+# Suffixes of formats with one file per video.
+_ONE_PER_VIDEO = (".eaf", ".vtt", ".srt", ".textgrid", ".edl", ".otio", ".llc")
 
 
 class RejectedError(ValueError):
@@ -203,7 +204,7 @@ def read_files(
     elif not has_files(suffix, source):
         raise AnnotationError(f"{path}: contains no {suffix} files")
     else:
-        for file in _files_of(path, *_ONE_PER_VIDEO):
+        for file in _files_of(path, suffix, *_ONE_PER_VIDEO):
             if file.suffix.lower() != suffix:
                 builder.ignored["files of other formats, which --from selects", file.suffix] += 1
                 continue

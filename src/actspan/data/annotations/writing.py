@@ -21,17 +21,21 @@ from dataclasses import dataclass, field
 from itertools import count
 from mimetypes import guess_type
 from operator import itemgetter
+from pathlib import PureWindowsPath
 from typing import Any
+from urllib.parse import unquote
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.types import Video
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import AMBIGUOUS
 from actspan.data.annotations.elan import INSTANCES, PROPERTY, SCORES
 from actspan.data.annotations.fields import written_facts
 from actspan.data.annotations.labelstudio import ID
 from actspan.data.data_requests import UNLABELLED
 
+_NTSC = (24, 30, 48, 60, 120)  # rates that exist also as 1000/1001 of them
 FPS = 25.0  # default frames per second, for formats that count frames
 
 _LONGEST_NAME = 150  # bytes of a file's name before its suffix; file systems allow 255 in all
@@ -53,7 +57,6 @@ _ONE_TO_ONE = "Symbolic_Association"
 _CONTROL, _MEDIUM = "actions", "video"  # names of Label Studio's tags, to which regions refer
 
 ScoredInstance = tuple[float, float, str, float | None]  # seconds, label, score
-_Annotation = tuple[int, int, str, float | None]  # milliseconds, label, score
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class WriteOptions:
     document: Mapping[str, Any] = field(default_factory=dict)
     # Returns the link to a video: an address, or a path relative to the written files.
     media: Callable[[Video], str] | None = None
-    fps: float = FPS  # of videos that do not give their own, if times are frame numbers
+    fps: float | None = None  # of videos that do not give their own, if times are frame numbers
 
 
 def scored_instances(video: Video) -> Iterator[ScoredInstance]:
@@ -93,10 +96,45 @@ def labelled_instances(video: Video) -> Iterator[ScoredInstance]:
         yield start, end, label.strip() or UNLABELLED, score
 
 
+def one_line(text: str) -> str:
+    """Return a text with blanks in place of tabs and line breaks, for formats of lines."""
+    return " ".join(text.split())
+
+
+def in_units(start: float, end: float, per_second: float) -> tuple[int, int]:
+    """Return a segment in whole units, such as frames, at least one long."""
+    first = round(start * per_second)
+    return first, max(round(end * per_second), first + 1)
+
+
 def milliseconds(start: float, end: float) -> tuple[int, int]:
     """Return a segment in whole milliseconds, at least one long."""
-    first = round(start * 1000)
-    return first, max(round(end * 1000), first + 1)
+    return in_units(start, end, 1000)
+
+
+def frame_rates(videos: Sequence[Video], options: WriteOptions, format: str) -> list[float]:
+    """Return the frame rate of each video; raise ConfigError if any is unknown."""
+    rates = [_exact_rate(video.fps or options.fps) for video in videos]
+    if unknown := [v.id for v, rate in zip(videos, rates, strict=True) if rate is None]:
+        raise ConfigError(
+            f"{format} counts frames, and the frame rate of {counted(len(unknown), 'video')} is "
+            f"unknown ({listed(unknown)}): pass --fps RATE, or --durations with a column fps"
+        )
+    return [rate for rate in rates if rate is not None]
+
+
+def _exact_rate(rate: float | None) -> float | None:
+    """Return 30000/1001 for 29.97, and so on, as editors need it; other rates unchanged."""
+    exact = round(rate or 0) * 1000 / 1001
+    is_rounded = round(rate or 0) in _NTSC and abs((rate or 0) - exact) < 0.005
+    return exact if is_rounded else rate
+
+
+def media_name(video: Video, options: WriteOptions) -> str:
+    """Return the name of a video's file without its folder, or "" if no link is given."""
+    if options.media is None:
+        return ""
+    return one_line(PureWindowsPath(unquote(options.media(video))).name)  # both kinds of slash
 
 
 def named_files(videos: Sequence[Video], suffix: str) -> Iterator[tuple[str, Video]]:
@@ -133,7 +171,9 @@ def encode_elan(videos: Sequence[Video], options: WriteOptions) -> Iterator[tupl
             SubElement(header, "MEDIA_DESCRIPTOR", media)
         for key, value in written_facts(video).items():
             SubElement(header, "PROPERTY", NAME=PROPERTY + key).text = str(value)
-        _add_tiers(root, _layers(video))
+        instances = labelled_instances(video)
+        rows = ((*milliseconds(s, e), label, score) for s, e, label, score in instances)
+        _add_tiers(root, layers(rows))
         for kind, constraints in ((INSTANCES, {}), (SCORES, {"CONSTRAINTS": _ONE_TO_ONE})):
             attributes = {
                 "GRAPHIC_REFERENCES": "false",
@@ -149,28 +189,27 @@ def encode_elan(videos: Sequence[Video], options: WriteOptions) -> Iterator[tupl
         yield name, text.replace(b"\r", b"&#13;") + b"\n"
 
 
-def _layers(video: Video) -> list[list[_Annotation]]:
-    """Return instances in layers without overlap; each goes into the first layer with room."""
-    layers: list[list[_Annotation]] = [[]]
-    for start, end, label, score in labelled_instances(video):
-        annotation = (*milliseconds(start, end), label, score)
-        if not any(_insert(layer, annotation) for layer in layers):
-            layers.append([annotation])
-    return layers
+def layers(instances: Iterable[ScoredInstance]) -> list[list[ScoredInstance]]:
+    """Return instances in layers without overlap, sorted; each in the first layer with room."""
+    found: list[list[ScoredInstance]] = [[]]
+    for instance in instances:
+        if not any(_insert(layer, instance) for layer in found):
+            found.append([instance])
+    return found
 
 
-def _insert(layer: list[_Annotation], annotation: _Annotation) -> bool:
-    """Insert an annotation into a layer, sorted by time, unless it overlaps another."""
-    start, end, *_ = annotation
+def _insert(layer: list[ScoredInstance], instance: ScoredInstance) -> bool:
+    """Insert an instance into a layer, sorted by time, unless it overlaps another."""
+    start, end, *_ = instance
     place = bisect(layer, start, key=itemgetter(0))
     neighbours = layer[max(place - 1, 0) : place + 1]
     overlaps = any(first < end and last > start for first, last, *_ in neighbours)
     if not overlaps:
-        layer.insert(place, annotation)
+        layer.insert(place, instance)
     return not overlaps
 
 
-def _add_tiers(root: Element, layers: list[list[_Annotation]]) -> None:
+def _add_tiers(root: Element, layers: list[list[ScoredInstance]]) -> None:
     times, numbers = SubElement(root, "TIME_ORDER"), count(1)
     for i, layer in enumerate(layers, start=1):
         ending = "" if i == 1 else f" {i}"
@@ -215,6 +254,14 @@ def encode_labelstudio(
     yield "labelstudio.xml", tostring(view, encoding="utf-8") + b"\n"
 
 
+def assumed_rate(videos: Sequence[Video], options: WriteOptions) -> Iterator[str]:
+    """Yield a note about videos of unknown frame rate."""
+    unknown = sum(video.fps is None for video in videos)
+    if options.fps is None and unknown:
+        where = counted(unknown, "video")
+        yield f"frame rate unknown in {where}: {FPS:g} frames per second assumed (--fps)"
+
+
 def _task(
     video: Video, instances: Iterable[ScoredInstance], options: WriteOptions
 ) -> dict[str, Any]:
@@ -225,7 +272,7 @@ def _task(
         )
     facts = written_facts(video)
     name = facts.pop("video")
-    fps = video.fps or options.fps
+    fps = video.fps or options.fps or FPS
     data = {"video": options.media(video), ID: name, **facts, "fps": fps}
     regions = [_region(i, instance, fps) for i, instance in enumerate(instances, start=1)]
     if video.scores is None:
@@ -237,13 +284,12 @@ def _task(
 
 def _region(index: int, instance: ScoredInstance, fps: float) -> dict[str, Any]:
     start, end, label, score = instance
-    first = round(start * fps) + 1  # frames count from 1, and the last one is included
-    last = max(round(end * fps), first)
-    region = {
+    first, last = in_units(start, end, fps)
+    region = {  # frames count from 1, and the last one is included
         "id": f"r{index}",
         "from_name": _CONTROL,
         "to_name": _MEDIUM,
         "type": "timelinelabels",
-        "value": {"ranges": [{"start": first, "end": last}], "timelinelabels": [label]},
+        "value": {"ranges": [{"start": first + 1, "end": last}], "timelinelabels": [label]},
     }
     return region if score is None else {**region, "score": score}
