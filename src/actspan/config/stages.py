@@ -14,6 +14,7 @@ _Size = Annotated[int, Bounds(1, SIZE)]
 _Samples = Annotated[int, Bounds(2, SIZE)]
 _Candidates = Annotated[int, Bounds(1, CANDIDATES)]
 _Positive = Annotated[float, Bounds(0, excluded=0)]
+_Exponent = Annotated[float, Bounds(0, 100)]
 _OptionalPositive = Annotated[float | None, Bounds(0, excluded=0)]
 
 Streams = Literal["appearance", "motion", "both"]
@@ -93,6 +94,14 @@ class BspConfig(Config, frozen=True, kw_only=True):
     def size(self) -> int:
         """Features per proposal."""
         return self.action_samples + 2 * self.boundary_samples
+
+
+class FusionConfig(Config, frozen=True, kw_only=True):
+    """Score of a candidate before Soft-NMS: a product of three powers (bsn.md section 7)."""
+
+    start: _Exponent = 1.0  # exponent of TEM's start score
+    end: _Exponent = 1.0  # exponent of TEM's end score
+    confidence: _Exponent = 1.0  # exponent of PEM's score; 0 ranks candidates without it
 
 
 class SoftNmsConfig(Config, frozen=True, kw_only=True):
@@ -186,5 +195,6 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     rescale: RescaleConfig = RescaleConfig()
     pgm: PgmConfig = PgmConfig()
     bsp: BspConfig = BspConfig()
+    fusion: FusionConfig = FusionConfig()
     soft_nms: SoftNmsConfig = SoftNmsConfig()
     classifier: ClassifierConfig | None = None

@@ -131,7 +131,8 @@ class NewSegments(Sink):
         window, config = outcome.window, self._config
         assert window is not None
         snippet = outcome.seconds / len(window)
-        fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
+        score = fuse(outcome.candidates, outcome.confidence, config.fusion)
+        fused = outcome.candidates.with_score(score)
         here = placed(fused, outcome.offset, outcome.seconds)
         known = Proposals.concat([self._before, here])
         length = cells(config) * snippet

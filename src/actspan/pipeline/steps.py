@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from actspan.config.stages import Edge, PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
+from actspan.config.stages import Edge, PgmConfig, PipelineConfig, TemConfig
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
@@ -101,7 +101,7 @@ def final_proposals(
     candidates: RaggedProposals,
     confidence: Float32,
     seconds: Sequence[float],
-    config: SoftNmsConfig,
+    config: PipelineConfig,
 ) -> RaggedProposals:
     """Return the proposals of videos that were seen at once: seconds, best first.
 
@@ -109,7 +109,9 @@ def final_proposals(
     PEM's scores, (sum N,).
     """
     found = candidates.together
-    best, score, ends = soft_nms_batch(candidates, fuse(found, confidence), config)
+    best, score, ends = soft_nms_batch(
+        candidates, fuse(found, confidence, config.fusion), config.soft_nms
+    )
     unit = np.repeat(seconds, np.diff(ends, prepend=0))
     start = found.start[best].clip(min=0) * unit
     end = found.end[best].clip(max=1) * unit
@@ -231,7 +233,7 @@ class Steps:
         seconds = [video.seconds for video in batch.scored]
         answers: Iterable[Proposals | None] = [None] * len(seconds)
         if self.config.mode != "window":
-            answers = final_proposals(batch.candidates, confidence, seconds, self.config.soft_nms)
+            answers = final_proposals(batch.candidates, confidence, seconds, self.config)
         parts = (confidence[rows] for rows in batch.candidates.rows())
         of_each = zip(batch.pieces, batch.scored, batch.candidates, parts, answers, strict=True)
         return [

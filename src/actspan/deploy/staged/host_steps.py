@@ -274,7 +274,7 @@ def _rated(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tuple
     if folder is not None:
         write_csv(folder / f"{item.name}.csv", {**_columns(found), "iou_score": confidence})
     if item.window is not None:
-        return item, found.with_score(fuse(found, confidence))
+        return item, found.with_score(fuse(found, confidence, stage.config.fusion))
     alone = RaggedProposals.of([found])
-    (best,) = final_proposals(alone, confidence, [item.seconds], stage.config.soft_nms)
+    (best,) = final_proposals(alone, confidence, [item.seconds], stage.config)
     return item, best
