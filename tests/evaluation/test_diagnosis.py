@@ -29,7 +29,7 @@ FOUND = len(STAGES)
 
 
 def made_run(folder: Path, mode: str = "rescale", keep: int = 1000) -> tuple[Path, Path]:
-    """A run on made-up videos, and its dataset."""
+    """A run on synthetic videos, and its dataset."""
     write_bundle(folder / "bundle", mode=mode)  # type: ignore[arg-type]
     manifest = folder / "bundle" / "model.toml"
     text = manifest.read_text()

@@ -98,7 +98,7 @@ def _next_command(bundle: Bundle) -> str:
 
 
 @command(
-    dataset="A dataset folder. [default: made-up features]",
+    dataset="A dataset folder. [default: synthetic features]",
     subset="Use only the videos of this subset: validation, ... [default: all]",
     backends="Backends to check, comma-separated. [default: those that this project verifies, and "
     "compiled files]",

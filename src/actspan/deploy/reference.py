@@ -221,9 +221,9 @@ def synthetic_videos(bundle: Bundle, *, videos: int = 32, seed: int = 0) -> Samp
     make = _scores if bundle.config.tem is None else _features(bundle, bundle.config.tem)
 
     def inputs() -> Iterator[VideoInput]:
-        return (VideoInput(f"made-up-{i}", partial(make, seed, i)) for i in range(videos))
+        return (VideoInput(f"synthetic-{i}", partial(make, seed, i)) for i in range(videos))
 
-    return SampleVideos(f"made-up, seed {seed}", inputs, videos)
+    return SampleVideos(f"synthetic, seed {seed}", inputs, videos)
 
 
 def _features(bundle: Bundle, config: TemConfig) -> Callable[[int, int], Features]:
