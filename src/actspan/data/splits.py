@@ -94,7 +94,7 @@ def held_out(videos: Videos, groups: Sequence[str], share: float, seed: int) -> 
     names = sorted(set(groups))
     place = {name: number for number, name in enumerate(names)}
     group = np.array([place[name] for name in groups], np.int64)  # (V,)
-    counts = np.bincount(group, weights=videos.counts, minlength=len(names))  # (G,)
+    counts: Float64 = np.bincount(group, videos.counts, len(names)).astype(np.float64)  # (G,)
     if np.count_nonzero(counts) < 2:
         having = listed(compress(names, counts > 0)) or "none"
         raise ConfigError(

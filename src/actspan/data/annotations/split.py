@@ -87,6 +87,10 @@ def _groups(request: SplitRequest, videos: Videos) -> Sequence[str]:
     found = read_annotations(request.source)
     if found.format == "csv":  # another column of the table, as it is written there
         values = read_annotations(request.source, columns={"subset": by}, only_facts=True)
+        for problem in values.problems:
+            if problem not in found.problems:  # it is about this column
+                what = problem.problem.replace("subset", repr(by), 1)
+                raise AnnotationError(f"{problem.file}: {what}; a video has one group: fix the row")
         return groups_by_value({v.id: v.subset for v in values}, videos.ids, by, where)
     extra = {video.id: str(video.extra.get(by, "")) for video in found}
     return groups_by_value(extra, videos.ids, by, where)
