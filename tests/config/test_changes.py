@@ -12,6 +12,7 @@ from actspan import FusionConfig, PemConfig, PgmConfig, PipelineConfig, SoftNmsC
 from actspan.config.base import dump_toml, read_toml, to_dict
 from actspan.config.changes import (
     changeable,
+    changes_between,
     read_changes,
     settings_file,
     settings_text,
@@ -45,9 +46,10 @@ def test_differences_are_changes(
     tmp_path_factory: pytest.TempPathFactory, old: PipelineConfig, new: PipelineConfig
 ) -> None:
     """Options and a file with the differences lead from one config to the other."""
-    assert with_changes(old, read_changes(settings_text(old, new))) == new
+    changes = changes_between(old, new)
+    assert with_changes(old, read_changes(settings_text(changes))) == new
     file = tmp_path_factory.getbasetemp() / "settings.toml"
-    file.write_text(settings_file(old, new))
+    file.write_text(settings_file(changes))
     if old != new:
         assert with_changes(old, read_changes(file=file)) == new
 
@@ -56,7 +58,11 @@ def test_options_have_precedence_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("[pipeline.soft_nms]\ndecay = 0.4\nkeep = 50\n")
     found = with_changes(MODEL, read_changes(["soft_nms.decay=0.5", "pgm.keep=7"], file))
-    assert settings_text(MODEL, found) == ["pgm.keep=7", "soft_nms.decay=0.5", "soft_nms.keep=50"]
+    assert settings_text(changes_between(MODEL, found)) == [
+        "pgm.keep=7",
+        "soft_nms.decay=0.5",
+        "soft_nms.keep=50",
+    ]
 
 
 def test_the_settings_of_a_bundle_are_a_file_of_settings(tmp_path: Path) -> None:

@@ -116,17 +116,22 @@ def differences(old: PipelineConfig, new: PipelineConfig) -> list[tuple[str, Any
     return [(key, was, now) for key, was, now in pairs if was != now]
 
 
-def settings_text(old: PipelineConfig, new: PipelineConfig) -> list[str]:
-    """Return KEY=VALUE of every setting that differs, as `--set` takes it."""
-    return [f"{key}={_text(now)}" for key, _, now in differences(old, new)]
-
-
-def settings_file(old: PipelineConfig, new: PipelineConfig) -> str:
-    """Return TOML with the settings that differ, as `read_changes` takes it."""
-    table: dict[str, Any] = {}
+def changes_between(old: PipelineConfig, new: PipelineConfig) -> dict[str, Any]:
+    """Return the changes that lead from one config to another, in the shape of `read_changes`."""
+    changes: dict[str, Any] = {}
     for key, _, now in differences(old, new):
-        _put(table, key, now)
-    return dump_toml({PIPELINE: table})
+        _put(changes, key, now)
+    return changes
+
+
+def settings_text(changes: Mapping[str, Any]) -> list[str]:
+    """Return changes as KEY=VALUE each, as `--set` takes them."""
+    return [f"{key}={_text(value)}" for key, value in _flat(changes)]
+
+
+def settings_file(changes: Mapping[str, Any]) -> str:
+    """Return changes as TOML, as `--settings` takes it."""
+    return dump_toml({PIPELINE: dict(changes)})
 
 
 def _value(key: str, text: str) -> Any:

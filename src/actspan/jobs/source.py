@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from actspan.config.base import OnError, to_dict
-from actspan.config.changes import settings_text, with_changes
+from actspan.config.changes import changes_between, settings_text, with_changes
 from actspan.config.stages import Edge
 from actspan.core.errors import BundleError, DataError
 from actspan.core.files import sha256
@@ -89,7 +89,7 @@ class Source(ABC):
         self.config, self.changes = bundle.config, list[str]()
         if request.changes:
             self.config = with_changes(bundle.config, request.changes)
-            self.changes = settings_text(bundle.config, self.config)
+            self.changes = settings_text(changes_between(bundle.config, self.config))
 
     def close(self) -> None:
         """Close what was opened."""

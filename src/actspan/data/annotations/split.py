@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from actspan.core.errors import AnnotationError
@@ -59,7 +60,7 @@ def split_annotations(request: SplitRequest) -> Split:
         )
     )
     videos = prepared.converted.videos
-    groups = _groups(request, videos)
+    groups = groups_of(videos, request.by, request.source)
     places = [place for place, subset in enumerate(videos.subsets) if subset in _DIVIDED]
     if not places:
         kept = listed(map(repr, dict.fromkeys(videos.subsets)))
@@ -77,16 +78,28 @@ def split_annotations(request: SplitRequest) -> Split:
     return Split(replace(converted, notes=notes), tuple(_parts(divided, groups)), notes)
 
 
-def _groups(request: SplitRequest, videos: Videos) -> Sequence[str]:
-    """Return the group of each video."""
-    by, where = request.by, str(request.source)
+def groups_of(videos: Videos, by: str | None, source: Path) -> Sequence[str]:
+    """Return the group of each video.
+
+    Parameters
+    ----------
+    by : str, optional
+        A regular expression over the id with one group, or the name of a column (of a table) or
+        key (of ActivityNet's JSON) in `source`, the annotations. By default every video is a group.
+
+    Raises
+    ------
+    ConfigError, AnnotationError
+        The expression is invalid, or videos have no group, or two.
+    """
+    where = str(source)
     if by is None:
         return videos.ids
     if is_pattern(by):
         return groups_by_pattern(videos.ids, by, where)
-    found = read_annotations(request.source)
+    found = read_annotations(source)
     if found.format == "csv":  # another column of the table, as it is written there
-        values = read_annotations(request.source, columns={"subset": by}, only_facts=True)
+        values = read_annotations(source, columns={"subset": by}, only_facts=True)
         for problem in values.problems:
             if problem not in found.problems:  # it is about this column
                 what = problem.problem.replace("subset", repr(by), 1)
