@@ -48,7 +48,7 @@ decay = 0.4
 Changes are recorded in `run.toml` (`changes`, and `pipeline` with all settings), and `--resume`
 needs the same. `actspan serve` has both options too. A change that contradicts the networks, such
 as `tem.length`, is an error. `actspan tune` finds settings of `fusion` and `soft_nms` for annotated
-videos ([recipes](recipes.md#tune-the-ranking)).
+videos ([tuning.md](tuning.md#tune-the-ranking)).
 
 Options of commands are in [cli.md](cli.md)."""
 
