@@ -139,15 +139,17 @@ class _Bench:
             kept = self._walk(size)
             self._time(size, self._single_steps([b for b in kept if len(b.pieces) == size]))
             self._time(size, self._whole_and_halves(size, kept))
-            found, recall = read_result(self._result), None
+            proposals, recall = read_result(self._result), None
             # The instances of synthetic videos are random.
             if self._request.dataset is not None and self._truth:
-                recall = evaluate_recall(self._truth, found, subset=None).summary()
-            accuracy = reference.accuracy(found, self._material.variant.precision, recall)
+                recall = evaluate_recall(self._truth, proposals, subset=None).summary()
+            accuracy = reference.accuracy(proposals, self._material.variant.precision, recall)
             self.stages = [with_accuracy(stage, size, accuracy) for stage in self.stages]
-        self._time(None, self._rest(kept, found))
+        self._time(None, self._rest(kept, proposals))
         written = self._result.stat().st_size
-        return machine.workload_of(self._material.dataset, kept, found, written, len(self._pieces))
+        return machine.workload_of(
+            self._material.dataset, kept, proposals, written, len(self._pieces)
+        )
 
     def _walk(self, size: int) -> list[Batch]:
         """Run the kept pieces in batches through all stages except Soft-NMS; keep all output."""
@@ -238,7 +240,7 @@ class _Bench:
         yield work("tem", call=tem_half, samples=samples)
         yield work("pem", call=pem_half, samples=rounds * len(self._kept))
 
-    def _rest(self, kept: Sequence[Batch], found: Mapping[str, Proposals]) -> Iterator[_Work]:
+    def _rest(self, kept: Sequence[Batch], proposals: Mapping[str, Proposals]) -> Iterator[_Work]:
         """Yield the latency of a video, and the work that is done once for many videos."""
         work = partial(_Work, scope="step", streams=1, least=_WHOLE)
         items = [item for batch in kept for item in batch.features]
@@ -254,7 +256,7 @@ class _Bench:
                 samples=len(self._kept),
             )
         samples = len(self._pieces)
-        yield work("write", call=lambda _: write_result(self._scratch, found), samples=samples)
+        yield work("write", call=lambda _: write_result(self._scratch, proposals), samples=samples)
         if self._truth:
             evaluate = partial(evaluate_recall, self._truth, self._result, subset=None)
             yield work("evaluate", call=lambda _: evaluate(), samples=samples)

@@ -73,11 +73,14 @@ class Reference:
         return cls(differences, proposals)
 
     def accuracy(
-        self, found: Mapping[str, Proposals], precision: str, recall: Mapping[str, float] | None
+        self, proposals: Mapping[str, Proposals], precision: str, recall: Mapping[str, float] | None
     ) -> dict[str, Accuracy]:
-        """Compare networks and proposals with the limits of a precision; `recall` is of `found`."""
+        """Compare networks and proposals with the limits of a precision.
+
+        `recall` is that of `proposals`.
+        """
         limits, of = LIMITS[precision], f"{len(self.proposals)} videos"
-        found_same = compare_proposals(self.proposals, found)
+        comparison = compare_proposals(self.proposals, proposals)
         accuracy: dict[str, Accuracy] = {
             net: Accuracy(
                 max_difference=difference,
@@ -89,9 +92,9 @@ class Reference:
         accuracy["bsn"] = Accuracy(
             recall=recall,
             max_difference=max(self.differences.values()),
-            same=found_same.same,
+            same=comparison.same,
             of=of,
-            broken=tuple(limits.broken(self.differences, found_same.settled)),
+            broken=tuple(limits.broken(self.differences, comparison.settled)),
         )
         return accuracy
 
@@ -153,15 +156,17 @@ def _bundle(request: BenchRequest, folder: Path) -> Bundle:
 
 def _variant(bundle: Bundle, request: BenchRequest) -> Variant:
     backend = choose_backend(bundle, request.backend).name
-    found = find_variants(bundle, [backend])
-    for variant in found:
+    variants = find_variants(bundle, [backend])
+    for variant in variants:
         if variant.graph == request.variant:
             return variant
-    if not request.variant and found:  # for example only compiled for a batch: the runtime chooses
-        return Variant(backend, "", found[0].precision)
-    there = ", ".join(variant.graph for variant in found if variant.graph) or "none"
+    if (
+        not request.variant and variants
+    ):  # for example only compiled for a batch: the runtime chooses
+        return Variant(backend, "", variants[0].precision)
+    available = ", ".join(variant.graph for variant in variants if variant.graph) or "none"
     raise BackendError(
-        f"{bundle.path}: no variant {request.variant!r} for {backend}; there are: {there}; "
+        f"{bundle.path}: no variant {request.variant!r} for {backend}; there are: {available}; "
         "actspan export --passes writes more"
     )
 

@@ -84,9 +84,9 @@ def check_dataset(
         dataset.toml contradicts most files; instances are used and their times are not in seconds.
     """
     check = _check_files if dataset.packing is None else _check_store
-    found = check(dataset, channels, np.dtype(dtype), progress)
-    path, videos, spec = dataset.path, dataset.videos, found.spec
-    spans, steps = found.times.T
+    checked = check(dataset, channels, np.dtype(dtype), progress)
+    path, videos, spec = dataset.path, dataset.videos, checked.spec
+    spans, steps = checked.times.T
     conflict, gaps, faults = None, list[Problem](), list[Problem]()
     if times_apart(videos, spans, steps).any():
         conflict, gaps = compare_times(videos, spans, steps, spec, path)
@@ -95,11 +95,11 @@ def check_dataset(
     good = good_segments(videos, spans)
     if dataset.problems or not good.all():
         faults = annotation_faults(dataset, spans, uses_instances=uses_instances, conflict=conflict)
-    if found.problems or dataset.entries.keys() - dataset.known.places.keys():
-        faults += feature_faults(dataset, found.problems)
+    if checked.problems or dataset.entries.keys() - dataset.known.places.keys():
+        faults += feature_faults(dataset, checked.problems)
     problems = [*faults, *gaps]
     skipped = {p.video for p in problems if p.skipped is Skipped.VIDEO}
-    usable = np.flatnonzero(found.is_usable).tolist()
+    usable = np.flatnonzero(checked.is_usable).tolist()
     places = [p for p in usable if videos.ids[p] not in skipped]
     if len(places) < len(videos):
         videos, spans = videos.select(places), spans[places]
@@ -112,7 +112,7 @@ def check_dataset(
     if not videos:
         nothing = Problem("", str(path), "no videos", "check the folder and the subset")
         raise_nothing_left(problems or [nothing], len(dataset))
-    notes = found.notes
+    notes = checked.notes
     if uses_instances:
         late = late_ends(videos)
         used = f"{late}: used up to its end" if late else ""
@@ -128,7 +128,7 @@ def check_dataset(
     )
 
 
-class _Found(NamedTuple):
+class _CheckedFeatures(NamedTuple):
     """Results of checking the features of V videos."""
 
     spec: FeatureSpec
@@ -141,7 +141,7 @@ class _Found(NamedTuple):
 
 def _check_files(
     dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress
-) -> _Found:
+) -> _CheckedFeatures:
     videos, checks, problems = dataset.videos, list[FileCheck](), list[Problem]()
     times, is_usable = np.full((len(videos), 2), np.nan), np.zeros(len(videos), bool)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -154,7 +154,7 @@ def _check_files(
             else:
                 checks.append(check)
     if not checks:
-        return _Found(dataset.spec, [], problems, is_usable, times)
+        return _CheckedFeatures(dataset.spec, [], problems, is_usable, times)
     spec, notes, checks, others = complete_spec(dataset, checks, channels)
     problems += others
     for check in checks:
@@ -171,7 +171,7 @@ def _check_files(
         notes.append(f"all values are the same in {constant} of {counted(len(checks), 'file')}")
     dropped = Counter(check.dropped for check in checks if check.dropped)
     notes += [f"dropped from {counted(n, 'CSV file')}: {what}" for what, n in dropped.items()]
-    return _Found(spec, notes, problems, is_usable, times)
+    return _CheckedFeatures(spec, notes, problems, is_usable, times)
 
 
 def _check_file(dataset: Dataset, dtype: np.dtype[Any], place: int) -> FileCheck | Problem:
@@ -219,16 +219,16 @@ def complete_spec(
     `checks` has at least one file; `expected` are the model's channels. Raises FeatureError if the
     layout is unclear, dataset.toml contradicts most files, or the model has other channels.
     """
-    given, videos = dataset.spec, dataset.videos
-    if given.layout != "CT" and any(check.first_column for check in checks):
-        checks = without_first_columns(checks, given.channels or expected)
-    channels = given.channels or expected
-    layout = given.layout or vote_layout(dataset, checks, channels)
+    declared, videos = dataset.spec, dataset.videos
+    if declared.layout != "CT" and any(check.first_column for check in checks):
+        checks = without_first_columns(checks, declared.channels or expected)
+    channels = declared.channels or expected
+    layout = declared.layout or vote_layout(dataset, checks, channels)
     axis = 1 if layout == "TC" else 0
     sizes = Counter(check.shape[axis] for check in checks)
     common = max(sorted(sizes), key=sizes.__getitem__)
     if (
-        given.channels is None
+        declared.channels is None
         and 2 * sizes[common] > len(checks)
         and expected not in (None, common)
     ):
@@ -236,11 +236,11 @@ def complete_spec(
     channels = channels or common
     if 2 * sizes[channels] < len(checks) and (len(checks) > 1 or len(videos) == 1):
         shapes = [check.shape for check in checks]
-        if what := spec_error(shapes, layout, channels, expected, given):
+        if what := spec_error(shapes, layout, channels, expected, declared):
             raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
     if expected not in (None, channels):
         raise channels_error(dataset, channels, expected, checks)
-    spec = msgspec.structs.replace(given, channels=channels, layout=layout)
+    spec = msgspec.structs.replace(declared, channels=channels, layout=layout)
     good = [check for check in checks if check.shape[axis] == channels]
     problems = channels_problems(dataset, checks, axis, channels) if len(good) < len(checks) else []
     videos, notes = videos.select(check.place for check in good), list[str]()
@@ -252,7 +252,7 @@ def complete_spec(
 
 def _check_store(
     dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress
-) -> _Found:
+) -> _CheckedFeatures:
     """Check a store; values are read only if they must fit a smaller type."""
     assert dataset.packing is not None
     fits, problems = np.can_cast(dataset.packing.dtype, dtype), list[Problem]()
@@ -271,7 +271,7 @@ def _check_store(
         progress("check", place + 1, len(dataset))
     if is_usable.any() and channels not in (None, dataset.spec.channels):
         raise channels_error(dataset, dataset.spec.channels, channels)
-    return _Found(dataset.spec, [], problems, is_usable, times)
+    return _CheckedFeatures(dataset.spec, [], problems, is_usable, times)
 
 
 def measure_spans(dataset: Dataset) -> tuple[Float64, Float64]:

@@ -124,17 +124,19 @@ class Dataset:
             raise not_a_folder(path)
         packing = Manifest.load(path) if (path / MANIFEST).is_file() else None
         spec, rule = read_spec(path, packing), SpanRule.COVERED
-        found = None if find_annotations(path) is None else read_annotations(path)
+        annotations = None if find_annotations(path) is None else read_annotations(path)
         index = FeatureIndex()
         entries: Mapping[str, Entry | Packed] = {}
         if features and packing is None:
-            index = index_features(path, spec, None if found is None else found.videos.places)
+            index = index_features(
+                path, spec, None if annotations is None else annotations.videos.places
+            )
             entries = index.entries
         elif features and packing is not None:
             entries = open_store(path, packing)
-        if found is not None:
-            videos, format = found.videos, found.format
-            problems, notes = found.problems, found.notes
+        if annotations is not None:
+            videos, format = annotations.videos, annotations.format
+            problems, notes = annotations.problems, annotations.notes
         elif entries:
             videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
             format, problems = "features", ()
@@ -181,8 +183,8 @@ class Dataset:
         chosen = videos.subset(name, self.path, [_SET_APART] if set_apart else [])
         if videos is not self.videos:
             note = f"{_SET_APART}: the {counted(len(chosen), 'video')} that training set apart"
-            gone = len(set_apart) - len(chosen)
-            notes = (*notes, f"{note}; {gone} more are not in this dataset" if gone else note)
+            missing = len(set_apart) - len(chosen)
+            notes = (*notes, f"{note}; {missing} more are not in this dataset" if missing else note)
         return replace(self, videos=chosen, notes=notes)
 
     def with_labels(self, patterns: Sequence[str]) -> Self:

@@ -224,17 +224,17 @@ class PackedIndex(Mapping[str, Packed]):
         self._hashes = array("q", hashes.tobytes())
         self._numbers = array("i", order.astype(np.int32).tobytes())
         for place in np.flatnonzero(hashes[1:] == hashes[:-1]).tolist():
-            one, other = (self._packed(number) for number in self._numbers[place : place + 2])
-            if one.id == other.id:
-                raise damaged(store, f"video {one.id!r} is in it twice")
+            first, other = (self._packed(number) for number in self._numbers[place : place + 2])
+            if first.id == other.id:
+                raise damaged(store, f"video {first.id!r} is in it twice")
 
     def __getitem__(self, name: str) -> Packed:
         wanted = hash(name)
         place = bisect_left(self._hashes, wanted)
         while place < len(self) and self._hashes[place] == wanted:
-            found = self._packed(self._numbers[place])
-            if found.id == name:
-                return found
+            packed = self._packed(self._numbers[place])
+            if packed.id == name:
+                return packed
             place += 1
         raise KeyError(name)
 

@@ -183,17 +183,17 @@ class Videos(Sequence[Video]):
             return self
         chosen = self.places_in(name)
         if not chosen:
-            there = sorted({*self.subsets, *others})
+            known = sorted({*self.subsets, *others})
             raise AnnotationError(
-                f"{where}: no video in subset {name!r}{suggestion(name, there)}; "
-                f"there are: {', '.join(map(repr, there)) or 'no videos'}"
+                f"{where}: no video in subset {name!r}{suggestion(name, known)}; "
+                f"there are: {', '.join(map(repr, known)) or 'no videos'}"
             )
         return self.select(chosen)
 
     def places_in(self, subset: str) -> list[int]:
         """Return the places of the videos of a subset, by any of its names."""
         wanted = canonical_subset(subset)
-        return [p for p, found in enumerate(self.subsets) if canonical_subset(found) == wanted]
+        return [p for p, name in enumerate(self.subsets) if canonical_subset(name) == wanted]
 
     def with_set_apart(self, ids: Iterable[str], name: str) -> Self:
         """Return the videos with these in a subset, unless the subset already has videos."""

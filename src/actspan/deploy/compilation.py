@@ -247,8 +247,8 @@ def record_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
         )
     done = []
     for job in plan.jobs:
-        plan, one = _add_outputs(plan, job, folder, "on another host", CompilerReport(), 0.0)
-        done.append(one)
+        plan, compiled = _add_outputs(plan, job, folder, "on another host", CompilerReport(), 0.0)
+        done.append(compiled)
     return plan.bundle, done
 
 

@@ -178,7 +178,7 @@ def _run(
     current = before
     with named_failures(where):
         model = ir.from_proto(before)
-        found = len(graph_pass.remaining(model))
+        before_count = len(graph_pass.remaining(model))
     for _ in range(graph_pass.rounds):
         with named_failures(where):
             result = graph_pass(model)
@@ -194,7 +194,7 @@ def _run(
         entry = known.get(PASSES_KEY) or current.metadata_props.add(key=PASSES_KEY)
         entry.value = f"{entry.value}, {contract.name}".removeprefix(", ")
     with named_failures(where):
-        left = graph_pass.left(model, found)
+        left = graph_pass.left(model, before_count)
     probes = graph_pass.probes or settings.probes
     report = PassReport(
         name=contract.name,

@@ -86,16 +86,20 @@ def export_variants(
     for net in NETS:
         if f"{net}.onnx" not in bundle.files:
             continue
-        own = settings if net == "tem" and "fix-dims" in passes else free
+        net_settings = settings if net == "tem" and "fix-dims" in passes else free
         names = [name for name in passes if net == "tem" or name != "fix-dims"]
-        inputs = sample_inputs(bundle, net, bundle.weights(net), own.batch, own.length)
-        own = replace(own, probes=tuple({INPUT[net]: x} for x in inputs))
+        inputs = sample_inputs(
+            bundle, net, bundle.weights(net), net_settings.batch, net_settings.length
+        )
+        net_settings = replace(net_settings, probes=tuple({INPUT[net]: x} for x in inputs))
         if calibrate is not None and "int8" in passes:
             from actspan.deploy.passes.calibration import DatasetCalibration
 
-            own = replace(own, calibration=DatasetCalibration(calibrate, net, bundle))
+            net_settings = replace(
+                net_settings, calibration=DatasetCalibration(calibrate, net, bundle)
+            )
         file = bundle.file(f"{net}.onnx")
-        rewritten[net] = rewrite_model(read_model(file), names, own, where=str(file))
+        rewritten[net] = rewrite_model(read_model(file), names, net_settings, where=str(file))
     order = with_implied(passes, settings if "fix-dims" in passes else free)
     tags: dict[str, str] = {}  # of the passes that changed one of the networks
     for done in rewritten.values():
@@ -235,24 +239,24 @@ def find_variants(bundle: Bundle, backends: Iterable[str] | None = None) -> list
         plain, rows = (".onnx", ".safetensors"), BACKENDS.values()
         backends = [b.name for b in rows if b.verified and b.precision == "float32"]
         backends += [b.name for b in rows if b.suffix not in plain and _graphs(bundle, b)]
-    found = []
+    variants = []
     for name in backends:
         backend, _ = find_backend(name)
         for graph in _graphs(bundle, backend) or [""]:
             compiled = not graph and any(f"{net}{backend.compiled}" in bundle.files for net in NETS)
             precision = precision_of(graph, backend.precision)
-            found.append(Variant(name, graph, precision, backend.compiled if compiled else ""))
-    return found
+            variants.append(Variant(name, graph, precision, backend.compiled if compiled else ""))
+    return variants
 
 
 def _graphs(bundle: Bundle, backend: Backend) -> list[str]:
     """Return the variants of TEM and PEM files that the backend opens, such as "fp16"."""
     if backend.graph:
-        there = any(f"{net}.{backend.graph}{backend.suffix}" in bundle.files for net in NETS)
-        return [""] if there else []
-    found = set()
+        has_graph = any(f"{net}.{backend.graph}{backend.suffix}" in bundle.files for net in NETS)
+        return [""] if has_graph else []
+    graphs = set()
     for name in bundle.files:
         net, _, rest = name.partition(".")
         if net in NETS and f".{rest}".endswith(backend.suffix):
-            found.add(f".{rest}".removesuffix(backend.suffix).removeprefix("."))
-    return sorted(found)
+            graphs.add(f".{rest}".removesuffix(backend.suffix).removeprefix("."))
+    return sorted(graphs)

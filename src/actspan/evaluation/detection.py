@@ -205,7 +205,7 @@ def _kinds(labelled: Labelled, hit: Bool, thresholds: Float64) -> Int64:
     order = np.argsort(labelled.truth_of, kind="stable")
     classes = np.repeat(np.arange(len(labelled.classes)), labelled.instances)[order]
     offsets = np.searchsorted(labelled.truth_of[order], np.arange(labelled.videos + 1))
-    own, other = _best_overlaps(
+    same_label, other_label = _best_overlaps(
         labelled.start,
         labelled.end,
         labelled.video,
@@ -216,8 +216,8 @@ def _kinds(labelled: Labelled, hit: Bool, thresholds: Float64) -> Int64:
         offsets,
     )
     limits = thresholds[:, None]
-    near = [np.broadcast_to(overlap >= NEAR, hit.shape) for overlap in (own, other)]
-    kind = np.select([own >= limits, other >= limits, *near], [0, 1, 2, 3], default=4)
+    near = [np.broadcast_to(overlap >= NEAR, hit.shape) for overlap in (same_label, other_label)]
+    kind = np.select([same_label >= limits, other_label >= limits, *near], [0, 1, 2, 3], default=4)
     kind[hit] = -1
     return kind
 
@@ -234,12 +234,12 @@ def _best_overlaps(
     truth_offsets: Int64,
 ) -> tuple[Float64, Float64]:
     """Return each detection's largest tIoU with instances of its class, and of other classes."""
-    own, other = np.zeros(len(start)), np.zeros(len(start))
+    same_label, other_label = np.zeros(len(start)), np.zeros(len(start))
     for d in range(len(start)):
         for i in range(truth_offsets[video[d]], truth_offsets[video[d] + 1]):
             overlap = evaluated_tiou(start[d], end[d], truth_start[i], truth_end[i])
             if truth_label[i] == label[d]:
-                own[d] = max(own[d], overlap)
+                same_label[d] = max(same_label[d], overlap)
             else:
-                other[d] = max(other[d], overlap)
-    return own, other
+                other_label[d] = max(other_label[d], overlap)
+    return same_label, other_label

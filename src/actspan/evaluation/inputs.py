@@ -139,13 +139,13 @@ def _places(videos: Videos, subset: str | None) -> tuple[Sequence[int], tuple[st
 
 def _nothing_in(videos: Videos, subset: str | None) -> str:
     """Return a message that a subset has no instances, with the subsets that have some."""
-    held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
-    known = held if any(videos.subsets) else {_USUAL}
+    subsets = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
+    known = subsets if any(videos.subsets) else {_USUAL}
     what = f"no video with instances in subset {subset!r}{suggestion(subset or '', known)}; "
-    if held == {""}:
+    if subsets == {""}:
         return f"{what}videos have no subset: leave out --subset to evaluate all"
-    there = ", ".join(sorted(map(repr, held))) or "none"
-    return f"{what}subsets with instances: {there}"
+    listed_subsets = ", ".join(sorted(map(repr, subsets))) or "none"
+    return f"{what}subsets with instances: {listed_subsets}"
 
 
 def _is_of_others(problem: Problem, videos: Videos, chosen: Videos) -> bool:
@@ -183,11 +183,11 @@ def known_ids(names: Iterable[str], known: Container[str]) -> list[str]:
     return ids
 
 
-def by_known_id(found: Mapping[str, T], known: Container[str], things: str) -> dict[str, T]:
+def by_known_id(results_by_id: Mapping[str, T], known: Container[str], things: str) -> dict[str, T]:
     """Return proposals or detections of videos by `known_id`; a NaN score is a `ResultError`."""
-    results = dict(zip(known_ids(found, known), found.values(), strict=True))
-    for video, own in results.items():
-        segments = own if isinstance(own, Proposals) else own.segments
+    results = dict(zip(known_ids(results_by_id, known), results_by_id.values(), strict=True))
+    for video, values in results.items():
+        segments = values if isinstance(values, Proposals) else values.segments
         if np.isnan(segments.score).any():
             raise ResultError(f"video {video!r}: a score is NaN, so its {things} have no order")
     return results

@@ -68,21 +68,21 @@ def load_labelled(
     ids = chosen.videos.ids
     videos = chosen.videos.select(sorted(range(len(ids)), key=ids.__getitem__))
     files = FileNames()
-    given = detections
-    if isinstance(given, (str, os.PathLike)):
-        given = read_detections(given, files)
-    found = by_known_id(given, videos.places, "detections")
+    by_id = detections
+    if isinstance(by_id, (str, os.PathLike)):
+        by_id = read_detections(by_id, files)
+    matched = by_known_id(by_id, videos.places, "detections")
     classes = tuple(sorted(set(videos.labels) - {""}))
     if not classes:
         raise AnnotationError(
             f"{chosen.where}the instances have no labels, which detections are compared with; "
             "evaluate proposals instead"
         )
-    if videos.places.keys().isdisjoint(found):
-        raise no_match_error("detections", chosen.source, subset, videos.ids, found)
+    if videos.places.keys().isdisjoint(matched):
+        raise no_match_error("detections", chosen.source, subset, videos.ids, matched)
     code = {name: number for number, name in enumerate(classes)}
     truth_key, truth = _instances(videos, code)
-    key, segments, unknown = _detections(videos, found, code)
+    key, segments, unknown = _detections(videos, matched, code)
     count = len(videos)
     first = np.flatnonzero(np.diff(key)) + 1
     beyond = int(np.count_nonzero(segments.start >= videos.durations[key % count]))
@@ -102,8 +102,8 @@ def load_labelled(
         unsure=_unsure(videos, key % count, segments),
         videos=count,
         unknown=unknown,
-        missing=tuple(name for name, number in filled if number and not len(found.get(name, ()))),
-        extra=tuple(name for name in found if name not in videos.places and name not in left_out),
+        missing=tuple(name for name, number in filled if number and not len(matched.get(name, ()))),
+        extra=tuple(name for name in matched if name not in videos.places and name not in left_out),
         problems=chosen.problems,
         notes=(
             *chosen.notes,
@@ -130,14 +130,14 @@ def _instances(videos: Videos, code: Mapping[str, int]) -> tuple[Int64, Float64]
 
 
 def _detections(
-    videos: Videos, found: Mapping[str, Detections], code: Mapping[str, int]
+    videos: Videos, detections_by_id: Mapping[str, Detections], code: Mapping[str, int]
 ) -> tuple[Int64, Proposals, dict[str, int]]:
     """Return key and segment of each detection of a known class, by class and falling score."""
     unknown: Counter[str] = Counter()
     keys, parts = [], []
     codes: dict[tuple[str, ...], Int64] = {}  # most videos share their names
     for number, video in enumerate(videos.ids):
-        if (detections := found.get(video)) is None:
+        if (detections := detections_by_id.get(video)) is None:
             continue
         names = detections.names
         if names not in codes:
@@ -199,7 +199,7 @@ def match_greedily(
     Arrays are those of `Labelled`; thresholds (K,) are positive and ascending.
     """
     hit = np.zeros((len(thresholds), len(start)), np.bool_)
-    taken = np.zeros((len(thresholds), len(truth_start)), np.bool_)
+    is_matched = np.zeros((len(thresholds), len(truth_start)), np.bool_)
     most = 0
     for d in range(len(start)):
         most = max(most, last[d] - first[d])
@@ -216,12 +216,12 @@ def match_greedily(
                 break
             chosen = -1
             for i in range(count):
-                if overlap[i] < thresholds[t] or taken[t, first[d] + i]:
+                if overlap[i] < thresholds[t] or is_matched[t, first[d] + i]:
                     continue
                 if chosen < 0 or overlap[i] >= overlap[chosen]:
                     chosen = i
             if chosen >= 0:
-                taken[t, first[d] + chosen] = True
+                is_matched[t, first[d] + chosen] = True
                 hit[t, d] = True
     return hit
 

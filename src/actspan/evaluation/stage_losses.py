@@ -70,9 +70,9 @@ def read_run_videos(run: Run, videos: Videos) -> Iterator[RunVideo]:
                 yield RunVideo(videos[videos.places[name]], list(parts), scores.read(name))
 
 
-def make_evidence(found: RunVideo, config: PipelineConfig, rate: Rate | None) -> Evidence:
+def make_evidence(run_video: RunVideo, config: PipelineConfig, rate: Rate | None) -> Evidence:
     """Return a video's parts in one unit, with the pairs that were cut computed again."""
-    parts, cells, first = found.parts, len(found.scores), found.parts[0]
+    parts, cells, first = run_video.parts, len(run_video.scores), run_video.parts[0]
     if config.mode != "window":
         span, scale, length, edges = 1.0, first.seconds, cells, [(0, cells, (False, False))]
     else:
@@ -80,14 +80,14 @@ def make_evidence(found: RunVideo, config: PipelineConfig, rate: Rate | None) ->
         windows = list(plan_windows(cells, length))
         if len(windows) != len(parts):
             raise ResultError(
-                f"{found.video.id}: {len(parts)} windows of candidates, but scores for "
+                f"{run_video.video.id}: {len(parts)} windows of candidates, but scores for "
                 f"{len(windows)}; the run is damaged: propose again"
             )
         edges = [(window.first, window.last, window.inner_edges()) for window in windows]
         scale, span = 1.0, length * first.seconds / len(windows[0])
     candidates, cut = [], []
     for (begin, end, inner), part in zip(edges, parts, strict=True):
-        scores = found.scores[begin:end]
+        scores = run_video.scores[begin:end]
         pairs = generate_proposals(scores, config.pgm, inner_edges=inner)
         ranked = part.proposals.with_score(fuse(part.proposals, part.confidence, config.fusion))
         dropped = _rated(pairs[config.pgm.keep :], scores, config, rate)
@@ -96,8 +96,8 @@ def make_evidence(found: RunVideo, config: PipelineConfig, rate: Rate | None) ->
         candidates.append(ranked)
         cut.append(dropped)
     return Evidence(
-        video=found.video,
-        instances=found.video.segments / scale,
+        video=run_video.video,
+        instances=run_video.video.segments / scale,
         candidates=Proposals.concat(candidates),
         cut=Proposals.concat(cut),
         scale=scale,
@@ -164,16 +164,18 @@ def trace(evidence: Evidence, result: Proposals, contributing: int, config: Soft
     `result` has the proposals of the run, seconds, best first, of which the largest budget takes
     the first `contributing`.
     """
-    taken, candidates, scale = result[:contributing], evidence.candidates, evidence.scale
+    contributed, candidates, scale = result[:contributing], evidence.candidates, evidence.scale
     # the score before suppression that is enough for the result if nothing is lowered
-    enough = -np.inf if len(taken) == len(candidates) else taken.score.min(initial=np.inf)
+    enough = (
+        -np.inf if len(contributed) == len(candidates) else contributed.score.min(initial=np.inf)
+    )
     levels = [
         np.ones(len(evidence.instances)),
         reachable(evidence),
         _best(evidence, evidence.uncut.scaled(scale)),
         _best(evidence, candidates.scaled(scale)),
         _best(evidence, candidates[candidates.score >= enough].scaled(scale)),
-        _best(evidence, taken),
+        _best(evidence, contributed),
     ]
     # Apart from rounding, each is at most the one before. The result is what the protocol counts.
     best = np.maximum.accumulate(np.stack(levels, axis=1)[:, ::-1], axis=1)[:, ::-1]

@@ -74,7 +74,9 @@ def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[
         for video in videos[:_TIMELINES]:
             picture = out / f"timeline-{video.id}.png"
             curves, span = scores.read(video.id), places[video.id].span
-            found, truth = proposals[video.id], video.segments
-            plot_timeline(video.id, curves, span, truth, found, picture, labels=video.labels)
+            proposals_of_video, truth = proposals[video.id], video.segments
+            plot_timeline(
+                video.id, curves, span, truth, proposals_of_video, picture, labels=video.labels
+            )
             pictures.append(picture)
     return tuple(pictures)

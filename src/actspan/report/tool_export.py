@@ -54,8 +54,8 @@ def export_to_tool(request: ExportRequest) -> Exported:
         raise ConfigError(
             f"{request.format} does not say where videos are; --videos is for {played}"
         )
-    what, found = _read(request)
-    videos, problems, notes = found.videos, list(found.problems), found.notes
+    what, annotations = _read(request)
+    videos, problems, notes = annotations.videos, list(annotations.problems), annotations.notes
     where = request.durations
     if where is None and (request.source / RUN_FILE).is_file():
         where = Run.load(request.source).recorded_annotations()
@@ -67,31 +67,31 @@ def export_to_tool(request: ExportRequest) -> Exported:
     videos = videos.subset(request.subset, request.source)
     links = _links(request, videos)
     problems += faulty_segments(videos, request.source)
-    left = videos
+    exported = videos
     if links is not None:
         fault = ("no video of this name", "put it there, or name the folder that it is in")
         missing = (v.id for v in videos if v.id not in links)
         problems += [Problem(name, str(request.videos), *fault) for name in missing]
-        left = Videos(v for v in videos if v.id in links)
-    if not left and not problems:
+        exported = Videos(v for v in videos if v.id in links)
+    if not exported and not problems:
         raise DataError(f"{request.source}: holds no videos")
-    if not left:
+    if not exported:
         raise_nothing_left(problems, len(videos))
     if request.on_error == "fail":
         raise_errors(problems)
-    left = left.with_instances(good_segments(left))
+    exported = exported.with_instances(good_segments(exported))
     if what != "annotations":
-        left = Videos(_best(video, request) for video in left)
-    notes += _rate_assumed(left, request)
+        exported = Videos(_best(video, request) for video in exported)
+    notes += _rate_assumed(exported, request)
     files = write_annotations(
         request.target,
-        left,
+        exported,
         format=request.format,
         media=None if links is None else lambda video: links[video.id],
         fps=request.fps or FPS,
         overwrite=request.overwrite,
     )
-    return Exported(what, files, left, tuple(problems), notes)
+    return Exported(what, files, exported, tuple(problems), notes)
 
 
 def _best(video: Video, request: ExportRequest) -> Video:
@@ -135,9 +135,9 @@ def _result_of(path: Path) -> Path | None:
     return next((file for file in files if file.is_file() and is_result(file)), None)
 
 
-def _scored(name: str, found: Proposals, labels: Iterable[str]) -> Video:
-    segments = np.stack([found.start, found.end], axis=1)
-    return Video(name, np.nan, segments=segments, labels=tuple(labels), scores=found.score)
+def _scored(name: str, proposals: Proposals, labels: Iterable[str]) -> Video:
+    segments = np.stack([proposals.start, proposals.end], axis=1)
+    return Video(name, np.nan, segments=segments, labels=tuple(labels), scores=proposals.score)
 
 
 def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | None:

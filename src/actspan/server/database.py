@@ -219,8 +219,8 @@ class JobStore:
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state."""
-        found = self._database.rows("SELECT state, count(*) FROM jobs GROUP BY state")
-        return dict.fromkeys(get_args(State), 0) | dict(map(tuple, found))
+        rows = self._database.rows("SELECT state, count(*) FROM jobs GROUP BY state")
+        return dict.fromkeys(get_args(State), 0) | dict(map(tuple, rows))
 
     def result(self, job: str) -> bytes | None:
         """Return the answer of a job that is done, JSON, or None."""

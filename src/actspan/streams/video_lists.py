@@ -34,12 +34,12 @@ class VideoList:
     problems: tuple[Problem, ...] = ()  # missing or duplicate videos, and ignored files
 
 
-def find_videos(given: Sequence[str]) -> VideoList:
+def find_videos(names: Sequence[str]) -> VideoList:
     """Find the videos that arguments stand for.
 
     Parameters
     ----------
-    given : sequence of str
+    names : sequence of str
         Files of any suffix except text files; folders, searched recursively; patterns
         (`'day1/*.mp4'`); `@list.txt`, a file with one of these per line, relative to its folder;
         or one dataset folder with `videos/`.
@@ -49,10 +49,10 @@ def find_videos(given: Sequence[str]) -> VideoList:
     VideoError, AnnotationError
         An argument matches no video, or the dataset's annotations cannot be read.
     """
-    if len(given) == 1 and (Path(given[0]) / VIDEOS).is_dir():
-        return _find_in_dataset(Path(given[0]))
+    if len(names) == 1 and (Path(names[0]) / VIDEOS).is_dir():
+        return _find_in_dataset(Path(names[0]))
     notes: list[Problem] = []
-    paths, problems = _index_by_id(path for text in given for path in _expand(text, Path(), notes))
+    paths, problems = _index_by_id(path for text in names for path in _expand(text, Path(), notes))
     if not paths:
         raise VideoError("no videos: name files, folders, patterns, or @list.txt")
     return VideoList(paths, problems=(*problems, *notes))
@@ -72,11 +72,13 @@ def _expand(text: str, place: Path, notes: list[Problem]) -> Iterator[Path]:
             raise VideoError(f"{path}: not a video; a list of videos is given as @{path}")
         yield path
     else:
-        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-        if not found:
+        matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+        if not matches:
             raise VideoError(f"{path}: no file matches this pattern")
-        for one in found:
-            yield from _find_in_folder(one, notes, may_be_empty=True) if one.is_dir() else [one]
+        for match in matches:
+            yield from (
+                _find_in_folder(match, notes, may_be_empty=True) if match.is_dir() else [match]
+            )
 
 
 def _find_in_folder(
@@ -84,9 +86,9 @@ def _find_in_folder(
 ) -> list[Path]:
     """Return the files in and below a folder that have a video's suffix; note the others."""
     files = sorted(p for p in folder.rglob("*") if p.name[0] != "." and p.is_file())
-    found = list(filter(is_video, files))
+    videos = list(filter(is_video, files))
     others = Counter(path.suffix.lower() or "none" for path in files if not is_video(path))
-    if not (found or may_be_empty):
+    if not (videos or may_be_empty):
         if folder_kind(folder) in (" (a dataset)", " (a packed dataset)"):
             raise VideoError(
                 f"{folder}: this is a dataset of features, not of videos: "
@@ -94,11 +96,13 @@ def _find_in_folder(
             )
         if kind := folder_kind(folder):
             raise VideoError(f"{folder}{kind}: holds no videos")
-        there = f"; {_ignored(others)}; {_BY_NAME}" if others else ""
-        raise VideoError(f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){there}")
+        ignored = f"; {_ignored(others)}; {_BY_NAME}" if others else ""
+        raise VideoError(
+            f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){ignored}"
+        )
     if others:
         notes.append(Problem("", str(folder), _ignored(others), _BY_NAME, Skipped.NOTHING))
-    return found
+    return videos
 
 
 def _ignored(others: Counter[str]) -> str:
@@ -127,15 +131,15 @@ def _read_list(file: Path, notes: list[Problem]) -> Iterator[Path]:
 
 def _index_by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
     """Index videos by id; a second one of the same id is a problem."""
-    found: dict[str, Path] = {}
+    by_id: dict[str, Path] = {}
     problems = []
     for path in paths:
         name = canonical_id(path.stem)
-        first = found.setdefault(name, path)
+        first = by_id.setdefault(name, path)
         if first.resolve() != path.resolve():
             what = f"another video has this name: {first}"
             problems.append(Problem(name, str(path), what, "rename one of the two", Skipped.FILE))
-    return found, problems
+    return by_id, problems
 
 
 def _find_in_dataset(folder: Path) -> VideoList:

@@ -101,8 +101,8 @@ def read_plain(source: Source) -> Annotations | None:
             document[key] = msgspec.json.decode(part)
             if key not in _HEAD or msgspec.json.encode(document[key]) != memoryview(part):
                 return None
-        found: Iterator[Any] = map(_plain_video, entries, entries.values())
-        videos = Videos(takewhile(bool, found))
+        decoded: Iterator[Any] = map(_plain_video, entries, entries.values())
+        videos = Videos(takewhile(bool, decoded))
     except (KeyError, *NOT_JSON):
         return None
     if len(videos.places) < len(entries):
@@ -250,10 +250,10 @@ def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
         )
     subsets: dict[str, str] = {}
     for row in rows[1:]:
-        video, found = (row[i].strip() if i is not None and i < len(row) else "" for i in columns)
+        video, subset = (row[i].strip() if i is not None and i < len(row) else "" for i in columns)
         name = canonical_id(video)
-        if subsets.setdefault(name, found) != found:
-            what = f"subset {found!r}, but {subsets[name]!r} in an earlier row"
+        if subsets.setdefault(name, subset) != subset:
+            what = f"subset {subset!r}, but {subsets[name]!r} in an earlier row"
             problems.append(Problem(name, str(table), what, "keep one row per video"))
     return subsets
 

@@ -68,14 +68,14 @@ class Conv1dToConv2d(GraphPass):
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
         """Return the convolutions that were left; see `GraphPass.remaining`."""
-        rank, found = _ranks(model), {}
+        rank, reasons = _ranks(model), {}
         for node in nodes_of(model):
             if _is_conv1d(node, rank):
                 known = node.op_type in CONVOLUTIONS
-                found[node] = "its shapes are not known" if known else "not known here"
+                reasons[node] = "its shapes are not known" if known else "not known here"
                 if not is_standard(node):
-                    found[node] = f"an operator of {node.domain}"
-        return found
+                    reasons[node] = f"an operator of {node.domain}"
+        return reasons
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Rewrite every region that contains a one-dimensional convolution."""

@@ -89,13 +89,13 @@ class Int8(GraphPass):
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
         """Return the layers that were left; see `GraphPass.remaining`."""
-        found = {}
+        reasons = {}
         for node in nodes_of(model):
             if is_standard(node, *LAYERS) and not _is_dequantised(node):
                 inner = node.graph is not model.graph
                 if inner or _feeds(node):
-                    found[node] = _reason(node, inner)
-        return found
+                    reasons[node] = _reason(node, inner)
+        return reasons
 
     def left(self, model: ir.Model, total: int) -> str | None:
         """Return a line about what remains, also if nothing is quantised; see `GraphPass.left`."""
@@ -260,16 +260,16 @@ def _largest(
 ) -> list[NDArray[Any]]:
     """Return the largest magnitude of each channel of each layer's input."""
     names = [str(layer.inputs[0].name) for layer in layers]
-    found: list[NDArray[Any]] = []
-    for given, computed in zip(inputs, evaluate(model, names, inputs), strict=True):
-        values = [given[name] if name in given else computed[name] for name in names]
+    largest: list[NDArray[Any]] = []
+    for feed, computed in zip(inputs, evaluate(model, names, inputs), strict=True):
+        values = [feed[name] if name in feed else computed[name] for name in names]
         peaks = []
         for layer, value in zip(layers, values, strict=True):
             axis = (_axes(layer) or (0, 0))[0] % value.ndim
             others = tuple(i for i in range(value.ndim) if i != axis)
             peaks.append(np.abs(value).max(axis=others))
-        found = [np.maximum(a, b) for a, b in zip(found or peaks, peaks, strict=True)]
-    return found
+        largest = [np.maximum(a, b) for a, b in zip(largest or peaks, peaks, strict=True)]
+    return largest
 
 
 def _scale(graph: ir.Graph, layer: ir.Node, largest: NDArray[Any]) -> None:
