@@ -70,7 +70,7 @@ def test_changes_of_the_run_are_kept(made: ProposeRequest) -> None:
     assert made.dataset is not None
     found = tune(made.out, made.dataset)
     config = from_dict(PipelineConfig, Run.load(made.out).info["pipeline"], where="run")
-    best = with_changes(config, read_changes(found.found))
+    best = with_changes(config, read_changes(found.settings))
     assert with_changes(config, found.changes) == best
     assert {"decay", "threshold_short", "threshold_long"} <= found.changes["soft_nms"].keys()
 
@@ -82,7 +82,7 @@ def test_nothing_is_recommended_that_does_not_win(made: ProposeRequest, seed: in
     found = tune(made.out, made.dataset, seed=seed, held_out=0.8)
     assert found.tuning.gain >= 0
     assert not found.is_recommended or found.held_out.best.auc > found.held_out.now.auc
-    assert bool(found.found) == (found.tuning.gain > 0)
+    assert bool(found.settings) == (found.tuning.gain > 0)
     assert any("so a small difference may be chance" in note for note in found.notes)
 
 
@@ -93,7 +93,7 @@ def test_the_search_ends_where_nothing_is_better(
     assert made.dataset is not None
     monkeypatch.setattr(tuning, "SWEEP", {"soft_nms.decay": (0.1,)})
     found = tune(made.out, made.dataset)
-    assert (found.found, found.tried, found.is_recommended) == ([], 1, False)
+    assert (found.settings, found.tried, found.is_recommended) == ([], 1, False)
     assert found.tuning.gain == found.held_out.gain == 0
 
 

@@ -70,10 +70,10 @@ def print_evaluation(
     print_json({**document, "diagnosis": details} if details else document)
 
 
-def print_tuning(found: Tuning, out: Path | None, *, as_json: bool) -> None:
+def print_tuning(result: Tuning, out: Path | None, *, as_json: bool) -> None:
     """Print the parts with both settings, and the options to use if they are recommended."""
-    parts = {"tuning": found.tuning, "held out": found.held_out}
-    options = [word for text in settings_text(found.changes) for word in ("--set", text)]
+    parts = {"tuning": result.tuning, "held out": result.held_out}
+    options = [word for text in settings_text(result.changes) for word in ("--set", text)]
     if as_json:
         figures = {
             name.replace(" ", "_"): {
@@ -85,10 +85,10 @@ def print_tuning(found: Tuning, out: Path | None, *, as_json: bool) -> None:
             }
             for name, part in parts.items()
         }
-        document = {**figures, "tried": found.tried, "settings": found.found}
-        document |= {"recommended": found.is_recommended, "options": options}
-        document |= {"out": out if found.is_recommended else None}
-        print_json({**document, **findings(found.problems, found.notes)})
+        document = {**figures, "tried": result.tried, "settings": result.settings}
+        document |= {"recommended": result.is_recommended, "options": options}
+        document |= {"out": out if result.is_recommended else None}
+        print_json({**document, **findings(result.problems, result.notes)})
         return
     rows = []
     for name, part in parts.items():
@@ -96,18 +96,20 @@ def print_tuning(found: Tuning, out: Path | None, *, as_json: bool) -> None:
             counts = (f"{part.groups:,}", f"{recall.videos:,}", f"{recall.instances:,}")
             shown = (f"{value:.2f}" for value in recall.summary().values())
             rows.append([name, settings, *counts, *shown])
-    columns = ["part", "settings", "groups", "videos", "instances", *found.tuning.now.summary()]
+    columns = ["part", "settings", "groups", "videos", "instances", *result.tuning.now.summary()]
     print_table(columns, rows, left=2)
-    click.echo(f"best of {found.tried:,} settings: {', '.join(found.found) or 'those of the run'}")
-    if found.is_recommended:
-        click.echo(f"AUC on the held-out part: {found.held_out.gain:+.2f}; use them:")
+    click.echo(
+        f"best of {result.tried:,} settings: {', '.join(result.settings) or 'those of the run'}"
+    )
+    if result.is_recommended:
+        click.echo(f"AUC on the held-out part: {result.held_out.gain:+.2f}; use them:")
         click.echo(f"  actspan propose {shlex.join(options)}")
         if out is not None:
             click.echo(f"written: {out}")
-    elif found.found:
-        gain = f"AUC on the held-out part changes by {found.held_out.gain:+.2f}"
+    elif result.settings:
+        gain = f"AUC on the held-out part changes by {result.held_out.gain:+.2f}"
         click.echo(f"not recommended: {gain}; keep the settings of the run")
-    print_findings(found.problems, found.notes)
+    print_findings(result.problems, result.notes)
 
 
 def print_remarks(evaluation: RecallResult | DetectionResult) -> None:

@@ -6,7 +6,7 @@ The networks are not run again: everything is computed from the candidates that 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,13 +19,14 @@ from numpy.typing import ArrayLike
 from actspan.config.base import OnError, from_dict, merged
 from actspan.config.changes import changes_between, read_changes, settings_text, with_changes
 from actspan.config.stages import PipelineConfig
-from actspan.core.errors import AnnotationError
+from actspan.core.errors import AnnotationError, ResultError
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.split import groups_of
 from actspan.data.splits import held_out as choose_held_out
 from actspan.data.videos import Videos
@@ -71,7 +72,7 @@ class Tuning:
     ----------
     tuning, held_out : PartResult
         The videos that the best settings were chosen by, and the others.
-    found : list of str
+    settings : list of str
         Settings that differ from those of the run, KEY=VALUE.
     changes : mapping
         All changes of the bundle's settings, with those that the run was made with, in the shape
@@ -82,7 +83,7 @@ class Tuning:
 
     tuning: PartResult
     held_out: PartResult
-    found: list[str]
+    settings: list[str]
     changes: Mapping[str, Any]
     tried: int
     problems: tuple[Problem, ...] = ()
@@ -91,7 +92,7 @@ class Tuning:
     @property
     def is_recommended(self) -> bool:
         """True if there are better settings, and they are better on the held-out part too."""
-        return bool(self.found) and self.held_out.gain >= _LEAST
+        return bool(self.settings) and self.held_out.gain >= _LEAST
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +106,7 @@ class _Entry:
 
 def tune(
     run: Run | Path | str,
-    ground_truth: Path | str | Iterable[Video],
+    ground_truth: Path | str | Annotations,
     *,
     subset: str | None = "validation",
     held_out: float = 0.5,
@@ -127,7 +128,7 @@ def tune(
     held_out : float
         Share of the instances that is held out: settings are chosen without it.
     by : str, optional
-        Groups of videos that stay in one part, as for `groups_of`; ground truth is a path then.
+        Groups of videos that stay in one part, as for `groups_of`.
     seed : int
         Of the parts.
 
@@ -140,17 +141,18 @@ def tune(
 
     Examples
     --------
-    >>> found = tune("run/", "my-videos/")  # doctest: +SKIP
-    >>> found.found, found.is_recommended  # doctest: +SKIP
+    >>> tuned = tune("run/", "my-videos/")  # doctest: +SKIP
+    >>> tuned.settings, tuned.is_recommended  # doctest: +SKIP
     (['soft_nms.decay=0.4'], True)
     """
     run = run if isinstance(run, Run) else Run.load(run)
     config = from_dict(PipelineConfig, run.info.get("pipeline", {}), where=str(run.path / RUN_FILE))
+    if not isinstance(ground_truth, Annotations):
+        ground_truth = read_annotations(Path(ground_truth))
     chosen = load_videos(ground_truth, subset, frozenset(), on_error)
     entries = _read(run, chosen.videos, config.mode == "window")
     videos = Videos(entry.video for entry in entries)
-    source = ground_truth.path if isinstance(ground_truth, Annotations) else ground_truth
-    groups = groups_of(videos, by, source if isinstance(source, Path) else Path(str(source)))
+    groups = groups_of(videos, by, ground_truth.path)
     is_held_out = choose_held_out(videos, groups, held_out, seed)
     evaluate = partial(evaluate_recall, subset=None, max_proposals=max_proposals, tiou=tiou)
     workers = os.cpu_count() or 1
@@ -171,12 +173,11 @@ def tune(
             for place in (False, True)
         )
     changes = changes_between(config, best)
-    given = read_changes(run.info.get("changes", []))
     return Tuning(
         tuning,
         checked,
-        found=settings_text(changes),
-        changes=merged(given, changes),
+        settings=settings_text(changes),
+        changes=merged(read_changes(run.changes), changes),
         tried=tried,
         problems=chosen.problems,
         notes=(*chosen.notes, *_notes(chosen.segments, entries, checked)),
@@ -185,12 +186,14 @@ def tune(
 
 def _read(run: Run, videos: Videos, with_windows: bool) -> list[_Entry]:
     """Return the candidates of the annotated videos with instances, in the run's order."""
-    found: dict[str, list[Candidates]] = {}
+    parts_of: dict[str, list[Candidates]] = {}
     for part in run.candidates():
         name = known_id(part.video, videos.places)
         if name in videos.places and videos.counts[videos.places[name]]:
-            found.setdefault(name, []).append(part)
-    if not found:
+            parts_of.setdefault(name, []).append(part)
+    if twice := [name for name, parts in parts_of.items() if len(parts) > 1 and not with_windows]:
+        raise ResultError(f"{run.path}: candidates of {listed(twice)} twice; propose again")
+    if not parts_of:
         raise AnnotationError(
             f"{run.path}: has candidates of none of the annotated videos "
             f"({listed(videos.ids)}); choose the subset that the run was made from: --subset"
@@ -198,10 +201,10 @@ def _read(run: Run, videos: Videos, with_windows: bool) -> list[_Entry]:
     lengths: dict[str, int] = {}
     if with_windows:
         with run.scores() as scores:
-            lengths = {name: len(scores.read(parts[0].video)) for name, parts in found.items()}
+            lengths = {name: len(scores.read(parts[0].video)) for name, parts in parts_of.items()}
     return [
         _Entry(videos[videos.places[name]], parts, lengths.get(name))
-        for name, parts in found.items()
+        for name, parts in parts_of.items()
     ]
 
 
@@ -213,7 +216,7 @@ def _search(
     config: PipelineConfig, judge: Callable[[PipelineConfig], RecallResult], progress: Progress
 ) -> tuple[PipelineConfig, int]:
     """Return the best settings, changing one at a time, and the number of those tried."""
-    best, figure = config, judge(config).auc_percent
+    best, highest = config, judge(config).auc_percent
     seen = {best}
     steps = sum(map(len, SWEEP.values()))
     for turn in range(1, _ROUNDS + 1):
@@ -228,9 +231,9 @@ def _search(
                 if other in seen:
                     continue
                 seen.add(other)
-                found = judge(other).auc_percent
-                if found >= figure + _LEAST:
-                    best, figure = other, found
+                auc = judge(other).auc_percent
+                if auc >= highest + _LEAST:
+                    best, highest = other, auc
         if best == before:
             break
     return best, len(seen)
