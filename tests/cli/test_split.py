@@ -85,8 +85,8 @@ def test_a_dataset_is_split_in_place(table: Path) -> None:
     [
         (["--by", "persn"], "no column 'persn' (did you mean 'person'?); there are: 'video'"),
         (["--by", "^(b[a-z]+)_"], "5 ids of 7 without a match of '^(b[a-z]+)_' (anna_1, anna_2"),
-        (["--by", "duration"], "1 group, of which instances are in 10: a part would be empty"),
-        (["--by", "(_)"], "a part would be empty; two groups with instances are needed"),
+        (["--by", "duration"], "of 1 group, 10 has instances, so a part would be empty"),
+        (["--by", "(_)"], "leave out --by, or choose smaller groups"),
     ],
 )
 def test_splits_that_are_not_possible(table: Path, options: list[str], message: str) -> None:

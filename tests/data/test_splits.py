@@ -70,9 +70,9 @@ def test_seeds_give_different_parts() -> None:
 @pytest.mark.parametrize(
     ("counts", "groups", "message"),
     [
-        ([["a"], ["a"]], ["x", "x"], "1 group, of which instances are in x: a part would be empty"),
-        ([["a"], []], ["x", "y"], "2 groups, of which instances are in x"),
-        ([[], []], ["x", "y"], "instances are in none"),
+        ([["a"], ["a"]], ["x", "x"], "of 1 group, x has instances, so a part would be empty"),
+        ([["a"], []], ["x", "y"], "of 2 groups, x has instances"),
+        ([[], []], ["x", "y"], "none has instances"),
     ],
 )
 def test_a_part_is_never_empty(counts: list[list[str]], groups: list[str], message: str) -> None:

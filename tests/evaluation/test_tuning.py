@@ -102,7 +102,7 @@ def test_faults_are_named(made: ProposeRequest, tmp_path: Path) -> None:
     assert made.dataset is not None
     with pytest.raises(AnnotationError, match="has candidates of none of the annotated videos"):
         tune(made.out, made.dataset, subset="training")
-    with pytest.raises(ConfigError, match="1 group, of which instances are in video"):
+    with pytest.raises(ConfigError, match="of 1 group, video has instances"):
         tune(made.out, made.dataset, by="^(video)")
     with pytest.raises(ResultError, match="not a run"):
         tune(tmp_path, made.dataset)

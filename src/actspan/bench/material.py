@@ -44,7 +44,7 @@ class Material:
     sessions: dict[Net, Session]
     pipeline: Pipeline  # with these sessions
     dataset: Dataset  # checked
-    jobs: tuple[VideoInput, ...]  # one per video
+    inputs: tuple[VideoInput, ...]  # one per video
     description: str
 
 
@@ -64,7 +64,7 @@ class Reference:
         }
         config, edge = material.bundle.config, material.dataset.edge
         with Pipeline(exact["tem"], exact["pem"], config, threads=streams, edge=edge) as pipeline:
-            outcomes = pipeline.run(material.jobs[:_CHECKED])
+            outcomes = pipeline.run(material.inputs[:_CHECKED])
             proposals = {o.id: o.proposals for o in outcomes if o.proposals is not None}
         differences: dict[str, float] = {
             net: compare_outputs(exact[net].calls, session).max
@@ -122,7 +122,7 @@ def open_material(request: BenchRequest, folder: Path, progress: Progress) -> It
     if find_backend(variant.backend)[0].suffix == ".onnx" and not has_onnx:
         bundle, _ = export_bundle(bundle, check_torch=False)
     dataset, videos_name = _dataset(request, bundle, folder)
-    dataset, jobs = inputs_from_features(dataset, bundle, request.on_error, progress)
+    dataset, inputs = inputs_from_features(dataset, bundle, request.on_error, progress)
     with ExitStack() as stack:
         sessions: dict[Net, Session] = {}
         for net in NETS:
@@ -137,7 +137,7 @@ def open_material(request: BenchRequest, folder: Path, progress: Progress) -> It
         )
         stack.enter_context(pipeline)
         name = f"{_model_name(request)}; {counted(len(dataset), 'video')} of {videos_name}"
-        yield Material(bundle, variant, sessions, pipeline, dataset, tuple(jobs), name)
+        yield Material(bundle, variant, sessions, pipeline, dataset, tuple(inputs), name)
 
 
 def _bundle(request: BenchRequest, folder: Path) -> Bundle:

@@ -140,7 +140,7 @@ def split(request: SplitRequest, *, json_: bool = False) -> None:
     from actspan.data.annotations.split import split_annotations
 
     done = split_annotations(request)
-    target, problems = done.converted.target, done.converted.problems
+    target, problems = done.conversion.target, done.conversion.problems
     if json_:
         print_json({"target": target, "parts": done.summary(), **findings(problems, done.notes)})
     else:

@@ -17,7 +17,7 @@ from actspan.jobs.propose_request import ClusterConfig
 from actspan.streams.extract_request import ExtractRequest
 
 if TYPE_CHECKING:
-    from actspan.streams.extraction import Extracted
+    from actspan.streams.extraction import ExtractionSummary
 
 
 @command(arguments=["videos"], names={"streams": "stream"})
@@ -65,7 +65,7 @@ def extract(
         _print_extracted(done)
 
 
-def _print_extracted(done: Extracted) -> None:
+def _print_extracted(done: ExtractionSummary) -> None:
     if done.removed:
         say(f"removed features of other settings: {count_and_names(done.removed)}")
     if done.kept:

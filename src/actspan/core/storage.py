@@ -207,10 +207,10 @@ class ObjectStorage:
         """Open a file to read parts of it, at least `ahead` bytes per request."""
         size = int(self._read(name, self._files.info, self._path(name))["size"])
 
-        def read(begin: int, end: int) -> bytes:
-            content: bytes = self._files.cat_file(self._path(name), start=begin, end=end)
-            if len(content) != end - begin:
-                raise EOFError(f"received {len(content)} of {end - begin} bytes")
+        def read(first: int, last: int) -> bytes:
+            content: bytes = self._files.cat_file(self._path(name), start=first, end=last)
+            if len(content) != last - first:
+                raise EOFError(f"received {len(content)} of {last - first} bytes")
             return content
 
         file: Any = _ObjectFile(partial(self._read, name, read), size)

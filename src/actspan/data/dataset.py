@@ -33,7 +33,7 @@ from actspan.data.features import (
 )
 from actspan.data.instances import with_labels
 from actspan.data.remote import THREADS, open_remote_shards
-from actspan.data.shards import Packed, PackedIndex, open_shards
+from actspan.data.shards import PackedFeatures, PackedIndex, open_shards
 from actspan.data.store_manifest import MANIFEST, Manifest
 from actspan.data.timebase import (
     SnippetGrid,
@@ -53,7 +53,7 @@ _SET_APART = "validation"  # the subset that training sets apart if the dataset 
 class Recording:
     """One video's features, read in parts."""
 
-    entry: Entry | Packed  # their location
+    entry: Entry | PackedFeatures  # their location
     values: NDArray[Any]  # (n, C), in memory or mapped, of any numeric type
     grid: SnippetGrid  # their position in time
 
@@ -94,7 +94,7 @@ class Dataset:
 
     path: Path  # the dataset folder
     videos: Videos
-    entries: Mapping[str, Entry | Packed]  # video id to the location of its features
+    entries: Mapping[str, Entry | PackedFeatures]  # video id to the location of its features
     known: Videos  # all videos of the source, in any subset
     spec: FeatureSpec  # `check_dataset` determines missing values
     format: str = "activitynet"  # of the annotations; "features" is a folder without
@@ -126,10 +126,10 @@ class Dataset:
         spec, rule = read_spec(path, packing), SpanRule.COVERED
         annotations = None if find_annotations(path) is None else read_annotations(path)
         index = FeatureIndex()
-        entries: Mapping[str, Entry | Packed] = {}
+        entries: Mapping[str, Entry | PackedFeatures] = {}
         if features and packing is None:
             index = index_features(
-                path, spec, None if annotations is None else annotations.videos.places
+                path, spec, None if annotations is None else annotations.videos.indices
             )
             entries = index.entries
         elif features and packing is not None:
@@ -164,10 +164,10 @@ class Dataset:
         return iter(self.videos)
 
     def __contains__(self, video_id: str) -> bool:
-        return video_id in self.videos.places
+        return video_id in self.videos.indices
 
     def __getitem__(self, video_id: str) -> Video:
-        return self.videos[self.videos.places[video_id]]
+        return self.videos[self.videos.indices[video_id]]
 
     def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
         """Return the dataset with the videos of one subset, or all for None.
@@ -220,7 +220,7 @@ class Dataset:
         if video_id not in self.entries:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
         entry = self.entries[video_id]
-        if isinstance(entry, Packed):
+        if isinstance(entry, PackedFeatures):
             values, grid = entry.values, entry.grid
             if "feature_frames" in self.known.given:
                 rescaled = self.packing is None or self.packing.edge is not None
@@ -234,7 +234,7 @@ class Dataset:
             values = values[:, 1:]  # as the check of the dataset does
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
-        video = self.videos[self.videos.places[video_id]]
+        video = self.videos[self.videos.indices[video_id]]
         return Recording(entry, values, snippet_grid(video, self.spec, len(values), self.span_rule))
 
 

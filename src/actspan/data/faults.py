@@ -14,7 +14,7 @@ from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.activitynet import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.dataset import Dataset
-from actspan.data.instances import faulty_segments
+from actspan.data.instances import segment_problems
 from actspan.data.names import holds_videos
 from actspan.data.time_conflicts import TimeConflict
 from actspan.data.times import wrong_unit
@@ -28,7 +28,7 @@ _REMEDIES = {
 }
 
 
-def annotation_faults(
+def annotation_problems(
     dataset: Dataset,
     spans: Float64 | None = None,
     *,
@@ -42,7 +42,7 @@ def annotation_faults(
     of many bad instances, which are not repeated. `spans` (V,) are the seconds that features cover:
     the end of videos of unknown duration.
     """
-    bad = list(faulty_segments(dataset.videos, dataset.path, spans))
+    bad = list(segment_problems(dataset.videos, dataset.path, spans))
     if not (bad or dataset.problems):
         return []
     if uses_instances:
@@ -84,7 +84,7 @@ def _is_harmless(dataset: Dataset, problem: Problem, annotations: Path) -> bool:
         return False
     if dataset.packing is not None or problem.skipped is not Skipped.VIDEO:
         return True  # for a store, packing reported it
-    return problem.video not in dataset.entries or problem.video in dataset.known.places
+    return problem.video not in dataset.entries or problem.video in dataset.known.indices
 
 
 def _notes(faults: Sequence[Problem]) -> Iterator[Problem]:
@@ -110,7 +110,7 @@ def no_features(dataset: Dataset, name: str) -> Problem:
     return Problem(name, str(dataset.path), "no features", remedy)
 
 
-def feature_faults(dataset: Dataset, damaged: list[Problem]) -> list[Problem]:
+def feature_problems(dataset: Dataset, damaged: list[Problem]) -> list[Problem]:
     """Return the problems with features; they get one cause if most videos lack features."""
     # Videos that were already skipped have a bad entry, or a file that is not read.
     reported = {p.video for p in dataset.problems if p.skipped is Skipped.VIDEO}

@@ -107,7 +107,7 @@ def _overshoot(videos: Videos) -> Float64:
     return excess
 
 
-def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) -> Iterator[Problem]:
+def segment_problems(videos: Videos, path: Path, spans: Float64 | None = None) -> Iterator[Problem]:
     """Yield a problem per segment that `good_segments` rejects."""
     bad = ~good_segments(videos, spans)
     if not bad.any():

@@ -19,7 +19,7 @@ Layout = Literal["TC", "CT"]
 class FileCheck(NamedTuple):
     """Properties of one feature file without problems; see `features.Table`."""
 
-    place: int  # of its video in the dataset
+    video_index: int  # of its video in the dataset
     shape: tuple[int, ...]
     is_csv: bool
     dropped: str
@@ -98,7 +98,7 @@ def channels_problems(
         if check.shape[1 - axis] == channels:
             what = f"axes swapped: shape {check.shape}, {channels} channels"
             remedy = "transpose the array"
-        name = dataset.videos.ids[check.place]
+        name = dataset.videos.ids[check.video_index]
         problems.append(Problem(name, str(dataset.entries[name]), what, remedy))
     return problems
 

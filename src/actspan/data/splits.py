@@ -92,14 +92,14 @@ def held_out(videos: Videos, groups: Sequence[str], share: float, seed: int) -> 
     if not 0 < share < 1:
         raise ConfigError(f"a share of {share:g} to hold out; it must lie between 0 and 1")
     names = sorted(set(groups))
-    place = {name: number for number, name in enumerate(names)}
-    group = np.array([place[name] for name in groups], np.int64)  # (V,)
+    number = {name: index for index, name in enumerate(names)}
+    group = np.array([number[name] for name in groups], np.int64)  # (V,)
     counts: Float64 = np.bincount(group, videos.counts, len(names)).astype(np.float64)  # (G,)
     if np.count_nonzero(counts) < 2:
         having = listed(compress(names, counts > 0)) or "none"
         raise ConfigError(
-            f"{counted(len(names), 'group')}, of which instances are in {having}: a part would be "
-            "empty; two groups with instances are needed, so divide by something finer"
+            f"of {counted(len(names), 'group')}, {having} has instances, so a part would be empty: "
+            "two groups with instances are needed; leave out --by, or choose smaller groups"
         )
     _, label = np.unique(np.array([*videos.labels, ""]), return_inverse=True)
     label, of_instance = label[:-1], np.repeat(group, videos.counts)  # (M,)

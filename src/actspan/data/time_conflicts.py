@@ -68,9 +68,9 @@ def compare_times(
         return conflict, [Problem("", str(path), what, remedy, Skipped.NOTHING)]
     remedy = f"check the stride in {SPEC_FILE}, and the duration"
     notes = []
-    for place in np.flatnonzero(apart).tolist():
-        what = f"features cover {spans[place]:,.1f} s of {durations[place]:,.1f} s"
-        notes.append(Problem(videos.ids[place], str(path), what, remedy, Skipped.NOTHING))
+    for index in np.flatnonzero(apart).tolist():
+        what = f"features cover {spans[index]:,.1f} s of {durations[index]:,.1f} s"
+        notes.append(Problem(videos.ids[index], str(path), what, remedy, Skipped.NOTHING))
     return None, notes
 
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from actspan.core.wording import quoted
-from actspan.deploy.optimize import Rewritten, read_model, rewrite_model, with_implied
+from actspan.deploy.optimize import RewrittenModel, read_model, rewrite_model, with_implied
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.runtime.backends import BACKENDS, Backend
@@ -33,7 +33,7 @@ class VariantFiles:
 
     bundle: Bundle  # with the new files
     checks: tuple[ExportCheck, ...]  # one per new file
-    rewritten: Mapping[Net, Rewritten]  # for every exported network, changed or not
+    rewritten: Mapping[Net, RewrittenModel]  # for every exported network, changed or not
 
     def file(self, net: Net) -> str:
         """Return the file of a network: its plain one if the passes do not change it."""
@@ -82,7 +82,7 @@ def export_variants(
 
     settings = settings or PassSettings()
     free = replace(settings, batch=None, length=None, dims={})
-    rewritten: dict[Net, Rewritten] = {}
+    rewritten: dict[Net, RewrittenModel] = {}
     for net in NETS:
         if f"{net}.onnx" not in bundle.files:
             continue
@@ -115,7 +115,7 @@ def export_variants(
 
 
 def add_variant(
-    bundle: Bundle, net: Net, name: str, rewritten: Rewritten
+    bundle: Bundle, net: Net, name: str, rewritten: RewrittenModel
 ) -> tuple[Bundle, ExportCheck]:
     """Compare a rewritten graph with the weights, and add it to the bundle as a file.
 

@@ -17,8 +17,14 @@ from actspan.core.kernels import evaluated_tiou, kernel
 from actspan.core.types import Float64, Video
 from actspan.data.detections import Detections
 from actspan.evaluation.counting import Int64
-from actspan.evaluation.inputs import Evaluated
-from actspan.evaluation.labelled import Bool, Labelled, average_precision, load_labelled, match
+from actspan.evaluation.inputs import EvaluatedData
+from actspan.evaluation.labelled import (
+    Bool,
+    DetectionInputs,
+    average_precision,
+    load_detection_inputs,
+    match,
+)
 from actspan.evaluation.protocols import check_thresholds
 
 KINDS = ("double", "label", "localisation", "label and localisation", "background")
@@ -27,8 +33,8 @@ LIST = 10  # multiple of a class's instances up to which its best detections are
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class DetectionResult(Evaluated):
-    """Average precision of detections per class; see also `Evaluated`.
+class DetectionResult(EvaluatedData):
+    """Average precision of detections per class; see also `EvaluatedData`.
 
     Attributes
     ----------
@@ -115,7 +121,7 @@ def evaluate_detection(
     {'mAP@0.50': 50.0, 'average_mAP': 50.0}
     """
     thresholds = check_thresholds(tiou)
-    labelled = load_labelled(ground_truth, detections, subset, blocked, on_error)
+    labelled = load_detection_inputs(ground_truth, detections, subset, blocked, on_error)
     hit = match(labelled, thresholds)
     counted = labelled.counted(hit)
     return DetectionResult(
@@ -169,7 +175,7 @@ def diagnose_detections(
     0.5
     """
     thresholds = check_thresholds(tiou)
-    labelled = load_labelled(ground_truth, detections, subset, blocked, on_error)
+    labelled = load_detection_inputs(ground_truth, detections, subset, blocked, on_error)
     hit = match(labelled, thresholds)
     counted = labelled.counted(hit)
     kind = _kinds(labelled, hit, thresholds)
@@ -187,12 +193,12 @@ def diagnose_detections(
     )
 
 
-def _average_map(labelled: Labelled, hit: Bool, counted: Bool) -> float:
+def _average_map(labelled: DetectionInputs, hit: Bool, counted: Bool) -> float:
     precision = average_precision(hit, counted, labelled.offsets, labelled.instances)
     return float(precision.mean())
 
 
-def _best_of_class(labelled: Labelled) -> Bool:
+def _best_of_class(labelled: DetectionInputs) -> Bool:
     """Return which detections are among the best of their class, (D,) bool."""
     counts = np.diff(labelled.offsets)
     rank = np.arange(len(labelled.start)) - np.repeat(labelled.offsets[:-1], counts)
@@ -200,11 +206,11 @@ def _best_of_class(labelled: Labelled) -> Bool:
     return best
 
 
-def _kinds(labelled: Labelled, hit: Bool, thresholds: Float64) -> Int64:
+def _kinds(labelled: DetectionInputs, hit: Bool, thresholds: Float64) -> Int64:
     """Return the position in `KINDS` of every wrong detection, -1 for right ones; (K, D)."""
-    order = np.argsort(labelled.truth_of, kind="stable")
+    order = np.argsort(labelled.truth_video, kind="stable")
     classes = np.repeat(np.arange(len(labelled.classes)), labelled.instances)[order]
-    offsets = np.searchsorted(labelled.truth_of[order], np.arange(labelled.videos + 1))
+    offsets = np.searchsorted(labelled.truth_video[order], np.arange(labelled.videos + 1))
     same_label, other_label = _best_overlaps(
         labelled.start,
         labelled.end,

@@ -29,9 +29,9 @@ from actspan.evaluation.stage_losses import (
     Rate,
     RunVideo,
     Trace,
-    lost_at,
     make_evidence,
     read_run_videos,
+    stage_of_loss,
     trace,
 )
 from actspan.jobs.run import RUN_FILE, Run
@@ -186,7 +186,7 @@ def diagnose(
             ranked = proposals.get(name, Proposals.empty())
             ranked = ranked[np.argsort(-ranked.score, kind="stable")]
             traced_instances = trace(
-                evidence, ranked, contributing[videos.places[name]], config.soft_nms
+                evidence, ranked, contributing[videos.indices[name]], config.soft_nms
             )
             return name, len(evidence.cut), traced_instances
 
@@ -207,9 +207,9 @@ def diagnose(
     }
     best = np.zeros((len(videos.segments), len(STAGES)))
     for name, trace_of_video in traces.items():
-        first, last = videos.offsets[videos.places[name] :][:2]
+        first, last = videos.offsets[videos.indices[name] :][:2]
         best[first:last] = trace_of_video.best
-    lost = lost_at(best, recall.tiou)
+    lost = stage_of_loss(best, recall.tiou)
     seconds = videos.segments[:, 1] - videos.segments[:, 0]
     coverage = seconds / np.repeat(videos.durations, videos.counts)
     crowd = np.repeat(videos.counts, videos.counts)

@@ -109,7 +109,7 @@ def other_unit(segments: Mapping[str, Float64], table: ResultTable) -> Iterator[
     """
     filled = np.flatnonzero(table.counts)
     latest = np.maximum.reduceat(table.end, table.first[filled])
-    last = {table.ids[place]: end for place, end in zip(filled, latest, strict=True)}
+    last = {table.ids[index]: end for index, end in zip(filled, latest, strict=True)}
     lasts = [last.get(video, np.nan) for video in segments]
     ends = np.concatenate(list(segments.values()))[:, 1]
     if far_beyond(ends, np.repeat(lasts, list(map(len, segments.values())))) is not None:
@@ -175,7 +175,7 @@ def _added_ends(owner: str, whole: list[str], other: str, bare: list[str]) -> st
         return ""
     name, core = examples[before, after]
     places = {"in front": before, "at the end": after}
-    ends = " and ".join(f"{end!r} {place}" for place, end in places.items() if end)
+    ends = " and ".join(f"{end!r} {index}" for index, end in places.items() if end)
     return f"the {owner} {ends} of ids: {name}, and the {other} {core}"
 
 

@@ -112,9 +112,9 @@ def read_truth(path: Path, labels: tuple[str, ...], protocol: Protocol, subset: 
     if labels:
         patterns = split_patterns(labels)
         kept = annotations.with_labels(patterns)
-        places = list(annotations.videos.places_in(canonical_subset(subset)))
-        if annotations.videos.counts[places].any() and not kept.videos.counts[places].any():
-            known = {label for place in places for label in annotations.videos[place].labels}
+        indices = list(annotations.videos.indices_in(canonical_subset(subset)))
+        if annotations.videos.counts[indices].any() and not kept.videos.counts[indices].any():
+            known = {label for index in indices for label in annotations.videos[index].labels}
             raise AnnotationError(
                 f"{annotations.path}: no instance in subset {subset!r} has a label that --labels "
                 f"{','.join(patterns)} takes; labels there: {listed(sorted(known), 10)}"
@@ -131,7 +131,7 @@ def read_truth(path: Path, labels: tuple[str, ...], protocol: Protocol, subset: 
 def with_set_apart(truth: Annotations, result: Path, subset: str) -> Annotations:
     """Return the ground truth with the validation videos that training set apart, per the run."""
     wanted = canonical_subset(subset)
-    if wanted != "validation" or truth.videos.places_in(wanted):
+    if wanted != "validation" or truth.videos.indices_in(wanted):
         return truth
     if not (isinstance(result, Path) and (result / RUN_FILE).is_file()):
         if not any(truth.videos.subsets):

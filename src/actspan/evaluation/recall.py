@@ -24,8 +24,8 @@ from actspan.data.videos import Videos
 from actspan.evaluation.counting import REPORTED, Budgets, best_first, count_matches
 from actspan.evaluation.input_checks import no_match_error, other_unit, useless_results
 from actspan.evaluation.inputs import (
-    Chosen,
-    Evaluated,
+    EvaluatedData,
+    EvaluatedVideos,
     known_id,
     load_blocked,
     load_proposals,
@@ -36,10 +36,10 @@ from actspan.jobs.run import PLAN_FILE
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class RecallResult(Evaluated):
+class RecallResult(EvaluatedData):
     """Recall of ground truth by proposals; arrays are fractions, `at` and `summary` percent.
 
-    See also `Evaluated`; only videos with instances are evaluated.
+    See also `EvaluatedData`; only videos with instances are evaluated.
 
     Attributes
     ----------
@@ -157,13 +157,13 @@ def evaluate_recall(
     budgets = Budgets.of(counts, max_proposals)  # depend on the number of all proposals
     matches = np.zeros((len(thresholds), max_proposals), np.int64)
     for table in results.tables():
-        places = [place for place, video in enumerate(table.ids) if video in rows]
-        if places:
-            names = [table.ids[place] for place in places]
+        indices = [index for index, video in enumerate(table.ids) if video in rows]
+        if indices:
+            names = [table.ids[index] for index in indices]
             segments = [truth.segments[name] for name in names]
             kept = budgets.kept[[rows[name] for name in names]]
             matches += count_matches(
-                segments, table, table.first[places], kept, budgets.share, thresholds
+                segments, table, table.first[indices], kept, budgets.share, thresholds
             )
     instances = sum(map(len, truth.segments.values()))
     recall = matches / instances
@@ -182,7 +182,7 @@ def evaluate_recall(
     )
 
 
-def _empty_videos_note(truth: Chosen) -> Iterator[str]:
+def _empty_videos_note(truth: EvaluatedVideos) -> Iterator[str]:
     """Yield a note about videos without instances, if there are any."""
     if empty := len(truth.videos) - len(truth.segments):
         of = f"{empty:,} of {counted(len(truth.videos), 'video')}"
@@ -196,7 +196,7 @@ class _Results(NamedTuple):
     notes: Callable[[Budgets], Iterator[str]]
 
 
-def _load_results(source: Path | str | Mapping[str, Proposals], truth: Chosen) -> _Results:
+def _load_results(source: Path | str | Mapping[str, Proposals], truth: EvaluatedVideos) -> _Results:
     """Return the results of a file or from memory."""
     table = best_first(load_proposals(source, truth.segments))
 
@@ -217,7 +217,7 @@ def is_unfinished(source: object) -> bool:
     return is_url(str(source)) or (Path(source) / PLAN_FILE).is_file()
 
 
-def _load_shards(source: Any, truth: Chosen) -> _Results:
+def _load_shards(source: Any, truth: EvaluatedVideos) -> _Results:
     """Return the results of an unfinished run, of which one shard at a time is in memory."""
     from actspan.jobs.checkpoint import Checkpoint  # loads a compiler
 

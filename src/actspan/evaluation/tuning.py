@@ -158,19 +158,19 @@ def tune(
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
 
-        def judge(place: bool, settings: PipelineConfig) -> RecallResult:
-            part = list(compress(entries, is_held_out == place))
+        def judge(held: bool, settings: PipelineConfig) -> RecallResult:
+            part = list(compress(entries, is_held_out == held))
             work = map_ordered(pool, partial(_suppress, settings), part, ahead=2 * workers)
             return evaluate([entry.video for entry in part], dict(work))
 
         best, tried = _search(config, partial(judge, False), progress)
         tuning, checked = (
             PartResult(
-                len(set(compress(groups, is_held_out == place))),
-                judge(place, config),
-                judge(place, best),
+                len(set(compress(groups, is_held_out == held))),
+                judge(held, config),
+                judge(held, best),
             )
-            for place in (False, True)
+            for held in (False, True)
         )
     changes = changes_between(config, best)
     return Tuning(
@@ -188,8 +188,8 @@ def _read(run: Run, videos: Videos, with_windows: bool) -> list[_Entry]:
     """Return the candidates of the annotated videos with instances, in the run's order."""
     parts_of: dict[str, list[Candidates]] = {}
     for part in run.candidates():
-        name = known_id(part.video, videos.places)
-        if name in videos.places and videos.counts[videos.places[name]]:
+        name = known_id(part.video, videos.indices)
+        if name in videos.indices and videos.counts[videos.indices[name]]:
             parts_of.setdefault(name, []).append(part)
     if twice := [name for name, parts in parts_of.items() if len(parts) > 1 and not with_windows]:
         raise ResultError(f"{run.path}: candidates of {listed(twice)} twice; propose again")
@@ -203,7 +203,7 @@ def _read(run: Run, videos: Videos, with_windows: bool) -> list[_Entry]:
         with run.scores() as scores:
             lengths = {name: len(scores.read(parts[0].video)) for name, parts in parts_of.items()}
     return [
-        _Entry(videos[videos.places[name]], parts, lengths.get(name))
+        _Entry(videos[videos.indices[name]], parts, lengths.get(name))
         for name, parts in parts_of.items()
     ]
 

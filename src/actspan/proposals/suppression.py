@@ -55,7 +55,7 @@ def soft_nms(
     return proposals[kept.chosen].with_score(kept.score)
 
 
-class Kept(NamedTuple):
+class KeptProposals(NamedTuple):
     """Proposals that Soft-NMS keeps of several videos, video by video, best first."""
 
     chosen: NDArray[np.int64]  # (K,) rows of the proposals
@@ -65,12 +65,12 @@ class Kept(NamedTuple):
 
 def soft_nms_batch(
     proposals: RaggedProposals, score: Float64, config: SoftNmsConfig, span: float = 1.0
-) -> Kept:
+) -> KeptProposals:
     """Run `soft_nms` on many videos at once, ranked by another `score`, (sum N,).
 
     Segments are not checked: the stages before guarantee valid ones.
     """
-    return Kept(
+    return KeptProposals(
         *_suppress_each(
             proposals.together.start,
             proposals.together.end,
@@ -145,7 +145,7 @@ def _suppress_each(
     keep: int,
     span: float,
 ) -> tuple[NDArray[np.int64], Float64, NDArray[np.int64]]:
-    """Suppress the proposals of each video; return the columns of `Kept`."""
+    """Suppress the proposals of each video; return the columns of `KeptProposals`."""
     capacity = len(ends) * min(keep, picks)
     chosen, scores, kept = np.empty(capacity, np.int64), np.empty(capacity), np.empty_like(ends)
     first = count = 0

@@ -28,7 +28,7 @@ from actspan.evaluation.detection import (
 )
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
 from actspan.evaluation.input_checks import no_match_error
-from actspan.evaluation.inputs import Chosen, load_videos
+from actspan.evaluation.inputs import EvaluatedVideos, load_videos
 from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.jobs.run import CANDIDATES, RUN_FILE, SCORES, Run
@@ -153,7 +153,9 @@ def _read(name: str, path: Path) -> EvaluatedRun:
     return run
 
 
-def _find_truth(runs: Sequence[EvaluatedRun], truth: GroundTruth) -> tuple[Chosen, str] | str:
+def _find_truth(
+    runs: Sequence[EvaluatedRun], truth: GroundTruth
+) -> tuple[EvaluatedVideos, str] | str:
     """Return the annotated videos and their source, or the reason why there are none."""
     folders = [run.folder for run in runs if run.folder is not None]
     recorded = (folder.recorded_annotations() for folder in folders)

@@ -20,18 +20,18 @@ from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.annotations.writing import FPS
 from actspan.data.data_requests import ExportRequest
 from actspan.data.detections import DETECTIONS_FILE, read_detections
-from actspan.data.instances import faulty_segments
+from actspan.data.instances import segment_problems
 from actspan.data.result_files import RESULT_FILE, is_result, read_result, result_bytes
 from actspan.data.videos import Videos, good_segments
 from actspan.jobs.run import RUN_FILE, Run
 
 ID = "{id}"  # placeholder of a video's id in an address
-_COUNTS_FRAMES = "labelstudio"  # the format whose times are frame numbers
-_PLAYED = ("elan", "labelstudio")  # formats that record where a video is
+_FRAMES_FORMAT = "labelstudio"  # the format whose times are frame numbers
+_WITH_MEDIA = ("elan", "labelstudio")  # formats that record where a video is
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedFiles:
     """Result of `export_to_tool`."""
 
     what: str  # "proposals", "detections" or "annotations"
@@ -41,7 +41,7 @@ class Exported:
     notes: tuple[str, ...] = ()  # what was assumed or ignored
 
 
-def export_to_tool(request: ExportRequest) -> Exported:
+def export_to_tool(request: ExportRequest) -> ExportedFiles:
     """Write the instances of a source in a tool's format.
 
     Raises DatasetError if there are problems and `on_error` is "fail"; ConfigError if the format
@@ -49,8 +49,8 @@ def export_to_tool(request: ExportRequest) -> Exported:
     read, no videos are left, two videos would be written to the same file, or a file exists. Then
     nothing is written.
     """
-    if request.videos is not None and request.format not in _PLAYED:
-        played = " and ".join(_PLAYED)
+    if request.videos is not None and request.format not in _WITH_MEDIA:
+        played = " and ".join(_WITH_MEDIA)
         raise ConfigError(
             f"{request.format} does not say where videos are; --videos is for {played}"
         )
@@ -66,7 +66,7 @@ def export_to_tool(request: ExportRequest) -> Exported:
         notes += known.notes
     videos = videos.subset(request.subset, request.source)
     links = _links(request, videos)
-    problems += faulty_segments(videos, request.source)
+    problems += segment_problems(videos, request.source)
     exported = videos
     if links is not None:
         fault = ("no video of this name", "put it there, or name the folder that it is in")
@@ -81,7 +81,7 @@ def export_to_tool(request: ExportRequest) -> Exported:
         raise_errors(problems)
     exported = exported.with_instances(good_segments(exported))
     if what != "annotations":
-        exported = Videos(_best(video, request) for video in exported)
+        exported = Videos(_instances_to_export(video, request) for video in exported)
     notes += _rate_assumed(exported, request)
     files = write_annotations(
         request.target,
@@ -91,10 +91,10 @@ def export_to_tool(request: ExportRequest) -> Exported:
         fps=request.fps or FPS,
         overwrite=request.overwrite,
     )
-    return Exported(what, files, exported, tuple(problems), notes)
+    return ExportedFiles(what, files, exported, tuple(problems), notes)
 
 
-def _best(video: Video, request: ExportRequest) -> Video:
+def _instances_to_export(video: Video, request: ExportRequest) -> Video:
     """Return a scored video with only the instances to export, best first."""
     assert video.scores is not None
     order = np.argsort(-video.scores, kind="stable")
@@ -106,7 +106,7 @@ def _best(video: Video, request: ExportRequest) -> Video:
 def _rate_assumed(videos: Videos, request: ExportRequest) -> tuple[str, ...]:
     """Return a line about videos of unknown frame rate, where their frames are counted."""
     unknown = sum(video.fps is None for video in videos)
-    if request.fps is not None or request.format != _COUNTS_FRAMES or not unknown:
+    if request.fps is not None or request.format != _FRAMES_FORMAT or not unknown:
         return ()
     where = counted(unknown, "video")
     return (f"frame rate unknown in {where}: {FPS:g} frames per second assumed (--fps)",)
@@ -153,9 +153,9 @@ def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | 
         )
     from actspan.streams.video_lists import find_videos
 
-    home = request.target.resolve()
+    folder = request.target.resolve()
     links = {}
     for name, path in find_videos([where]).paths.items():
-        link = Path(os.path.relpath(path.resolve(), home)).as_posix()
+        link = Path(os.path.relpath(path.resolve(), folder)).as_posix()
         links[name] = link if link.startswith("../") else f"./{link}"
     return {v.id: links[v.id] for v in videos if v.id in links}

@@ -42,7 +42,7 @@ Answer = TypeVar("Answer")
 Seconds = Annotated[float, Field(gt=0, le=86400)] | None
 
 
-class _Waiting(NamedTuple):
+class _WaitingRequest(NamedTuple):
     """Request of one caller, and the future of its answer."""
 
     group: Any
@@ -68,7 +68,7 @@ class Batcher(Generic[Group, Answer]):
         metrics: Metrics,
     ) -> None:
         self._name, self._run, self._limits, self._metrics = name, run, limits, metrics
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_WaitingRequest] = deque()
         self._rows = 0  # rows in the queue
         self._pace = 0.0  # recent seconds per row
         self._ready = Condition()
@@ -105,7 +105,7 @@ class Batcher(Generic[Group, Answer]):
                 seconds = math.ceil(self._rows * self._pace / len(self._threads))
                 line = f"{self._rows} rows wait already; ask again in a moment"
                 raise self._metrics.refuse("queue", line, min(max(seconds, 1), 60))
-            self._queue.append(_Waiting(group, rows, monotonic(), answer))
+            self._queue.append(_WaitingRequest(group, rows, monotonic(), answer))
             self._rows += rows
             self._ready.notify()
         return answer
@@ -114,7 +114,7 @@ class Batcher(Generic[Group, Answer]):
         while batch := self._take():
             self._answer_all([w for w in batch if w.answer.set_running_or_notify_cancel()])
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[_WaitingRequest]:
         """Return the next batch, or an empty list once the service stops and nothing waits."""
         with self._ready:
             while self._queue or not self._closed:
@@ -126,7 +126,7 @@ class Batcher(Generic[Group, Answer]):
                 self._ready.wait(left)
             return []
 
-    def _next_batch(self) -> list[_Waiting]:
+    def _next_batch(self) -> list[_WaitingRequest]:
         batch = [self._queue.popleft()]
         rows = batch[0].rows
         while self._queue and rows + self._queue[0].rows <= self._limits.batch_rows:
@@ -137,7 +137,7 @@ class Batcher(Generic[Group, Answer]):
             self._ready.notify()
         return batch
 
-    def _answer_all(self, batch: Sequence[_Waiting]) -> None:
+    def _answer_all(self, batch: Sequence[_WaitingRequest]) -> None:
         if not batch:
             return
         started, rows = monotonic(), sum(waiting.rows for waiting in batch)

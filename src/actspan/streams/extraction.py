@@ -34,7 +34,7 @@ from actspan.streams.video_lists import find_videos, probe_videos, shortfall_not
 
 
 @dataclass(frozen=True, slots=True)
-class Extracted:
+class ExtractionSummary:
     """Summary of an extraction, in figures."""
 
     out: Path
@@ -86,7 +86,7 @@ def extract_videos(
     progress: Progress = no_progress,
     *,
     engine: ExtractEngine | None = None,
-) -> Extracted:
+) -> ExtractionSummary:
     """Extract snippet features from videos to a dataset folder.
 
     Every video is opened before work starts; one that fails later does not stop the others.
@@ -146,7 +146,7 @@ def extract_videos(
     if errors and request.on_error == "fail":
         remedy = "Fix these, or leave them out: --on-error skip."
         raise DatasetError(errors, f"{counted(len(kept), 'video')} done. {remedy}")
-    return Extracted(
+    return ExtractionSummary(
         out=request.out,
         videos=len(done),
         kept=len(kept) - len(done),

@@ -105,7 +105,7 @@ def read_plain(source: Source) -> Annotations | None:
         videos = Videos(takewhile(bool, decoded))
     except (KeyError, *NOT_JSON):
         return None
-    if len(videos.places) < len(entries):
+    if len(videos.indices) < len(entries):
         return None
     return Annotations(source.path, "activitynet", videos, document=document)
 
@@ -201,7 +201,7 @@ def _with_subsets(
             what = f"subset {one!r}, but {other!r} in {where}"
             problems.append(Problem(name, str(path), what, "keep one of them"))
     notes = [f"{path}: subsets taken from the lists {listed(map(repr, lists))}"]
-    if others := [name for name in subsets if name not in videos.places]:
+    if others := [name for name in subsets if name not in videos.indices]:
         ids = f"{counted(len(others), 'id')} in lists of subsets that are no videos"
         notes.append(f"{path}: ignored {ids}: {listed(others)}")
     return Videos(replace(v, subset=v.subset or subsets.get(v.id, "")) for v in videos), notes
@@ -225,7 +225,7 @@ def read_authors(source: Source, options: ReadOptions) -> Annotations:
             reader.problems.append(Problem(name, str(table), "no row for it", remedy))
     videos = Videos(reader.videos(entries, repeated, subsets))
     notes = []
-    if others := [name for name in subsets if name not in videos.places]:
+    if others := [name for name in subsets if name not in videos.indices]:
         rows = f"{counted(len(others), 'row')} of videos that are not in the JSON"
         notes.append(f"{table}: ignored {rows}: {listed(others)}")
     return reader.built("authors", videos, notes=notes)

@@ -25,7 +25,7 @@ from actspan.data.annotations.formats import (
     write_annotations,
 )
 from actspan.data.data_requests import ConvertRequest
-from actspan.data.instances import clipped, faulty_segments, late_ends
+from actspan.data.instances import clipped, late_ends, segment_problems
 from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset, good_segments
 
@@ -33,7 +33,7 @@ _SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; if most are shorter, the unit
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
+class Conversion:
     """Result of `convert_annotations`."""
 
     format: str  # of the source
@@ -59,12 +59,12 @@ class Converted:
 class Prepared:
     """A conversion that only has to be written."""
 
-    converted: Converted
+    conversion: Conversion
     format: str  # to write
     document: Mapping[str, Any]  # content of a JSON document beside its videos
 
 
-def convert_annotations(request: ConvertRequest) -> Converted:
+def convert_annotations(request: ConvertRequest) -> Conversion:
     """Read annotations in one format and write them in another.
 
     Raises DatasetError if there are problems and `on_error` is "fail"; AnnotationError if the
@@ -72,7 +72,7 @@ def convert_annotations(request: ConvertRequest) -> Converted:
     format is unknown, or cannot be written. Then nothing is written.
     """
     ready = prepare_conversion(request)
-    done = ready.converted
+    done = ready.conversion
     write_annotations(done.target, done.videos, format=ready.format, document=ready.document)
     return done
 
@@ -112,7 +112,7 @@ def prepare_conversion(request: ConvertRequest) -> Prepared:
         where = "" if request.subset is None else f" in subset {request.subset!r}"
         notes.append(f"{path}: holds no instances{where}")
     videos, timing = _in_seconds(videos, request, annotations)
-    problems += faulty_segments(videos, path)
+    problems += segment_problems(videos, path)
     if not videos and not problems:
         raise AnnotationError(f"{path}: holds no videos")
     if not videos:
@@ -127,8 +127,8 @@ def prepare_conversion(request: ConvertRequest) -> Prepared:
         problems.append(Problem("", str(path), what, remedy, Skipped.NOTHING))
     videos = videos.with_instances(good)
     notes += [f"{path}: {note}" for note in timing]
-    converted = Converted(annotations.format, target, videos, tuple(problems), tuple(notes))
-    return Prepared(converted, format, annotations.document)
+    conversion = Conversion(annotations.format, target, videos, tuple(problems), tuple(notes))
+    return Prepared(conversion, format, annotations.document)
 
 
 def _target_of(request: ConvertRequest) -> tuple[Path, str]:

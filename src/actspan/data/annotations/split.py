@@ -10,7 +10,7 @@ from typing import Any
 
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.convert import Converted, prepare_conversion
+from actspan.data.annotations.convert import Conversion, prepare_conversion
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.data_requests import ConvertRequest, SplitRequest
 from actspan.data.splits import groups_by_pattern, groups_by_value, held_out, is_pattern
@@ -35,7 +35,7 @@ class Part:
 class Split:
     """Result of `split_annotations`."""
 
-    converted: Converted  # what was written
+    conversion: Conversion  # what was written
     parts: tuple[Part, ...]  # training and validation, then subsets that were kept
     notes: tuple[str, ...]
 
@@ -59,23 +59,25 @@ def split_annotations(request: SplitRequest) -> Split:
             overwrite=request.overwrite,
         )
     )
-    videos = prepared.converted.videos
+    videos = prepared.conversion.videos
     groups = groups_of(videos, request.by, request.source)
-    places = [place for place, subset in enumerate(videos.subsets) if subset in _DIVIDED]
-    if not places:
+    indices = [index for index, subset in enumerate(videos.subsets) if subset in _DIVIDED]
+    if not indices:
         kept = listed(map(repr, dict.fromkeys(videos.subsets)))
         raise AnnotationError(f"{request.source}: all videos are in {kept}, which is not divided")
     chosen = held_out(
-        videos.select(places), [groups[p] for p in places], request.validation, request.seed
+        videos.select(indices), [groups[p] for p in indices], request.validation, request.seed
     )
     subsets = list(videos.subsets)
-    for place, is_held_out in zip(places, chosen.tolist(), strict=True):
-        subsets[place] = VALIDATION if is_held_out else TRAINING
+    for index, is_held_out in zip(indices, chosen.tolist(), strict=True):
+        subsets[index] = VALIDATION if is_held_out else TRAINING
     divided = Videos(replace(v, subset=s) for v, s in zip(videos, subsets, strict=True))
-    converted = replace(prepared.converted, videos=divided)
-    write_annotations(converted.target, divided, format=prepared.format, document=prepared.document)
-    notes = (*converted.notes, *_notes(request, videos, divided, groups))
-    return Split(replace(converted, notes=notes), tuple(_parts(divided, groups)), notes)
+    conversion = replace(prepared.conversion, videos=divided)
+    write_annotations(
+        conversion.target, divided, format=prepared.format, document=prepared.document
+    )
+    notes = (*conversion.notes, *_notes(request, videos, divided, groups))
+    return Split(replace(conversion, notes=notes), tuple(_parts(divided, groups)), notes)
 
 
 def groups_of(videos: Videos, by: str | None, source: Path) -> Sequence[str]:
@@ -112,9 +114,9 @@ def groups_of(videos: Videos, by: str | None, source: Path) -> Sequence[str]:
 def _parts(videos: Videos, groups: Sequence[str]) -> Iterator[Part]:
     others = sorted(set(videos.subsets) - {TRAINING, VALIDATION})
     for subset in (TRAINING, VALIDATION, *others):
-        places = [place for place, name in enumerate(videos.subsets) if name == subset]
-        part = videos.select(places)
-        count = len({groups[place] for place in places})
+        indices = [index for index, name in enumerate(videos.subsets) if name == subset]
+        part = videos.select(indices)
+        count = len({groups[index] for index in indices})
         labels = dict(sorted(Counter(part.labels).items()))
         yield Part(subset, count, len(part), len(part.labels), labels)
 
