@@ -105,7 +105,7 @@ def test_a_store_that_dies_gives_one_error_and_loses_nothing(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        pytest.param("s3://bucket/nothing", "nothing: nothing was found there", id="empty"),
+        pytest.param("s3://bucket/nothing", "nothing: no files found", id="empty"),
         pytest.param("nosuch://bucket/x", "cannot be reached: .*nosuch", id="no protocol"),
     ],
 )

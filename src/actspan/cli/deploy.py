@@ -49,7 +49,7 @@ def compile_(
 ) -> None:
     """Compile the networks of a BUNDLE for a device, into the bundle.
 
-    The graphs that the vendor's compiler takes are written first, and each is compared with the
+    The graphs for the vendor's compiler are written first, and each is compared with the
     weights. If the compiler is not installed, --print writes a script into the bundle's folder, to
     run on a host that has it.
 
@@ -133,16 +133,16 @@ def _write_script(bundle: Bundle, request: CompileRequest, as_json: bool) -> Non
         print_json({"script": path, "text": text})
     else:
         click.echo(text, nl=False)
-        say(f"script: {path}, with the graphs beside it: copy the folder to the device's host")
+        say(f"script: {path}, with the graphs next to it: copy the folder to the device's host")
 
 
 @command(
     arguments=["sources"],
     names={"script_only": "print_"},
     batch="Videos per call; may be repeated.",
-    calibrate="Dataset from which int8 takes its value ranges. [default: --dataset]",
+    calibrate="Dataset from which to compute the value ranges of int8. [default: --dataset]",
     evaluate="Also propose on this dataset, and report recall and speed.",
-    run="Run folder of --evaluate. [default: NAME-run, beside the bundle]",
+    run="Run folder of --evaluate. [default: NAME-run, next to the bundle]",
 )
 def deploy(
     request: DeployRequest,
@@ -199,7 +199,7 @@ def deploy(
         print_json(_answer(done, evaluation))
     else:
         _print(done, evaluation)
-    ok = done.verification.holds and (request.script_only or not done.left)
+    ok = done.verification.passed and (request.script_only or not done.left)
     click.get_current_context().exit(0 if ok else 1)
 
 

@@ -283,17 +283,17 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
     )
     names = [*(name for name in (f"{tiou:.2f}" for tiou in _SHOWN) if name in losses), "mean"]
     shares = [(name, *(f"{share:.1f}" for share in losses[name].values())) for name in names]
-    title = f"Instances lost at each stage, AN = {largest}, in percent"
+    title = f"Instances missed at each stage, AN = {largest}, in percent"
     print_table(("tIoU", *losses["mean"]), shares, title=title)
     all_gains = diagnosis.gains()
-    gains = [("(as it is)", *(f"{value:.2f}" for value in now.values()))]
+    gains = [("(current)", *(f"{value:.2f}" for value in now.values()))]
     for stage, row in all_gains.items():
         gains.append((stage, *(f"{gain:+.2f}" for gain in row.values())))
     print_table(("stage", *now), gains, title="Gain of a perfect stage, in points")
     if any(gain < -0.005 for row in all_gains.values() for gain in row.values()):
         click.echo(
-            "below zero: what a perfect stage lets through can outrank better neighbours, or lower "
-            "them in\nSoft-NMS, and the stages after it stay as they are: docs/diagnosis.md\n"
+            "Gains can be negative: additional candidates of a perfect stage can outrank better "
+            "neighbours,\nor lower their scores in Soft-NMS. See docs/diagnosis.md\n"
         )
     rows = []
     for by, bins in diagnosis.bins.items():

@@ -72,7 +72,7 @@ class PathKind(NamedTuple):
 
     exists: bool = False
     kind: Literal["any", "file", "folder"] = "any"
-    url: bool = False  # true if a URL is taken too
+    url: bool = False  # true if a URL is accepted too
 
 
 Positive = Annotated[int, Bounds(1)]
@@ -129,7 +129,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def require_setting(condition: bool, message: str) -> None:
-    """Raise ConfigError with the message unless the condition holds."""
+    """Raise ConfigError with the message unless the condition is true."""
     if not condition:
         raise ConfigError(message)
 
@@ -182,7 +182,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        The file is missing or not TOML, nested deeply, or holds NaN or infinity.
+        The file is missing or not TOML, nested deeply, or contains NaN or infinity.
     """
     try:
         text = read_text(path, SETTINGS)

@@ -117,7 +117,7 @@ class SoftNmsConfig(Config, frozen=True, kw_only=True):
 
 
 class PictureConfig(Config, frozen=True, kw_only=True):
-    """Preprocessing of a backbone's pictures: `encoder.toml` beside `encoder.onnx`."""
+    """Preprocessing of a backbone's pictures: `encoder.toml` next to `encoder.onnx`."""
 
     mean: Triple  # subtracted from the three channels, in the units of `range`
     std: Triple  # by which the channels are divided then
@@ -138,7 +138,7 @@ class PictureConfig(Config, frozen=True, kw_only=True):
 
 
 class ExtractionConfig(Config, frozen=True, kw_only=True):
-    """Extraction settings of features besides the grid: `dataset.toml`, `[features.extraction]`."""
+    """Extraction settings of features: `dataset.toml`, `[features.extraction]`."""
 
     sha256: str  # checksum of the backbone: its ONNX file, or the weights of the default one
     streams: Streams = "both"  # mean of a snippet's frames, their deviation, or both

@@ -29,8 +29,8 @@ class SnippetGrid(NamedTuple):
 
     stride: float
     length: float
-    # What position 1.0 stands for in results, where labels use another span: for the authors' own
-    # features, whose floor is part of the published number.
+    # Seconds that position 1.0 corresponds to in results, where labels use another span: for the
+    # authors' own features, whose floor is part of the published number.
     output_span: float | None = None
     # What all snippets cover, where that is not snippets * stride to the last bit: in the authors'
     # layout, whose rescaling depends on it (bsn.md section 2).
@@ -117,7 +117,7 @@ def snippet_grid(
     if math.isfinite(video.duration):
         return SnippetGrid(video.duration / snippets, video.duration / snippets)
     raise FeatureError(
-        f"{video.id}: nothing says how its snippets lie in time; write stride_seconds = ... "
+        f"{video.id}: the times of its snippets are unknown; write stride_seconds = ... "
         "under [features] in dataset.toml"
     )
 
@@ -198,7 +198,7 @@ def infer_grid(
         return spec, ["snippet stride and length taken from the annotations"]
     stride = _common_stride(videos.numbers["frames"], np.asarray(snippets))
     if stride is None:
-        return spec, ["features taken as spread evenly over each video's duration"]
+        return spec, ["features assumed to be spread evenly over each video's duration"]
     settled = msgspec.structs.replace(spec, stride_frames=stride, length_frames=stride)
     return settled, [f"snippets of {stride} frames, from the number of rows and frames"]
 

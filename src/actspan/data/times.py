@@ -186,8 +186,7 @@ def _converted(video: Video, times: Unit, fps: float | None, path: Path, same: b
         rate = rate or fps
         if rate is None:
             raise AnnotationError(
-                f"{path}: nothing says the frame rate of video {video.id!r}: pass --fps with "
-                "--times frames"
+                f"{path}: video {video.id!r} has no frame rate: pass --fps with --times frames"
             )
         factor = 1.0 / rate
     duration = video.duration * factor if same else video.duration

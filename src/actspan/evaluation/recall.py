@@ -223,7 +223,7 @@ def _load_shards(source: Any, truth: EvaluatedVideos) -> _Results:
 
     checkpoint = Checkpoint.find(open_storage(source))
     if checkpoint is None:
-        raise ResultError(f"{source}: no unfinished run is there (no {PLAN_FILE})")
+        raise ResultError(f"{source}: contains no unfinished run (no {PLAN_FILE})")
     committed = sorted(checkpoint.committed())
 
     def tables() -> Iterator[ResultTable]:

@@ -241,7 +241,7 @@ class ClipSink(Sink):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ActSpanError(f"{folder}: cannot be made: {error.strerror}") from error
+            raise ActSpanError(f"{folder}: cannot be created: {error.strerror}") from error
 
     def start(self, source: Source) -> None:
         """Remember the videos; raise ConfigError if the source is not video files."""

@@ -293,6 +293,6 @@ def check_target(out: Path, inputs: Iterable[Path | None] = (), *, replace: bool
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / RUN_FILE).is_file():
-        raise ResultError(f"{out}: exists and is not a run, so it is left alone: choose another")
+        raise ResultError(f"{out}: already exists and is not a run: choose another folder")
     if not replace:
-        raise ResultError(f"{out}: there is a run already: choose another folder, or use --force")
+        raise ResultError(f"{out}: a run already exists: choose another folder, or use --force")

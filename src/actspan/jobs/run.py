@@ -143,7 +143,7 @@ class Candidates(NamedTuple):
 
     video: str
     offset: float
-    seconds: float  # position p stands for offset + p * seconds
+    seconds: float  # position p corresponds to offset + p * seconds
     proposals: Proposals  # N candidates, positions, ranked by start score x end score
     confidence: Float32  # PEM's scores, (N,)
 

@@ -142,7 +142,7 @@ def decode_shard(
         except ValueError as error:  # invalid arrays, or arrays that do not fit each other
             raise ShardError(f"{where}: damaged: {error}") from error
         yield result
-    raise ShardError(f"{where}: damaged or cut short")
+    raise ShardError(f"{where}: damaged or truncated")
 
 
 def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
@@ -152,7 +152,7 @@ def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
         length, checksum = _FRAME.unpack(start)
         data = stream.read(length)
         if len(data) != length or zlib.crc32(data) != checksum:
-            raise ShardError(f"{where}: damaged or cut short")
+            raise ShardError(f"{where}: damaged or truncated")
         try:
             yield _decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

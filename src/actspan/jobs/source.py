@@ -199,8 +199,8 @@ class FeatureSource(Source):
         super().__init__(request, bundle)
         if request.scores is None and "tem" not in bundle.nets:
             raise BundleError(
-                f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
-                f"--out {quoted(bundle.path)}, or give boundary scores that were computed "
+                f"{bundle.path}: contains no TEM, which features need; add one: actspan convert "
+                f"TEM --out {quoted(bundle.path)}, or give boundary scores that were computed "
                 "elsewhere: --scores"
             )
         assert request.dataset is not None

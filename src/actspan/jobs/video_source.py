@@ -134,7 +134,7 @@ class VideoSource(DecodedSource):
         return self._pieces(self._open().run(names), names, progress)
 
     def record(self) -> dict[str, Any]:
-        """Return where the videos are, and the annotations beside them."""
+        """Return where the videos are, and the annotations next to them."""
         files = {video: str(self.files[video].resolve()) for video in self.ends}
         found = {"subset": self.request.subset, "files": files}
         if self._annotations is None:
@@ -194,7 +194,7 @@ def _piece(video: str, rows: Float32, stride: float, window: Window | None) -> P
 
 
 def _subset(sources: VideoList, subset: str | None, set_apart: tuple[str, ...]) -> VideoList:
-    """Keep the videos of one subset, by the annotations beside them or by the bundle's split."""
+    """Keep the videos of one subset, by the annotations next to them or by the bundle's split."""
     if subset is None:
         return sources
     annotations = sources.annotations

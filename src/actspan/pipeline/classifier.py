@@ -1,6 +1,6 @@
 """Labels by a bundle's own classifier, from the features inside each proposal.
 
-The features of the snippets of a proposal are pooled by a kernel, which has a plain twin.
+A kernel pools the features of the snippets of a proposal; it has a plain NumPy version.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def label_result(request: LabelRequest, progress: Progress = no_progress) -> Lab
     if request.model is not None:
         return _classify(request, out, results, progress)
     if path is None:
-        raise ConfigError("nothing says where labels come from: --labels-from, or --model")
+        raise ConfigError("labels need a source: pass --labels-from or --model")
     # Without labels there are no detections, so missing labels are failures.
     labels, missing = read_labels(path, top, results, "fail")
     _raise_unless_skipped(request, missing, len(results))

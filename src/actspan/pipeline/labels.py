@@ -32,7 +32,7 @@ Labeller = Callable[[str, Proposals], Detections]
 _SLACK = 0.01  # seconds by which the file's segments may differ from the proposals'
 _FORMS = (
     "{video: [{label, score}, ...]}, the same under 'results', 'results' with a list of scores "
-    "per video beside a list 'class' of names, or entries with a segment each"
+    "per video next to a list 'class' of names, or entries with a segment each"
 )
 
 
@@ -75,7 +75,7 @@ class LabelFile:
         Raises
         ------
         ResultError
-            It cannot be read, is of another form, has no label for any video, or holds a score
+            It cannot be read, is of another form, has no label for any video, or contains a score
             that is negative or not finite.
         ConfigError
             `top` is not positive.
@@ -99,7 +99,7 @@ class LabelFile:
         for name, entries in results.items():
             video = canonical_id(name)
             if video in videos:
-                raise ResultError(f"{path}: video {video!r} is there with and without 'v_'")
+                raise ResultError(f"{path}: video {video!r} occurs with and without 'v_'")
             try:
                 videos[video] = _parse(entries, codes, len(classes))
             except (KeyError, TypeError, ValueError) as error:
@@ -148,7 +148,7 @@ class LabelFile:
             raise ResultError(
                 f"{self.path}: video {video!r}: no label for the proposal from "
                 f"{proposals.start[absent]:.3f} to {proposals.end[absent]:.3f} s; label the "
-                "proposals of this very result"
+                "proposals of this result"
             )
         row, chosen = np.nonzero(same)
         return row, chosen

@@ -28,7 +28,7 @@ STAGES: tuple[Stage, ...] = ("read", "tem", "candidates", "pem", "soft-nms")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredVideo:
-    """Boundary scores of a video, and the seconds that position 1.0 stands for."""
+    """Boundary scores of a video, and the seconds that position 1.0 corresponds to."""
 
     scores: BoundaryScores
     seconds: float
@@ -71,7 +71,7 @@ class Outcome:
     """
 
     id: str  # of the video
-    seconds: float  # that position 1.0 stands for
+    seconds: float  # that position 1.0 corresponds to
     scores: BoundaryScores
     candidates: Proposals
     confidence: Float32  # PEM's score of each candidate, (N,)

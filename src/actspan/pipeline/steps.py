@@ -183,7 +183,9 @@ class Steps:
         """Make TEM's input, (B, C, T)."""
         config = self.config
         if self.tem_session is None or config.tem is None:
-            raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
+            raise BundleError(
+                "the bundle contains no TEM, which features need; give boundary scores"
+            )
         video = self._array("video", (len(features), config.tem.channels, config.tem.length))
         for row, item in zip(video, features, strict=True):
             row[:] = tem_input(item, config, self.edge).T

@@ -74,7 +74,7 @@ def export_to_tool(request: ExportRequest) -> ExportedFiles:
         problems += [Problem(name, str(request.videos), *fault) for name in missing]
         exported = Videos(v for v in videos if v.id in links)
     if not exported and not problems:
-        raise DataError(f"{request.source}: holds no videos")
+        raise DataError(f"{request.source}: contains no videos")
     if not exported:
         raise_nothing_left(problems, len(videos))
     if request.on_error == "fail":
@@ -113,7 +113,7 @@ def _rate_assumed(videos: Videos, request: ExportRequest) -> tuple[str, ...]:
 
 
 def _read(request: ExportRequest) -> tuple[str, Annotations]:
-    """Return the name of what the source holds, and its videos."""
+    """Return the name of what the source contains, and its videos."""
     source = _result_of(request.source)
     if source is None:
         if request.top is not None or request.min_score is not None:
@@ -129,7 +129,7 @@ def _read(request: ExportRequest) -> tuple[str, Annotations]:
 
 
 def _result_of(path: Path) -> Path | None:
-    """Return the result file that a path stands for, or None if it stands for annotations."""
+    """Return the result file of a path, or None if the path is that of annotations."""
     names = (DETECTIONS_FILE, RESULT_FILE)
     files = [path / name for name in names] if path.is_dir() else [path]
     return next((file for file in files if file.is_file() and is_result(file)), None)

@@ -148,7 +148,7 @@ def open_session(
         chosen, device = find_backend(backend)
     options = SessionOptions(threads=threads, streams=streams, device=device)
     if not path.is_file():
-        raise BackendError(f"{path}: there is no such file; write it: actspan export BUNDLE")
+        raise BackendError(f"{path}: no such file; write it: actspan export BUNDLE")
     if backend == "auto":
         chosen = _backend_for_file(path)
     elif path.suffix not in chosen.suffixes:

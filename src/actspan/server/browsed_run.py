@@ -59,7 +59,7 @@ class ZoomLevels:
             self._levels.append(level)
 
     def __len__(self) -> int:
-        """Return the number of levels; a column of level k stands for 2^k cells."""
+        """Return the number of levels; a column of level k covers 2^k cells."""
         return len(self._levels)
 
     @property
@@ -99,8 +99,8 @@ class BrowsedRun:
             raise ResultError(f"{path}: no such run or result file{similar_path(path)}")
         if path.is_dir() and not (path / RESULT).is_file():
             raise ResultError(
-                f"{path}{folder_kind(path)}: no {RESULT} in this folder, so it is no finished run; "
-                "write one with actspan propose --out"
+                f"{path}{folder_kind(path)}: no {RESULT} in this folder, so it is not a finished "
+                "run; write one with actspan propose --out"
             )
         self.info: Mapping[str, Any] = {} if self.run is None else self.run.info  # of `run.toml`
         pipeline = self.info.get("pipeline", {})

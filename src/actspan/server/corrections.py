@@ -186,7 +186,7 @@ def _with_segments(video: Video, instances: Sequence[Instance]) -> Video:
 
 
 def _file_name(library: Library, video: Video) -> str:
-    """Return the file name of the video that tools open beside an exported file."""
+    """Return the file name of the video that tools open with an exported file."""
     path = library.media.get(video.id)
     return f"{video.id}.mp4" if path is None else path.name
 

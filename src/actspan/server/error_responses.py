@@ -108,16 +108,16 @@ def unknown_names(what: str, unknown: Iterable[str], known: Collection[str]) -> 
     Examples
     --------
     >>> unknown_names("field", ["lable"], ["start", "end", "label"])
-    "unknown field 'lable' (did you mean 'label'?); there are: start, end, label"
+    "unknown field 'lable' (did you mean 'label'?); available: start, end, label"
     """
     named = ", ".join(f"{name!r}{suggestion(name, known)}" for name in dict.fromkeys(unknown))
-    return f"unknown {what} {named}; there are: {', '.join(known) or 'none'}"
+    return f"unknown {what} {named}; available: {', '.join(known) or 'none'}"
 
 
 def check_ready(request: Request) -> None:
-    """Raise ProblemError (503) while the service starts or stops."""
+    """Raise ProblemError (503) while the service is starting or stopping."""
     if not request.app.state.is_ready:
-        raise ProblemError(503, "the service starts or stops")
+        raise ProblemError(503, "the service is starting or stopping")
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
@@ -159,7 +159,7 @@ def _problem(app: FastAPI, request: Request, error: Exception) -> ProblemError:
         detail = _unknown_path(app, path)
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _methods(app, path)
-        detail = f"{path} does not take {request.method}; it takes {headers['Allow']}"
+        detail = f"{path} does not support {request.method}, only {headers['Allow']}"
     return ProblemError(error.status_code, detail, headers)
 
 

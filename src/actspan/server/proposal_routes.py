@@ -26,8 +26,8 @@ from actspan.server.uploads import HEAD, Kind, Task, check_features, kind_of, np
 _JSON, _ARROW = "application/json", "application/vnd.apache.arrow.stream"
 _FEATURES = dict.fromkeys(("application/x-npy", _ARROW, "application/octet-stream"), BINARY)
 _NO_VIDEOS = (
-    "; this service takes no videos: its model was not trained on features of actspan extract, or "
-    "the extra 'video' is missing"
+    "; this service accepts no videos: its model was not trained on features of actspan extract, "
+    "or the extra 'video' is missing"
 )
 _LARGE = 1 << 22  # bytes; the conversion of larger arrays would block other requests
 _JOB_ID = re.compile("[0-9a-f]{32}")
@@ -38,15 +38,15 @@ _ID_SCHEMA = {"pattern": f"^{_JOB_ID.pattern}$"}
 
 def _check_id(name: str) -> str:
     if not _JOB_ID.fullmatch(name):
-        what = f"32 hexadecimal digits, as POST {JOBS_PATH} answers"
-        raise ValueError(f"{name!r} is no job id: {what}")
+        what = f"32 hexadecimal digits, as POST {JOBS_PATH} returns"
+        raise ValueError(f"{name!r} is not a job id: {what}")
     return name
 
 
 JobId = Annotated[
     str,
     AfterValidator(_check_id),
-    InPath(description="Id that POST answered.", json_schema_extra=_ID_SCHEMA),
+    InPath(description="Id that POST returned.", json_schema_extra=_ID_SCHEMA),
 ]
 
 
@@ -166,7 +166,7 @@ def job_router(service: ProposalService) -> APIRouter:
         job = store.find(job_id)
         if job.state == "failed":
             raise ProblemError(409, f"the job failed: {job.error}")
-        raise ProblemError(409, f"the job is {job.state}, {job.progress:.0%} done; ask again later")
+        raise ProblemError(409, f"the job is {job.state}, {job.progress:.0%} done; try again later")
 
     @routes.delete("/{job_id}", status_code=204, responses=failures(404, 422))
     def remove(job_id: JobId) -> None:
@@ -198,7 +198,7 @@ def _check_room(service: ProposalService) -> None:
     counts = service.store.counts()
     unfinished = counts["queued"] + counts["running"]
     if unfinished >= service.limits.waiting_jobs:
-        line = f"{unfinished} jobs wait already; ask again later"
+        line = f"{unfinished} jobs are waiting already; try again later"
         raise service.metrics.refuse("jobs", line, 10)
 
 

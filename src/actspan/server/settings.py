@@ -22,7 +22,7 @@ from actspan.config.stages import BATCH
 from actspan.core.errors import ConfigError
 
 MIB, GIB, HOUR = 2**20, 2**30, 3600.0
-JOBS_PATH = "/api/jobs"  # path of the jobs, whose bodies have a limit of their own
+JOBS_PATH = "/api/jobs"  # path of the jobs, whose bodies have their own limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ServeSettings(Config, frozen=True):
     host: Annotated[str, doc("Address to listen on; anything but loopback needs a token.")] = (
         "127.0.0.1"
     )
-    port: Annotated[int, Bounds(0, 65535), doc("Port to listen on; 0 takes any free port.")] = 8000
+    port: Annotated[int, Bounds(0, 65535), doc("Port to listen on; 0 chooses a free port.")] = 8000
     token: Annotated[
         str | None,
         doc(

@@ -46,7 +46,7 @@ class ExtractionSummary:
     spec: FeatureSpec
     problems: tuple[Problem, ...]  # skipped videos, and notes
     removed: tuple[str, ...] = ()  # videos whose features of other settings were removed
-    labelled: bool = False  # whether the annotations hold instances to train on
+    labelled: bool = False  # whether the annotations have instances to train on
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def extract_videos(
     DatasetError
         Videos are missing or cannot be decoded, and `on_error` is "fail", or none is left.
     DataError
-        `out` holds something else, or features of other settings without `force`.
+        `out` contains something else, or features of other settings without `force`.
     AnnotationError, VideoError, ConfigError, ModelError, BackendError
         Times are not in seconds, nothing was found, or settings or the backbone cannot be used;
         nothing is written.

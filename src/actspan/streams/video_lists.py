@@ -27,7 +27,7 @@ _NAMED = 8  # suffixes named in a message
 
 @dataclass(frozen=True, slots=True)
 class VideoList:
-    """The videos that arguments stand for."""
+    """Videos that arguments name."""
 
     paths: dict[str, Path]  # by id: file names without suffix and without the prefix `v_`
     annotations: Annotations | None = None  # if the videos belong to a dataset
@@ -35,7 +35,7 @@ class VideoList:
 
 
 def find_videos(names: Sequence[str]) -> VideoList:
-    """Find the videos that arguments stand for.
+    """Find the videos that arguments name.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def _find_in_folder(
                 f"actspan propose --dataset {quoted(folder)}"
             )
         if kind := folder_kind(folder):
-            raise VideoError(f"{folder}{kind}: holds no videos")
+            raise VideoError(f"{folder}{kind}: contains no videos")
         ignored = f"; {_ignored(others)}; {_BY_NAME}" if others else ""
         raise VideoError(
             f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){ignored}"

@@ -37,7 +37,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
     Raises
     ------
     AnnotationError
-        There are no annotations, no training video, or none that holds an instance.
+        There are no annotations, no training video, or none that contains an instance.
     DatasetError
         There are problems.
     """
@@ -62,7 +62,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
         bad = [problem for problem in checked.problems if problem.skipped is Skipped.SEGMENT]
         raise_errors(bad, leaves_something=False)
         raise AnnotationError(
-            f"{dataset.path}: no training video holds an instance to learn from. Annotate the "
+            f"{dataset.path}: no training video contains an instance to learn from. Annotate the "
             "actions of the training videos (segment and label), for example with ELAN or Label "
             "Studio: docs/datasets.md"
         )
@@ -133,7 +133,7 @@ def set_apart(
     apart = draw_videos(dataset.videos, share, seed)
     verb = "is" if len(apart) == 1 else "are"
     videos = counted(len(dataset), "video")
-    report.say(f"{len(apart):,} of {videos} {verb} set apart for validation")
+    report.say(f"{len(apart):,} of {videos} {verb} held out for validation")
     return dataset.select(dataset.videos.with_set_apart(apart, VALIDATION)), apart
 
 

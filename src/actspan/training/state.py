@@ -19,13 +19,13 @@ SETTINGS, LOGS = "settings.json", "logs"
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The folder `OUT.training` beside the bundle, with the state of an unfinished training."""
+    """The folder `OUT.training` next to the bundle, with the state of an unfinished training."""
 
     path: Path
 
     @classmethod
     def open(cls, out: Path, settings: Mapping[str, Any], *, restart: bool) -> Self:
-        """Create the folder beside the bundle `out`, or open the existing one to resume.
+        """Create the folder next to the bundle `out`, or open the existing one to resume.
 
         `settings` are all that affect the result, for JSON; only a state with equal ones is
         resumed. `restart` discards an existing state.
@@ -53,8 +53,8 @@ class StateFolder:
         if found != plain:
             names = ", ".join(_differences(found, plain))
             raise ConfigError(
-                f"{path}: holds an unfinished training with other settings ({names}); use those to "
-                "resume it, or discard it: --restart"
+                f"{path}: contains an unfinished training with other settings ({names}); use those "
+                "to resume it, or discard it: --restart"
             )
         return cls(path)
 

@@ -83,7 +83,7 @@ def train(
         Seed of the initial weights, the order of videos and all random choices. Members of an
         ensemble use this seed and the following ones.
     validation_split : float, optional
-        If the dataset has no validation videos: the share of the training videos to set apart.
+        If the dataset has no validation videos: the share of the training videos to hold out.
         With neither, the last epoch is kept.
     restart, overwrite : bool
         Discard an unfinished training; replace an existing bundle.
@@ -93,7 +93,7 @@ def train(
     Bundle
         The trained bundle, with ONNX files if onnx is installed. `training` has AR@AN and AUC
         on the validation videos, those of random guesses, and the ids of the videos that
-        `validation_split` set apart.
+        `validation_split` held out.
 
     Raises
     ------

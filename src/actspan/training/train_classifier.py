@@ -50,7 +50,7 @@ def train_classifier(
 ) -> Bundle:
     """Train a proposal classifier and put it into the bundle.
 
-    Videos that the bundle's training set apart are not trained on. The result has the classifier's
+    Videos that the bundle's training held out are not trained on. The result has the classifier's
     ONNX file too if onnx is installed.
 
     Parameters

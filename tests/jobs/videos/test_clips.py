@@ -130,7 +130,7 @@ def test_clips_that_cannot_be_cut_or_written_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ActSpanError, match="cannot be written"):
         cut(path, 1.0, 2.0, tmp_path / "none" / "clip")
     (tmp_path / "file").touch()
-    with pytest.raises(ActSpanError, match="cannot be made"):
+    with pytest.raises(ActSpanError, match="cannot be created"):
         ClipSink(tmp_path / "file" / "clips", print)
     with pytest.raises(VideoError, match="came out"):
         cut(path, 4.0, 60.0, tmp_path / "clip")

@@ -110,11 +110,11 @@ def prepare_conversion(request: ConvertRequest) -> Prepared:
     videos = _renamed(videos, request.rename_subsets, path).subset(request.subset, path)
     if videos and not any(len(video.segments) + len(video.ignored) for video in videos):
         where = "" if request.subset is None else f" in subset {request.subset!r}"
-        notes.append(f"{path}: holds no instances{where}")
+        notes.append(f"{path}: contains no instances{where}")
     videos, timing = _in_seconds(videos, request, annotations)
     problems += segment_problems(videos, path)
     if not videos and not problems:
-        raise AnnotationError(f"{path}: holds no videos")
+        raise AnnotationError(f"{path}: contains no videos")
     if not videos:
         raise_nothing_left(problems, 0)
     good = good_segments(videos)

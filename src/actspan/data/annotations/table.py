@@ -176,7 +176,7 @@ class _RowReader:
 
     def _check_width(self, place: str, cells: Sequence[str]) -> None:
         if len(cells) < self._width:
-            what = "fewer cells than the header, so the last are taken as empty"
+            what = "fewer cells than the header, so the last are read as empty"
             self._table.count(what, place)
         unnamed = (cells[i] for i in self._unnamed if i < len(cells))
         beyond = () if self._columns.head else cells[self._width :]

@@ -282,7 +282,7 @@ def read_thumos(source: Source, options: ReadOptions) -> Annotations:
     files = sorted(_class_files(source.path))
     if not files:
         raise AnnotationError(
-            f"{source.path}: holds no files <Class>_val.txt or <Class>_test.txt, as THUMOS14 has"
+            f"{source.path}: contains no files <Class>_val.txt or <Class>_test.txt, as THUMOS14 has"
         )
     builder = VideoBuilder(source.path, options)
     for file in files:

@@ -169,7 +169,7 @@ class FixDims(GraphPass):
             if isinstance(dim, int)
         }
         if key not in fixed:
-            available = f"there are: {', '.join(known)}" if known else "no axis is free"
+            available = f"available: {', '.join(known)}" if known else "no axis is free"
             return f"no free axis is called {key!r}{suggestion(key, known)}; {available}"
         return None if fixed[key] == size else f"{key} is {fixed[key]} already, not {size}"
 

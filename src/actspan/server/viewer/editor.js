@@ -138,7 +138,7 @@ export class Editor extends EventTarget {
     if (error.status === 409) {
       try {
         this.#take(await api.readCorrections(this.id));
-        message = "Somebody else changed these corrections; the newest ones are shown.";
+        message = "Someone else changed these corrections; the latest version is shown.";
       } catch {
         // The first reason is shown; the next change saves again.
       }
