@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from actspan import Dataset
 from actspan.core.errors import ActSpanError, DataError
 from actspan.data.data_requests import PackRequest
-from actspan.data.dataset import _downloaded, local_folder, location_of
+from actspan.data.dataset import _download, local_folder, location_of
 from actspan.data.pack import pack_dataset
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
@@ -34,7 +34,7 @@ def store() -> Iterator[FaultyStore]:
 def behaves(store: FaultyStore) -> Iterator[None]:
     yield
     store.fault = "none"
-    _downloaded.cache_clear()
+    _download.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -274,7 +274,7 @@ class TestCorrections:
             assert self.put(live, "video3", 0, SEGMENTS).status == 200
             stale = self.put(live, "video3", 0, [])
             assert stale.status == 409
-            assert "somebody else" in stale.json["detail"]
+            assert "someone else" in stale.json["detail"]
             assert len(live.ask(f"{BROWSE}/corrections", id="video3").json["segments"]) == 2
 
     def test_they_can_be_forgotten(self, place: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from actspan.core.wording import counted
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest, DeployRequest
 
 if TYPE_CHECKING:
+    from actspan.deploy.compilation import CompileResult
     from actspan.deploy.deployment import Deployment, Evaluation
     from actspan.model.bundle import Bundle
 
@@ -82,7 +83,13 @@ def compile_(
         with step_report("compile") as report:
             _, done = compile_plan(prepare_plan(loaded, request, compiler), compiler, report)
     print_notes(note for result in done for note in result.notes)
-    if json_:
+    _print_compiled(bundle, request, done, json_)
+
+
+def _print_compiled(
+    bundle: Path, request: CompileRequest, results: Iterable[CompileResult], as_json: bool
+) -> None:
+    if as_json:
         files = [
             {
                 "net": result.job.net,
@@ -93,7 +100,7 @@ def compile_(
                 "seconds": result.seconds,
                 "notes": result.notes,
             }
-            for result in done
+            for result in results
         ]
         answer = {"bundle": bundle, "target": request.target, "precision": request.precision}
         print_json({**answer, "files": files})
@@ -106,7 +113,7 @@ def compile_(
             f"{result.size / 1e3:,.0f} kB",
             f"{result.seconds:.1f}",
         )
-        for result in done
+        for result in results
     ]
     print_table(("file", "from", "input", "size", "seconds"), rows)
     backend = TARGETS[request.target].backends[request.precision]

@@ -239,7 +239,7 @@ def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "lost": _losses(diagnosis),
         "gains": diagnosis.gains(),
         "recall": recall,
-        "missed": _missed(diagnosis),
+        "missed": _missed_instances(diagnosis),
         "notes": diagnosis.notes,
     }
 
@@ -254,7 +254,7 @@ def _losses(diagnosis: Diagnosis) -> dict[str, dict[str, float]]:
     return {tiou: dict(zip((*STAGES, "found"), row, strict=True)) for tiou, row in rows.items()}
 
 
-def _missed(diagnosis: Diagnosis) -> list[dict[str, Any]]:
+def _missed_instances(diagnosis: Diagnosis) -> list[dict[str, Any]]:
     """Return every instance that is missed at some threshold, with the stage that loses it."""
     import numpy as np
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from actspan.config.base import changed, dump_toml, merged, read_toml, to_dict
+from actspan.config.base import changed, dump_toml, merge, read_toml, to_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ConfigError
 
@@ -73,7 +73,7 @@ def read_changes(texts: Iterable[str] = (), file: Path | None = None) -> dict[st
         change: dict[str, Any] = {}
         _put(change, key, _value(key, value))
         changed(PipelineConfig(), change, where=f"--set {text}")
-        changes = merged(changes, change)
+        changes = merge(changes, change)
     return changes
 
 

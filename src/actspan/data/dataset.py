@@ -244,7 +244,7 @@ def local_folder(where: str | Path) -> Path:
     Raises DataError if nothing is found there, or the store fails.
     """
     if is_url(where):
-        return _downloaded(str(where))
+        return _download(str(where))
     return Path(str(where).removeprefix("file://"))
 
 
@@ -265,7 +265,7 @@ def open_store(folder: Path, manifest: Manifest) -> PackedIndex:
 
 
 @cache
-def _downloaded(url: str) -> Path:
+def _download(url: str) -> Path:
     storage = ObjectStorage(url)
     names = storage.tree()
     if not names:

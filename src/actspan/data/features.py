@@ -75,7 +75,7 @@ class Table(NamedTuple):
     """One video's array as it is in its file, and facts about it that only a CSV has."""
 
     values: NDArray[Any]  # (T, C) or (C, T) numbers, filled
-    is_csv: bool = False  # rows are snippets, whatever the counts
+    is_csv: bool = False  # rows are snippets, for any counts
     dropped: str = ""  # the header or column that was dropped
     first_column: str = ""  # what it may be instead of a feature: `csv_features.first_column`
 

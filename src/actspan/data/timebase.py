@@ -66,7 +66,7 @@ def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, .
     notes = [f"{what} ({why})"]
     short = np.flatnonzero(both)[covered[both] < _LEAST_COVERED * frames[both]]
     if len(short):
-        what = f"{counted(len(short), 'video')} ({_listed(videos, short)})"
+        what = f"{counted(len(short), 'video')} ({_list_videos(videos, short)})"
         notes.append(
             f"feature_frame is less than {_LEAST_COVERED:.0%} of duration_frame in {what}: "
             "it counts frames, not rows of features; proposals end where it says"
@@ -80,7 +80,7 @@ def _with_both(videos: Videos) -> NDArray[np.bool_]:
     return both
 
 
-def _listed(videos: Videos, places: NDArray[np.intp]) -> str:
+def _list_videos(videos: Videos, places: NDArray[np.intp]) -> str:
     return listed(videos.ids[place] for place in places.tolist())
 
 
@@ -224,7 +224,8 @@ def _stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) ->
         return []
     return [
         "feature_frame is used, and not the stride of dataset.toml, where rows * stride is "
-        f"another time: {counted(int(off.sum()), 'video')} ({_listed(videos, np.flatnonzero(off))})"
+        f"another time: {counted(int(off.sum()), 'video')} "
+        f"({_list_videos(videos, np.flatnonzero(off))})"
     ]
 
 

@@ -139,7 +139,7 @@ def find_compiler(request: CompileRequest) -> Compiler:
     program = shutil.which("atc")
     scripts = [] if program else [path for path in _scripts() if path.is_file()]
     for script in scripts:
-        env = _sourced(script)
+        env = _source_environment(script)
         program = shutil.which("atc", path=env.get("PATH", ""))
         if program:
             break
@@ -161,7 +161,7 @@ def _scripts() -> Iterator[Path]:
         yield Path(text).expanduser()
 
 
-def _sourced(script: Path) -> dict[str, str]:
+def _source_environment(script: Path) -> dict[str, str]:
     """Return the environment after sourcing a bash script."""
     try:
         done = subprocess.run(  # noqa: S603  a script of the vendor's, at a path of ours

@@ -16,7 +16,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from actspan.config.base import OnError, from_dict, merged
+from actspan.config.base import OnError, from_dict, merge
 from actspan.config.changes import changes_between, read_changes, settings_text, with_changes
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import AnnotationError, ResultError
@@ -177,7 +177,7 @@ def tune(
         tuning,
         checked,
         settings=settings_text(changes),
-        changes=merged(read_changes(run.changes), changes),
+        changes=merge(read_changes(run.changes), changes),
         tried=tried,
         problems=chosen.problems,
         notes=(*chosen.notes, *_notes(chosen.segments, entries, checked)),

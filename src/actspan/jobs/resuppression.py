@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from actspan.config.stages import PipelineConfig
 from actspan.core.types import Proposals, RaggedProposals
 from actspan.jobs.run import Candidates
-from actspan.pipeline.outcomes import placed, suppress
+from actspan.pipeline.outcomes import suppress, to_recording_seconds
 from actspan.pipeline.steps import cells, final_proposals
 from actspan.proposals.candidates import fuse
 
@@ -37,12 +37,12 @@ def suppress_again(
         (best,) = final_proposals(ragged, only.confidence, [only.seconds], config)
         return best
     shown = min(cells(config), snippets or cells(config))
-    placed_parts = [
-        placed(
+    candidates = [
+        to_recording_seconds(
             part.proposals.with_score(fuse(part.proposals, part.confidence, config.fusion)),
             part.offset,
             part.seconds,
         )
         for part in parts
     ]
-    return suppress(Proposals.concat(placed_parts), parts[-1].seconds / shown, shown, config)
+    return suppress(Proposals.concat(candidates), parts[-1].seconds / shown, shown, config)

@@ -121,10 +121,10 @@ def _read(request: ExportRequest) -> tuple[str, Annotations]:
         return "annotations", read_annotations(request.source)
     if b'"label"' in result_bytes(source):
         labelled = read_detections(source).items()
-        videos = Videos(_scored(v, d.segments, d.labels) for v, d in labelled)
+        videos = Videos(_scored_video(v, d.segments, d.labels) for v, d in labelled)
         return "detections", Annotations(source, "detections", videos)
     plain = read_result(source).items()
-    videos = Videos(_scored(v, p, [request.label] * len(p)) for v, p in plain)
+    videos = Videos(_scored_video(v, p, [request.label] * len(p)) for v, p in plain)
     return "proposals", Annotations(source, "proposals", videos)
 
 
@@ -135,7 +135,7 @@ def _result_of(path: Path) -> Path | None:
     return next((file for file in files if file.is_file() and is_result(file)), None)
 
 
-def _scored(name: str, proposals: Proposals, labels: Iterable[str]) -> Video:
+def _scored_video(name: str, proposals: Proposals, labels: Iterable[str]) -> Video:
     segments = np.stack([proposals.start, proposals.end], axis=1)
     return Video(name, np.nan, segments=segments, labels=tuple(labels), scores=proposals.score)
 

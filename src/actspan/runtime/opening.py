@@ -111,7 +111,7 @@ def _problem_of(bundle: Bundle, backend: Backend) -> str:
 def _reason_of_choice(backend: Backend, rejected: dict[str, str]) -> str:
     reason = "chosen by auto: the fastest that is installed and fits this bundle"
     if not backend.verified:
-        reason += "; nobody has verified it: run actspan verify"
+        reason += "; not verified: run actspan verify"
     installed = [name for name in rejected if BACKENDS[name].check().installed]
     return reason + "".join(f"; {name} passed over: {rejected[name]}" for name in installed)
 

@@ -168,7 +168,9 @@ def _unknown_path(app: FastAPI, path: str) -> str:
     if app.state.service is None and _NEEDS_MODEL.match(path):
         need = "proposals and jobs need a model: actspan serve --model BUNDLE"
         return f"nothing is at {path}: {need}; {listed}"
-    close = suggestion(path, [_filled(template, path) for template in app.openapi()["paths"]])
+    close = suggestion(
+        path, [_fill_template(template, path) for template in app.openapi()["paths"]]
+    )
     return f"nothing is at {path}{close}; {listed}"
 
 
@@ -177,13 +179,13 @@ def _methods(app: FastAPI, path: str) -> str:
     allowed = {
         method.upper()
         for template, operations in app.openapi()["paths"].items()
-        if _filled(template, path) == path.rstrip("/")
+        if _fill_template(template, path) == path.rstrip("/")
         for method in operations
     }
     return ", ".join(sorted(allowed)) or "GET"
 
 
-def _filled(template: str, path: str) -> str:
+def _fill_template(template: str, path: str) -> str:
     """Return a template with its parameters replaced by the parts of the path."""
     parts = path.strip("/").split("/")
     words = enumerate(template.strip("/").split("/"))

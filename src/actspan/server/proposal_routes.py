@@ -101,14 +101,14 @@ async def _array(data: bytearray, service: ProposalService) -> NDArray[Any]:
     if kind == "arrow":
         try:
             async with asyncio.timeout(seconds):  # includes a wait for others
-                return await asyncio.to_thread(_decoded, data, service)
+                return await asyncio.to_thread(_decode_features, data, service)
         except TimeoutError:
             line = f"not decoded within {seconds:g} s; send npy, or use /api/jobs"
             raise ProblemError(504, line) from None
-    raise _unsupported(service, "; send videos to /api/jobs")
+    raise _unsupported_error(service, "; send videos to /api/jobs")
 
 
-def _decoded(data: bytearray, service: ProposalService) -> Float32:
+def _decode_features(data: bytearray, service: ProposalService) -> Float32:
     """Return the features of an Arrow file, which is decoded in another process."""
     with TemporaryDirectory(prefix="actspan-") as folder:
         source, target = Path(folder) / "upload", Path(folder) / "features.npy"
@@ -206,11 +206,11 @@ def _kind(service: ProposalService, job: str) -> Kind:
     with service.store.upload(job).open("rb") as stream:
         kind = kind_of(stream.read(HEAD))
     if kind is None or (kind == "video" and not service.model.takes_videos):
-        raise _unsupported(service, " nor a known container of video")
+        raise _unsupported_error(service, " nor a known container of video")
     return kind
 
 
-def _unsupported(service: ProposalService, videos: str) -> ProblemError:
+def _unsupported_error(service: ProposalService, videos: str) -> ProblemError:
     """Return the error of a body of unknown type; `videos` says what services take of videos."""
     videos = videos if service.model.takes_videos else _NO_VIDEOS
     return ProblemError(415, f"the body is neither an npy file nor Arrow IPC{videos}")

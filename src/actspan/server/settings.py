@@ -93,7 +93,9 @@ class ServeSettings(Config, frozen=True):
         if not self.token and not is_loopback(self.host):
             raise ConfigError(f"host {self.host}: others can reach it, so a token is needed")
         if self.token is not None and len(self.token) < 16:
-            raise ConfigError("token: at least 16 characters are needed, so that nobody guesses it")
+            raise ConfigError(
+                "token: at least 16 characters are needed, so that it cannot be guessed"
+            )
         if self.limits.batch_rows < 1 or self.limits.batch_delay < 0:
             raise ConfigError("batches: at least 1 row is needed, and a delay that is not negative")
 

@@ -9,7 +9,7 @@ dataset/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -30,7 +30,13 @@ from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.feature_folder import FeatureFolder, check_extraction_folder
 from actspan.streams.snippet_features import Ending, Extractor
-from actspan.streams.video_lists import find_videos, probe_videos, shortfall_note, video_problem
+from actspan.streams.video_lists import (
+    VideoList,
+    find_videos,
+    probe_videos,
+    shortfall_note,
+    video_problem,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,19 @@ def extract_videos(
             else:
                 folder.record(video.name, video.path, video.ending)
                 done.append(video)
+    return _finish(request, folder, sources, paths, done, problems, perf_counter() - started)
+
+
+def _finish(
+    request: ExtractRequest,
+    folder: FeatureFolder,
+    sources: VideoList,
+    paths: Mapping[str, Path],
+    done: Sequence[ExtractedVideo],
+    problems: list[Problem],
+    seconds: float,
+) -> ExtractionSummary:
+    """Project features, write the annotations, and raise or report the problems."""
     annotated = sources.annotations or ()
     training = [video.id for video in annotated if video.subset == "training"]
     folder.project(training or paths)
@@ -152,7 +171,7 @@ def extract_videos(
         kept=len(kept) - len(done),
         snippets=sum(video.rows for video in done),
         video_seconds=sum(v.ending.seconds for v in done if isinstance(v.ending, Ending)),
-        seconds=perf_counter() - started,
+        seconds=seconds,
         spec=folder.spec,
         problems=tuple(problems),
         removed=folder.removed,

@@ -96,16 +96,16 @@ def _find_in_folder(
             )
         if kind := folder_kind(folder):
             raise VideoError(f"{folder}{kind}: contains no videos")
-        ignored = f"; {_ignored(others)}; {_BY_NAME}" if others else ""
+        ignored = f"; {_ignored_note(others)}; {_BY_NAME}" if others else ""
         raise VideoError(
             f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){ignored}"
         )
     if others:
-        notes.append(Problem("", str(folder), _ignored(others), _BY_NAME, Skipped.NOTHING))
+        notes.append(Problem("", str(folder), _ignored_note(others), _BY_NAME, Skipped.NOTHING))
     return videos
 
 
-def _ignored(others: Counter[str]) -> str:
+def _ignored_note(others: Counter[str]) -> str:
     count = others.total()
     suffixes = listed((s if n == 1 else f"{s} ({n:,})" for s, n in others.most_common()), _NAMED)
     of = "of another suffix" if count == 1 else "of other suffixes"

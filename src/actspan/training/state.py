@@ -41,7 +41,7 @@ class StateFolder:
             shutil.rmtree(path, ignore_errors=True)
         plain = json.loads(json.dumps(settings))
         try:
-            found = json.loads((path / SETTINGS).read_bytes())
+            stored = json.loads((path / SETTINGS).read_bytes())
         except FileNotFoundError:
             path.mkdir(parents=True, exist_ok=True)
             with atomic_file(path / SETTINGS) as stream:
@@ -50,8 +50,8 @@ class StateFolder:
         except (OSError, ValueError, RecursionError) as error:
             what = f"{path / SETTINGS}: damaged: {error}; start again: --restart"
             raise ActSpanError(what) from error
-        if found != plain:
-            names = ", ".join(_differences(found, plain))
+        if stored != plain:
+            names = ", ".join(_differences(stored, plain))
             raise ConfigError(
                 f"{path}: contains an unfinished training with other settings ({names}); use those "
                 "to resume it, or discard it: --restart"

@@ -107,7 +107,7 @@ def prepare_conversion(request: ConvertRequest) -> Prepared:
             what = f"--fps {request.fps:g} is {use if unknown else 'not used'}"
             notes.append(f"{path}: times are not frame numbers, so {what}")
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
-    videos = _renamed(videos, request.rename_subsets, path).subset(request.subset, path)
+    videos = _rename_subsets(videos, request.rename_subsets, path).subset(request.subset, path)
     if videos and not any(len(video.segments) + len(video.ignored) for video in videos):
         where = "" if request.subset is None else f" in subset {request.subset!r}"
         notes.append(f"{path}: contains no instances{where}")
@@ -250,7 +250,7 @@ def _disagreements(annotations: Annotations, known: Annotations) -> Iterator[str
             )
 
 
-def _renamed(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
+def _rename_subsets(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
     renamed: dict[str, str] = {}
     for old, new in ((canonical_subset(o), canonical_subset(n)) for o, n in names.items()):
         if renamed.setdefault(old, new) != new:

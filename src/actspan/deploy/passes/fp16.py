@@ -107,7 +107,7 @@ class Float16(GraphPass):
 def _convertible(model: ir.Model) -> ir.Node | None:
     """Return the first node that takes single precision but may take half."""
     for node in model.graph:
-        halves, _ = _allowed(node, opset_of(model))
+        halves, _ = _changeable_ports(node, opset_of(model))
         singles = (value is not None and value.dtype == SINGLE for value in node.inputs)
         if not is_standard(node, "Cast") and any(map(operator.and_, singles, halves)):
             return node
@@ -120,7 +120,7 @@ def _computes_single(node: ir.Node) -> bool:
     return any(value is not None and value.dtype == SINGLE for value in values)
 
 
-def _allowed(node: ir.Node, opset: int) -> tuple[list[bool], list[bool]]:
+def _changeable_ports(node: ir.Node, opset: int) -> tuple[list[bool], list[bool]]:
     """Return which inputs and outputs of a node may change from single to half precision."""
     inputs, outputs = [False] * len(node.inputs), [False] * len(node.outputs)
     none = list(inputs), list(outputs)
@@ -154,7 +154,10 @@ class _Converter:
         self._twins: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
 
     def run(self) -> None:
-        graph, allowed = self._graph, {node: _allowed(node, self._opset) for node in self._graph}
+        graph, allowed = (
+            self._graph,
+            {node: _changeable_ports(node, self._opset) for node in self._graph},
+        )
         singles = self._set_types({node: outputs for node, (_, outputs) in allowed.items()})
         for node, (halves, _) in allowed.items():
             for index, value in enumerate(node.inputs):

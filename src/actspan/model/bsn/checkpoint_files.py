@@ -32,7 +32,7 @@ EXPECTED = (
     "(fc1, fc2)"
 )
 _HOW_TO_CLEAN = (
-    "if you trust whoever made it, save its weights alone where it was made: "
+    "if you trust its source, save its weights alone, on the machine that made it: "
     "torch.save({'state_dict': model.state_dict()}, FILE), or for OpenMMLab its publish_model.py, "
     "which removes everything else"
 )

@@ -6,7 +6,7 @@ const copy = (segments) => segments && segments.map((s) => ({ ...s }));
 const sorted = (segments) => segments.sort((a, b) => a.start - b.start || a.end - b.end);
 
 export class Editor extends EventTarget {
-  segments = null; // null: nobody has corrected this video
+  segments = null; // null: this video has no corrections
   selected = -1;
   state = ""; // "", "saving", "saved", or what went wrong
   #revision = 0;

@@ -66,7 +66,7 @@ export function segmentTable(room, editor, { playOnly }) {
 
 function nothing(segments) {
   return segments === null
-    ? "Nobody has corrected this video. Drag on the track, press M, or start from the ground truth or the proposals."
+    ? "This video has no corrections. Drag on the track, press M, or start from the ground truth or the proposals."
     : "Corrected: this video has no segments.";
 }
 
