@@ -50,6 +50,7 @@ fuzz: .venv/dev
 
 docs: .venv/dev
 	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/generate_settings.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from actspan.config.stages import (
         BspConfig,
+        FusionConfig,
         PemConfig,
         PgmConfig,
         PipelineConfig,
@@ -42,6 +43,7 @@ _HOME = {
     "Bundle": "actspan.model.bundle",
     "Dataset": "actspan.data.dataset",
     "Features": "actspan.core.types",
+    "FusionConfig": "actspan.config.stages",
     "PemConfig": "actspan.config.stages",
     "PgmConfig": "actspan.config.stages",
     "Pipeline": "actspan.pipeline.core",
@@ -68,6 +70,7 @@ __all__ = [
     "Bundle",
     "Dataset",
     "Features",
+    "FusionConfig",
     "PemConfig",
     "PgmConfig",
     "Pipeline",

@@ -61,6 +61,15 @@ def test_a_table_of_moments(line: list[str], place: Path) -> None:
     assert "2 videos, 0.2 min" in done.stderr
 
 
+def test_settings_are_changed(line: list[str], place: Path) -> None:
+    options = ["--set", "soft_nms.keep=2", "--json"]
+    done = CliRunner().invoke(main, [*line, str(place / "videos"), *options])
+    assert [len(found) for found in json.loads(done.stdout)["results"].values()] == [2, 2]
+    followed = [*line, "--follow", str(place / "videos" / "a.ts"), "--idle", "0"]
+    done = CliRunner().invoke(main, [*followed, "--set", "soft_nms.keep=2"])
+    assert len(json.loads(done.stdout.splitlines()[-1])["final"]) == 2
+
+
 def test_json_and_clips(line: list[str], place: Path, tmp_path: Path) -> None:
     options = ["--top", "2", "--clips", str(tmp_path / "best"), "--json"]
     done = CliRunner().invoke(main, [*line, str(place / "videos" / "b.mp4"), *options])

@@ -15,6 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
+from actspan.config.changes import with_changes
 from actspan.server.requests import Metrics
 from actspan.server.served_model import Batcher
 from actspan.server.settings import Limits
@@ -222,3 +223,19 @@ def test_what_the_service_is(client: TestClient) -> None:
     model = client.get("/api/service").json()["model"]
     assert (model["channels"], model["stride"], model["mode"]) == (CHANNELS, STRIDE, "rescale")
     assert model["takes_videos"] is False
+
+
+def test_the_service_takes_changed_settings(bundle: Bundle, tmp_path: Path) -> None:
+    changes = {"soft_nms": {"keep": 3, "decay": 0.2}}
+    with (
+        client_of(tmp_path, model=bundle.path, changes=changes) as client,
+        Pipeline.load(
+            bundle,
+            backend="onnxruntime",
+            threads=1,
+            config=with_changes(bundle.config, changes),
+        ) as pipeline,
+    ):
+        answer = client.post("/api/propose", content=npy(features())).json()
+        assert len(answer["proposals"]) == 3
+        assert answer["proposals"] == expected(pipeline, features())

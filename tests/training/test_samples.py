@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 import torch
 
 from actspan import Dataset, PemConfig, Pipeline, PipelineConfig, TemConfig
-from actspan.config.stages import RescaleConfig
+from actspan.config.stages import RescaleConfig, SoftNmsConfig
 from actspan.config.training import (
     OptimConfig,
     PemTrainConfig,
@@ -24,7 +24,7 @@ from actspan.config.training import (
     WindowTrainConfig,
 )
 from actspan.model.bsn.losses import tem_loss, tem_targets
-from actspan.training.parts import trainable
+from actspan.training.parts import for_dataset, trainable
 from actspan.training.samples import (
     RescaledVideos,
     SampleLabels,
@@ -185,3 +185,12 @@ def test_cells_outside_the_span_repeat_the_outer_ones() -> None:
     features = np.arange(4, dtype=np.float32).reshape(1, 1, 4)
     seen = interpolate(features, np.array([-2.0]), np.array([8.0]), 4)
     assert seen[0, 0].tolist() == pytest.approx([0.0, 0.5, 2.5, 3.0])
+
+
+@pytest.mark.parametrize("decay", [0.75, 0.4])
+def test_models_of_windows_keep_more_proposals(dataset: Dataset, decay: float) -> None:
+    """Other settings of suppression, as `actspan tune` writes them, do not change the number."""
+    pipeline = msgspec.structs.replace(TINY.pipeline, soft_nms=SoftNmsConfig(decay=decay))
+    config = msgspec.structs.replace(TINY, mode="window", pipeline=pipeline)
+    suppression = for_dataset(config, dataset).pipeline.soft_nms
+    assert suppression == SoftNmsConfig(decay=decay, picks=1000, keep=1000)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from actspan.cli.console import findings, print_findings, print_json
 from actspan.cli.options import Text, command
 from actspan.core.wording import counted
-from actspan.data.data_requests import ConvertRequest, ExportRequest
+from actspan.data.data_requests import ConvertRequest, ExportRequest, SplitRequest
 
 # These repeat `FORMATS`, which is not imported so that --help stays fast. A test compares the two.
 READ = ["activitynet", "authors", "csv", "elan", "vtt", "srt", "textgrid", "thumos14"]
@@ -121,6 +121,38 @@ def _new_names(pairs: Sequence[str]) -> dict[str, str]:
             what = f"{old!r} gets two names, {names[old]!r} and {new!r}: give one"
             raise click.BadParameter(what, param_hint="'--rename-subset'")
     return names
+
+
+@command(annotate, arguments=["source"])
+def split(request: SplitRequest, *, json_: bool = False) -> None:
+    """Divide the videos of SOURCE into training and validation.
+
+    SOURCE is annotations in any format, or a dataset folder. Videos of one group (a person, a day,
+    a camera) stay in one part, so that validation tells how the model does on others. Instances,
+    in all and of each label, are balanced. The seed alone determines the parts. Videos of other
+    subsets, such as testing, keep theirs.
+
+    \b
+    Example:
+      actspan annotate split annotations.json --out split.json --by '^([^_]+)_'
+      actspan annotate split segments.csv --out split.json --by person --validation 0.3
+      actspan annotate split my-videos/ --out my-videos/annotations.json --by camera --force
+    """
+    from actspan.cli.tables import print_table
+    from actspan.data.annotations.split import split_annotations
+
+    done = split_annotations(request)
+    target, problems = done.conversion.target, done.conversion.problems
+    if json_:
+        print_json({"target": target, "parts": done.summary(), **findings(problems, done.notes)})
+    else:
+        rows = []
+        for part in done.parts:
+            counts = (part.groups, part.videos, part.instances, len(part.labels))
+            rows.append([part.subset, *(f"{count:,}" for count in counts)])
+        print_table(["subset", "groups", "videos", "instances", "labels"], rows)
+        click.echo(f"written: {target}")
+    print_findings(problems, done.notes)
 
 
 @command(annotate, arguments=["source", "target"], names={"format": "to"})

@@ -40,6 +40,9 @@ SHARED = {
     "on_error": "Stop at problems, or skip what cannot be used.",
     "out": "Folder to write.",
     "seed": "Seed of all random choices.",
+    "set_": "Change a setting of the model, as in soft_nms.decay=0.4; may be repeated.",
+    "settings": "TOML file with settings to change in its table [pipeline], as actspan tune writes "
+    "it; --set has precedence.",
 }
 
 

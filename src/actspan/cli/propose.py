@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from actspan.cli.console import findings, print_findings, print_json, progress_report, say
 from actspan.cli.options import Text, command, given_options, ray_config, refuse_options
-from actspan.config.base import Bounds, OutputFolder
+from actspan.config.base import Bounds, ExistingFile, OutputFolder
 from actspan.core.progress import no_progress
 from actspan.core.wording import counted
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest, Summary
@@ -49,7 +49,7 @@ _FEW = 10  # segments per video in a table, or as clips
 @command(
     arguments=["videos"],
     names={"classify": "detections"},
-    without=["live"],
+    without=["live", "changes"],
     follow="A video that is still being recorded; - is standard input.",
     idle="With --follow: seconds after which a file that no longer grows is complete.",
     clips="With VIDEOS: cut the segments into files in this folder.",
@@ -62,6 +62,8 @@ def propose(
     clips: OutputFolder | None = None,
     json_: bool = False,
     engine: Literal["local", "ray"] = "local",
+    set_: tuple[Annotated[str, Text("KEY=VALUE")], ...] = (),
+    settings: ExistingFile | None = None,
     cluster: ClusterConfig,
 ) -> None:
     """Find scored segments in VIDEOS, in a dataset of features, or in a video being recorded.
@@ -77,12 +79,16 @@ def propose(
     With labels, a run also contains detections.json, and a FILE contains only the detections: each
     proposal with its best labels, its score multiplied by theirs.
 
+    --set changes settings of the model that act after its networks: pgm, fusion, soft_nms, and
+    rescale.edge; docs/settings.md lists them all.
+
     \b
     Example:
       actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/
       actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/ --resume
       actspan propose --model bsn/ --dataset my-videos/ --scores scores.npz --out result.json
       actspan propose --model bsn/ --dataset my-videos/ --labels-from scores.json --out run/
+      actspan propose --model bsn/ --dataset my-videos/ --set soft_nms.decay=0.4 --out run/
       actspan propose --model bsn/ --dataset s3://bucket/store --engine ray --workers 8 --out run/
       actspan propose --model bsn/ video.mp4 --top 5 --clips best/
       ffmpeg -i rtsp://camera -c copy -f mpegts - | actspan propose --model bsn/ --follow -
@@ -91,12 +97,15 @@ def propose(
     ray = ray_config(engine, cluster)
     with ExitStack() as stack:
         progress = no_progress if follow else stack.enter_context(progress_report())
+        from actspan.config.changes import read_changes
         from actspan.data.dataset import local_folder
         from actspan.jobs import driver
         from actspan.model.bundle import Bundle
         from actspan.runtime.opening import choose_backend
 
         request = replace(request, model=local_folder(request.model))
+        if set_ or settings:
+            request = replace(request, changes=read_changes(set_, settings))
         choice = None
         if follow is not None:
             request = replace(request, live=stack.enter_context(_open_live(follow, idle)))

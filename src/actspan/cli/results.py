@@ -24,6 +24,7 @@ from actspan.cli.tables import print_figures
 from actspan.config.base import (
     Bounds,
     Existing,
+    ExistingFile,
     OnError,
     OutputFile,
     OutputFolder,
@@ -38,7 +39,7 @@ from actspan.server.settings import HOUR, MIB, Limits, ServeSettings
 _LARGE = 15_000_000  # bytes; larger pages are slow to open
 _OF_MODELS = (
     *("backend", "threads", "backbone", "upload_mib", "hours"),
-    *("queue", "jobs", "batch", "delay"),
+    *("queue", "jobs", "batch", "delay", "set_", "settings"),
 )
 _Count = Annotated[int, Bounds(0)]
 
@@ -201,7 +202,7 @@ def report(
 
 @command(
     names={"hosts": "allow_host"},
-    without=["limits"],
+    without=["limits", "changes"],
     request_mib="Largest request body that is answered directly, in MiB.",
     upload_mib="Largest upload of a job, in MiB.",
     hours="Longest recording, in hours.",
@@ -212,7 +213,7 @@ def report(
     delay="Milliseconds that the first video of a batch waits for others.",
 )
 def serve(
-    settings: ServeSettings,
+    service: ServeSettings,
     *,
     request_mib: Positive = 64,
     upload_mib: Positive = 4096,
@@ -222,6 +223,8 @@ def serve(
     jobs: Positive = 100,
     batch: Positive = BATCH,
     delay: Annotated[float, Bounds(0, 1000)] = 2.0,
+    set_: tuple[Annotated[str, Text("KEY=VALUE")], ...] = (),
+    settings: ExistingFile | None = None,
 ) -> None:
     """Serve proposals over HTTP, with a viewer of runs at /.
 
@@ -231,12 +234,13 @@ def serve(
       actspan serve --results run/ --results other-run/ --videos videos/
       actspan serve --model bsn/ --host 0.0.0.0 --port 80 --data /var/lib/actspan
     """
-    if not (settings.model or settings.results or settings.ground_truth or settings.videos):
+    if not (service.model or service.results or service.ground_truth or service.videos):
         raise click.UsageError(
             "nothing to serve: give --model, --results, --ground-truth or --videos"
         )
-    if settings.model is None:
+    if service.model is None:
         refuse_options(_OF_MODELS, "without --model")
+    from actspan.config.changes import read_changes
     from actspan.core.errors import require
 
     require("fastapi", extra="server", purpose="actspan serve")
@@ -254,6 +258,6 @@ def serve(
         batch_rows=batch,
         batch_delay=delay / 1000,
     )
-    token = make_token(settings.host, settings.token or os.environ.get("ACTSPAN_TOKEN"))
-    settings = replace(settings, token=token, limits=limits)
-    run_service(settings, announce=say)
+    token = make_token(service.host, service.token or os.environ.get("ACTSPAN_TOKEN"))
+    changes = read_changes(set_, settings)
+    run_service(replace(service, token=token, limits=limits, changes=changes), announce=say)

@@ -152,15 +152,16 @@ def from_dict(kind: type[T], values: Any, *, where: str) -> T:
 
 def changed(config: T, changes: dict[str, Any], *, where: str) -> T:
     """Return the settings with some changes, given as plain values in the shape of the config."""
-    return from_dict(type(config), _merge(to_dict(config), changes), where=where)
+    return from_dict(type(config), merge(to_dict(config), changes), where=where)
 
 
-def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return nested tables with changes, of which a table changes only its own keys."""
     merged = dict(values)
     for key, value in changes.items():
         below = merged.get(key)
         both = isinstance(value, dict) and isinstance(below, dict)
-        merged[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
+        merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
     return merged
 
 

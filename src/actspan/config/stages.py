@@ -14,6 +14,7 @@ _Size = Annotated[int, Bounds(1, SIZE)]
 _Samples = Annotated[int, Bounds(2, SIZE)]
 _Candidates = Annotated[int, Bounds(1, CANDIDATES)]
 _Positive = Annotated[float, Bounds(0, excluded=0)]
+_Exponent = Annotated[float, Bounds(0, 100)]
 _OptionalPositive = Annotated[float | None, Bounds(0, excluded=0)]
 
 Streams = Literal["appearance", "motion", "both"]
@@ -27,9 +28,9 @@ Triple = tuple[float, float, float]
 class TemConfig(Config, frozen=True, kw_only=True):
     """Temporal Evaluation Module (paper section 3.3)."""
 
-    channels: _Size = 400  # two-stream CUHK features, 200 + 200
-    length: Annotated[int, Bounds(2, CELLS)] = 100  # T, the temporal scale
-    hidden: _Size = 512
+    channels: _Size = 400  # of the features; two-stream CUHK features have 200 + 200
+    length: Annotated[int, Bounds(2, CELLS)] = 100  # T, the number of cells that the network sees
+    hidden: _Size = 512  # channels of the hidden layers
     # Networks side by side in the hidden layers, whose logits are averaged.
     members: Annotated[int, Bounds(1)] = 1
 
@@ -45,7 +46,7 @@ class PemConfig(Config, frozen=True, kw_only=True):
     """Proposal Evaluation Module (paper section 3.3)."""
 
     inputs: _Size = 32  # BSP features per proposal
-    hidden: _Size = 256
+    hidden: _Size = 256  # units of the hidden layer
 
 
 class ClassifierConfig(Config, frozen=True, kw_only=True):
@@ -53,7 +54,7 @@ class ClassifierConfig(Config, frozen=True, kw_only=True):
 
     labels: tuple[str, ...]  # in the order of the network's outputs; background comes after them
     channels: _Size  # of the features
-    hidden: _Size = 128
+    hidden: _Size = 128  # units of the hidden layer
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,8 +87,8 @@ class PgmConfig(Config, frozen=True, kw_only=True):
 class BspConfig(Config, frozen=True, kw_only=True):
     """Boundary-Sensitive Proposal features (paper section 3.3)."""
 
-    action_samples: _Samples = 16  # over the proposal
-    boundary_samples: _Samples = 8  # around its start, and around its end
+    action_samples: _Samples = 16  # samples of the action score over the proposal
+    boundary_samples: _Samples = 8  # samples around its start, and around its end
     boundary_ratio: _Positive = 0.2  # half width of a boundary region, as a share of the proposal
 
     @property
@@ -96,14 +97,24 @@ class BspConfig(Config, frozen=True, kw_only=True):
         return self.action_samples + 2 * self.boundary_samples
 
 
+class FusionConfig(Config, frozen=True, kw_only=True):
+    """Score of a candidate before Soft-NMS: a product of three powers (bsn.md section 7)."""
+
+    start: _Exponent = 1.0  # exponent of TEM's start score
+    end: _Exponent = 1.0  # exponent of TEM's end score
+    confidence: _Exponent = 1.0  # exponent of PEM's score; 0 ranks candidates without it
+
+
 class SoftNmsConfig(Config, frozen=True, kw_only=True):
     """Soft-NMS (paper section 3.4, thresholds of the published code)."""
 
     threshold_short: float = 0.65  # tIoU above which a neighbour of an infinitely short pick decays
-    threshold_long: float = 0.9  # ... of a pick as long as the video
-    decay: _Positive = 0.75  # score *= exp(-tIoU^2 / decay)
-    picks: _Candidates = 101  # the published loop picks one more than it keeps
-    keep: _Candidates = 100
+    threshold_long: float = 0.9  # the same for a pick as long as the video
+    # A decaying score is multiplied by exp(-tIoU^2 / decay): a smaller value suppresses more.
+    decay: _Positive = 0.75
+    # The published loop picks one more than it keeps. Training sets both to 1000 for windows.
+    picks: _Candidates = 101
+    keep: _Candidates = 100  # proposals per video in the result, the best of the picks
 
 
 class LabelFreeConfig(Config, frozen=True, kw_only=True):
@@ -111,7 +122,9 @@ class LabelFreeConfig(Config, frozen=True, kw_only=True):
 
     window: Annotated[int, Bounds(8, CELLS)] = 4096  # snippets that are seen at once
     components: _Size = 32  # principal components of the features
-    boundaries: _Candidates = 250  # highest change points, of which all pairs are candidates
+    boundaries: Annotated[int, Bounds(2, 2000)] = (
+        250  # highest change points, of which all pairs are candidates
+    )
     keep: _Candidates = 3000  # candidates that are suppressed
     longest: Annotated[float, Bounds(0, 1, excluded=0)] = 0.5  # share of the stream
     contrast: float = 2.0  # exponent of the distance to the surroundings
@@ -125,10 +138,10 @@ class LabelFreeConfig(Config, frozen=True, kw_only=True):
 class PictureConfig(Config, frozen=True, kw_only=True):
     """Preprocessing of a backbone's pictures: `encoder.toml` next to `encoder.onnx`."""
 
-    mean: Triple  # in the units of `range`
-    std: Triple
+    mean: Triple  # subtracted from the three channels, in the units of `range`
+    std: Triple  # by which the channels are divided then
     range: Literal[1, 255] = 1  # pixel values before mean and std: 0 to 1, or 0 to 255
-    order: Literal["rgb", "bgr"] = "rgb"
+    order: Literal["rgb", "bgr"] = "rgb"  # order of the channels
     size: tuple[int, int] | None = None  # height and width, if the network accepts any
     # "stretch": the whole picture, distorted if necessary; "crop": its middle
     fit: Literal["stretch", "crop"] = "stretch"
@@ -147,7 +160,7 @@ class ExtractionConfig(Config, frozen=True, kw_only=True):
     """Extraction settings of features: `dataset.toml`, `[features.extraction]`."""
 
     sha256: str  # checksum of the backbone: its ONNX file, or the weights of the default one
-    streams: Streams = "both"
+    streams: Streams = "both"  # mean of a snippet's frames, their deviation, or both
     frames: Annotated[int, Bounds(1)] = 4  # frames per snippet that the backbone sees
     pictures: PictureConfig
     projection: str | None = None  # checksum of `projection.safetensors`, if there is one
@@ -167,16 +180,17 @@ class FeatureSpec(Config, frozen=True, kw_only=True):
     evenly over the whole video (as in `csv_mean_100`).
     """
 
-    channels: Annotated[int | None, Bounds(1, SIZE)] = None
+    channels: Annotated[int | None, Bounds(1, SIZE)] = None  # values per snippet
+    # Axes of the files: snippets in rows ("TC") or in columns ("CT").
     layout: Literal["TC", "CT"] | None = None
     # Arrays of each video's file (npz, HDF5) whose channels are concatenated.
     join: tuple[str, ...] | None = None
-    stride_frames: _OptionalPositive = None
-    length_frames: _OptionalPositive = None
-    stride_seconds: _OptionalPositive = None
-    length_seconds: _OptionalPositive = None
-    fps: _OptionalPositive = None  # if stride is in frames and annotations give no rate
-    backbone: str | None = None
+    stride_frames: _OptionalPositive = None  # frames from one snippet to the next
+    length_frames: _OptionalPositive = None  # frames of a snippet; the stride if unset
+    stride_seconds: _OptionalPositive = None  # seconds from one snippet to the next
+    length_seconds: _OptionalPositive = None  # seconds of a snippet; the stride if unset
+    fps: _OptionalPositive = None  # frame rate, if stride is in frames and annotations give no rate
+    backbone: str | None = None  # name of the network that computed the features, for people
     extraction: ExtractionConfig | None = None  # if made by `actspan extract`
 
     def __post_init__(self) -> None:
@@ -203,6 +217,7 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     rescale: RescaleConfig = RescaleConfig()
     pgm: PgmConfig = PgmConfig()
     bsp: BspConfig = BspConfig()
+    fusion: FusionConfig = FusionConfig()
     soft_nms: SoftNmsConfig = SoftNmsConfig()
     classifier: ClassifierConfig | None = None
     label_free: LabelFreeConfig | None = None  # instead of TEM and PEM, in mode "window"

@@ -27,20 +27,20 @@ _NotNegative = Annotated[float, Bounds(0)]
 class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
     """Training of the proposal classifier."""
 
-    hidden: _Count = 128
+    hidden: _Count = 128  # units of the hidden layer
     dropout: _BelowOne = 0.5  # share of inputs and of hidden units dropped
     context_dropout: _BelowOne = 0.5  # probability that an example is seen without its context
     rate: _Positive = 1e-3  # highest learning rate of one cycle (AdamW)
-    weight_decay: _NotNegative = 0.01
-    steps: _Steps = 1500  # at most
+    weight_decay: _NotNegative = 0.01  # of AdamW
+    steps: _Steps = 1500  # maximum number of steps
     passes: _Count = 60  # average number of draws of each example, if that takes fewer steps
-    least_steps: _Steps = 200  # minimum, for few examples
+    least_steps: _Steps = 200  # minimum number of steps, for few examples
     batch: _Count = 256  # examples per step
     background_share: _BelowOne = 0.25  # share of background in a batch
     positive_tiou: float = 0.5  # a proposal with this overlap gets the instance's label
     negative_tiou: float = 0.3  # a proposal with less overlap is background
-    positives: _Count = 32  # maximum number of proposals per video, to bound memory
-    negatives: _Count = 16
+    positives: _Count = 32  # maximum number of labelled proposals per video, to bound memory
+    negatives: _Count = 16  # maximum number of background proposals per video
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,9 +63,10 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
 class OptimConfig(Config, frozen=True):
     """Optimisation of one network, and how often it is validated."""
 
-    method: Literal["adam", "adamw"] = "adam"
+    method: Literal["adam", "adamw"] = "adam"  # optimiser
     rate: _Positive = 1e-3  # highest learning rate
     weight_decay: _NotNegative = 1e-4  # "adam": part of the gradient; "adamw": decoupled
+    # Learning rate over time: drops at steps, or one rise and one fall.
     schedule: Literal["step", "one-cycle"] = "step"
     decay_epochs: _Count = 7  # "step": epochs between two drops of the rate
     decay_factor: float = 0.1  # "step": factor of a drop of the rate

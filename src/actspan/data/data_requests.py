@@ -62,6 +62,28 @@ class ConvertRequest(Config, frozen=True):
     overwrite: Annotated[bool, doc("Replace TARGET if it exists.")] = False
 
 
+class SplitRequest(Config, frozen=True):
+    """Request to divide annotations into training and validation."""
+
+    source: Existing
+    out: Annotated[Path, doc("File to write: .json or .csv, as for annotate convert.")]
+    validation: Annotated[
+        float, Bounds(0, 1, excluded=0), doc("Share of the instances that validation gets.")
+    ] = 0.2
+    by: Annotated[
+        str | None,
+        doc(
+            "Groups of videos that stay together: a regular expression over the id with one "
+            "group, or the name of a column (tables) or key (ActivityNet's JSON). [default: every "
+            "video is a group]",
+            "GROUP",
+        ),
+    ] = None
+    seed: Annotated[int, Bounds(0), doc("Seed of all random choices.")] = 0
+    on_error: Annotated[OnError, doc("Stop at problems, or skip what cannot be used.")] = "fail"
+    overwrite: Annotated[bool, doc("Replace the file if it exists.")] = False
+
+
 class ExportRequest(Config, frozen=True):
     """Request to export a run, a result or annotations to a tool."""
 

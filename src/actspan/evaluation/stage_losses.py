@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 from types import MappingProxyType
 
 import numpy as np
 
-from actspan.config.stages import PipelineConfig, SoftNmsConfig
+from actspan.config.stages import FusionConfig, PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
 from actspan.core.tiou import evaluated_tiou_matrix, tiou_matrix
 from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
@@ -54,6 +54,7 @@ class Evidence:
     cell: float  # seconds per cell
     limit: int  # largest number of cells from start to end of a pair
     cells: int  # of the whole video
+    fusion: FusionConfig = field(default_factory=FusionConfig)  # how scores are combined
 
     @property
     def uncut(self) -> Proposals:
@@ -88,7 +89,7 @@ def make_evidence(run_video: RunVideo, config: PipelineConfig, rate: Rate | None
     for (first_cell, last_cell, inner), part in zip(edges, parts, strict=True):
         scores = run_video.scores[first_cell:last_cell]
         pairs = generate_proposals(scores, config.pgm, inner_edges=inner)
-        ranked = part.proposals.with_score(fuse(part.proposals, part.confidence))
+        ranked = part.proposals.with_score(fuse(part.proposals, part.confidence, config.fusion))
         dropped = _with_scores(pairs[config.pgm.keep :], scores, config, rate)
         if config.mode == "window":
             ranked, dropped = _in_seconds(ranked, part), _in_seconds(dropped, part)
@@ -104,6 +105,7 @@ def make_evidence(run_video: RunVideo, config: PipelineConfig, rate: Rate | None
         cell=first.seconds / (edges[0][1] - edges[0][0]),
         limit=min(length, cells) - 1,
         cells=cells,
+        fusion=config.fusion,
     )
 
 
@@ -112,7 +114,8 @@ def _with_scores(
 ) -> Proposals:
     if rate is None or not len(pairs):
         return pairs
-    return pairs.with_score(fuse(pairs, rate(bsp_features(scores, pairs, config.bsp))))
+    confidence = rate(bsp_features(scores, pairs, config.bsp))
+    return pairs.with_score(fuse(pairs, confidence, config.fusion))
 
 
 def _in_seconds(proposals: Proposals, part: Candidates) -> Proposals:
@@ -225,7 +228,7 @@ def perfect_ranking(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
     """Return the result if PEM gave every candidate its largest tIoU with an instance."""
     candidates = evidence.candidates
     match_iou, _ = match_instances(candidates, evidence.instances)
-    fused = fuse(candidates, match_iou.astype(np.float32))
+    fused = fuse(candidates, match_iou.astype(np.float32), evidence.fusion)
     return soft_nms(candidates.with_score(fused), config, span=evidence.span)
 
 

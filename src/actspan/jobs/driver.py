@@ -208,6 +208,7 @@ class LocalEngine(AbstractContextManager[Engine]):
             threads=1 if decoded else request.threads,
             edge=source.edge,
             tem=request.scores is None,
+            config=source.config,
         )
         self._ahead = 0 if decoded else 2 * self._pipeline.threads
         self.clock = self._pipeline.clock

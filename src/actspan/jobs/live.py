@@ -133,7 +133,8 @@ class NewSegments(Sink):
         window, config = outcome.window, self._config
         assert window is not None
         snippet = outcome.seconds / len(window)
-        fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
+        score = fuse(outcome.candidates, outcome.confidence, config.fusion)
+        fused = outcome.candidates.with_score(score)
         segments = to_recording_seconds(fused, outcome.offset, outcome.seconds)
         known = Proposals.concat([self._before, segments])
         length = config.cells * snippet

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from msgspec import field
 
@@ -61,8 +61,9 @@ class LiveVideo(Protocol):
 class ProposeRequest(Config, frozen=True):
     """Request of `propose`. Exactly one of `dataset`, `videos` and `live` is the source.
 
-    `videos` are as for `find_videos`. Without `out` nothing is written or saved, and results only
-    go to the sinks.
+    `videos` are as for `find_videos`. `changes` are changes of the model's settings, in the shape
+    of `read_changes`: {"soft_nms": {"decay": 0.4}}. Without `out` nothing is written or saved, and
+    results only go to the sinks.
     """
 
     model: Annotated[
@@ -94,6 +95,7 @@ class ProposeRequest(Config, frozen=True):
         doc("Start from boundary scores: scores.npz, a run, or a folder of TEM CSVs."),
     ] = None
     labels: LabelChoice = field(default_factory=LabelChoice)
+    changes: dict[str, Any] = field(default_factory=dict)
     backend: Annotated[str, doc("Inference runtime; see actspan backends.")] = "auto"
     threads: Annotated[Positive | None, doc("Number of threads. [default: all cores]")] = None
     batch: Annotated[Positive, doc("With --dataset: videos per batch.")] = BATCH
@@ -126,6 +128,10 @@ class ProposeRequest(Config, frozen=True):
             (sources != 1, "propose needs one source: a dataset, videos, or a live video"),
             (unsaved, "without out nothing is saved, so nothing can be resumed"),
             (self.resume and self.live, "a live video cannot be resumed: unread parts are gone"),
+            (
+                self.scores and "rescale" in self.changes,
+                "rescale.edge has no effect on boundary scores: leave it out",
+            ),
             (self.scores and not self.dataset, "boundary scores belong to a dataset: name it, too"),
             (
                 labels.classify and labels.labels_from,

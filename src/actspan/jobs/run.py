@@ -72,6 +72,12 @@ class Run:
         ids = self.info.get("bundle", {}).get("set_apart", ())
         return tuple(map(str, ids)) if isinstance(ids, list) else ()
 
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """Settings that the run was made with instead of the bundle's, KEY=VALUE."""
+        listed = self.info.get("changes", ())
+        return tuple(map(str, listed)) if isinstance(listed, list) else ()
+
     def proposals(self) -> dict[str, Proposals]:
         """Read the proposals of every video, seconds, best first."""
         return read_result(self.path / RESULT)

@@ -241,7 +241,8 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
         "dataset": {**source.record(), "assumptions": list(summary.notes)},
         "backend": request.backend if bundle.nets else "none",
         "versions": versions(),
-        "pipeline": to_dict(bundle.config),
+        "pipeline": to_dict(source.config),
+        "changes": source.changes or None,
         "labels": request.labels.info(),
         "selection": None if selection == Selection() else msgspec.structs.asdict(selection),
         "timing": {

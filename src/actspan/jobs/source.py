@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from actspan.config.base import OnError, to_dict
+from actspan.config.changes import changes_between, settings_text, with_changes
 from actspan.config.stages import Edge
 from actspan.core.errors import BundleError, DataError
 from actspan.core.files import sha256
@@ -51,6 +52,10 @@ class Source(ABC):
 
     Attributes
     ----------
+    config : PipelineConfig
+        Settings of the model, with the changes of the request.
+    changes : list of str
+        These changes, KEY=VALUE.
     ids : tuple of str
         Videos that were found, in the order of the result.
     paths : mapping of str to Path
@@ -80,7 +85,11 @@ class Source(ABC):
     protected: tuple[Path, ...] = ()
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
-        self.request, self.bundle, self.config = request, bundle, bundle.config
+        self.request, self.bundle = request, bundle
+        self.config, self.changes = bundle.config, list[str]()
+        if request.changes:
+            self.config = with_changes(bundle.config, request.changes)
+            self.changes = settings_text(changes_between(bundle.config, self.config))
 
     def close(self) -> None:
         """Close what was opened."""
@@ -123,6 +132,7 @@ class Source(ABC):
                 "subset": str(request.subset),
                 "backend": request.backend,
                 "labels": str(request.labels.info()),
+                "changes": ", ".join(self.changes) or "none",
                 **{name: checksum(path) for name, path in paths.items() if path},
             },
             "versions": versions(),
@@ -200,6 +210,7 @@ class FeatureSource(Source):
         self.folder = folder = request.dataset
         self.shard_size = _SHARD_SIZE[bundle.config.mode]
         dataset = Dataset.load(folder)
+        dataset.require_fit(self.config)
         if request.subset is not None:
             dataset = dataset.subset(request.subset, bundle.set_apart)
         self.dataset, self.ids, self.edge = dataset, dataset.videos.ids, dataset.edge

@@ -88,6 +88,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         edge: Edge = "clamp",
         tem: bool = True,
         pem: bool = True,
+        config: PipelineConfig | None = None,
     ) -> Self:
         """Open the networks of a bundle on a backend; missing ONNX files are exported first.
 
@@ -98,6 +99,8 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         tem, pem : bool
             False leaves a network out, even if the bundle contains it. Without TEM only boundary
             scores are accepted; without PEM candidates are ranked by start score x end score.
+        config : PipelineConfig, optional
+            Settings of the stages, as `with_changes` returns them; those of the bundle by default.
 
         Raises
         ------
@@ -118,9 +121,8 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         nets: list[Net] = ["tem"] if tem and "tem" in bundle.nets else []
         nets += ["pem"] if pem else []
         sessions = open_nets(bundle, nets, backend, threads)
-        return cls(
-            sessions.get("tem"), sessions.get("pem"), bundle.config, threads=threads, edge=edge
-        )
+        config = bundle.config if config is None else config
+        return cls(sessions.get("tem"), sessions.get("pem"), config, threads=threads, edge=edge)
 
     def __exit__(self, *details: object) -> None:
         self.close()

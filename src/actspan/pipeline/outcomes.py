@@ -176,7 +176,8 @@ class Recordings:
     def add(self, outcome: Outcome) -> Outcome:
         """Add a window; return it, with proposals if it is the recording's last one."""
         assert outcome.window is not None
-        fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
+        score = fuse(outcome.candidates, outcome.confidence, self._config.fusion)
+        fused = outcome.candidates.with_score(score)
         return replace(
             outcome, proposals=self.add_candidates(outcome.window, outcome.seconds, fused)
         )

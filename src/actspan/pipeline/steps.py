@@ -19,7 +19,6 @@ from actspan.config.stages import (
     LabelFreeConfig,
     PgmConfig,
     PipelineConfig,
-    SoftNmsConfig,
     TemConfig,
 )
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
@@ -123,7 +122,7 @@ def final_proposals(
     candidates: RaggedProposals,
     confidence: Float32,
     seconds: Sequence[float],
-    config: SoftNmsConfig,
+    config: PipelineConfig,
 ) -> RaggedProposals:
     """Return the proposals of videos that were seen at once: seconds, best first.
 
@@ -131,7 +130,9 @@ def final_proposals(
     PEM's scores, (sum N,).
     """
     proposals = candidates.together
-    best, score, ends = soft_nms_batch(candidates, fuse(proposals, confidence), config)
+    best, score, ends = soft_nms_batch(
+        candidates, fuse(proposals, confidence, config.fusion), config.soft_nms
+    )
     unit = np.repeat(seconds, np.diff(ends, prepend=0))
     start = proposals.start[best].clip(min=0) * unit
     end = proposals.end[best].clip(max=1) * unit
@@ -258,7 +259,7 @@ class Steps:
         seconds = [video.seconds for video in batch.scored]
         answers: Iterable[Proposals | None] = [None] * len(seconds)
         if self.config.mode != "window":
-            answers = final_proposals(batch.candidates, confidence, seconds, self.config.soft_nms)
+            answers = final_proposals(batch.candidates, confidence, seconds, self.config)
         parts = (confidence[rows] for rows in batch.candidates.rows())
         of_each = zip(batch.pieces, batch.scored, batch.candidates, parts, answers, strict=True)
         return [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config.stages import PgmConfig
+from actspan.config.stages import FusionConfig, PgmConfig
 from actspan.core.errors import ShapeError
 from actspan.core.kernels import descending, kernel
 from actspan.core.tiou import ioa_matrix, tiou_matrix
@@ -192,12 +192,19 @@ def match_instances(proposals: Proposals, instances: Float64) -> tuple[Float64, 
     return tiou_matrix(*ends).max(axis=1), ioa_matrix(*ends).max(axis=1)
 
 
-def fuse(candidates: Proposals, confidence: Float32) -> Float64:
+def fuse(candidates: Proposals, confidence: Float32, config: FusionConfig) -> Float64:
     """Compute final scores: confidence x start score x end score (bsn.md section 7), (N,) float64.
 
-    `confidence`, (N,), are PEM's scores. Raises ShapeError if candidates have no boundary scores.
+    `confidence`, (N,), are PEM's scores. `config` has the exponents of the three factors. Raises
+    ShapeError if candidates have no boundary scores.
     """
     if candidates.start_score is None or candidates.end_score is None:
         raise ShapeError("candidates without start and end scores cannot be ranked")
-    fused: Float64 = confidence.astype(np.float64) * candidates.start_score * candidates.end_score
+    factors = (
+        (confidence.astype(np.float64), config.confidence),
+        (candidates.start_score, config.start),
+        (candidates.end_score, config.end),
+    )
+    first, second, third = (x if exponent == 1 else x**exponent for x, exponent in factors)
+    fused: Float64 = first * second * third
     return fused

@@ -10,21 +10,20 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import ArrayLike
 
 from actspan.config.base import from_dict
 from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
 from actspan.core.files import folder_kind, similar_path
-from actspan.core.types import Float32, Proposals, RaggedProposals
+from actspan.core.types import Float32, Proposals
 from actspan.core.wording import counted
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
+from actspan.jobs.resuppression import suppress_again
 from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
-from actspan.pipeline.outcomes import suppress, to_recording_seconds
-from actspan.pipeline.steps import final_proposals
-from actspan.proposals.candidates import fuse
 from actspan.server.error_responses import ProblemError
 
 TILE = 1024  # columns
@@ -187,26 +186,10 @@ class BrowsedRun:
         Raises ProblemError (409) if the run has no candidates of the video.
         """
         windows = self._candidates(video)
-        if self.config.mode == "window":
-            return self._labelled(video, self._suppress_recording(video, windows, config))
-        (only,) = windows
-        ragged = RaggedProposals.of([only.proposals])
-        (best,) = final_proposals(ragged, only.confidence, [only.seconds], config)
+        curves = self.curves(video) if self.config.mode == "window" else None
+        settings = replace(self.config, soft_nms=config)
+        best = suppress_again(windows, settings, None if curves is None else curves.cells)
         return self._labelled(video, best)
-
-    def _suppress_recording(
-        self, video: str, windows: tuple[Candidates, ...], config: SoftNmsConfig
-    ) -> Proposals:
-        curves = self.curves(video)
-        length = self.config.cells
-        shown = length if curves is None else min(length, curves.cells)  # a short recording
-        fused = [w.proposals.with_score(fuse(w.proposals, w.confidence)) for w in windows]
-        parts = [
-            to_recording_seconds(p, w.offset, w.seconds)
-            for p, w in zip(fused, windows, strict=True)
-        ]
-        settings = PipelineConfig(mode="window", tem=self.config.tem, soft_nms=config)
-        return suppress(Proposals.concat(parts), windows[-1].seconds / shown, shown, settings)
 
     def _labelled(self, video: str, proposals: Proposals) -> ShownProposals:
         with self._reading:

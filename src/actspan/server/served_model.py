@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
+from actspan.config.changes import with_changes
 from actspan.config.stages import FeatureSpec, TemConfig
 from actspan.core.errors import BundleError, ConfigError
 from actspan.core.types import Features, Float32, Proposals
@@ -236,12 +237,12 @@ class ServedModel:
     def __init__(self, bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> None:
         if len(bundle.nets) < 2:
             raise BundleError(f"{bundle.path}: a service needs a TEM and a PEM; convert both")
-        self.bundle, self.config = bundle, bundle.config
+        self.bundle, self.config = bundle, with_changes(bundle.config, settings.changes)
         self.backend = choose_backend(bundle, settings.backend).name
         threads = settings.threads or os.cpu_count() or 1
         opened = open_nets(bundle, NETS, self.backend, threads)
         self.sessions = {name: opened[name] for name in NETS}
-        self.pipeline = Pipeline(opened["tem"], opened["pem"], bundle.config, threads=threads)
+        self.pipeline = Pipeline(opened["tem"], opened["pem"], self.config, threads=threads)
         common = (settings.limits, self.pipeline.threads, metrics)
         self.videos = Batcher("pipeline", self._propose, *common)
         self.rows = {n: Batcher(n, _rows_of(net), *common) for n, net in self.sessions.items()}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+
+from msgspec import field
 
 from actspan.config.base import (
     Bounds,
@@ -83,6 +85,7 @@ class ServeSettings(Config, frozen=True):
             "NAME",
         ),
     ] = ()
+    changes: dict[str, Any] = field(default_factory=dict)  # of the model's settings
     limits: Limits = Limits()
 
     def check(self) -> None:

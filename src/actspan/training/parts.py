@@ -95,8 +95,9 @@ def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     tem, nms = settings.tem or TemConfig(), settings.soft_nms
     edge = dataset.edge if settings.rescale.edge == "auto" else settings.rescale.edge
     mode = _mode(dataset, tem.length) if config.mode == "auto" else config.mode
-    if mode == "window" and nms == SoftNmsConfig():
-        nms = SoftNmsConfig(picks=_WINDOW_PICKS, keep=_WINDOW_PICKS)
+    usual = SoftNmsConfig()
+    if mode == "window" and (nms.picks, nms.keep) == (usual.picks, usual.keep):
+        nms = msgspec.structs.replace(nms, picks=_WINDOW_PICKS, keep=_WINDOW_PICKS)
     pipeline = msgspec.structs.replace(
         settings,
         mode=mode,

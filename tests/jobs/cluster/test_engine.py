@@ -30,7 +30,11 @@ def local(request: ProposeRequest, out: Path) -> bytes:
     return out.read_bytes()
 
 
-def test_workers_give_the_same_bytes(request_: ProposeRequest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{}, {"soft_nms": {"decay": 0.2}}], ids=["own", "changed"])
+def test_workers_give_the_same_bytes(
+    request_: ProposeRequest, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    request_ = replace(request_, changes=changes)
     summary = propose(request_, engine=ray_engine(WORKERS))
     assert summary.videos == 40
     assert sum(summary.stages.values()) == pytest.approx(1)

@@ -50,6 +50,15 @@ class Conversion:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A conversion that only has to be written."""
+
+    conversion: Conversion
+    format: str  # to write
+    document: Mapping[str, Any]  # content of a JSON document beside its videos
+
+
 def convert_annotations(request: ConvertRequest) -> Conversion:
     """Read annotations in one format and write them in another.
 
@@ -57,6 +66,14 @@ def convert_annotations(request: ConvertRequest) -> Conversion:
     source cannot be read, nothing is left of it, or the target already exists; ConfigError if a
     format is unknown, or cannot be written. Then nothing is written.
     """
+    ready = prepare_conversion(request)
+    done = ready.conversion
+    write_annotations(done.target, done.videos, format=ready.format, document=ready.document)
+    return done
+
+
+def prepare_conversion(request: ConvertRequest) -> Prepared:
+    """Read and check annotations as `convert_annotations` does, but write nothing."""
     columns, of_durations = dict(request.columns), {}
     durations = request.durations
     is_table = durations is not None and durations.suffix.lower() in (".csv", ".tsv")
@@ -104,9 +121,9 @@ def convert_annotations(request: ConvertRequest) -> Conversion:
         what = f"{counted(len(without), 'video')} without duration ({names})"
         problems.append(Problem("", str(path), what, remedy, Skipped.NOTHING))
     videos = videos.with_instances(good)
-    write_annotations(target, videos, format=format, document=annotations.document)
     notes += [f"{path}: {note}" for note in timing]
-    return Conversion(annotations.format, target, videos, tuple(problems), tuple(notes))
+    conversion = Conversion(annotations.format, target, videos, tuple(problems), tuple(notes))
+    return Prepared(conversion, format, annotations.document)
 
 
 def _target_of(request: ConvertRequest) -> tuple[Path, str]:

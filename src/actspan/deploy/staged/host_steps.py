@@ -276,7 +276,7 @@ def _rate_item(
     if folder is not None:
         write_csv(folder / f"{item.name}.csv", {**_columns(candidates), "iou_score": confidence})
     if item.window is not None:
-        return item, candidates.with_score(fuse(candidates, confidence))
+        return item, candidates.with_score(fuse(candidates, confidence, stage.config.fusion))
     alone = RaggedProposals.of([candidates])
-    (best,) = final_proposals(alone, confidence, [item.seconds], stage.config.soft_nms)
+    (best,) = final_proposals(alone, confidence, [item.seconds], stage.config)
     return item, best
