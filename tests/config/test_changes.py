@@ -151,5 +151,5 @@ def test_changes_of_a_label_free_model() -> None:
     assert with_changes(config, read_changes(["label_free.contrast=1"])).label_free == (
         LabelFreeConfig(contrast=1.0)
     )
-    with pytest.raises(ConfigError, match="pgm.keep has no effect without networks"):
+    with pytest.raises(ConfigError, match="keep has no effect without networks"):
         with_changes(config, read_changes(["pgm.keep=10"]))

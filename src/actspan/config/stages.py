@@ -122,9 +122,7 @@ class LabelFreeConfig(Config, frozen=True, kw_only=True):
 
     window: Annotated[int, Bounds(8, CELLS)] = 4096  # snippets that are seen at once
     components: _Size = 32  # principal components of the features
-    boundaries: Annotated[int, Bounds(2, 2000)] = (
-        250  # highest change points, of which all pairs are candidates
-    )
+    boundaries: Annotated[int, Bounds(2, 2000)] = 250  # highest change points; all pairs are tried
     keep: _Candidates = 3000  # candidates that are suppressed
     longest: Annotated[float, Bounds(0, 1, excluded=0)] = 0.5  # share of the stream
     contrast: float = 2.0  # exponent of the distance to the surroundings
