@@ -25,6 +25,7 @@ from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import cells, failed_piece
 from actspan.streams.bundle_features import BundleFeatures
 from actspan.streams.snippet_features import Part
+from actspan.streams.stream_kinds import find_kind
 from actspan.streams.video_decoding import VideoFile
 from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
 
@@ -41,6 +42,9 @@ class DecodedSource(Source):
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
         self._features: BundleFeatures | None = None
+        made = bundle.features.extraction
+        is_video = made is None or made.kind == "video"
+        self._unit = "seconds of video" if is_video else "seconds of recording"
         self.ends: dict[str, float] = {}
         self.ending_notes: dict[str, Problem] = {}
 
@@ -70,7 +74,7 @@ class DecodedSource(Source):
             arrays: list[Float32] = []  # all snippets, in rescale mode
             for part in own:
                 now = before + part.seconds
-                progress("seconds of video", round(now), round(max(whole, now)))
+                progress(self._unit, round(now), round(max(whole, now)))
                 if self.config.mode == "rescale":
                     arrays.append(part.rows)
                     continue
@@ -97,7 +101,9 @@ class VideoSource(DecodedSource):
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
-        found = _subset(find_videos(request.videos), request.subset, bundle.set_apart)
+        made = bundle.features.extraction
+        kind = find_kind(request.videos) if made is None else made.kind
+        found = _subset(find_videos(request.videos, kind), request.subset, bundle.set_apart)
         self.paths = self.files = found.paths
         self.ids, self._problems = tuple(found.paths), found.problems
         self._annotations = None
@@ -111,8 +117,7 @@ class VideoSource(DecodedSource):
 
     def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Open every video, and keep those that can be decoded; see `Source.check`."""
-        self._open()
-        lengths, unreadable = probe_videos(self.files, progress)
+        lengths, unreadable = probe_videos(self.files, progress, self._open().opener())
         found = (*self._problems, *problems, *unreadable)
         if not lengths:
             raise_nothing_left(found, len(self.files))
@@ -123,10 +128,10 @@ class VideoSource(DecodedSource):
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
         """Take the videos from a plan, and open those that are still missing."""
-        self._open()
+        opens = self._open().opener()
         self.ends = dict(zip(plan.videos, plan.seconds, strict=True))
         if self.request.on_error == "fail":
-            raise_errors(probe_videos({v: self.files[v] for v in missing}, progress)[1])
+            raise_errors(probe_videos({v: self.files[v] for v in missing}, progress, opens)[1])
 
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Decode videos, and yield their pieces."""
@@ -155,6 +160,12 @@ class LiveSource(DecodedSource):
         self.ids = (canonical_id(self._live.path.stem),)
         self.ends = {self.ids[0]: 0.0}
         self.protected = (self._live.path,)
+        made = bundle.features.extraction
+        if made is not None and made.kind != "video":
+            raise BundleError(
+                f"{bundle.path}: takes {made.kind}, and only a video can be followed; give files "
+                "that are complete"
+            )
         if bundle.config.mode != "window":
             raise BundleError(
                 f"{bundle.path}: processes whole videos (mode rescale), so it cannot follow one "

@@ -1,0 +1,106 @@
+"""Extractor of a request: for video, or for another kind of stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actspan.config.stages import ExtractionConfig
+from actspan.config.streams import USUAL_STATISTICS, AudioConfig, SensorConfig, StreamKind
+from actspan.core.errors import ConfigError, VideoError
+from actspan.streams.backbone import find_backbone
+from actspan.streams.extract_request import ExtractRequest, SampleRequest
+from actspan.streams.snippet_features import Extractor
+from actspan.streams.stream_features import StreamExtractor
+from actspan.streams.video_decoding import VideoFile
+
+SnippetExtractor = Extractor | StreamExtractor
+
+_OF_VIDEO = ("backbone", "frames", "streams", "threads", "backend")
+_OF_OTHERS: dict[StreamKind, tuple[str, ...]] = {
+    "video": (),
+    "sensors": ("statistics", "rate", "time", "time_unit", "columns"),
+    "audio": ("statistics", "rate", "bands"),
+    "pose": ("statistics", "rate", "likelihood"),
+}
+
+
+def check_settings(request: ExtractRequest, kind: StreamKind) -> None:
+    """Raise ConfigError if settings were given that have no effect on this kind of stream."""
+    fields = () if kind == "video" else _OF_VIDEO
+    samples = [n for n in SampleRequest.__struct_fields__ if n not in _OF_OTHERS[kind]]
+    given = [*_changed(request, fields), *_changed(request.samples, samples)]
+    if given:
+        raise ConfigError(f"{', '.join(given)}: no effect on {kind}; leave it out, or give --kind")
+
+
+def _changed(struct: Any, names: Iterable[str]) -> list[str]:
+    """Return the fields that do not have their default."""
+    usual = {field.name: field.default for field in msgspec.structs.fields(struct)}
+    return [name for name in names if getattr(struct, name) != usual[name]]
+
+
+def complete_request(
+    request: ExtractRequest, kind: StreamKind, paths: Iterable[Path]
+) -> ExtractRequest:
+    """Return the request with its kind, and with what the first usable recording has to say.
+
+    Raises VideoError if no recording can be used.
+    """
+    request = msgspec.structs.replace(request, kind=kind)
+    if kind in ("video", "audio"):
+        return request
+    failure: VideoError | None = None
+    for path in paths:
+        try:
+            return msgspec.structs.replace(request, samples=_completed(request, path))
+        except VideoError as error:
+            failure = failure or error
+    if failure is not None:
+        raise VideoError(f"{failure}; {failure.remedy}")
+    return request
+
+
+def _completed(request: ExtractRequest, path: Path) -> SampleRequest:
+    given = request.samples
+    from actspan.streams.sensors import TableRequest, find_columns
+
+    found = find_columns(path, TableRequest(given.columns, given.time, given.time_unit, given.rate))
+    return msgspec.structs.replace(
+        given, columns=found.columns, time=found.time, time_unit=found.unit, rate=found.rate
+    )
+
+
+def open_extractor(request: ExtractRequest) -> SnippetExtractor:
+    """Open the extractor of a complete request; raise as `Extractor` and `find_backbone` do."""
+    if request.kind in (None, "video"):
+        return Extractor(
+            find_backbone(request.backbone),
+            request.grid,
+            streams=request.streams,
+            frames=request.frames,
+            threads=request.threads,
+            backend=request.backend,
+        )
+    return StreamExtractor(_extraction(request), request.grid)
+
+
+def _extraction(request: ExtractRequest) -> ExtractionConfig:
+    kind, given = request.kind or "video", request.samples
+    statistics = given.statistics or USUAL_STATISTICS[kind]
+    if kind == "sensors":
+        sensors = SensorConfig(
+            columns=given.columns, time=given.time, unit=given.time_unit or "s", rate=given.rate
+        )
+        return ExtractionConfig(statistics=statistics, sensors=sensors)
+    usual = AudioConfig()
+    audio = AudioConfig(rate=round(given.rate or usual.rate), bands=given.bands or usual.bands)
+    return ExtractionConfig(statistics=statistics, audio=audio)
+
+
+def opener(extractor: SnippetExtractor) -> Callable[[Path], Any]:
+    """Return the function that opens a recording, to find out whether it can be used."""
+    return extractor.open if isinstance(extractor, StreamExtractor) else VideoFile
