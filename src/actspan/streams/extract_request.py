@@ -118,10 +118,6 @@ class ExtractRequest(Config, frozen=True):
 
     videos: tuple[str, ...]
     out: Annotated[Path, doc("Dataset folder to write.")]
-    kind: Annotated[
-        StreamKind | None, doc("Kind of the streams. [default: by their suffix and content]")
-    ] = None
-    samples: SampleRequest = field(default_factory=SampleRequest)
     backbone: Annotated[
         str,
         doc(
@@ -161,6 +157,10 @@ class ExtractRequest(Config, frozen=True):
     force: Annotated[bool, doc("Remove features in --out that were made with other settings.")] = (
         False
     )
+    kind: Annotated[
+        StreamKind | None, doc("Kind of the streams. [default: by their suffix and content]")
+    ] = None
+    samples: SampleRequest = field(default_factory=SampleRequest)
 
     @property
     def grid(self) -> Grid:

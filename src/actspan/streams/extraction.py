@@ -191,7 +191,7 @@ def _find_sources(
 def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iterator[Problem]:
     """Raise if times lie far beyond the videos; note durations that differ from the videos'."""
     videos, path = annotations.videos, annotations.path
-    found = np.array([lengths.get(name, np.nan) for name in videos.ids])
+    found = np.array([lengths.get(name) or np.nan for name in videos.ids])  # 0 is unknown
     require_seconds(videos, path, np.where(np.isnan(found), videos.durations, found))
     conflict, notes = compare_times(videos, found, np.zeros(len(videos)), FeatureSpec(), path)
     if conflict is not None:

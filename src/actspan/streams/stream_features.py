@@ -135,7 +135,7 @@ class StreamExtractor(AbstractContextManager["StreamExtractor"]):
 def check_density(times: Float64, length: float) -> None:
     """Raise VideoError if samples are farther apart than snippets are long."""
     step = float(times[-1] - times[0]) / max(len(times) - 1, 1)
-    if step > length:
+    if step > 1.001 * length:
         raise VideoError(
             f"its samples are {step:g} s apart, and snippets are {length:g} s long",
             "say the unit of its times (--time-unit ms), or give a larger --stride",
@@ -157,4 +157,8 @@ def open_recording(path: Path, extraction: ExtractionConfig, stride: float) -> R
         from actspan.streams.sensors import SensorTable
 
         return SensorTable(path, extraction.sensors)
+    if extraction.audio is not None:
+        from actspan.streams.audio import Sound
+
+        return Sound(path, extraction.audio, stride)
     raise AssertionError(extraction.kind)
