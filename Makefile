@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 .PHONY: help setup demo demo-train test fuzz faults docs lint format bench bench-memory bench-ray test-cluster clean
 
 help:
-	@echo "make demo        install the core and see the main job on made-up data"
+	@echo "make demo        install the core and see the main job on synthetic data"
 	@echo "make test        install everything and run the tests"
 	@echo "make setup       .venv with everything for development"
 	@echo "make lint        linter, format check and strict type check"
@@ -36,8 +36,8 @@ demo: .venv/core
 	$(BIN)/actspan demo --out demo-output
 
 demo-train: .venv/dev
-	$(BIN)/actspan demo --training-set 480 --seed 0 --out build/made-up
-	$(BIN)/actspan train --dataset build/made-up --tem-hidden 64 --pem-hidden 64 --seed 0 \
+	$(BIN)/actspan demo --training-set 480 --seed 0 --out build/synthetic
+	$(BIN)/actspan train --dataset build/synthetic --tem-hidden 64 --pem-hidden 64 --seed 0 \
 	  --restart --force --out build/demo-bundle
 	mkdir -p src/actspan/model/demo
 	cp $(addprefix build/demo-bundle/,model.toml tem.safetensors pem.safetensors tem.onnx pem.onnx) src/actspan/model/demo/

@@ -32,7 +32,7 @@ from actspan.data.features import Entry, read_array
 from actspan.data.names import Ignored
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
-from actspan.data.shards import Packed, open_shard
+from actspan.data.shards import PackedFeatures, open_shard
 from actspan.data.store_manifest import Manifest
 from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
@@ -105,7 +105,7 @@ def shard(path: Path) -> None:
         except ActSpanError:
             continue
         for row, _ in enumerate(found.ids()):
-            entry = Packed(found, row)
+            entry = PackedFeatures(found, row)
             entry.values.sum()
             str(entry.grid)
 

@@ -14,7 +14,7 @@ PYTHON = quote(sys.executable)
 
 
 class Machine:
-    """A made-up machine: what a command takes depends on when it runs."""
+    """A synthetic machine: what a command takes depends on when it runs."""
 
     def __init__(self, speed: Callable[[float], float], seed: int = 0) -> None:
         self.now = 0.0

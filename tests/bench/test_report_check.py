@@ -90,7 +90,7 @@ def test_what_follows_is_not_flagged(tmp_path: Path) -> None:
             "1000/0.0565804 = 18674", "slip", "1000/0.0565804 is 17674, not 18674", id="result"
         ),
         pytest.param(
-            "1000/0.2=5000", "unfounded", "1000/0.2 = 5000: 0.2 is in no log", id="made-up-input"
+            "1000/0.2=5000", "unfounded", "1000/0.2 = 5000: 0.2 is in no log", id="synthetic-input"
         ),
         pytest.param("12277.9/(4-4)=3", "slip", "divides by zero, not 3", id="zero"),
         pytest.param(

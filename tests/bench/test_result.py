@@ -37,7 +37,7 @@ WHOLE = BenchResult(
             streams=1,
             cpu_seconds=0.12,
             peak_memory_bytes=100_000_000,
-            accuracy=Accuracy(recall={"AR@100": 87.2}, max_difference=2e-7, of="made-up"),
+            accuracy=Accuracy(recall={"AR@100": 87.2}, max_difference=2e-7, of="synthetic"),
         ),
     ),
     environment=Environment(cpu="x", cores=2, system="Linux", versions={"numpy": "2"}),

@@ -17,7 +17,7 @@ from actspan.data.detections import Detections, write_detections
 from actspan.data.result_writers import write_result
 from actspan.jobs.sinks import write_info
 from tests.data.annotation_files import write_elan
-from tests.report.runs import made_up_videos, write_made_up_run, write_truth
+from tests.report.runs import synthetic_videos, write_synthetic_run, write_truth
 
 FOUND = {
     "clip": Proposals([1.0, 0.5, 6.0], [4.0, 5.0, 8.25], [0.5, 0.9, 0.125]),
@@ -98,9 +98,9 @@ def test_what_the_set_knows_goes_along_and_comes_back(result: Path, tmp_path: Pa
 
 
 def test_of_a_run_the_set_is_known(tmp_path: Path) -> None:
-    videos = made_up_videos(4)
+    videos = synthetic_videos(4)
     truth = write_truth(tmp_path / "set", videos)
-    run = write_made_up_run(tmp_path / "run", videos, seed=1)
+    run = write_synthetic_run(tmp_path / "run", videos, seed=1)
     checksum = sha256(truth / "annotations.json")
     write_info(run, {"dataset": {"path": str(truth), "annotations_sha256": checksum}})
     good(run, tmp_path / "x.csv", "--to", "csv", "--top", 1)

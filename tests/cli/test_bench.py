@@ -11,7 +11,7 @@ from tests.bench.small import lower_the_roof, with_wrong_graph
 from tests.examples import write_bundle
 
 QUICK = ("--videos", 6, "--batch", 2, "--seconds", 0.01, "--backend", "onnxruntime")
-MADE_UP = (*QUICK, "--channels", 8, "--length", 20)
+SYNTHETIC = (*QUICK, "--channels", 8, "--length", 20)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def actspan(*arguments: object) -> Result:
 def test_prints_tables_and_writes_files(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     done = actspan(
-        *("bench", *MADE_UP),
+        *("bench", *SYNTHETIC),
         *("--json", tmp_path / "r.json", "--csv", tmp_path / "r.csv"),
         *("--markdown", tmp_path / "r.md", "--summary", tmp_path / "logs"),
         *("--roofline", tmp_path / "r.png"),
@@ -49,7 +49,7 @@ def test_prints_tables_and_writes_files(tmp_path: Path) -> None:
     assert (tmp_path / "logs" / "pem" / "perf_vision_batchsize_2_device_0.txt").is_file()
     assert all(line.startswith("written: ") for line in done.stderr.splitlines())
 
-    again = actspan("bench", *MADE_UP, "--json", tmp_path / "again.json")
+    again = actspan("bench", *SYNTHETIC, "--json", tmp_path / "again.json")
     assert again.exit_code == 0
     assert again.stderr.splitlines() == [f"written: {tmp_path / 'again.json'}"]
     compared = actspan("compare", tmp_path / "r.json", tmp_path / "again.json")

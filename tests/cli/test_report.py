@@ -9,16 +9,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan.cli import main
-from tests.report.runs import made_up_videos, write_made_up_run, write_truth
+from tests.report.runs import synthetic_videos, write_synthetic_run, write_truth
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("jinja2", reason="needs the extra 'report'")
     folder = tmp_path_factory.mktemp("report")
-    videos = made_up_videos(8)
-    write_made_up_run(folder / "old", videos)
-    write_made_up_run(folder / "new", videos, seed=1)
+    videos = synthetic_videos(8)
+    write_synthetic_run(folder / "old", videos)
+    write_synthetic_run(folder / "new", videos, seed=1)
     write_truth(folder / "set", videos)
     return folder
 

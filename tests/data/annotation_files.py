@@ -1,4 +1,4 @@
-"""Small made-up annotations in every format, for tests and for the commands of the docs."""
+"""Small synthetic annotations in every format, for tests and for the commands of the docs."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def via_project(metadata: Sequence[dict[str, Any]], **parts: Any) -> dict[str, A
     """A project of VGG Image Annotator 3 with one video, `clip.mp4`, as view 1."""
     segments = {"anchor_id": "FILE1_Z2_XY0", "desc": "", "default_option_id": ""}
     return {
-        "project": {"pname": "made up", "vid_list": ["1"]},
+        "project": {"pname": "synthetic", "vid_list": ["1"]},
         "config": {},
         "attribute": {
             "1": {"aname": "action", "type": 4, "options": {"0": "jump", "1": "run"}, **segments},

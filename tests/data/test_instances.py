@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from actspan.config.stages import Unit
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.data.instances import clipped, faulty_segments, late_ends, without_extent
+from actspan.data.instances import clipped, late_ends, segment_problems, without_extent
 from actspan.data.times import in_seconds, require_seconds, wrong_unit
 from actspan.data.videos import Videos, good_segments
 from tests.examples import write_annotations
@@ -28,7 +28,7 @@ def video(*segments: tuple[float, float], duration: float = 3.5, **facts: object
 
 def test_a_message_says_by_how_much_an_instance_passes_the_end() -> None:
     videos = Videos([video((0, 5), (0, 3.9), (4, 5.9))])
-    found = list(faulty_segments(videos, Path("a.json")))
+    found = list(segment_problems(videos, Path("a.json")))
     assert [(p.problem, "--clip" in p.remedy) for p in found] == [
         ("segment [0, 5]: ends 1.5 s after the video, which lasts 3.5 s", True),
         ("segment [4, 5.9]: starts 0.5 s after the end of the video, 3.5 s", False),
@@ -36,7 +36,7 @@ def test_a_message_says_by_how_much_an_instance_passes_the_end() -> None:
     assert late_ends(videos) == (
         "1 instance ends up to 0.4 s after the video, which is within 1 s or 1% of its length"
     )
-    several = list(faulty_segments(Videos([video((0, 5), (0, 12), (4, 5.9))]), Path("a.json")))
+    several = list(segment_problems(Videos([video((0, 5), (0, 12), (4, 5.9))]), Path("a.json")))
     summary = "; 2 instances pass the end, by up to 8.5 s"
     assert [p.remedy.endswith(summary) for p in several] == [True, True, False]
     assert without_extent(videos).tolist() == [False, False, True]
@@ -130,7 +130,7 @@ def test_features_end_a_video_of_unknown_duration() -> None:
     spans = np.array([60.0, 60.0])
     assert good_segments(videos).tolist() == [True, True, True, False, False]
     assert good_segments(videos, spans).tolist() == [True, False, False, False, False]
-    found = [p.problem for p in faulty_segments(videos, Path("a.json"), spans)]
+    found = [p.problem for p in segment_problems(videos, Path("a.json"), spans)]
     assert found[:2] == [
         "segment [58, 63]: ends 3 s after the features, which cover 60 s",
         "segment [70, 80]: starts 10 s after the end of the features, 60 s",

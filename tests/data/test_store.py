@@ -16,7 +16,7 @@ from actspan.core.errors import ActSpanError, ConfigError, DatasetError, StoreEr
 from actspan.data.check import check_dataset
 from actspan.data.data_requests import PackRequest
 from actspan.data.pack import PackSummary, pack_dataset
-from actspan.data.shards import Packed, PackedIndex, open_shard
+from actspan.data.shards import PackedFeatures, PackedIndex, open_shard
 from actspan.data.store_manifest import Manifest, verify_store
 from actspan.data.timebase import SpanRule, packed_grid, snippet_grid
 from actspan.jobs.driver import propose
@@ -141,7 +141,7 @@ def test_reading_copies_nothing(folder: Path, tmp_path: Path) -> None:
     pack(folder, tmp_path / "store")
     dataset = check_dataset(Dataset.load(tmp_path / "store"))
     entry = dataset.entries["video3"]
-    assert isinstance(entry, Packed)
+    assert isinstance(entry, PackedFeatures)
     values = dataset.read("video3").values
     assert np.shares_memory(values, entry.values)
     assert np.shares_memory(values, dataset.open("video3").rows(4, 9).values)

@@ -97,7 +97,7 @@ def published_sizes(folder: Path) -> Bundle:
         folder,
         config=PipelineConfig(tem=tem, pem=pem),
         features=FeatureSpec(channels=tem.channels),
-        source=Source(note="made up for tests"),
+        source=Source(note="synthetic for tests"),
         tem=weights(tem),
         pem=weights(pem),
     )

@@ -269,7 +269,7 @@ def test_same_never_exceeds_kept(order: list[int]) -> None:
     assert (found.same == 1) == (order == sorted(order))
 
 
-def test_made_up_features_are_the_same_every_time(bundle: Bundle) -> None:
+def test_synthetic_features_are_the_same_every_time(bundle: Bundle) -> None:
     material = synthetic_videos(bundle, videos=2)
     first, again = ([job.open() for job in material.jobs()] for _ in range(2))
     for a, b in zip(first, again, strict=True):

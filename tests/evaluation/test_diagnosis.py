@@ -16,9 +16,9 @@ from actspan.evaluation.stage_losses import (
     IDEAL,
     STAGES,
     Evidence,
-    lost_at,
     make_evidence,
     read_run_videos,
+    stage_of_loss,
     trace,
 )
 from actspan.jobs.driver import propose
@@ -29,7 +29,7 @@ FOUND = len(STAGES)
 
 
 def made_run(folder: Path, mode: str = "rescale", keep: int = 1000) -> tuple[Path, Path]:
-    """A run on made-up videos, and its dataset."""
+    """A run on synthetic videos, and its dataset."""
     write_bundle(folder / "bundle", mode=mode)  # type: ignore[arg-type]
     manifest = folder / "bundle" / "model.toml"
     text = manifest.read_text()
@@ -141,7 +141,7 @@ def stage_of(case: Evidence, threshold: float, keep: int = 2) -> list[str]:
     config = SoftNmsConfig(keep=keep, picks=keep)
     answer = soft_nms(case.candidates, config).scaled(10.0)
     best = trace(case, answer, len(answer), config).best
-    return [(*STAGES, "found")[stage] for stage in lost_at(best, np.array([threshold]))[0]]
+    return [(*STAGES, "found")[stage] for stage in stage_of_loss(best, np.array([threshold]))[0]]
 
 
 def test_found() -> None:

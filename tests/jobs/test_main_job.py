@@ -28,7 +28,7 @@ def run(*words: str | Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def bundle(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The made-up TEM and the real PEM, converted and exported."""
+    """The synthetic TEM and the real PEM, converted and exported."""
     out = tmp_path_factory.mktemp("models") / "bsn"
     checkpoints = [data / "golden" / "tem_made_up.pth.tar", data / "weights" / "pem_best.pth.tar"]
     run("convert", *checkpoints, "--out", out, "--json")
@@ -105,7 +105,7 @@ def test_demo(tmp_path: Path) -> None:
     answer = CliRunner().invoke(main, ["demo", "--out", str(out), "--videos", "8"])
     assert answer.exit_code == 0, answer.output
     assert f"serve --results {out / 'run'}" in answer.output
-    assert "Made-up data" in answer.output
+    assert "Synthetic data" in answer.output
     pictures = sorted(out.glob("*.png"))
     assert len(pictures) == 4
     assert all(picture.stat().st_size > 10_000 for picture in pictures)
@@ -116,7 +116,7 @@ def test_demo_does_not_write_to_folders_with_other_files(tmp_path: Path) -> None
     for more in ([], ["--training-set", "1"]):
         answer = CliRunner().invoke(main, ["demo", "--out", str(tmp_path), *more])
         assert answer.exit_code == 1
-        assert "holds files that were not made by a demo" in answer.output
+        assert "contains files that were not written by a demo" in answer.output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     made = str(tmp_path / "made")
     for _ in range(2):  # an earlier one is replaced
@@ -147,7 +147,7 @@ def test_demo_does_not_replace_a_dataset_with_other_files(
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     answer = CliRunner().invoke(main, again)
     assert answer.exit_code == 1
-    assert "holds files that were not made by a demo" in answer.output
+    assert "contains files that were not written by a demo" in answer.output
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 

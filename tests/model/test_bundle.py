@@ -20,7 +20,7 @@ TEM = TemConfig(channels=5, hidden=4, length=20)
 PEM = PemConfig(hidden=6)
 
 
-def made_up(config: TemConfig | PemConfig, seed: int = 0) -> dict[str, np.ndarray]:
+def random_weights(config: TemConfig | PemConfig, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
         name: rng.standard_normal(shape, dtype=np.float32)
@@ -32,9 +32,9 @@ def create(path: Path, **changes: Any) -> Bundle:
     settings = {
         "config": PipelineConfig(tem=TEM, pem=PEM),
         "features": FeatureSpec(channels=5, stride_seconds=0.5),
-        "source": Source(note="made up"),
-        "tem": made_up(TEM),
-        "pem": made_up(PEM),
+        "source": Source(note="synthetic"),
+        "tem": random_weights(TEM),
+        "pem": random_weights(PEM),
     }
     return Bundle.create(path, **(settings | changes))
 
@@ -53,13 +53,13 @@ def test_a_bundle_is_loaded_as_it_was_written(bundle: Bundle) -> None:
     assert again == bundle
     assert again.config == PipelineConfig(tem=TEM, pem=PEM)
     assert again.features == FeatureSpec(channels=5, stride_seconds=0.5)
-    assert again.source.note == "made up"
+    assert again.source.note == "synthetic"
     assert again.training == {"seed": 3, "losses": [0.5, 0.25]}
     assert again.nets == {"tem", "pem"}
     for net, config in (("tem", TEM), ("pem", PEM)):
         read = again.weights(net)
         assert read.keys() == weight_shapes(config).keys()
-        for name, array in made_up(config).items():
+        for name, array in random_weights(config).items():
             np.testing.assert_array_equal(read[name], array)
             assert read[name].dtype == np.float32
 
@@ -114,7 +114,7 @@ def test_a_network_that_is_not_exported_says_so(bundle: Bundle) -> None:
 
 
 def test_standardisation_is_kept_with_the_weights(tmp_path: Path) -> None:
-    tem = made_up(TEM) | {"input.mean": np.arange(5), "input.scale": np.ones(5)}
+    tem = random_weights(TEM) | {"input.mean": np.arange(5), "input.scale": np.ones(5)}
     read = create(tmp_path / "b", tem=tem).weights("tem")
     np.testing.assert_array_equal(read["input.mean"], np.arange(5, dtype=np.float32))
 
@@ -141,9 +141,9 @@ def test_weights_that_do_not_fit_leave_nothing_behind(
     tmp_path: Path, change: Callable[[Any], Any], message: str
 ) -> None:
     with pytest.raises(ShapeError, match=message):
-        check_weights(change(made_up(TEM)), TEM)
+        check_weights(change(random_weights(TEM)), TEM)
     with pytest.raises(BundleError, match=f"tem weights do not fit its config: {message}"):
-        create(tmp_path / "b", tem=change(made_up(TEM)))
+        create(tmp_path / "b", tem=change(random_weights(TEM)))
     assert files_of(tmp_path) == []
 
 

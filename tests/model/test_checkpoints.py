@@ -219,7 +219,7 @@ def test_the_authors_pem(data: Path) -> None:
     assert (checkpoint.kind, checkpoint.origin, checkpoint.config) == ("pem", "bsn", PemConfig())
 
 
-def test_the_made_up_tem(golden: Path) -> None:
+def test_the_synthetic_tem(golden: Path) -> None:
     checkpoint = read_checkpoint(golden / "tem_made_up.pth.tar")
     assert (checkpoint.kind, checkpoint.origin, checkpoint.config) == ("tem", "bsn", TemConfig())
     assert checkpoint.parameters == 1_403_395

@@ -18,7 +18,7 @@ from actspan.model.weights import weight_shapes
 TEM, PEM = TemConfig(channels=5, hidden=4), PemConfig(hidden=6)
 
 
-def made_up(config: TemConfig | PemConfig) -> dict[str, np.ndarray]:
+def random_weights(config: TemConfig | PemConfig) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     shapes = weight_shapes(config)
     return {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
@@ -44,7 +44,7 @@ def dims(value: onnx.ValueInfoProto) -> tuple[Any, ...]:
 )
 @pytest.mark.parametrize("standardize", [False, True])
 def test_tem(sizes: dict[str, int], shape: tuple[Any, Any], standardize: bool) -> None:
-    weights = made_up(TEM)
+    weights = random_weights(TEM)
     if standardize:
         extra = {"input.mean": np.linspace(-1, 1, 5), "input.scale": np.linspace(0.5, 2, 5)}
         weights |= {name: array.astype(np.float32) for name, array in extra.items()}
@@ -66,7 +66,7 @@ def test_tem(sizes: dict[str, int], shape: tuple[Any, Any], standardize: bool) -
     ],
 )
 def test_pem(options: dict[str, Any], shape: tuple[Any, ...]) -> None:
-    weights = made_up(PEM)
+    weights = random_weights(PEM)
     model = build_pem(weights, **options)
     assert dims(model.graph.input[0]) == (*shape, 32)
     assert dims(model.graph.output[0]) == (*shape, 1)
@@ -77,20 +77,20 @@ def test_pem(options: dict[str, Any], shape: tuple[Any, ...]) -> None:
 
 
 def test_free_sizes_take_none_and_many() -> None:
-    model = build_pem(made_up(PEM))
+    model = build_pem(random_weights(PEM))
     for proposals in (0, 1, 5000):
         assert run(model, np.zeros((proposals, 32), np.float32)).shape == (proposals, 1)
 
 
 def test_versions_are_widely_readable() -> None:
-    model = build_tem(made_up(TEM))
+    model = build_tem(random_weights(TEM))
     assert [o.version for o in model.opset_import] == [OPSET] == [17]
     assert model.ir_version == 8
     assert model.producer_name == "actspan"
 
 
 def test_the_same_weights_give_the_same_bytes() -> None:
-    one, two = build_tem(made_up(TEM)), build_tem(made_up(TEM))
+    one, two = build_tem(random_weights(TEM)), build_tem(random_weights(TEM))
     assert one.SerializeToString(deterministic=True) == two.SerializeToString(deterministic=True)
 
 
@@ -109,4 +109,4 @@ def test_torch_is_not_needed() -> None:
 def test_a_missing_onnx_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'actspan\[export\]'"):
-        build_pem(made_up(PEM))
+        build_pem(random_weights(PEM))

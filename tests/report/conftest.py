@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from actspan.jobs.run import Run
-from tests.report.runs import label_run, made_up_videos, write_made_up_run, write_truth
+from tests.report.runs import label_run, synthetic_videos, write_synthetic_run, write_truth
 
 
 class Material(NamedTuple):
@@ -22,8 +22,8 @@ class Material(NamedTuple):
 @pytest.fixture(scope="session")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     folder = tmp_path_factory.mktemp("report")
-    videos = made_up_videos(30)
-    first = write_made_up_run(folder / "first", videos, seed=1)
-    second = write_made_up_run(folder / "second", videos, seed=2)
+    videos = synthetic_videos(30)
+    first = write_synthetic_run(folder / "first", videos, seed=1)
+    second = write_synthetic_run(folder / "second", videos, seed=2)
     label_run(second, videos, Run.load(second).proposals())
     return Material(write_truth(folder / "set", videos), first, second)

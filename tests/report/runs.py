@@ -1,4 +1,4 @@
-"""Made-up runs on disk: smooth curves, peaks near the instances."""
+"""Synthetic runs on disk: smooth curves, peaks near the instances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CELLS = 60
 LABELS = ("jump", "throw")
 
 
-def made_up_videos(count: int, seed: int = 0) -> list[Video]:
+def synthetic_videos(count: int, seed: int = 0) -> list[Video]:
     """Videos of one to three actions; the last has none."""
     rng = np.random.default_rng(seed)
     videos = []
@@ -31,7 +31,7 @@ def made_up_videos(count: int, seed: int = 0) -> list[Video]:
     return videos
 
 
-def write_made_up_run(folder: Path, videos: Sequence[Video], *, seed: int = 0) -> Path:
+def write_synthetic_run(folder: Path, videos: Sequence[Video], *, seed: int = 0) -> Path:
     """A run folder of `videos`, without a model."""
     rng = np.random.default_rng(seed)
     with atomic_folder(folder) as partial:

@@ -23,7 +23,7 @@ from actspan.report.contents import GroundTruth, gather
 from actspan.report.figures import inline_svg, new_figure, set_tip
 from actspan.report.page import check_page, list_videos, pack, render, write_report
 from tests.report.conftest import Material
-from tests.report.runs import made_up_videos, write_made_up_run, write_truth
+from tests.report.runs import synthetic_videos, write_synthetic_run, write_truth
 
 NASTY = "</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
 
@@ -146,12 +146,12 @@ def test_long_curves_keep_their_peaks(material: Material, monkeypatch: pytest.Mo
 
 
 def test_two_runs_of_5000_videos_fit_into_15_megabytes(tmp_path: Path) -> None:
-    few, many = made_up_videos(2), made_up_videos(102)
+    few, many = synthetic_videos(2), synthetic_videos(102)
     sizes = []
     for videos in (few, many):
         folder = tmp_path / str(len(videos))
         folder.mkdir()
-        runs = [write_made_up_run(folder / name, videos) for name in ("a", "b")]
+        runs = [write_synthetic_run(folder / name, videos) for name in ("a", "b")]
         truth = GroundTruth(write_truth(folder / "set", videos))
         sizes.append(write_report(runs, folder / "report.html", truth=truth).size)
     each = (sizes[1] - sizes[0]) / 100 + 2 * 4 * (100 - 60)  # 100 cells a curve, not 60

@@ -22,14 +22,14 @@ from actspan.runtime.opening import open_session
 TEM, PEM = TemConfig(channels=5, hidden=4, length=20), PemConfig(hidden=6)
 
 
-def made_up(config: TemConfig | PemConfig) -> dict[str, np.ndarray]:
+def random_weights(config: TemConfig | PemConfig) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     shapes = weight_shapes(config)
     return {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
 
 
 def create(path: Path, *, tem: bool = True, pem: bool = True, standardize: bool = False) -> Bundle:
-    weights = made_up(TEM)
+    weights = random_weights(TEM)
     if standardize:
         weights |= {
             "input.mean": np.float32([9, -9, 0, 1, 2]),
@@ -41,7 +41,7 @@ def create(path: Path, *, tem: bool = True, pem: bool = True, standardize: bool 
         features=FeatureSpec(),
         source=Source(),
         tem=weights if tem else None,
-        pem=made_up(PEM) if pem else None,
+        pem=random_weights(PEM) if pem else None,
     )
 
 
@@ -96,7 +96,7 @@ def test_a_difference_is_an_error_and_nothing_is_written(
 
 
 def test_weights_that_overflow_are_an_error(tmp_path: Path) -> None:
-    weights = {name: np.full_like(w, 3e38) for name, w in made_up(TEM).items()}
+    weights = {name: np.full_like(w, 3e38) for name, w in random_weights(TEM).items()}
     bundle = Bundle.create(
         tmp_path / "b",
         config=PipelineConfig(tem=TEM),

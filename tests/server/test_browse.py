@@ -30,10 +30,10 @@ from actspan.server.browsed_run import TILE, BrowsedRun, ZoomLevels
 from actspan.server.error_responses import ProblemError
 from actspan.server.library import Library
 from benchmarks.data import make_recording, make_window_bundle
-from tests.report.runs import label_run, made_up_videos, write_made_up_run, write_truth
+from tests.report.runs import label_run, synthetic_videos, write_synthetic_run, write_truth
 from tests.server.live import Answer, Live, serving
 
-VIDEOS = made_up_videos(30)
+VIDEOS = synthetic_videos(30)
 BROWSE = "/api/browse"
 SEGMENTS = [
     {"start": 5.0, "end": 9.6, "label": "jump"},
@@ -44,8 +44,8 @@ SEGMENTS = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browse")
-    write_made_up_run(folder / "first", VIDEOS, seed=1)
-    second = write_made_up_run(folder / "second", VIDEOS, seed=2)
+    write_synthetic_run(folder / "first", VIDEOS, seed=1)
+    second = write_synthetic_run(folder / "second", VIDEOS, seed=2)
     label_run(second, VIDEOS, Run.load(second).proposals())
     write_truth(folder / "set", VIDEOS)
     (folder / "videos").mkdir()
@@ -238,7 +238,7 @@ def test_what_is_missing_is_refused_before_anything_is_served(tmp_path: Path, mi
 
 
 def test_what_is_damaged_is_told_to_who_asks(tmp_path: Path) -> None:
-    write_made_up_run(tmp_path / "run", VIDEOS[:3])
+    write_synthetic_run(tmp_path / "run", VIDEOS[:3])
     (tmp_path / "run" / "result.json").write_text('{"results": {')
     with serving(tmp_path / "data", results=(tmp_path / "run",)) as live:
         answer = live.ask(f"{BROWSE}/videos")

@@ -16,14 +16,14 @@ pytest.importorskip("uvicorn", reason="needs the extra 'server'")
 
 import actspan.server
 from actspan import Video
-from actspan.data.made_up import write_made_up_dataset
+from actspan.data.synthetic_dataset import write_synthetic_dataset
 from tests.conftest import ROOT
-from tests.report.runs import made_up_videos, write_made_up_run, write_truth
+from tests.report.runs import synthetic_videos, write_synthetic_run, write_truth
 from tests.server.live import Live, serving
 
 VIEWER = Path(actspan.server.__file__).parent / "viewer"
 PHONE, DESKTOP = 390, 1280
-VIDEOS = made_up_videos(60)
+VIDEOS = synthetic_videos(60)
 NASTY = '"><img src=x onerror=alert(1)>/../ü&é'
 
 
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     named = Video(NASTY, 60.0, "validation", [[5.0, 40.0]], (NASTY,))
     videos = [*VIDEOS, named]
     for seed, name in enumerate(("first", "second")):
-        write_made_up_run(folder / name, videos, seed=seed)
+        write_synthetic_run(folder / name, videos, seed=seed)
     write_truth(folder / "set", videos)
     return folder
 
@@ -380,7 +380,7 @@ def test_a_change_of_somebody_elses_is_not_overwritten(browser: Any, live: Live)
 
 
 def test_something_new_is_uploaded_and_proposed(browser: Any, tmp_path: Path) -> None:
-    write_made_up_dataset(tmp_path / "set", validation=1, seed=3)
+    write_synthetic_dataset(tmp_path / "set", validation=1, seed=3)
     features = next((tmp_path / "set" / "features").glob("*.npy"))
     (tmp_path / "bad.npy").write_bytes(b"no features")
     with (

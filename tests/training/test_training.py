@@ -32,7 +32,7 @@ from tests.training.tiny import NETS, OPTIM, TINY, Collected
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("data") / "made-up"
+    folder = tmp_path_factory.mktemp("data") / "synthetic"
     return trainable(Dataset.load(write_dataset(folder, videos=8)))
 
 

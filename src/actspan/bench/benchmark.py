@@ -38,11 +38,11 @@ from actspan.jobs.sinks import write_result_file
 from actspan.pipeline.outcomes import Outcome, Piece, Recordings, StageClock
 from actspan.pipeline.steps import Batch, Steps, pieces_of
 
-_KEPT = 64  # least number of videos or windows whose intermediate data stay in memory
-_LONGEST = 512  # ... and the largest, where a recording has more windows
-_WHOLE = 3  # least repeats of the whole set
-_LATENCY = 200  # repeats, enough for a 99th percentile
-_FEW = 4  # batches per stream; with fewer, streams idle at the end
+_LEAST_KEPT = 64  # least number of videos or windows whose intermediate data stay in memory
+_MOST_KEPT = 512  # ... and the largest, where a recording has more windows
+_WHOLE_REPEATS = 3  # least repeats of the whole set
+_LATENCY_REPEATS = 200  # repeats, enough for a 99th percentile
+_FEW_BATCHES = 4  # batches per stream; with fewer, streams idle at the end
 _OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # stages that depend on backend and precision
 
 
@@ -85,7 +85,7 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
     )
 
 
-class _Work(NamedTuple):
+class _TimedWork(NamedTuple):
     """Work to be timed as a stage."""
 
     name: str
@@ -114,7 +114,7 @@ class _Bench:
         self._result, self._scratch = folder / "result.json", folder / "scratch.json"
         sessions = material.sessions
         self._steps = Steps(self._config, sessions["tem"], sessions["pem"], material.dataset.edge)
-        self._pieces = list(pieces_of(material.jobs, self._config))
+        self._pieces = list(pieces_of(material.inputs, self._config))
         self._truth = [video for video in material.dataset.videos if len(video.segments)]
         most = max(request.batches)
         if len(self._pieces) < most:
@@ -122,7 +122,7 @@ class _Bench:
                 f"a batch of {most} needs as many videos or windows, and there are only "
                 f"{len(self._pieces)}: take a smaller --batch, or more --videos"
             )
-        self._kept = _first_pieces(self._pieces, max(_KEPT, 2 * most))
+        self._kept = _first_pieces(self._pieces, max(_LEAST_KEPT, 2 * most))
         self.stages: list[Stage] = []
 
     def announce(self, what: str) -> None:
@@ -139,22 +139,24 @@ class _Bench:
             kept = self._walk(size)
             self._time(size, self._single_steps([b for b in kept if len(b.pieces) == size]))
             self._time(size, self._whole_and_halves(size, kept))
-            found, recall = read_result(self._result), None
+            proposals, recall = read_result(self._result), None
             # The instances of synthetic videos are random.
             if self._request.dataset is not None and self._truth:
-                recall = evaluate_recall(self._truth, found, subset=None).summary()
-            accuracy = reference.accuracy(found, self._material.variant.precision, recall)
+                recall = evaluate_recall(self._truth, proposals, subset=None).summary()
+            accuracy = reference.accuracy(proposals, self._material.variant.precision, recall)
             self.stages = [with_accuracy(stage, size, accuracy) for stage in self.stages]
-        self._time(None, self._rest(kept, found))
+        self._time(None, self._rest(kept, proposals))
         written = self._result.stat().st_size
-        return machine.workload_of(self._material.dataset, kept, found, written, len(self._pieces))
+        return machine.workload_of(
+            self._material.dataset, kept, proposals, written, len(self._pieces)
+        )
 
     def _walk(self, size: int) -> list[Batch]:
         """Run the kept pieces in batches through all stages except Soft-NMS; keep all output."""
         parts, steps = chunked(self._kept, size), self._steps
         return [steps.walk(part, steps.load(part), StageClock()) for part in parts]
 
-    def _time(self, size: int | None, works: Iterable[_Work]) -> None:
+    def _time(self, size: int | None, works: Iterable[_TimedWork]) -> None:
         """Time each work and record it as a stage of batches of this size, or of its samples."""
         request, variant = self._request, self._material.variant
         for work in works:
@@ -167,7 +169,7 @@ class _Bench:
             share = batch / (work.samples or batch)  # of a batch in one repeat
             rate = BatchesPerSecond(measured.rate / share)
             has_networks = work.name in _OF_NETWORKS
-            alone = measured.streams == 1 and work.scope != "end-to-end"
+            is_single = measured.streams == 1 and work.scope != "end-to-end"
             stage = Stage(
                 name=work.name,
                 scope=work.scope,
@@ -179,13 +181,13 @@ class _Bench:
                 backend=variant.backend if has_networks else "",
                 precision=variant.precision if has_networks else "",
                 threads=request.threads if has_networks else 1,
-                streams=1 if alone else request.streams,
+                streams=1 if is_single else request.streams,
                 cpu_seconds=measured.cpu_seconds * share,
                 peak_memory_bytes=measured.peak_memory,
             )
             self.stages.append(stage)
 
-    def _single_steps(self, batches: Sequence[Batch]) -> Iterator[_Work]:
+    def _single_steps(self, batches: Sequence[Batch]) -> Iterator[_TimedWork]:
         """Yield every stage that workers run on a batch, with real input; batches take turns."""
         steps = self._steps
         works: dict[tuple[str, Scope], Callable[[Batch], object]] = {
@@ -201,17 +203,17 @@ class _Bench:
         if self._config.mode == "window":
             del works["soft-nms", "step"]
         for (name, scope), work in works.items():
-            take = partial(lambda n, work: work(batches[n % len(batches)]), work=work)
-            yield _Work(name, scope, take)
+            call = partial(lambda n, work: work(batches[n % len(batches)]), work=work)
+            yield _TimedWork(name, scope, call)
 
-    def _whole_and_halves(self, size: int, kept: Sequence[Batch]) -> Iterator[_Work]:
+    def _whole_and_halves(self, size: int, kept: Sequence[Batch]) -> Iterator[_TimedWork]:
         """Yield the pipeline end to end, and its halves; each has its own threads."""
-        steps, pipeline, jobs = self._steps, self._material.pipeline, self._material.jobs
+        steps, pipeline, inputs = self._steps, self._material.pipeline, self._material.inputs
         samples, rounds = len(self._pieces), -(-len(self._pieces) // len(self._kept))
         half = partial(map_ordered, self._pool, ahead=2 * self._request.streams)
 
-        def whole(_: int) -> None:
-            write_result_file(pipeline.run(jobs, batch=size), self._result)
+        def run_pipeline(_: int) -> None:
+            write_result_file(pipeline.run(inputs, batch=size), self._result)
 
         def find_candidates(chunk: Sequence[Piece]) -> None:
             features = steps.load(chunk)
@@ -233,28 +235,35 @@ class _Bench:
                 outcomes = map(Recordings(self._config).add, outcomes)
             write_result_file(outcomes, self._scratch)
 
-        work = partial(_Work, scope="end-to-end", streams=1, least=_WHOLE)
-        yield work("bsn", call=whole, samples=samples)
+        work = partial(_TimedWork, scope="end-to-end", streams=1, least=_WHOLE_REPEATS)
+        yield work("bsn", call=run_pipeline, samples=samples)
         yield work("tem", call=tem_half, samples=samples)
         yield work("pem", call=pem_half, samples=rounds * len(self._kept))
 
-    def _rest(self, kept: Sequence[Batch], found: Mapping[str, Proposals]) -> Iterator[_Work]:
+    def _rest(
+        self, kept: Sequence[Batch], proposals: Mapping[str, Proposals]
+    ) -> Iterator[_TimedWork]:
         """Yield the latency of a video, and the work that is done once for many videos."""
-        work = partial(_Work, scope="step", streams=1, least=_WHOLE)
+        work = partial(_TimedWork, scope="step", streams=1, least=_WHOLE_REPEATS)
         items = [item for batch in kept for item in batch.features]
         propose = self._material.pipeline.propose
         yield work(
-            "latency", call=lambda n: propose(items[n % len(items)]), samples=1, least=_LATENCY
+            "latency",
+            call=lambda n: propose(items[n % len(items)]),
+            samples=1,
+            least=_LATENCY_REPEATS,
         )
         if self._config.mode == "window":  # over all windows of each recording
-            outcomes = [o for b in self._walk(_KEPT) for o in self._steps.outcomes(b, b.confidence)]
+            outcomes = [
+                o for b in self._walk(_LEAST_KEPT) for o in self._steps.outcomes(b, b.confidence)
+            ]
             yield work(
                 "soft-nms",
                 call=lambda _: list(map(Recordings(self._config).add, outcomes)),
                 samples=len(self._kept),
             )
         samples = len(self._pieces)
-        yield work("write", call=lambda _: write_result(self._scratch, found), samples=samples)
+        yield work("write", call=lambda _: write_result(self._scratch, proposals), samples=samples)
         if self._truth:
             evaluate = partial(evaluate_recall, self._truth, self._result, subset=None)
             yield work("evaluate", call=lambda _: evaluate(), samples=samples)
@@ -268,7 +277,7 @@ class _Bench:
         yield from dataset_notes(dataset.problems)
         if self._config.mode == "window":
             yield "samples are windows, not recordings"
-        if samples < _FEW * most * request.streams:
+        if samples < _FEW_BATCHES * most * request.streams:
             yield (
                 f"{samples} samples are few for batches of {most} on {streams}: end to end, some "
                 "have nothing to do at the end; take more --videos"
@@ -290,7 +299,7 @@ class _Bench:
 
 def _first_pieces(pieces: Sequence[Piece], count: int) -> Sequence[Piece]:
     """Return the first pieces, at least `count` if available, up to the end of a recording."""
-    for number, piece in enumerate(pieces[:_LONGEST], start=1):
+    for number, piece in enumerate(pieces[:_MOST_KEPT], start=1):
         if number >= count and (piece.window is None or piece.window.is_final):
             return pieces[:number]
-    return pieces[:_LONGEST]
+    return pieces[:_MOST_KEPT]

@@ -114,11 +114,11 @@ def _short_name(path: Path, among: Iterable[Path]) -> str:
         whole = path.resolve()
         return whole.parts if whole.is_dir() else whole.with_suffix("").parts
 
-    own = parts(path)
-    others = {parts(other) for other in among} - {own}
-    for count in range(1, len(own)):
-        if all(other[-count:] != own[-count:] for other in others):
-            return "/".join(own[-count:])
+    own_parts = parts(path)
+    others = {parts(other) for other in among} - {own_parts}
+    for count in range(1, len(own_parts)):
+        if all(other[-count:] != own_parts[-count:] for other in others):
+            return "/".join(own_parts[-count:])
     return str(path)
 
 
@@ -131,15 +131,15 @@ def _read_system(name: str, paths: Iterable[Path]) -> System:
             logs.append(read_log(path))
             continue
         files = sorted(f for f in path.rglob("*") if f.suffix in _SUFFIXES and f.is_file())
-        found = [file for file in files if is_log(file)]
-        if not found and (path / RUN_FILE).exists():
+        log_files = [file for file in files if is_log(file)]
+        if not log_files and (path / RUN_FILE).exists():
             raise BenchError(f"{path} (a run): runs are compared by actspan report A B --out FILE")
-        if not found:
+        if not log_files:
             raise BenchError(
                 f"{path}{folder_kind(path)}: no log of a known tool in this folder or below"
             )
-        logs += [read_log(file) for file in found]
-        left_out += [file for file in files if file not in found]
+        logs += [read_log(file) for file in log_files]
+        left_out += [file for file in files if file not in log_files]
     return System(name, tuple(logs), tuple(left_out))
 
 
@@ -217,7 +217,7 @@ def _notes(system: System, interface: Rates, measured: Rates) -> Iterator[Note]:
         yield Note(str(file), "left out: not a log of a known tool")
 
 
-def slower_rows(found: Comparison, limit: float) -> list[tuple[str, Row, float]]:
+def slower_rows(comparison: Comparison, limit: float) -> list[tuple[str, Row, float]]:
     """Return the rows in which a system takes longer than the first by more than `limit`.
 
     A row comes with the name of the system and the relative extra time: 0.05 is 5 %. If no row has
@@ -225,8 +225,8 @@ def slower_rows(found: Comparison, limit: float) -> list[tuple[str, Row, float]]
     """
     shared = [
         (system.name, row, 1 / ratio - 1)
-        for row in (*found.headlines, *found.measured, *found.steps)
-        for system, ratio in zip(found.systems[1:], row.ratios, strict=True)
+        for row in (*comparison.headlines, *comparison.measured, *comparison.steps)
+        for system, ratio in zip(comparison.systems[1:], row.ratios, strict=True)
         if ratio is not None
     ]
     if not shared:

@@ -15,16 +15,16 @@ from actspan.bench.result_tables import Table, page_of, shown
 from actspan.bench.timing import Pair
 
 
-def comparison_tables(found: Comparison) -> Iterator[Table]:
+def comparison_tables(comparison: Comparison) -> Iterator[Table]:
     """Yield the tables that have rows: headlines, interface and measured rates, steps, accuracy.
 
     Steps are shown if there is only one system, or if two systems have them.
     """
-    chips = f" x {found.chips} chips of an NPU card" if found.chips > 1 else ""
+    chips = f" x {comparison.chips} chips of an NPU card" if comparison.chips > 1 else ""
     title = f"Headlines, samples/s: interface rate{chips}; BSN = 1 / (1/TEM + 1/PEM)"
-    stages = [(system.name, stage) for system in found.systems for stage in system.stages]
-    alone = len(found.systems) == 1
-    steps = [row for row in found.steps if alone or sum(r is not None for r in row.rates) > 1]
+    stages = [(system.name, stage) for system in comparison.systems for stage in system.stages]
+    alone = len(comparison.systems) == 1
+    steps = [row for row in comparison.steps if alone or sum(r is not None for r in row.rates) > 1]
     unknown = [
         [name, _title(stage.name), stage.scope, _rate(stage.batches_per_second)]
         for name, stage in stages
@@ -36,13 +36,13 @@ def comparison_tables(found: Comparison) -> Iterator[Table]:
         if stage.accuracy is not None
     ]
     tables: list[Table] = [
-        (title, *_side_by_side(found, found.headlines)),
+        (title, *_side_by_side(comparison, comparison.headlines)),
         (
             "Samples/s of one chip or process: the runtime's call alone, and end to end",
             ["system", "what", "batch", "interface", "end to end", "share"],
-            list(_interface_and_measured(found)),
+            list(_interface_and_measured(comparison)),
         ),
-        ("Samples/s of the steps", *_side_by_side(found, steps)),
+        ("Samples/s of the steps", *_side_by_side(comparison, steps)),
         (
             "Batches/s, where the batch size is not known",
             ["system", "what", "scope", "batches/s"],
@@ -53,8 +53,8 @@ def comparison_tables(found: Comparison) -> Iterator[Table]:
     yield from (table for table in tables if table[2])
 
 
-def _side_by_side(found: Comparison, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    first, *others = [system.name for system in found.systems]
+def _side_by_side(comparison: Comparison, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    first, *others = [system.name for system in comparison.systems]
     header = ["what", "batch", first, *others, *(f"{name} / {first}" for name in others)]
     return header, [
         [
@@ -67,11 +67,11 @@ def _side_by_side(found: Comparison, rows: Sequence[Row]) -> tuple[list[str], li
     ]
 
 
-def _interface_and_measured(found: Comparison) -> Iterator[list[str]]:
-    calls = {(row.name, row.batch): row.rates for row in found.interface}
-    nothing = (None,) * len(found.systems)
-    for number, system in enumerate(found.systems):
-        for row in found.measured:
+def _interface_and_measured(comparison: Comparison) -> Iterator[list[str]]:
+    calls = {(row.name, row.batch): row.rates for row in comparison.interface}
+    nothing = (None,) * len(comparison.systems)
+    for number, system in enumerate(comparison.systems):
+        for row in comparison.measured:
             whole = row.rates[number]
             if whole is not None:
                 call = calls.get((row.name, row.batch), nothing)[number]
@@ -80,12 +80,12 @@ def _interface_and_measured(found: Comparison) -> Iterator[list[str]]:
                 yield [system.name, _title(row.name), _batch(row.batch), *figures]
 
 
-def _accuracy(found: Accuracy) -> str:
+def _accuracy(accuracy: Accuracy) -> str:
     """Return the recall and the difference from the checkpoint."""
-    parts = [f"{name} {value:.2f}" for name, value in (found.recall or {}).items()]
-    if found.max_difference is not None:
-        parts.append(f"outputs within {found.max_difference:.1e} of the checkpoint's")
-    parts += [f"({found.of})"] if found.of else []
+    parts = [f"{name} {value:.2f}" for name, value in (accuracy.recall or {}).items()]
+    if accuracy.max_difference is not None:
+        parts.append(f"outputs within {accuracy.max_difference:.1e} of the checkpoint's")
+    parts += [f"({accuracy.of})"] if accuracy.of else []
     return " ".join(parts)
 
 
@@ -115,17 +115,17 @@ def pair_table(pair: Pair) -> Table:
     return title, ["command", "min", "median", "max", "median CPU"], rows
 
 
-def comparison_to_dict(found: Comparison, check: ReportCheck | None) -> dict[str, Any]:
+def comparison_to_dict(comparison: Comparison, check: ReportCheck | None) -> dict[str, Any]:
     """Convert a comparison to plain values for JSON: all that was read, and the results."""
     checked = check and {**msgspec.to_builtins(check, enc_hook=str), "holds": check.holds}
     return {
-        "chips": found.chips,
-        "sides": [{"name": system.name, "logs": _logs(system)} for system in found.systems],
-        "headlines": _rows(found.headlines),
-        "interface": _rows(found.interface),
-        "end_to_end": _rows(found.measured),
-        "steps": _rows(found.steps),
-        "notes": msgspec.to_builtins(found.notes),
+        "chips": comparison.chips,
+        "sides": [{"name": system.name, "logs": _logs(system)} for system in comparison.systems],
+        "headlines": _rows(comparison.headlines),
+        "interface": _rows(comparison.interface),
+        "end_to_end": _rows(comparison.measured),
+        "steps": _rows(comparison.steps),
+        "notes": msgspec.to_builtins(comparison.notes),
         "claims": checked,
     }
 
@@ -155,14 +155,14 @@ def _rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def comparison_page(found: Comparison, check: ReportCheck | None, command: str) -> str:
+def comparison_page(comparison: Comparison, check: ReportCheck | None, command: str) -> str:
     """Return the Markdown page: tables, notes, and findings about the checked report."""
-    lines = [f"* {note.about}: {note.text}" for note in found.notes]
+    lines = [f"* {note.about}: {note.text}" for note in comparison.notes]
     if check is not None:
         lines += ["", f"Arithmetic in {check.file.name}:", ""]
         lines += [f"* line {f.line}, {f.kind}: {f.text}" for f in check.findings]
         lines.append(f"* {verdict(check)}")
-    page = page_of("Speed, compared", command, comparison_tables(found))
+    page = page_of("Speed, compared", command, comparison_tables(comparison))
     return page + "".join(f"{line}\n" for line in lines)
 
 

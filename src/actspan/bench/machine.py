@@ -128,21 +128,21 @@ class Workload:
 
 def workload_of(
     dataset: Dataset,
-    held: Sequence[Batch],
-    found: Mapping[str, Proposals],
+    batches: Sequence[Batch],
+    results: Mapping[str, Proposals],
     result_bytes: int,
     samples: int,
 ) -> Workload:
     """Return averages over batches in memory, and over a result with its file's size."""
     return Workload(
-        snippets=fmean(len(item) for batch in held for item in batch.features),
+        snippets=fmean(len(item) for batch in batches for item in batch.features),
         read_bytes=fmean(
             dataset.open(piece.id).values.dtype.itemsize * item.values.size
-            for batch in held
+            for batch in batches
             for piece, item in zip(batch.pieces, batch.features, strict=True)
         ),
-        candidates=fmean(len(rows) for batch in held for rows in batch.candidates),
-        proposals=sum(map(len, found.values())) / samples,
+        candidates=fmean(len(rows) for batch in batches for rows in batch.candidates),
+        proposals=sum(map(len, results.values())) / samples,
         result_bytes=result_bytes / samples,
     )
 

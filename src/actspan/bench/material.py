@@ -44,7 +44,7 @@ class Material:
     sessions: dict[Net, Session]
     pipeline: Pipeline  # with these sessions
     dataset: Dataset  # checked
-    jobs: tuple[VideoInput, ...]  # one per video
+    inputs: tuple[VideoInput, ...]  # one per video
     description: str
 
 
@@ -64,7 +64,7 @@ class Reference:
         }
         config, edge = material.bundle.config, material.dataset.edge
         with Pipeline(exact["tem"], exact["pem"], config, threads=streams, edge=edge) as pipeline:
-            outcomes = pipeline.run(material.jobs[:_CHECKED])
+            outcomes = pipeline.run(material.inputs[:_CHECKED])
             proposals = {o.id: o.proposals for o in outcomes if o.proposals is not None}
         differences: dict[str, float] = {
             net: compare_outputs(exact[net].calls, session).max
@@ -73,11 +73,14 @@ class Reference:
         return cls(differences, proposals)
 
     def accuracy(
-        self, found: Mapping[str, Proposals], precision: str, recall: Mapping[str, float] | None
+        self, proposals: Mapping[str, Proposals], precision: str, recall: Mapping[str, float] | None
     ) -> dict[str, Accuracy]:
-        """Compare networks and proposals with the limits of a precision; `recall` is of `found`."""
+        """Compare networks and proposals with the limits of a precision.
+
+        `recall` is that of `proposals`.
+        """
         limits, of = LIMITS[precision], f"{len(self.proposals)} videos"
-        found_same = compare_proposals(self.proposals, found)
+        comparison = compare_proposals(self.proposals, proposals)
         accuracy: dict[str, Accuracy] = {
             net: Accuracy(
                 max_difference=difference,
@@ -89,9 +92,9 @@ class Reference:
         accuracy["bsn"] = Accuracy(
             recall=recall,
             max_difference=max(self.differences.values()),
-            same=found_same.same,
+            same=comparison.same,
             of=of,
-            broken=tuple(limits.broken(self.differences, found_same.settled)),
+            broken=tuple(limits.broken(self.differences, comparison.settled)),
         )
         return accuracy
 
@@ -119,7 +122,7 @@ def open_material(request: BenchRequest, folder: Path, progress: Progress) -> It
     if find_backend(variant.backend)[0].suffix == ".onnx" and not has_onnx:
         bundle, _ = export_bundle(bundle, check_torch=False)
     dataset, videos_name = _dataset(request, bundle, folder)
-    dataset, jobs = inputs_from_features(dataset, bundle, request.on_error, progress)
+    dataset, inputs = inputs_from_features(dataset, bundle, request.on_error, progress)
     with ExitStack() as stack:
         sessions: dict[Net, Session] = {}
         for net in NETS:
@@ -134,7 +137,7 @@ def open_material(request: BenchRequest, folder: Path, progress: Progress) -> It
         )
         stack.enter_context(pipeline)
         name = f"{_model_name(request)}; {counted(len(dataset), 'video')} of {videos_name}"
-        yield Material(bundle, variant, sessions, pipeline, dataset, tuple(jobs), name)
+        yield Material(bundle, variant, sessions, pipeline, dataset, tuple(inputs), name)
 
 
 def _bundle(request: BenchRequest, folder: Path) -> Bundle:
@@ -153,15 +156,17 @@ def _bundle(request: BenchRequest, folder: Path) -> Bundle:
 
 def _variant(bundle: Bundle, request: BenchRequest) -> Variant:
     backend = choose_backend(bundle, request.backend).name
-    found = find_variants(bundle, [backend])
-    for variant in found:
+    variants = find_variants(bundle, [backend])
+    for variant in variants:
         if variant.graph == request.variant:
             return variant
-    if not request.variant and found:  # for example only compiled for a batch: the runtime chooses
-        return Variant(backend, "", found[0].precision)
-    there = ", ".join(variant.graph for variant in found if variant.graph) or "none"
+    if (
+        not request.variant and variants
+    ):  # for example only compiled for a batch: the runtime chooses
+        return Variant(backend, "", variants[0].precision)
+    available = ", ".join(variant.graph for variant in variants if variant.graph) or "none"
     raise BackendError(
-        f"{bundle.path}: no variant {request.variant!r} for {backend}; there are: {there}; "
+        f"{bundle.path}: no variant {request.variant!r} for {backend}; there are: {available}; "
         "actspan export --passes writes more"
     )
 

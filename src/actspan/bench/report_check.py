@@ -94,18 +94,18 @@ def find_equations(lines: Sequence[str]) -> Iterator[Equation]:
         plain = _GROUPED.sub(lambda m: m.group().replace(",", ""), line.translate(_SIGNS))
         plain = _TIMES.sub("*", plain)
         position = 0
-        while found := _EQUATION.search(plain, position):
+        while match := _EQUATION.search(plain, position):
             # In `a = b*c = d`, the text after an equals sign may be the next formula.
-            position = found.start("result")
-            formula = found["formula"].strip()
+            position = match.start("result")
+            formula = match["formula"].strip()
             inputs = tuple(map(Decimal, re.findall(_NUMBER, formula)))
             finite = all(math.isfinite(float(value)) for value in inputs)
             try:
                 tree = ast.parse(formula, mode="eval").body
             except SyntaxError:  # brackets that do not match
                 continue
-            if finite and not _CONTINUED.search(plain[: found.start()]):
-                yield Equation(number, formula, inputs, Decimal(found["result"]), tree)
+            if finite and not _CONTINUED.search(plain[: match.start()]):
+                yield Equation(number, formula, inputs, Decimal(match["result"]), tree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class _Known:
         return matches(number, self.value)
 
 
-def check_report(path: Path, found: Comparison) -> ReportCheck:
+def check_report(path: Path, comparison: Comparison) -> ReportCheck:
     """Check every equation and every trtexec command that a text prints; none is an error."""
     text = Text(path)
     equations, shapes = list(find_equations(text.lines)), list(find_shapes(text.lines))
@@ -158,11 +158,11 @@ def check_report(path: Path, found: Comparison) -> ReportCheck:
         raise text.error("no arithmetic in it: lines such as '3275.55 x 4 = 13102.2' are checked")
     figures = [
         _Known(figure.value, f"{system.name}, {log.path.name} line {figure.line}: {figure.label}")
-        for system in found.systems
+        for system in comparison.systems
         for log in system.logs
         for figure in log.figures
     ]
-    known = [*_constants(found), *figures]
+    known = [*_constants(comparison), *figures]
     findings = [Finding("slip", s.line, s.problem) for s in shapes if s.problem]
     for equation in equations:
         findings += _check(equation, known, figures)
@@ -171,12 +171,12 @@ def check_report(path: Path, found: Comparison) -> ReportCheck:
     return ReportCheck(path, len(equations), len(shapes), tuple(findings))
 
 
-def _constants(found: Comparison) -> Iterator[_Known]:
+def _constants(comparison: Comparison) -> Iterator[_Known]:
     """Yield plain constants, and the rates that a report may use without deriving them."""
-    batches = {row.batch for row in (*found.headlines, *found.measured) if row.batch}
-    for value in (1, 1000, found.chips, *batches):
+    batches = {row.batch for row in (*comparison.headlines, *comparison.measured) if row.batch}
+    for value in (1, 1000, comparison.chips, *batches):
         yield _Known(value, "constant", exact=True)
-    for row in (*found.headlines, *found.interface, *found.measured):
+    for row in (*comparison.headlines, *comparison.interface, *comparison.measured):
         yield from (_Known(rate, "headline") for rate in row.rates if rate is not None)
 
 

@@ -116,18 +116,18 @@ def _whole(result: BenchResult, batch: int) -> list[str]:
 
 def _rate_of(result: BenchResult, name: str, batch: int) -> SamplesPerSecond | None:
     """Return the rate of a call, a step or the whole, at this batch size if it was measured."""
-    own = [
+    rates = [
         s for s in result.stages if s.name == name and (s.name == "bsn" or s.scope != "end-to-end")
     ]
-    at = [s for s in own if s.batch == batch] or own
+    at = [s for s in rates if s.batch == batch] or rates
     return at[0].samples_per_second if at else None
 
 
 def _rates(stage: Stage) -> list[str]:
     samples, batches, seconds = stage.samples_per_second, stage.batches_per_second, stage.seconds
     repeats = seconds.repeats if seconds and seconds.repeats else 0
-    taken, done = stage.cpu_seconds, repeats * (stage.batch or 1)
-    cpu = None if taken is None else 1e3 * (taken / done)
+    spent, done = stage.cpu_seconds, repeats * (stage.batch or 1)
+    cpu = None if spent is None else 1e3 * (spent / done)
     mark = " (*)" if stage.settled is False else ""
     peak = None if stage.peak_memory_bytes is None else stage.peak_memory_bytes / 2**20
     figures = (
@@ -149,15 +149,15 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
-def _accuracy(stage: Stage, found: Accuracy, budgets: Sequence[str]) -> list[str]:
-    recall = found.recall or {}
+def _accuracy(stage: Stage, accuracy: Accuracy, budgets: Sequence[str]) -> list[str]:
+    recall = accuracy.recall or {}
     return [
         title_of(stage),
         str(stage.batch),
-        shown(found.max_difference, ".1e"),
-        "-" if found.same is None else f"{100 * found.same:.2f} %",
+        shown(accuracy.max_difference, ".1e"),
+        "-" if accuracy.same is None else f"{100 * accuracy.same:.2f} %",
         *(shown(recall.get(name), ".2f") for name in budgets),
-        "WRONG" if found.broken else "ok",
+        "WRONG" if accuracy.broken else "ok",
     ]
 
 
@@ -186,15 +186,24 @@ def sentences(result: BenchResult) -> Iterator[str]:
     yield from (f"WRONG: {reason}" for reason in broken_limits(result))
 
 
-def _machine(found: Environment) -> Iterator[str]:
-    yield f"machine: {found.cpu}, {found.cores} cores, {found.system}"
-    yield "versions: " + ", ".join(f"{name} {number}" for name, number in found.versions.items())
-    if found.variables:
-        yield "set: " + ", ".join(f"{name}={value}" for name, value in found.variables.items())
-    if found.sgemm_gflops and found.sgemm_after_gflops and found.sgemm_spread is not None:
+def _machine(environment: Environment) -> Iterator[str]:
+    yield f"machine: {environment.cpu}, {environment.cores} cores, {environment.system}"
+    yield "versions: " + ", ".join(
+        f"{name} {number}" for name, number in environment.versions.items()
+    )
+    if environment.variables:
+        yield "set: " + ", ".join(
+            f"{name}={value}" for name, value in environment.variables.items()
+        )
+    if (
+        environment.sgemm_gflops
+        and environment.sgemm_after_gflops
+        and environment.sgemm_spread is not None
+    ):
         yield (
-            f"noise: a fixed matrix product ran at {found.sgemm_gflops:.0f} GFLOP/s before and "
-            f"{found.sgemm_after_gflops:.0f} after, scatter {found.sgemm_spread:.1%}"
+            f"noise: a fixed matrix product ran at {environment.sgemm_gflops:.0f} GFLOP/s before "
+            f"and {environment.sgemm_after_gflops:.0f} after, "
+            f"scatter {environment.sgemm_spread:.1%}"
         )
 
 
@@ -259,8 +268,8 @@ def _step_times(result: BenchResult, batch: int, net: str) -> StepTimes:
     samples = next(s.batch for s in result.stages if s.name == "write" and s.batch)
 
     def seconds(name: str, scope: Scope = "step") -> float:
-        own = [s for s in result.stages if (s.name, s.scope) == (name, scope)]
-        for stage in sorted(own, key=lambda s: s.batch != batch):  # else the one for all videos
+        stages = [s for s in result.stages if (s.name, s.scope) == (name, scope)]
+        for stage in sorted(stages, key=lambda s: s.batch != batch):  # else the one for all videos
             if stage.samples_per_second is not None:
                 return samples / stage.samples_per_second
         raise BenchError(f"the result has no {name}, {scope}, at batch {batch}")

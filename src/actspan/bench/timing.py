@@ -92,13 +92,13 @@ def measure(
     barrier = Barrier(streams)  # No thread may run alone, so they start together.
 
     def loop(stream: int, first: int, calls: int) -> list[float]:
-        taken = []
+        seconds_per_call = []
         barrier.wait()
         for number in range(first + stream, first + stream + calls * streams, streams):
             began = perf_counter()
             work(number)
-            taken.append(perf_counter() - began)
-        return taken
+            seconds_per_call.append(perf_counter() - began)
+        return seconds_per_call
 
     with ThreadPoolExecutor(streams) as pool:
 
@@ -211,8 +211,8 @@ def run_command(command: str) -> Run:
         except OSError as error:
             raise BenchError(f"command {command!r} does not start: {error.strerror}") from error
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
-            lines = [f"command {command!r} ended with {done.returncode}:", *said]
+            output = done.stderr.decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
+            lines = [f"command {command!r} ended with {done.returncode}:", *output]
             raise BenchError("\n".join(lines))
 
     return timed(work, processes=True)
@@ -264,8 +264,8 @@ def time_pair(
         raise BenchError(f"{rounds} rounds are too few: at least {FEWEST_ROUNDS}")
     runs = interleave({"A": run_a, "B": run_b}, 2 * rounds, warmup=warmup, progress=progress)
     seconds = {
-        name: np.array([run.seconds for run in taken]).reshape(-1, 2).sum(axis=1)
-        for name, taken in runs.items()
+        name: np.array([run.seconds for run in timings]).reshape(-1, 2).sum(axis=1)
+        for name, timings in runs.items()
     }
     ratios = seconds["B"] / seconds["A"]
     # Percentile bootstrap of the median; the same ratios give the same interval.

@@ -13,7 +13,7 @@ from actspan.core.wording import suggestion
 
 # The module of each command, and its line in --help, in the order in which a user meets them.
 COMMANDS = {
-    "demo": ("demo", "Run the main steps on a small made-up dataset."),
+    "demo": ("results", "Run the main steps on a small synthetic dataset."),
     "extract": ("features", "Extract snippet features from videos into a dataset."),
     "train": ("train", "Train TEM and PEM on a dataset folder into a bundle."),
     "convert": ("models", "Convert published checkpoints into a bundle."),
@@ -30,7 +30,7 @@ COMMANDS = {
     "annotate": ("annotate", "Convert annotations, and exchange them with tools."),
     "evaluate": ("evaluate", "Compute average recall of proposals, or mAP of detections."),
     "report": ("results", "Write a page about one or more runs."),
-    "serve": ("serve", "Serve proposals over HTTP, with a viewer of runs."),
+    "serve": ("results", "Serve proposals over HTTP, with a viewer of runs."),
     "bench": ("bench", "Measure how fast a model runs here, and check its output."),
     "compare": ("compare", "Compare speeds from results, logs or two commands."),
 }

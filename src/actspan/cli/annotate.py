@@ -86,13 +86,13 @@ def convert(
     renamed = _new_names(rename_subset)
     from actspan.data.annotations.convert import convert_annotations
 
-    given = click.get_current_context().params
-    columns = {role: given[f"{role}_column"] for role in _ROLES if given[f"{role}_column"]}
+    params = click.get_current_context().params
+    columns = {role: params[f"{role}_column"] for role in _ROLES if params[f"{role}_column"]}
     done = convert_annotations(replace(request, columns=columns, rename_subsets=renamed))
     counts = done.summary()
     if json_:
-        found = findings(done.problems, done.notes)
-        print_json({"format": done.format, "target": done.target, **counts, **found})
+        problems = findings(done.problems, done.notes)
+        print_json({"format": done.format, "target": done.target, **counts, **problems})
     else:
         line = ", ".join(counted(counts[thing + "s"], thing) for thing in ("video", "instance"))
         line += f", {counted(len(counts['labels']), 'label')}"
@@ -151,8 +151,8 @@ def export(
         figures = {"what": done.what, "videos": videos_, "instances": instances}
         print_json({**figures, "files": done.files, **findings(done.problems, done.notes)})
     else:
-        found = counted(instances, done.what.removesuffix("s"))
-        click.echo(f"{to}: {found} of {counted(videos_, 'video')}")
+        summary = counted(instances, done.what.removesuffix("s"))
+        click.echo(f"{to}: {summary} of {counted(videos_, 'video')}")
         shown = (
             done.files
             if len(done.files) <= 2

@@ -51,10 +51,10 @@ def bench(
       actspan bench --model bsn/ --backend openvino --batch 16 --roofline roofline.png
       actspan compare before.json after.json --fail-if slower:5%
     """
-    given = given_options()
+    options = given_options()
     if request.subset is not None and request.dataset is None:
         raise click.UsageError("--subset needs --dataset")
-    if request.model is not None and {"channels", "length"} & given:
+    if request.model is not None and {"channels", "length"} & options:
         raise click.UsageError("--channels and --length are of synthetic networks, not of --model")
     if request.dataset is not None and request.snippets:
         raise click.UsageError("--snippets is of synthetic videos, not of --dataset")

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 def _limit(text: str) -> float:
     """Return the limit `slower:5%` as the fraction 0.05."""
-    found = re.fullmatch(r"slower:(\d+(?:\.\d+)?)%", text)
-    if found is None:
+    match = re.fullmatch(r"slower:(\d+(?:\.\d+)?)%", text)
+    if match is None:
         raise ValueError(f"{text!r} is not a limit such as slower:5%")
-    return float(found[1]) / 100
+    return float(match[1]) / 100
 
 
 @command(
@@ -86,12 +86,14 @@ def compare(
     from actspan.bench.report_check import check_report
     from actspan.core.files import atomic_file
 
-    found = compare_systems(read_systems(sources), chips=chips)
-    checked = None if claims is None else check_report(claims, found)
-    slower = [] if fail_if is None else slower_rows(found, fail_if)
+    comparison = compare_systems(read_systems(sources), chips=chips)
+    checked = None if claims is None else check_report(claims, comparison)
+    slower = [] if fail_if is None else slower_rows(comparison, fail_if)
     if markdown is not None:
         with atomic_file(markdown) as stream:
-            page = comparison_page(found, checked, shlex.join(["actspan", "compare", *sources]))
+            page = comparison_page(
+                comparison, checked, shlex.join(["actspan", "compare", *sources])
+            )
             stream.write(page.encode())
         say(f"report: {markdown}")
     if json_:
@@ -105,9 +107,9 @@ def compare(
             }
             for side, row, longer in slower
         ]
-        print_json({**comparison_to_dict(found, checked), "slower": rows})
+        print_json({**comparison_to_dict(comparison, checked), "slower": rows})
     else:
-        _print(found, checked)
+        _print(comparison, checked)
     for name, row, longer in slower:
         say(f"{name} takes {100 * longer:.1f} % longer: {row.name} {row.scope}, batch {row.batch}")
     if fail_if is not None:
@@ -115,13 +117,13 @@ def compare(
     context.exit(1 if slower or (checked is not None and not checked.holds) else 0)
 
 
-def _print(found: Comparison, check: ReportCheck | None) -> None:
+def _print(comparison: Comparison, check: ReportCheck | None) -> None:
     from actspan.bench.comparison_tables import comparison_tables, verdict
 
-    for title, header, rows in comparison_tables(found):
+    for title, header, rows in comparison_tables(comparison):
         click.echo(f"{title}:")
         print_table(header, rows)
-    for note in found.notes:
+    for note in comparison.notes:
         click.echo(f"note: {note.about}: {note.text}")
     if check is not None:
         click.echo("")

@@ -81,32 +81,32 @@ def compile_(
         compiler = find_compiler(request)
         with step_report("compile") as report:
             _, done = compile_plan(prepare_plan(loaded, request, compiler), compiler, report)
-    print_notes(note for one in done for note in one.notes)
+    print_notes(note for result in done for note in result.notes)
     if json_:
         files = [
             {
-                "net": one.job.net,
-                "file": one.job.output,
-                "source": one.job.source,
-                "shapes": {one.job.input: one.job.shapes},
-                "bytes": one.size,
-                "seconds": one.seconds,
-                "notes": one.notes,
+                "net": result.job.net,
+                "file": result.job.output,
+                "source": result.job.source,
+                "shapes": {result.job.input: result.job.shapes},
+                "bytes": result.size,
+                "seconds": result.seconds,
+                "notes": result.notes,
             }
-            for one in done
+            for result in done
         ]
-        given = {"bundle": bundle, "target": request.target, "precision": request.precision}
-        print_json({**given, "files": files})
+        answer = {"bundle": bundle, "target": request.target, "precision": request.precision}
+        print_json({**answer, "files": files})
         return
     rows = [
         (
-            one.job.output,
-            one.job.source,
-            f"{one.job.input}:{one.job.shapes}",
-            f"{one.size / 1e3:,.0f} kB",
-            f"{one.seconds:.1f}",
+            result.job.output,
+            result.job.source,
+            f"{result.job.input}:{result.job.shapes}",
+            f"{result.size / 1e3:,.0f} kB",
+            f"{result.seconds:.1f}",
         )
-        for one in done
+        for result in done
     ]
     print_table(("file", "from", "input", "size", "seconds"), rows)
     backend = TARGETS[request.target].backends[request.precision]
@@ -190,15 +190,15 @@ def deploy(
         check_target(run, replace=request.overwrite)
     with step_report("deploy") as report:
         done = deploy_sources(request, report)
-    found = None
+    evaluation = None
     if evaluate is not None and run is not None and not done.unverified:
-        found = _evaluate(done, request, evaluate, run)
+        evaluation = _evaluate(done, request, evaluate, run)
     elif evaluate is not None:
         say("not evaluated: what is compiled does not run here (actspan backends)")
     if json_:
-        print_json(_answer(done, found))
+        print_json(_answer(done, evaluation))
     else:
-        _print(done, found)
+        _print(done, evaluation)
     ok = done.verification.holds and (request.script_only or not done.left)
     click.get_current_context().exit(0 if ok else 1)
 
@@ -222,17 +222,17 @@ def _evaluate(done: Deployment, request: DeployRequest, dataset: Path, run: Path
         raise
 
 
-def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
+def _answer(done: Deployment, evaluated: Evaluation | None) -> dict[str, Any]:
     from actspan.deploy.accuracy_report import to_dict
 
     steps = [asdict(step) for step in done.steps]
     for step in steps:
         step["seconds"] = None if math.isnan(step["seconds"]) else step["seconds"]
     checked, evaluation = done.verification, None
-    if found is not None:
+    if evaluated is not None:
         names = ("run", "backend", "videos", "recall", "untimed", "notes")
-        times = [{"net": net, "batch": n} | asdict(t) for (net, n), t in found.times.items()]
-        evaluation = {name: getattr(found, name) for name in names} | {"times": times}
+        times = [{"net": net, "batch": n} | asdict(t) for (net, n), t in evaluated.times.items()]
+        evaluation = {name: getattr(evaluated, name) for name in names} | {"times": times}
     return {
         "bundle": done.bundle.path,
         "steps": steps,
@@ -243,7 +243,7 @@ def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
     }
 
 
-def _print(done: Deployment, found: Evaluation | None) -> None:
+def _print(done: Deployment, evaluation: Evaluation | None) -> None:
     rows = [
         (s.name, s.file, "" if math.isnan(s.seconds) else f"{s.seconds:.1f}", s.result)
         for s in done.steps
@@ -252,9 +252,9 @@ def _print(done: Deployment, found: Evaluation | None) -> None:
     checked = done.verification
     click.echo(f"parity on {checked.material}: {counted(checked.videos, 'video')}")
     print_verification(checked)
-    print_notes((*checked.notes, *(found.notes if found else ())))
-    if found is not None:
-        _print_evaluation(found)
+    print_notes((*checked.notes, *(evaluation.notes if evaluation else ())))
+    if evaluation is not None:
+        _print_evaluation(evaluation)
     click.echo(f"bundle: {done.bundle.path}")
     if done.unverified:
         say(f"note: {done.unverified}")
@@ -263,14 +263,16 @@ def _print(done: Deployment, found: Evaluation | None) -> None:
     print_skipped(checked.problems)
 
 
-def _print_evaluation(found: Evaluation) -> None:
+def _print_evaluation(evaluation: Evaluation) -> None:
     from actspan.core.perf_lines import performance_lines
 
-    click.echo(f"{counted(found.videos, 'video')} proposed on {found.backend}: {found.run}")
-    print_figures(found.recall, digits=2)
-    for (net, batch), times in found.times.items():
+    click.echo(
+        f"{counted(evaluation.videos, 'video')} proposed on {evaluation.backend}: {evaluation.run}"
+    )
+    print_figures(evaluation.recall, digits=2)
+    for (net, batch), times in evaluation.times.items():
         click.echo(f"{net} bs{batch}, one thread:")
         for line in performance_lines(times):
             click.echo(line)
-    for batch in found.untimed:
+    for batch in evaluation.untimed:
         say(f"note: not timed at batch {batch}: there are fewer videos or windows than that")

@@ -93,15 +93,15 @@ def evaluate(
 
         check_picture(plot)
     with step_report("evaluate"):
-        found = _evaluate(task, truth, result, budget, settings)
+        evaluation = _evaluate(task, truth, result, budget, settings)
     details = _diagnose(task, truth, result, budget, settings) if diagnose else (None, None)
-    print_evaluation(found, subset, *details, as_json=json_)
+    print_evaluation(evaluation, subset, *details, as_json=json_)
     if plot is not None:
         from actspan.report.charts import plot_recall
 
-        plot_recall(found, plot)
+        plot_recall(evaluation, plot)
         say(f"picture: {plot}")
-    print_remarks(found)
+    print_remarks(evaluation)
 
 
 def _evaluate(

@@ -17,7 +17,7 @@ from actspan.jobs.propose_request import ClusterConfig
 from actspan.streams.extract_request import ExtractRequest
 
 if TYPE_CHECKING:
-    from actspan.streams.extraction import Extracted
+    from actspan.streams.extraction import ExtractionSummary
 
 
 @command(
@@ -72,7 +72,7 @@ def extract(
         _print_extracted(done)
 
 
-def _print_extracted(done: Extracted) -> None:
+def _print_extracted(done: ExtractionSummary) -> None:
     kind = done.spec.extraction.kind if done.spec.extraction else "video"
     noun = "video" if kind == "video" else "recording"
     if done.removed:
@@ -101,8 +101,8 @@ def _print_extracted(done: Extracted) -> None:
 
 def _bytes(text: str) -> int:
     """Return the number of bytes of a size such as 256MB."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", text.strip().lower())
-    size = int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " ")) if found else 0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", text.strip().lower())
+    size = int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " ")) if match else 0
     if size < 1:
         raise ValueError(f"{text!r} is not a size such as 500kB, 256MB or 2GB")
     return size
@@ -164,14 +164,14 @@ def _verify(store: Path, as_json: bool) -> None:
     with progress_report() as report:
         from actspan.data.store_manifest import verify_store
 
-        found = verify_store(store, report)
-    shards = len(found.shards)
-    figures = {"videos": found.videos, "shards": shards, "bytes": found.size}
+        manifest = verify_store(store, report)
+    shards = len(manifest.shards)
+    figures = {"videos": manifest.videos, "shards": shards, "bytes": manifest.size}
     if as_json:
         print_json({"store": store, **figures})
     else:
-        size = f"{counted(shards, 'shard')}, {_megabytes(found.size)}"
-        say(f"{store}: {found.videos} videos in {size}: every checksum is right")
+        size = f"{counted(shards, 'shard')}, {_megabytes(manifest.size)}"
+        say(f"{store}: {manifest.videos} videos in {size}: every checksum is right")
 
 
 def _megabytes(size: int) -> str:

@@ -16,7 +16,7 @@ from actspan.config.base import Existing, Positive
 from actspan.core.errors import ExportError, require
 
 if TYPE_CHECKING:
-    from actspan.deploy.optimize import Rewritten
+    from actspan.deploy.optimize import RewrittenModel
     from actspan.deploy.passes.contract import Calibration, PassSettings
     from actspan.deploy.variants import VariantFiles
     from actspan.model.bundle import Bundle
@@ -229,13 +229,13 @@ def _calibration(
 
 
 def _goals(
-    models: Iterable[tuple[str, Rewritten]], requested: Container[str]
+    models: Iterable[tuple[str, RewrittenModel]], requested: Container[str]
 ) -> tuple[list[str], list[str]]:
     """Return notes, and lines about requested passes that missed their goal.
 
     Parameters
     ----------
-    models : iterable of (str, Rewritten)
+    models : iterable of (str, RewrittenModel)
         Each with the start of the lines about its passes.
     """
     notes: list[str] = []
@@ -254,13 +254,13 @@ def _raise_if_missed(written: Path, missed: Iterable[str]) -> None:
         raise ExportError(f"{written} is written, but is incomplete. {reasons}")
 
 
-def _passes_answer(rewritten: Rewritten) -> dict[str, object]:
+def _passes_answer(rewritten: RewrittenModel) -> dict[str, object]:
     passes = [dataclasses.asdict(report) for report in rewritten.reports]
     names = ("changed", "tags", "notes")
     return {**{name: getattr(rewritten, name) for name in names}, "passes": passes}
 
 
-def _print_passes(rewritten: Rewritten) -> None:
+def _print_passes(rewritten: RewrittenModel) -> None:
     rows = [
         (
             report.name,

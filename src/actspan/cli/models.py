@@ -23,7 +23,7 @@ from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
     from actspan.deploy.verification import Verification
-    from actspan.model.bsn.checkpoints import Checkpoint
+    from actspan.model.bsn.checkpoints import CheckpointNetwork
     from actspan.model.bundle import Bundle
 
 
@@ -82,10 +82,10 @@ def convert(
     click.echo(f"next:   {_next_command(bundle)}")
 
 
-def _conversion_notes(found: list[Checkpoint], length: int | None) -> Iterator[str]:
-    for checkpoint in found:
+def _conversion_notes(networks: list[CheckpointNetwork], length: int | None) -> Iterator[str]:
+    for checkpoint in networks:
         yield from checkpoint.notes
-    if length is not None and all(checkpoint.kind != "tem" for checkpoint in found):
+    if length is not None and all(checkpoint.kind != "tem" for checkpoint in networks):
         yield "--length is not used: it is the temporal scale of a TEM, and none is given"
 
 
@@ -98,7 +98,7 @@ def _next_command(bundle: Bundle) -> str:
 
 
 @command(
-    dataset="A dataset folder. [default: made-up features]",
+    dataset="A dataset folder. [default: synthetic features]",
     subset="Use only the videos of this subset: validation, ... [default: all]",
     backends="Backends to check, comma-separated. [default: those that this project verifies, and "
     "compiled files]",
@@ -135,7 +135,7 @@ def verify(
         from actspan.deploy.accuracy_report import to_dict, to_markdown
         from actspan.deploy.verification import verify_bundle
 
-        found = verify_bundle(
+        verification = verify_bundle(
             bundle,
             dataset=dataset,
             subset=subset,
@@ -145,32 +145,32 @@ def verify(
         )
     if markdown is not None:
         with atomic_file(markdown) as stream:
-            stream.write(to_markdown(found, command_line()).encode())
+            stream.write(to_markdown(verification, command_line()).encode())
         say(f"report: {markdown}")
     if json_:
-        print_json({**to_dict(found), **findings(found.problems, found.notes)})
+        print_json({**to_dict(verification), **findings(verification.problems, verification.notes)})
     else:
-        counts = (found.videos, "video"), (found.proposals, "proposal")
-        click.echo(f"{found.material}: {', '.join(counted(*count) for count in counts)}")
-        print_verification(found)
-        print_notes(found.notes)
-        if found.ran:
-            limits = "every variant is" if found.holds else "not every variant is"
+        counts = (verification.videos, "video"), (verification.proposals, "proposal")
+        click.echo(f"{verification.material}: {', '.join(counted(*count) for count in counts)}")
+        print_verification(verification)
+        print_notes(verification.notes)
+        if verification.ran:
+            limits = "every variant is" if verification.holds else "not every variant is"
             click.echo(f"{limits} within the limits of its precision")
         else:
             click.echo("nothing could be run, so nothing was compared")
-        print_skipped(found.problems)
-    click.get_current_context().exit(0 if found.holds else 1)
+        print_skipped(verification.problems)
+    click.get_current_context().exit(0 if verification.holds else 1)
 
 
-def print_verification(found: Verification) -> None:
+def print_verification(verification: Verification) -> None:
     """Print the tables of a verification, and the reasons of variants that failed."""
     from actspan.deploy.accuracy_report import answer_table, output_table
 
-    if found.ran:
-        for header, rows in (output_table(found), answer_table(found)):
+    if verification.ran:
+        for header, rows in (output_table(verification), answer_table(verification)):
             print_table(header, rows)
-    for result in found.results:
+    for result in verification.results:
         for reason in result.failures:
             say(f"{result.variant.name}: {reason}")
 
@@ -193,10 +193,10 @@ def backends(*, json_: bool = False) -> None:
     from actspan.runtime.backends import BACKENDS
     from actspan.runtime.opening import check_backend
 
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for name, backend in BACKENDS.items():
         support = check_backend(name)
-        found.append(
+        entries.append(
             {
                 "backend": name,
                 "device": backend.device,
@@ -212,10 +212,10 @@ def backends(*, json_: bool = False) -> None:
             }
         )
     if json_:
-        print_json(found)
+        print_json(entries)
         return
     rows = []
-    for row in found:
+    for row in entries:
         usable, verified = ("yes" if row[column] else "no" for column in ("usable", "verified"))
         verified += ": differs" if row["changes_the_answer"] else ""
         rows.append((row["backend"], row["device"], row["version"] or "-", usable, verified))
@@ -223,7 +223,7 @@ def backends(*, json_: bool = False) -> None:
     click.echo("verified: run by this project and compared with the checkpoint, on such a device")
     click.echo("differs: runs here, but changes the answer; auto never takes it")
     click.echo("not usable, because:")
-    for row in found:
+    for row in entries:
         if not row["usable"]:
             install = f"not installed: {BACKENDS[row['backend']].install}"
             click.echo(f"  {row['backend']}: {row['why_not'] if row['installed'] else install}")

@@ -106,15 +106,15 @@ def command(
     option_names = NAMES | dict(names or {})
 
     def decorate(function: Callable[..., None]) -> click.Command:
-        own = inspect.signature(function, eval_str=True).parameters
+        parameters = inspect.signature(function, eval_str=True).parameters
         kinds = {
             name: p.annotation
-            for name, p in own.items()
+            for name, p in parameters.items()
             if hasattr(p.annotation, "__struct_fields__")
         }
         rows: dict[str, tuple[Any, Any]] = {}  # type and default by option
         texts = dict(SHARED)
-        for name, parameter in own.items():
+        for name, parameter in parameters.items():
             if name not in kinds:
                 rows[name] = parameter.annotation, parameter.default
                 continue
@@ -124,7 +124,7 @@ def command(
         texts |= helps
         if unknown := {*helps, *arguments} - rows.keys():
             raise TypeError(f"{function.__name__} has no option {', '.join(unknown)}")
-        before = {*arguments, *(n for n, p in own.items() if p.kind is not p.KEYWORD_ONLY)}
+        before = {*arguments, *(n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY)}
         params = [
             _parameter(name, *row, None if name in before else texts[name])
             for name, row in rows.items()
@@ -132,15 +132,19 @@ def command(
 
         def run(**values: Any) -> None:
             with exit_on_errors():
-                given = {name: values[name] for name in own if name not in kinds}
-                made = {name: _build(kind, values, option_names) for name, kind in kinds.items()}
-                function(**given, **made)
+                plain = {name: values[name] for name in parameters if name not in kinds}
+                requests = {
+                    name: _build(kind, values, option_names) for name, kind in kinds.items()
+                }
+                function(**plain, **requests)
 
         name = function.__name__.strip("_").replace("_", "-")
-        made = click.Command(name, callback=run, params=params, help=inspect.getdoc(function))
+        made_command = click.Command(
+            name, callback=run, params=params, help=inspect.getdoc(function)
+        )
         if group is not None:
-            group.add_command(made)
-        return made
+            group.add_command(made_command)
+        return made_command
 
     return decorate
 
@@ -161,14 +165,14 @@ def _fields(kind: Any, names: Mapping[str, str]) -> Iterator[tuple[str, tuple[An
 
 def _build(kind: Any, values: Mapping[str, Any], names: Mapping[str, str]) -> Any:
     """Return a struct with the values of its options."""
-    made = {}
+    fields = {}
     for field in structs.fields(kind):
         option = names.get(field.name, field.name)
         if hasattr(field.type, "__struct_fields__"):
-            made[field.name] = _build(field.type, values, names)
+            fields[field.name] = _build(field.type, values, names)
         elif option in values:
-            made[field.name] = values[option]
-    return kind(**made)
+            fields[field.name] = values[option]
+    return kind(**fields)
 
 
 def _parameter(name: str, annotation: Any, default: Any, text: str | None) -> click.Parameter:
@@ -255,9 +259,11 @@ def command_line() -> str:
             continue
         option = [param.opts[0]] if isinstance(param, click.Option) else []
         value = context.params[param.name]
-        for one in value if isinstance(value, tuple) else (value,):
-            shown = f"{one.resolve().name}{'/' * one.is_dir()}" if isinstance(one, Path) else one
-            words += option if one is True else [*option, str(shown)]
+        for item in value if isinstance(value, tuple) else (value,):
+            shown = (
+                f"{item.resolve().name}{'/' * item.is_dir()}" if isinstance(item, Path) else item
+            )
+            words += option if item is True else [*option, str(shown)]
     return shlex.join(words)
 
 

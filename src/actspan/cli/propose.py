@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from actspan.jobs.clips import Clip
     from actspan.jobs.live import GrowingVideo
     from actspan.jobs.sinks import SegmentList, Sink
-    from actspan.runtime.opening import Choice
+    from actspan.runtime.opening import BackendChoice
 
 _SOURCES = {"videos": "VIDEOS", "dataset": "--dataset", "follow": "--follow"}
 # Sources that an option applies to, if not to all.
@@ -144,7 +144,12 @@ class _Output:
     """
 
     def __init__(
-        self, request: ProposeRequest, choice: Choice | None, clips: Path | None, *, as_json: bool
+        self,
+        request: ProposeRequest,
+        choice: BackendChoice | None,
+        clips: Path | None,
+        *,
+        as_json: bool,
     ) -> None:
         self._request, self._choice, self._as_json = request, choice, as_json
         from actspan.jobs.clips import ClipSink
@@ -165,8 +170,8 @@ class _Output:
     def print(self, summary: Summary) -> None:
         """Print the result: of a live video the answer, else JSON or a report."""
         if self._segments is not None and self._request.live is not None:
-            (found,) = self._segments.proposals.values()
-            _print_line({"final": _entries(found), "seconds": summary.video_seconds})
+            (proposals,) = self._segments.proposals.values()
+            _print_line({"final": _entries(proposals), "seconds": summary.video_seconds})
         elif self._as_json:
             print_json(self._figures(summary))
         else:
@@ -184,11 +189,11 @@ class _Output:
         }
         if self._segments is None:
             return figures
-        found, paths = self._segments.proposals, self._segments.paths
+        results, paths = self._segments.proposals, self._segments.paths
         return {
             **figures,
-            "results": {video: _entries(proposals) for video, proposals in found.items()},
-            "videos": {video: str(paths[video]) for video in found},
+            "results": {video: _entries(proposals) for video, proposals in results.items()},
+            "videos": {video: str(paths[video]) for video in results},
             "video_seconds": summary.video_seconds,
             "clips": [
                 {
@@ -230,9 +235,9 @@ def _print_table(segments: SegmentList) -> None:
 
     rows = [
         (video, _clock(start), _clock(end), f"{end - start:.2f}", f"{score:.3f}")
-        for video, found in segments.proposals.items()
+        for video, proposals in segments.proposals.items()
         for start, end, score in zip(
-            found.start.tolist(), found.end.tolist(), found.score.tolist(), strict=True
+            proposals.start.tolist(), proposals.end.tolist(), proposals.score.tolist(), strict=True
         )
     ]
     print_table(("video", "start", "end", "seconds", "score"), rows)
@@ -262,11 +267,11 @@ def _print_line(values: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _open_live(given: str, idle: float) -> Iterator[GrowingVideo]:
+def _open_live(path: str, idle: float) -> Iterator[GrowingVideo]:
     """Open a live video; the first Ctrl-C ends it, with its answer, and the second the command."""
     from actspan.jobs.live import GrowingVideo
 
-    with GrowingVideo(given, idle=idle) as video:
+    with GrowingVideo(path, idle=idle) as video:
 
         def stop(*_: object) -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,10 +1,15 @@
-"""`actspan label` and `actspan report`: labels for results, and a page about runs."""
+"""Commands on results: `actspan label`, `report` and `serve`, and `demo`, which makes some."""
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+from shutil import which
 from typing import Annotated, Literal
 
 import click
+from msgspec.structs import replace
 
 from actspan.cli.console import (
     findings,
@@ -14,12 +19,78 @@ from actspan.cli.console import (
     progress_report,
     say,
 )
-from actspan.cli.options import Text, command
-from actspan.config.base import Existing, OnError, OutputFile, OutputFolder
-from actspan.core.wording import counted
+from actspan.cli.options import Text, command, refuse_options
+from actspan.cli.tables import print_figures
+from actspan.config.base import (
+    Bounds,
+    Existing,
+    OnError,
+    OutputFile,
+    OutputFolder,
+    Positive,
+    Seconds,
+)
+from actspan.config.stages import BATCH
+from actspan.core.wording import counted, quoted
 from actspan.pipeline.labelling import LabelRequest
+from actspan.server.settings import HOUR, MIB, Limits, ServeSettings
 
 _LARGE = 15_000_000  # bytes; larger pages are slow to open
+_OF_MODELS = (
+    *("backend", "threads", "backbone", "upload_mib", "hours"),
+    *("queue", "jobs", "batch", "delay"),
+)
+_Count = Annotated[int, Bounds(0)]
+
+
+@command(
+    out="Folder for all files of the demo.",
+    videos="Number of synthetic videos.",
+    training_set="Only write N training and N // 4 validation videos, as a dataset to train on.",
+)
+def demo(
+    *,
+    out: OutputFolder = Path("demo-output"),
+    videos: Annotated[int, Bounds(3)] = 60,
+    seed: _Count = 1,
+    training_set: _Count = 0,
+) -> None:
+    """Run the main steps on a small synthetic dataset.
+
+    \b
+    Example:
+      actspan demo
+      actspan demo --training-set 400 --seed 0 --out synthetic
+    """
+    from actspan.data.synthetic_dataset import check_demo_folder, write_synthetic_dataset
+
+    if training_set:
+        refuse_options(["videos"], "with --training-set")
+        check_demo_folder(out, out)
+        write_synthetic_dataset(
+            out, training=training_set, validation=max(training_set // 4, 1), seed=seed
+        )
+        click.echo(
+            f"synthetic training set in {out}; train on it: actspan train --dataset {quoted(out)}"
+        )
+        return
+    with progress_report() as report:
+        from actspan.report.demo_run import run_demo
+
+        made = run_demo(out, videos=videos, seed=seed, progress=report)
+    click.echo("Synthetic data: these figures say nothing about real videos")
+    print_figures(made.recall.summary(), digits=2)
+    click.echo(f"{made.summary.videos} synthetic videos, {made.recall.instances} actions")
+    click.echo(f"dataset  {made.dataset}")
+    click.echo(f"run      {made.run}")
+    for picture in made.pictures:
+        click.echo(f"picture  {picture}")
+    if made.report is not None:
+        click.echo(f"report   {made.report}: open it in a browser")
+    if made.report is None or not made.pictures:
+        click.echo("not all could be drawn: pip install 'actspan[report]'")
+    program = "actspan" if which("actspan") else Path(sys.executable).with_name("actspan")
+    click.echo(f"viewer   {program} serve --results {made.run}")
 
 
 @command(
@@ -126,3 +197,63 @@ def report(
     if written.size > _LARGE:
         say("a large page opens slowly: --videos N lists fewer videos")
     print_findings(contents.problems)
+
+
+@command(
+    names={"hosts": "allow_host"},
+    without=["limits"],
+    request_mib="Largest request body that is answered directly, in MiB.",
+    upload_mib="Largest upload of a job, in MiB.",
+    hours="Longest recording, in hours.",
+    timeout="Seconds within which a request must be answered.",
+    queue="Largest number of waiting videos; further ones get status 429.",
+    jobs="Largest number of waiting jobs; further ones get status 429.",
+    batch="Videos per batch.",
+    delay="Milliseconds that the first video of a batch waits for others.",
+)
+def serve(
+    settings: ServeSettings,
+    *,
+    request_mib: Positive = 64,
+    upload_mib: Positive = 4096,
+    hours: Seconds = 24.0,
+    timeout: Seconds = 60.0,
+    queue: Positive = 1024,
+    jobs: Positive = 100,
+    batch: Positive = BATCH,
+    delay: Annotated[float, Bounds(0, 1000)] = 2.0,
+) -> None:
+    """Serve proposals over HTTP, with a viewer of runs at /.
+
+    \b
+    Example:
+      actspan serve --model bsn/
+      actspan serve --results run/ --results other-run/ --videos videos/
+      actspan serve --model bsn/ --host 0.0.0.0 --port 80 --data /var/lib/actspan
+    """
+    if not (settings.model or settings.results or settings.ground_truth or settings.videos):
+        raise click.UsageError(
+            "there is nothing to serve: give --model, --results, --ground-truth or --videos"
+        )
+    if settings.model is None:
+        refuse_options(_OF_MODELS, "without --model")
+    from actspan.core.errors import require
+
+    require("fastapi", extra="server", purpose="actspan serve")
+    require("uvicorn", extra="server", purpose="actspan serve")
+    from actspan.server.app import make_token
+    from actspan.server.app import serve as run_service
+
+    limits = Limits(
+        request_bytes=request_mib * MIB,
+        upload_bytes=upload_mib * MIB,
+        recording_seconds=hours * HOUR,
+        answer_seconds=timeout,
+        waiting_rows=queue,
+        waiting_jobs=jobs,
+        batch_rows=batch,
+        batch_delay=delay / 1000,
+    )
+    token = make_token(settings.host, settings.token or os.environ.get("ACTSPAN_TOKEN"))
+    settings = replace(settings, token=token, limits=limits)
+    run_service(settings, announce=say)

@@ -111,8 +111,8 @@ def tem_outputs(
         from actspan.deploy.staged.stage import Stage
 
         loaded = Stage.load(stage)
-        given = Dumps(dumps or loaded.outputs("tem"), suffix)
-        done = write_tem_results(loaded, given, on_error=on_error, progress=report)
+        outputs = Dumps(dumps or loaded.outputs("tem"), suffix)
+        done = write_tem_results(loaded, outputs, on_error=on_error, progress=report)
     _print(done, "TEM results", json_)
 
 
@@ -165,9 +165,9 @@ def pem_outputs(
         from actspan.deploy.staged.stage import Stage
 
         loaded = Stage.load(stage)
-        given = Dumps(dumps or loaded.outputs("pem"), suffix)
+        outputs = Dumps(dumps or loaded.outputs("pem"), suffix)
         done = write_pem_results(
-            loaded, given, out=out, lean=lean, on_error=on_error, progress=report
+            loaded, outputs, out=out, lean=lean, on_error=on_error, progress=report
         )
     _print(done, "PEM results", json_)
 

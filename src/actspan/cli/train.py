@@ -96,15 +96,15 @@ def train(
         classified = ClassifierTrainConfig.of_epochs(epochs) if epochs else ClassifierTrainConfig()
     check_new_bundle(out, overwrite=force)
     with training_report() as report:
-        found = trainable(
+        trainable_videos = trainable(
             Dataset.load(dataset).with_labels(split_patterns(labels)),
             on_error=on_error,
             progress=report.progress,
         )
-        print_problems(found.problems, found.notes)
+        print_problems(trainable_videos.problems, trainable_videos.notes)
         try:
             bundle = train_bundle(
-                found,
+                trainable_videos,
                 out,
                 settings,
                 classifier=classified,
@@ -124,7 +124,7 @@ def train(
         print_json({"bundle": bundle.path, **figures})
     else:
         _print(bundle, training)
-    print_skipped(found.problems)
+    print_skipped(trainable_videos.problems)
 
 
 def _settings(preset_name: str, file: Path | None) -> TrainConfig:
@@ -136,17 +136,19 @@ def _settings(preset_name: str, file: Path | None) -> TrainConfig:
     if file is not None:
         config = changed(config, read_toml(file), where=str(file))
     params = click.get_current_context().params
-    given = {name: params[name] for name in given_options()}
-    changes: dict[str, Any] = {name: given[name] for name in ("mode", "ensemble") if name in given}
+    options = {name: params[name] for name in given_options()}
+    changes: dict[str, Any] = {
+        name: options[name] for name in ("mode", "ensemble") if name in options
+    }
     sizes = {"length": ("tem", "length"), "tem_hidden": ("tem", "hidden")}
     sizes |= {"pem_hidden": ("pem", "hidden")}
     pipeline: dict[str, Any] = {"tem": {}, "pem": {}}
     for option, (net, setting) in sizes.items():
-        if option in given:
-            pipeline[net][setting] = given[option]
+        if option in options:
+            pipeline[net][setting] = options[option]
     changes["pipeline"] = pipeline
-    if "epochs" in given:
-        epochs = given["epochs"]
+    if "epochs" in options:
+        epochs = options["epochs"]
         optim = {"optim": {"epochs": epochs, "passes": epochs, "steps": 0}}
         changes |= {"tem": optim, "pem": optim}
     return changed(config, changes, where="options")

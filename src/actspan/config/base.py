@@ -243,8 +243,8 @@ def explain_error(error: str, kind: Any) -> str:
         return f"{subject}{match[1]} is not allowed; allowed are: {', '.join(values)}"
     if match := re.fullmatch("Expected `(.*)`, got `(.*)`", what):
         needed = [_KINDS.get(name, name) for name in match[1].split(" | ") if name != "null"]
-        given = _KINDS.get(match[2], match[2])
-        return f"{subject}{' or '.join(needed)} is needed, not {given}"
+        received = _KINDS.get(match[2], match[2])
+        return f"{subject}{' or '.join(needed)} is needed, not {received}"
     return error
 
 

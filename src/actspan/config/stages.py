@@ -195,12 +195,12 @@ class FeatureSpec(Config, frozen=True, kw_only=True):
         if self.join is not None:
             once = len(set(self.join)) == len(self.join) > 0
             _require(once, "features: join must name arrays, each once")
-        given = {"frames": (self.stride_frames, self.length_frames)}
-        given["seconds"] = (self.stride_seconds, self.length_seconds)
-        for unit, (stride, length) in given.items():
+        pairs = {"frames": (self.stride_frames, self.length_frames)}
+        pairs["seconds"] = (self.stride_seconds, self.length_seconds)
+        for unit, (stride, length) in pairs.items():
             if length is not None and stride is None:
                 raise ConfigError(f"features: length_{unit} needs stride_{unit}")
-        if all(stride is not None for stride, _ in given.values()):
+        if all(stride is not None for stride, _ in pairs.values()):
             raise ConfigError("features: give frames or seconds, not both")
 
 

@@ -157,8 +157,8 @@ def similar_path(path: Path) -> str:
     close = closest(path.name, names)
     if close is None or closest(path.stem, [Path(close).stem]) is None:  # only suffixes are alike
         return ""
-    found = path.with_name(close).joinpath(*rest)
-    return "" if not found.exists() else f" (did you mean {str(found)!r}?)"
+    suggested = path.with_name(close).joinpath(*rest)
+    return "" if not suggested.exists() else f" (did you mean {str(suggested)!r}?)"
 
 
 def folder_name_error(path: Path, what: str) -> str:
@@ -192,11 +192,11 @@ def check_size(path: Path, limit: int | None = None) -> None:
 
     A pipe or a device could block or never end.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EINVAL, "neither a file nor a folder, but a pipe or a device")
-    if limit is not None and found.st_size > limit:
-        what = f"too large: {found.st_size:,} bytes, and at most {limit:,} are taken; split it"
+    if limit is not None and status.st_size > limit:
+        what = f"too large: {status.st_size:,} bytes, and at most {limit:,} are taken; split it"
         raise OSError(errno.EFBIG, what)
 
 

@@ -13,7 +13,7 @@ from actspan.core.limits import PROBLEM
 from actspan.core.wording import counted, it_or_them, listed
 
 _VARYING = re.compile(r"\d[\d.,]*|'[^']*'")  # parts of a text in which problems of one kind differ
-_FIX = "Fix the cause: if all of this were skipped, nothing would be left."
+_NOTHING_LEFT = "Fix the cause: if all of this were skipped, nothing would be left."
 
 
 class Skipped(StrEnum):
@@ -26,7 +26,7 @@ class Skipped(StrEnum):
     NOTHING = "nothing"  # a note that does not stop the work
 
 
-_THINGS = {
+_NOUNS = {
     Skipped.VIDEO: "video",
     Skipped.SEGMENT: "instance",
     Skipped.FILE: "file",
@@ -88,7 +88,7 @@ def raise_errors(problems: Sequence[Problem], *, leaves_something: bool = True) 
     errors = [p for p in problems if p.is_error]
     if errors:
         skip = f"Fix {it_or_them(len(errors))}, or skip what cannot be used: --on-error skip."
-        raise DatasetError(errors, skip if leaves_something else _FIX)
+        raise DatasetError(errors, skip if leaves_something else _NOTHING_LEFT)
 
 
 def raise_nothing_left(problems: Sequence[Problem], videos: int) -> NoReturn:
@@ -118,14 +118,14 @@ def skipped_line(problems: Iterable[Problem]) -> str:
     >>> skipped_line([Problem("a", "a.npy", "the file is empty", "replace it")])
     'skipped: 1 video (a)'
     """
-    names: dict[Skipped, list[str]] = {skipped: [] for skipped in _THINGS}
+    names: dict[Skipped, list[str]] = {skipped: [] for skipped in _NOUNS}
     for problem in problems:
         if problem.is_error:
             names[problem.skipped].append(problem.video or problem.file)
     names[Skipped.VIDEO] = list(dict.fromkeys(names[Skipped.VIDEO]))
     parts = [
-        f"{counted(len(found), _THINGS[skipped])} ({listed(dict.fromkeys(found))})"
-        for skipped, found in names.items()
-        if found
+        f"{counted(len(names_of_kind), _NOUNS[skipped])} ({listed(dict.fromkeys(names_of_kind))})"
+        for skipped, names_of_kind in names.items()
+        if names_of_kind
     ]
     return f"skipped: {', '.join(parts)}" if parts else ""

@@ -160,16 +160,16 @@ class ObjectStorage:
         """Return the names of all files that are not in a folder; empty if there are none."""
         self._files.invalidate_cache()
         try:
-            found = self._attempt("", self._files.ls, self._root, detail=False)
+            paths = self._attempt("", self._files.ls, self._root, detail=False)
         except FileNotFoundError:
             return set()
-        names = {path.rpartition("/")[2] for path in found}
+        names = {path.rpartition("/")[2] for path in paths}
         return {name for name in names if name and name[0] != "."}
 
     def tree(self) -> list[str]:
         """Return the sorted paths of all files, also in folders, relative to the URL."""
-        found = self._attempt("", self._files.find, self._root)
-        return sorted(filter(None, (p.removeprefix(self._root).lstrip("/") for p in found)))
+        paths = self._attempt("", self._files.find, self._root)
+        return sorted(filter(None, (p.removeprefix(self._root).lstrip("/") for p in paths)))
 
     def contains(self, name: str) -> bool:
         """Return whether a file exists."""
@@ -207,11 +207,11 @@ class ObjectStorage:
         """Open a file to read parts of it, at least `ahead` bytes per request."""
         size = int(self._read(name, self._files.info, self._path(name))["size"])
 
-        def read(begin: int, end: int) -> bytes:
-            found: bytes = self._files.cat_file(self._path(name), start=begin, end=end)
-            if len(found) != end - begin:
-                raise EOFError(f"received {len(found)} of {end - begin} bytes")
-            return found
+        def read(first: int, last: int) -> bytes:
+            content: bytes = self._files.cat_file(self._path(name), start=first, end=last)
+            if len(content) != last - first:
+                raise EOFError(f"received {len(content)} of {last - first} bytes")
+            return content
 
         file: Any = _ObjectFile(partial(self._read, name, read), size)
         return io.BufferedReader(file, ahead) if ahead else file

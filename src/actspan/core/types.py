@@ -19,16 +19,16 @@ _COLUMNS = ("start", "end", "score", "start_score", "end_score")  # of proposals
 _BOUNDARIES = ("action", "start", "end")
 
 
-def _set_columns(row: Any, names: Sequence[str], dtype: type[np.floating[Any]]) -> None:
+def _set_columns(owner: Any, names: Sequence[str], dtype: type[np.floating[Any]]) -> None:
     """Convert columns to one-dimensional arrays, and raise ShapeError if their lengths differ."""
     for name in names:
-        if (value := getattr(row, name)) is None:  # never the first column
+        if (value := getattr(owner, name)) is None:  # never the first column
             continue
         array = np.ascontiguousarray(value, dtype=dtype)
         if array.ndim != 1:
             raise ShapeError(f"{name} has shape {array.shape}; it must be one-dimensional")
-        object.__setattr__(row, name, array)
-        length = len(getattr(row, names[0]))
+        object.__setattr__(owner, name, array)
+        length = len(getattr(owner, names[0]))
         if len(array) != length:
             raise ShapeError(f"{name} has {len(array)} entries, {names[0]} has {length}")
 

@@ -62,8 +62,8 @@ def rounded(value: float) -> str:
     ('0.001', '0.33', '25', '85,000')
     """
     texts = (float(f"{value:.{digits}g}") for digits in (1, 2, 3))
-    found = next((x for x in texts if abs(x - value) <= 0.01 * abs(value)), value)
-    return f"{found:,.9f}".rstrip("0").rstrip(".")
+    shortest = next((x for x in texts if abs(x - value) <= 0.01 * abs(value)), value)
+    return f"{shortest:,.9f}".rstrip("0").rstrip(".")
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

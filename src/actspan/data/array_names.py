@@ -64,14 +64,14 @@ class ArrayNames:
         These are its only array that can be features, or those that are joined, or an error. A file
         that is one array without a name has one video, without arrays.
         """
-        found = self.names[file]
-        if not found:
+        names = self.names[file]
+        if not names:
             yield video, []
             return
-        if file.name not in COMMON_FILES and self._is_one_video(video, found):
-            groups = {video: found}
+        if file.name not in COMMON_FILES and self._is_one_video(video, names):
+            groups = {video: names}
         else:
-            groups = self._by_video(self._without_others(file, found))
+            groups = self._by_video(self._without_others(file, names))
         for name, group in groups.items():
             short = _short_names(name, group)
             try:
@@ -109,20 +109,20 @@ class ArrayNames:
             return fitting or list(shapes)
         quoted = [f'"{names[array]}"' for array in shapes]
         if len({shape[1 - axis] for shape in shapes.values()}) == 1:
-            held = [names[array] for array in shapes]
+            examples = [names[array] for array in shapes]
             join = f"join them: [features] join = [{', '.join(quoted[:_LISTED])}]"
         else:
-            held = [f"{names[array]} {shape}" for array, shape in shapes.items()]
+            examples = [f"{names[array]} {shape}" for array, shape in shapes.items()]
             join = f"choose it: [features] join = [{quoted[0]}]"
         raise FeatureError(
-            f"holds {len(shapes)} arrays ({listed(held, _LISTED)}), one per video is needed; "
+            f"holds {len(shapes)} arrays ({listed(examples, _LISTED)}), one per video is needed; "
             f"keep one, or {join} in dataset.toml"
         )
 
     @cached_property
     def _is_repeated(self) -> bool:
         """Whether files have arrays of the same names, which then name parts and not videos."""
-        counts = Counter(name for found in self.names.values() if len(found) > 1 for name in found)
+        counts = Counter(name for names in self.names.values() if len(names) > 1 for name in names)
         return any(count > 1 for count in counts.values())
 
     def _is_known(self, name: str) -> bool:

@@ -63,7 +63,7 @@ def rescale_features(
     Examples
     --------
     >>> rescale_features([[0.0], [1.0]], length=2).ravel()
-    array([0.16666667, 0.8333333 ], dtype=float32)
+    array([0.25009376, 0.74990624], dtype=float32)
     """
     values, low, share, inside = _samples(features, length, stride, span, edge)
     out = np.empty((length, values.shape[1]), dtype=np.float32)

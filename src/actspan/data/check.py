@@ -21,7 +21,7 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float64
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.data.faults import annotation_faults, damaged_features, feature_faults, no_features
+from actspan.data.faults import annotation_problems, damaged_features, feature_problems, no_features
 from actspan.data.features import Entry, read_table
 from actspan.data.instances import after_features, late_ends
 from actspan.data.layout import (
@@ -32,7 +32,7 @@ from actspan.data.layout import (
     vote_layout,
     without_first_columns,
 )
-from actspan.data.shards import Packed
+from actspan.data.shards import PackedFeatures
 from actspan.data.time_conflicts import compare_times, require_right_times
 from actspan.data.timebase import SPEC_FILE, infer_grid, other_stride, snippet_grid, times_apart
 from actspan.data.videos import good_segments
@@ -84,9 +84,9 @@ def check_dataset(
         dataset.toml contradicts most files; instances are used and their times are not in seconds.
     """
     check = _check_files if dataset.packing is None else _check_store
-    found = check(dataset, channels, np.dtype(dtype), progress)
-    path, videos, spec = dataset.path, dataset.videos, found.spec
-    spans, steps = found.times.T
+    checked = check(dataset, channels, np.dtype(dtype), progress)
+    path, videos, spec = dataset.path, dataset.videos, checked.spec
+    spans, steps = checked.times.T
     conflict, gaps, faults = None, list[Problem](), list[Problem]()
     if times_apart(videos, spans, steps).any():
         conflict, gaps = compare_times(videos, spans, steps, spec, path)
@@ -94,15 +94,17 @@ def check_dataset(
         require_right_times(videos, spans, spec, path, conflict)
     good = good_segments(videos, spans)
     if dataset.problems or not good.all():
-        faults = annotation_faults(dataset, spans, uses_instances=uses_instances, conflict=conflict)
-    if found.problems or dataset.entries.keys() - dataset.known.places.keys():
-        faults += feature_faults(dataset, found.problems)
+        faults = annotation_problems(
+            dataset, spans, uses_instances=uses_instances, conflict=conflict
+        )
+    if checked.problems or dataset.entries.keys() - dataset.known.indices.keys():
+        faults += feature_problems(dataset, checked.problems)
     problems = [*faults, *gaps]
     skipped = {p.video for p in problems if p.skipped is Skipped.VIDEO}
-    usable = np.flatnonzero(found.is_usable).tolist()
-    places = [p for p in usable if videos.ids[p] not in skipped]
-    if len(places) < len(videos):
-        videos, spans = videos.select(places), spans[places]
+    usable = np.flatnonzero(checked.is_usable).tolist()
+    indices = [p for p in usable if videos.ids[p] not in skipped]
+    if len(indices) < len(videos):
+        videos, spans = videos.select(indices), spans[indices]
         good = good_segments(videos, spans)
     if on_error == "fail" and problems:
         # Bad instances stop the work only if they are the majority.
@@ -112,7 +114,7 @@ def check_dataset(
     if not videos:
         nothing = Problem("", str(path), "no videos", "check the folder and the subset")
         raise_nothing_left(problems or [nothing], len(dataset))
-    notes = found.notes
+    notes = checked.notes
     if uses_instances:
         late = late_ends(videos)
         used = f"{late}: used up to its end" if late else ""
@@ -128,7 +130,7 @@ def check_dataset(
     )
 
 
-class _Found(NamedTuple):
+class _CheckedFeatures(NamedTuple):
     """Results of checking the features of V videos."""
 
     spec: FeatureSpec
@@ -141,7 +143,7 @@ class _Found(NamedTuple):
 
 def _check_files(
     dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress
-) -> _Found:
+) -> _CheckedFeatures:
     videos, checks, problems = dataset.videos, list[FileCheck](), list[Problem]()
     times, is_usable = np.full((len(videos), 2), np.nan), np.zeros(len(videos), bool)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -154,29 +156,29 @@ def _check_files(
             else:
                 checks.append(check)
     if not checks:
-        return _Found(dataset.spec, [], problems, is_usable, times)
+        return _CheckedFeatures(dataset.spec, [], problems, is_usable, times)
     spec, notes, checks, others = complete_spec(dataset, checks, channels)
     problems += others
     for check in checks:
-        video, snippets = videos[check.place], check.shape[1 if spec.layout == "CT" else 0]
+        video, snippets = videos[check.video_index], check.shape[1 if spec.layout == "CT" else 0]
         try:
             grid = snippet_grid(video, spec, snippets)
         except FeatureError as error:
             what, _, remedy = str(error).removeprefix(f"{video.id}: ").partition("; ")
             problems.append(Problem(video.id, str(dataset.path), what, remedy))
             continue
-        is_usable[check.place] = True
-        times[check.place] = grid.stride * snippets, max(grid.stride, grid.length)
+        is_usable[check.video_index] = True
+        times[check.video_index] = grid.stride * snippets, max(grid.stride, grid.length)
     if constant := sum(check.is_constant for check in checks):
         notes.append(f"all values are the same in {constant} of {counted(len(checks), 'file')}")
     dropped = Counter(check.dropped for check in checks if check.dropped)
     notes += [f"dropped from {counted(n, 'CSV file')}: {what}" for what, n in dropped.items()]
-    return _Found(spec, notes, problems, is_usable, times)
+    return _CheckedFeatures(spec, notes, problems, is_usable, times)
 
 
-def _check_file(dataset: Dataset, dtype: np.dtype[Any], place: int) -> FileCheck | Problem:
+def _check_file(dataset: Dataset, dtype: np.dtype[Any], index: int) -> FileCheck | Problem:
     """Read the features of a video; return their properties, or what is wrong."""
-    name = dataset.videos.ids[place]
+    name = dataset.videos.ids[index]
     entry = dataset.entries.get(name)
     if entry is None:
         return no_features(dataset, name)
@@ -188,7 +190,7 @@ def _check_file(dataset: Dataset, dtype: np.dtype[Any], place: int) -> FileCheck
         what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
     if what:
         return damaged_features(name, str(entry), what)
-    return FileCheck(place, table.values.shape, *table[1:], is_constant)
+    return FileCheck(index, table.values.shape, *table[1:], is_constant)
 
 
 def _check_values(array: NDArray[Any], dtype: np.dtype[Any]) -> tuple[str, bool]:
@@ -219,16 +221,16 @@ def complete_spec(
     `checks` has at least one file; `expected` are the model's channels. Raises FeatureError if the
     layout is unclear, dataset.toml contradicts most files, or the model has other channels.
     """
-    given, videos = dataset.spec, dataset.videos
-    if given.layout != "CT" and any(check.first_column for check in checks):
-        checks = without_first_columns(checks, given.channels or expected)
-    channels = given.channels or expected
-    layout = given.layout or vote_layout(dataset, checks, channels)
+    declared, videos = dataset.spec, dataset.videos
+    if declared.layout != "CT" and any(check.first_column for check in checks):
+        checks = without_first_columns(checks, declared.channels or expected)
+    channels = declared.channels or expected
+    layout = declared.layout or vote_layout(dataset, checks, channels)
     axis = 1 if layout == "TC" else 0
     sizes = Counter(check.shape[axis] for check in checks)
     common = max(sorted(sizes), key=sizes.__getitem__)
     if (
-        given.channels is None
+        declared.channels is None
         and 2 * sizes[common] > len(checks)
         and expected not in (None, common)
     ):
@@ -236,14 +238,14 @@ def complete_spec(
     channels = channels or common
     if 2 * sizes[channels] < len(checks) and (len(checks) > 1 or len(videos) == 1):
         shapes = [check.shape for check in checks]
-        if what := spec_error(shapes, layout, channels, expected, given):
+        if what := spec_error(shapes, layout, channels, expected, declared):
             raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
     if expected not in (None, channels):
         raise channels_error(dataset, channels, expected, checks)
-    spec = msgspec.structs.replace(given, channels=channels, layout=layout)
+    spec = msgspec.structs.replace(declared, channels=channels, layout=layout)
     good = [check for check in checks if check.shape[axis] == channels]
     problems = channels_problems(dataset, checks, axis, channels) if len(good) < len(checks) else []
-    videos, notes = videos.select(check.place for check in good), list[str]()
+    videos, notes = videos.select(check.video_index for check in good), list[str]()
     has_stride = spec.stride_frames is not None or spec.stride_seconds is not None
     if good and ("feature_frames" in videos.given or not has_stride):
         spec, notes = infer_grid(videos, [check.shape[1 - axis] for check in good], spec)
@@ -252,26 +254,26 @@ def complete_spec(
 
 def _check_store(
     dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress
-) -> _Found:
+) -> _CheckedFeatures:
     """Check a store; values are read only if they must fit a smaller type."""
     assert dataset.packing is not None
     fits, problems = np.can_cast(dataset.packing.dtype, dtype), list[Problem]()
     times, is_usable = np.full((len(dataset), 2), np.nan), np.zeros(len(dataset), bool)
-    for place, name in enumerate(dataset.videos.ids):
+    for index, name in enumerate(dataset.videos.ids):
         entry = dataset.entries.get(name)
         if entry is None:
             problems.append(no_features(dataset, name))
         else:
-            assert isinstance(entry, Packed)
+            assert isinstance(entry, PackedFeatures)
             what = "" if fits else _check_values(entry.values, dtype)[0]
             if what:
                 problems.append(damaged_features(name, str(entry), what))
             else:
-                is_usable[place], times[place] = True, entry.times
-        progress("check", place + 1, len(dataset))
+                is_usable[index], times[index] = True, entry.times
+        progress("check", index + 1, len(dataset))
     if is_usable.any() and channels not in (None, dataset.spec.channels):
         raise channels_error(dataset, dataset.spec.channels, channels)
-    return _Found(dataset.spec, [], problems, is_usable, times)
+    return _CheckedFeatures(dataset.spec, [], problems, is_usable, times)
 
 
 def measure_spans(dataset: Dataset) -> tuple[Float64, Float64]:
@@ -281,17 +283,17 @@ def measure_spans(dataset: Dataset) -> tuple[Float64, Float64]:
     Raises FeatureError if a file cannot be opened, or the layout is unknown.
     """
     times, checks = np.full((len(dataset), 2), np.nan), list[FileCheck]()
-    for place, name in enumerate(dataset.videos.ids):
+    for index, name in enumerate(dataset.videos.ids):
         entry = dataset.entries.get(name)
-        if isinstance(entry, Packed):
-            times[place] = entry.times
+        if isinstance(entry, PackedFeatures):
+            times[index] = entry.times
         elif entry is not None:
             table = read_table(entry, mapped=True)
-            checks.append(FileCheck(place, table.values.shape, *table[1:]))
+            checks.append(FileCheck(index, table.values.shape, *table[1:]))
     if checks:
         spec, _, checks, _ = complete_spec(dataset, checks, None)
-        for place, shape, *_ in checks:
+        for index, shape, *_ in checks:
             snippets = shape[1 if spec.layout == "CT" else 0]
-            grid = snippet_grid(dataset.videos[place], spec, snippets)
-            times[place] = grid.stride * snippets, max(grid.stride, grid.length)
+            grid = snippet_grid(dataset.videos[index], spec, snippets)
+            times[index] = grid.stride * snippets, max(grid.stride, grid.length)
     return times[:, 0], times[:, 1]

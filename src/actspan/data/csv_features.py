@@ -133,9 +133,11 @@ def read_any_csv(text: bytes, first: list[str], has_header: bool) -> Float32:
     names = first if has_header else [f"f{i}" for i in range(len(first))]
     options = csv.ReadOptions(autogenerate_column_names=not has_header, use_threads=False)
     # Columns of a given type are read four times as fast as others.
-    given = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
+    column_types = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
     try:
-        table = csv.read_csv(pa.BufferReader(text), read_options=options, convert_options=given)
+        table = csv.read_csv(
+            pa.BufferReader(text), read_options=options, convert_options=column_types
+        )
     except pa.ArrowException as error:
         if _DECIMAL_COMMA.search(str(error)):
             raise ContentError("numbers have decimal commas, and so have fields") from error

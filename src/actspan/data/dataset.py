@@ -33,7 +33,7 @@ from actspan.data.features import (
 )
 from actspan.data.instances import with_labels
 from actspan.data.remote import THREADS, open_remote_shards
-from actspan.data.shards import Packed, PackedIndex, open_shards
+from actspan.data.shards import PackedFeatures, PackedIndex, open_shards
 from actspan.data.store_manifest import MANIFEST, Manifest
 from actspan.data.timebase import (
     SnippetGrid,
@@ -53,7 +53,7 @@ _SET_APART = "validation"  # the subset that training sets apart if the dataset 
 class Recording:
     """One video's features, read in parts."""
 
-    entry: Entry | Packed  # their location
+    entry: Entry | PackedFeatures  # their location
     values: NDArray[Any]  # (n, C), in memory or mapped, of any numeric type
     grid: SnippetGrid  # their position in time
 
@@ -94,7 +94,7 @@ class Dataset:
 
     path: Path  # the dataset folder
     videos: Videos
-    entries: Mapping[str, Entry | Packed]  # video id to the location of its features
+    entries: Mapping[str, Entry | PackedFeatures]  # video id to the location of its features
     known: Videos  # all videos of the source, in any subset
     spec: FeatureSpec  # `check_dataset` determines missing values
     format: str = "activitynet"  # of the annotations; "features" is a folder without
@@ -124,17 +124,19 @@ class Dataset:
             raise not_a_folder(path)
         packing = Manifest.load(path) if (path / MANIFEST).is_file() else None
         spec, rule = read_spec(path, packing), SpanRule.COVERED
-        found = None if find_annotations(path) is None else read_annotations(path)
+        annotations = None if find_annotations(path) is None else read_annotations(path)
         index = FeatureIndex()
-        entries: Mapping[str, Entry | Packed] = {}
+        entries: Mapping[str, Entry | PackedFeatures] = {}
         if features and packing is None:
-            index = index_features(path, spec, None if found is None else found.videos.places)
+            index = index_features(
+                path, spec, None if annotations is None else annotations.videos.indices
+            )
             entries = index.entries
         elif features and packing is not None:
             entries = open_store(path, packing)
-        if found is not None:
-            videos, format = found.videos, found.format
-            problems, notes = found.problems, found.notes
+        if annotations is not None:
+            videos, format = annotations.videos, annotations.format
+            problems, notes = annotations.problems, annotations.notes
         elif entries:
             videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
             format, problems = "features", ()
@@ -162,10 +164,10 @@ class Dataset:
         return iter(self.videos)
 
     def __contains__(self, video_id: str) -> bool:
-        return video_id in self.videos.places
+        return video_id in self.videos.indices
 
     def __getitem__(self, video_id: str) -> Video:
-        return self.videos[self.videos.places[video_id]]
+        return self.videos[self.videos.indices[video_id]]
 
     def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
         """Return the dataset with the videos of one subset, or all for None.
@@ -181,8 +183,8 @@ class Dataset:
         chosen = videos.subset(name, self.path, [_SET_APART] if set_apart else [])
         if videos is not self.videos:
             note = f"{_SET_APART}: the {counted(len(chosen), 'video')} that training set apart"
-            gone = len(set_apart) - len(chosen)
-            notes = (*notes, f"{note}; {gone} more are not in this dataset" if gone else note)
+            missing = len(set_apart) - len(chosen)
+            notes = (*notes, f"{note}; {missing} more are not in this dataset" if missing else note)
         return replace(self, videos=chosen, notes=notes)
 
     def with_labels(self, patterns: Sequence[str]) -> Self:
@@ -218,7 +220,7 @@ class Dataset:
         if video_id not in self.entries:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
         entry = self.entries[video_id]
-        if isinstance(entry, Packed):
+        if isinstance(entry, PackedFeatures):
             values, grid = entry.values, entry.grid
             if "feature_frames" in self.known.given:
                 rescaled = self.packing is None or self.packing.edge is not None
@@ -232,7 +234,7 @@ class Dataset:
             values = values[:, 1:]  # as the check of the dataset does
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
-        video = self.videos[self.videos.places[video_id]]
+        video = self.videos[self.videos.indices[video_id]]
         return Recording(entry, values, snippet_grid(video, self.spec, len(values), self.span_rule))
 
 

@@ -122,5 +122,5 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
 def write_detections(path: Path | str, detections: Mapping[str, Detections]) -> None:
     """Write the detections of many videos, in seconds; raise as `result_writer` and `add` do."""
     with result_writer(path, labelled=True) as writer:
-        for video, found in detections.items():
-            writer.add(video, found.segments, found.labels)
+        for video, detections_of_video in detections.items():
+            writer.add(video, detections_of_video.segments, detections_of_video.labels)

@@ -14,7 +14,7 @@ from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.activitynet import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.dataset import Dataset
-from actspan.data.instances import faulty_segments
+from actspan.data.instances import segment_problems
 from actspan.data.names import holds_videos
 from actspan.data.time_conflicts import TimeConflict
 from actspan.data.times import wrong_unit
@@ -28,7 +28,7 @@ _REMEDIES = {
 }
 
 
-def annotation_faults(
+def annotation_problems(
     dataset: Dataset,
     spans: Float64 | None = None,
     *,
@@ -42,7 +42,7 @@ def annotation_faults(
     of many bad instances, which are not repeated. `spans` (V,) are the seconds that features cover:
     the end of videos of unknown duration.
     """
-    bad = list(faulty_segments(dataset.videos, dataset.path, spans))
+    bad = list(segment_problems(dataset.videos, dataset.path, spans))
     if not (bad or dataset.problems):
         return []
     if uses_instances:
@@ -84,7 +84,7 @@ def _is_harmless(dataset: Dataset, problem: Problem, annotations: Path) -> bool:
         return False
     if dataset.packing is not None or problem.skipped is not Skipped.VIDEO:
         return True  # for a store, packing reported it
-    return problem.video not in dataset.entries or problem.video in dataset.known.places
+    return problem.video not in dataset.entries or problem.video in dataset.known.indices
 
 
 def _notes(faults: Sequence[Problem]) -> Iterator[Problem]:
@@ -110,11 +110,11 @@ def no_features(dataset: Dataset, name: str) -> Problem:
     return Problem(name, str(dataset.path), "no features", remedy)
 
 
-def feature_faults(dataset: Dataset, found: list[Problem]) -> list[Problem]:
+def feature_problems(dataset: Dataset, damaged: list[Problem]) -> list[Problem]:
     """Return the problems with features; they get one cause if most videos lack features."""
     # Videos that were already skipped have a bad entry, or a file that is not read.
     reported = {p.video for p in dataset.problems if p.skipped is Skipped.VIDEO}
-    problems = [problem for problem in found if problem.video not in reported]
+    problems = [problem for problem in damaged if problem.video not in reported]
     unannotated = sorted(dataset.entries.keys() - set(dataset.known.ids) - reported)
     absent = {p.video for p in problems} - dataset.entries.keys()
     if absent:
@@ -160,19 +160,19 @@ def missing_features(
     has: dict[str, set[bool]] = {subset: set() for subset in videos.subsets}
     for name, subset in zip(videos.ids, videos.subsets, strict=True):
         has[subset].add(name in entries)
-    complete = [subset for subset, found in has.items() if found == {True}]
-    lacking = [repr(subset) for subset, found in has.items() if found == {False}]
+    complete = [subset for subset, states in has.items() if states == {True}]
+    lacking = [repr(subset) for subset, states in has.items() if states == {False}]
     if not complete or len(complete) + len(lacking) < len(has):
         return "", ""
     cause = f"no {what} for any video of subset {listed(lacking)}"
     return cause, f"pass --subset {complete[0]}, or compute the other {what}"
 
 
-def _alike_pair(these: Sequence[str], those: Sequence[str]) -> tuple[str, str] | None:
+def _alike_pair(names: Sequence[str], others: Sequence[str]) -> tuple[str, str] | None:
     """Return a pair of ids that differ in the way most do: in case, or in a prefix or suffix."""
-    for left, right in zip(_names_by_key(these), _names_by_key(those), strict=True):
+    for left, right in zip(_names_by_key(names), _names_by_key(others), strict=True):
         common = [key for key in left if key in right]
-        if 2 * len(common) > min(len(these), len(those)):
+        if 2 * len(common) > min(len(names), len(others)):
             return left[common[0]], right[common[0]]
     return None
 

@@ -44,10 +44,10 @@ def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
     """
     patterns: list[str] = []
     for value in values:
-        found = [part.strip() for part in value.split(",") if part.strip()]
-        if not found:
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if not parts:
             raise ConfigError(f"--labels {value!r} is empty: name labels, or leave it out for all")
-        patterns += found
+        patterns += parts
     return tuple(patterns)
 
 
@@ -68,15 +68,15 @@ def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
     videos, patterns = Videos.of(videos), tuple(patterns)
     if not patterns:
         return videos
-    there = sorted(set(videos.labels))
+    labels = sorted(set(videos.labels))
     wanted: set[str] = set()
     for pattern in patterns:
-        matching = {label for label in there if fnmatchcase(label, pattern)}
+        matching = {label for label in labels if fnmatchcase(label, pattern)}
         if not matching:
-            names = ", ".join(there[:_LISTED]) or "none at all"
-            rest = f", ... ({len(there)} in all)" if len(there) > _LISTED else ""
+            names = ", ".join(labels[:_LISTED]) or "none at all"
+            rest = f", ... ({len(labels)} in all)" if len(labels) > _LISTED else ""
             raise AnnotationError(
-                f"no label matches {pattern!r}{suggestion(pattern.strip('*'), there)}; there are: "
+                f"no label matches {pattern!r}{suggestion(pattern.strip('*'), labels)}; there are: "
                 f"{names}{rest}"
             )
         wanted |= matching
@@ -86,8 +86,8 @@ def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
 def without_extent(videos: Videos) -> Bools:
     """Return which instances have no length, or are outside their video, (M,) bool."""
     start, end = videos.segments.T
-    found: Bools = ~(start < end) | (start >= ends_of(videos, videos.durations)) | (end <= 0)
-    return found
+    is_empty: Bools = ~(start < end) | (start >= ends_of(videos, videos.durations)) | (end <= 0)
+    return is_empty
 
 
 def videos_of(videos: Videos, chosen: Bools) -> list[str]:
@@ -103,11 +103,11 @@ def _places_of(videos: Videos, chosen: Bools) -> list[int]:
 
 def _overshoot(videos: Videos) -> Float64:
     """Return the seconds that each segment ends after its video; -inf for unknown durations."""
-    found: Float64 = videos.segments[:, 1] - ends_of(videos, videos.durations)
-    return found
+    excess: Float64 = videos.segments[:, 1] - ends_of(videos, videos.durations)
+    return excess
 
 
-def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) -> Iterator[Problem]:
+def segment_problems(videos: Videos, path: Path, spans: Float64 | None = None) -> Iterator[Problem]:
     """Yield a problem per segment that `good_segments` rejects."""
     bad = ~good_segments(videos, spans)
     if not bad.any():

@@ -19,7 +19,7 @@ Layout = Literal["TC", "CT"]
 class FileCheck(NamedTuple):
     """Properties of one feature file without problems; see `features.Table`."""
 
-    place: int  # of its video in the dataset
+    video_index: int  # of its video in the dataset
     shape: tuple[int, ...]
     is_csv: bool
     dropped: str
@@ -98,7 +98,7 @@ def channels_problems(
         if check.shape[1 - axis] == channels:
             what = f"axes swapped: shape {check.shape}, {channels} channels"
             remedy = "transpose the array"
-        name = dataset.videos.ids[check.place]
+        name = dataset.videos.ids[check.video_index]
         problems.append(Problem(name, str(dataset.entries[name]), what, remedy))
     return problems
 
@@ -108,33 +108,33 @@ def spec_error(
     layout: Layout,
     channels: int,
     expected: int | None,
-    given: FeatureSpec,
+    declared: FeatureSpec,
 ) -> str:
     """Return what dataset.toml should say if it contradicts most files, or "".
 
     `layout` and `channels` are those assumed of the files, `expected` the channels of the model,
-    and `given` is the content of dataset.toml.
+    and `declared` is the content of dataset.toml.
     """
     axis = 1 if layout == "TC" else 0
     common = []
-    for found in (axis, 1 - axis):
-        size, count = Counter(shape[found] for shape in shapes).most_common(1)[0]
+    for axis_found in (axis, 1 - axis):
+        size, count = Counter(shape[axis_found] for shape in shapes).most_common(1)[0]
         if 2 * count > len(shapes):
-            common.append((found, size, count))
+            common.append((axis_found, size, count))
     common.sort(key=lambda one: one[1] not in (channels, expected))  # explains more
-    if not common or (given.layout is None and given.channels is None):
+    if not common or (declared.layout is None and declared.channels is None):
         return ""
-    found, size, count = common[0]
+    axis_found, size, count = common[0]
     lines, given_text = [], []
-    if given.layout is not None:
+    if declared.layout is not None:
         given_text.append(f"layout {layout!r}")
-    if given.channels is not None:
+    if declared.channels is not None:
         given_text.append(f"{channels} channels")
         if size != channels:
             lines.append(f"channels = {size}")
-    if found != axis:
-        lines.append(f'layout = "{"TC" if found else "CT"}"')
-    example = next(shape for shape in shapes if shape[found] == size)
+    if axis_found != axis:
+        lines.append(f'layout = "{"TC" if axis_found else "CT"}"')
+    example = next(shape for shape in shapes if shape[axis_found] == size)
     return (
         f"{SPEC_FILE} does not fit the features: it says {' and '.join(given_text)}, and "
         f"{count} of {counted(len(shapes), 'file')} have shapes such as {example}; write "

@@ -59,9 +59,9 @@ class FileNames:
         """
         if name.isascii() and "." not in name:  # most names
             return name
-        given, name = name, composed(name)
-        if name != given:
-            self._composed.add(given)
+        original, name = name, composed(name)
+        if name != original:
+            self._composed.add(original)
         stem = file_stem(name)
         if stem is not name:
             first = self._files.setdefault(stem, name)
@@ -117,8 +117,8 @@ def holds_videos(folder: Path) -> bool:
 
 def advice(path: Path) -> str:
     """Return advice for a video, or a folder of them, that was given as a dataset."""
-    given = shlex.quote(str(path))
+    folder = shlex.quote(str(path))
     return (
-        f"to find segments: actspan propose {given} --model MODEL; to make a dataset of features: "
-        f"actspan extract {given} --out {shlex.quote(f'{path.stem}-features')}"
+        f"to find segments: actspan propose {folder} --model MODEL; to make a dataset of features: "
+        f"actspan extract {folder} --out {shlex.quote(f'{path.stem}-features')}"
     )

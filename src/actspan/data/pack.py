@@ -58,11 +58,11 @@ def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> Pack
         The request is invalid, the target exists, or a part cannot be read.
     """
     _check_request(request)
-    found = _with_bad_ids(Dataset.load(request.dataset).subset(request.subset))
-    before = found.packing
-    length, edge = _cells(request, found)
+    loaded = _with_bad_ids(Dataset.load(request.dataset).subset(request.subset))
+    before = loaded.packing
+    length, edge = _cells(request, loaded)
     dataset = check_dataset(
-        found, dtype=request.dtype, on_error=request.on_error, progress=progress
+        loaded, dtype=request.dtype, on_error=request.on_error, progress=progress
     )
     assert dataset.spec.channels is not None  # determined by the check
     manifest = Manifest(
@@ -70,7 +70,7 @@ def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> Pack
         channels=dataset.spec.channels,
         length=length,
         # Without the notes that reading annotations gives again.
-        notes=(*(before.notes if before else ()), *dataset.notes[len(found.notes) :]),
+        notes=(*(before.notes if before else ()), *dataset.notes[len(loaded.notes) :]),
         left_out={
             problem.video: problem.problem
             for problem in dataset.problems

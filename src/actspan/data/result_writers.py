@@ -128,8 +128,8 @@ def _parquet_rows(stream: IO[bytes], names: tuple[str, ...]) -> Iterator[_Write]
 def write_result(path: Path | str, proposals: Mapping[str, Proposals]) -> None:
     """Write the proposals of many videos, in seconds; raise as `result_writer` and `add` do."""
     with result_writer(path) as writer:
-        for video, found in proposals.items():
-            writer.add(video, found)
+        for video, proposals_of_video in proposals.items():
+            writer.add(video, proposals_of_video)
 
 
 def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) -> None:
@@ -145,7 +145,7 @@ def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) ->
     if not path.exists():
         return
     place = path.resolve()
-    if any(place.is_relative_to(one.resolve()) for one in inputs):
+    if any(place.is_relative_to(source.resolve()) for source in inputs):
         raise ResultError(f"{path}: is part of the input, so it is never replaced; choose another")
     if not replace and not _is_result_file(path):
         raise ResultError(

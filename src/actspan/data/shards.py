@@ -167,7 +167,7 @@ class Shard:
         return batch, row - self._first[batch]
 
 
-class Packed(NamedTuple):
+class PackedFeatures(NamedTuple):
     """The location of one video's features in a store."""
 
     shard: Shard
@@ -208,8 +208,8 @@ class Packed(NamedTuple):
         return stride * (len(self.values) if snippets is None else snippets), max(stride, length)
 
 
-class PackedIndex(Mapping[str, Packed]):
-    """Locations of the videos' features by id; each `Packed` is created on request.
+class PackedIndex(Mapping[str, PackedFeatures]):
+    """Locations of the videos' features by id; each `PackedFeatures` is created on request.
 
     Ids stay in the shards. This class has their sorted hashes, which take a tenth of a dictionary's
     memory. Raises StoreError, which names the store, if a video occurs twice.
@@ -224,23 +224,23 @@ class PackedIndex(Mapping[str, Packed]):
         self._hashes = array("q", hashes.tobytes())
         self._numbers = array("i", order.astype(np.int32).tobytes())
         for place in np.flatnonzero(hashes[1:] == hashes[:-1]).tolist():
-            one, other = (self._packed(number) for number in self._numbers[place : place + 2])
-            if one.id == other.id:
-                raise damaged(store, f"video {one.id!r} is in it twice")
+            first, other = (self._packed(number) for number in self._numbers[place : place + 2])
+            if first.id == other.id:
+                raise damaged(store, f"video {first.id!r} is in it twice")
 
-    def __getitem__(self, name: str) -> Packed:
+    def __getitem__(self, name: str) -> PackedFeatures:
         wanted = hash(name)
         place = bisect_left(self._hashes, wanted)
         while place < len(self) and self._hashes[place] == wanted:
-            found = self._packed(self._numbers[place])
-            if found.id == name:
-                return found
+            packed = self._packed(self._numbers[place])
+            if packed.id == name:
+                return packed
             place += 1
         raise KeyError(name)
 
-    def _packed(self, number: int) -> Packed:
+    def _packed(self, number: int) -> PackedFeatures:
         shard = bisect_right(self._first, number) - 1
-        return Packed(self._shards[shard], number - self._first[shard])
+        return PackedFeatures(self._shards[shard], number - self._first[shard])
 
     def __iter__(self) -> Iterator[str]:
         return (file_stem(name) for shard in self._shards for name in shard.ids())

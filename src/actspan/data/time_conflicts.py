@@ -16,7 +16,7 @@ from actspan.data.timebase import SPEC_FILE, times_apart
 from actspan.data.times import annotation_file, conversion, frame_rate_option, require_seconds
 from actspan.data.videos import Bools, Videos, allowed_ends, ends_of
 
-_MOST = 0.9  # fraction of videos, or of instances, that have to agree
+_MAJORITY = 0.9  # fraction of videos, or of instances, that have to agree
 _REACHED, _FILLED = 0.5, 0.95  # fractions of a length, at the last instance of some video
 _MILLISECONDS, _TOLERANCE = 1000.0, 0.03
 _FRAME_RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 100.0, 120.0)  # of times given in frames
@@ -68,9 +68,9 @@ def compare_times(
         return conflict, [Problem("", str(path), what, remedy, Skipped.NOTHING)]
     remedy = f"check the stride in {SPEC_FILE}, and the duration"
     notes = []
-    for place in np.flatnonzero(apart).tolist():
-        what = f"features cover {spans[place]:,.1f} s of {durations[place]:,.1f} s"
-        notes.append(Problem(videos.ids[place], str(path), what, remedy, Skipped.NOTHING))
+    for index in np.flatnonzero(apart).tolist():
+        what = f"features cover {spans[index]:,.1f} s of {durations[index]:,.1f} s"
+        notes.append(Problem(videos.ids[index], str(path), what, remedy, Skipped.NOTHING))
     return None, notes
 
 
@@ -88,22 +88,22 @@ def _find_conflict(
     factor = float(np.median(ratio))
     rounding = 2 * steps[apart] / spans[apart]
     alike = np.abs(ratio / factor - 1) <= 0.1 * np.sqrt(1 + rounding)
-    if not factor > 0 or alike.mean() < _MOST:
+    if not factor > 0 or alike.mean() < _MAJORITY:
         return None
-    of = f"in {count:,} of {counted(len(videos), 'video')}"
+    affected = f"in {count:,} of {counted(len(videos), 'video')}"
     by_durations, by_spans = _fit(videos, videos.durations), _fit(videos, spans)
     wrong = _which_is_wrong(factor, by_durations, by_spans)
     is_far = not 1 / _HARMFUL < factor < _HARMFUL
     if wrong == "durations":
-        return _of_durations(factor, of, path, is_far or not by_durations.within)
-    what = f"features cover {rounded(1 / factor)} times the length of the video, {of}"
+        return _duration_conflict(factor, affected, path, is_far or not by_durations.within)
+    what = f"features cover {rounded(1 / factor)} times the length of the video, {affected}"
     if not wrong:
-        return TimeConflict("", what, _unclear(spec, factor), is_harmful=False)
-    if unit := _unit(videos, spec, factor):
+        return TimeConflict("", what, _unclear_remedy(spec, factor), is_harmful=False)
+    if unit := _unit_of_times(videos, spec, factor):
         name, options = unit
         what = f"times and durations look like {name}: {what}"
         return TimeConflict("annotations", what, conversion(path, options), is_harmful=True)
-    remedy = _other_stride(spec, factor)
+    remedy = _stride_remedy(spec, factor)
     if any(abs(factor / rate - 1) < _TOLERANCE for rate in _FRAME_RATES):
         convert = conversion(path, "--times frames --fps RATE")
         remedy += f"; or, if times and durations are frames: {convert}"
@@ -123,9 +123,9 @@ def require_right_times(
         if conflict.is_harmful:
             raise DataError(f"{path}: {conflict.what}: {conflict.remedy}")
         return
-    is_alone = np.isnan(videos.durations).any()
-    stride = f"correct the stride in {SPEC_FILE}" if is_alone else ""
-    require_seconds(videos, path, spans, of="features", fps=spec.fps, otherwise=stride)
+    lacks_durations = np.isnan(videos.durations).any()
+    stride_remedy = f"correct the stride in {SPEC_FILE}" if lacks_durations else ""
+    require_seconds(videos, path, spans, of="features", fps=spec.fps, otherwise=stride_remedy)
     require_seconds(videos, path, fps=spec.fps, otherwise="correct the durations")
 
 
@@ -135,7 +135,9 @@ def _fit(videos: Videos, lengths: Float64) -> _Fit:
     end, latest = end[known], latest[known]
     if not len(end):
         return _Fit(within=True, reach=0.0)
-    return _Fit(bool(np.mean(end <= allowed_ends(latest)) >= _MOST), float((end / latest).max()))
+    return _Fit(
+        bool(np.mean(end <= allowed_ends(latest)) >= _MAJORITY), float((end / latest).max())
+    )
 
 
 def _which_is_wrong(
@@ -155,18 +157,18 @@ def _which_is_wrong(
     return "durations" if factor > 1 else "features"
 
 
-def _of_durations(factor: float, of: str, path: Path, is_harmful: bool) -> TimeConflict:
+def _duration_conflict(factor: float, affected: str, path: Path, is_harmful: bool) -> TimeConflict:
     name, remedy = "wrong", "correct the durations in"
     if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
         name, remedy = "like milliseconds", "divide them by 1,000 in"
     what = (
-        f"durations look {name} ({rounded(factor)} times what the features cover, {of}; the "
+        f"durations look {name} ({rounded(factor)} times what the features cover, {affected}; the "
         "instances fit the features)"
     )
     return TimeConflict("durations", what, f"{remedy} {annotation_file(path)}", is_harmful)
 
 
-def _unit(videos: Videos, spec: FeatureSpec, factor: float) -> tuple[str, str] | None:
+def _unit_of_times(videos: Videos, spec: FeatureSpec, factor: float) -> tuple[str, str] | None:
     """Return the unit of times and durations and the options to convert them, or None."""
     if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
         return "milliseconds", "--times milliseconds"
@@ -177,16 +179,16 @@ def _unit(videos: Videos, spec: FeatureSpec, factor: float) -> tuple[str, str] |
     return None
 
 
-def _other_stride(spec: FeatureSpec, factor: float) -> str:
+def _stride_remedy(spec: FeatureSpec, factor: float) -> str:
     for name in ("stride_seconds", "stride_frames"):
         if (stride := getattr(spec, name)) is not None:
             return f"{name} = {rounded(stride * factor).replace(',', '')} in {SPEC_FILE} would fit"
     return "check the durations, and the stride of the features"
 
 
-def _unclear(spec: FeatureSpec, factor: float) -> str:
+def _unclear_remedy(spec: FeatureSpec, factor: float) -> str:
     """Return what to check if no instances can decide."""
     if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
         return "durations may be milliseconds: check them"
-    stride = _other_stride(spec, factor)
+    stride = _stride_remedy(spec, factor)
     return f"{stride}, if the durations are right" if stride.endswith("would fit") else stride

@@ -158,12 +158,12 @@ def packed_grid(
 
 def other_stride(trained_on: FeatureSpec, spec: FeatureSpec, videos: Videos) -> str:
     """Return a note if the model was trained on features of another stride; "" if unknown."""
-    expected, found = _typical_stride(trained_on, Videos()), _typical_stride(spec, videos)
-    if expected is None or found is None or 1 / _SAME_STRIDE <= found / expected <= _SAME_STRIDE:
+    expected, stride = _typical_stride(trained_on, Videos()), _typical_stride(spec, videos)
+    if expected is None or stride is None or 1 / _SAME_STRIDE <= stride / expected <= _SAME_STRIDE:
         return ""
     return (
         f"the model was trained on a snippet every {rounded(expected)} s; these features have one "
-        f"every {rounded(found)} s"
+        f"every {rounded(stride)} s"
     )
 
 

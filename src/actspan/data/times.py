@@ -40,10 +40,10 @@ def wrong_unit(
     for messages; `fps` is the frame rate of videos that do not give their own.
     """
     end = videos.segments[:, 1]
-    found = far_beyond(end, np.repeat(latest, videos.counts))
-    if found is None:
+    late = far_beyond(end, np.repeat(latest, videos.counts))
+    if late is None:
         return None
-    beyond, factor = found
+    beyond, factor = late
     name = "frames" if factor < _LARGEST_FRAME_RATE else "milliseconds"
     what = (
         f"times look like {name}: {beyond:,} of {counted(len(end), 'instance')} end after their "

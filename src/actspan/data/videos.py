@@ -76,8 +76,8 @@ class Videos(Sequence[Video]):
         The number of instances of each video.
     labels : tuple of str
         One per instance.
-    places : dict of str to int
-        The place of each video, by id.
+    indices : dict of str to int
+        The index of each video, by id.
     numbers : dict of str to (V,) float64
         "frames", "feature_frames", "fps", "snippet_stride", "snippet_length"; NaN if unknown.
     given : frozenset of str
@@ -97,7 +97,7 @@ class Videos(Sequence[Video]):
         columns = {name: array("d") for name in ("duration", *_NUMBERS)}
         segments, offsets = array("d"), array("q", [0])
         self._rare: dict[int, dict[str, Any]] = {}
-        for place, video in enumerate(videos):
+        for index, video in enumerate(videos):
             ids.append(video.id)
             subsets.append(video.subset)
             labels.extend(video.labels)
@@ -110,9 +110,9 @@ class Videos(Sequence[Video]):
             # `scores` may be empty, which differs from None.
             rare = {n: v for n, v in values.items() if v is not None and (n == "scores" or len(v))}
             if rare:
-                self._rare[place] = rare
+                self._rare[index] = rare
         self.ids, self.subsets, self.labels = tuple(ids), tuple(subsets), tuple(labels)
-        self.places = {name: place for place, name in enumerate(ids)}
+        self.indices = {name: index for index, name in enumerate(ids)}
         self.segments: Float64 = np.frombuffer(segments, dtype=np.float64).reshape(-1, 2)
         self.offsets: NDArray[np.int64] = np.frombuffer(offsets, dtype=np.int64)
         self.counts = np.diff(self.offsets)
@@ -166,12 +166,12 @@ class Videos(Sequence[Video]):
         bounds = pairwise(self.offsets.tolist())
         return {n: self.segments[i:j] for n, (i, j) in zip(self.ids, bounds, strict=True) if i < j}
 
-    def select(self, places: Iterable[int]) -> Self:
-        """Return the videos at these places, in this order."""
-        places = list(places)
-        if places == list(range(len(self))):
+    def select(self, indices: Iterable[int]) -> Self:
+        """Return the videos with these indices, in this order."""
+        indices = list(indices)
+        if indices == list(range(len(self))):
             return self
-        return type(self)(self[place] for place in places)
+        return type(self)(self[index] for index in indices)
 
     def subset(self, name: str | None, where: Path, others: Iterable[str] = ()) -> Self:
         """Return the videos of one subset, by any of its names ("train", "training"); None is all.
@@ -181,24 +181,24 @@ class Videos(Sequence[Video]):
         """
         if name is None:
             return self
-        chosen = self.places_in(name)
+        chosen = self.indices_in(name)
         if not chosen:
-            there = sorted({*self.subsets, *others})
+            known = sorted({*self.subsets, *others})
             raise AnnotationError(
-                f"{where}: no video in subset {name!r}{suggestion(name, there)}; "
-                f"there are: {', '.join(map(repr, there)) or 'no videos'}"
+                f"{where}: no video in subset {name!r}{suggestion(name, known)}; "
+                f"there are: {', '.join(map(repr, known)) or 'no videos'}"
             )
         return self.select(chosen)
 
-    def places_in(self, subset: str) -> list[int]:
-        """Return the places of the videos of a subset, by any of its names."""
+    def indices_in(self, subset: str) -> list[int]:
+        """Return the indices of the videos of a subset, by any of its names."""
         wanted = canonical_subset(subset)
-        return [p for p, found in enumerate(self.subsets) if canonical_subset(found) == wanted]
+        return [p for p, name in enumerate(self.subsets) if canonical_subset(name) == wanted]
 
     def with_set_apart(self, ids: Iterable[str], name: str) -> Self:
         """Return the videos with these in a subset, unless the subset already has videos."""
         chosen = set(ids) & set(self.ids)
-        if not chosen or self.places_in(name):
+        if not chosen or self.indices_in(name):
             return self
         return type(self)(replace(v, subset=name) if v.id in chosen else v for v in self)
 

@@ -29,24 +29,26 @@ _LEGEND = (
 _PACKAGES = ("actspan", "numpy", "onnxruntime", "openvino", "torch")
 
 
-def to_dict(found: Verification) -> dict[str, Any]:
+def to_dict(verification: Verification) -> dict[str, Any]:
     """Convert a verification to plain values; NaN becomes null."""
     return {
-        "bundle": found.bundle.path.name,
-        "holds": found.holds,
-        "material": found.material,
-        "videos": found.videos,
-        "proposals": found.proposals,
-        "checkpoint": {"recall": None if found.recall is None else dict(found.recall)},
-        "variants": [_variant(result, found) for result in found.results],
+        "bundle": verification.bundle.path.name,
+        "holds": verification.holds,
+        "material": verification.material,
+        "videos": verification.videos,
+        "proposals": verification.proposals,
+        "checkpoint": {
+            "recall": None if verification.recall is None else dict(verification.recall)
+        },
+        "variants": [_variant(result, verification) for result in verification.results],
         "limits": {name: dataclasses.asdict(limits) for name, limits in LIMITS.items()},
         "versions": library_versions(),
-        "notes": list(found.notes),
+        "notes": list(verification.notes),
     }
 
 
-def _variant(result: VariantResult, found: Verification) -> dict[str, Any]:
-    recall, base, agreement = result.recall, found.recall, result.agreement
+def _variant(result: VariantResult, verification: Verification) -> dict[str, Any]:
+    recall, base, agreement = result.recall, verification.recall, result.agreement
     change = {k: recall[k] - base[k] for k in recall} if recall and base else None
     return {
         "variant": result.variant.name,
@@ -66,26 +68,26 @@ def _variant(result: VariantResult, found: Verification) -> dict[str, Any]:
     }
 
 
-def output_table(found: Verification) -> Table:
+def output_table(verification: Verification) -> Table:
     """Build the table of output differences from the checkpoint: a row per variant and network."""
     rows = []
-    for result in found.results:
+    for result in verification.results:
         for net, d in result.outputs.items():
             figures = map(_small, (d.max, d.mean, d.logit_max, d.logit_mean))
             rows.append([result.variant.name, result.variant.precision, net.upper(), *figures])
     return ["variant", "precision", "net", "max", "mean", "logit max", "logit mean"], rows
 
 
-def answer_table(found: Verification) -> Table:
+def answer_table(verification: Verification) -> Table:
     """Build the table of proposals and recall; the first row is the checkpoint."""
-    budgets = () if found.recall is None else BUDGETS
-    recall = [f"{(found.recall or {})[name]:.2f}" for name in budgets]
+    budgets = () if verification.recall is None else BUDGETS
+    recall = [f"{(verification.recall or {})[name]:.2f}" for name in budgets]
     rows = [["checkpoint", "100 %", "100 %", *recall, ""]]
-    for result in found.results:
+    for result in verification.results:
         shares = ["-", "-"]
         if result.agreement is not None:
             shares = [_share(result.agreement.same), _share(result.agreement.kept)]
-        changes = [_change(result, found, name) for name in budgets]
+        changes = [_change(result, verification, name) for name in budgets]
         rows.append([result.variant.name, *shares, *changes, result.status])
     return ["variant", "same", "kept", *budgets, "verdict"], rows
 
@@ -99,31 +101,32 @@ def _share(value: float) -> str:
     return "100 %" if value == 1 else f"{math.floor(value * 1e4) / 1e2:.2f} %"
 
 
-def _change(result: VariantResult, found: Verification, name: str) -> str:
-    if result.recall is None or found.recall is None:
+def _change(result: VariantResult, verification: Verification, name: str) -> str:
+    if result.recall is None or verification.recall is None:
         return "-"
-    change = result.recall[name] - found.recall[name]
+    change = result.recall[name] - verification.recall[name]
     return f"{result.recall[name]:.2f} {'=' if change == 0 else f'{change:+.2g}'}"
 
 
-def to_markdown(found: Verification, command: str) -> str:
+def to_markdown(verification: Verification, command: str) -> str:
     """Write the page: test material, tables, and how to read them."""
-    bundle = found.bundle
+    bundle = verification.bundle
     lines = [
         "# Accuracy: every way to run a model against its checkpoint",
         "",
         f"Written by `{command}`; do not edit it.",
         "",
-        f"Model: {_source(bundle)}. Run on: {found.material}: {counted(found.videos, 'video')}, "
-        f"{counted(found.proposals, 'proposal')} of the checkpoint. Verdict: "
-        f"**{'all variants hold' if found.holds else 'not all variants hold'}**.",
+        f"Model: {_source(bundle)}. Run on: {verification.material}: "
+        f"{counted(verification.videos, 'video')}, "
+        f"{counted(verification.proposals, 'proposal')} of the checkpoint. Verdict: "
+        f"**{'all variants hold' if verification.holds else 'not all variants hold'}**.",
         "",
-        *markdown_table(*answer_table(found)),
+        *markdown_table(*answer_table(verification)),
         "",
-        *markdown_table(*output_table(found)),
+        *markdown_table(*output_table(verification)),
         "",
-        *(f"* **{r.variant.name}**: {why}" for r in found.results for why in r.failures),
-        *([] if found.holds else [""]),
+        *(f"* **{r.variant.name}**: {why}" for r in verification.results for why in r.failures),
+        *([] if verification.holds else [""]),
         *_LEGEND,
         "",
         "What a variant must keep:",
@@ -134,7 +137,9 @@ def to_markdown(found: Verification, command: str) -> str:
         + ", ".join(f"{name} {number}" for name, number in library_versions().items())
         + ".",
     ]
-    notes = [f"* {note}" for note in (*found.notes, skipped_line(found.problems)) if note]
+    notes = [
+        f"* {note}" for note in (*verification.notes, skipped_line(verification.problems)) if note
+    ]
     return "\n".join([*lines, *(["", *notes] if notes else []), ""])
 
 
@@ -157,10 +162,10 @@ def _limits_table() -> list[str]:
 
 def library_versions(names: Iterable[str] = _PACKAGES) -> dict[str, str]:
     """Return the versions of Python and of the installed packages."""
-    found = {"Python": platform.python_version()}
+    versions = {"Python": platform.python_version()}
     for name in names:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -136,18 +136,18 @@ def _run_atc(
 def find_compiler(request: CompileRequest) -> Compiler:
     """Find atc on PATH, or by CANN's `set_env.sh`."""
     env: Mapping[str, str] = os.environ
-    found = shutil.which("atc")
-    scripts = [] if found else [path for path in _scripts() if path.is_file()]
+    program = shutil.which("atc")
+    scripts = [] if program else [path for path in _scripts() if path.is_file()]
     for script in scripts:
         env = _sourced(script)
-        found = shutil.which("atc", path=env.get("PATH", ""))
-        if found:
+        program = shutil.which("atc", path=env.get("PATH", ""))
+        if program:
             break
-    if not found:
+    if not program:
         sourced = f"also after sourcing {', '.join(map(str, scripts))}"
         where = sourced if scripts else "and no set_env.sh of CANN was found"
         raise CompileError(f"target ascend: atc is not on PATH, {where}: {_GET}")
-    path = Path(found)
+    path = Path(program)
     return Compiler(f"atc of {path.resolve()}", partial(_run_atc, path, env))
 
 
@@ -172,8 +172,8 @@ def _sourced(script: Path) -> dict[str, str]:
     except OSError as error:
         raise CompileError(f"{script}: bash does not start: {error.strerror}") from error
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise CompileError(f"{script}: cannot be sourced: {said or f'code {done.returncode}'}")
+        output = done.stderr.decode(errors="replace").strip()
+        raise CompileError(f"{script}: cannot be sourced: {output or f'code {done.returncode}'}")
     pairs = (entry.partition("=") for entry in done.stdout.decode(errors="replace").split("\0"))
     return {name: value for name, _, value in pairs if name}
 
@@ -275,9 +275,9 @@ def explain_atc(printed: str) -> str:
     """
     if "libascend_hal.so" in printed:
         return f"libascend_hal.so is not found; {_DEVLIB}"
-    found = [(match[1], match[2].strip()) for match in _CODE.finditer(printed)]
-    if not found:
+    errors = [(match[1], match[2].strip()) for match in _CODE.finditer(printed)]
+    if not errors:
         lines = [line.strip() for line in printed.splitlines() if line.strip()]
         return lines[-1] if lines else "it printed nothing"
-    code, text = next((pair for pair in found if pair[0] not in _INNER), found[0])
+    code, text = next((pair for pair in errors if pair[0] not in _INNER), errors[0])
     return "; ".join(filter(None, (f"{code}: {text}", ATC_HELP.get(code))))

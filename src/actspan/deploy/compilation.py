@@ -96,7 +96,7 @@ class Compiler:
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class CompileResult:
     """Result of a job."""
 
     job: CompileJob
@@ -131,7 +131,7 @@ def prepare_plan(
 
 def compile_plan(
     plan: CompilePlan, compiler: Compiler, log: Log = no_log
-) -> tuple[Bundle, list[Compiled]]:
+) -> tuple[Bundle, list[CompileResult]]:
     """Compile every network of a plan into its bundle; logs are kept in the bundle's folder.
 
     Raise CompileError if the compiler failed, BundleError if a file cannot be written; files
@@ -168,7 +168,7 @@ def _add_outputs(
     compiler: str,
     report: CompilerReport,
     seconds: float,
-) -> tuple[CompilePlan, Compiled]:
+) -> tuple[CompilePlan, CompileResult]:
     """Add the outputs of a job in a folder to the bundle, and record them."""
     request, bundle = plan.request, plan.bundle
     record = CompiledFile(
@@ -189,7 +189,7 @@ def _add_outputs(
     records = CompiledFiles(files=read_records(bundle) | {job.output: record})
     bundle = bundle.add_file(COMPILED, dump_toml(records).encode())
     size = sum(bundle.files[name].size for name in job.outputs)
-    compiled = Compiled(job, size, record.seconds, (*job.notes, *report.notes))
+    compiled = CompileResult(job, size, record.seconds, (*job.notes, *report.notes))
     return replace(plan, bundle=bundle), compiled
 
 
@@ -232,7 +232,7 @@ def write_script(plan: CompilePlan) -> tuple[Bundle, Path]:
     return bundle, path
 
 
-def record_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
+def record_outputs(plan: CompilePlan) -> tuple[Bundle, list[CompileResult]]:
     """Record the files that the script wrote to the bundle's folder.
 
     Raise BundleError if a file is missing; nothing is recorded then.
@@ -247,8 +247,8 @@ def record_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
         )
     done = []
     for job in plan.jobs:
-        plan, one = _add_outputs(plan, job, folder, "on another host", CompilerReport(), 0.0)
-        done.append(one)
+        plan, compiled = _add_outputs(plan, job, folder, "on another host", CompilerReport(), 0.0)
+        done.append(compiled)
     return plan.bundle, done
 
 

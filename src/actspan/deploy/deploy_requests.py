@@ -115,7 +115,7 @@ class DeployRequest(CompileRequest, frozen=True, kw_only=True):
         Path | None, doc("Bundle to write. [default for a bundle: change it in place]")
     ] = None
     dataset: Annotated[
-        Existing | None, doc("Verify on this dataset. [default: made-up features]")
+        Existing | None, doc("Verify on this dataset. [default: synthetic features]")
     ] = None
     subset: Annotated[str | None, doc("Subset of --dataset and --evaluate, or all.")] = "validation"
     length: Annotated[int, Bounds(2), doc("Temporal scale T of a checkpoint's TEM.")] = 100

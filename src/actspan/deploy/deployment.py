@@ -80,10 +80,10 @@ class _Summary:
         """Time a step; the block adds (file, result) pairs, and the first pair gets the time."""
         self.log(name)
         begin = perf_counter()
-        found: list[tuple[str, str]] = []
-        yield found
+        files: list[tuple[str, str]] = []
+        yield files
         seconds = perf_counter() - begin
-        for number, (file, result) in enumerate(found):
+        for number, (file, result) in enumerate(files):
             self.rows.append(Step(name, file, float("nan") if number else seconds, result))
 
 
@@ -130,9 +130,10 @@ def _deploy(request: DeployRequest, summary: _Summary) -> Deployment:
     if compiler is not None:
         summary.log("compile")
         bundle, compiled = compile_plan(plan, compiler, summary.log)
-        for one in compiled:
-            result = f"{one.size / 1e3:,.0f} kB, {one.job.input}:{one.job.shapes}"
-            summary.rows.append(Step("compile", one.job.output, one.seconds, result))
+        for compiled_file in compiled:
+            job, size = compiled_file.job, f"{compiled_file.size / 1e3:,.0f} kB"
+            result = f"{size}, {job.input}:{job.shapes}"
+            summary.rows.append(Step("compile", job.output, compiled_file.seconds, result))
     else:
         with summary.time("compile") as rows:
             bundle, path = write_script(plan)
@@ -186,10 +187,10 @@ def _open(request: DeployRequest, summary: _Summary) -> Bundle:
             shutil.copy(bundle.path / MANIFEST, folder / MANIFEST)
             rows.append((str(out), f"of {sources[0]}"))
         else:
-            _, found = convert_checkpoints(list(sources), folder, length=request.length)
-            for c in found:
-                text = f"{c.parameters:,} parameters of {c.path.name}"
-                rows.append((f"{c.kind}.safetensors", text))
+            _, checkpoints = convert_checkpoints(list(sources), folder, length=request.length)
+            for checkpoint in checkpoints:
+                text = f"{checkpoint.parameters:,} parameters of {checkpoint.path.name}"
+                rows.append((f"{checkpoint.kind}.safetensors", text))
     return Bundle.load(out)
 
 
@@ -237,10 +238,10 @@ def evaluate_deployed(
     inputs = list(feature_inputs(checked, checked.videos.ids, bundle.config))
     times: dict[tuple[Net, int], StepTimes] = {}
     for batch in request.batches:
-        for net, found in _time_steps(bundle, inputs, backend, batch, checked.edge).items():
-            times[net, batch] = found
+        for net, step_times in _time_steps(bundle, inputs, backend, batch, checked.edge).items():
+            times[net, batch] = step_times
             with atomic_file(run / f"{net}_bs{batch}.txt") as stream:
-                stream.write("\n".join([*performance_lines(found), ""]).encode())
+                stream.write("\n".join([*performance_lines(step_times), ""]).encode())
     untimed = tuple(batch for batch in request.batches if ("tem", batch) not in times)
     return Evaluation(run, backend, summary.videos, recall, times, untimed, summary.notes)
 

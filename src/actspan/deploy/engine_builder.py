@@ -104,8 +104,8 @@ def _run_trtexec(
     code, printed = run_program([str(path), *words[1:]], job, folder, log)
     if code != 0 or not (folder / job.output).is_file():
         errors = [line for line in printed.splitlines() if "[E]" in line]
-        said = errors[0].partition("[E]")[2].strip() if errors else "no error in its output"
-        raise CompileError(f"trtexec ended with {code}: {said}")
+        reason = errors[0].partition("[E]")[2].strip() if errors else "no error in its output"
+        raise CompileError(f"trtexec ended with {code}: {reason}")
     return CompilerReport(words)
 
 
@@ -172,10 +172,10 @@ def _gpu_name() -> str:
 
 def _trtexec_version(path: Path) -> Version:
     """Read the version from the banner: v100901 is 10.9.1, v8603 is 8.6.3."""
-    found = _BANNER.search(_answer([str(path), "--help"]))
-    if found is None:
+    match = _BANNER.search(_answer([str(path), "--help"]))
+    if match is None:
         raise CompileError(f"{path}: prints no version; is it TensorRT's trtexec?")
-    number = int(found[1])
+    number = int(match[1])
     if number >= 100_000:
         return number // 10_000, number // 100 % 100, number % 100
     return number // 1000, number // 100 % 10, number % 100

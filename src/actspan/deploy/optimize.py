@@ -49,7 +49,7 @@ class PassReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Rewritten:
+class RewrittenModel:
     """A model after its passes."""
 
     model: onnx.ModelProto
@@ -98,7 +98,7 @@ def optimize_file(
     target: str | os.PathLike[str],
     passes: Sequence[str] | None = None,
     settings: PassSettings | None = None,
-) -> Rewritten:
+) -> RewrittenModel:
     """Rewrite an ONNX file; `target`, which may be the same, appears if every contract is kept.
 
     Parameters
@@ -146,7 +146,7 @@ def rewrite_model(
     settings: PassSettings | None = None,
     *,
     where: str = "model",
-) -> Rewritten:
+) -> RewrittenModel:
     """Run passes over a copy of a model; see `optimize_file`. `where` names it in errors."""
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
     from actspan.deploy.passes.contract import PassSettings
@@ -164,7 +164,7 @@ def rewrite_model(
         tags += [graph_pass.tag] * report.changed
         probes = tuple(graph_pass.probes) or probes
         notes += graph_pass.notes
-    return Rewritten(current, tuple(reports), tuple(tags), probes, tuple(notes))
+    return RewrittenModel(current, tuple(reports), tuple(tags), probes, tuple(notes))
 
 
 def _run(
@@ -178,7 +178,7 @@ def _run(
     current = before
     with named_failures(where):
         model = ir.from_proto(before)
-        found = len(graph_pass.remaining(model))
+        before_count = len(graph_pass.remaining(model))
     for _ in range(graph_pass.rounds):
         with named_failures(where):
             result = graph_pass(model)
@@ -194,7 +194,7 @@ def _run(
         entry = known.get(PASSES_KEY) or current.metadata_props.add(key=PASSES_KEY)
         entry.value = f"{entry.value}, {contract.name}".removeprefix(", ")
     with named_failures(where):
-        left = graph_pass.left(model, found)
+        left = graph_pass.left(model, before_count)
     probes = graph_pass.probes or settings.probes
     report = PassReport(
         name=contract.name,

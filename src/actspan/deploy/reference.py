@@ -115,16 +115,16 @@ def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
 
     Raise ShapeError if one has another shape than the checkpoint's.
     """
-    ours, theirs = [], []
+    expected, outputs = [], []
     (name,) = session.input_shapes
     for call in calls:
         output = session.run({name: call.input})["output"]
         if output.shape != call.output.shape:
             raise ShapeError(f"output is {output.shape}, the checkpoint's is {call.output.shape}")
-        ours.append(output.ravel())
-        theirs.append(call.output.ravel())
-    a = np.concatenate(ours).astype(np.float64)
-    b = np.concatenate(theirs).astype(np.float64)
+        expected.append(output.ravel())
+        outputs.append(call.output.ravel())
+    a = np.concatenate(expected).astype(np.float64)
+    b = np.concatenate(outputs).astype(np.float64)
     gap = np.abs(a - b)
     logits = np.abs(_logit(a) - _logit(b))[np.abs(_logit(b)) <= LOGIT_LIMIT]
     largest, mean = (logits.max(), logits.mean()) if logits.size else (np.nan, np.nan)
@@ -148,14 +148,14 @@ def compare_proposals(
     total = judged = same = settled = kept = 0
     ties = set()
     for video, ours in checkpoint.items():
-        theirs = variant.get(video, Proposals.empty())
-        equal = [a == b for a, b in zip(_segments(ours), _segments(theirs), strict=False)]
-        ranks = _ranks_before_tie(equal, ours, theirs)
+        other = variant.get(video, Proposals.empty())
+        equal = [a == b for a, b in zip(_segments(ours), _segments(other), strict=False)]
+        ranks = _ranks_before_tie(equal, ours, other)
         total, judged = total + len(ours), judged + ranks
         if ranks < len(ours):
             ties.add(video)
         same, settled = same + sum(equal), settled + sum(equal[:ranks])
-        kept += len(set(_segments(ours)) & set(_segments(theirs)))
+        kept += len(set(_segments(ours)) & set(_segments(other)))
     return Agreement(
         same=same / total if total else 1.0,
         kept=kept / total if total else 1.0,
@@ -221,9 +221,9 @@ def synthetic_videos(bundle: Bundle, *, videos: int = 32, seed: int = 0) -> Samp
     make = _scores if bundle.config.tem is None else _features(bundle, bundle.config.tem)
 
     def inputs() -> Iterator[VideoInput]:
-        return (VideoInput(f"made-up-{i}", partial(make, seed, i)) for i in range(videos))
+        return (VideoInput(f"synthetic-{i}", partial(make, seed, i)) for i in range(videos))
 
-    return SampleVideos(f"made-up, seed {seed}", inputs, videos)
+    return SampleVideos(f"synthetic, seed {seed}", inputs, videos)
 
 
 def _features(bundle: Bundle, config: TemConfig) -> Callable[[int, int], Features]:

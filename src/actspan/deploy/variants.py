@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from actspan.core.wording import quoted
-from actspan.deploy.optimize import Rewritten, read_model, rewrite_model, with_implied
+from actspan.deploy.optimize import RewrittenModel, read_model, rewrite_model, with_implied
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.runtime.backends import BACKENDS, Backend
@@ -33,7 +33,7 @@ class VariantFiles:
 
     bundle: Bundle  # with the new files
     checks: tuple[ExportCheck, ...]  # one per new file
-    rewritten: Mapping[Net, Rewritten]  # for every exported network, changed or not
+    rewritten: Mapping[Net, RewrittenModel]  # for every exported network, changed or not
 
     def file(self, net: Net) -> str:
         """Return the file of a network: its plain one if the passes do not change it."""
@@ -82,20 +82,24 @@ def export_variants(
 
     settings = settings or PassSettings()
     free = replace(settings, batch=None, length=None, dims={})
-    rewritten: dict[Net, Rewritten] = {}
+    rewritten: dict[Net, RewrittenModel] = {}
     for net in NETS:
         if f"{net}.onnx" not in bundle.files:
             continue
-        own = settings if net == "tem" and "fix-dims" in passes else free
+        net_settings = settings if net == "tem" and "fix-dims" in passes else free
         names = [name for name in passes if net == "tem" or name != "fix-dims"]
-        inputs = sample_inputs(bundle, net, bundle.weights(net), own.batch, own.length)
-        own = replace(own, probes=tuple({INPUT[net]: x} for x in inputs))
+        inputs = sample_inputs(
+            bundle, net, bundle.weights(net), net_settings.batch, net_settings.length
+        )
+        net_settings = replace(net_settings, probes=tuple({INPUT[net]: x} for x in inputs))
         if calibrate is not None and "int8" in passes:
             from actspan.deploy.passes.calibration import DatasetCalibration
 
-            own = replace(own, calibration=DatasetCalibration(calibrate, net, bundle))
+            net_settings = replace(
+                net_settings, calibration=DatasetCalibration(calibrate, net, bundle)
+            )
         file = bundle.file(f"{net}.onnx")
-        rewritten[net] = rewrite_model(read_model(file), names, own, where=str(file))
+        rewritten[net] = rewrite_model(read_model(file), names, net_settings, where=str(file))
     order = with_implied(passes, settings if "fix-dims" in passes else free)
     tags: dict[str, str] = {}  # of the passes that changed one of the networks
     for done in rewritten.values():
@@ -111,7 +115,7 @@ def export_variants(
 
 
 def add_variant(
-    bundle: Bundle, net: Net, name: str, rewritten: Rewritten
+    bundle: Bundle, net: Net, name: str, rewritten: RewrittenModel
 ) -> tuple[Bundle, ExportCheck]:
     """Compare a rewritten graph with the weights, and add it to the bundle as a file.
 
@@ -235,24 +239,24 @@ def find_variants(bundle: Bundle, backends: Iterable[str] | None = None) -> list
         plain, rows = (".onnx", ".safetensors"), BACKENDS.values()
         backends = [b.name for b in rows if b.verified and b.precision == "float32"]
         backends += [b.name for b in rows if b.suffix not in plain and _graphs(bundle, b)]
-    found = []
+    variants = []
     for name in backends:
         backend, _ = find_backend(name)
         for graph in _graphs(bundle, backend) or [""]:
             compiled = not graph and any(f"{net}{backend.compiled}" in bundle.files for net in NETS)
             precision = precision_of(graph, backend.precision)
-            found.append(Variant(name, graph, precision, backend.compiled if compiled else ""))
-    return found
+            variants.append(Variant(name, graph, precision, backend.compiled if compiled else ""))
+    return variants
 
 
 def _graphs(bundle: Bundle, backend: Backend) -> list[str]:
     """Return the variants of TEM and PEM files that the backend opens, such as "fp16"."""
     if backend.graph:
-        there = any(f"{net}.{backend.graph}{backend.suffix}" in bundle.files for net in NETS)
-        return [""] if there else []
-    found = set()
+        has_graph = any(f"{net}.{backend.graph}{backend.suffix}" in bundle.files for net in NETS)
+        return [""] if has_graph else []
+    graphs = set()
     for name in bundle.files:
         net, _, rest = name.partition(".")
         if net in NETS and f".{rest}".endswith(backend.suffix):
-            found.add(f".{rest}".removesuffix(backend.suffix).removeprefix("."))
-    return sorted(found)
+            graphs.add(f".{rest}".removesuffix(backend.suffix).removeprefix("."))
+    return sorted(graphs)

@@ -165,8 +165,8 @@ def _propose(
     tem, pem = sessions.get("tem"), sessions.get("pem")
     with Pipeline(tem, pem, bundle.config, threads=threads, edge=videos.edge) as pipeline:
         outcomes = pipeline.run(videos.jobs())
-        found = {o.id: o.proposals for o in outcomes if o.proposals is not None}
-    return found, pipeline.clock
+        proposals = {o.id: o.proposals for o in outcomes if o.proposals is not None}
+    return proposals, pipeline.clock
 
 
 def _recall(videos: SampleVideos, proposals: Mapping[str, Proposals]) -> Recall | None:

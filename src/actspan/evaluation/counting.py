@@ -21,7 +21,7 @@ from actspan.data.result_files import ResultTable
 Int64 = NDArray[np.int64]
 
 REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # values of AN in published tables
-_USUAL = 100  # ActivityNet's largest AN; runs with fewer proposals per video are common
+_USUAL_BUDGET = 100  # ActivityNet's largest AN; runs with fewer proposals per video are common
 _PAIRS = 1 << 15  # pairs of instance and proposal per step, so that the arrays fit into the caches
 
 
@@ -70,8 +70,8 @@ class Budgets(NamedTuple):
 
     def contributed(self, budget: int = -1) -> Int64:
         """Return how many proposals each video contributes at a budget, the largest by default."""
-        taken: Int64 = np.minimum((self.kept * self.share[budget]).astype(np.int64), self.kept)
-        return taken
+        counts: Int64 = np.minimum((self.kept * self.share[budget]).astype(np.int64), self.kept)
+        return counts
 
     def notes(self) -> Iterator[str]:
         """Yield notes about unused proposals, and about reported budgets beyond all proposals."""
@@ -81,7 +81,7 @@ class Budgets(NamedTuple):
                 f"{over:,} of {counted(self.offered, 'proposal')} not used: at most {largest} per "
                 "video on average are (--max-proposals)"
             )
-        if largest <= _USUAL:
+        if largest <= _USUAL_BUDGET:
             return
         reported = [n for n in REPORTED if n <= largest]
         spent = [f"AR@{n}" for n in reported if (self.contributed(n - 1) >= self.kept).all()]
@@ -95,20 +95,20 @@ class Budgets(NamedTuple):
             )
 
 
-def best_first(found: ResultTable) -> ResultTable:
+def best_first(table: ResultTable) -> ResultTable:
     """Return the proposals by falling score within each video; ties keep their order."""
-    video = np.repeat(np.arange(len(found.ids)), found.counts)
-    rising = found.score[1:] > found.score[:-1]
+    video = np.repeat(np.arange(len(table.ids)), table.counts)
+    rising = table.score[1:] > table.score[:-1]
     if not (rising & (video[1:] == video[:-1])).any():  # most files are sorted
-        return found
-    order = np.lexsort((-found.score, video))
-    start, end, score = found.start[order], found.end[order], found.score[order]
-    return replace(found, start=start, end=end, score=score)
+        return table
+    order = np.lexsort((-table.score, video))
+    start, end, score = table.start[order], table.end[order], table.score[order]
+    return replace(table, start=start, end=end, score=score)
 
 
 def count_matches(
     segments: Sequence[Float64],
-    found: ResultTable,
+    table: ResultTable,
     first: Int64,
     kept: Int64,
     share: Float64,
@@ -123,7 +123,7 @@ def count_matches(
     ----------
     segments : sequence of (M, 2) float64
         Instances of each of the V videos.
-    found : ResultTable
+    table : ResultTable
         P proposals.
     first, kept : (V,) int64
         Video v may use the proposals first[v] <= j < first[v] + kept[v], best first.
@@ -140,12 +140,12 @@ def count_matches(
     instances_of = np.fromiter(map(len, segments), np.int64, len(segments))
     video_of = np.repeat(np.arange(len(segments)), instances_of)
     matches = np.zeros((len(thresholds), len(share) + 1), np.int64)
-    for size, instances in _alike(kept[video_of]):
+    for size, instances in _by_size(kept[video_of]):
         contributing = np.minimum((size * share).astype(np.int64), size)  # (A,)
         budget_of = np.searchsorted(contributing, np.arange(size), side="right")  # of each rank
         ranks = first[video_of[instances], None] + np.arange(size)  # (m, size)
         truth_start, truth_end = truth[instances].T[..., None]  # (m, 1)
-        start, end = found.start[ranks], found.end[ranks]  # (m, size)
+        start, end = table.start[ranks], table.end[ranks]  # (m, size)
         overlap = evaluated_tiou(truth_start, truth_end, start, end)
         best = overlap.max(axis=1)
         for t, threshold in enumerate(thresholds):
@@ -156,11 +156,11 @@ def count_matches(
     return total
 
 
-def _alike(sizes: Int64) -> Iterator[tuple[int, Int64]]:
+def _by_size(sizes: Int64) -> Iterator[tuple[int, Int64]]:
     """Yield each size except 0, with about `_PAIRS` / size of the positions that have it."""
     order = np.argsort(sizes, kind="stable")
-    values, begins = np.unique(sizes[order], return_index=True)
-    for size, alike in zip(values.tolist(), np.split(order, begins[1:]), strict=True):
+    values, firsts = np.unique(sizes[order], return_index=True)
+    for size, positions in zip(values.tolist(), np.split(order, firsts[1:]), strict=True):
         step = max(1, _PAIRS // max(1, size))
-        for begin in range(0, len(alike) if size else 0, step):
-            yield size, alike[begin : begin + step]
+        for first in range(0, len(positions) if size else 0, step):
+            yield size, positions[first : first + step]

@@ -17,8 +17,14 @@ from actspan.core.kernels import evaluated_tiou, kernel
 from actspan.core.types import Float64, Video
 from actspan.data.detections import Detections
 from actspan.evaluation.counting import Int64
-from actspan.evaluation.inputs import Evaluated
-from actspan.evaluation.labelled import Bool, Labelled, average_precision, load_labelled, match
+from actspan.evaluation.inputs import EvaluatedData
+from actspan.evaluation.labelled import (
+    Bool,
+    DetectionInputs,
+    average_precision,
+    load_detection_inputs,
+    match,
+)
 from actspan.evaluation.protocols import check_thresholds
 
 KINDS = ("double", "label", "localisation", "label and localisation", "background")
@@ -27,8 +33,8 @@ LIST = 10  # multiple of a class's instances up to which its best detections are
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class DetectionResult(Evaluated):
-    """Average precision of detections per class; see also `Evaluated`.
+class DetectionResult(EvaluatedData):
+    """Average precision of detections per class; see also `EvaluatedData`.
 
     Attributes
     ----------
@@ -108,13 +114,14 @@ def evaluate_detection(
 
     Examples
     --------
+    >>> from actspan import Proposals
     >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
     >>> found = {"a": Detections.of(Proposals([10, 0], [19, 9], [0.9, 0.2]), ["run", "jump"])}
     >>> evaluate_detection([video], found, tiou=[0.5]).summary()
     {'mAP@0.50': 50.0, 'average_mAP': 50.0}
     """
     thresholds = check_thresholds(tiou)
-    labelled = load_labelled(ground_truth, detections, subset, blocked, on_error)
+    labelled = load_detection_inputs(ground_truth, detections, subset, blocked, on_error)
     hit = match(labelled, thresholds)
     counted = labelled.counted(hit)
     return DetectionResult(
@@ -160,13 +167,15 @@ def diagnose_detections(
 
     Examples
     --------
+    >>> from actspan import Proposals
     >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
     >>> found = {"a": Detections.of(Proposals([10, 10], [20, 19], [0.9, 0.2]), ["run", "jump"])}
-    >>> dict(zip(KINDS, diagnose_detections([video], found).share.mean(axis=0), strict=True))
-    {'double': 0.0, 'label': 0.5, ...}
+    >>> share = diagnose_detections([video], found, tiou=[0.5]).share[0]
+    >>> dict(zip(KINDS, share.tolist(), strict=True))["label"]
+    0.5
     """
     thresholds = check_thresholds(tiou)
-    labelled = load_labelled(ground_truth, detections, subset, blocked, on_error)
+    labelled = load_detection_inputs(ground_truth, detections, subset, blocked, on_error)
     hit = match(labelled, thresholds)
     counted = labelled.counted(hit)
     kind = _kinds(labelled, hit, thresholds)
@@ -184,12 +193,12 @@ def diagnose_detections(
     )
 
 
-def _average_map(labelled: Labelled, hit: Bool, counted: Bool) -> float:
+def _average_map(labelled: DetectionInputs, hit: Bool, counted: Bool) -> float:
     precision = average_precision(hit, counted, labelled.offsets, labelled.instances)
     return float(precision.mean())
 
 
-def _best_of_class(labelled: Labelled) -> Bool:
+def _best_of_class(labelled: DetectionInputs) -> Bool:
     """Return which detections are among the best of their class, (D,) bool."""
     counts = np.diff(labelled.offsets)
     rank = np.arange(len(labelled.start)) - np.repeat(labelled.offsets[:-1], counts)
@@ -197,12 +206,12 @@ def _best_of_class(labelled: Labelled) -> Bool:
     return best
 
 
-def _kinds(labelled: Labelled, hit: Bool, thresholds: Float64) -> Int64:
+def _kinds(labelled: DetectionInputs, hit: Bool, thresholds: Float64) -> Int64:
     """Return the position in `KINDS` of every wrong detection, -1 for right ones; (K, D)."""
-    order = np.argsort(labelled.truth_of, kind="stable")
+    order = np.argsort(labelled.truth_video, kind="stable")
     classes = np.repeat(np.arange(len(labelled.classes)), labelled.instances)[order]
-    offsets = np.searchsorted(labelled.truth_of[order], np.arange(labelled.videos + 1))
-    own, other = _best_overlaps(
+    offsets = np.searchsorted(labelled.truth_video[order], np.arange(labelled.videos + 1))
+    same_label, other_label = _best_overlaps(
         labelled.start,
         labelled.end,
         labelled.video,
@@ -213,8 +222,8 @@ def _kinds(labelled: Labelled, hit: Bool, thresholds: Float64) -> Int64:
         offsets,
     )
     limits = thresholds[:, None]
-    near = [np.broadcast_to(overlap >= NEAR, hit.shape) for overlap in (own, other)]
-    kind = np.select([own >= limits, other >= limits, *near], [0, 1, 2, 3], default=4)
+    near = [np.broadcast_to(overlap >= NEAR, hit.shape) for overlap in (same_label, other_label)]
+    kind = np.select([same_label >= limits, other_label >= limits, *near], [0, 1, 2, 3], default=4)
     kind[hit] = -1
     return kind
 
@@ -231,12 +240,12 @@ def _best_overlaps(
     truth_offsets: Int64,
 ) -> tuple[Float64, Float64]:
     """Return each detection's largest tIoU with instances of its class, and of other classes."""
-    own, other = np.zeros(len(start)), np.zeros(len(start))
+    same_label, other_label = np.zeros(len(start)), np.zeros(len(start))
     for d in range(len(start)):
         for i in range(truth_offsets[video[d]], truth_offsets[video[d] + 1]):
             overlap = evaluated_tiou(start[d], end[d], truth_start[i], truth_end[i])
             if truth_label[i] == label[d]:
-                own[d] = max(own[d], overlap)
+                same_label[d] = max(same_label[d], overlap)
             else:
-                other[d] = max(other[d], overlap)
-    return own, other
+                other_label[d] = max(other_label[d], overlap)
+    return same_label, other_label

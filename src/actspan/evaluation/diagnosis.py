@@ -29,9 +29,9 @@ from actspan.evaluation.stage_losses import (
     Rate,
     RunVideo,
     Trace,
-    lost_at,
     make_evidence,
     read_run_videos,
+    stage_of_loss,
     trace,
 )
 from actspan.jobs.run import RUN_FILE, Run
@@ -67,7 +67,7 @@ class Bin:
 
 
 def bins_of(
-    seconds: Float64, coverage: Float64, crowd: Float64, found: NDArray[np.bool_]
+    seconds: Float64, coverage: Float64, crowd: Float64, is_found: NDArray[np.bool_]
 ) -> dict[str, tuple[Bin, ...]]:
     """Return recall by length, by coverage and by the number of instances.
 
@@ -79,21 +79,21 @@ def bins_of(
     ranges = [f"{low:.3g} to {high:.3g} s" for low, high in pairwise(highs)]
     fifths = list(zip(LENGTH, [f"up to {highs[0]:.3g} s", *ranges], highs, strict=True))
     return {
-        "length": _cut(seconds, fifths, found),
-        "coverage": _cut(coverage, COVERAGE, found),
-        "instances": _cut(crowd, CROWD, found),
+        "length": _bins_within(seconds, fifths, is_found),
+        "coverage": _bins_within(coverage, COVERAGE, is_found),
+        "instances": _bins_within(crowd, CROWD, is_found),
     }
 
 
-def _cut(
-    values: Float64, limits: Sequence[tuple[str, str, float]], found: NDArray[np.bool_]
+def _bins_within(
+    values: Float64, limits: Sequence[tuple[str, str, float]], is_found: NDArray[np.bool_]
 ) -> tuple[Bin, ...]:
     """Return bins (low, high]; the first is unbounded below, so that it includes length 0."""
     bins, low = [], -np.inf
     for name, text, high in limits:
         inside = (values > low) & (values <= high)
         count = int(inside.sum())
-        recall = found[:, inside].mean(axis=1) if count else np.full(len(found), np.nan)
+        recall = is_found[:, inside].mean(axis=1) if count else np.full(len(is_found), np.nan)
         bins.append(Bin(name, text, count, tuple(recall.tolist())))
         low = high
     return tuple(bins)
@@ -127,8 +127,8 @@ class Diagnosis:
         """Return how much AR and AUC would gain from each perfect stage, in percentage points."""
         now = self.recall.summary()
         return {
-            stage: {name: value - now[name] for name, value in found.summary().items()}
-            for stage, found in self.ideal.items()
+            stage: {name: value - now[name] for name, value in recall.summary().items()}
+            for stage, recall in self.ideal.items()
         }
 
 
@@ -162,8 +162,8 @@ def diagnose(
 
     Examples
     --------
-    >>> found = diagnose("run/", "my-videos/")  # doctest: +SKIP
-    >>> found.gains()["ranking"]["AR@100"]  # points of percent  # doctest: +SKIP
+    >>> diagnosis = diagnose("run/", "my-videos/")  # doctest: +SKIP
+    >>> diagnosis.gains()["ranking"]["AR@100"]  # points of percent  # doctest: +SKIP
     3.1
     """
     run = run if isinstance(run, Run) else Run.load(run)
@@ -180,32 +180,36 @@ def diagnose(
     with ExitStack() as stack:
         rate, note = _rater(run, model, stack)
 
-        def trace_video(found: RunVideo) -> tuple[str, int, Trace]:
-            name = found.video.id
-            evidence = make_evidence(found, config, rate)
-            own = proposals.get(name, Proposals.empty())
-            own = own[np.argsort(-own.score, kind="stable")]
-            traced = trace(evidence, own, contributing[videos.places[name]], config.soft_nms)
-            return name, len(evidence.cut), traced
+        def trace_video(run_video: RunVideo) -> tuple[str, int, Trace]:
+            name = run_video.video.id
+            evidence = make_evidence(run_video, config, rate)
+            ranked = proposals.get(name, Proposals.empty())
+            ranked = ranked[np.argsort(-ranked.score, kind="stable")]
+            traced_instances = trace(
+                evidence, ranked, contributing[videos.indices[name]], config.soft_nms
+            )
+            return name, len(evidence.cut), traced_instances
 
         workers = os.cpu_count() or 1
         pool = stack.enter_context(ThreadPoolExecutor(workers))
         traced = map_ordered(pool, trace_video, read_run_videos(run, videos), ahead=4 * workers)
-        for done, (name, removed, found) in enumerate(traced, start=1):
+        for done, (name, removed, trace_of_video) in enumerate(traced, start=1):
             cut += removed
-            traces[name] = found
+            traces[name] = trace_of_video
             progress("diagnose", done, len(videos))
     notes = (note,) if note and cut else ()
     ideal = {
-        stage: evaluate({name: found.ideal[stage] for name, found in traces.items()})
+        stage: evaluate(
+            {name: trace_of_video.ideal[stage] for name, trace_of_video in traces.items()}
+        )
         for stage in IDEAL
         if not (notes and stage == "top-k")
     }
     best = np.zeros((len(videos.segments), len(STAGES)))
-    for name, found in traces.items():
-        first, last = videos.offsets[videos.places[name] :][:2]
-        best[first:last] = found.best
-    lost = lost_at(best, recall.tiou)
+    for name, trace_of_video in traces.items():
+        first, last = videos.offsets[videos.indices[name] :][:2]
+        best[first:last] = trace_of_video.best
+    lost = stage_of_loss(best, recall.tiou)
     seconds = videos.segments[:, 1] - videos.segments[:, 0]
     coverage = seconds / np.repeat(videos.durations, videos.counts)
     crowd = np.repeat(videos.counts, videos.counts)

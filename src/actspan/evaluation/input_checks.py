@@ -102,14 +102,14 @@ def useless_results(
         yield f"{beyond:,} {of} start after the end of their video: they match nothing{unit}"
 
 
-def other_unit(segments: Mapping[str, Float64], found: ResultTable) -> Iterator[str]:
+def other_unit(segments: Mapping[str, Float64], table: ResultTable) -> Iterator[str]:
     """Yield a note if times of ground truth and proposals seem to have different units.
 
     `segments` has the instances (M, 2) of each video.
     """
-    filled = np.flatnonzero(found.counts)
-    latest = np.maximum.reduceat(found.end, found.first[filled])
-    last = {found.ids[place]: end for place, end in zip(filled, latest, strict=True)}
+    filled = np.flatnonzero(table.counts)
+    latest = np.maximum.reduceat(table.end, table.first[filled])
+    last = {table.ids[index]: end for index, end in zip(filled, latest, strict=True)}
     lasts = [last.get(video, np.nan) for video in segments]
     ends = np.concatenate(list(segments.values()))[:, 1]
     if far_beyond(ends, np.repeat(lasts, list(map(len, segments.values())))) is not None:
@@ -124,39 +124,39 @@ def no_match_error(
     videos: Videos,
     subset: str | None,
     evaluated: Collection[str],
-    found: Collection[str],
+    names: Collection[str],
 ) -> ResultError:
-    """Return the error about results of the videos `found`, none of which is evaluated.
+    """Return the error about results of the videos `names`, none of which is evaluated.
 
     `what` is "proposals" or "detections", `videos` the whole ground truth. The reason is another
     subset, or ids that differ.
     """
     head = f"no {what} for any of the {counted(len(evaluated), 'evaluated video')}"
     subsets = dict(zip(videos.ids, videos.subsets, strict=True))
-    known = Counter(subsets[video] for video in found if video in subsets)
+    known = Counter(subsets[video] for video in names if video in subsets)
     if not known:
-        return ResultError(f"{head}: {_id_difference(sorted(found), sorted(evaluated))}")
-    there, count = known.most_common(1)[0]
-    if subset is None or there == subset:
+        return ResultError(f"{head}: {_id_difference(sorted(names), sorted(evaluated))}")
+    counted_subset, count = known.most_common(1)[0]
+    if subset is None or counted_subset == subset:
         return ResultError(f"{head}: they are for {counted(count, 'video')} without instances")
     return ResultError(
         f"{head} of subset {subset!r}; they are for {counted(count, 'video')} of subset "
-        f"{there!r}: pass --subset {there or repr(there)}"
+        f"{counted_subset!r}: pass --subset {counted_subset or repr(counted_subset)}"
     )
 
 
-def _id_difference(found: list[str], known: list[str]) -> str:
+def _id_difference(names: list[str], known: list[str]) -> str:
     """Return the way in which ids of results and of the ground truth differ."""
-    if not found:
+    if not names:
         return "the results have no videos"
     if difference := (
-        _added_ends("results have", found, "ground truth", known)
-        or _added_ends("ground truth has", known, "results", found)
-        or _capitals(found, known)
-        or _other_prefixes(found, known)
+        _added_ends("results have", names, "ground truth", known)
+        or _added_ends("ground truth has", known, "results", names)
+        or _capitals(names, known)
+        or _other_prefixes(names, known)
     ):
         return f"{difference}; rename them in one of the two"
-    return f"ids of the results are {listed(found)}; of the ground truth {listed(known)}"
+    return f"ids of the results are {listed(names)}; of the ground truth {listed(known)}"
 
 
 def _added_ends(owner: str, whole: list[str], other: str, bare: list[str]) -> str:
@@ -166,8 +166,8 @@ def _added_ends(owner: str, whole: list[str], other: str, bare: list[str]) -> st
     whole = whole[:_COMPARED]
     for name in whole:
         for core in filter(None, bare):
-            before, found, after = name.partition(core)
-            if found:
+            before, core_found, after = name.partition(core)
+            if core_found:
                 counts[before, after] += 1
                 examples.setdefault((before, after), (name, core))
     (before, after), count = next(iter(counts.most_common(1)), (("", ""), 0))
@@ -175,26 +175,26 @@ def _added_ends(owner: str, whole: list[str], other: str, bare: list[str]) -> st
         return ""
     name, core = examples[before, after]
     places = {"in front": before, "at the end": after}
-    ends = " and ".join(f"{end!r} {place}" for place, end in places.items() if end)
+    ends = " and ".join(f"{end!r} {index}" for index, end in places.items() if end)
     return f"the {owner} {ends} of ids: {name}, and the {other} {core}"
 
 
-def _capitals(found: list[str], known: list[str]) -> str:
+def _capitals(names: list[str], known: list[str]) -> str:
     small = {name.lower(): name for name in known}
-    pairs = [(name, small[name.lower()]) for name in found if name.lower() in small]
-    if 2 * len(pairs) <= min(len(found), len(known)):
+    pairs = [(name, small[name.lower()]) for name in names if name.lower() in small]
+    if 2 * len(pairs) <= min(len(names), len(known)):
         return ""
     return f"only capitals differ: {pairs[0][0]} in the results, {pairs[0][1]} in the ground truth"
 
 
-def _other_prefixes(found: list[str], known: list[str]) -> str:
+def _other_prefixes(names: list[str], known: list[str]) -> str:
     """Return a text about different prefixes, if names are equal without them, or ""."""
-    ours, theirs = _prefix(found), _prefix(known)
-    cores = {name.removeprefix(theirs) for name in known}
-    fitting = sum(name.removeprefix(ours) in cores for name in found)
-    if not (ours and theirs) or 2 * fitting <= min(len(found), len(known)):
+    prefix, known_prefix = _prefix(names), _prefix(known)
+    cores = {name.removeprefix(known_prefix) for name in known}
+    fitting = sum(name.removeprefix(prefix) in cores for name in names)
+    if not (prefix and known_prefix) or 2 * fitting <= min(len(names), len(known)):
         return ""
-    return f"ids start with {ours!r} in the results, with {theirs!r} in the ground truth"
+    return f"ids start with {prefix!r} in the results, with {known_prefix!r} in the ground truth"
 
 
 def _prefix(ids: list[str]) -> str:

@@ -33,7 +33,7 @@ _USUAL = "validation"  # the subset that is evaluated by default
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Evaluated:
+class EvaluatedData:
     """Report on the data of an evaluation, the base of results.
 
     Attributes
@@ -58,11 +58,11 @@ class Evaluated:
 
     def report(self) -> dict[str, Any]:
         """Return the fields of this class, for another one that has them."""
-        return {field.name: getattr(self, field.name) for field in fields(Evaluated)}
+        return {field.name: getattr(self, field.name) for field in fields(EvaluatedData)}
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class EvaluatedVideos:
     """The videos of a subset, with or without instances."""
 
     videos: Videos  # in the source's order; at least one has instances
@@ -78,7 +78,7 @@ def load_videos(
     subset: str | None,
     blocked: frozenset[str],
     on_error: OnError,
-) -> Chosen:
+) -> EvaluatedVideos:
     """Return the ground truth of the videos of a subset (all for None), without blocked ones.
 
     Raises
@@ -109,7 +109,7 @@ def load_videos(
         )
     if not len(chosen.segments):
         raise AnnotationError(f"{where}{_nothing_in(videos, subset)}")
-    if len(chosen.places) != len(chosen):
+    if len(chosen.indices) != len(chosen):
         raise AnnotationError(f"{where}a video occurs twice; keep one of the two")
     time_notes: tuple[str, ...] = ()
     if isinstance(source, Annotations):
@@ -123,7 +123,7 @@ def load_videos(
             raise AnnotationError(f"{where}{what} of {len(empty):,}: check the order of times")
         missed = (f"{what}; counted as missed",)
     notes = (*all_noted, *time_notes, *_unknown_blocked(videos.ids, blocked), *missed)
-    return Chosen(chosen, chosen.segments_by_id(), videos, where, problems, notes)
+    return EvaluatedVideos(chosen, chosen.segments_by_id(), videos, where, problems, notes)
 
 
 def _places(videos: Videos, subset: str | None) -> tuple[Sequence[int], tuple[str, ...]]:
@@ -132,27 +132,27 @@ def _places(videos: Videos, subset: str | None) -> tuple[Sequence[int], tuple[st
     if subset is None:
         return everything, ()
     if any(videos.subsets) or canonical_subset(subset) != _USUAL:
-        return videos.places_in(subset), ()
+        return videos.indices_in(subset), ()
     what = f"no video has a subset: all {len(videos):,} are evaluated"
     return everything, (f"{what}, those too from which a model may have learned",)
 
 
 def _nothing_in(videos: Videos, subset: str | None) -> str:
     """Return a message that a subset has no instances, with the subsets that have some."""
-    held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
-    known = held if any(videos.subsets) else {_USUAL}
+    subsets = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
+    known = subsets if any(videos.subsets) else {_USUAL}
     what = f"no video with instances in subset {subset!r}{suggestion(subset or '', known)}; "
-    if held == {""}:
+    if subsets == {""}:
         return f"{what}videos have no subset: leave out --subset to evaluate all"
-    there = ", ".join(sorted(map(repr, held))) or "none"
-    return f"{what}subsets with instances: {there}"
+    listed_subsets = ", ".join(sorted(map(repr, subsets))) or "none"
+    return f"{what}subsets with instances: {listed_subsets}"
 
 
 def _is_of_others(problem: Problem, videos: Videos, chosen: Videos) -> bool:
     """Return whether a problem concerns an instance of a video that is not evaluated."""
     name = problem.video
     return (
-        problem.skipped is Skipped.SEGMENT and name in videos.places and name not in chosen.places
+        problem.skipped is Skipped.SEGMENT and name in videos.indices and name not in chosen.indices
     )
 
 
@@ -183,11 +183,11 @@ def known_ids(names: Iterable[str], known: Container[str]) -> list[str]:
     return ids
 
 
-def by_known_id(found: Mapping[str, T], known: Container[str], things: str) -> dict[str, T]:
+def by_known_id(results_by_id: Mapping[str, T], known: Container[str], things: str) -> dict[str, T]:
     """Return proposals or detections of videos by `known_id`; a NaN score is a `ResultError`."""
-    results = dict(zip(known_ids(found, known), found.values(), strict=True))
-    for video, own in results.items():
-        segments = own if isinstance(own, Proposals) else own.segments
+    results = dict(zip(known_ids(results_by_id, known), results_by_id.values(), strict=True))
+    for video, values in results.items():
+        segments = values if isinstance(values, Proposals) else values.segments
         if np.isnan(segments.score).any():
             raise ResultError(f"video {video!r}: a score is NaN, so its {things} have no order")
     return results

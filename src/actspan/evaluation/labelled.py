@@ -21,19 +21,19 @@ from actspan.data.names import FileNames
 from actspan.data.videos import Videos
 from actspan.evaluation.counting import Int64
 from actspan.evaluation.input_checks import no_match_error, useless_results
-from actspan.evaluation.inputs import Evaluated, by_known_id, load_blocked, load_videos
+from actspan.evaluation.inputs import EvaluatedData, by_known_id, load_blocked, load_videos
 
 Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Labelled(Evaluated):
+class DetectionInputs(EvaluatedData):
     """Inputs of a detection task: L classes, M instances, D detections, V videos."""
 
     classes: tuple[str, ...]  # sorted
     truth_start: Float64  # (M,), by class, then by video
     truth_end: Float64  # (M,)
-    truth_of: Int64  # (M,), their videos
+    truth_video: Int64  # (M,), their videos
     truth_offsets: Int64  # (L + 1,), class l has the instances offsets[l] <= i < offsets[l + 1]
     offsets: Int64  # (L + 1,), the same for detections
     start: Float64  # (D,), by class, best first
@@ -41,7 +41,7 @@ class Labelled(Evaluated):
     video: Int64  # (D,), their videos
     first: Int64  # (D,), detection d meets the instances first[d] <= i < last[d] of its class
     last: Int64  # (D,), and video
-    unsure: Bool  # (D,), whether it touches an ambiguous segment (`Video.ignored`)
+    touches_ignored: Bool  # (D,), whether it touches an ambiguous segment (`Video.ignored`)
     unknown: Mapping[str, int]  # as in `DetectionResult`
 
     @property
@@ -51,47 +51,47 @@ class Labelled(Evaluated):
 
     def counted(self, hit: Bool) -> Bool:
         """Return which detections are right or wrong at each threshold, (K, D) bool."""
-        counted: Bool = hit | ~self.unsure
+        counted: Bool = hit | ~self.touches_ignored
         return counted
 
 
-def load_labelled(
+def load_detection_inputs(
     ground_truth: Path | str | Iterable[Video],
     detections: Path | str | Mapping[str, Detections],
     subset: str | None,
     blocked: Path | str | Iterable[str] | None,
     on_error: OnError,
-) -> Labelled:
+) -> DetectionInputs:
     """Load both inputs as flat arrays; options and errors are those of `evaluate_detection`."""
     left_out = load_blocked(blocked)
     chosen = load_videos(ground_truth, subset, left_out, on_error)
     ids = chosen.videos.ids
     videos = chosen.videos.select(sorted(range(len(ids)), key=ids.__getitem__))
     files = FileNames()
-    given = detections
-    if isinstance(given, (str, os.PathLike)):
-        given = read_detections(given, files)
-    found = by_known_id(given, videos.places, "detections")
+    by_id = detections
+    if isinstance(by_id, (str, os.PathLike)):
+        by_id = read_detections(by_id, files)
+    matched = by_known_id(by_id, videos.indices, "detections")
     classes = tuple(sorted(set(videos.labels) - {""}))
     if not classes:
         raise AnnotationError(
             f"{chosen.where}the instances have no labels, which detections are compared with; "
             "evaluate proposals instead"
         )
-    if videos.places.keys().isdisjoint(found):
-        raise no_match_error("detections", chosen.source, subset, videos.ids, found)
+    if videos.indices.keys().isdisjoint(matched):
+        raise no_match_error("detections", chosen.source, subset, videos.ids, matched)
     code = {name: number for number, name in enumerate(classes)}
     truth_key, truth = _instances(videos, code)
-    key, segments, unknown = _detections(videos, found, code)
+    key, segments, unknown = _detections(videos, matched, code)
     count = len(videos)
     first = np.flatnonzero(np.diff(key)) + 1
     beyond = int(np.count_nonzero(segments.start >= videos.durations[key % count]))
     filled = zip(videos.ids, videos.counts.tolist(), strict=True)
-    return Labelled(
+    return DetectionInputs(
         classes=classes,
         truth_start=np.ascontiguousarray(truth[:, 0]),
         truth_end=np.ascontiguousarray(truth[:, 1]),
-        truth_of=truth_key % count,
+        truth_video=truth_key % count,
         truth_offsets=np.searchsorted(truth_key // count, np.arange(len(classes) + 1)),
         offsets=np.searchsorted(key // count, np.arange(len(classes) + 1)),
         start=segments.start,
@@ -99,11 +99,13 @@ def load_labelled(
         video=key % count,
         first=np.searchsorted(truth_key, key, "left"),
         last=np.searchsorted(truth_key, key, "right"),
-        unsure=_unsure(videos, key % count, segments),
+        touches_ignored=_unsure(videos, key % count, segments),
         videos=count,
         unknown=unknown,
-        missing=tuple(name for name, number in filled if number and not len(found.get(name, ()))),
-        extra=tuple(name for name in found if name not in videos.places and name not in left_out),
+        missing=tuple(name for name, number in filled if number and not len(matched.get(name, ()))),
+        extra=tuple(
+            name for name in matched if name not in videos.indices and name not in left_out
+        ),
         problems=chosen.problems,
         notes=(
             *chosen.notes,
@@ -130,14 +132,14 @@ def _instances(videos: Videos, code: Mapping[str, int]) -> tuple[Int64, Float64]
 
 
 def _detections(
-    videos: Videos, found: Mapping[str, Detections], code: Mapping[str, int]
+    videos: Videos, detections_by_id: Mapping[str, Detections], code: Mapping[str, int]
 ) -> tuple[Int64, Proposals, dict[str, int]]:
     """Return key and segment of each detection of a known class, by class and falling score."""
     unknown: Counter[str] = Counter()
     keys, parts = [], []
     codes: dict[tuple[str, ...], Int64] = {}  # most videos share their names
     for number, video in enumerate(videos.ids):
-        if (detections := found.get(video)) is None:
+        if (detections := detections_by_id.get(video)) is None:
             continue
         names = detections.names
         if names not in codes:
@@ -160,15 +162,17 @@ def _detections(
 
 def _unsure(videos: Videos, video: Int64, segments: Proposals) -> Bool:
     """Return which detections touch an ignored segment of their video, (D,) bool."""
-    unsure = np.zeros(len(video), np.bool_)
+    touches_ignored = np.zeros(len(video), np.bool_)
     for number, each in enumerate(videos):
         for start, end in each.ignored.tolist():
             inside = np.flatnonzero(video == number)
-            unsure[inside] |= (segments.start[inside] < end) & (segments.end[inside] > start)
-    return unsure
+            touches_ignored[inside] |= (segments.start[inside] < end) & (
+                segments.end[inside] > start
+            )
+    return touches_ignored
 
 
-def match(labelled: Labelled, thresholds: Float64) -> Bool:
+def match(labelled: DetectionInputs, thresholds: Float64) -> Bool:
     """Return which detections take an instance at which threshold, (K, D) bool."""
     hit: Bool = match_greedily(
         labelled.start,
@@ -196,10 +200,10 @@ def match_greedily(
 
     An instance is taken once per threshold. Of two with equal overlap the later is taken, because
     the published evaluator walks through the instances in reversed ascending order of overlap.
-    Arrays are those of `Labelled`; thresholds (K,) are positive and ascending.
+    Arrays are those of `DetectionInputs`; thresholds (K,) are positive and ascending.
     """
     hit = np.zeros((len(thresholds), len(start)), np.bool_)
-    taken = np.zeros((len(thresholds), len(truth_start)), np.bool_)
+    is_matched = np.zeros((len(thresholds), len(truth_start)), np.bool_)
     most = 0
     for d in range(len(start)):
         most = max(most, last[d] - first[d])
@@ -216,12 +220,12 @@ def match_greedily(
                 break
             chosen = -1
             for i in range(count):
-                if overlap[i] < thresholds[t] or taken[t, first[d] + i]:
+                if overlap[i] < thresholds[t] or is_matched[t, first[d] + i]:
                     continue
                 if chosen < 0 or overlap[i] >= overlap[chosen]:
                     chosen = i
             if chosen >= 0:
-                taken[t, first[d] + chosen] = True
+                is_matched[t, first[d] + chosen] = True
                 hit[t, d] = True
     return hit
 

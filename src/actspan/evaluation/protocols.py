@@ -64,9 +64,9 @@ def drop_duplicates(annotations: Annotations, subset: str | None) -> tuple[Annot
             apart = np.abs(videos.segments[first:row] - videos.segments[row]).max(axis=1)
             again = kept[first:row] & (label[first:row] == label[row]) & (apart <= _SAME)
             kept[row] = not again.any()
-        found = last - first - int(kept[first:last].sum())
-        if found and wanted in (None, part):
-            dropped, where = dropped + found, where + 1
+        repeats = last - first - int(kept[first:last].sum())
+        if repeats and wanted in (None, part):
+            dropped, where = dropped + repeats, where + 1
     if kept.all():
         return annotations, ""
     what = f"{counted(dropped, 'duplicate instance')} left out, in {counted(where, 'video')}"
@@ -108,28 +108,30 @@ def check_thresholds(tiou: ArrayLike | None) -> Float64:
 
 def read_truth(path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str) -> Annotations:
     """Return the ground truth, with notes about what was assumed while reading it."""
-    found = read_annotations(path)
+    annotations = read_annotations(path)
     if labels:
         patterns = split_patterns(labels)
-        kept = found.with_labels(patterns)
-        places = list(found.videos.places_in(canonical_subset(subset)))
-        if found.videos.counts[places].any() and not kept.videos.counts[places].any():
-            known = {label for place in places for label in found.videos[place].labels}
+        kept = annotations.with_labels(patterns)
+        indices = list(annotations.videos.indices_in(canonical_subset(subset)))
+        if annotations.videos.counts[indices].any() and not kept.videos.counts[indices].any():
+            known = {label for index in indices for label in annotations.videos[index].labels}
             raise AnnotationError(
-                f"{found.path}: no instance in subset {subset!r} has a label that --labels "
+                f"{annotations.path}: no instance in subset {subset!r} has a label that --labels "
                 f"{','.join(patterns)} takes; labels there: {listed(sorted(known), 10)}"
             )
-        found = kept
+        annotations = kept
     if protocol.drops_duplicates:
-        found, dropped = drop_duplicates(found, subset)
-        found = replace(found, notes=(*found.notes, dropped)) if dropped else found
-    return found
+        annotations, dropped = drop_duplicates(annotations, subset)
+        annotations = (
+            replace(annotations, notes=(*annotations.notes, dropped)) if dropped else annotations
+        )
+    return annotations
 
 
 def with_set_apart(truth: Annotations, result: Path, subset: str) -> Annotations:
     """Return the ground truth with the validation videos that training set apart, per the run."""
     wanted = canonical_subset(subset)
-    if wanted != "validation" or truth.videos.places_in(wanted):
+    if wanted != "validation" or truth.videos.indices_in(wanted):
         return truth
     if not (isinstance(result, Path) and (result / RUN_FILE).is_file()):
         if not any(truth.videos.subsets):

@@ -24,8 +24,8 @@ from actspan.data.videos import Videos
 from actspan.evaluation.counting import REPORTED, Budgets, best_first, count_matches
 from actspan.evaluation.input_checks import no_match_error, other_unit, useless_results
 from actspan.evaluation.inputs import (
-    Chosen,
-    Evaluated,
+    EvaluatedData,
+    EvaluatedVideos,
     known_id,
     load_blocked,
     load_proposals,
@@ -36,10 +36,10 @@ from actspan.jobs.run import PLAN_FILE
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class RecallResult(Evaluated):
+class RecallResult(EvaluatedData):
     """Recall of ground truth by proposals; arrays are fractions, `at` and `summary` percent.
 
-    See also `Evaluated`; only videos with instances are evaluated.
+    See also `EvaluatedData`; only videos with instances are evaluated.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ def evaluate_recall(
         raise ConfigError(f"max_proposals is {max_proposals}; it must be at least 1")
     left_out = load_blocked(blocked)
     truth = load_videos(ground_truth, subset, left_out, on_error)
-    results = (_shards if is_unfinished(proposals) else _whole)(proposals, truth)
+    results = (_load_shards if is_unfinished(proposals) else _load_results)(proposals, truth)
     rows = {video: row for row, video in enumerate(truth.segments)}
     counts = np.zeros(len(rows), np.int64)
     ids: list[str] = []
@@ -157,13 +157,13 @@ def evaluate_recall(
     budgets = Budgets.of(counts, max_proposals)  # depend on the number of all proposals
     matches = np.zeros((len(thresholds), max_proposals), np.int64)
     for table in results.tables():
-        places = [place for place, video in enumerate(table.ids) if video in rows]
-        if places:
-            names = [table.ids[place] for place in places]
+        indices = [index for index, video in enumerate(table.ids) if video in rows]
+        if indices:
+            names = [table.ids[index] for index in indices]
             segments = [truth.segments[name] for name in names]
             kept = budgets.kept[[rows[name] for name in names]]
             matches += count_matches(
-                segments, table, table.first[places], kept, budgets.share, thresholds
+                segments, table, table.first[indices], kept, budgets.share, thresholds
             )
     instances = sum(map(len, truth.segments.values()))
     recall = matches / instances
@@ -178,14 +178,14 @@ def evaluate_recall(
         missing=tuple(video for video, row in rows.items() if not counts[row]),
         extra=tuple(video for video in ids if video not in rows and video not in left_out),
         problems=truth.problems,
-        notes=(*truth.notes, *_bare(truth), *results.notes(budgets)),
+        notes=(*truth.notes, *_empty_videos_note(truth), *results.notes(budgets)),
     )
 
 
-def _bare(truth: Chosen) -> Iterator[str]:
+def _empty_videos_note(truth: EvaluatedVideos) -> Iterator[str]:
     """Yield a note about videos without instances, if there are any."""
-    if bare := len(truth.videos) - len(truth.segments):
-        of = f"{bare:,} of {counted(len(truth.videos), 'video')}"
+    if empty := len(truth.videos) - len(truth.segments):
+        of = f"{empty:,} of {counted(len(truth.videos), 'video')}"
         yield f"{of} without instances, not evaluated"
 
 
@@ -196,18 +196,18 @@ class _Results(NamedTuple):
     notes: Callable[[Budgets], Iterator[str]]
 
 
-def _whole(source: Path | str | Mapping[str, Proposals], truth: Chosen) -> _Results:
+def _load_results(source: Path | str | Mapping[str, Proposals], truth: EvaluatedVideos) -> _Results:
     """Return the results of a file or from memory."""
-    found = best_first(load_proposals(source, truth.segments))
+    table = best_first(load_proposals(source, truth.segments))
 
     def notes(budgets: Budgets) -> Iterator[str]:
-        yield from found.notes
-        yield from other_unit(truth.segments, found)
+        yield from table.notes
+        yield from other_unit(truth.segments, table)
         yield from budgets.notes()
-        beyond = _beyond(found, truth.videos)
-        yield from useless_results("proposal", found.start, found.end, found.first, beyond)
+        beyond = _count_beyond(table, truth.videos)
+        yield from useless_results("proposal", table.start, table.end, table.first, beyond)
 
-    return _Results(lambda: [found], notes)
+    return _Results(lambda: [table], notes)
 
 
 def is_unfinished(source: object) -> bool:
@@ -217,7 +217,7 @@ def is_unfinished(source: object) -> bool:
     return is_url(str(source)) or (Path(source) / PLAN_FILE).is_file()
 
 
-def _shards(source: Any, truth: Chosen) -> _Results:
+def _load_shards(source: Any, truth: EvaluatedVideos) -> _Results:
     """Return the results of an unfinished run, of which one shard at a time is in memory."""
     from actspan.jobs.checkpoint import Checkpoint  # loads a compiler
 
@@ -228,12 +228,12 @@ def _shards(source: Any, truth: Chosen) -> _Results:
 
     def tables() -> Iterator[ResultTable]:
         for number in committed:
-            found: dict[str, Proposals] = {}
+            proposals_by_id: dict[str, Proposals] = {}
             for result in checkpoint.read(number):
                 proposals = getattr(result, "proposals", None)
                 if proposals is not None:  # the video could be read
-                    found[known_id(result.id, truth.segments)] = proposals  # type: ignore[union-attr]
-            yield best_first(ResultTable.of(found))
+                    proposals_by_id[known_id(result.id, truth.segments)] = proposals  # type: ignore[union-attr]
+            yield best_first(ResultTable.of(proposals_by_id))
 
     def notes(budgets: Budgets) -> Iterator[str]:
         if len(committed) < len(checkpoint.plan.shards):
@@ -244,14 +244,14 @@ def _shards(source: Any, truth: Chosen) -> _Results:
     return _Results(tables, notes)
 
 
-def _beyond(found: ResultTable, videos: Videos) -> int:
+def _count_beyond(table: ResultTable, videos: Videos) -> int:
     """Count the proposals that start after the end of their video, if that is known."""
-    filled, durations = found.counts > 0, dict(zip(videos.ids, videos.durations, strict=True))
-    limit = np.array([durations.get(video, np.nan) for video in found.ids])
-    latest = np.maximum.reduceat(found.start, found.first[filled])  # per video
+    filled, durations = table.counts > 0, dict(zip(videos.ids, videos.durations, strict=True))
+    limit = np.array([durations.get(video, np.nan) for video in table.ids])
+    latest = np.maximum.reduceat(table.start, table.first[filled])  # per video
     if not (latest >= limit[filled]).any():
         return 0
-    return int(np.count_nonzero(found.start >= np.repeat(limit, found.counts)))
+    return int(np.count_nonzero(table.start >= np.repeat(limit, table.counts)))
 
 
 def evaluate_video(
@@ -269,7 +269,7 @@ def evaluate_video(
     instances = len(video.segments)
     if proposals is None or not len(proposals):
         return 0.0, instances
-    found = evaluate_recall(
+    result = evaluate_recall(
         [video], {video.id: proposals}, subset=None, max_proposals=max_proposals, tiou=tiou
     )
-    return found.auc_percent, round(instances * (1.0 - found.recall[0, -1]))
+    return result.auc_percent, round(instances * (1.0 - result.recall[0, -1]))

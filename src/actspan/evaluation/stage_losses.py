@@ -65,13 +65,13 @@ def read_run_videos(run: Run, videos: Videos) -> Iterator[RunVideo]:
     """Yield the evaluated videos of a run, in the run's order."""
     with run.scores() as scores:
         for name, parts in groupby(run.candidates(), key=attrgetter("video")):
-            if name in videos.places:
-                yield RunVideo(videos[videos.places[name]], list(parts), scores.read(name))
+            if name in videos.indices:
+                yield RunVideo(videos[videos.indices[name]], list(parts), scores.read(name))
 
 
-def make_evidence(found: RunVideo, config: PipelineConfig, rate: Rate | None) -> Evidence:
+def make_evidence(run_video: RunVideo, config: PipelineConfig, rate: Rate | None) -> Evidence:
     """Return a video's parts in one unit, with the pairs that were cut computed again."""
-    parts, cells, first = found.parts, len(found.scores), found.parts[0]
+    parts, cells, first = run_video.parts, len(run_video.scores), run_video.parts[0]
     if config.mode != "window":
         span, scale, length, edges = 1.0, first.seconds, cells, [(0, cells, (False, False))]
     else:
@@ -79,24 +79,24 @@ def make_evidence(found: RunVideo, config: PipelineConfig, rate: Rate | None) ->
         windows = list(plan_windows(cells, length))
         if len(windows) != len(parts):
             raise ResultError(
-                f"{found.video.id}: {len(parts)} windows of candidates, but scores for "
+                f"{run_video.video.id}: {len(parts)} windows of candidates, but scores for "
                 f"{len(windows)}; the run is damaged: propose again"
             )
         edges = [(window.first, window.last, window.inner_edges()) for window in windows]
         scale, span = 1.0, length * first.seconds / len(windows[0])
     candidates, cut = [], []
-    for (begin, end, inner), part in zip(edges, parts, strict=True):
-        scores = found.scores[begin:end]
+    for (first_cell, last_cell, inner), part in zip(edges, parts, strict=True):
+        scores = run_video.scores[first_cell:last_cell]
         pairs = generate_proposals(scores, config.pgm, inner_edges=inner)
         ranked = part.proposals.with_score(fuse(part.proposals, part.confidence))
-        dropped = _rated(pairs[config.pgm.keep :], scores, config, rate)
+        dropped = _with_scores(pairs[config.pgm.keep :], scores, config, rate)
         if config.mode == "window":
-            ranked, dropped = _placed(ranked, part), _placed(dropped, part)
+            ranked, dropped = _in_seconds(ranked, part), _in_seconds(dropped, part)
         candidates.append(ranked)
         cut.append(dropped)
     return Evidence(
-        video=found.video,
-        instances=found.video.segments / scale,
+        video=run_video.video,
+        instances=run_video.video.segments / scale,
         candidates=Proposals.concat(candidates),
         cut=Proposals.concat(cut),
         scale=scale,
@@ -107,7 +107,7 @@ def make_evidence(found: RunVideo, config: PipelineConfig, rate: Rate | None) ->
     )
 
 
-def _rated(
+def _with_scores(
     pairs: Proposals, scores: BoundaryScores, config: PipelineConfig, rate: Rate | None
 ) -> Proposals:
     if rate is None or not len(pairs):
@@ -115,13 +115,13 @@ def _rated(
     return pairs.with_score(fuse(pairs, rate(bsp_features(scores, pairs, config.bsp))))
 
 
-def _placed(proposals: Proposals, part: Candidates) -> Proposals:
+def _in_seconds(proposals: Proposals, part: Candidates) -> Proposals:
     """Return proposals in fractions of a window as seconds of the recording."""
     start, end = (part.offset + x * part.seconds for x in (proposals.start, proposals.end))
     return replace(proposals, start=start, end=end)
 
 
-def reachable(evidence: Evidence) -> Float64:
+def best_of_any_cells(evidence: Evidence) -> Float64:
     """Return the largest tIoU of any two cells with each instance, regardless of TEM; (M,)."""
     last = evidence.cells - 1
     segments = evidence.video.segments
@@ -161,16 +161,18 @@ def trace(evidence: Evidence, result: Proposals, contributing: int, config: Soft
     `result` has the proposals of the run, seconds, best first, of which the largest budget takes
     the first `contributing`.
     """
-    taken, candidates, scale = result[:contributing], evidence.candidates, evidence.scale
-    # the score before suppression that is enough for the result if nothing is lowered
-    enough = -np.inf if len(taken) == len(candidates) else taken.score.min(initial=np.inf)
+    contributed, candidates, scale = result[:contributing], evidence.candidates, evidence.scale
+    # The score before suppression that suffices for the result if nothing is lowered.
+    lowest_score = (
+        -np.inf if len(contributed) == len(candidates) else contributed.score.min(initial=np.inf)
+    )
     levels = [
         np.ones(len(evidence.instances)),
-        reachable(evidence),
+        best_of_any_cells(evidence),
         _best(evidence, evidence.uncut.scaled(scale)),
         _best(evidence, candidates.scaled(scale)),
-        _best(evidence, candidates[candidates.score >= enough].scaled(scale)),
-        _best(evidence, taken),
+        _best(evidence, candidates[candidates.score >= lowest_score].scaled(scale)),
+        _best(evidence, contributed),
     ]
     # Apart from rounding, each is at most the one before. The result is what the protocol counts.
     best = np.maximum.accumulate(np.stack(levels, axis=1)[:, ::-1], axis=1)[:, ::-1]
@@ -183,7 +185,7 @@ def trace(evidence: Evidence, result: Proposals, contributing: int, config: Soft
     return Trace(best, ideal)
 
 
-def lost_at(best: Float64, thresholds: Float64) -> Int64:
+def stage_of_loss(best: Float64, thresholds: Float64) -> Int64:
     """Return the stage that loses each instance at each threshold, len(STAGES) if it is found.
 
     `best` (M, 6) is like `Trace.best`, all 0 for videos without a result; (K, M) positions in
@@ -237,19 +239,19 @@ def perfect_suppression(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
         return candidates
     overlap = tiou_matrix(candidates.start, candidates.end, *evidence.instances.T)  # (N, M)
     nearest, closeness = overlap.argmax(axis=1), overlap.max(axis=1)
-    about = closeness >= _USEFUL
+    belongs = closeness >= _USEFUL
     score = candidates.score.copy()
-    stays = ~about
-    for instance in np.unique(nearest[about]):
-        group = np.flatnonzero(about & (nearest == instance))
+    is_kept = ~belongs
+    for instance in np.unique(nearest[belongs]):
+        group = np.flatnonzero(belongs & (nearest == instance))
         closest = group[closeness[group].argmax()]
-        stays[closest], score[closest] = True, candidates.score[group].max()
+        is_kept[closest], score[closest] = True, candidates.score[group].max()
     # The start score carries the index of each candidate through Soft-NMS.
-    row = np.flatnonzero(stays)
-    entered = replace(candidates[row], score=score[row], start_score=row.astype(np.float64))
-    left = soft_nms(entered, config, span=evidence.span)
-    others = left[~about[np.asarray(left.start_score, np.int64)]]
-    return Proposals.concat([entered[about[row]], others])
+    row = np.flatnonzero(is_kept)
+    kept = replace(candidates[row], score=score[row], start_score=row.astype(np.float64))
+    suppressed = soft_nms(kept, config, span=evidence.span)
+    others = suppressed[~belongs[np.asarray(suppressed.start_score, np.int64)]]
+    return Proposals.concat([kept[belongs[row]], others])
 
 
 IDEAL: MappingProxyType[str, Callable[[Evidence, SoftNmsConfig], Proposals]] = MappingProxyType(

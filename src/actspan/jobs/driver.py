@@ -85,15 +85,14 @@ def propose(
         if request.labels.info() is not None:
             labels, problems = _open_labels(source, stack)
         is_new = unfinished is None
-        output = None if request.out is None else Output(request, labels, is_new)
+        output = Output(request, labels, is_new)
         if unfinished is None:
             checkpoint, saved = Checkpoint.start(storage, source.check(progress, problems)), Saved()
         else:
             checkpoint, saved = unfinished, resume(unfinished, source, progress)
         try:
             summary = _deliver(source, workers, checkpoint, saved, output, sinks, progress)
-            if output is not None:
-                output.publish(source, summary)
+            output.publish(source, summary)
         except BaseException as error:
             checkpoint.note_saved_shards(error, new=is_new)
             raise
@@ -107,7 +106,7 @@ def _deliver(
     engine: Engine,
     checkpoint: Checkpoint,
     saved: Saved,
-    output: Output | None,
+    output: Output,
     sinks: Sequence[Sink],
     progress: Progress,
 ) -> Summary:
@@ -133,9 +132,8 @@ def _deliver(
                 video_seconds += source.ends.get(result.id, 0.0)
             for sink in sinks:
                 sink.add(result)
-            if output is not None:
-                write = write or files.enter_context(output.opened())
-                write(result)
+            write = write or files.enter_context(output.opened())  # not before there is a result
+            write(result)
             if found is not None and not source.is_decoded:
                 progress("propose", videos, len(plan.videos))
         if not videos:
@@ -145,7 +143,7 @@ def _deliver(
         out=source.request.out,
         videos=videos,
         proposals=proposals,
-        detections=0 if output is None else output.detections,
+        detections=output.detections,
         seconds=perf_counter() - begin,
         stages=engine.clock.shares(),
         problems=tuple(problems),

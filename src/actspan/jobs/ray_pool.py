@@ -157,7 +157,7 @@ def work_through(
     ActSpanError
         An error that a worker raised, or ClusterError if workers are lost repeatedly.
     """
-    left, fruitless = set(numbers), 0
+    left, without_progress = set(numbers), 0
     while left:
         before = len(left)
         for number, answer in _one_pass(make, sorted(left), config, at_once):
@@ -166,8 +166,8 @@ def work_through(
         for number in sorted(left & done()):
             left.discard(number)
             yield number, None
-        fruitless = fruitless + 1 if len(left) == before else 0
-        if fruitless == _PASSES:
+        without_progress = without_progress + 1 if len(left) == before else 0
+        if without_progress == _PASSES:
             raise ClusterError(
                 f"workers were lost {_PASSES} times over {counted(len(left), 'piece')} of work "
                 f"(number {min(left)} first): out of memory, or machines gone? See ray status "

@@ -13,7 +13,7 @@ from actspan.core.progress import Progress
 from actspan.core.wording import counted
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.faults import annotation_faults, missing_features
+from actspan.data.faults import annotation_problems, missing_features
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.checkpoint import Plan
 from actspan.jobs.propose_request import ProposeRequest
@@ -74,7 +74,7 @@ def _score_problems(
     seconds: Mapping[str, float],
     cells: Mapping[str, int],
 ) -> Iterator[Problem]:
-    file, unknown = str(scores.path), [n for n in scores.ids if n not in dataset.known.places]
+    file, unknown = str(scores.path), [n for n in scores.ids if n not in dataset.known.indices]
     cause, known_remedy = missing_features(
         dataset.videos, set(scores.ids), unknown, dataset.path, "boundary scores"
     )
@@ -127,7 +127,7 @@ def _known(
         checked = None
     if checked is None:
         note = "positions are scaled by the videos' annotated durations"
-        return annotation_faults(dataset, uses_instances=False), seconds, cells, note
+        return annotation_problems(dataset, uses_instances=False), seconds, cells, note
     for video in checked.videos.ids:
         features = checked.open(video)
         seconds[video] = features.seconds

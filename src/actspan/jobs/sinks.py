@@ -144,7 +144,7 @@ def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
 
 @dataclass
 class Output:
-    """Writer of `request.out`, in the folder of the unfinished run until it is published.
+    """Writer of `request.out`, if it is given, in the folder of the unfinished run until published.
 
     Attributes
     ----------
@@ -164,19 +164,19 @@ class Output:
     @contextmanager
     def opened(self) -> Iterator[Callable[[Outcome], None]]:
         """Open the files; yield the function that appends a video or window."""
-        assert self.request.out is not None
+        out = self.request.out
         run: Callable[[Outcome], None] | None = None
         answers: DetectionWriter | ResultWriter | None = None
         with ExitStack() as files:
-            path = self.request.partial / f".result{self.request.out.suffix}"
+            path = None if out is None else self.request.partial / f".result{out.suffix}"
             if self.request.writes_run:
                 folder = self.request.partial / ".run"
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
                 run, path = files.enter_context(run_writer(folder)), folder / DETECTIONS_FILE
-            if self.labels is not None:
+            if path is not None and self.labels is not None:
                 answers = files.enter_context(detection_writer(path, self.labels))
-            elif run is None:
+            elif path is not None and run is None:
                 answers = files.enter_context(result_writer(path))
 
             def add(outcome: Outcome) -> None:
@@ -196,7 +196,8 @@ class Output:
         computed again; OtherResultError is raised if it is another one now.
         """
         request, out = self.request, self.request.out
-        assert out is not None
+        if out is None:
+            return
         if request.writes_run:
             folder = request.partial / ".run"
             files = {file.name: sha256(file) for file in sorted(folder.iterdir())}

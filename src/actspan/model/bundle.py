@@ -88,8 +88,8 @@ class Bundle:
     @property
     def set_apart(self) -> tuple[str, ...]:
         """Ids of the videos that training set apart for validation, without a given subset."""
-        found = (self.training or {}).get("set_apart", ())
-        return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
+        ids = (self.training or {}).get("set_apart", ())
+        return tuple(map(str, ids)) if isinstance(ids, (list, tuple)) else ()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -113,10 +113,17 @@ class Bundle:
                     f"reads version {FORMAT_VERSION}: use a newer actspan, or write the bundle "
                     "again"
                 )
-            read = from_dict(Manifest, values, where=str(where))
+            manifest = from_dict(Manifest, values, where=str(where))
         except ConfigError as error:
             raise BundleError(f"{error}. Repair it, or write the bundle again") from error
-        return cls(path, read.pipeline, read.features, read.source, read.files, read.training)
+        return cls(
+            path,
+            manifest.pipeline,
+            manifest.features,
+            manifest.source,
+            manifest.files,
+            manifest.training,
+        )
 
     @classmethod
     def create(
@@ -150,10 +157,10 @@ class Bundle:
         path = Path(path)
         check_new_bundle(path, overwrite=overwrite)
         bundle = cls(path, config, features, source)
-        given: dict[Net, Mapping[str, ArrayLike] | None] = {"tem": tem, "pem": pem}
+        weights_by_net: dict[Net, Mapping[str, ArrayLike] | None] = {"tem": tem, "pem": pem}
         contents = {
             f"{net}.safetensors": bundle._pack(net, weights)
-            for net, weights in given.items()
+            for net, weights in weights_by_net.items()
             if weights is not None
         }
         if not contents:
@@ -184,11 +191,11 @@ class Bundle:
             raise BundleError(f"{self.path}: has no {name}; write it: {writing_command(path)}")
         try:
             check_size(path, WEIGHTS)
-            found = FileRecord(sha256=sha256(path), size=path.stat().st_size)
+            actual = FileRecord(sha256=sha256(path), size=path.stat().st_size)
         except OSError as error:
             raise unreadable(path, error) from error
-        if found != record:
-            raise mismatch(path, found, record)
+        if actual != record:
+            raise mismatch(path, actual, record)
         return path
 
     def weights(self, net: Net) -> dict[str, Float32]:

@@ -136,9 +136,9 @@ def unreadable(path: Path, error: OSError) -> BundleError:
     return BundleError(f"{path}: damaged: cannot be read: {error.strerror}; {remedy(path)}")
 
 
-def mismatch(path: Path, found: FileRecord, record: FileRecord) -> BundleError:
+def mismatch(path: Path, actual: FileRecord, record: FileRecord) -> BundleError:
     """Return the error about a file that differs from its record."""
-    what = f"{found.size} bytes where {record.size} were written"
-    if found.size == record.size:
+    what = f"{actual.size} bytes where {record.size} were written"
+    if actual.size == record.size:
         what = "its SHA-256 is not the recorded one"
     return BundleError(f"{path}: damaged: {what}; {remedy(path)}")

@@ -100,12 +100,12 @@ def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[s
     return arrays
 
 
-def _wrong_shape(name: str, found: tuple[int, ...], needed: tuple[int, ...]) -> str:
+def _wrong_shape(name: str, shape: tuple[int, ...], needed: tuple[int, ...]) -> str:
     """Describe a wrong shape: its rank, if sizes are inferred from it, or a size."""
     form = _FORMS.get(name)
-    if form is None or len(found) == len(needed):
-        return f"{name} has shape {found}; {needed} is needed"
-    return f"{name} has shape {found}; {_RANKS[len(needed)]} weights are needed: {form}"
+    if form is None or len(shape) == len(needed):
+        return f"{name} has shape {shape}; {needed} is needed"
+    return f"{name} has shape {shape}; {_RANKS[len(needed)]} weights are needed: {form}"
 
 
 def pack_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> bytes:

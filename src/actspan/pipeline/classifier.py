@@ -6,6 +6,7 @@ The features of the snippets of a proposal are pooled by a kernel, which has a p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -155,7 +156,7 @@ def _mean(values: Float32, first: int, last: int, instead: int, out: Float32) ->
         out[c] *= share
 
 
-class ProposalClassifier:
+class ProposalClassifier(AbstractContextManager["ProposalClassifier"]):
     """A classifier that is ready to run. Several threads may use it at once.
 
     Examples
@@ -189,36 +190,25 @@ class ProposalClassifier:
         session = open_session(bundle.file("classifier.onnx"), backend="onnxruntime")
         return cls(session, config)
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *details: object) -> None:
         self._session.close()
 
-    def probabilities(self, source: Snippets, proposals: Proposals) -> Float32:
-        """Compute the probabilities of every label, and of background last: (N, L + 1).
+    def detect(self, source: Snippets, proposals: Proposals, *, top: int = 2) -> Detections:
+        """Give every proposal (seconds) its `top` best labels, one detection each, best first.
 
-        Raises
-        ------
-        ShapeError
-            Features have another number of channels than the classifier.
+        The score of a detection is that of the proposal times that of the label. Raises ShapeError
+        if features have another number of channels than the classifier.
         """
+        if not len(proposals):
+            return Detections(Proposals.empty(), np.empty(0, np.int64), self.config.labels)
         pooled = pool_features(source, proposals)
         if pooled.shape[1] != self.config.inputs:
             raise ShapeError(
                 f"features have {pooled.shape[1] // PARTS} channels, the classifier expects "
                 f"{self.config.channels}"
             )
-        return self._session.run({"pooled": pooled})["output"]
-
-    def detect(self, source: Snippets, proposals: Proposals, *, top: int = 2) -> Detections:
-        """Give every proposal (seconds) its `top` best labels, one detection each, best first.
-
-        The score of a detection is that of the proposal times that of the label.
-        """
-        if not len(proposals):
-            return Detections(Proposals.empty(), np.empty(0, np.int64), self.config.labels)
-        found = self.probabilities(source, proposals).astype(np.float64)
+        # Probabilities of every label, and of background last: (N, L + 1).
+        found = self._session.run({"pooled": pooled})["output"].astype(np.float64)
         labels, foreground = found[:, :-1], 1.0 - found[:, -1:]
         score = labels * np.maximum(foreground, 1e-6) ** (BACKGROUND_POWER - 1)  # (N, L)
         top = min(top, len(self.config.labels))

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self, overload
 
@@ -41,7 +42,7 @@ from actspan.runtime.opening import choose_backend, find_backend, open_net
 from actspan.runtime.session import Session
 
 
-class Pipeline:
+class Pipeline(AbstractContextManager["Pipeline"]):
     """A model that is ready to run.
 
     Parameters
@@ -119,9 +120,6 @@ class Pipeline:
             sessions.get("tem"), sessions.get("pem"), bundle.config, threads=threads, edge=edge
         )
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *details: object) -> None:
         self.close()
 
@@ -147,18 +145,18 @@ class Pipeline:
         videos = (VideoInput("", lambda f=f: f) for f in features)  # type: ignore[misc]
         return (o.proposals for o in self.run(videos) if o.proposals is not None)
 
-    def run(self, videos: Iterable[VideoInput], *, batch: int = BATCH) -> Iterator[Outcome]:
+    def run(
+        self, videos: Iterable[VideoInput], *, batch: int = BATCH, ahead: int | None = None
+    ) -> Iterator[Outcome]:
         """Take videos through all stages; outcomes come in order, a bounded number at a time.
 
-        A chunk has `batch` videos or windows. Yields one outcome per video in rescale mode; one per
-        window in window mode, the last with proposals. Raises the error of a video that cannot be
-        read, after the outcomes of those before it.
+        A chunk has `batch` videos or windows, and `ahead` chunks may wait: by default two per
+        worker. Yields one outcome per video in rescale mode; one per window in window mode, the
+        last with proposals. Raises the error of a video that cannot be read, after the outcomes of
+        those before it.
         """
-        return self.run_pieces(pieces_of(videos, self.config), batch=batch, ahead=2 * self.threads)
-
-    def run_pieces(self, pieces: Iterable[Piece], *, batch: int, ahead: int) -> Iterator[Outcome]:
-        """Take pieces through all stages as `attempt` does, but raise if one cannot be read."""
-        for result in self.attempt(pieces, batch=batch, ahead=ahead):
+        ahead = 2 * self.threads if ahead is None else ahead
+        for result in self.attempt(pieces_of(videos, self.config), batch=batch, ahead=ahead):
             if isinstance(result, Failure):
                 raise result.error
             yield result

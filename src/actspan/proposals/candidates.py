@@ -78,8 +78,10 @@ def generate_proposals_plain(scores: BoundaryScores, config: PgmConfig | None = 
     centre: Float64 = tgap / 2 + tgap * np.arange(len(scores), dtype=np.float64)
     start_score = scores.start[first].astype(np.float64)
     end_score = scores.end[last].astype(np.float64)
-    found = Proposals(centre[first], centre[last], start_score * end_score, start_score, end_score)
-    return found[np.argsort(-found.score, kind="stable")]
+    candidates = Proposals(
+        centre[first], centre[last], start_score * end_score, start_score, end_score
+    )
+    return candidates[np.argsort(-candidates.score, kind="stable")]
 
 
 def _peaks_plain(values: Float64, ratio: float) -> NDArray[np.int64]:
@@ -186,8 +188,8 @@ def match_instances(proposals: Proposals, instances: Float64) -> tuple[Float64, 
     if len(instances) == 0:
         nothing = np.full(len(proposals), np.nan)
         return nothing, nothing.copy()
-    sides = (proposals.start, proposals.end, instances[:, 0], instances[:, 1])
-    return tiou_matrix(*sides).max(axis=1), ioa_matrix(*sides).max(axis=1)
+    ends = (proposals.start, proposals.end, instances[:, 0], instances[:, 1])
+    return tiou_matrix(*ends).max(axis=1), ioa_matrix(*ends).max(axis=1)
 
 
 def fuse(candidates: Proposals, confidence: Float32) -> Float64:

@@ -49,13 +49,13 @@ def soft_nms(
     >>> kept.score.round(3)
     array([0.9  , 0.3  , 0.225])
     """
-    _check(proposals)
-    whole = RaggedProposals.of([proposals])
-    kept = soft_nms_batch(whole, proposals.score, config or SoftNmsConfig(), span)
+    _check_segments(proposals)
+    ragged = RaggedProposals.of([proposals])
+    kept = soft_nms_batch(ragged, proposals.score, config or SoftNmsConfig(), span)
     return proposals[kept.chosen].with_score(kept.score)
 
 
-class Kept(NamedTuple):
+class KeptProposals(NamedTuple):
     """Proposals that Soft-NMS keeps of several videos, video by video, best first."""
 
     chosen: NDArray[np.int64]  # (K,) rows of the proposals
@@ -65,12 +65,12 @@ class Kept(NamedTuple):
 
 def soft_nms_batch(
     proposals: RaggedProposals, score: Float64, config: SoftNmsConfig, span: float = 1.0
-) -> Kept:
+) -> KeptProposals:
     """Run `soft_nms` on many videos at once, ranked by another `score`, (sum N,).
 
     Segments are not checked: the stages before guarantee valid ones.
     """
-    return Kept(
+    return KeptProposals(
         *_suppress_each(
             proposals.together.start,
             proposals.together.end,
@@ -90,16 +90,16 @@ def soft_nms_plain(
     proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float = 1.0
 ) -> Proposals:
     """Run `soft_nms` in plain NumPy."""
-    _check(proposals)
+    _check_segments(proposals)
     config = config or SoftNmsConfig()
-    score, left = proposals.score.copy(), np.ones(len(proposals), dtype=bool)
+    score, is_left = proposals.score.copy(), np.ones(len(proposals), dtype=bool)
     chosen: list[int] = []
     scores: list[float] = []
-    while left.any() and len(chosen) < config.picks:
-        best = int(np.argmax(np.where(left, score, -np.inf)))
+    while is_left.any() and len(chosen) < config.picks:
+        best = int(np.argmax(np.where(is_left, score, -np.inf)))
         chosen.append(best)
         scores.append(float(score[best]))
-        left[best] = False
+        is_left[best] = False
         width = min((proposals.end[best] - proposals.start[best]) / span, 1.0)
         threshold = (
             config.threshold_short + (config.threshold_long - config.threshold_short) * width
@@ -108,7 +108,7 @@ def soft_nms_plain(
         overlap = tiou_matrix(
             proposals.start[pick], proposals.end[pick], proposals.start, proposals.end
         )[0]
-        close = left & (overlap > threshold)
+        close = is_left & (overlap > threshold)
         # The kernel's exp differs from np.exp in the last bit, which reorders near ties.
         squares = np.square(overlap[close]).tolist()
         score[close] *= [math.exp(-square / config.decay) for square in squares]
@@ -117,18 +117,18 @@ def soft_nms_plain(
     return proposals[kept].with_score(np.array(scores)[order])
 
 
-def _check(proposals: Proposals) -> None:
+def _check_segments(proposals: Proposals) -> None:
     columns = {"start": proposals.start, "end": proposals.end, "score": proposals.score}
     for name, column in columns.items():
         if not np.isfinite(column).all():
             raise ShapeError(f"proposals: {name} holds NaN or infinity")
-    turned = np.flatnonzero(proposals.end < proposals.start)
-    if len(turned):
-        first = int(turned[0])
+    inverted = np.flatnonzero(proposals.end < proposals.start)
+    if len(inverted):
+        first = int(inverted[0])
         start, end = float(proposals.start[first]), float(proposals.end[first])
         raise ShapeError(
-            f"{counted(len(turned), 'proposal')} of {len(proposals):,} end before they start, the "
-            f"first is [{start:g}, {end:g}] at {first}; leave them out"
+            f"{counted(len(inverted), 'proposal')} of {len(proposals):,} end before they start, "
+            f"the first is [{start:g}, {end:g}] at {first}; leave them out"
         )
 
 
@@ -145,19 +145,19 @@ def _suppress_each(
     keep: int,
     span: float,
 ) -> tuple[NDArray[np.int64], Float64, NDArray[np.int64]]:
-    """Suppress the proposals of each video; return the columns of `Kept`."""
-    room = len(ends) * min(keep, picks)
-    chosen, scores, kept = np.empty(room, np.int64), np.empty(room), np.empty_like(ends)
-    begin = count = 0
+    """Suppress the proposals of each video; return the columns of `KeptProposals`."""
+    capacity = len(ends) * min(keep, picks)
+    chosen, scores, kept = np.empty(capacity, np.int64), np.empty(capacity), np.empty_like(ends)
+    first = count = 0
     for video, stop in enumerate(ends):
-        rows = slice(begin, stop)
+        rows = slice(first, stop)
         rank, lowered = _decay_and_pick(
             start[rows], end[rows], score[rows], threshold_short, threshold_long, decay, picks, span
         )
         for k in range(min(len(rank), keep)):
-            chosen[count], scores[count] = begin + rank[k], lowered[k]
+            chosen[count], scores[count] = first + rank[k], lowered[k]
             count += 1
-        begin, kept[video] = stop, count
+        first, kept[video] = stop, count
     return chosen[:count], scores[:count], kept
 
 
@@ -177,17 +177,21 @@ def _decay_and_pick(
     low, high = (end.min(), end.max()) if len(end) else (0.0, 0.0)
     scale = count / (high - low) if high > low else 0.0  # buckets per unit
     rank, first = _bucket_by_end(end, low, scale, count)
-    xmin, xmax, left = start[rank], end[rank], score[rank]  # left: current score, -inf once picked
+    xmin, xmax, remaining = (
+        start[rank],
+        end[rank],
+        score[rank],
+    )  # remaining: current score, -inf once picked
     best = np.full(count, -1)  # best proposal of each bucket; -1 if the bucket is empty
     top = np.full(count, -np.inf)  # score of that proposal
-    _find_best(left, first, 0, count, best, top)
+    _find_best(remaining, first, 0, count, best, top)
     near = np.empty(len(start), dtype=np.bool_)
     picks = min(picks, len(start))
     chosen, scores = np.empty(picks, dtype=np.int64), np.empty(picks)
     for k in range(picks):
         pick = _first_to_pick(best, top, rank)
-        chosen[k], scores[k] = rank[pick], left[pick]
-        left[pick] = -np.inf
+        chosen[k], scores[k] = rank[pick], remaining[pick]
+        remaining[pick] = -np.inf
         length = xmax[pick] - xmin[pick]
         threshold = threshold_short + (threshold_long - threshold_short) * min(length / span, 1.0)
         nearest, farthest = _ends_of_close(xmax[pick], length, threshold)
@@ -195,9 +199,16 @@ def _decay_and_pick(
         high_bucket = _bucket_of(farthest, low, scale, count)
         within = slice(first[low_bucket], first[high_bucket + 1])
         _decay_close(
-            xmin[pick], xmax[pick], xmin[within], xmax[within], left[within], near, threshold, decay
+            xmin[pick],
+            xmax[pick],
+            xmin[within],
+            xmax[within],
+            remaining[within],
+            near,
+            threshold,
+            decay,
         )
-        _find_best(left, first, low_bucket, high_bucket + 1, best, top)
+        _find_best(remaining, first, low_bucket, high_bucket + 1, best, top)
     if not (scores[1:] > scores[:-1]).any():  # Scores are sorted unless negative scores have risen.
         return chosen, scores
     order = descending(scores)
@@ -210,22 +221,22 @@ def _decay_close(
     xmax: float,
     start: Float64,
     end: Float64,
-    left: Float64,
+    remaining: Float64,
     near: NDArray[np.bool_],
     threshold: float,
     decay: float,
 ) -> None:
-    """Lower the scores `left` of segments that are close to the pick (xmin, xmax)."""
+    """Lower the `remaining` scores of segments that are close to the pick (xmin, xmax)."""
     length = xmax - xmin
     share = threshold * (1 - 1e-9)  # The tolerance leaves the decision to the exact comparison.
-    for i in range(len(left)):  # No branch and no division, so that the loop is vectorised.
+    for i in range(len(remaining)):  # No branch and no division, so that the loop is vectorised.
         inter = min(xmax, end[i]) - max(xmin, start[i])
         near[i] = inter >= share * (length - inter + end[i] - start[i])
-    for i in range(len(left)):
+    for i in range(len(remaining)):
         if near[i]:
             overlap = tiou(xmin, xmax, start[i], end[i])
             if overlap > threshold:
-                left[i] *= math.exp(-(overlap * overlap) / decay)
+                remaining[i] *= math.exp(-(overlap * overlap) / decay)
 
 
 @inlined
@@ -252,7 +263,7 @@ def _bucket_by_end(
 
 @kernel
 def _find_best(
-    left: Float64,
+    remaining: Float64,
     first: NDArray[np.int64],
     low: int,
     high: int,
@@ -264,23 +275,23 @@ def _find_best(
     A positive score only decreases, so a best proposal with an unchanged score stays the best.
     """
     for bucket in range(low, high):
-        if top[bucket] > 0.0 and left[best[bucket]] == top[bucket]:
+        if top[bucket] > 0.0 and remaining[best[bucket]] == top[bucket]:
             continue
         for i in range(first[bucket], first[bucket + 1]):
-            if i == first[bucket] or left[i] > top[bucket]:  # of equal scores the earlier wins
-                best[bucket], top[bucket] = i, left[i]
+            if i == first[bucket] or remaining[i] > top[bucket]:  # of equal scores the earlier wins
+                best[bucket], top[bucket] = i, remaining[i]
 
 
 @kernel
 def _first_to_pick(best: NDArray[np.int64], top: Float64, rank: NDArray[np.int64]) -> int:
     """Return the best proposal of all buckets; of equal scores the earlier one."""
-    found = 0
+    best_bucket = 0
     for bucket in range(1, len(top)):
-        if top[bucket] > top[found] or (
-            top[bucket] == top[found] and rank[best[bucket]] < rank[best[found]]
+        if top[bucket] > top[best_bucket] or (
+            top[bucket] == top[best_bucket] and rank[best[bucket]] < rank[best[best_bucket]]
         ):
-            found = bucket
-    return int(best[found])
+            best_bucket = bucket
+    return int(best[best_bucket])
 
 
 @inlined
@@ -292,6 +303,6 @@ def _ends_of_close(end: float, length: float, threshold: float) -> tuple[float, 
     """
     if threshold <= 0.0:
         return -HUGE, HUGE
-    hair = 1e-9 * (abs(end) + length)  # tolerance for rounding; the exact comparison decides
+    tolerance = 1e-9 * (abs(end) + length)  # tolerance for rounding; the exact comparison decides
     before, after = max(1 - threshold, 0.0), max(1 / threshold - 1, 0.0)
-    return end - before * length - hair, end + after * length + hair
+    return end - before * length - tolerance, end + after * length + tolerance

@@ -130,11 +130,11 @@ def recall_chart(results: Sequence[RecallResult]) -> str:
     return inline_svg(figure, f"Average recall of the runs. {each}.")
 
 
-def stage_chart(found: Diagnosis) -> str:
+def stage_chart(diagnosis: Diagnosis) -> str:
     """Return the chart of the stages that miss instances: a bar per tIoU, a part per stage."""
-    shares = 100.0 * found.losses()  # (K, stages and found)
+    shares = 100.0 * diagnosis.losses()  # (K, stages and found)
     shares = np.vstack([shares, shares.mean(axis=0)])
-    rows = [*(f"{tiou:.2f}" for tiou in found.recall.tiou), "mean"]
+    rows = [*(f"{tiou:.2f}" for tiou in diagnosis.recall.tiou), "mean"]
     names = (*STAGES, "found")
     figure, axes = new_chart(_WIDTH, 0.27 * len(rows) + 1.2, "Instances (%)", "tIoU")
     places = np.arange(len(rows)) + 0.3 * (np.arange(len(rows)) == len(rows) - 1)
@@ -198,21 +198,23 @@ def bar_chart(
     return inline_svg(figure, label)
 
 
-def calibration_chart(found: Calibration, number: int) -> str:
+def calibration_chart(calibration: Calibration, number: int) -> str:
     """Return the chart of tIoU over score, in bins of equal size, with quartiles."""
     figure, axes = new_chart(_WIDTH, _HEIGHT, "Proposal score", "Achieved tIoU")
-    low, high = min(0.0, float(found.score.min())), float(found.score.max())
+    low, high = min(0.0, float(calibration.score.min())), float(calibration.score.max())
     high = high if high > low else 1.0
     colour, equal = COLOURS[number], max(min(1.0, high), 0.0)
     axes.plot([0, equal], [0, equal], color=SOFT, linestyle=":", linewidth=1)
-    axes.fill_between(found.score, found.low, found.high, color=colour, alpha=0.18, linewidth=0)
-    axes.plot(found.score, found.tiou, color=colour, linewidth=2)
-    for score, tiou in zip(found.score.tolist(), found.tiou.tolist(), strict=True):
+    axes.fill_between(
+        calibration.score, calibration.low, calibration.high, color=colour, alpha=0.18, linewidth=0
+    )
+    axes.plot(calibration.score, calibration.tiou, color=colour, linewidth=2)
+    for score, tiou in zip(calibration.score.tolist(), calibration.tiou.tolist(), strict=True):
         (dot,) = axes.plot(score, tiou, "o", color=colour, markersize=4.5)
         set_tip(dot, f"score {score:.3f}: tIoU {tiou:.3f}")
     axes.set(xlim=(low, high + 0.02 * (high - low)), ylim=(0, 1))
     return inline_svg(
         figure,
         "Score against the tIoU that proposals achieve. The best twentieth by score has a mean "
-        f"tIoU of {found.tiou[-1]:.2f} at a mean score of {found.score[-1]:.2f}.",
+        f"tIoU of {calibration.tiou[-1]:.2f} at a mean score of {calibration.score[-1]:.2f}.",
     )

@@ -28,7 +28,7 @@ from actspan.evaluation.detection import (
 )
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
 from actspan.evaluation.input_checks import no_match_error
-from actspan.evaluation.inputs import Chosen, load_videos
+from actspan.evaluation.inputs import EvaluatedVideos, load_videos
 from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.jobs.run import CANDIDATES, RUN_FILE, SCORES, Run
@@ -104,19 +104,19 @@ def gather(
     the ground truth, and AnnotationError or DatasetError if ground truth cannot be read.
     """
     truth = truth or GroundTruth()
-    found = [_read(name, path) for name, path in zip(name_runs(runs), runs, strict=True)]
+    read_runs = [_read(name, path) for name, path in zip(name_runs(runs), runs, strict=True)]
     notes = []
-    for run in found:
+    for run in read_runs:
         if missing := " and ".join(run.missing_files):
             what = f"{missing} missing" if run.folder else "is a result without its run"
             notes.append(f"{run.name}: {what}, so there are no curves and no diagnosis.")
-    ground = _find_truth(found, truth)
+    ground = _find_truth(read_runs, truth)
     if isinstance(ground, str):
-        names = dict.fromkeys(name for run in found for name in run.proposals)
+        names = dict.fromkeys(name for run in read_runs for name in run.proposals)
         videos = Videos(Video(name, float("nan")) for name in names)
-        return Contents(tuple(found), videos, "", "", (*notes, ground))
+        return Contents(tuple(read_runs), videos, "", "", (*notes, ground))
     chosen, source = ground
-    evaluated = tuple(_evaluate(run, chosen.videos, truth, progress) for run in found)
+    evaluated = tuple(_evaluate(run, chosen.videos, truth, progress) for run in read_runs)
     notes += [*chosen.notes, *(note for run in evaluated for note in _not_evaluated(run))]
     return Contents(evaluated, chosen.videos, source, truth.subset, tuple(notes), chosen.problems)
 
@@ -146,14 +146,16 @@ def name_runs(runs: Sequence[Path]) -> list[str]:
 def _read(name: str, path: Path) -> EvaluatedRun:
     folder = Run.load(path) if (path / RUN_FILE).is_file() else None
     detections = read_detections(path) if (path / DETECTIONS_FILE).is_file() else {}
-    found = EvaluatedRun(name, folder, read_result(path), detections)
-    if folder is not None and not found.missing_files:
+    run = EvaluatedRun(name, folder, read_result(path), detections)
+    if folder is not None and not run.missing_files:
         places = folder.candidate_places()
-        return replace(found, spans={video: place.span for video, place in places.items()})
-    return found
+        return replace(run, spans={video: place.span for video, place in places.items()})
+    return run
 
 
-def _find_truth(runs: Sequence[EvaluatedRun], truth: GroundTruth) -> tuple[Chosen, str] | str:
+def _find_truth(
+    runs: Sequence[EvaluatedRun], truth: GroundTruth
+) -> tuple[EvaluatedVideos, str] | str:
     """Return the annotated videos and their source, or the reason why there are none."""
     folders = [run.folder for run in runs if run.folder is not None]
     recorded = (folder.recorded_annotations() for folder in folders)
@@ -193,11 +195,11 @@ def _find_truth(runs: Sequence[EvaluatedRun], truth: GroundTruth) -> tuple[Chose
 def _require_common_videos(runs: Sequence[EvaluatedRun], annotations: Annotations) -> None:
     """Raise ResultError if runs are of different subsets, so that no subset fits them all."""
     subsets = dict(zip(annotations.videos.ids, annotations.videos.subsets, strict=True))
-    found = [Counter(subsets[v] for v in run.proposals if v in subsets) for run in runs]
+    counts_by_run = [Counter(subsets[v] for v in run.proposals if v in subsets) for run in runs]
     common = set.intersection(*(set(run.proposals) for run in runs))
-    if common or not all(found):
+    if common or not all(counts_by_run):
         return
-    names = [counts.most_common(1)[0][0] or "no subset" for counts in found]
+    names = [counts.most_common(1)[0][0] or "no subset" for counts in counts_by_run]
     if len(set(names)) > 1:
         each = ", ".join(f"{s.name} is of {n}" for s, n in zip(runs, names, strict=True))
         raise ResultError(f"{each}: no videos in common; report each on its own")
@@ -235,11 +237,11 @@ def _evaluate(
 def _not_evaluated(run: EvaluatedRun) -> Iterable[str]:
     recall, diagnosis = run.recall, run.diagnosis
     if recall is not None and recall.missing:
-        found = counted(len(recall.missing), "video")
-        yield f"{run.name}: {found} without proposals, counted as missed."
+        videos = counted(len(recall.missing), "video")
+        yield f"{run.name}: {videos} without proposals, counted as missed."
     if recall is not None and recall.extra:
-        found = counted(len(recall.extra), "video")
-        yield f"{run.name}: {found} with proposals not evaluated (other subset, no instances)."
+        videos = counted(len(recall.extra), "video")
+        yield f"{run.name}: {videos} with proposals not evaluated (other subset, no instances)."
     if skipped := run.info.get("skipped"):
         yield f"{run.name}: {skipped_line(map(problem_of_record, skipped))} when it was made."
     if diagnosis is not None:

@@ -1,4 +1,4 @@
-"""The demo: a made-up dataset, a run of the networks in the package, its recall and pictures."""
+"""The demo: a synthetic dataset, a run of the networks in the package, its recall and pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from actspan.core.errors import MissingExtraError
 from actspan.core.progress import Progress, no_progress
 from actspan.data.dataset import Dataset
-from actspan.data.made_up import check_demo_folder, write_made_up_dataset
+from actspan.data.synthetic_dataset import check_demo_folder, write_synthetic_dataset
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest, Summary
@@ -41,11 +41,11 @@ def run_demo(
     """Make a dataset, propose with the networks that ship with the package, evaluate, draw.
 
     `out` gets everything, and an earlier demo in it is replaced; `videos` and `seed` are the size
-    and the seed of the made-up validation set. Raises DataError if the folder has other files.
+    and the seed of the synthetic validation set. Raises DataError if the folder has other files.
     """
     dataset, run = out / "dataset", out / "run"
     check_demo_folder(out, dataset)
-    write_made_up_dataset(dataset, validation=videos, seed=seed)
+    write_synthetic_dataset(dataset, validation=videos, seed=seed)
     with as_file(files("actspan.model") / "demo") as bundle:
         request = ProposeRequest(
             model=bundle, dataset=dataset, out=run, subset="validation", overwrite=True
@@ -74,7 +74,9 @@ def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[
         for video in videos[:_TIMELINES]:
             picture = out / f"timeline-{video.id}.png"
             curves, span = scores.read(video.id), places[video.id].span
-            found, truth = proposals[video.id], video.segments
-            plot_timeline(video.id, curves, span, truth, found, picture, labels=video.labels)
+            proposals_of_video, truth = proposals[video.id], video.segments
+            plot_timeline(
+                video.id, curves, span, truth, proposals_of_video, picture, labels=video.labels
+            )
             pictures.append(picture)
     return tuple(pictures)

@@ -119,15 +119,15 @@ def _drawing(settings: dict[str, Any] | None = None) -> Iterator[None]:
 def _make_plain(element: ET.Element) -> None:
     """Turn an element's styles into attributes, and drop namespaces and ids of groups."""
     element.tag = element.tag.rpartition("}")[2]
-    given = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
-    for declaration in given.pop("style", "").split(";"):
+    attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
+    for declaration in attributes.pop("style", "").split(";"):
         key, _, value = (part.strip() for part in declaration.partition(":"))
         if key in ("font", "font-size") and (size := _FONT_SIZE.search(value)):
-            given["font-size"] = size[1]
+            attributes["font-size"] = size[1]
         elif key and not key.startswith("font"):
-            given[key] = _VARIABLES.get(value, value)
-    name = given.pop("id", "") if element.tag == "g" else ""
-    element.attrib = given
+            attributes[key] = _VARIABLES.get(value, value)
+    name = attributes.pop("id", "") if element.tag == "g" else ""
+    element.attrib = attributes
     if name.startswith(_TIP):
         title = ET.Element("title")
         title.text = name.removeprefix(_TIP)

@@ -140,7 +140,7 @@ def list_videos(contents: Contents, wanted: Sequence[str] = ()) -> VideoList:
                     tiou=run.recall.tiou,
                 )
     order = np.argsort(auc.mean(axis=0), kind="stable")  # NaN sorts last
-    kept = order[_chosen(contents.videos, order, wanted, int(np.isfinite(auc[0]).sum()))]
+    kept = order[_positions_to_list(contents.videos, order, wanted, int(np.isfinite(auc[0]).sum()))]
     return VideoList(
         videos=tuple(contents.videos[i] for i in kept.tolist()),
         auc=auc[:, kept],
@@ -149,21 +149,26 @@ def list_videos(contents: Contents, wanted: Sequence[str] = ()) -> VideoList:
     )
 
 
-def _chosen(videos: Sequence[Video], order: Int64, wanted: Sequence[str], rated: int) -> Int64:
-    """Return the places in `order` to list; its first `rated` videos are sorted worst to best."""
+def _positions_to_list(
+    videos: Sequence[Video], order: Int64, wanted: Sequence[str], evaluated: int
+) -> Int64:
+    """Return the positions in `order` to list.
+
+    The first `evaluated` videos of `order` are sorted from worst to best.
+    """
     if not wanted:
         return np.arange(len(order))
     if len(wanted) == 1 and wanted[0].isdecimal():
-        among = rated or len(order)
-        number = min(int(wanted[0]), among)
+        total = evaluated or len(order)
+        number = min(int(wanted[0]), total)
         half = number // 2
-        return np.concatenate([np.arange(number - half), np.arange(among - half, among)])
-    places = {videos[i].id: place for place, i in enumerate(order.tolist())}
+        return np.concatenate([np.arange(number - half), np.arange(total - half, total)])
+    positions = {videos[i].id: position for position, i in enumerate(order.tolist())}
     ids = [canonical_id(name) for name in wanted]
-    unknown = [name for name in ids if name not in places]
+    unknown = [name for name in ids if name not in positions]
     if unknown:
         raise ConfigError(f"not among the videos evaluated: {', '.join(unknown[:5])}")
-    return np.array(sorted({places[name] for name in ids}))
+    return np.array(sorted({positions[name] for name in ids}))
 
 
 def render(contents: Contents, listing: VideoList) -> bytes:
@@ -234,8 +239,8 @@ def pack(contents: Contents, listing: VideoList) -> dict[str, Any]:
         if scores is not None and video in run.spans:
             packed["span"] = round(run.spans[video], 3)
             packed["curves"] = _curves(scores.read(video), columns)
-        found = run.proposals.get(video, Proposals.empty())
-        best = found[np.argsort(-found.score, kind="stable")[:PROPOSALS]]
+        proposals = run.proposals.get(video, Proposals.empty())
+        best = proposals[np.argsort(-proposals.score, kind="stable")[:PROPOSALS]]
         packed["proposals"] = _floats(best.start, best.end, best.score)
         if video in run.detections:
             packed["labels"] = coded(run.detections[video].best_labels(best))

@@ -179,11 +179,11 @@ def _write_labels(axes: Any, truth: Float64, labels: Sequence[str], per_second: 
 def _draw_proposals(axes: Any, rows: Float64, truth: Float64, best: Proposals) -> None:
     """Draw a bar per proposal, bluer with a higher tIoU; its numbers are at the right."""
     overlaps = tiou_matrix(best.start, best.end, truth[:, 0], truth[:, 1])  # (N, M)
-    found = overlaps.max(axis=1, initial=0.0)
-    depth = 0.25 + 0.75 * found if len(truth) else np.full(len(best), 0.8)
+    best_overlap = overlaps.max(axis=1, initial=0.0)
+    depth = 0.25 + 0.75 * best_overlap if len(truth) else np.full(len(best), 0.8)
     shades = _shade(depth)  # solid, so that grid lines do not show through
     axes.barh(rows, best.end - best.start, left=best.start, height=0.68, color=shades)
-    columns = {"score": best.score} | ({"tIoU": found} if len(truth) else {})
+    columns = {"score": best.score} | ({"tIoU": best_overlap} if len(truth) else {})
     for number, (header, values) in enumerate(columns.items()):
         place = {"ha": "right", "va": "center", "fontsize": 8}
         x = 1.045 + 0.045 * number  # in widths of the axes
@@ -263,11 +263,11 @@ def _draw_shares(axes: Any, stages: Sequence[Stage], colours: Mapping[str, str])
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # hides the line at 100 %
     style = {"textcoords": "offset points", "va": "center", "fontsize": 7.5, "color": INK}
     for row, name in enumerate(colours):
-        own = [stage for stage in stages if title_of(stage) == name]
-        height = 0.8 / len(own)
-        for number, stage in enumerate(own):
+        stages_of_title = [stage for stage in stages if title_of(stage) == name]
+        height = 0.8 / len(stages_of_title)
+        for number, stage in enumerate(stages_of_title):
             share = 100 * (stage.cost.share or 0.0) if stage.cost else 0.0
-            place = row + height * (number - (len(own) - 1) / 2)
+            place = row + height * (number - (len(stages_of_title) - 1) / 2)
             axes.barh(place, share, height=0.9 * height, color=colours[name])
             text = f"{share:.{0 if share >= 10 else 2}f} %"
             text += f", batch {stage.batch}" if stage.batch else ""

@@ -63,12 +63,12 @@ def make_sections(contents: Contents) -> list[Section]:
     if first is None:
         return []
     videos, instances = counted(first.videos, "video"), counted(first.instances, "instance")
-    found = []
+    sections = []
     for name, (title, text, figures_of) in _SECTIONS.items():
         if figures := tuple(figures_of(contents.runs)):
             filled = text.format(videos=videos, instances=instances)
-            found.append(Section(name, title, filled, figures))
-    return found
+            sections.append(Section(name, title, filled, figures))
+    return sections
 
 
 def facts(contents: Contents) -> Table:
@@ -90,12 +90,12 @@ def facts(contents: Contents) -> Table:
 
 
 def _recall(runs: Runs) -> Iterator[Figure]:
-    found = [(run, run.recall) for run in runs if run.recall is not None]
-    results = [result for _, result in found]
+    recalls = [(run, run.recall) for run in runs if run.recall is not None]
+    results = [result for _, result in recalls]
     yield Figure("AR and AUC", table=_summary_table(runs, results))
     if len(runs) > 1:
         yield Figure("Average recall of the runs", recall_chart(results))
-    for run, result in found:
+    for run, result in recalls:
         name = _title(runs, run)
         title = f"{name}: recall at every tIoU" if name else "Recall at every tIoU"
         yield Figure(title, recall_chart([result]), _tiou_table(result))
@@ -158,29 +158,32 @@ def _bins(runs: Runs) -> Iterator[Figure]:
         yield _bars(runs, _KINDS_OF_BINS[by], rows, "AR (%)", ".1f", full=100.0)
 
 
-def _bin_recall(found: Diagnosis | None, by: str) -> dict[str, float]:
-    bins = found.bins[by] if found else ()
+def _bin_recall(diagnosis: Diagnosis | None, by: str) -> dict[str, float]:
+    bins = diagnosis.bins[by] if diagnosis else ()
     named = {f"{b.name}: {b.range} ({b.instances:,})": b for b in bins if b.instances}
     return {name: 100.0 * b.average_recall for name, b in named.items()}
 
 
 def _calibration(runs: Runs) -> Iterator[Figure]:
     for number, run in enumerate(runs):
-        if (found := run.calibration) is not None:
+        if (calibration := run.calibration) is not None:
             rows = (
-                ("proposals", f"{found.proposals:,}"),
-                ("rank correlation of score and tIoU (Spearman)", f"{found.rank_correlation:.3f}"),
-                ("mean distance of score and tIoU", f"{found.gap:.3f}"),
+                ("proposals", f"{calibration.proposals:,}"),
+                (
+                    "rank correlation of score and tIoU (Spearman)",
+                    f"{calibration.rank_correlation:.3f}",
+                ),
+                ("mean distance of score and tIoU", f"{calibration.gap:.3f}"),
             )
             title = _title(runs, run, "Score against achieved tIoU")
-            yield Figure(title, calibration_chart(found, number), Table(("", "value"), rows))
+            yield Figure(title, calibration_chart(calibration, number), Table(("", "value"), rows))
 
 
 def _detections(runs: Runs) -> Iterator[Figure]:
-    found = [run.detection for run in runs]
-    if not any(found):
+    detections = [run.detection for run in runs]
+    if not any(detections):
         return
-    summaries = (each.summary() if each else {} for each in found)
+    summaries = (each.summary() if each else {} for each in detections)
     spaced = ({k.replace("_", " "): value for k, value in each.items()} for each in summaries)
     yield _bars(runs, "mAP", spaced, "mAP (%)", ".2f", full=100.0)
     mistakes = [run.mistakes for run in runs]
@@ -188,7 +191,7 @@ def _detections(runs: Runs) -> Iterator[Figure]:
     yield _bars(runs, "Share of the best detections", shares, "percent", ".1f")
     gains = (_by_kind(each.gain) if each else {} for each in mistakes)
     yield _bars(runs, "Average mAP gained without them", gains, "points", "+.2f")
-    classes = _by_name(each.by_class() if each else {} for each in found)
+    classes = _by_name(each.by_class() if each else {} for each in detections)
     table = _value_table(runs, classes, "AP (%)", ".2f")
     yield Figure("AP by class, mean over the thresholds", table=table)
 
@@ -247,9 +250,9 @@ def _title(runs: Runs, run: EvaluatedRun, only: str = "") -> str:
     return only if len(runs) == 1 else f"{LETTERS[runs.index(run)]} · {run.name}"
 
 
-def _by_name(found: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
+def _by_name(values_by_run: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
     """Return the values of all runs by name, NaN if a run lacks one."""
-    runs = list(found)
+    runs = list(values_by_run)
     names = dict.fromkeys(name for each in runs for name in each)
     return {name: [each.get(name, math.nan) for each in runs] for name in names}
 
@@ -257,13 +260,13 @@ def _by_name(found: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
 def _bars(
     runs: Runs,
     title: str,
-    found: Iterable[Mapping[str, float]],
+    values_by_run: Iterable[Mapping[str, float]],
     axis: str,
     digits: str,
     full: float | None = None,
 ) -> Figure:
     """Return a chart of bars to compare, and its table; `digits` formats the table's values."""
-    rows = _by_name(found)
+    rows = _by_name(values_by_run)
     table = _value_table(runs, rows, axis, digits)
     label = f"{title}: " + "; ".join(f"{row[0]}: {' and '.join(row[1:])}" for row in table.rows)
     return Figure(title, bar_chart(label, rows, axis, full=full), table)

@@ -20,18 +20,18 @@ from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.annotations.writing import FPS
 from actspan.data.data_requests import ExportRequest
 from actspan.data.detections import DETECTIONS_FILE, read_detections
-from actspan.data.instances import faulty_segments
+from actspan.data.instances import segment_problems
 from actspan.data.result_files import RESULT_FILE, is_result, read_result, result_bytes
 from actspan.data.videos import Videos, good_segments
 from actspan.jobs.run import RUN_FILE, Run
 
 ID = "{id}"  # placeholder of a video's id in an address
-_COUNTS_FRAMES = "labelstudio"  # the format whose times are frame numbers
-_PLAYED = ("elan", "labelstudio")  # formats that record where a video is
+_FRAMES_FORMAT = "labelstudio"  # the format whose times are frame numbers
+_WITH_MEDIA = ("elan", "labelstudio")  # formats that record where a video is
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedFiles:
     """Result of `export_to_tool`."""
 
     what: str  # "proposals", "detections" or "annotations"
@@ -41,7 +41,7 @@ class Exported:
     notes: tuple[str, ...] = ()  # what was assumed or ignored
 
 
-def export_to_tool(request: ExportRequest) -> Exported:
+def export_to_tool(request: ExportRequest) -> ExportedFiles:
     """Write the instances of a source in a tool's format.
 
     Raises DatasetError if there are problems and `on_error` is "fail"; ConfigError if the format
@@ -49,13 +49,13 @@ def export_to_tool(request: ExportRequest) -> Exported:
     read, no videos are left, two videos would be written to the same file, or a file exists. Then
     nothing is written.
     """
-    if request.videos is not None and request.format not in _PLAYED:
-        played = " and ".join(_PLAYED)
+    if request.videos is not None and request.format not in _WITH_MEDIA:
+        played = " and ".join(_WITH_MEDIA)
         raise ConfigError(
             f"{request.format} does not say where videos are; --videos is for {played}"
         )
-    what, found = _read(request)
-    videos, problems, notes = found.videos, list(found.problems), found.notes
+    what, annotations = _read(request)
+    videos, problems, notes = annotations.videos, list(annotations.problems), annotations.notes
     where = request.durations
     if where is None and (request.source / RUN_FILE).is_file():
         where = Run.load(request.source).recorded_annotations()
@@ -66,35 +66,35 @@ def export_to_tool(request: ExportRequest) -> Exported:
         notes += known.notes
     videos = videos.subset(request.subset, request.source)
     links = _links(request, videos)
-    problems += faulty_segments(videos, request.source)
-    left = videos
+    problems += segment_problems(videos, request.source)
+    exported = videos
     if links is not None:
         fault = ("no video of this name", "put it there, or name the folder that it is in")
         missing = (v.id for v in videos if v.id not in links)
         problems += [Problem(name, str(request.videos), *fault) for name in missing]
-        left = Videos(v for v in videos if v.id in links)
-    if not left and not problems:
+        exported = Videos(v for v in videos if v.id in links)
+    if not exported and not problems:
         raise DataError(f"{request.source}: holds no videos")
-    if not left:
+    if not exported:
         raise_nothing_left(problems, len(videos))
     if request.on_error == "fail":
         raise_errors(problems)
-    left = left.with_instances(good_segments(left))
+    exported = exported.with_instances(good_segments(exported))
     if what != "annotations":
-        left = Videos(_best(video, request) for video in left)
-    notes += _rate_assumed(left, request)
+        exported = Videos(_instances_to_export(video, request) for video in exported)
+    notes += _rate_assumed(exported, request)
     files = write_annotations(
         request.target,
-        left,
+        exported,
         format=request.format,
         media=None if links is None else lambda video: links[video.id],
         fps=request.fps or FPS,
         overwrite=request.overwrite,
     )
-    return Exported(what, files, left, tuple(problems), notes)
+    return ExportedFiles(what, files, exported, tuple(problems), notes)
 
 
-def _best(video: Video, request: ExportRequest) -> Video:
+def _instances_to_export(video: Video, request: ExportRequest) -> Video:
     """Return a scored video with only the instances to export, best first."""
     assert video.scores is not None
     order = np.argsort(-video.scores, kind="stable")
@@ -106,7 +106,7 @@ def _best(video: Video, request: ExportRequest) -> Video:
 def _rate_assumed(videos: Videos, request: ExportRequest) -> tuple[str, ...]:
     """Return a line about videos of unknown frame rate, where their frames are counted."""
     unknown = sum(video.fps is None for video in videos)
-    if request.fps is not None or request.format != _COUNTS_FRAMES or not unknown:
+    if request.fps is not None or request.format != _FRAMES_FORMAT or not unknown:
         return ()
     where = counted(unknown, "video")
     return (f"frame rate unknown in {where}: {FPS:g} frames per second assumed (--fps)",)
@@ -135,9 +135,9 @@ def _result_of(path: Path) -> Path | None:
     return next((file for file in files if file.is_file() and is_result(file)), None)
 
 
-def _scored(name: str, found: Proposals, labels: Iterable[str]) -> Video:
-    segments = np.stack([found.start, found.end], axis=1)
-    return Video(name, np.nan, segments=segments, labels=tuple(labels), scores=found.score)
+def _scored(name: str, proposals: Proposals, labels: Iterable[str]) -> Video:
+    segments = np.stack([proposals.start, proposals.end], axis=1)
+    return Video(name, np.nan, segments=segments, labels=tuple(labels), scores=proposals.score)
 
 
 def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | None:
@@ -153,9 +153,9 @@ def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | 
         )
     from actspan.streams.video_lists import find_videos
 
-    home = request.target.resolve()
+    folder = request.target.resolve()
     links = {}
     for name, path in find_videos([where]).paths.items():
-        link = Path(os.path.relpath(path.resolve(), home)).as_posix()
+        link = Path(os.path.relpath(path.resolve(), folder)).as_posix()
         links[name] = link if link.startswith("../") else f"./{link}"
     return {v.id: links[v.id] for v in videos if v.id in links}

@@ -126,21 +126,23 @@ def export_network(
     def write(path: Path) -> None:
         path.write_bytes(model.SerializeToString(deterministic=True))
         outputs = _run(path, "onnxruntime", samples)
-        found = {
+        differences = {
             network: max(
                 check_probabilities(
-                    *triple,
+                    *arrays,
                     where=f"{net}.onnx: not written: it differs from the {network} network",
                     remedy="check the weights for extreme values, or report this with your "
                     "versions of onnx and onnxruntime",
                 )
-                for triple in zip(outputs, answers, logits, strict=True)
+                for arrays in zip(outputs, answers, logits, strict=True)
             )
             for network, answers in expected.items()
         }
         size = path.stat().st_size
         checks.append(
-            ExportCheck(net, f"{net}.onnx", OPSET, size, found["NumPy"], found.get("torch"))
+            ExportCheck(
+                net, f"{net}.onnx", OPSET, size, differences["NumPy"], differences.get("torch")
+            )
         )
 
     bundle = bundle.add_file(f"{net}.onnx", write)
@@ -182,21 +184,21 @@ def sample_inputs(
 def numpy_outputs(net: Net, weights: Weights, x: Float32) -> tuple[Float32, NDArray[Any]]:
     """Compute a network's probabilities in plain NumPy, and the logit of each."""
     if net == "classifier":
-        return classifier_forward(weights, x), _odds(classifier_logits(weights, x))
+        return classifier_forward(weights, x), _softmax_logits(classifier_logits(weights, x))
     logits = tem_logits(weights, x) if net == "tem" else pem_logits(weights, x)
     return sigmoid(logits), logits
 
 
-def _odds(logits: Float32) -> Float64:
+def _softmax_logits(logits: Float32) -> Float64:
     """Return the logit of every probability of a softmax, against all other labels together."""
     z = logits.astype(np.float64)
     others = [np.logaddexp.reduce(np.delete(z, i, axis=1), axis=1) for i in range(z.shape[1])]
-    odds: Float64 = z - np.stack(others, axis=1)
-    return odds
+    result: Float64 = z - np.stack(others, axis=1)
+    return result
 
 
 def check_probabilities(
-    found: NDArray[Any],
+    outputs: NDArray[Any],
     expected: NDArray[Any],
     logits: NDArray[Any],
     *,
@@ -211,11 +213,11 @@ def check_probabilities(
     arrays have one shape; the logits are those of `expected`. Raise ParityError if a probability
     differs by more, or is not a number; `where` says what differs, `remedy` what to do.
     """
-    difference = np.abs(found.astype(np.float64) - expected)
+    difference = np.abs(outputs.astype(np.float64) - expected)
     z: Float64 = logits.astype(np.float64)
-    apart = TOLERANCE * np.abs(z[np.isfinite(z)]).max(initial=1.0)
-    sides = [np.abs(sigmoid(z + shift) - sigmoid(z)) for shift in (-apart, apart)]
-    allowed = slack + np.maximum(TOLERANCE, np.maximum(*sides))
+    shift_ = TOLERANCE * np.abs(z[np.isfinite(z)]).max(initial=1.0)
+    changes = [np.abs(sigmoid(z + shift) - sigmoid(z)) for shift in (-shift_, shift_)]
+    allowed = slack + np.maximum(TOLERANCE, np.maximum(*changes))
     excess = difference - allowed
     if not (excess <= 0).all():  # NaN counts as a failure
         worst = np.unravel_index(np.argmax(excess), excess.shape)  # NaN counts as the largest

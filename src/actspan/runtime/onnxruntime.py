@@ -133,11 +133,13 @@ def _probe() -> bytes:
 
 def _provider(backend: Backend) -> str:
     """Return the full name of a provider besides the CPU's, or raise if it is not installed."""
-    there: dict[str, str] = {name.lower(): name for name in onnxruntime.get_available_providers()}
+    available: dict[str, str] = {
+        name.lower(): name for name in onnxruntime.get_available_providers()
+    }
     wanted = f"{backend.variant}ExecutionProvider"
-    if wanted.lower() not in there:
+    if wanted.lower() not in available:
         raise BackendError(
             f"backend {backend.name}: this ONNX Runtime {onnxruntime.__version__} has no {wanted}: "
             f"{backend.install} (only one onnxruntime package can be installed at a time)"
         )
-    return there[wanted.lower()]
+    return available[wanted.lower()]

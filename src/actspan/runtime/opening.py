@@ -58,14 +58,14 @@ def _check_provider(name: str, provider: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BackendChoice:
     """A chosen backend, with the reason in a few words."""
 
     name: str
     reason: str
 
 
-def choose_backend(bundle: Bundle, wanted: str = "auto") -> Choice:
+def choose_backend(bundle: Bundle, wanted: str = "auto") -> BackendChoice:
     """Choose a backend for a bundle.
 
     "auto" takes the first of the table that is installed and for which the bundle has files:
@@ -77,20 +77,20 @@ def choose_backend(bundle: Bundle, wanted: str = "auto") -> Choice:
     """
     if wanted != "auto":
         find_backend(wanted)
-        return Choice(wanted, "as requested")
-    passed: dict[str, str] = {}
+        return BackendChoice(wanted, "as requested")
+    rejected: dict[str, str] = {}
     for backend in BACKENDS.values():
         if not backend.auto:
             continue
-        problem = _problem(bundle, backend)
+        problem = _problem_of(bundle, backend)
         if not problem:
-            return Choice(backend.name, _reason(backend, passed))
-        passed[backend.name] = problem
-    reasons = "; ".join(f"{name}: {why}" for name, why in passed.items())
+            return BackendChoice(backend.name, _reason_of_choice(backend, rejected))
+        rejected[backend.name] = problem
+    reasons = "; ".join(f"{name}: {why}" for name, why in rejected.items())
     raise BackendError(f"{bundle.path}: no backend can run it here: {reasons}")
 
 
-def _problem(bundle: Bundle, backend: Backend) -> str:
+def _problem_of(bundle: Bundle, backend: Backend) -> str:
     nets = [net for net in NETS if net in bundle.nets]
     exportable = backend.suffix == ".onnx" and importlib.util.find_spec("onnx") is not None
     try:
@@ -108,12 +108,12 @@ def _problem(bundle: Bundle, backend: Backend) -> str:
     return ""
 
 
-def _reason(backend: Backend, passed: dict[str, str]) -> str:
+def _reason_of_choice(backend: Backend, rejected: dict[str, str]) -> str:
     reason = "chosen by auto: the fastest that is installed and fits this bundle"
     if not backend.verified:
         reason += "; nobody has verified it: run actspan verify"
-    notable = [name for name in passed if BACKENDS[name].check().installed]
-    return reason + "".join(f"; {name} passed over: {passed[name]}" for name in notable)
+    installed = [name for name in rejected if BACKENDS[name].check().installed]
+    return reason + "".join(f"; {name} passed over: {rejected[name]}" for name in installed)
 
 
 def check_backend(name: str) -> Support:
@@ -150,7 +150,7 @@ def open_session(
     if not path.is_file():
         raise BackendError(f"{path}: there is no such file; write it: actspan export BUNDLE")
     if backend == "auto":
-        chosen = _first_for(path)
+        chosen = _backend_for_file(path)
     elif path.suffix not in chosen.suffixes:
         opened = " and ".join(chosen.suffixes)
         raise BackendError(
@@ -161,15 +161,15 @@ def open_session(
     return session
 
 
-def _first_for(path: Path) -> Backend:
-    takers = [b for b in BACKENDS.values() if b.auto and path.suffix in b.suffixes]
+def _backend_for_file(path: Path) -> Backend:
+    suitable = [b for b in BACKENDS.values() if b.auto and path.suffix in b.suffixes]
     reasons = []
-    for backend in takers:
+    for backend in suitable:
         support = backend.check()
         if support.usable:
             return backend
         reasons.append(f"{backend.name}: {support.problem}")
-    if takers:
+    if suitable:
         raise BackendError(f"{path}: no backend for it is usable here: {'; '.join(reasons)}")
     kinds = sorted({suffix for b in BACKENDS.values() for suffix in b.suffixes})
     raise BackendError(f"{path}: no backend opens such a file; they open: {', '.join(kinds)}")
@@ -233,17 +233,17 @@ def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> s
         return f"{stem}{backend.compiled}"
     if stem != net or plain in bundle.files or backend.suffix in (".onnx", ".safetensors"):
         return plain  # if it is missing, the bundle raises an error that says how to make it
-    found = sorted(
+    files = sorted(
         f for f in bundle.files if f.startswith(f"{net}.") and f.endswith(backend.suffix)
     )
-    if backend.module == "tensorrt" and found:
+    if backend.module == "tensorrt" and files:
         from actspan.runtime.tensorrt import this_gpu
 
         key = this_gpu()
-        found = [name for name in found if key and f".{key}." in name] or found
-    if len({_BATCH.sub(".", name) for name in found}) > 1:
+        files = [name for name in files if key and f".{key}." in name] or files
+    if len({_BATCH.sub(".", name) for name in files}) > 1:
         raise BackendError(
-            f"{bundle.path}: there are {', '.join(found)}; keep the one that {backend.name} "
+            f"{bundle.path}: there are {', '.join(files)}; keep the one that {backend.name} "
             f"is to open as {plain}"
         )
-    return max(found, key=lambda name: int((_BATCH.findall(name) or [0])[0]), default=plain)
+    return max(files, key=lambda name: int((_BATCH.findall(name) or [0])[0]), default=plain)

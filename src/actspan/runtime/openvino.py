@@ -90,8 +90,8 @@ def check(backend: Backend, device: int = 0) -> Support:
     except BackendError as error:
         return Support(_version(), str(error))
     if backend.variant == "CPU" and backend.precision == "bfloat16":
-        capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        problem = "" if capable else "this processor has no bfloat16 arithmetic"
+        has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        problem = "" if has_bfloat16 else "this processor has no bfloat16 arithmetic"
         return Support(_version(), problem)
     return Support(_version())
 
@@ -116,16 +116,16 @@ def _version() -> str:
 
 def _device(backend: Backend, number: int) -> str:
     """Return OpenVINO's name of the device (`CPU`, `GPU`, `GPU.1`), or raise if it is missing."""
-    there = _core(backend).available_devices
+    available = _core(backend).available_devices
     kind = backend.variant
-    mine = [name for name in there if name.partition(".")[0] == kind]
-    if number >= len(mine):
+    matching = [name for name in available if name.partition(".")[0] == kind]
+    if number >= len(matching):
         wanted = kind if number == 0 else f"{kind} number {number}"
         raise BackendError(
-            f"backend {backend.name}: OpenVINO sees no {wanted}, only {', '.join(there)}: "
+            f"backend {backend.name}: OpenVINO sees no {wanted}, only {', '.join(available)}: "
             "is its driver installed?"
         )
-    return str(mine[number])
+    return str(matching[number])
 
 
 def _settings(backend: Backend, threads: int, streams: int) -> dict[str, Any]:

@@ -91,11 +91,11 @@ class FileSession(Session):
         """Run the network; see `Session.run`."""
         if self._closed:
             raise BackendError(f"{self.path}: the session is closed; open it again")
-        given: dict[str, NDArray[Any]] = dict(check_inputs(inputs, self.input_shapes))
+        checked: dict[str, NDArray[Any]] = dict(check_inputs(inputs, self.input_shapes))
         for name, kind in self.input_types.items():
-            given[name] = given[name].astype(kind, copy=False)
+            checked[name] = checked[name].astype(kind, copy=False)
         try:
-            outputs = self._compute(given)
+            outputs = self._compute(checked)
         except ActSpanError:
             raise
         except Exception as error:  # vendors' exceptions have no common base
@@ -155,10 +155,10 @@ def with_any_batch(inner: Session, name: str, rank: int) -> Session:
             f"it has {len(inner.input_shapes)} inputs and {len(inner.output_names)} outputs; "
             "a network of BSN has one of each"
         )
-    ((given, shape),) = inner.input_shapes.items()
+    ((input_name, shape),) = inner.input_shapes.items()
     if len(shape) not in (rank, rank + 1):
         raise BackendError(f"its input has shape {_text(shape)}; {rank} axes are needed")
-    named = given == name and inner.output_names[0] == "output"
+    named = input_name == name and inner.output_names[0] == "output"
     rounded = _ROUNDED.get((inner.backend.partition(":")[0], len(shape)), 1)
     is_free = shape[0] is None and inner.batch_range is None
     if named and is_free and len(shape) == rank and rounded == 1:

@@ -103,13 +103,20 @@ class _Engine:
 
     def _send(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
         """Start copying an input; the returned array must live until the stream finishes."""
-        held = np.ascontiguousarray(array, dtype=self._dtype(name))
-        if not self._context.set_input_shape(name, held.shape):
-            raise RuntimeError(f"the engine's profile does not allow {name} of {held.shape}")
-        address = self._address(name, held.nbytes)
+        contiguous = np.ascontiguousarray(array, dtype=self._dtype(name))
+        if not self._context.set_input_shape(name, contiguous.shape):
+            raise RuntimeError(f"the engine's profile does not allow {name} of {contiguous.shape}")
+        address = self._address(name, contiguous.nbytes)
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
-        self._call("cudaMemcpyAsync", address, held.ctypes.data, held.nbytes, kind, self._stream)
-        return held
+        self._call(
+            "cudaMemcpyAsync",
+            address,
+            contiguous.ctypes.data,
+            contiguous.nbytes,
+            kind,
+            self._stream,
+        )
+        return contiguous
 
     def _reserve(self, name: str) -> NDArray[Any]:
         """Return an array for an output; needs the shapes of all inputs."""
@@ -122,8 +129,8 @@ class _Engine:
 
     def _address(self, name: str, size: int) -> int:
         """Return the address of a tensor's buffer on the device; grow it if it is too small."""
-        address, there = self._buffers.get(name, (0, 0))
-        if there < max(size, 1):
+        address, capacity = self._buffers.get(name, (0, 0))
+        if capacity < max(size, 1):
             if address:
                 self._call("cudaFree", address)
             address = int(self._call("cudaMalloc", max(size, 1)))

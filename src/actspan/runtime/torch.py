@@ -81,10 +81,10 @@ def check(backend: Backend, device: int = 0) -> Support:
 def _device(torch: Any, backend: Backend, number: int) -> str:
     if backend.variant == "cpu":
         return "cpu"
-    there = torch.cuda.device_count()
-    if number >= there:
+    count = torch.cuda.device_count()
+    if number >= count:
         raise BackendError(
-            f"backend {backend.name}: PyTorch sees {counted(there, 'GPU')}, so none with "
+            f"backend {backend.name}: PyTorch sees {counted(count, 'GPU')}, so none with "
             f"number {number}: is this a build with CUDA, and the driver installed?"
         )
     return f"cuda:{number}"

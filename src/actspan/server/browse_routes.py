@@ -147,15 +147,15 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
     @routes.get("/video", responses=failures(404, 422))
     def video(name: VideoId) -> ShownVideo:
         """Return a video with its ground truth and corrections."""
-        found = library.video(name)
+        annotated = library.video(name)
         seconds = library.seconds(name)
         return ShownVideo(
             id=name,
             seconds=None if math.isnan(seconds) else seconds,
-            subset=found.subset,
+            subset=annotated.subset,
             ground_truth=[
                 Instance.model_construct(start=s, end=e, label=label)
-                for s, e, label in found.instances()
+                for s, e, label in annotated.instances()
             ],
             has_media=name in library.media,
             curves=[_curves_info(run, name) for run in library.runs],
@@ -180,13 +180,13 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
         """Return the proposals of a run with other settings of Soft-NMS."""
         library.video(name)
         browsed = library.run(run)
-        own = browsed.config.soft_nms
+        settings = browsed.config.soft_nms
         config = SoftNmsConfig(
             threshold_short=threshold_short,
             threshold_long=threshold_long,
             decay=decay,
             keep=keep,
-            picks=keep + max(own.picks - own.keep, 0),  # as many more as in the run
+            picks=keep + max(settings.picks - settings.keep, 0),  # as many more as in the run
         )
         return _columns(browsed.suppressed(name, config))
 
@@ -204,10 +204,10 @@ def _add_files(routes: APIRouter, library: Library) -> None:
         The three curves are action, start and end.
         """
         library.video(name)
-        found = library.run(run).curves(name)
-        if found is None:
+        run_curves = library.run(run).curves(name)
+        if run_curves is None:
             raise ProblemError(404, f"run {run} has no curves of video {name!r}")
-        values = found.tile(level, tile).astype("<f4")
+        values = run_curves.tile(level, tile).astype("<f4")
         return Response(values.tobytes(), media_type="application/octet-stream")
 
     @routes.get("/media", response_class=FileResponse, responses=failures(404, 422) | _MEDIA)

@@ -96,7 +96,7 @@ class Corrections:
         """
         text = None
         if segments is not None:
-            rows = sorted((one.start, one.end, one.label) for one in segments)
+            rows = sorted((segment.start, segment.end, segment.label) for segment in segments)
             text = json.dumps(rows, ensure_ascii=True, allow_nan=False)
         changed = datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.transaction() as connection:
@@ -167,21 +167,21 @@ def corrected_videos(
     They are in the order of the ground truth, then others by id. With `everything`, videos without
     corrections are among them, with the instances of the ground truth.
     """
-    found = corrections.all()
+    segments_by_id = corrections.all()
     videos = [
-        _with_segments(video, found[video.id]) if video.id in found else video
+        _with_segments(video, segments_by_id[video.id]) if video.id in segments_by_id else video
         for video in library.truth.values()
-        if everything or video.id in found
+        if everything or video.id in segments_by_id
     ]
-    for name in (name for name in found if name not in library.truth):
+    for name in (name for name in segments_by_id if name not in library.truth):
         seconds = library.seconds(name) if name in library.ids else float("nan")
-        videos.append(_with_segments(Video(name, seconds), found[name]))
+        videos.append(_with_segments(Video(name, seconds), segments_by_id[name]))
     return videos
 
 
 def _with_segments(video: Video, instances: Sequence[Instance]) -> Video:
-    segments = np.array([(one.start, one.end) for one in instances], np.float64)
-    labels = tuple(one.label for one in instances)
+    segments = np.array([(instance.start, instance.end) for instance in instances], np.float64)
+    labels = tuple(instance.label for instance in instances)
     return replace(video, segments=segments, labels=labels, scores=None)
 
 

@@ -75,7 +75,7 @@ class Database:
         self._lock = RLock()
         path = folder / FILE
         with ExitStack() as opened:  # everything is closed again if a step fails
-            self._owner = opened.enter_context(_own(folder))
+            self._owner = opened.enter_context(_lock_folder(folder))
             try:
                 self._connection = opened.enter_context(
                     closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
@@ -124,7 +124,7 @@ class Database:
             self._owner.close()
 
 
-def _own(folder: Path) -> IO[bytes]:
+def _lock_folder(folder: Path) -> IO[bytes]:
     """Create the folder and lock it against a second service."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -207,7 +207,7 @@ class JobStore:
         """Return a job, or raise ProblemError (404)."""
         for row in self._database.rows(_SELECT + "WHERE id = ?", job):
             return JobAnswer(**row)
-        raise _unknown(job)
+        raise _no_such_job(job)
 
     def page(self, state: State | None, limit: int, offset: int) -> JobList:
         """Return some jobs in a state, or in any."""
@@ -219,8 +219,8 @@ class JobStore:
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state."""
-        found = self._database.rows("SELECT state, count(*) FROM jobs GROUP BY state")
-        return dict.fromkeys(get_args(State), 0) | dict(map(tuple, found))
+        rows = self._database.rows("SELECT state, count(*) FROM jobs GROUP BY state")
+        return dict.fromkeys(get_args(State), 0) | dict(map(tuple, rows))
 
     def result(self, job: str) -> bytes | None:
         """Return the answer of a job that is done, JSON, or None."""
@@ -288,7 +288,7 @@ class JobStore:
         removed = self._database.execute("DELETE FROM jobs WHERE id = ?", job)
         self.remove_files(job)
         if not removed:
-            raise _unknown(job)
+            raise _no_such_job(job)
 
     def remove_files(self, job: str) -> None:
         """Remove the upload and the features of a job."""
@@ -296,5 +296,5 @@ class JobStore:
             path.unlink(missing_ok=True)
 
 
-def _unknown(job: str) -> ProblemError:
+def _no_such_job(job: str) -> ProblemError:
     return ProblemError(404, f"there is no job {job}; it was removed, or never accepted")

@@ -78,8 +78,8 @@ class RequestBody(BaseModel):
     @classmethod
     def refuse_unknown_fields(cls, values: Any) -> Any:
         """Return the values unchanged, or raise ValueError with similar field names."""
-        given = values if isinstance(values, dict) else {}
-        if unknown := [name for name in given if name not in cls.model_fields]:
+        fields = values if isinstance(values, dict) else {}
+        if unknown := [name for name in fields if name not in cls.model_fields]:
             raise ValueError(unknown_names("field", unknown, cls.model_fields))
         return values
 
@@ -97,8 +97,8 @@ def request_body(content: dict[str, Any], description: str) -> dict[str, Any]:
 
 def validation_detail(error: ValidationError | RequestValidationError) -> str:
     """Return one line that names each invalid field or parameter and what is wrong with it."""
-    found = ((".".join(map(str, e["loc"])), e["msg"]) for e in error.errors())
-    lines = ((place, message.removeprefix("Value error, ")) for place, message in found)
+    faults = ((".".join(map(str, e["loc"])), e["msg"]) for e in error.errors())
+    lines = ((place, message.removeprefix("Value error, ")) for place, message in faults)
     return "; ".join(f"{place}: {message}" if place else message for place, message in lines)
 
 
@@ -185,7 +185,7 @@ def _methods(app: FastAPI, path: str) -> str:
 
 def _filled(template: str, path: str) -> str:
     """Return a template with its parameters replaced by the parts of the path."""
-    given = path.strip("/").split("/")
+    parts = path.strip("/").split("/")
     words = enumerate(template.strip("/").split("/"))
-    filled = (given[i] if word.startswith("{") and i < len(given) else word for i, word in words)
+    filled = (parts[i] if word.startswith("{") and i < len(parts) else word for i, word in words)
     return f"/{'/'.join(filled)}"

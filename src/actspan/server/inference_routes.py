@@ -123,11 +123,11 @@ def router(service: ProposalService) -> APIRouter:
         return models[model]
 
     def find_version(model: ModelName, version: Version) -> InferenceModel:
-        found = find(model)
+        inference_model = find(model)
         if version != "1":
             detail = f"model {model!r} has no version {version!r}; its only version is 1"
             raise ProblemError(404, detail)
-        return found
+        return inference_model
 
     @routes.get("")
     async def server() -> ServerMetadata:
@@ -155,14 +155,14 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
     """Add the operations of one model; `model` is the dependency that finds it by the path."""
 
     @routes.get(path, responses=failures(404, 422))
-    async def metadata(found: InferenceModel = model) -> ModelMetadata:
+    async def metadata(served: InferenceModel = model) -> ModelMetadata:
         """Return the inputs and outputs of a model."""
-        return found.metadata
+        return served.metadata
 
     @routes.get(f"{path}/ready", responses=failures(404, 422))
-    async def model_ready(request: Request, found: InferenceModel = model) -> ModelReady:
+    async def model_ready(request: Request, served: InferenceModel = model) -> ModelReady:
         """Return whether a model is ready."""
-        return ModelReady(name=found.metadata.name, ready=request.app.state.is_ready)
+        return ModelReady(name=served.metadata.name, ready=request.app.state.is_ready)
 
     @routes.post(
         f"{path}/infer",
@@ -172,19 +172,19 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
         openapi_extra=_REQUEST,
     )
     async def infer(
-        request: Request, found: InferenceModel = model, header: HeaderLength = None
+        request: Request, served: InferenceModel = model, header: HeaderLength = None
     ) -> Response:
         """Run a model."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise ProblemError(415, "compressed bodies are not accepted; send the body as it is")
-        about = found.metadata
+        about = served.metadata
         async with service.bodies.read(request) as data:
             if (len(data) if header is None else header) > _LARGE or len(data) > _VERY_LARGE:
                 asked, tensors = await asyncio.to_thread(read_request, data, header, about.inputs)
             else:
                 asked, tensors = read_request(data, header, about.inputs)
             check_outputs(asked, about.outputs)
-            outputs = await found.infer(tensors, asked.parameters)
+            outputs = await served.infer(tensors, asked.parameters)
         content, json_size = write_answer(about.name, asked, outputs, about.outputs)
         if json_size is None:
             return Response(content, media_type="application/json")
@@ -229,29 +229,29 @@ def _pipeline(model: ServedModel, longest: float) -> InferenceModel:
     async def infer(tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
         rows = _required(tensors, "features")
         lengths = tensors.get("lengths", np.array([len(rows)]))
-        given = tensors.get("stride")
+        stride_tensor = tensors.get("stride")
         _check_lengths(lengths, len(rows))
         chosen = read_parameters(parameters, PipelineParameters).model_dump()
-        if given is not None:
-            if len(given) not in (1, len(lengths)) or not (given > 0).all():
+        if stride_tensor is not None:
+            if len(stride_tensor) not in (1, len(lengths)) or not (stride_tensor > 0).all():
                 raise ProblemError(
                     400, f"input 'stride': 1 or {len(lengths)} positive numbers are needed"
                 )
-            chosen["stride"] = float(given[0])
+            chosen["stride"] = float(stride_tensor[0])
         options = ProposalOptions.model_construct(**chosen).with_grid(model.bundle.features)
         stride, length = options.known_grid()
-        strides = np.broadcast_to(stride if given is None else given, len(lengths))
+        strides = np.broadcast_to(stride if stride_tensor is None else stride_tensor, len(lengths))
         if (lengths * strides).max() > longest:
             raise ProblemError(413, f"a video lasts longer than {longest:g} s")
         parts = np.split(rows, np.cumsum(lengths)[:-1])
         grids = zip(parts, strides.tolist(), strict=True)
         videos = [Features(part, stride, length) for part, stride in grids]
-        found = [options.select(p) for p in await model.videos.answer(videos, len(videos))]
+        selected = [options.select(p) for p in await model.videos.answer(videos, len(videos))]
         starts, ends, scores = (
-            np.concatenate([getattr(proposals, name) for proposals in found])
+            np.concatenate([getattr(proposals, name) for proposals in selected])
             for name in ("start", "end", "score")
         )
-        count = np.array([len(proposals) for proposals in found])
+        count = np.array([len(proposals) for proposals in selected])
         return {"segments": np.stack([starts, ends], axis=1), "score": scores, "count": count}
 
     inputs = [

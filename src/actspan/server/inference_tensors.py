@@ -124,38 +124,38 @@ def read_request(
         raise _bad(f"not a request of the protocol: {validation_detail(error)}") from None
     rest = view[end:]
     known, tensors = {spec.name: spec for spec in specs}, {}
-    for given in request.inputs:
-        if given.name not in known or given.name in tensors:
-            raise _bad(f"input {given.name!r}: expected are {', '.join(known)}, each once")
+    for tensor in request.inputs:
+        if tensor.name not in known or tensor.name in tensors:
+            raise _bad(f"input {tensor.name!r}: expected are {', '.join(known)}, each once")
         try:
-            tensors[given.name], rest = _tensor(given, known[given.name], rest)
+            tensors[tensor.name], rest = _tensor(tensor, known[tensor.name], rest)
         except (ValueError, OverflowError) as error:  # NumPy's, for nested lists of odd lengths
-            raise _bad(f"input {given.name!r}: {error}") from None
+            raise _bad(f"input {tensor.name!r}: {error}") from None
     if len(rest):
         raise _bad(f"{len(rest)} bytes follow that belong to no input")
     return request, tensors
 
 
 def _tensor(
-    given: InputTensor, spec: TensorSpec, rest: memoryview
+    tensor: InputTensor, spec: TensorSpec, rest: memoryview
 ) -> tuple[NDArray[Any], memoryview]:
     """Return a tensor, and the remaining bytes after the header; raise ValueError."""
-    shape, dtype = tuple(given.shape), _DTYPES[given.datatype]
+    shape, dtype = tuple(tensor.shape), _DTYPES[tensor.datatype]
     fits = len(shape) == len(spec.shape) and all(
         size >= 0 and expected in (-1, size)
         for size, expected in zip(shape, spec.shape, strict=True)
     )
-    if given.datatype != spec.datatype or not fits:
+    if tensor.datatype != spec.datatype or not fits:
         takes = f"the model takes {spec.datatype} {spec.shape}"
-        raise ValueError(f"it is {given.datatype} {given.shape}; {takes}")
-    size, needed = given.parameters.get("binary_data_size"), math.prod(shape) * dtype.itemsize
+        raise ValueError(f"it is {tensor.datatype} {tensor.shape}; {takes}")
+    size, needed = tensor.parameters.get("binary_data_size"), math.prod(shape) * dtype.itemsize
     if size is None:
-        array = _from_json(given.data, shape, dtype)
+        array = _from_json(tensor.data, shape, dtype)
     elif isinstance(size, int) and size == needed <= len(rest):
         array, rest = np.frombuffer(rest[:size], dtype).reshape(shape), rest[size:]
     else:
         raise ValueError(
-            f"binary_data_size {size} does not fit its shape {given.shape}, or {len(rest)} bytes "
+            f"binary_data_size {size} does not fit its shape {tensor.shape}, or {len(rest)} bytes "
             "that are left"
         )
     if dtype.kind == "f" and not np.isfinite(array).all():
@@ -176,11 +176,11 @@ def _from_json(data: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArr
     return array
 
 
-def read_parameters(given: Mapping[str, Any], kind: type[Parameters]) -> Parameters:
+def read_parameters(parameters: Mapping[str, Any], kind: type[Parameters]) -> Parameters:
     """Return a request's parameters without the protocol's own, or raise ProblemError (400)."""
-    own = {name: value for name, value in given.items() if name != "binary_data_output"}
+    values = {name: value for name, value in parameters.items() if name != "binary_data_output"}
     try:
-        return kind.model_validate(own)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise _bad(f"parameters: {validation_detail(error)}") from None
 

@@ -107,15 +107,15 @@ class Library:
         self._evaluation = Thread(target=self._evaluate, name="evaluation", daemon=True)
         self._stop = Event()
 
-    def _read_truth(self, given: Path | None) -> None:
+    def _read_truth(self, path_given: Path | None) -> None:
         recorded = (browsed.run.recorded_annotations() for browsed in self.runs if browsed.run)
-        path = given or next(filter(None, recorded), None)
+        path = path_given or next(filter(None, recorded), None)
         if path is None:
             return
         try:
             annotations = read_annotations(path)
         except AnnotationError:
-            if given is not None:
+            if path_given is not None:
                 raise
             return  # not an error: the user gave no ground truth
         self.truth = {video.id: video for video in annotations}
@@ -207,7 +207,7 @@ class Library:
             for name in self.ids
             if self._contains(name, find)
             and (not query.corrected or name in corrected)
-            and (not query.missed or any(one.missed for one in self._metrics(name)))
+            and (not query.missed or any(metrics.missed for metrics in self._metrics(name)))
         ]
         if query.order == "source":
             return chosen[::-1] if query.descending else chosen
@@ -236,7 +236,7 @@ class Library:
             return len(self.video(name).segments)
         if order in ("proposals", "score"):
             return getattr(self._run_row(0, name), order) if self.runs else None
-        auc = [one.auc for one in self._metrics(name)]
+        auc = [metrics.auc for metrics in self._metrics(name)]
         if order == "difference":  # between the best and the worst run
             return max(auc) - min(auc) if len(auc) > 1 else None
         return sum(auc) / len(auc) if auc else None

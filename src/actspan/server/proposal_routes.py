@@ -36,11 +36,11 @@ _JOB_ID = re.compile("[0-9a-f]{32}")
 _ID_SCHEMA = {"pattern": f"^{_JOB_ID.pattern}$"}
 
 
-def _check_id(given: str) -> str:
-    if not _JOB_ID.fullmatch(given):
+def _check_id(name: str) -> str:
+    if not _JOB_ID.fullmatch(name):
         what = f"32 hexadecimal digits, as POST {JOBS_PATH} answers"
-        raise ValueError(f"{given!r} is no job id: {what}")
-    return given
+        raise ValueError(f"{name!r} is no job id: {what}")
+    return name
 
 
 JobId = Annotated[

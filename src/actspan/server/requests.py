@@ -102,8 +102,8 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
-        own = {"localhost", "127.0.0.1", "::1", settings.host}
-        self._hosts = {name.lower() for name in own | set(settings.hosts)}
+        own_hosts = {"localhost", "127.0.0.1", "::1", settings.host}
+        self._hosts = {name.lower() for name in own_hosts | set(settings.hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or pass it on; record its status and duration."""
@@ -168,12 +168,12 @@ class RequestMiddleware:
 
     def _sign_in(self, scope: Scope) -> Response | None:
         """Accept a browser that opens `/?token=...`, and move the token to a cookie."""
-        given = QueryParams(scope["query_string"]).get("token", "")
+        received = QueryParams(scope["query_string"]).get("token", "")
         token = self._settings.token
-        if scope["path"] != "/" or token is None or not _equal(given, token):
+        if scope["path"] != "/" or token is None or not _equal(received, token):
             return None
         response = RedirectResponse("/", status_code=303)
-        response.set_cookie(_COOKIE, given, httponly=True, samesite="strict")
+        response.set_cookie(_COOKIE, received, httponly=True, samesite="strict")
         return response
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
@@ -181,9 +181,9 @@ class RequestMiddleware:
         if token is None or scope["path"] in _OPEN_PATHS:
             return
         cookies = cookie_parser(headers.get("cookie", ""))
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        given = given.strip() if scheme.lower() == "bearer" else cookies.get(_COOKIE, "")
-        if not _equal(given, token):
+        scheme, _, received = headers.get("authorization", "").partition(" ")
+        received = received.strip() if scheme.lower() == "bearer" else cookies.get(_COOKIE, "")
+        if not _equal(received, token):
             raise ProblemError(
                 401,
                 "a token is needed: send 'Authorization: Bearer TOKEN', or open /?token=TOKEN",
@@ -206,9 +206,9 @@ def _too_large(limit: int) -> ProblemError:
     return ProblemError(413, f"the body is larger than {limit} bytes, which is the limit here")
 
 
-def _equal(given: str, token: str) -> bool:
+def _equal(received: str, token: str) -> bool:
     """Compare in constant time, so that the time does not reveal how much matches."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
+    return hmac.compare_digest(received.encode("utf-8", "replace"), token.encode())
 
 
 class Bodies:

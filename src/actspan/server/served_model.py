@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
-from actspan.config.stages import BATCH, FeatureSpec, TemConfig
+from actspan.config.stages import FeatureSpec, TemConfig
 from actspan.core.errors import BundleError, ConfigError
 from actspan.core.types import Features, Float32, Proposals
 from actspan.data.cells import plan_windows
@@ -28,7 +28,7 @@ from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.pipeline.core import Pipeline, open_nets
 from actspan.pipeline.outcomes import VideoInput
-from actspan.pipeline.steps import cells, pieces_of
+from actspan.pipeline.steps import cells
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 from actspan.server.error_responses import ProblemError
@@ -41,7 +41,7 @@ Answer = TypeVar("Answer")
 Seconds = Annotated[float, Field(gt=0, le=86400)] | None
 
 
-class _Waiting(NamedTuple):
+class _WaitingRequest(NamedTuple):
     """Request of one caller, and the future of its answer."""
 
     group: Any
@@ -67,7 +67,7 @@ class Batcher(Generic[Group, Answer]):
         metrics: Metrics,
     ) -> None:
         self._name, self._run, self._limits, self._metrics = name, run, limits, metrics
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_WaitingRequest] = deque()
         self._rows = 0  # rows in the queue
         self._pace = 0.0  # recent seconds per row
         self._ready = Condition()
@@ -104,7 +104,7 @@ class Batcher(Generic[Group, Answer]):
                 seconds = math.ceil(self._rows * self._pace / len(self._threads))
                 line = f"{self._rows} rows wait already; ask again in a moment"
                 raise self._metrics.refuse("queue", line, min(max(seconds, 1), 60))
-            self._queue.append(_Waiting(group, rows, monotonic(), answer))
+            self._queue.append(_WaitingRequest(group, rows, monotonic(), answer))
             self._rows += rows
             self._ready.notify()
         return answer
@@ -113,7 +113,7 @@ class Batcher(Generic[Group, Answer]):
         while batch := self._take():
             self._answer_all([w for w in batch if w.answer.set_running_or_notify_cancel()])
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[_WaitingRequest]:
         """Return the next batch, or an empty list once the service stops and nothing waits."""
         with self._ready:
             while self._queue or not self._closed:
@@ -125,7 +125,7 @@ class Batcher(Generic[Group, Answer]):
                 self._ready.wait(left)
             return []
 
-    def _next_batch(self) -> list[_Waiting]:
+    def _next_batch(self) -> list[_WaitingRequest]:
         batch = [self._queue.popleft()]
         rows = batch[0].rows
         while self._queue and rows + self._queue[0].rows <= self._limits.batch_rows:
@@ -136,7 +136,7 @@ class Batcher(Generic[Group, Answer]):
             self._ready.notify()
         return batch
 
-    def _answer_all(self, batch: Sequence[_Waiting]) -> None:
+    def _answer_all(self, batch: Sequence[_WaitingRequest]) -> None:
         if not batch:
             return
         started, rows = monotonic(), sum(waiting.rows for waiting in batch)
@@ -273,9 +273,8 @@ class ServedModel:
         windows = 1
         if self.config.mode == "window":
             windows = sum(1 for _ in plan_windows(len(recording), cells(self.config)))
-        work = pieces_of([VideoInput("", lambda: recording)], self.config)
         # Few chunks are submitted ahead, so that new requests do not wait for the whole recording.
-        outcomes = self.pipeline.run_pieces(work, batch=BATCH, ahead=1)
+        outcomes = self.pipeline.run([VideoInput("", lambda: recording)], ahead=1)
         proposals = None
         for number, outcome in enumerate(outcomes, start=1):
             progress(number / windows)

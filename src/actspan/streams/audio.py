@@ -93,7 +93,8 @@ class Sound(AbstractContextManager["Sound"]):
     def _dated(self, begin: float, found: tuple[int, Float64]) -> Iterator[tuple[Float64, Float64]]:
         first, bands = found
         if len(bands):
-            yield begin + (first + np.arange(len(bands)) + 0.5) * self._bands.hop, bands
+            numbers = np.arange(first, first + len(bands), dtype=np.float64)
+            yield begin + (numbers + 0.5) * self._bands.hop, bands
 
     def _resampled(self) -> Iterator[tuple[float, Float32]]:
         """Yield the sound in pieces, with the time at which each piece's first frame begins."""
@@ -160,7 +161,7 @@ class LogMel:
         # Each band has a frequency of its own.
         fine = config.rate / (edges[1] - edges[0])
         self._size = 2 ** math.ceil(math.log2(max(size, fine)))
-        self._filters = _triangles(edges, np.fft.rfftfreq(self._size, 1 / config.rate))
+        self._filters = _triangles(edges, np.arange(self._size // 2 + 1) * config.rate / self._size)
         self._filters /= (self._window.sum() / 2) ** 2  # a sine of full scale has power 1
         self._sound = np.zeros((size - self._step) // 2, dtype=np.float32)
         self._first = 0  # number of the next frame
@@ -172,8 +173,9 @@ class LogMel:
         return self._transform(count)
 
     def finish(self) -> tuple[int, Float64]:
-        """Return the frames that lie partly behind the end of the sound."""
-        count = max(len(self._sound) - (len(self._window) - self._step) // 2, 0) // self._step
+        """Return the frames whose middle lies before the end, but not the whole frame."""
+        rest = len(self._sound) - (len(self._window) - self._step) // 2
+        count = max(math.ceil(rest / self._step - 0.5), 0)
         missing = (count - 1) * self._step + len(self._window) - len(self._sound)
         self._sound = np.concatenate([self._sound, np.zeros(max(missing, 0), dtype=np.float32)])
         return self._transform(count)
@@ -194,8 +196,8 @@ class LogMel:
 def _mel_edges(config: AudioConfig) -> Float64:
     """Return the corners of the bands in Hz, (bands + 2,), evenly spaced on the mel scale."""
     top = 2595 * math.log10(1 + config.rate / 2 / 700)
-    mels = np.linspace(0, top, config.bands + 2)
-    return np.asarray(700 * (10 ** (mels / 2595) - 1))
+    mels = np.linspace(0, top, config.bands + 2, dtype=np.float64)
+    return np.asarray(700 * (10 ** (mels / 2595) - 1), dtype=np.float64)
 
 
 def _triangles(edges: Float64, frequencies: Float64) -> Float64:

@@ -78,10 +78,10 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
                 threads=threads,
                 backend=backend if usable else "auto",
             )
-        made, projection = self._extractor.spec.channels, self._projection
-        inputs = made if projection is None else len(projection.mean)
-        channels = made if projection is None else projection.channels
-        if (inputs, channels) != (made, features.channels):
+        extracted, projection = self._extractor.spec.channels, self._projection
+        inputs = extracted if projection is None else len(projection.mean)
+        channels = extracted if projection is None else projection.channels
+        if (inputs, channels) != (extracted, features.channels):
             self._extractor.close()
             raise BundleError(
                 f"{bundle.path}: takes features of {features.channels} channels, but its backbone "
@@ -114,13 +114,13 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
         return replace(part, rows=self._projection.apply(part.rows))
 
 
-def _backbone(bundle: Bundle, wanted: ExtractionConfig, given: str | None) -> BackboneFile:
+def _backbone(bundle: Bundle, wanted: ExtractionConfig, video_backbone: str | None) -> BackboneFile:
     """Return the backbone of the bundle's features, after checking that it is the same one."""
     assert wanted.pictures is not None
     assert wanted.sha256 is not None
     name, trained = bundle.features.backbone or "", f"{bundle.path}: was trained on features of"
     if name.startswith("onnx:"):
-        kind, _, file = (given or "").partition(":")
+        kind, _, file = (video_backbone or "").partition(":")
         if kind != "onnx" or not file:
             raise BundleError(
                 f"{trained} an encoder of yours; say where it is: --backbone "
@@ -129,29 +129,29 @@ def _backbone(bundle: Bundle, wanted: ExtractionConfig, given: str | None) -> Ba
         path = Path(file)
         if not path.is_file():
             raise BundleError(f"{path}: no such file; the encoder {name} is needed")
-        found = BackboneFile(name, path, sha256(path), wanted.pictures)
+        backbone = BackboneFile(name, path, sha256(path), wanted.pictures)
     else:
-        found = find_backbone("default")
-        if name != found.name:
+        backbone = find_backbone("default")
+        if name != backbone.name:
             raise BundleError(
                 f"{trained} {name or 'an unnamed backbone'}, which this version does not have; "
                 f"{_EXTRACT_AGAIN}"
             )
-        if given not in (None, "default", found.name):
-            raise BundleError(f"{trained} {name}, not of {given}: leave --backbone out")
-    if found.sha256 != wanted.sha256:
+        if video_backbone not in (None, "default", backbone.name):
+            raise BundleError(f"{trained} {name}, not of {video_backbone}: leave --backbone out")
+    if backbone.sha256 != wanted.sha256:
         raise BundleError(
-            f"{found.path}: is not the backbone that {bundle.path} was trained with: its SHA-256 "
-            f"begins with {found.sha256[:12]}, not {wanted.sha256[:12]}"
+            f"{backbone.path}: is not the backbone that {bundle.path} was trained with: its "
+            f"SHA-256 begins with {backbone.sha256[:12]}, not {wanted.sha256[:12]}"
         )
-    if found.pictures != wanted.pictures:
+    if backbone.pictures != wanted.pictures:
         names = wanted.pictures.__struct_fields__
-        pairs = ((n, getattr(wanted.pictures, n), getattr(found.pictures, n)) for n in names)
+        pairs = ((n, getattr(wanted.pictures, n), getattr(backbone.pictures, n)) for n in names)
         changes = ", ".join(f"{n} {old}, here {new}" for n, old, new in pairs if old != new)
         raise BundleError(
             f"{trained} pictures that were prepared in another way ({changes}); {_EXTRACT_AGAIN}"
         )
-    return found
+    return backbone
 
 
 def _projection(bundle: Bundle, wanted: ExtractionConfig) -> Projection | None:

@@ -49,7 +49,7 @@ from actspan.streams.video_lists import (
 
 
 @dataclass(frozen=True, slots=True)
-class Extracted:
+class ExtractionSummary:
     """Summary of an extraction, in figures."""
 
     out: Path
@@ -102,7 +102,7 @@ def extract_videos(
     progress: Progress = no_progress,
     *,
     engine: ExtractEngine | None = None,
-) -> Extracted:
+) -> ExtractionSummary:
     """Extract snippet features from videos or other streams to a dataset folder.
 
     Every video is opened before work starts; one that fails later does not stop the others.
@@ -125,17 +125,18 @@ def extract_videos(
         raise_errors(problems)
     if sources.annotations is not None:
         problems += _check_times(sources.annotations, lengths)
-    begin, noun = perf_counter(), "video" if request.kind == "video" else "recording"
+    started = perf_counter()
+    noun = "video" if request.kind == "video" else "recording"
     done: list[ExtractedVideo] = []
     with open_extractor(request) as extractor:
         folder = FeatureFolder(request, extractor.spec)
         paths = {name: sources.paths[name] for name in lengths}
-        todo = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
-        shown = VideoProgress(progress, sum(lengths[name] for name in todo.values()), noun)
+        unfinished = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
+        shown = VideoProgress(progress, sum(lengths[name] for name in unfinished.values()), noun)
         if engine is None:
-            videos = write_features(extractor, todo, folder, shown)
+            videos = write_features(extractor, unfinished, folder, shown)
         else:
-            videos = engine(request, extractor, todo, folder, shown)
+            videos = engine(request, extractor, unfinished, folder, shown)
         for video in videos:
             if isinstance(video.ending, VideoError):
                 problems.append(video_problem(video.name, video.path, video.ending))
@@ -156,13 +157,13 @@ def extract_videos(
     if errors and request.on_error == "fail":
         remedy = "Fix these, or leave them out: --on-error skip."
         raise DatasetError(errors, f"{counted(len(kept), noun)} done. {remedy}")
-    return Extracted(
+    return ExtractionSummary(
         out=request.out,
         videos=len(done),
         kept=len(kept) - len(done),
         snippets=sum(video.rows for video in done),
         video_seconds=sum(v.ending.seconds for v in done if isinstance(v.ending, Ending)),
-        seconds=perf_counter() - begin,
+        seconds=perf_counter() - started,
         spec=folder.spec,
         problems=tuple(problems),
         removed=folder.removed,
@@ -191,22 +192,26 @@ def _find_sources(
 def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iterator[Problem]:
     """Raise if times lie far beyond the videos; note durations that differ from the videos'."""
     videos, path = annotations.videos, annotations.path
-    found = np.array([lengths.get(name) or np.nan for name in videos.ids])  # 0 is unknown
-    require_seconds(videos, path, np.where(np.isnan(found), videos.durations, found))
-    conflict, notes = compare_times(videos, found, np.zeros(len(videos)), FeatureSpec(), path)
+    video_lengths = np.array([lengths.get(name) or np.nan for name in videos.ids])  # 0 is unknown
+    require_seconds(
+        videos, path, np.where(np.isnan(video_lengths), videos.durations, video_lengths)
+    )
+    conflict, notes = compare_times(
+        videos, video_lengths, np.zeros(len(videos)), FeatureSpec(), path
+    )
     if conflict is not None:
         yield from notes
 
 
 def write_features(
     extractor: SnippetExtractor,
-    todo: Mapping[Path, str],
+    paths: Mapping[Path, str],
     folder: FeatureFolder,
     progress: VideoProgress,
 ) -> Iterator[ExtractedVideo]:
     """Extract and write each video."""
-    for path, parts in groupby(extractor.run(todo), key=lambda part: part.path):
-        name = todo[path]
+    for path, parts in groupby(extractor.run(paths), key=lambda part: part.path):
+        name = paths[path]
         try:
             with folder.writer(name) as writer:
                 for part in parts:

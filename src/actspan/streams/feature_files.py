@@ -73,10 +73,10 @@ class JournalEntry(msgspec.Struct, frozen=True):
     def is_of(self, path: Path) -> bool:
         """Return whether a video file is still the one that the features were made of."""
         try:
-            found = path.stat()
+            status = path.stat()
         except OSError:
             return False
-        return (found.st_size, found.st_mtime_ns) == (self.size, self.modified)
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.modified)
 
 
 class Journal:

@@ -153,9 +153,9 @@ class FeatureFolder:
         if not (path.is_file() and spec_file.is_file()):
             return
         found = read_toml(spec_file).get("features", {})
-        there = from_dict(FeatureSpec, found, where=f"{spec_file} [features]")
+        described = from_dict(FeatureSpec, found, where=f"{spec_file} [features]")
         wanted = self._projected(sha256(path))
-        if there == wanted:
+        if described == wanted:
             self._projection, self.spec = Projection.load(path), wanted
 
     def _projected(self, checksum: str) -> FeatureSpec:
@@ -197,17 +197,17 @@ class FeatureFolder:
         Return True if there are instances to train on.
         """
         entries = self.journal.entries
-        there = find_annotations(self._out)
+        existing = find_annotations(self._out)
         if source is not None:
             known = [v for v in source if v.id in entries and v.id not in left_out]
             videos = [self._adapted(video, entries[video.id]) for video in known]
             document: Mapping[str, object] = source.document
-        elif there is not None and there.name != DATASET_JSON:
+        elif existing is not None and existing.name != DATASET_JSON:
             return True  # The user's own format already holds labels.
         else:
-            kept = None if there is None else read_annotations(there)
-            gone = set(self.removed) - set(entries)
-            videos = [v for v in kept or () if v.id not in gone or len(v.segments)]
+            kept = None if existing is None else read_annotations(existing)
+            without = set(self.removed) - set(entries)
+            videos = [v for v in kept or () if v.id not in without or len(v.segments)]
             document = kept.document if kept else {}
             new = sorted(set(entries) - {video.id for video in videos})  # in any order of finishing
             journal = [entries[name] for name in new]

@@ -82,7 +82,7 @@ class SnippetSampler(Generic[P]):
         """Return the snippets that were still open when the video ended after `end` seconds."""
         count = self._sampling.count(end)
         self._sample(math.inf, last=count)
-        return [tuple(taken) for taken in self._open][: max(count - self._first, 0)]
+        return [tuple(pictures) for pictures in self._open][: max(count - self._first, 0)]
 
     def _sample(self, until: float, last: float = math.inf) -> None:
         """Add the shown picture to every sample before `until`, in snippets before `last`."""
@@ -91,12 +91,12 @@ class SnippetSampler(Generic[P]):
             return
         while (number := self._first + len(self._open)) < last and time(number, 0) < until:
             self._open.append([])
-        for number, taken in enumerate(self._open, self._first):
-            while len(taken) < frames and time(number, len(taken)) < until:
+        for number, pictures in enumerate(self._open, self._first):
+            while len(pictures) < frames and time(number, len(pictures)) < until:
                 if self._picture is None:
                     self._picture = Picture(self._converted, self._convert(self._shown))
                     self._converted += 1
-                taken.append(self._picture)
+                pictures.append(self._picture)
 
 
 class SnippetBuilder:
@@ -113,12 +113,12 @@ class SnippetBuilder:
 
         Snippets are given by the numbers of their vectors, in order of time.
         """
-        held = np.concatenate([self._vectors, vectors])
+        stored = np.concatenate([self._vectors, vectors])
         rows, oldest = [], self._first
         for numbers in snippets:
             oldest = numbers[0]
-            rows.append(pool_frames(held[np.subtract(numbers, self._first)], self._streams))
-        self._vectors, self._first = held[oldest - self._first :], oldest
+            rows.append(pool_frames(stored[np.subtract(numbers, self._first)], self._streams))
+        self._vectors, self._first = stored[oldest - self._first :], oldest
         return np.stack(rows) if rows else np.empty((0, self._width), dtype=np.float32)
 
 

@@ -220,10 +220,10 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
 def parse_duration(text: str) -> float | None:
     """Parse a time such as 00:00:10.023000000 to seconds; return None if invalid or zero."""
-    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
-    if found is None:
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
+    if match is None:
         return None
-    hours, minutes, seconds = map(float, found.groups())
+    hours, minutes, seconds = map(float, match.groups())
     return 3600 * hours + 60 * minutes + seconds or None
 
 

@@ -35,12 +35,12 @@ class VideoList:
     problems: tuple[Problem, ...] = ()  # missing or duplicate videos, and ignored files
 
 
-def find_videos(given: Sequence[str], kind: StreamKind = "video") -> VideoList:
+def find_videos(names: Sequence[str], kind: StreamKind = "video") -> VideoList:
     """Find the videos, or the recordings of another kind, that arguments stand for.
 
     Parameters
     ----------
-    given : sequence of str
+    names : sequence of str
         Files of any suffix except text files; folders, searched recursively; patterns
         (`'day1/*.mp4'`); `@list.txt`, a file with one of these per line, relative to its folder;
         or one dataset folder with `videos/`.
@@ -53,11 +53,11 @@ def find_videos(given: Sequence[str], kind: StreamKind = "video") -> VideoList:
         An argument matches no video, or the dataset's annotations cannot be read.
     """
     of = KINDS[kind]
-    for name in of.folders if len(given) == 1 else ():
-        if (Path(given[0]) / name).is_dir():
-            return _find_in_dataset(Path(given[0]), name, of)
+    for folder in of.folders if len(names) == 1 else ():
+        if (Path(names[0]) / folder).is_dir():
+            return _find_in_dataset(Path(names[0]), folder, of)
     notes: list[Problem] = []
-    files = (path for text in given for path in _expand(text, Path(), of, notes))
+    files = (path for text in names for path in _expand(text, Path(), of, notes))
     paths, problems = _index_by_id(files, of)
     if not paths:
         raise VideoError(f"no {of.plural}: name files, folders, patterns, or @list.txt")
@@ -78,10 +78,10 @@ def _expand(text: str, place: Path, of: KindOfFiles, notes: list[Problem]) -> It
             raise VideoError(f"{path}: not a {of.noun}; a list of {of.plural} is given as @{path}")
         yield path
     else:
-        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-        if not found:
+        matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+        if not matches:
             raise VideoError(f"{path}: no file matches this pattern")
-        for one in found:
+        for one in matches:
             is_folder = one.is_dir()
             yield from _find_in_folder(one, of, notes, may_be_empty=True) if is_folder else [one]
 
@@ -139,15 +139,15 @@ def _read_list(file: Path, of: KindOfFiles, notes: list[Problem]) -> Iterator[Pa
 
 def _index_by_id(paths: Iterable[Path], of: KindOfFiles) -> tuple[dict[str, Path], list[Problem]]:
     """Index files by id; a second one of the same id is a problem."""
-    found: dict[str, Path] = {}
+    by_id: dict[str, Path] = {}
     problems = []
     for path in paths:
         name = canonical_id(path.stem)
-        first = found.setdefault(name, path)
+        first = by_id.setdefault(name, path)
         if first.resolve() != path.resolve():
             what = f"another {of.noun} has this name: {first}"
             problems.append(Problem(name, str(path), what, "rename one of the two", Skipped.FILE))
-    return found, problems
+    return by_id, problems
 
 
 def _find_in_dataset(folder: Path, name: str, of: KindOfFiles) -> VideoList:

@@ -82,7 +82,6 @@ class Training:
         self.done = 0
         if state is not None and (saved := state.load(name, self._parts)) is not None:
             self.done = saved["done"]
-            torch.set_rng_state(saved["random"])
             report.say(f"resuming {title}: {self.done} of {plan.epochs} epochs are done")
 
     def epochs(

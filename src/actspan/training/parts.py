@@ -51,9 +51,9 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
         videos = Videos(replace(video, subset=TRAINING) for video in videos)
     chosen = [video for video in videos if video.subset in (TRAINING, VALIDATION)]
     if not any(video.subset == TRAINING for video in chosen):
-        there = ", ".join(_with_meaning(name) for name in sorted(set(videos.subsets)))
+        found = ", ".join(_with_meaning(name) for name in sorted(set(videos.subsets)))
         raise AnnotationError(
-            f"{dataset.path}: no video in subset 'training'; subsets: {there or 'none'}. Write the "
+            f"{dataset.path}: no video in subset 'training'; subsets: {found or 'none'}. Write the "
             "subset of each video to the annotations"
         )
     checked = check_dataset(dataset.select(chosen), uses_instances=True, **checks)

@@ -1,7 +1,7 @@
 """Samples that training reads: videos rescaled to T cells, or windows of long recordings.
 
 Both kinds have the same methods: `take` and `crop` return some samples, unchanged or as random
-windows; `place` returns the part of the recording that one sample shows.
+windows; `sample` describes the part of a recording that one sample shows.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class SampleBatch(NamedTuple):
     real: Bool | None  # (B, T), False for padded cells; None if there are none
 
 
-class Place(NamedTuple):
+class Sample(NamedTuple):
     """Part of a recording that a sample shows."""
 
     labels: SampleLabels  # positions as shares of the `cells`
@@ -90,32 +90,32 @@ class RescaledVideos:
         chosen = [self.labels[v] for v in index.tolist()]
         return [SampleLabels(np.clip(one.instances, 0.0, 1.0), one.ignored) for one in chosen]
 
-    def place(self, index: int) -> Place:
+    def sample(self, index: int) -> Sample:
         """Return the labels of one sample, of which no cell is padded."""
-        return Place(self.labels[index], self.features.shape[2], (False, False))
+        return Sample(self.labels[index], self.features.shape[2], (False, False))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
     """Windows of recordings (bsn.md section 11). Each recording is stored once.
 
-    Recordings are (C, n) float32, their labels in snippets, not clipped. `places` has the recording
-    and the window of each sample; `length` is T.
+    Recordings are (C, n) float32, their labels in snippets, not clipped. `windows` are the samples,
+    each with the position of its recording; `length` is T.
     """
 
     ids: tuple[str, ...]
     recordings: tuple[Float32, ...]
     labels: tuple[SampleLabels, ...]
-    places: tuple[tuple[int, Window], ...]
+    windows: tuple[tuple[int, Window], ...]
     length: int
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.windows)
 
     def take(self, index: Int64) -> SampleBatch:
         """Return some samples unchanged."""
         T = self.length
-        chosen = [self.places[k] for k in index.tolist()]
+        chosen = [self.windows[k] for k in index.tolist()]
         rows = [self.recordings[r][:, w.first : w.last] for r, w in chosen]
         features = np.stack([pad_window(row.T, T).T for row in rows])
         labels = [self.labels[r].in_window(w.first, T) for r, w in chosen]
@@ -125,7 +125,7 @@ class Windows:
     def crop(self, index: Int64, config: TemTrainConfig, generator: torch.Generator) -> SampleBatch:
         """Return some samples as random windows, moved by up to half a window and resized."""
         T = self.length
-        recordings, windows = zip(*(self.places[k] for k in index.tolist()), strict=True)
+        recordings, windows = zip(*(self.windows[k] for k in index.tolist()), strict=True)
         snippets = np.array([window.snippets for window in windows])
         size, position = draw_windows(len(index), config, generator)
         cells = T * size
@@ -145,11 +145,11 @@ class Windows:
             np.concatenate(rows) * real[:, None], labels, None if real.all() else real
         )
 
-    def place(self, index: int) -> Place:
+    def sample(self, index: int) -> Sample:
         """Return the labels of one sample, its cells and its inner edges."""
-        r, window = self.places[index]
+        r, window = self.windows[index]
         labels = self.labels[r].in_window(window.first, len(window))
-        return Place(labels, len(window), window.inner_edges())
+        return Sample(labels, len(window), window.inner_edges())
 
 
 Samples = RescaledVideos | Windows
@@ -188,12 +188,12 @@ def read_samples(
     ids = tuple(video.id for video in dataset)
     if not in_windows:
         return RescaledVideos(ids, features, tuple(labels))
-    places = [
+    chosen = [
         (r, window)
         for r, (recording, own) in enumerate(zip(features, labels, strict=True))
         for window in choose_windows(recording.shape[1], length, own.instances, windows)
     ]
-    return Windows(ids, tuple(features), tuple(labels), tuple(places), length)
+    return Windows(ids, tuple(features), tuple(labels), tuple(chosen), length)
 
 
 def fingerprint(samples: Samples) -> str:
@@ -201,7 +201,7 @@ def fingerprint(samples: Samples) -> str:
     names: object = samples.ids
     arrays: list[NDArray[np.floating[Any]]]
     if isinstance(samples, Windows):
-        names, arrays = (samples.ids, samples.places), [*samples.recordings]
+        names, arrays = (samples.ids, samples.windows), [*samples.recordings]
     else:
         arrays = [samples.features]
     digest = hashlib.sha256(repr(names).encode())

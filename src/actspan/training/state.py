@@ -59,16 +59,18 @@ class StateFolder:
         return cls(path)
 
     def load(self, name: str, parts: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Load the parts of one network's training, and return all saved values; None if new."""
+        """Restore a network's training and random numbers; return all values, None if new."""
         file = self.path / f"{name}.pt"
         if not file.is_file():
             return None
         try:
             state: dict[str, Any] = torch.load(file, weights_only=True)
-        except Exception as error:  # The unpickler can raise any exception.
-            raise ActSpanError(f"{file}: damaged: {error}; start again: --restart") from error
-        for key, part in parts.items():
-            part.load_state_dict(state[key])
+            for key, part in parts.items():
+                part.load_state_dict(state[key])
+            torch.set_rng_state(state["random"])
+        except Exception as error:  # The unpickler and the parts can raise any exception.
+            what = f"damaged, or of another version: {error}"
+            raise ActSpanError(f"{file}: {what}; start again: --restart") from error
         return state
 
     def save(self, name: str, parts: Mapping[str, Any], **values: Any) -> None:

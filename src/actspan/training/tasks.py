@@ -179,7 +179,7 @@ class Candidates:
         self.features: list[Tensor] = []
         self.targets: list[Tensor] = []
         for index, scores in enumerate(score_samples(tem, samples)):
-            labels, cells, inner_edges = samples.place(index)
+            labels, cells, inner_edges = samples.sample(index)
             boundaries = BoundaryScores.from_array(scores[:, :cells])
             found = generate_proposals(boundaries, pipeline.pgm, inner_edges=inner_edges)
             found = found[~_is_ignored(found.start, found.end, labels)]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from onnx import helper, numpy_helper
 
 from actspan.core.errors import ExportError
-from actspan.deploy.optimize import Rewritten, rewrite_model
+from actspan.deploy.optimize import RewrittenModel, rewrite_model
 from actspan.deploy.passes.model_form import graphs_in
 from actspan.deploy.passes.numeric import largest_difference
 from actspan.model.bsn.graph import build_tem
@@ -20,7 +20,7 @@ from tests.deploy.passes.control_flow import model as made_of
 from tests.deploy.passes.nets import FLOAT, PADDING, Net, old_tem, random_nets
 
 
-def lifted(model: onnx.ModelProto) -> Rewritten:
+def lifted(model: onnx.ModelProto) -> RewrittenModel:
     return rewrite_model(model, ["conv1d-to-conv2d"])
 
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from actspan.core.errors import ConfigError, ExportError
-from actspan.deploy.optimize import Rewritten, rewrite_model
+from actspan.deploy.optimize import RewrittenModel, rewrite_model
 from actspan.deploy.passes.contract import PassSettings
 from actspan.deploy.passes.fix_dims import Dims, advice, free_axes
 from actspan.model.bsn.graph import build_pem, build_tem
@@ -18,7 +18,7 @@ Shape = list[int | str]
 Sizes = dict[str, int]
 
 
-def fixed(model: onnx.ModelProto, dims: Sizes | None = None, **sizes: int) -> Rewritten:
+def fixed(model: onnx.ModelProto, dims: Sizes | None = None, **sizes: int) -> RewrittenModel:
     return rewrite_model(model, ["fix-dims"], PassSettings(dims=dims or {}, **sizes))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from actspan.core.errors import ExportError
-from actspan.deploy.optimize import Rewritten, rewrite_model
+from actspan.deploy.optimize import RewrittenModel, rewrite_model
 from actspan.deploy.passes.contract import PassSettings
 from tests.deploy.passes.nets import FLOAT, Net, old_tem, random_nets
 
@@ -17,7 +17,7 @@ HALF = onnx.TensorProto.FLOAT16
 INT64 = onnx.TensorProto.INT64
 
 
-def halved(model: onnx.ModelProto, io: Literal["fp32", "fp16"] = "fp32") -> Rewritten:
+def halved(model: onnx.ModelProto, io: Literal["fp32", "fp16"] = "fp32") -> RewrittenModel:
     done = rewrite_model(model, ["fp16"], PassSettings(io=io))
     assert not rewrite_model(done.model, ["fp16"], PassSettings(io=io)).changed
     return done

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actspan.core.errors import ExportError
-from actspan.deploy.optimize import Rewritten, rewrite_model
+from actspan.deploy.optimize import RewrittenModel, rewrite_model
 from actspan.deploy.passes.contract import PassSettings
 from actspan.deploy.passes.older_opsets import _ADAPTERS
 from tests.deploy.passes.nets import FLOAT, Net, old_tem, random_nets
@@ -18,7 +18,7 @@ from tests.deploy.passes.nets import FLOAT, Net, old_tem, random_nets
 NEWEST = onnx.defs.onnx_opset_version()
 
 
-def converted(model: onnx.ModelProto, opset: int) -> Rewritten:
+def converted(model: onnx.ModelProto, opset: int) -> RewrittenModel:
     return rewrite_model(model, ["opset"], PassSettings(opset=opset))
 
 

@@ -18,7 +18,7 @@ from tests.jobs.test_main_job import authors_folder, run
 
 
 @pytest.mark.parametrize("mode", ["rescale", "window"])
-def test_made_up(tmp_path: Path, mode: Literal["rescale", "window"]) -> None:
+def test_synthetic(tmp_path: Path, mode: Literal["rescale", "window"]) -> None:
     example = make_example(tmp_path, mode=mode)
     staged = example.run_all()
     assert staged == example.proposed(tmp_path / "x.json")

@@ -15,7 +15,7 @@ from actspan.bench.logs.text import (
     NO_BATCH,
     NUMBER,
     Figure,
-    Found,
+    LineMatch,
     Part,
     Reader,
     Text,
@@ -44,13 +44,13 @@ _STEP = re.compile(
 
 
 def _read_benchmark(text: Text) -> Iterator[Part]:
-    found = _steps(text)
+    steps = _steps(text)
     name, batch = text.network, text.batch
-    rates = {step: float(match["rate"]) for step, (_, match) in found.items()}
-    call = float(found["inference"][1]["interface"])
+    rates = {step: float(match["rate"]) for step, (_, match) in steps.items()}
+    call = float(steps["inference"][1]["interface"])
     yield batch_stage(name, "interface", batch, "ascend", samples=call)
     yield batch_stage(name, "end-to-end", batch, "ascend", samples=rates["e2e"])
-    for step, (line, match) in found.items():
+    for step, (line, match) in steps.items():
         rate = rates[step]
         if step != "e2e" and rate:  # 0 means that the step had no work
             samples, batches = (None, rate) if step == "postprocess" else (rate, None)
@@ -66,9 +66,9 @@ def _read_benchmark(text: Text) -> Iterator[Part]:
         yield f"[postprocess] counts batches: {rate:g} batches/s are {rate * batch:.1f} samples/s"
 
 
-def _steps(text: Text) -> dict[str, Found]:
+def _steps(text: Text) -> dict[str, LineMatch]:
     """Return the line number and the parts of every step."""
-    found: dict[str, Found] = {}
+    steps: dict[str, LineMatch] = {}
     for number, _ in text.find("throughputRate"):
         line = text.lines[number - 1]
         match = _STEP.search(line)
@@ -76,13 +76,13 @@ def _steps(text: Text) -> dict[str, Found]:
             expected = _E2E if "[e2e" in line else _INFERENCE if "[infer" in line else _OTHER_STEP
             raise text.error(f"expected {expected}", number)
         step = _SHORT.get(match["step"], match["step"])
-        if step in found:
+        if step in steps:
             raise text.error(f"a second [{step}]: one summary per file", number)
-        found[step] = number, match
+        steps[step] = number, match
     for step, expected in (("e2e", _E2E), ("inference", _INFERENCE)):
-        if step not in found:
+        if step not in steps:
             raise text.cut_off(expected)
-    return found
+    return steps
 
 
 BENCHMARK = Reader("NPU benchmark", marked(r"\]\s*throughputRate:"), _read_benchmark)
@@ -108,7 +108,7 @@ def _read_pure_inference(text: Text) -> Iterator[Part]:
         repeated="a second ave_throughputRate: one summary",
     )
     rate = float(match["rate"])
-    files = [text.path, *(Path(found.group()) for _, found in text.find(_PURE_FILE))]
+    files = [text.path, *(Path(file_match.group()) for _, file_match in text.find(_PURE_FILE))]
     batch = next(filter(None, map(batch_in_name, files)), None)
     batches = None if batch is None else rate / batch
     yield batch_stage(text.network, "interface", batch, "ascend", samples=rate, batches=batches)

@@ -204,8 +204,8 @@ def _reported(text: Text) -> tuple[_Values, int | None]:
     values: _Values = {}
     shape = None
     for key, written in _entries(text):
-        if key == "-shape" and (found := re.search(r"\[(\d+),", written)):
-            shape = int(found[1])
+        if key == "-shape" and (match := re.search(r"\[(\d+),", written)):
+            shape = int(match[1])
         if key not in _REPORTED:
             continue
         name, line = _REPORTED[key], text.line_of(key)

@@ -23,7 +23,7 @@ from actspan.core.errors import BenchError
 from actspan.core.files import read_bytes
 from actspan.core.limits import LINE, LOG
 
-Found = tuple[int, re.Match[str]]  # line number, match
+LineMatch = tuple[int, re.Match[str]]  # line number, match
 
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 
@@ -76,14 +76,16 @@ class Text:
         except (ValueError, RecursionError):
             return None
 
-    def find(self, pattern: str | re.Pattern[str]) -> Iterator[Found]:
+    def find(self, pattern: str | re.Pattern[str]) -> Iterator[LineMatch]:
         """Yield the lines in which a pattern occurs: number and match."""
         compiled = re.compile(pattern)
         for number, line in enumerate(self.lines, 1):
             if match := compiled.search(line):
                 yield number, match
 
-    def only(self, mark: str, pattern: re.Pattern[str], *, expected: str, repeated: str) -> Found:
+    def only(
+        self, mark: str, pattern: re.Pattern[str], *, expected: str, repeated: str
+    ) -> LineMatch:
         """Return the number and the match of the only line with `mark`.
 
         An error is raised if there is none or a second one, or if it does not match `pattern`.
@@ -126,8 +128,8 @@ class Text:
         """`tem` or `pem`, by the model, the file's name or its folder; or another model's name."""
         models = [Path(m.group()).stem for _, m in self.find(_MODEL_FILE)]
         for name in (*models, self.path.stem, self.path.absolute().parent.name):
-            if found := _NETWORK.search(name):
-                return found.group(1).lower()
+            if match := _NETWORK.search(name):
+                return match.group(1).lower()
         return models[0] if models else "network"
 
     @property
@@ -163,8 +165,8 @@ def marked(pattern: str, *, key: str | None = None) -> Callable[[Text], bool]:
 
 def batch_in_name(path: Path) -> int | None:
     """Return the batch size in a name such as `..._batchsize_16_...` or `tem_bs16.txt`."""
-    found = _BATCH.search(path.stem)
-    return int(found.group(1)) or None if found else None
+    match = _BATCH.search(path.stem)
+    return int(match.group(1)) or None if match else None
 
 
 def batch_stage(

@@ -101,11 +101,11 @@ def read_plain(source: Source) -> Annotations | None:
             document[key] = msgspec.json.decode(part)
             if key not in _HEAD or msgspec.json.encode(document[key]) != memoryview(part):
                 return None
-        found: Iterator[Any] = map(_plain_video, entries, entries.values())
-        videos = Videos(takewhile(bool, found))
+        decoded: Iterator[Any] = map(_plain_video, entries, entries.values())
+        videos = Videos(takewhile(bool, decoded))
     except (KeyError, *NOT_JSON):
         return None
-    if len(videos.places) < len(entries):
+    if len(videos.indices) < len(entries):
         return None
     return Annotations(source.path, "activitynet", videos, document=document)
 
@@ -201,7 +201,7 @@ def _with_subsets(
             what = f"subset {one!r}, but {other!r} in {where}"
             problems.append(Problem(name, str(path), what, "keep one of them"))
     notes = [f"{path}: subsets taken from the lists {listed(map(repr, lists))}"]
-    if others := [name for name in subsets if name not in videos.places]:
+    if others := [name for name in subsets if name not in videos.indices]:
         ids = f"{counted(len(others), 'id')} in lists of subsets that are no videos"
         notes.append(f"{path}: ignored {ids}: {listed(others)}")
     return Videos(replace(v, subset=v.subset or subsets.get(v.id, "")) for v in videos), notes
@@ -225,7 +225,7 @@ def read_authors(source: Source, options: ReadOptions) -> Annotations:
             reader.problems.append(Problem(name, str(table), "no row for it", remedy))
     videos = Videos(reader.videos(entries, repeated, subsets))
     notes = []
-    if others := [name for name in subsets if name not in videos.places]:
+    if others := [name for name in subsets if name not in videos.indices]:
         rows = f"{counted(len(others), 'row')} of videos that are not in the JSON"
         notes.append(f"{table}: ignored {rows}: {listed(others)}")
     return reader.built("authors", videos, notes=notes)
@@ -250,10 +250,10 @@ def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
         )
     subsets: dict[str, str] = {}
     for row in rows[1:]:
-        video, found = (row[i].strip() if i is not None and i < len(row) else "" for i in columns)
+        video, subset = (row[i].strip() if i is not None and i < len(row) else "" for i in columns)
         name = canonical_id(video)
-        if subsets.setdefault(name, found) != found:
-            what = f"subset {found!r}, but {subsets[name]!r} in an earlier row"
+        if subsets.setdefault(name, subset) != subset:
+            what = f"subset {subset!r}, but {subsets[name]!r} in an earlier row"
             problems.append(Problem(name, str(table), what, "keep one row per video"))
     return subsets
 

@@ -25,7 +25,7 @@ from actspan.data.annotations.formats import (
     write_annotations,
 )
 from actspan.data.data_requests import ConvertRequest
-from actspan.data.instances import clipped, faulty_segments, late_ends
+from actspan.data.instances import clipped, late_ends, segment_problems
 from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset, good_segments
 
@@ -33,7 +33,7 @@ _SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; if most are shorter, the unit
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
+class Conversion:
     """Result of `convert_annotations`."""
 
     format: str  # of the source
@@ -55,7 +55,7 @@ class Converted:
         }
 
 
-def convert_annotations(request: ConvertRequest) -> Converted:
+def convert_annotations(request: ConvertRequest) -> Conversion:
     """Read annotations in one format and write them in another.
 
     Raises DatasetError if there are problems and `on_error` is "fail"; AnnotationError if the
@@ -67,7 +67,7 @@ def convert_annotations(request: ConvertRequest) -> Converted:
     is_table = durations is not None and durations.suffix.lower() in (".csv", ".tsv")
     if is_table and "duration" in columns:
         of_durations["duration"] = columns.pop("duration")
-    found = read_annotations(
+    annotations = read_annotations(
         request.source,
         format=request.format,
         fps=request.fps,
@@ -75,18 +75,18 @@ def convert_annotations(request: ConvertRequest) -> Converted:
         columns=columns,
         will_clip=request.clip,
     )
-    path, videos, problems = found.path, found.videos, list(found.problems)
-    notes = list(found.notes)
+    path, videos, problems = annotations.path, annotations.videos, list(annotations.problems)
+    notes = list(annotations.notes)
     target, format = _target_of(request)
     if durations is not None:
         known = read_annotations(durations, columns=of_durations, only_facts=True)
-        notes += [*_disagreements(found, known), *known.notes]
+        notes += [*_disagreements(annotations, known), *known.notes]
         videos = with_facts(videos, known.videos)
         problems += known.problems
     if request.fps is not None:
         unknown = sum(video.fps is None for video in videos)
         use = f"only written as the frame rate of {counted(unknown, 'video')}"
-        if "frames" not in (request.times, found.unit):
+        if "frames" not in (request.times, annotations.unit):
             what = f"--fps {request.fps:g} is {use if unknown else 'not used'}"
             notes.append(f"{path}: times are not frame numbers, so {what}")
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
@@ -94,8 +94,8 @@ def convert_annotations(request: ConvertRequest) -> Converted:
     if videos and not any(len(video.segments) + len(video.ignored) for video in videos):
         where = "" if request.subset is None else f" in subset {request.subset!r}"
         notes.append(f"{path}: holds no instances{where}")
-    videos, timing = _in_seconds(videos, request, found)
-    problems += faulty_segments(videos, path)
+    videos, timing = _in_seconds(videos, request, annotations)
+    problems += segment_problems(videos, path)
     if not videos and not problems:
         raise AnnotationError(f"{path}: holds no videos")
     if not videos:
@@ -109,9 +109,9 @@ def convert_annotations(request: ConvertRequest) -> Converted:
         what = f"{counted(len(without), 'video')} without duration ({names})"
         problems.append(Problem("", str(path), what, remedy, Skipped.NOTHING))
     videos = videos.with_instances(good)
-    write_annotations(target, videos, format=format, document=found.document)
+    write_annotations(target, videos, format=format, document=annotations.document)
     notes += [f"{path}: {note}" for note in timing]
-    return Converted(found.format, target, videos, tuple(problems), tuple(notes))
+    return Conversion(annotations.format, target, videos, tuple(problems), tuple(notes))
 
 
 def _target_of(request: ConvertRequest) -> tuple[Path, str]:
@@ -128,24 +128,28 @@ def _target_of(request: ConvertRequest) -> tuple[Path, str]:
 
 
 def _in_seconds(
-    videos: Videos, request: ConvertRequest, found: Annotations
+    videos: Videos, request: ConvertRequest, annotations: Annotations
 ) -> tuple[Videos, tuple[str, ...]]:
     """Convert times to seconds and clip them, as requested; return the videos and notes."""
     notes: tuple[str, ...] = ()
     if request.times is not None:
-        _require_unit(request.times, found)
+        _require_unit(request.times, annotations)
         before = videos.durations
-        if found.unit == "seconds":
-            convert_durations = "durations" not in found.clocks
+        if annotations.unit == "seconds":
+            convert_durations = "durations" not in annotations.clocks
             videos, notes = in_seconds(
-                videos, request.times, request.fps, found.path, with_durations=convert_durations
+                videos,
+                request.times,
+                request.fps,
+                annotations.path,
+                with_durations=convert_durations,
             )
-        if found.unit == "seconds" != request.times:
-            _require_plausible(videos, before, request.times, found.path)
+        if annotations.unit == "seconds" != request.times:
+            _require_plausible(videos, before, request.times, annotations.path)
     elif unit := wrong_unit(videos, videos.durations):
         raise AnnotationError(
-            f"{found.path}: {unit.what}: pass {unit.options}; or correct the durations, if times "
-            "are seconds"
+            f"{annotations.path}: {unit.what}: pass {unit.options}; or correct the durations, "
+            "if times are seconds"
         )
     if request.clip:
         videos, cut = clipped(videos)
@@ -155,17 +159,17 @@ def _in_seconds(
     return videos, notes
 
 
-def _require_unit(times: Unit, found: Annotations) -> None:
+def _require_unit(times: Unit, annotations: Annotations) -> None:
     """Raise ConfigError if the source gives another unit of its times."""
-    path, problem = found.path, ""
-    if FORMATS[found.format].has_own_unit:
-        problem = f"{found.format} gives the unit of its times itself: leave out --times"
-    elif found.unit not in ("seconds", times):
+    path, problem = annotations.path, ""
+    if FORMATS[annotations.format].has_own_unit:
+        problem = f"{annotations.format} gives the unit of its times itself: leave out --times"
+    elif annotations.unit not in ("seconds", times):
         problem = (
-            f"times are {found.unit} by the names of their columns; rename them, or leave out "
-            f"--times {times}"
+            f"times are {annotations.unit} by the names of their columns; rename them, or leave "
+            f"out --times {times}"
         )
-    elif found.unit == "seconds" != times and "times" in found.clocks:
+    elif annotations.unit == "seconds" != times and "times" in annotations.clocks:
         problem = (
             f"times are clocks, as 0:01, so they are seconds: leave out --times {times}, or write "
             f"all of them as {times}"
@@ -206,18 +210,18 @@ def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
     )
 
 
-def _disagreements(found: Annotations, known: Annotations) -> Iterator[str]:
+def _disagreements(annotations: Annotations, known: Annotations) -> Iterator[str]:
     """Yield a note per fact that two sources state differently.
 
     Raises AnnotationError, with ids of both sources, if they have no video in common.
     """
-    ours, theirs = found.videos.ids, known.videos.ids
+    ids_, known_ids = annotations.videos.ids, known.videos.ids
     by_id = {video.id: video for video in known.videos}
-    pairs = [(video, by_id[video.id]) for video in found.videos if video.id in by_id]
-    if ours and not pairs:
+    pairs = [(video, by_id[video.id]) for video in annotations.videos if video.id in by_id]
+    if ids_ and not pairs:
         raise AnnotationError(
-            f"{known.path}: has none of the {counted(len(ours), 'video')} of {found.path}; "
-            f"ids there: {listed(map(repr, theirs)) or 'none'}; here: {listed(map(repr, ours))}"
+            f"{known.path}: has none of the {counted(len(ids_), 'video')} of {annotations.path}; "
+            f"ids there: {listed(map(repr, known_ids)) or 'none'}; here: {listed(map(repr, ids_))}"
         )
     lengths = [a.id for a, b in pairs if abs(a.duration - b.duration) > max(1, 0.01 * a.duration)]
     subsets = [a.id for a, b in pairs if a.subset and b.subset and a.subset != b.subset]
@@ -225,7 +229,7 @@ def _disagreements(found: Annotations, known: Annotations) -> Iterator[str]:
         if ids:
             yield (
                 f"{known.path}: another {what} for {counted(len(ids), 'video')} ({listed(ids)}); "
-                f"that of {found.path} is kept"
+                f"that of {annotations.path} is kept"
             )
 
 

@@ -35,7 +35,7 @@ PROPERTY = "actspan."  # prefix of our properties with facts about the video
 def read(source: Source, options: ReadOptions) -> Annotations:
     """Read an .eaf file, or all of a folder, where a damaged file becomes a problem."""
     reader, notes = _Reader(), []
-    found = read_files("elan", ".eaf", reader.read_file, source, options)
+    annotations = read_files("elan", ".eaf", reader.read_file, source, options)
     if reader.divided:
         tiers = listed((f"{name} ({n:,})" for name, n in reader.divided.items()), most=12)
         notes.append(
@@ -47,7 +47,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
             f"{source.path}: instances of {len(reader.used)} tiers are read in the same way "
             f"({listed(reader.used, most=12)}); --tier selects some of them"
         )
-    return replace(found, notes=(*found.notes, *notes))
+    return replace(annotations, notes=(*annotations.notes, *notes))
 
 
 class _Reader:
@@ -100,7 +100,7 @@ class _Reader:
 
 def _own_facts(root: Element, file: Path) -> tuple[str, Facts]:
     """Return the id, or "", and the facts that our writer keeps as properties."""
-    found = {
+    properties = {
         name.removeprefix(PROPERTY): text
         for name, text in (
             (p.get("NAME", ""), (p.text or "").strip()) for p in root.iter("PROPERTY")
@@ -108,7 +108,7 @@ def _own_facts(root: Element, file: Path) -> tuple[str, Facts]:
         if text and name.startswith(PROPERTY)
     }
     try:
-        return found.get("video", ""), read_facts(found)
+        return properties.get("video", ""), read_facts(properties)
     except (TypeError, ValueError) as error:
         raise AnnotationError(f"{file}: property {PROPERTY}...: {error}") from error
 

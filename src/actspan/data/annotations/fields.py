@@ -87,9 +87,9 @@ def find_times(head: Sequence[str], given: Mapping[str, int]) -> tuple[Unit, dic
         places = {role: place_of(names, known[role]) for role in TIMES if role not in given} | {
             role: given[role] for role in TIMES if units.get(role) == unit
         }
-        found = {role: place for role, place in places.items() if place is not None}
-        if len(found) == len(TIMES):
-            return unit, found
+        columns = {role: place for role, place in places.items() if place is not None}
+        if len(columns) == len(TIMES):
+            return unit, columns
     return None
 
 
@@ -109,12 +109,12 @@ def number(value: Any, name: str) -> float:
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     try:
-        found = float(value) if is_number else _decimal(value)
+        decimal = float(value) if is_number else _decimal(value)
     except (AttributeError, ValueError, OverflowError, TypeError) as error:
         raise TypeError(f"{name!r} is {value!r}, not a number") from error
-    if not math.isfinite(found) or found <= 0:
+    if not math.isfinite(decimal) or decimal <= 0:
         raise ValueError(f"{name!r} is {value}, not a positive number")
-    return found
+    return decimal
 
 
 def _decimal(text: str) -> float:

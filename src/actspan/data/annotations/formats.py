@@ -45,7 +45,7 @@ _REMEDIES = {
     ".anvil": "of Anvil: export it to ELAN (.eaf), or as a table",
     ".xml": "XML (CVAT, Anvil, ...): export it as CSV or JSON with times in seconds",
 }
-_OTHER = "export it as CSV (video, start, end, label) or JSON"
+_DEFAULT_REMEDY = "export it as CSV (video, start, end, label) or JSON"
 
 Encoder = Callable[[Sequence[Video], WriteOptions], Iterator[tuple[str, bytes]]]
 
@@ -138,15 +138,15 @@ def read_annotations(
     path = Path(path)
     if not path.exists():
         raise AnnotationError(f"{path}: cannot be read: no such file or folder")
-    found = find_annotations(path) if path.is_dir() else None
-    source = Source(found or path, format_is_given=format is not None)
+    annotation_file = find_annotations(path) if path.is_dir() else None
+    source = Source(annotation_file or path, format_is_given=format is not None)
     options = ReadOptions(fps, tuple(tiers), columns or {}, will_clip, only_facts)
-    read = None
+    annotations = None
     try:
         if format in (None, "activitynet") and not (options.tiers or options.columns):
-            read = activitynet.read_plain(source)
-        if read is None:
-            read = _read_as(source, format, options)
+            annotations = activitynet.read_plain(source)
+        if annotations is None:
+            annotations = _read_as(source, format, options)
     except OSError as error:
         raise AnnotationError(
             f"{source.path}: cannot be read: {error.strerror or error}"
@@ -155,11 +155,15 @@ def read_annotations(
         raise AnnotationError(f"{source.path}: JSON nested too deeply to be annotations") from error
     except JsonError as error:
         raise AnnotationError(f"{source.path}: not valid JSON: {error}") from error
-    notes = read.notes if only_facts else (*read.notes, *possible_mistakes(read.path, read.videos))
-    beside = path / DATASET_TABLE
-    if found is not None and found != beside and beside.is_file():
-        notes = (f"{beside}: ignored, because {found.name} exists too", *notes)
-    return replace(read, notes=notes)
+    notes = (
+        annotations.notes
+        if only_facts
+        else (*annotations.notes, *possible_mistakes(annotations.path, annotations.videos))
+    )
+    table_file = path / DATASET_TABLE
+    if annotation_file is not None and annotation_file != table_file and table_file.is_file():
+        notes = (f"{table_file}: ignored, because {annotation_file.name} exists too", *notes)
+    return replace(annotations, notes=notes)
 
 
 def _read_as(source: Source, format: str | None, options: ReadOptions) -> Annotations:
@@ -198,7 +202,9 @@ def _unknown_format(source: Source) -> str:
         )
     if source.json is None:
         suffix = path.suffix.lower()
-        remedy = next((r for known, r in _REMEDIES.items() if suffix in known.split()), _OTHER)
+        remedy = next(
+            (r for known, r in _REMEDIES.items() if suffix in known.split()), _DEFAULT_REMEDY
+        )
         what = f"{path.suffix} is not read: {remedy}" if path.suffix else remedy
         return f"{path}: of no known format; {what}; {forms}"
     document = source.document[0]

@@ -96,14 +96,14 @@ class EntryReader(Collector):
         notes: Iterable[str] = (),
     ) -> Annotations:
         """Return the annotations; `notes` follow those about keys and names."""
-        path, found = self.path, []
+        path, own_notes = self.path, []
         if self._taken:
             taken = listed((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
-            found.append(f"{path}: taken from other keys: {taken}")
+            own_notes.append(f"{path}: taken from other keys: {taken}")
         if self._unlabelled:
-            found.append(f"{path}: {counted(self._unlabelled, 'annotation')} without a label")
-        found += self.kept.notes(path, "{} not understood, which JSON keeps")
-        notes = (*found, *self.ignored.notes(path), *notes)
+            own_notes.append(f"{path}: {counted(self._unlabelled, 'annotation')} without a label")
+        own_notes += self.kept.notes(path, "{} not understood, which JSON keeps")
+        notes = (*own_notes, *self.ignored.notes(path), *notes)
         return self.collected(format, videos, notes, document)
 
     def reject_repeated(self, keys: Iterable[str], entry: str = "") -> None:
@@ -141,22 +141,22 @@ class EntryReader(Collector):
 
     def _understood(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Return an entry with fields under their own keys; count other keys that may matter."""
-        made = dict(entry)
+        known = dict(entry)
         if "annotations" not in entry and isinstance(entry.get("actions"), list):
             # a tuple, which JSON lacks, marks an action
-            made["annotations"] = [(action,) for action in made.pop("actions")]
+            known["annotations"] = [(action,) for action in known.pop("actions")]
             self._taken["annotations from 'actions'"] += 1
-        for key in [key for key in made if key not in FIELDS]:
+        for key in [key for key in known if key not in FIELDS]:
             field, value = _FIELD_OF.get(normalized(key)), entry[key]
             is_given = bool(value) or (field == "subset" and type(value) is int)  # one may be 0
             plain = is_given and isinstance(value, (str, int, float))
-            if field and plain and made.get(field) is None:
-                made[field] = made.pop(key)
+            if field and plain and known.get(field) is None:
+                known[field] = known.pop(key)
                 if key not in self._usual:
                     self._taken[f"{field} from {key!r}"] += 1
             elif bool(value) if isinstance(value, (list, dict)) else _is_telling(key):
                 self.kept["keys of videos", key] += 1
-        return made
+        return known
 
     def _instances(self, video: str, entry: Mapping[str, Any]) -> Iterator[Instance]:
         """Yield the annotations of a video; each one that cannot be used becomes a problem."""

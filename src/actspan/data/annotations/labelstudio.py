@@ -156,21 +156,21 @@ class _Reader:
 
     def add(self, task: _Task) -> None:
         """Add the video of a task, unless its regions have no times."""
-        found: list[tuple[str, Instance]] = []
+        instances: list[tuple[str, Instance]] = []
         is_bad = False
         for region in task.regions:
             place = f"{task.place}, region {region.get('id', '?')}"
             try:
-                found += [(place, x) for x in self._instances(region, task.facts)]
+                instances += [(place, x) for x in self._instances(region, task.facts)]
             except UNUSABLE as error:
                 is_bad = True
                 self.builder.reject(task.name, place, error)
-        if task.regions and not found and not is_bad:
+        if task.regions and not instances and not is_bad:
             self.counts[_TIMELESS] += 1
             return
         self.counts[_EMPTY] += not task.regions
         self.builder.add(task.name, facts=task.facts)
-        for place, instance in found:
+        for place, instance in instances:
             self.builder.add_or_reject(task.name, instance, place)
 
     def _instances(self, region: Mapping[str, Any], facts: Facts) -> list[Instance]:

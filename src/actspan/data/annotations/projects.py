@@ -192,17 +192,17 @@ def _instances(
         return
     if not all(isinstance(time, (int, float)) and not isinstance(time, bool) for time in times):
         raise TypeError(f"times {times!r} are not numbers")
-    found = {key: str(values[key]) for key in attributes if values.get(key) not in (None, "")}
+    labels = {key: str(values[key]) for key in attributes if values.get(key) not in (None, "")}
     first = next(iter(attributes), "")
-    for key in found:
+    for key in labels:
         if key != first:
             ignored["attributes", str(attributes[key].get("aname") or key)] += 1
-    if first not in found:
+    if first not in labels:
         ignored["entries", "segments without a label"] += 1
         return
     options = attributes[first].get("options") or {}
     several = attributes[first].get("type") == _CHECKBOX
-    for value in found[first].split(",") if several else [found[first]]:
+    for value in labels[first].split(",") if several else [labels[first]]:
         if options and value.isdecimal() and value not in options:
             name = attributes[first].get("aname") or first
             raise ValueError(f"attribute {name!r} has no option {value}")

@@ -40,13 +40,13 @@ from actspan.data.videos import canonical_subset
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")
 _NO_FACTS = Facts()
 _PER_SECOND = {"seconds": 1.0, "milliseconds": 1000.0}
-_IF_KNOWN = {"fps", "frames", "score"}
+_OPTIONAL = {"fps", "frames", "score"}
 _SHORTEST = 0.02  # seconds; no action is shorter, but times given as fractions of a day are
 
 # Copied text contains zero-width spaces and direction marks, which nobody sees.
-_UNSEEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")
+_INVISIBLE = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")
 _QUOTES = ("'", "`", "\u2018")
-_BLANKS = {"", "na", "n/a", "nan", "none", "null", "-"}  # numbers, in spreadsheets and R
+_NO_NUMBER = {"", "na", "n/a", "nan", "none", "null", "-"}  # numbers, in spreadsheets and R
 _NO_LABEL = {"nan", "na", "n/a", "<na>", "null"}  # as written by pandas and R
 _TOTALS = {"total", "totals", "subtotal", "grand total", "sum", "mean", "average"}
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
@@ -72,16 +72,16 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         reader.add(place, row)
     reader.require_consistent()
     builder.ignored.update(("columns", name) for name in columns.ignored(table.used()))
-    found = builder.built("csv", unit=columns.unit)
-    notes = [*table.notes(), *columns.notes, *reader.notes(), *found.notes]
-    lengths = np.diff(found.videos.segments)
+    annotations = builder.built("csv", unit=columns.unit)
+    notes = [*table.notes(), *columns.notes, *reader.notes(), *annotations.notes]
+    lengths = np.diff(annotations.videos.segments)
     too_short = 2 * int((lengths < _SHORTEST).sum()) > len(lengths)  # as Excel's times of day are
     if columns.unit == "seconds" and too_short:
         notes.append(
             f"{path}: most instances are shorter than {_SHORTEST:g} s: are their times fractions "
             "of a day? format the cells as numbers of seconds, and save the table again"
         )
-    return replace(found, notes=tuple(notes))
+    return replace(annotations, notes=tuple(notes))
 
 
 class _RowReader:
@@ -191,8 +191,8 @@ class _RowReader:
 
     def _video(self, text: str) -> str:
         """Return an id without invisible characters and without single quotes around it."""
-        if not text.isascii() and _UNSEEN.search(text):
-            text = _UNSEEN.sub("", text).strip()
+        if not text.isascii() and _INVISIBLE.search(text):
+            text = _INVISIBLE.sub("", text).strip()
             self._changed["zero-width characters in"] += 1
         if len(text) > 2 and text[0] in _QUOTES and text[-1] in ("'", "`", "\u2019"):
             text = text[1:-1].strip()
@@ -207,7 +207,7 @@ class _RowReader:
         subset = row.get("subset", "")
         return Facts(
             duration=duration,
-            subset=None if subset.lower() in _BLANKS else canonical_subset(subset),
+            subset=None if subset.lower() in _NO_NUMBER else canonical_subset(subset),
             fps=fps,
             frames=None if frames is None else int(frames),
         )
@@ -220,7 +220,7 @@ class _RowReader:
         if per_second is None:
             raise ValueError("a row in frames without a frame rate: --fps")
         texts = row.get("start", ""), row.get("end", "")
-        blank = [text.lower() in _BLANKS for text in texts]
+        blank = [text.lower() in _NO_NUMBER for text in texts]
         if all(blank):
             if label:
                 raise ValueError(f"label {label!r} without start and end")
@@ -244,7 +244,7 @@ class _RowReader:
 
     def _positive(self, text: str, role: str) -> float | None:
         """Return a positive number, or None for an empty cell; a duration may be a clock."""
-        if text.lower() in _BLANKS:
+        if text.lower() in _NO_NUMBER:
             return None
         if ":" in text and role == "duration":
             self._builder.clocks.add("durations")
@@ -263,7 +263,7 @@ class _RowReader:
 def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of a table: one row per segment, and one per video without any."""
     rows = [row for video in videos for row in _written_rows(video)]
-    used = [c for c in _WRITTEN if c not in _IF_KNOWN or any(c in row for row in rows)]
+    used = [c for c in _WRITTEN if c not in _OPTIONAL or any(c in row for row in rows)]
     lines: list[str] = []
     # csv quotes the characters of its own line end, and a carriage return has to be quoted.
     writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")

@@ -87,8 +87,8 @@ def is_header(path: Path, head: Sequence[str], given: Mapping[str, str]) -> bool
     """Return whether a line is a header with the columns of segments or events."""
     if not all(name in head for name in given.values()):
         return False
-    found = _by_name(path, head, given)
-    return "video" in found.places and (found.has_times or "time" in map(normalized, head))
+    columns = _by_name(path, head, given)
+    return "video" in columns.places and (columns.has_times or "time" in map(normalized, head))
 
 
 def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Columns:
@@ -96,25 +96,25 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
 
     Raises AnnotationError if a given or a required column is missing; the message lists all.
     """
-    found = _by_name(path, head, options.columns)
-    if _is_sufficient(found):
-        return found
+    columns = _by_name(path, head, options.columns)
+    if _is_sufficient(columns):
+        return columns
     needed = ("video", "duration") if options.only_facts else ("video", *TIMES)
-    missing = [role for role in needed if role not in found.places]
-    there = listed(map(repr, head), _LISTED)
-    absent = f"not found: {', '.join(map(repr, missing))}; there are: {there}"
+    missing = [role for role in needed if role not in columns.places]
+    names = listed(map(repr, head), _LISTED)
+    absent = f"not found: {', '.join(map(repr, missing))}; there are: {names}"
     if options.only_facts:
         if not missing:
-            return found
+            return columns
         raise AnnotationError(
             f"{path}: columns 'video' and 'duration' are needed; {absent}. Rename the column: "
             "video_duration, duration, length or seconds is read as the duration, video or name as "
             "the id; or pass --duration-column NAME to annotate convert"
         )
     if not options.columns and len(head) >= 3 and all(time_of(cell) >= 0 for cell in head[1:3]):
-        found = Columns(path, {role: i for i, role in enumerate(_POSITIONS[: len(head)])})
-        found.note(f"no header; columns taken as {','.join(found.places)}")
-        return found
+        columns = Columns(path, {role: i for i, role in enumerate(_POSITIONS[: len(head)])})
+        columns.note(f"no header; columns taken as {','.join(columns.places)}")
+        return columns
     flags = ", ".join(f"--{role}-column NAME" for role in missing)
     raise AnnotationError(
         f"{path}: columns for 'video', 'start' and 'end' are needed; {absent}. Rename columns, or "
@@ -129,8 +129,8 @@ def _by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Colum
     for role, name in given.items():
         place = head.index(name) if name in head else place_of(names, [normalized(name)])
         if place is None:
-            there = listed(map(repr, head), _LISTED)
-            what = f"no column {name!r}{suggestion(name, head)}; there are: {there}"
+            listed_names = listed(map(repr, head), _LISTED)
+            what = f"no column {name!r}{suggestion(name, head)}; there are: {listed_names}"
             raise AnnotationError(f"{path}: {what}")
         places[role] = place
     unit, times = find_times(head, places) or ("seconds", {})

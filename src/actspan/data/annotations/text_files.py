@@ -119,16 +119,16 @@ def read_srt(file: Path, builder: VideoBuilder) -> None:
     if not cues and any(lines):
         raise AnnotationError(f"{file}: not SubRip: it has no times as {_SRT.example}")
     builder.add_file(file.stem, file)
-    taken: set[int] = set()
+    used: set[int] = set()
     for i, end in cues:
-        taken.update(range(i, end))
+        used.update(range(i, end))
         text, is_followed = lines[i + 1 : end], end < len(lines) and "-->" in lines[end]
         if is_followed and text and text[-1].strip().isdigit():
             text.pop()  # the number of the next cue, if no blank line separates them
         label = _SRT.markup.sub("", " ".join(text))
         _add(builder, file.stem, f"{file}:{i + 1}", lines[i], label, _SRT)
     for i, line in enumerate(lines):
-        if i not in taken and line.strip() and not line.strip().isdigit():
+        if i not in used and line.strip() and not line.strip().isdigit():
             builder.ignored["lines outside cues", f"{file.name}:{i + 1}"] += 1
 
 
@@ -164,11 +164,11 @@ def _outside(lines: Sequence[str]) -> Iterator[int]:
 def _add(
     builder: VideoBuilder, video: str, place: str, timing: str, label: str, syntax: _Syntax
 ) -> None:
-    found = syntax.timing.match(timing)
-    if found is None:
+    match = syntax.timing.match(timing)
+    if match is None:
         builder.reject(video, place, f"{timing.strip()!r} is not of the form {syntax.example}")
         return
-    parts = [int(part or 0) for part in found.groups()]
+    parts = [int(part or 0) for part in match.groups()]
     start, end = (
         (((hours * 60 + minutes) * 60 + seconds) * 1000 + millis) / 1000
         for hours, minutes, seconds, millis in (parts[:4], parts[4:])
@@ -250,8 +250,8 @@ def _tokens(file: Path) -> _Tokens:
         text = data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{file}: cannot be read as UTF-8 or UTF-16 text: {error}") from error
-    for found in _TOKEN.finditer(text):
-        quoted, number, flag = found.groups()
+    for match in _TOKEN.finditer(text):
+        quoted, number, flag = match.groups()
         if number is not None:
             yield float(number)
         elif flag is not None:

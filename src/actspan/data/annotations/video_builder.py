@@ -102,12 +102,12 @@ class VideoBuilder(Collector):
         if instance is not None:
             self._check(*instance[:2])
         known, instances = self._videos.get(video, ({}, []))
-        given = {} if facts is None else facts._asdict()
-        given = {key: value for key, value in given.items() if value is not None}
-        for key, value in given.items():
+        values = {} if facts is None else facts._asdict()
+        values = {key: value for key, value in values.items() if value is not None}
+        for key, value in values.items():
             if known.get(key, value) != value:
                 raise ValueError(f"{key} {value!r}, but {known[key]!r} in an earlier row")
-        known.update(given)
+        known.update(values)
         if instance is not None:
             instances.append(instance)
         self._videos[video] = known, instances

@@ -104,19 +104,19 @@ def named_files(videos: Sequence[Video], suffix: str) -> Iterator[tuple[str, Vid
 
     Raises AnnotationError if two ids give the same name on some file system.
     """
-    taken: dict[str, str] = {}  # ids by names without case, which some file systems ignore
+    used: dict[str, str] = {}  # ids by names without case, which some file systems ignore
     for video in videos:
         text = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", video.id))
         text = text.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
         text = text.strip(" ").rstrip(" .")  # Windows drops these
         is_special = not text or text.startswith(".") or _DEVICES.match(text)
         name = f"_{text}{suffix}" if is_special else text + suffix
-        if (key := name.casefold()) in taken:
+        if (key := name.casefold()) in used:
             raise AnnotationError(
-                f"videos {taken[key]!r} and {video.id!r} would both be written to {name!r}: rename "
+                f"videos {used[key]!r} and {video.id!r} would both be written to {name!r}: rename "
                 "one of them"
             )
-        taken[key] = video.id
+        used[key] = video.id
         yield name, video
 
 
@@ -202,7 +202,9 @@ def encode_labelstudio(
     """
     instances = [list(labelled_instances(video)) for video in videos]
     tasks = [_task(*pair, options) for pair in zip(videos, instances, strict=True)]
-    labels = dict.fromkeys(label for found in instances for _, _, label, _ in found)
+    labels = dict.fromkeys(
+        label for instances_of_video in instances for _, _, label, _ in instances_of_video
+    )
     yield "labelstudio.json", (json.dumps(tasks, indent=1, ensure_ascii=False) + "\n").encode()
     view = Element("View")
     SubElement(view, "Video", name=_MEDIUM, value="$video", frameRate="$fps")

@@ -53,5 +53,5 @@ def make_passes(names: Iterable[str], settings: PassSettings) -> list[GraphPass]
 def _class_of(name: str) -> type[GraphPass]:
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
     module, kind = PASSES[name]
-    found: type[GraphPass] = getattr(importlib.import_module(f"{__name__}.{module}"), kind)
-    return found
+    graph_pass: type[GraphPass] = getattr(importlib.import_module(f"{__name__}.{module}"), kind)
+    return graph_pass

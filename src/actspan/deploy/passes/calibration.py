@@ -61,10 +61,10 @@ class DatasetCalibration:
         ranks = (3,) if self.net == "tem" else (2, 3)
         name, shape = next(iter(shapes.items()), ("", ()))
         if len(shapes) != 1 or len(shape) not in ranks:
-            given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+            requested = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
             wanted = " or ".join("(B, C, T)" if rank == 3 else "(N, 32)" for rank in ranks)
             raise ExportError(
-                f"calibration knows networks with one input, {wanted}; this one has {given}"
+                f"calibration knows networks with one input, {wanted}; this one has {requested}"
             )
         config = PipelineConfig() if self.bundle is None else self.bundle.config
         if self.bundle is None or self.net == "tem":
@@ -102,9 +102,9 @@ class DatasetCalibration:
             dataset = dataset.subset("training")
         dataset = dataset.select(_spread(dataset.videos, self.videos))
         dataset = check_dataset(dataset, channels=channels, on_error="skip")
-        found = [problem for problem in dataset.problems if problem.skipped is Skipped.VIDEO]
-        reasons = listed(dict.fromkeys(problem.problem for problem in found))
-        return dataset, (f"{self.dataset}: {skipped_line(found)}: {reasons}",) if found else ()
+        skipped = [problem for problem in dataset.problems if problem.skipped is Skipped.VIDEO]
+        reasons = listed(dict.fromkeys(problem.problem for problem in skipped))
+        return dataset, (f"{self.dataset}: {skipped_line(skipped)}: {reasons}",) if skipped else ()
 
 
 def _cells(

@@ -58,13 +58,13 @@ class ConstantFold(GraphPass):
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
         """Return the nodes that were not folded; see `GraphPass.remaining`."""
-        found = {}
+        reasons = {}
         for node in nodes_of(model):
             if is_standard(node, "Dropout"):
-                found[node] = "its mask is read, or it may be in training mode"
+                reasons[node] = "its mask is read, or it may be in training mode"
             elif _is_constant(node):
-                found[node] = "too large, or not known to the folder"
-        return found
+                reasons[node] = "too large, or not known to the folder"
+        return reasons
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold, then clean up, until nothing changes."""
@@ -167,11 +167,11 @@ def _guard_outputs(model: ir.Model) -> None:
 def _guard(root: ir.Graph, graph: ir.Graph, output: ir.Value) -> None:
     name = output.name
     output.name = unique_name(root, f"{name}_computed")
-    given = ir.Value(name=name, type=output.type, shape=output.shape)
-    graph.append(ir.Node(_GUARD, "Identity", [output], outputs=[given], name=f"Identity_{name}"))
+    guarded = ir.Value(name=name, type=output.type, shape=output.shape)
+    graph.append(ir.Node(_GUARD, "Identity", [output], outputs=[guarded], name=f"Identity_{name}"))
     for index, value in enumerate(graph.outputs):
         if value is output:
-            graph.outputs[index] = given
+            graph.outputs[index] = guarded
 
 
 def _release_outputs(model: ir.Model) -> bool:

@@ -198,12 +198,12 @@ def can_leave(value: ir.Value | None, graph: ir.Graph | None) -> bool:
 
 def unique_name(graph: ir.Graph, name: str) -> str:
     """Return `name`, with a number appended if the main graph or one inside has it already."""
-    taken: set[str | None] = set()
+    used: set[str | None] = set()
     for part in (graph, *graph.subgraphs()):
-        taken |= {value.name for value in (*part.inputs, *part.initializers.values())}
-        taken |= {output.name for node in part for output in node.outputs}
+        used |= {value.name for value in (*part.inputs, *part.initializers.values())}
+        used |= {output.name for node in part for output in node.outputs}
     candidate, number = name, 1
-    while candidate in taken:
+    while candidate in used:
         number += 1
         candidate = f"{name}_{number}"
     return candidate

@@ -68,14 +68,14 @@ class Conv1dToConv2d(GraphPass):
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
         """Return the convolutions that were left; see `GraphPass.remaining`."""
-        rank, found = _ranks(model), {}
+        rank, reasons = _ranks(model), {}
         for node in nodes_of(model):
             if _is_conv1d(node, rank):
                 known = node.op_type in CONVOLUTIONS
-                found[node] = "its shapes are not known" if known else "not known here"
+                reasons[node] = "its shapes are not known" if known else "not known here"
                 if not is_standard(node):
-                    found[node] = f"an operator of {node.domain}"
-        return found
+                    reasons[node] = f"an operator of {node.domain}"
+        return reasons
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Rewrite every region that contains a one-dimensional convolution."""
@@ -144,21 +144,21 @@ def _with_convolution(plan: Plan) -> Plan:
         reached.add(node)
         producers = (node.inputs[index].producer() for index in plan[node])
         stack += [other for other in producers if other in plan]
-        stack += [use.node for use in node.outputs[0].uses() if _lifts(plan, use)]
+        stack += [use.node for use in node.outputs[0].uses() if _gets_axis(plan, use)]
     return {node: inputs for node, inputs in plan.items() if node in reached}
 
 
-def _lifts(plan: Plan, use: Any) -> bool:
+def _gets_axis(plan: Plan, use: Any) -> bool:
     """Return whether a use of a value gets the new axis."""
     return use.node in plan and use.idx in plan[use.node]
 
 
-def _crossings(plan: Plan, values: Iterable[ir.Value]) -> int:
+def _count_crossings(plan: Plan, values: Iterable[ir.Value]) -> int:
     """Return how many of these values enter or leave a region."""
     count = 0
     for value in values:
-        inside = any(_lifts(plan, use) for use in value.uses())
-        outside = value.is_graph_output() or any(not _lifts(plan, use) for use in value.uses())
+        inside = any(_gets_axis(plan, use) for use in value.uses())
+        outside = value.is_graph_output() or any(not _gets_axis(plan, use) for use in value.uses())
         count += outside if value.producer() in plan else inside and constant_of(value) is None
     return count
 
@@ -169,30 +169,30 @@ def _trim(plan: Plan) -> bool:
     At the entry an equal number is enough: the following node may then save one.
     """
     for node, inputs in list(plan.items()):
-        if _is_bound(plan, node):
+        if _must_stay(plan, node):
             continue
         values = {*(node.inputs[index] for index in inputs), node.outputs[0]}
-        before = _crossings(plan, values)
+        before = _count_crossings(plan, values)
         first = not any(node.inputs[index].producer() in plan for index in inputs)
         del plan[node]
-        if _crossings(plan, values) < before + first:
+        if _count_crossings(plan, values) < before + first:
             return True
         plan[node] = inputs
     return False
 
 
-def _is_bound(plan: Plan, node: ir.Node) -> bool:
+def _must_stay(plan: Plan, node: ir.Node) -> bool:
     """Return whether a node must stay: convolutions, and quantisation that runtimes fuse with them.
 
     The latter are a DequantizeLinear before a convolution, the QuantizeLinear before that, and a
     QuantizeLinear of a region's output.
     """
-    readers = [use.node for use in node.outputs[0].uses() if _lifts(plan, use)]
+    readers = [use.node for use in node.outputs[0].uses() if _gets_axis(plan, use)]
     if node.op_type == "DequantizeLinear":
         return any(reader.op_type in CONVOLUTIONS for reader in readers)
     if node.op_type == "QuantizeLinear":
         return node.inputs[0].producer() in plan or any(
-            reader.op_type == "DequantizeLinear" and _is_bound(plan, reader) for reader in readers
+            reader.op_type == "DequantizeLinear" and _must_stay(plan, reader) for reader in readers
         )
     return node.op_type in CONVOLUTIONS
 
@@ -208,7 +208,7 @@ class _Rewriter:
 
     def run(self) -> None:
         for value in [node.outputs[0] for node in self._plan]:
-            if value.is_graph_output() or any(not _lifts(self._plan, u) for u in value.uses()):
+            if value.is_graph_output() or any(not _gets_axis(self._plan, u) for u in value.uses()):
                 self._squeeze(value)
         for node in self._plan:
             for index in self._plan[node]:
@@ -239,7 +239,7 @@ class _Rewriter:
 
     def _squeeze(self, value: ir.Value) -> None:
         """Give readers of `value` outside its region the three-dimensional one, under its name."""
-        name, outside = value.name, [u for u in value.uses() if not _lifts(self._plan, u)]
+        name, outside = value.name, [u for u in value.uses() if not _gets_axis(self._plan, u)]
         value.name = unique_name(self._graph, f"{name}_2d")
         node = self._reshape("Squeeze", value, name)
         insert_behind(value, node)

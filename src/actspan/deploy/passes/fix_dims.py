@@ -53,15 +53,15 @@ def free_axes(shapes: Mapping[str, Dims]) -> list[FreeAxis]:
     [('x', 0, 'batch'), ('x', 1, 'length'), ('state', 1, 'batch')]
     """
     batches = _batch_names(shapes.values())
-    found = []
+    axes = []
     for name, dims in shapes.items():
         has_batch = any(dim in batches for dim in dims)
         for index, dim in enumerate(dims):
             if isinstance(dim, int):
                 continue
             is_batch = dim in batches if dim else index == 0 and not has_batch
-            found.append(FreeAxis(name, index, dim or None, "batch" if is_batch else "length"))
-    return found
+            axes.append(FreeAxis(name, index, dim or None, "batch" if is_batch else "length"))
+    return axes
 
 
 def _batch_names(shapes: Iterable[Dims]) -> set[str]:
@@ -149,8 +149,10 @@ class FixDims(GraphPass):
     def _requested(self, axes: list[FreeAxis]) -> list[tuple[FreeAxis, int]]:
         """Return the axes to fix, and their sizes."""
         sizes = {_label(key, axes): size for key, size in self._dims.items()}
-        found = ((axis, sizes.get(axis.label) or self._roles.get(axis.role)) for axis in axes)
-        return [(axis, size) for axis, size in found if size]
+        sizes_of_axes = (
+            (axis, sizes.get(axis.label) or self._roles.get(axis.role)) for axis in axes
+        )
+        return [(axis, size) for axis, size in sizes_of_axes if size]
 
     def _dim_fault(self, model: ir.Model, axes: list[FreeAxis], key: str) -> str | None:
         """Return why an axis cannot get its size; None if it can, or already has it."""
@@ -167,8 +169,8 @@ class FixDims(GraphPass):
             if isinstance(dim, int)
         }
         if key not in fixed:
-            there = f"there are: {', '.join(known)}" if known else "no axis is free"
-            return f"no free axis is called {key!r}{suggestion(key, known)}; {there}"
+            available = f"there are: {', '.join(known)}" if known else "no axis is free"
+            return f"no free axis is called {key!r}{suggestion(key, known)}; {available}"
         return None if fixed[key] == size else f"{key} is {fixed[key]} already, not {size}"
 
     def _role_fault(self, model: ir.Model, axes: list[FreeAxis], role: str) -> str | None:
@@ -181,11 +183,11 @@ class FixDims(GraphPass):
         if not fixed:
             fault = f"no input has a {role} that could be {size}"
             return f"{fault}; {advice(axes)}" if axes else fault
-        if any(found == size for _, _, found in fixed):
+        if any(fixed_size == size for _, _, fixed_size in fixed):
             return None
-        name, index, found = fixed[0]
+        name, index, fixed_size = fixed[0]
         return (
-            f"the {role} of {name} (axis {index}) is {found} already, not {size}; "
+            f"the {role} of {name} (axis {index}) is {fixed_size} already, not {size}; "
             f"export the network with a free {role} first"
         )
 

@@ -55,13 +55,15 @@ class FoldScale(GraphPass):
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
         """Return the scales behind layers with weights; see `GraphPass.remaining`."""
-        found = ((node, _find(node)) for node in nodes_of(model))
-        return {n: f if isinstance(f, str) else "" for n, f in found if f is not None}
+        folds = ((node, _find_fold(node)) for node in nodes_of(model))
+        return {n: f if isinstance(f, str) else "" for n, f in folds if f is not None}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold scales one by one, until none can be folded."""
         changed = False
-        while fold := next((f for f in map(_find, nodes_of(model)) if isinstance(f, _Fold)), None):
+        while fold := next(
+            (f for f in map(_find_fold, nodes_of(model)) if isinstance(f, _Fold)), None
+        ):
             fold.apply(model.graph)
             remove_unused(model)
             changed = True
@@ -83,14 +85,14 @@ class FoldBatchNorm(GraphPass):
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
         """Return all batch normalisations; see `GraphPass.remaining`."""
-        found = (node for node in nodes_of(model) if is_standard(node, "BatchNormalization"))
-        return {node: _obstacle(node) for node in found}
+        nodes = (node for node in nodes_of(model) if is_standard(node, "BatchNormalization"))
+        return {node: _normalisation_obstacle(node) for node in nodes}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold every normalisation that follows a suitable layer."""
         changed = False
-        while found := [node for node, why in self.remaining(model).items() if not why]:
-            for node in found:
+        while foldable := [node for node, why in self.remaining(model).items() if not why]:
+            for node in foldable:
                 _fold_normalisation(model.graph, node)
             remove_unused(model)
             changed = True
@@ -110,17 +112,17 @@ class _Fold:
     def apply(self, graph: ir.Graph) -> None:
         """Scale weights and biases, and bypass the node."""
         layer, index = self.layer, _weight_index(self.layer)
-        own = [] if input_of(layer, 2) is None else [(layer, 2)]
-        for node, place in [(layer, index), *own, *self.biases]:
+        layer_bias = [] if input_of(layer, 2) is None else [(layer, 2)]
+        for node, place in [(layer, index), *layer_bias, *self.biases]:
             value, scale = node.inputs[place], self.scale
             if scale.ndim and (node, place) == (layer, index):
-                scale = _along(layer, scale)
+                scale = _factor_for_weights(layer, scale)
             scaled = (_double(value) * scale).astype(value.dtype.numpy())
             node.replace_input_with(place, add_constant(graph, f"{value.name}_scaled", scaled))
         bypass(self.node, self.source)
 
 
-def _find(node: ir.Node) -> _Fold | str | None:
+def _find_fold(node: ir.Node) -> _Fold | str | None:
     """Return the fold that starts at a Mul or Div behind a layer, or why there is none.
 
     Return None if the node is not a scale, or not behind a layer with weights.
@@ -132,7 +134,7 @@ def _find(node: ir.Node) -> _Fold | str | None:
     if node.op_type == "Div":
         with np.errstate(all="ignore"):
             factor = np.asarray(1 / factor)
-    path = _path(node, source, factor)
+    path = _find_layer(node, source, factor)
     if path is None:
         return None
     if not np.isfinite(factor).all():
@@ -153,11 +155,11 @@ def _find(node: ir.Node) -> _Fold | str | None:
 def _constant_input(node: ir.Node) -> int | None:
     """Return the index of the operand that is a constant of floats, if exactly one is."""
     arrays = [constant_of(value) for value in node.inputs]
-    found = [i for i, array in enumerate(arrays) if array is not None and array.dtype.kind == "f"]
-    return found[0] if len(found) == 1 else None
+    indices = [i for i, array in enumerate(arrays) if array is not None and array.dtype.kind == "f"]
+    return indices[0] if len(indices) == 1 else None
 
 
-def _path(
+def _find_layer(
     node: ir.Node, value: ir.Value, factor: NDArray[Any]
 ) -> tuple[ir.Node, list[Parameter], bool] | str | None:
     """Return the layer before a scale, the biases between, and whether nothing else reads them.
@@ -177,8 +179,8 @@ def _path(
         if bias is not None:
             biases.append((layer, bias))
             value = layer.inputs[1 - bias]
-        elif _passes(layer, np.abs(factor)):
-            if not _passes(layer, factor):
+        elif _commutes(layer, np.abs(factor)):
+            if not _commutes(layer, factor):
                 obstacle = f"it is negative, and behind {layer.op_type} {layer.name!r}"
             value = layer.inputs[0]
         else:
@@ -187,7 +189,7 @@ def _path(
     return None
 
 
-def _passes(node: ir.Node, factor: NDArray[Any]) -> bool:
+def _commutes(node: ir.Node, factor: NDArray[Any]) -> bool:
     """Return whether a scale can move from behind this node to before it."""
     if len(node.outputs) > 1:
         return False
@@ -222,8 +224,8 @@ def _scale_of(layer: ir.Node, factor: NDArray[Any], node: ir.Node) -> NDArray[An
         return None
     axis = rank - 1 if layer.op_type == "MatMul" else 1
     shape = (1,) * (rank - factor.ndim) + factor.shape
-    own = shape[axis] == factor.size == weight.shape[channels]
-    return factor.reshape(-1) if own else None
+    is_per_channel = shape[axis] == factor.size == weight.shape[channels]
+    return factor.reshape(-1) if is_per_channel else None
 
 
 def _channel_axis(layer: ir.Node) -> int | None:
@@ -236,29 +238,29 @@ def _channel_axis(layer: ir.Node) -> int | None:
     return 1 if weight is not None and weight.ndim == 2 else None
 
 
-def _along(layer: ir.Node, factor: NDArray[Any]) -> NDArray[Any]:
+def _factor_for_weights(layer: ir.Node, factor: NDArray[Any]) -> NDArray[Any]:
     """Return one factor per output channel, in the shape that multiplies a layer's weights."""
     weight = np.asarray(constant_of(layer.inputs[1]))
     if layer.op_type == "ConvTranspose":  # (inputs, outputs of a group, ...)
         groups = layer.attributes.get_int("group", 1)
         repeated = np.repeat(factor.reshape(groups, -1), len(weight) // groups, axis=0)
         return repeated.reshape(*repeated.shape, *(1,) * (weight.ndim - 2))
-    along = [1] * weight.ndim
-    along[_channel_axis(layer) or 0] = -1
-    return factor.reshape(along)
+    shape = [1] * weight.ndim
+    shape[_channel_axis(layer) or 0] = -1
+    return factor.reshape(shape)
 
 
 def _is_scalable(layer: ir.Node, biases: list[Parameter], scale: NDArray[Any]) -> bool:
     """Return whether weights and biases are constants that the scale can multiply."""
     if constant_of(layer.inputs[_weight_index(layer)]) is None or len(layer.outputs) > 1:
         return False
-    own = input_of(layer, 2)
-    if own is not None and constant_of(own) is None:
+    bias = input_of(layer, 2)
+    if bias is not None and constant_of(bias) is None:
         return False
     return scale.ndim == 0 or not biases or layer.op_type in ("Gemm", "MatMul")
 
 
-def _obstacle(node: ir.Node) -> str:
+def _normalisation_obstacle(node: ir.Node) -> str:
     """Return why a batch normalisation cannot be folded; "" if it can."""
     if len(node.outputs) > 1 or node.attributes.get_int("training_mode", 0):
         return "in training mode"
@@ -280,15 +282,15 @@ def _fold_normalisation(graph: ir.Graph, node: ir.Node) -> None:
     scale, shift, mean, variance = (_double(value) for value in node.inputs[1:])
     factor = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
     weight, bias = layer.inputs[1], input_of(layer, 2)
-    own = 0.0 if bias is None else _double(bias) * layer.attributes.get_float("beta", 1.0)
+    old_bias = 0.0 if bias is None else _double(bias) * layer.attributes.get_float("beta", 1.0)
     layer.attributes.pop("beta", None)
     layer.resize_inputs(3)
     name = f"{weight.name}_bias" if bias is None else f"{bias.name}_normalised"
-    for index, new, array in (
-        (1, f"{weight.name}_normalised", _double(weight) * _along(layer, factor)),
-        (2, name, (own - mean) * factor + shift),
+    for index, constant_name, array in (
+        (1, f"{weight.name}_normalised", _double(weight) * _factor_for_weights(layer, factor)),
+        (2, name, (old_bias - mean) * factor + shift),
     ):
-        constant = add_constant(graph, new, array.astype(weight.dtype.numpy()))
+        constant = add_constant(graph, constant_name, array.astype(weight.dtype.numpy()))
         layer.replace_input_with(index, constant)
     bypass(node, node.inputs[0])
 

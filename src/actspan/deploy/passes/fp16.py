@@ -128,15 +128,15 @@ def _allowed(node: ir.Node, opset: int) -> tuple[list[bool], list[bool]]:
         for constraint in schema.type_constraints
         if "tensor(float16)" in constraint.allowed_type_strs
     }
-    taken = set()
+    changeable = set()
     for index, value in enumerate(node.inputs):
         kind = schema.inputs[min(index, len(schema.inputs) - 1)].type_str
         if value is not None and value.dtype in (SINGLE, HALF):
             inputs[index] = kind in half
-            taken.add(kind)
+            changeable.add(kind)
     for index, output in enumerate(node.outputs):
         kind = schema.outputs[min(index, len(schema.outputs) - 1)].type_str
-        outputs[index] = kind in half and (kind in taken or is_standard(node, "Cast"))
+        outputs[index] = kind in half and (kind in changeable or is_standard(node, "Cast"))
         if kind in half and not outputs[index] and output.dtype == SINGLE:
             return none  # an attribute defines the type
     return inputs, outputs

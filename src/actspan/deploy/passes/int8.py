@@ -41,7 +41,7 @@ _BETWEEN = (
     *("Reshape", "Squeeze", "Transpose", "Unsqueeze"),
 )
 # Stops the quantiser's advice about preparation.
-_DONE = {"onnx.quant.pre_process": "onnxruntime.quant"}
+_PREPROCESSED = {"onnx.quant.pre_process": "onnxruntime.quant"}
 _PROBES = 4  # number of calls in the numeric check
 _EXPONENT = 0.85  # of the equalisation; 1 makes the ranges of x equal, whatever the effect on W
 
@@ -82,20 +82,20 @@ class Int8(GraphPass):
 
     def broken(self, model: ir.Model) -> str | None:
         """Check that a layer is quantised; see `GraphPass.broken`."""
-        for node in _targets(model.graph):
+        for node in _layers_to_quantise(model.graph):
             if not _is_dequantised(node):
                 return f"{node.op_type} {node.name!r} is not quantised"
         return None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
         """Return the layers that were left; see `GraphPass.remaining`."""
-        found = {}
+        reasons = {}
         for node in nodes_of(model):
             if is_standard(node, *LAYERS) and not _is_dequantised(node):
                 inner = node.graph is not model.graph
-                if inner or _feeds(node):
-                    found[node] = _reason(node, inner)
-        return found
+                if inner or _feeds_layer(node):
+                    reasons[node] = _reason(node, inner)
+        return reasons
 
     def left(self, model: ir.Model, total: int) -> str | None:
         """Return a line about what remains, also if nothing is quantised; see `GraphPass.left`."""
@@ -109,7 +109,7 @@ class Int8(GraphPass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Quantise every layer but the last."""
-        targets = _targets(model.graph)
+        targets = _layers_to_quantise(model.graph)
         if self._calibration is None or not targets or _is_quantised(model.graph):
             return ir.passes.PassResult(model, False)
         sample = self._calibration.sample(shapes_of(model.graph))
@@ -117,7 +117,7 @@ class Int8(GraphPass):
         # Random probes would lie outside the calibrated ranges.
         self.probes = inputs[:: max(1, len(inputs) // _PROBES)][:_PROBES]
         equalise_inputs(model, inputs)
-        tail = [n for n in model.graph if n.op_type in (*LAYERS, *_BETWEEN) and not _feeds(n)]
+        tail = [n for n in model.graph if n.op_type in (*LAYERS, *_BETWEEN) and not _feeds_layer(n)]
         leave = [str(node.name) for node in tail]
         proto = _quantise(ir.to_proto(model), inputs, leave, symmetric=self._symmetric)
         model.graph = ir.from_proto(proto).graph
@@ -133,12 +133,12 @@ def equalise_inputs(model: ir.Model, inputs: Sequence[Inputs]) -> None:
     x and W; s reduces the differences between the channels of x without making those of W too large
     (the idea of SmoothQuant, arXiv 2211.10438, which uses the exponent 0.5).
     """
-    targets = _targets(model.graph)
-    fed = set().union(*(_reached(node) for node in targets))
-    layers = [node for node in targets if node not in fed and _axes(node) is not None]
-    peaks = _largest(model, layers, inputs)
+    targets = _layers_to_quantise(model.graph)
+    fed = set().union(*(_followers(node) for node in targets))
+    layers = [node for node in targets if node not in fed and _channel_axes(node) is not None]
+    peaks = _channel_peaks(model, layers, inputs)
     for layer, largest in zip(layers, peaks, strict=True):
-        _scale(model.graph, layer, largest)
+        _equalise_layer(model.graph, layer, largest)
     remove_unused(model)
 
 
@@ -167,9 +167,9 @@ def _is_quantised(graph: ir.Graph) -> bool:
     return any(is_standard(node, "QuantizeLinear") for node in graph)
 
 
-def _targets(graph: ir.Graph) -> list[ir.Node]:
+def _layers_to_quantise(graph: ir.Graph) -> list[ir.Node]:
     """Return the layers with weights that feed another layer."""
-    return [node for node in graph if _is_layer(node) and _feeds(node)]
+    return [node for node in graph if _is_layer(node) and _feeds_layer(node)]
 
 
 def _is_layer(node: ir.Node) -> bool:
@@ -182,12 +182,12 @@ def _is_layer(node: ir.Node) -> bool:
     return producer is not None and is_standard(producer, "DequantizeLinear")
 
 
-def _feeds(node: ir.Node) -> bool:
+def _feeds_layer(node: ir.Node) -> bool:
     """Return whether another layer follows this node."""
-    return any(_is_layer(other) for other in _reached(node))
+    return any(_is_layer(other) for other in _followers(node))
 
 
-def _reached(node: ir.Node) -> set[ir.Node]:
+def _followers(node: ir.Node) -> set[ir.Node]:
     """Return all nodes that follow this one."""
     reached: set[ir.Node] = set()
     stack = [node]
@@ -220,7 +220,7 @@ def _quantise(
         quantize_static,
     )
 
-    onnx.helper.set_model_props(proto, _DONE)
+    onnx.helper.set_model_props(proto, _PREPROCESSED)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "int8.onnx")
         with np.errstate(all="ignore"):
@@ -241,7 +241,7 @@ def _quantise(
         return onnx.load(str(path))
 
 
-def _axes(layer: ir.Node) -> tuple[int, int] | None:
+def _channel_axes(layer: ir.Node) -> tuple[int, int] | None:
     """Return the channel axes of a layer's input and of its weights."""
     weight = constant_of(layer.inputs[1])
     if weight is None:
@@ -255,25 +255,25 @@ def _axes(layer: ir.Node) -> tuple[int, int] | None:
     return (-1, 0) if weight.ndim == 2 else None
 
 
-def _largest(
+def _channel_peaks(
     model: ir.Model, layers: Sequence[ir.Node], inputs: Sequence[Inputs]
 ) -> list[NDArray[Any]]:
     """Return the largest magnitude of each channel of each layer's input."""
     names = [str(layer.inputs[0].name) for layer in layers]
-    found: list[NDArray[Any]] = []
-    for given, computed in zip(inputs, evaluate(model, names, inputs), strict=True):
-        values = [given[name] if name in given else computed[name] for name in names]
+    largest: list[NDArray[Any]] = []
+    for feed, computed in zip(inputs, evaluate(model, names, inputs), strict=True):
+        values = [feed[name] if name in feed else computed[name] for name in names]
         peaks = []
         for layer, value in zip(layers, values, strict=True):
-            axis = (_axes(layer) or (0, 0))[0] % value.ndim
+            axis = (_channel_axes(layer) or (0, 0))[0] % value.ndim
             others = tuple(i for i in range(value.ndim) if i != axis)
             peaks.append(np.abs(value).max(axis=others))
-        found = [np.maximum(a, b) for a, b in zip(found or peaks, peaks, strict=True)]
-    return found
+        largest = [np.maximum(a, b) for a, b in zip(largest or peaks, peaks, strict=True)]
+    return largest
 
 
-def _scale(graph: ir.Graph, layer: ir.Node, largest: NDArray[Any]) -> None:
-    value, (axis, weight_axis) = layer.inputs[0], _axes(layer) or (0, 0)
+def _equalise_layer(graph: ir.Graph, layer: ir.Node, largest: NDArray[Any]) -> None:
+    value, (axis, weight_axis) = layer.inputs[0], _channel_axes(layer) or (0, 0)
     weight = np.asarray(constant_of(layer.inputs[1]), dtype=np.float64)
     heaviest = np.abs(weight).max(axis=tuple(i for i in range(weight.ndim) if i != weight_axis))
     used = (largest > 0) & (heaviest > 0)

@@ -174,8 +174,8 @@ def _fits(before: int | str | None, after: int | str | None) -> bool:
 
 def _shared_outputs(model: onnx.ModelProto) -> set[str]:
     """Return the names that two outputs of one graph share."""
-    found: set[str] = set()
+    shared: set[str] = set()
     for graph in graphs_in(model.graph):
         names = [value.name for value in graph.output]
-        found |= {name for name in names if names.count(name) > 1}
-    return found
+        shared |= {name for name in names if names.count(name) > 1}
+    return shared

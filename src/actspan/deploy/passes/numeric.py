@@ -99,8 +99,8 @@ def evaluate(
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Return values inside a graph, by name, for each of these inputs."""
     proto = ir.to_proto(model)
-    given = {value.name for value in (*proto.graph.input, *proto.graph.initializer)}
-    inner = [name for name in names if name not in given]
+    fed = {value.name for value in (*proto.graph.input, *proto.graph.initializer)}
+    inner = [name for name in names if name not in fed]
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
     if not inner:

@@ -217,12 +217,12 @@ def _grid_sample(node: ir.Node) -> str | None:
 
 def _dft(node: ir.Node) -> str | None:
     """Rewrite DFT for versions with the axis as an attribute, with another default."""
-    shape, given = node.inputs[0].shape, input_of(node, 2)
-    if given is None and shape is None:
+    shape, length = node.inputs[0].shape, input_of(node, 2)
+    if length is None and shape is None:
         return "the rank of its input is not known"
-    axis = shape.rank() - 2 if given is None else constant_of(given)
+    axis = shape.rank() - 2 if length is None else constant_of(length)
     if axis is None:
-        return _not_constant("axis", given)
+        return _not_constant("axis", length)
     node.attributes["axis"] = ir.AttrInt64("axis", int(axis))
     node.resize_inputs(min(2, len(node.inputs)))
     return None

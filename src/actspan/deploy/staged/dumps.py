@@ -140,11 +140,11 @@ class Dumps:
         files = sorted(p.name for p in self.folder.iterdir())
         names = {f.removesuffix(self.suffix) for f in files if f.endswith(self.suffix)}
         if not names:
-            there = ", ".join(files[:3]) or "nothing"
+            examples = ", ".join(files[:3]) or "nothing"
             raise StageError(
-                f"{self.folder}: no file ends in {self.suffix}; there is: {there}. Dumps must be "
-                "binary (-output_binary=True); say how they end (--suffix _0.bin), or where they "
-                "are (--dumps)"
+                f"{self.folder}: no file ends in {self.suffix}; there is: {examples}. "
+                "Dumps must be binary (-output_binary=True); say how they end (--suffix _0.bin), "
+                "or where they are (--dumps)"
             )
         return names
 
@@ -184,9 +184,9 @@ def check_dumps(
     """
     names, problems = dumps.names(), []
     look = partial(_dump_problem, stage, net, dumps, names, dumps.record())
-    for done, found in enumerate(in_parallel(look, table.items), start=1):
-        if found is not None:
-            problems.append(found)
+    for done, problem in enumerate(in_parallel(look, table.items), start=1):
+        if problem is not None:
+            problems.append(problem)
         progress("check", done, len(table.items))
     for name in sorted(names - {item.name for item in table.items}):
         remedy = "remove it; or it is of another stage: give the folder of this one's (--dumps)"

@@ -193,28 +193,28 @@ def _write_pem_input(
 ) -> Item:
     config = stage.config
     scores = read_scores_csv(_scores_file(stage, item))
-    (found,) = find_candidates([scores], [item.window], config.pgm)
-    bsp = bsp_features(scores, found, config.bsp)  # (N, 32)
+    (candidates,) = find_candidates([scores], [item.window], config.pgm)
+    bsp = bsp_features(scores, candidates, config.bsp)  # (N, 32)
     padded = np.zeros(stage.shape("pem"), dtype=np.float32)
-    padded[: len(found)] = bsp
+    padded[: len(candidates)] = bsp
     data = write_array(folder / "input" / f"{item.name}.bin", padded)
-    columns = _columns(found)
+    columns = _columns(candidates)
     for side, values in columns.items():
         write_array(folder / side / f"{item.name}.bin", values)
     if not lean:
         stream = io.BytesIO()  # NumPy's own writing to a file hides the reason of a failure
         np.lib.format.write_array(stream, np.ascontiguousarray(bsp), allow_pickle=False)
         (folder / "bsp" / f"{item.name}.npy").write_bytes(stream.getbuffer())
-        write_csv(folder / "proposals" / f"{item.name}.csv", {**columns, "score": found.score})
+        write_csv(folder / "proposals" / f"{item.name}.csv", {**columns, "score": candidates.score})
     crc32, was = zlib.crc32(data), known.get(item.name)
     since = was.since if was is not None and was.crc32 == crc32 else time.time()
-    return msgspec.structs.replace(item, crc32=crc32, rows=len(found), since=since)
+    return msgspec.structs.replace(item, crc32=crc32, rows=len(candidates), since=since)
 
 
-def _columns(found: Proposals) -> dict[str, Float64]:
-    assert found.start_score is not None
-    assert found.end_score is not None
-    values = (found.start, found.end, found.start_score, found.end_score)
+def _columns(proposals: Proposals) -> dict[str, Float64]:
+    assert proposals.start_score is not None
+    assert proposals.end_score is not None
+    values = (proposals.start, proposals.end, proposals.start_score, proposals.end_score)
     return dict(zip(_SIDES, values, strict=True))
 
 
@@ -244,11 +244,11 @@ def write_pem_results(
     if lean:  # an older folder would not belong to this result
         shutil.rmtree(target, ignore_errors=True)
     with nullcontext() if lean else atomic_folder(target) as folder, result_writer(out) as result:
-        for item, found in in_parallel(partial(_rated, stage, dumps, folder), items):
+        for item, proposals in in_parallel(partial(_rated, stage, dumps, folder), items):
             report.count(item)
-            whole: Proposals | None = found
+            whole: Proposals | None = proposals
             if item.window is not None:  # None before the last window of a recording
-                whole = recordings.take(item.window, item.seconds, found)
+                whole = recordings.take(item.window, item.seconds, proposals)
             if whole is not None:
                 result.add(item.video, whole)
     return report
@@ -260,8 +260,8 @@ def _candidate_files(stage: Stage, item: Item) -> list[Path]:
 
 def _candidate_problem(stage: Stage, item: Item) -> Problem | None:
     remedy = "make PEM's inputs again: actspan staged pem-inputs"
-    found = (size_problem(item, f, 8 * item.rows, remedy) for f in _candidate_files(stage, item))
-    return next(filter(None, found), None)
+    problems = (size_problem(item, f, 8 * item.rows, remedy) for f in _candidate_files(stage, item))
+    return next(filter(None, problems), None)
 
 
 def _rated(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tuple[Item, Proposals]:
@@ -269,12 +269,12 @@ def _rated(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tuple
     start, end, start_score, end_score = (
         np.fromfile(path, dtype=np.float64) for path in _candidate_files(stage, item)
     )
-    found = Proposals(start, end, start_score * end_score, start_score, end_score)
+    candidates = Proposals(start, end, start_score * end_score, start_score, end_score)
     confidence = dumps.read(item)[: item.rows]
     if folder is not None:
-        write_csv(folder / f"{item.name}.csv", {**_columns(found), "iou_score": confidence})
+        write_csv(folder / f"{item.name}.csv", {**_columns(candidates), "iou_score": confidence})
     if item.window is not None:
-        return item, found.with_score(fuse(found, confidence))
-    alone = RaggedProposals.of([found])
+        return item, candidates.with_score(fuse(candidates, confidence))
+    alone = RaggedProposals.of([candidates])
     (best,) = final_proposals(alone, confidence, [item.seconds], stage.config.soft_nms)
     return item, best

@@ -118,9 +118,9 @@ class Acl:
     def run(self, block: Any) -> Any:
         """Run the network on a block of inputs."""
         acl = self._acl
-        given = np.ascontiguousarray(block, dtype=self._given)
+        data = np.ascontiguousarray(block, dtype=self._given)
         source, _, address, size = self._input
-        code = acl.rt.memcpy(address, size, given.ctypes.data, given.nbytes, self.TO_DEVICE)
+        code = acl.rt.memcpy(address, size, data.ctypes.data, data.nbytes, self.TO_DEVICE)
         self._check(code, "acl.rt.memcpy to the device")
         target, _, address, size = self._output
         self._check(acl.mdl.execute(self._model, source, target), "acl.mdl.execute")
@@ -169,18 +169,18 @@ INTERFACES: dict[str, Any] = {"ais_bench": AisBench, "acl": Acl, "onnxruntime": 
 
 def read_list(path: str) -> list[Input]:
     """Read the inputs of a list; raise ValueError if it is malformed or inputs differ in size."""
-    found = []
+    inputs = []
     with open(path, encoding="utf-8") as stream:
         for number, line in enumerate(stream, start=1):
             words = line.split()
             if len(words) != 4 or not (words[2].isdigit() and words[3].isdigit()):
                 raise ValueError(f"{path}, line {number}: index path height width is needed")
-            found.append(Input(words[1], int(words[2]), int(words[3])))
-    if len({entry.name for entry in found}) != len(found):
+            inputs.append(Input(words[1], int(words[2]), int(words[3])))
+    if len({entry.name for entry in inputs}) != len(inputs):
         raise ValueError(f"{path}: two inputs have the same name")
-    if len({entry[1:] for entry in found}) != 1:
+    if len({entry[1:] for entry in inputs}) != 1:
         raise ValueError(f"{path}: names no inputs, or inputs of several sizes")
-    return found
+    return inputs
 
 
 def find_problems(inputs: Sequence[Input]) -> list[str]:
@@ -252,23 +252,23 @@ def print_figures(inputs: int, size: int, calls: Sequence[float], seconds: float
     print(f"per call     mean {mean:.3f} ms, median {median:.3f} ms, slowest {slowest:.3f} ms")
 
 
-def find_mistakes(given: argparse.Namespace) -> str:
+def find_mistakes(options: argparse.Namespace) -> str:
     """Return what is wrong with the given files, before anything is opened or written."""
-    if given.batch is not None and given.batch < 1:
-        return f"--batch {given.batch}: at least 1 input per call is needed"
+    if options.batch is not None and options.batch < 1:
+        return f"--batch {options.batch}: at least 1 input per call is needed"
     try:
-        problems = find_problems(read_list(given.list))
+        problems = find_problems(read_list(options.list))
     except OSError as error:
-        return f"{given.list}: the list cannot be read: {error.strerror}"
+        return f"{options.list}: the list cannot be read: {error.strerror}"
     except ValueError as error:
         return str(error)
     if problems:
         more = [f"... and {len(problems) - MOST_NAMED} more"] if problems[MOST_NAMED:] else []
-        return "\n".join([f"inputs of {given.list}:", *problems[:MOST_NAMED], *more])
-    if not os.path.isfile(given.model):
-        return f"{given.model}: there is no such file"
-    if os.path.exists(given.out) and (not os.path.isdir(given.out) or os.listdir(given.out)):
-        return f"{given.out}: is not empty, and dumps must not mix: give another folder"
+        return "\n".join([f"inputs of {options.list}:", *problems[:MOST_NAMED], *more])
+    if not os.path.isfile(options.model):
+        return f"{options.model}: there is no such file"
+    if os.path.exists(options.out) and (not os.path.isdir(options.out) or os.listdir(options.out)):
+        return f"{options.out}: is not empty, and dumps must not mix: give another folder"
     return ""
 
 
@@ -281,19 +281,19 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, help="folder for the dumps, new or empty")
     parser.add_argument("--device", type=int, default=0, help="number of the device [0]")
     parser.add_argument("--batch", type=int, help="inputs per call, if the network leaves it open")
-    given = parser.parse_args(words)
-    mistakes = find_mistakes(given)
+    options = parser.parse_args(words)
+    mistakes = find_mistakes(options)
     if mistakes:
         sys.exit(f"error: {mistakes}")
     try:
-        net = INTERFACES[given.interface](given.model, given.device)
+        net = INTERFACES[options.interface](options.model, options.device)
         try:
-            os.makedirs(given.out, exist_ok=True)
-            run(net, read_list(given.list), given.out, given.batch)
+            os.makedirs(options.out, exist_ok=True)
+            run(net, read_list(options.list), options.out, options.batch)
         finally:
             net.close()
     except Exception as error:  # noqa: BLE001  vendors' exceptions have no common base
-        sys.exit(f"error: {given.interface}: {given.model}: {error}")
+        sys.exit(f"error: {options.interface}: {options.model}: {error}")
 
 
 if __name__ == "__main__":

@@ -31,21 +31,21 @@ EXPECTED = (
     "expected a PyTorch checkpoint or safetensors file of BSN's TEM (conv1, conv2, conv3) or PEM "
     "(fc1, fc2)"
 )
-_CLEAN = (
+_HOW_TO_CLEAN = (
     "if you trust whoever made it, save its weights alone where it was made: "
     "torch.save({'state_dict': model.state_dict()}, FILE), or for OpenMMLab its publish_model.py, "
     "which removes everything else"
 )
 # Names that plain containers of tensors need, written by Python 2 or 3. PyTorch's reader allows
 # more, of which some make objects of any size from a few bytes.
-_NEEDED = re.compile(
+_ALLOWED_NAMES = re.compile(
     r"collections (OrderedDict|Counter)"
     r"|torch\._utils (_rebuild_tensor|_rebuild_tensor_v2|_rebuild_parameter)"
     r"|torch\.nn\.parameter Parameter|torch \w+Storage|torch (Size|device)"
     r"|torch (b?float|u?int|complex|q?u?int)\d+|torch bool"
     r"|(builtins|__builtin__) (set|complex)"
 )
-_LEGACY = 5  # pickles at the start of a file older than zip archives; tensors follow
+_LEGACY_PICKLES = 5  # pickles at the start of a file older than zip archives; tensors follow
 # First bytes of complete files that are not checkpoints.
 _KINDS = {
     b"version https://git-lfs": "a Git LFS pointer; fetch the file itself: git lfs pull",
@@ -78,15 +78,15 @@ def load_content(path: Path) -> Any:
     to open, or PyTorch is not installed.
     """
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else f"does not exist{similar_path(path)}"
-        raise CheckpointError(f"{path}: {found}; {EXPECTED}")
+        state = "is a folder" if path.is_dir() else f"does not exist{similar_path(path)}"
+        raise CheckpointError(f"{path}: {state}; {EXPECTED}")
     try:
         if is_safetensors(path):
             return _load_safetensors(path)
         torch = require("torch", extra="train", purpose="reading checkpoints")
         check_size(path, WEIGHTS)
-        for name in _names(path):
-            if not _NEEDED.fullmatch(name):
+        for name in _imported_names(path):
+            if not _ALLOWED_NAMES.fullmatch(name):
                 raise _unsafe(path, name.replace(" ", "."), "could run code, or fill the memory")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols and old storages
@@ -100,30 +100,30 @@ def load_content(path: Path) -> Any:
 def _unsafe(path: Path, name: str, danger: str) -> CheckpointError:
     return CheckpointError(
         f"{path}: not opened: it names {name}, and a checkpoint that carries anything but tensors "
-        f"and plain containers {danger}; {_CLEAN}"
+        f"and plain containers {danger}; {_HOW_TO_CLEAN}"
     )
 
 
-def _names(path: Path) -> Iterator[str]:
+def _imported_names(path: Path) -> Iterator[str]:
     """Yield "module name" of everything that the pickles of a checkpoint would import."""
     if not zipfile.is_zipfile(path):
         with path.open("rb") as stream:
-            for _ in range(_LEGACY):
-                yield from _names_in(stream)
+            for _ in range(_LEGACY_PICKLES):
+                yield from _names_in_pickle(stream)
         return
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED:
                 raise CheckpointError(
                     f"{path}: not opened: its {member.filename} is compressed, which torch.save "
-                    f"never does and which could grow without end; {_CLEAN}"
+                    f"never does and which could grow without end; {_HOW_TO_CLEAN}"
                 )
             if member.filename.endswith(".pkl"):
                 with archive.open(member) as content:
-                    yield from _names_in(content)
+                    yield from _names_in_pickle(content)
 
 
-def _names_in(stream: IO[bytes]) -> Iterator[str]:
+def _names_in_pickle(stream: IO[bytes]) -> Iterator[str]:
     begin = stream.tell()
     for opcode, argument, _ in pickletools.genops(stream):
         if stream.tell() - begin > PICKLE:
@@ -144,18 +144,18 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
     """Return arrays of floats; of any other type its name."""
     from safetensors import deserialize
 
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for name, tensor in deserialize(read_bytes(path, WEIGHTS)):  # type: ignore[no-untyped-call]
         shape, kind = tuple(tensor["shape"]), tensor["dtype"]
         if kind == "BF16":  # bfloat16 is the upper half of a float32
             halves = np.frombuffer(tensor["data"], np.uint16, count=math.prod(shape))
-            found[name] = (halves.astype(np.uint32) << 16).view(np.float32).reshape(shape)
+            arrays[name] = (halves.astype(np.uint32) << 16).view(np.float32).reshape(shape)
         elif kind in _FLOATS:
             values = np.frombuffer(tensor["data"], _FLOATS[kind], count=math.prod(shape))
-            found[name] = values.reshape(shape)
+            arrays[name] = values.reshape(shape)
         else:
-            found[name] = kind
-    return found
+            arrays[name] = kind
+    return arrays
 
 
 def _refusal(path: Path, error: Exception) -> CheckpointError:
@@ -166,7 +166,9 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
     if name is not None:
         return _unsafe(path, name[1], "could run code")
     if "TorchScript" in str(error):
-        return CheckpointError(f"{path}: not opened: a TorchScript archive is code; {_CLEAN}")
+        return CheckpointError(
+            f"{path}: not opened: a TorchScript archive is code; {_HOW_TO_CLEAN}"
+        )
     kind = _other_kind(path)
     if kind:
         return CheckpointError(f"{path}: cannot be read: it is {kind}; {EXPECTED}")
@@ -191,7 +193,7 @@ def _other_kind(path: Path) -> str:
     return kind or ("text" if is_text else "of an unknown kind, or damaged from its first bytes on")
 
 
-class Found(NamedTuple):
+class FoundNetwork(NamedTuple):
     """The weights of a network in a checkpoint."""
 
     net: Net
@@ -200,7 +202,7 @@ class Found(NamedTuple):
     state: dict[str, Any]  # entries without the prefix; some may not belong to the network
 
 
-def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
+def find_network(content: Any, path: Path, ignored: Ignored) -> FoundNetwork:
     """Find the network whose weights are under one of the usual keys, behind one prefix.
 
     Entries that do not belong to the network are added to `ignored`. Raises CheckpointError, which
@@ -217,8 +219,8 @@ def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
         inner = next((state for trail, state in levels if trail and state), content)
         names = listed(inner, _NAMED) or "nothing"
         raise CheckpointError(f"{path}: holds weights of neither TEM nor PEM ({names}); {EXPECTED}")
-    found = candidates[0]
-    beside = [network.prefix for network in candidates if network.levels == found.levels]
+    chosen = candidates[0]
+    beside = [network.prefix for network in candidates if network.levels == chosen.levels]
     if len({network.net for network in candidates}) > 1:
         what = "holds weights of a TEM and of a PEM: save each to a file of its own"
         raise CheckpointError(f"{path}: {what}; {EXPECTED}")
@@ -227,8 +229,8 @@ def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
             f"holds {len(beside)} networks of one kind ({listed(beside)}): save one of them alone"
         )
         raise CheckpointError(f"{path}: {what}; {EXPECTED}")
-    _note_others(content, found, ignored)
-    return found
+    _note_others(content, chosen, ignored)
+    return chosen
 
 
 def _levels(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
@@ -242,7 +244,7 @@ def _levels(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]
             waiting += [((*trail, key), value[key]) for key in _LEVELS if key in value]
 
 
-def _networks(trail: tuple[str, ...], state: Mapping[str, Any]) -> Iterator[Found]:
+def _networks(trail: tuple[str, ...], state: Mapping[str, Any]) -> Iterator[FoundNetwork]:
     """Yield every network with weights at a level, the one with the most weights first."""
     hits: Counter[tuple[Net, str]] = Counter()
     for name in state:
@@ -250,16 +252,16 @@ def _networks(trail: tuple[str, ...], state: Mapping[str, Any]) -> Iterator[Foun
         hits.update((net, name.removesuffix(known)) for net in _NETS if known in _NETS[net])
     for (net, prefix), _ in hits.most_common():
         part = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
-        yield Found(net, trail, prefix, part)
+        yield FoundNetwork(net, trail, prefix, part)
 
 
-def _note_others(content: Mapping[str, Any], found: Found, ignored: Ignored) -> None:
+def _note_others(content: Mapping[str, Any], network: FoundNetwork, ignored: Ignored) -> None:
     state = content
-    for level in found.levels:
+    for level in network.levels:
         for name in state:
             if name not in (level, "meta"):  # OpenMMLab's entry, which identifies the format
                 ignored["entries", name] += 1
         state = state[level]
     for name in state:
-        if not name.startswith(found.prefix):
+        if not name.startswith(network.prefix):
             ignored["entries", name] += 1

@@ -16,7 +16,7 @@ from actspan.core.types import Float32
 from actspan.data.names import Ignored
 from actspan.model.bsn.checkpoint_files import (
     EXPECTED,
-    Found,
+    FoundNetwork,
     find_network,
     is_safetensors,
     load_content,
@@ -37,7 +37,7 @@ ORIGINS: dict[Origin, str] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
+class CheckpointNetwork:
     """One network of a checkpoint."""
 
     path: Path
@@ -53,7 +53,7 @@ class Checkpoint:
         return sum(array.size for array in self.weights.values())
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_checkpoint(path: str | Path) -> CheckpointNetwork:
     """Read a checkpoint without executing it; identify the network by its weights.
 
     Raises
@@ -65,27 +65,27 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path, ignored = Path(path), Ignored()
     content = load_content(path)
-    found = find_network(content, path, ignored)
-    arrays = _arrays(path, found.state)
-    config = infer_config(found.net, {name: array.shape for name, array in arrays.items()})
+    network = find_network(content, path, ignored)
+    arrays = _arrays(path, network.state)
+    config = infer_config(network.net, {name: array.shape for name, array in arrays.items()})
     try:
         weights = check_weights(arrays, config)
     except ShapeError as error:
-        what = f"not a whole {found.net.upper()}: {error}; {EXPECTED}"
+        what = f"not a whole {network.net.upper()}: {error}; {EXPECTED}"
         raise CheckpointError(f"{path}: {what}") from error
-    origin, notes = _origin(path, content, found), ignored.notes(path.name)
+    origin, notes = _origin(path, content, network), ignored.notes(path.name)
     if origin == "safetensors" and (path.parent / MANIFEST).is_file():
         what = f"settings are the published ones, not those of {MANIFEST} beside it"
         notes += (f"{path.name}: {what}",)
-    return Checkpoint(path, found.net, origin, config, weights, notes)
+    return CheckpointNetwork(path, network.net, origin, config, weights, notes)
 
 
-def _origin(path: Path, content: Any, found: Found) -> Origin:
+def _origin(path: Path, content: Any, network: FoundNetwork) -> Origin:
     if is_safetensors(path):
         return "safetensors"
     if "meta" in content:
         return "openmmlab"
-    is_plain = found.levels in ((), ("state_dict",)) and found.prefix in ("", "module.")
+    is_plain = network.levels in ((), ("state_dict",)) and network.prefix in ("", "module.")
     return "bsn" if is_plain else "pytorch"
 
 
@@ -121,7 +121,7 @@ def _is_plain(tensor: Any) -> bool:
 
 def convert_checkpoints(
     paths: list[Path], out: Path, *, length: int = 100, overwrite: bool = False
-) -> tuple[Bundle, list[Checkpoint]]:
+) -> tuple[Bundle, list[CheckpointNetwork]]:
     """Make a bundle of one TEM, one PEM or both, in any order, with the published settings.
 
     If the bundle exists, missing networks are added to it; with `overwrite`, also replaced.
@@ -137,58 +137,62 @@ def convert_checkpoints(
     is_bundle = (out / MANIFEST).is_file()
     if not is_bundle:
         check_new_bundle(out, overwrite=overwrite)
-    found: dict[Net, Checkpoint] = {}
+    networks: dict[Net, CheckpointNetwork] = {}
     for path in paths:
         checkpoint = read_checkpoint(path)
-        if checkpoint.kind in found:
-            other = found[checkpoint.kind].path
+        if checkpoint.kind in networks:
+            other = networks[checkpoint.kind].path
             what = f"is a {checkpoint.kind.upper()}, and so is {other}; give at most one of each"
             raise CheckpointError(f"{path}: {what}")
-        found[checkpoint.kind] = checkpoint
-    notes = (f"{c.kind.upper()}: {c.path.name}, from {ORIGINS[c.origin]}" for c in found.values())
+        networks[checkpoint.kind] = checkpoint
+    notes = (
+        f"{c.kind.upper()}: {c.path.name}, from {ORIGINS[c.origin]}" for c in networks.values()
+    )
     source = Source.of(paths, note="; ".join(notes))
     bundle = Bundle.load(out) if is_bundle else None
-    taken = [net.upper() for net in found if bundle is not None and net in bundle.nets]
-    if taken and not overwrite:
+    existing = [net.upper() for net in networks if bundle is not None and net in bundle.nets]
+    if existing and not overwrite:
         raise BundleError(
-            f"{out}: there is a bundle already, with a {' and a '.join(taken)}; choose another "
+            f"{out}: there is a bundle already, with a {' and a '.join(existing)}; choose another "
             "folder, or ask to replace it: --force"
         )
-    if bundle is not None and not bundle.nets <= found.keys():
-        return _add(bundle, found, length, source), list(found.values())
-    config = _settings(PipelineConfig(), found, length)
-    made = Bundle.create(
+    if bundle is not None and not bundle.nets <= networks.keys():
+        return _add(bundle, networks, length, source), list(networks.values())
+    config = _settings(PipelineConfig(), networks, length)
+    created = Bundle.create(
         out,
         config=config,
         features=FeatureSpec(channels=None if config.tem is None else config.tem.channels),
         source=source,
-        tem=found["tem"].weights if "tem" in found else None,
-        pem=found["pem"].weights if "pem" in found else None,
+        tem=networks["tem"].weights if "tem" in networks else None,
+        pem=networks["pem"].weights if "pem" in networks else None,
         overwrite=overwrite,
     )
-    return made, list(found.values())
+    return created, list(networks.values())
 
 
-def _add(bundle: Bundle, found: Mapping[Net, Checkpoint], length: int, source: Source) -> Bundle:
+def _add(
+    bundle: Bundle, networks: Mapping[Net, CheckpointNetwork], length: int, source: Source
+) -> Bundle:
     """Add networks to a bundle; keep its other network and its settings."""
-    before, config = bundle.source, _settings(bundle.config, found, length)
+    old_source, config = bundle.source, _settings(bundle.config, networks, length)
     features = bundle.features
     if features.channels is None and config.tem is not None:
         features = msgspec.structs.replace(features, channels=config.tem.channels)
-    both = Source(
+    combined = Source(
         tool=source.tool,
-        note="; ".join(filter(None, (before.note, source.note))),
-        files=(*before.files, *source.files),
+        note="; ".join(filter(None, (old_source.note, source.note))),
+        files=(*old_source.files, *source.files),
     )
-    fitted = replace(bundle, config=config, features=features, source=both)
-    return fitted.add_networks({net: checkpoint.weights for net, checkpoint in found.items()})
+    fitted = replace(bundle, config=config, features=features, source=combined)
+    return fitted.add_networks({net: checkpoint.weights for net, checkpoint in networks.items()})
 
 
 def _settings(
-    config: PipelineConfig, found: Mapping[Net, Checkpoint], length: int
+    config: PipelineConfig, networks: Mapping[Net, CheckpointNetwork], length: int
 ) -> PipelineConfig:
     """Return the settings with the sizes of the given networks."""
-    for net, checkpoint in found.items():
+    for net, checkpoint in networks.items():
         sizes = checkpoint.config
         if isinstance(sizes, TemConfig):
             sizes = msgspec.structs.replace(sizes, length=length)

@@ -1,4 +1,4 @@
-"""Made-up videos that resemble real ones: slow backgrounds, blurred boundaries, distractors.
+"""Synthetic videos that resemble real ones: slow backgrounds, blurred boundaries, distractors.
 
 A video is a sequence of snippets on a half-second grid. Its background drifts from scene to scene.
 Each action adds the direction of its class. It fades in and out over a second or two, and its
@@ -26,10 +26,9 @@ CHANNELS = 32
 STRIDE = 0.5  # seconds
 LABELS = ("wave", "jump", "throw", "climb", "spin", "lift")
 _FEATURES = "features"
-_OWN = re.compile(r"madeup_(training|validation)_\d{4,}\Z")  # ids of made-up videos
+_OWN = re.compile(r"(synthetic|madeup)_(training|validation)_\d{4,}\Z")  # madeup: earlier versions
 
 _SPEC = f"""\
-# what the features of this made-up set are
 [features]
 channels = {CHANNELS}
 stride_seconds = {STRIDE}
@@ -39,19 +38,20 @@ layout = "TC"
 
 
 def check_demo_folder(out: Path, dataset: Path) -> None:
-    """Raise DataError if a folder holds anything but a made-up `dataset`, before work starts."""
+    """Raise DataError if a folder contains anything but a synthetic `dataset`."""
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not _is_made_up(dataset):
+    if not _is_synthetic(dataset):
         raise DataError(
-            f"{out}: holds files that were not made by a demo; choose a new or empty folder: --out"
+            f"{out}: contains files that were not written by a demo; choose a new or empty "
+            "folder: --out"
         )
 
 
-def _is_made_up(dataset: Path) -> bool:
-    """Return whether a folder holds nothing but a made-up dataset, or what an aborted demo left."""
+def _is_synthetic(dataset: Path) -> bool:
+    """Return whether a folder contains only a synthetic dataset, complete or not."""
     spec, features, table = (dataset / name for name in (SPEC_FILE, _FEATURES, DATASET_JSON))
-    if not spec.is_file() or spec.read_bytes() != _SPEC.encode():
+    if not (spec.is_file() and spec.read_bytes().endswith(_SPEC.encode())):
         return False
     try:
         ids = list(read_annotations(table).videos.ids) if table.exists() else []
@@ -73,10 +73,10 @@ class _Action(NamedTuple):
     label: int
 
 
-def write_made_up_dataset(
+def write_synthetic_dataset(
     folder: Path, *, training: int = 0, validation: int = 60, seed: int = 0
 ) -> None:
-    """Write a dataset folder of made-up videos, which replaces an earlier one.
+    """Write a dataset folder of synthetic videos, and replace an earlier one.
 
     A video depends only on `seed`, its subset and its number. A larger set therefore begins with
     the videos of a smaller one.
@@ -119,7 +119,7 @@ def _make_video(subset: str, number: int, seed: int) -> tuple[Video, Float32]:
         features += _distractor(rng, centres, duration)
     features += rng.normal(scale=0.45, size=features.shape)
     video = Video(
-        id=f"madeup_{subset}_{number:04d}",
+        id=f"synthetic_{subset}_{number:04d}",
         duration=duration,
         subset=subset,
         segments=np.array([[a.start, a.end] for a in actions]).reshape(-1, 2).round(2),
