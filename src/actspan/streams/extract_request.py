@@ -96,7 +96,7 @@ class SampleRequest(Config, frozen=True):
     ] = None
     columns: Annotated[
         tuple[str, ...],
-        doc("Use this column of tables; may be repeated. [default: all columns of numbers]"),
+        doc("Use this column of tables or joint of poses; may be repeated. [default: all]"),
     ] = ()
     statistics: Annotated[
         tuple[Statistic, ...],

@@ -9,10 +9,18 @@ from typing import Any
 import msgspec
 
 from actspan.config.stages import ExtractionConfig
-from actspan.config.streams import USUAL_STATISTICS, AudioConfig, SensorConfig, StreamKind
+from actspan.config.streams import (
+    USUAL_STATISTICS,
+    AudioConfig,
+    PoseConfig,
+    SensorConfig,
+    StreamKind,
+)
 from actspan.core.errors import ConfigError, VideoError
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import ExtractRequest, SampleRequest
+from actspan.streams.pose_files import read_pose
+from actspan.streams.sensors import TableRequest, find_columns
 from actspan.streams.snippet_features import Extractor
 from actspan.streams.stream_features import StreamExtractor
 from actspan.streams.video_decoding import VideoFile
@@ -24,7 +32,7 @@ _OF_OTHERS: dict[StreamKind, tuple[str, ...]] = {
     "video": (),
     "sensors": ("statistics", "rate", "time", "time_unit", "columns"),
     "audio": ("statistics", "rate", "bands"),
-    "pose": ("statistics", "rate", "likelihood"),
+    "pose": ("statistics", "rate", "columns", "likelihood"),
 }
 
 
@@ -53,6 +61,8 @@ def complete_request(
     request = msgspec.structs.replace(request, kind=kind)
     if kind in ("video", "audio"):
         return request
+    if kind == "pose" and request.samples.rate is None:
+        raise ConfigError("pose files do not state frames per second; give them: --rate 30")
     failure: VideoError | None = None
     for path in paths:
         try:
@@ -66,8 +76,8 @@ def complete_request(
 
 def _completed(request: ExtractRequest, path: Path) -> SampleRequest:
     given = request.samples
-    from actspan.streams.sensors import TableRequest, find_columns
-
+    if request.kind == "pose":
+        return msgspec.structs.replace(given, columns=given.columns or read_pose(path).joints)
     found = find_columns(path, TableRequest(given.columns, given.time, given.time_unit, given.rate))
     return msgspec.structs.replace(
         given, columns=found.columns, time=found.time, time_unit=found.unit, rate=found.rate
@@ -96,6 +106,10 @@ def _extraction(request: ExtractRequest) -> ExtractionConfig:
             columns=given.columns, time=given.time, unit=given.time_unit or "s", rate=given.rate
         )
         return ExtractionConfig(statistics=statistics, sensors=sensors)
+    if kind == "pose":
+        limit = 0.6 if given.likelihood is None else given.likelihood
+        pose = PoseConfig(joints=given.columns, rate=given.rate or 0, likelihood=limit)
+        return ExtractionConfig(statistics=statistics, pose=pose)
     usual = AudioConfig()
     audio = AudioConfig(rate=round(given.rate or usual.rate), bands=given.bands or usual.bands)
     return ExtractionConfig(statistics=statistics, audio=audio)

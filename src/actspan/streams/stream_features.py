@@ -13,8 +13,11 @@ from actspan.config.stages import ExtractionConfig, FeatureSpec
 from actspan.core.errors import ConfigError, VideoError
 from actspan.core.types import Float64
 from actspan.core.wording import counted, listed
+from actspan.streams.audio import Sound
 from actspan.streams.extract_request import Grid
+from actspan.streams.pose import PoseRecording, pose_names
 from actspan.streams.sample_windows import SampleWindows
+from actspan.streams.sensors import SensorTable
 from actspan.streams.snippet_features import Ending, Part
 from actspan.streams.stream_kinds import kind_of
 
@@ -148,17 +151,15 @@ def channel_names(extraction: ExtractionConfig) -> tuple[str, ...]:
         return extraction.sensors.columns
     if extraction.audio is not None:
         return tuple(f"band {band}" for band in range(extraction.audio.bands))
-    raise AssertionError(extraction.kind)
+    assert extraction.pose is not None
+    return pose_names(extraction.pose.joints)
 
 
 def open_recording(path: Path, extraction: ExtractionConfig, stride: float) -> Recording:
     """Open a recording of the kind of these settings; raise VideoError if it cannot be used."""
     if extraction.sensors is not None:
-        from actspan.streams.sensors import SensorTable
-
         return SensorTable(path, extraction.sensors)
     if extraction.audio is not None:
-        from actspan.streams.audio import Sound
-
         return Sound(path, extraction.audio, stride)
-    raise AssertionError(extraction.kind)
+    assert extraction.pose is not None
+    return PoseRecording(path, extraction.pose)
