@@ -99,10 +99,8 @@ def _of_columns(names: Sequence[Names], values: Float64) -> Pose:
         name: sum(int(np.isfinite(values[:, c["x"]]).sum()) for c in joints.values() if "x" in c)
         for name, joints in animals.items()
     }
-    animal = max(counts, key=lambda name: counts[name])
-    found = {
-        joint: places for joint, places in animals[animal].items() if {"x", "y"} <= set(places)
-    }
+    chosen = max(counts, key=lambda name: counts[name])
+    found = {name: c for name, c in animals[chosen].items() if {"x", "y"} <= set(c)}
     if not found:
         raise ValueError("no joint has columns x and y")
     points = np.stack([values[:, [c["x"], c["y"]]] for c in found.values()], axis=1)
