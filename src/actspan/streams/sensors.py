@@ -217,6 +217,8 @@ def _left_out(columns: Sequence[Column], config: SensorConfig) -> list[str]:
 def as_seconds(times: Any) -> Float64:
     """Return times, numbers in seconds or NumPy's dates, as seconds from the first, (n,)."""
     array = np.asarray(times)
+    if array.dtype.kind == "O":  # dates with a time zone
+        array = np.asarray(times, dtype="datetime64[ns]")
     if array.dtype.kind == "M":
         array = array.astype("datetime64[ns]").astype(np.int64)
         return np.asarray((array - array[:1]) * 1e-9, dtype=np.float64)
