@@ -66,9 +66,11 @@ def _read_csv(path: Path) -> Pose:
 
     rows: dict[str, list[str]] = {}
     with path.open("rb") as stream:
-        while "coords" not in rows and len(rows) < 4:
+        for _ in range(4):
             cells = stream.readline(_HEADER).decode("utf-8-sig").rstrip("\r\n").split(",")
             rows[cells[0].lower()] = cells[1:]
+            if "coords" in rows:
+                break
     if not {"scorer", "bodyparts", "coords"} <= rows.keys():
         raise ValueError("no header rows scorer, bodyparts, coords, as DeepLabCut writes them")
     if len({len(cells) for cells in rows.values()}) > 1:

@@ -1,0 +1,91 @@
+"""Recordings of sensors to proposals: equal to those of extracted features, or a clear error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from actspan import Bundle
+from actspan.core.errors import BundleError, DatasetError, VideoError
+from actspan.data.result_files import read_result
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.streams.extract_request import ExtractRequest
+from actspan.streams.extraction import extract_videos
+from tests.examples import write_bundle
+from tests.runs import contents, found_in
+
+
+@pytest.fixture
+def walks(tmp_path: Path) -> Path:
+    """A folder with a recording of 60 s, and one of 8 s."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "walks").mkdir()
+    for name, count in {"long": 3000, "short": 400}.items():
+        values = np.cumsum(rng.normal(size=(count, 3)), axis=0)
+        table = np.column_stack([np.arange(count) / 50, values])
+        path = tmp_path / "walks" / f"{name}.csv"
+        np.savetxt(path, table, delimiter=",", header="t,ax,ay,az", comments="")
+    return tmp_path / "walks"
+
+
+def write_model(walks: Path, mode: Literal["rescale", "window"], channels: int | None) -> Bundle:
+    request = ExtractRequest((str(walks),), walks.parent / "set", channels=channels)
+    spec = extract_videos(request).spec
+    assert spec.channels is not None
+    return write_bundle(walks.parent / mode, channels=spec.channels, mode=mode, features=spec)
+
+
+@pytest.mark.parametrize("mode", ["rescale", "window"])
+def test_recordings_give_the_proposals_of_extracted_features(
+    mode: Literal["rescale", "window"], walks: Path, tmp_path: Path
+) -> None:
+    model = write_model(walks, mode, None)
+    out = tmp_path / "result.json"
+    propose(ProposeRequest(model=model.path, dataset=tmp_path / "set", out=out))
+    expected = read_result(out)
+    summary, found = found_in(ProposeRequest(model.path, videos=(str(walks),)))
+    assert found.keys() == expected.keys() == {"long", "short"}
+    assert summary.video_seconds == pytest.approx(68.0)
+    for video, proposals in found.items():
+        assert len(proposals) > 20
+        for name in ("start", "end", "score"):
+            values = getattr(proposals, name)
+            np.testing.assert_array_equal(values, getattr(expected[video], name))
+
+
+def test_a_run_is_resumed(walks: Path, tmp_path: Path) -> None:
+    model = write_model(walks, "window", None)
+    request = ProposeRequest(model.path, videos=(str(walks),), out=tmp_path / "run")
+    propose(request)
+    expected = contents(tmp_path / "run")
+    second = replace(request, out=tmp_path / "again")
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "seconds of recording" and done > 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        propose(second, stop)
+    summary = propose(replace(second, resume=True))
+    assert summary.kept == 1
+    assert contents(tmp_path / "again").keys() == expected.keys()
+    assert (tmp_path / "again" / "result.json").read_bytes() == (
+        tmp_path / "run" / "result.json"
+    ).read_bytes()
+
+
+def test_files_of_another_kind_are_refused(walks: Path, tmp_path: Path) -> None:
+    model = write_model(walks, "window", None)
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    with pytest.raises((VideoError, DatasetError), match="audio, and features of sensors are"):
+        propose(ProposeRequest(model.path, videos=(str(tmp_path / "a.wav"),)))
+    (tmp_path / "b.csv").write_text("t,ax,ay\n0,1,2\n")
+    with pytest.raises((VideoError, DatasetError), match="has no column 'az'"):
+        propose(ProposeRequest(model.path, videos=(str(tmp_path / "b.csv"),)))
+    with pytest.raises(BundleError, match="takes sensors: leave --backbone out"):
+        propose(ProposeRequest(model.path, videos=(str(walks),), backbone="onnx:a.onnx"))
