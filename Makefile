@@ -11,11 +11,11 @@ help:
 	@echo "make test        install everything and run the tests"
 	@echo "make setup       .venv with everything for development"
 	@echo "make lint        linter, format check and strict type check"
-	@echo "make fuzz        readers against hostile bytes [SECONDS=60] [READER=arrays]"
+	@echo "make fuzz        test readers with hostile bytes [SECONDS=60] [READER=arrays]"
 	@echo "make bench       the speed tables of the README"
-	@echo "make bench-memory  that memory stays flat, with more videos and longer ones"
-	@echo "make bench-ray   Ray workers beside the local engine"
-	@echo "make faults      kill runs, fill disks, damage files; see that nothing is lost"
+	@echo "make bench-memory  check that memory does not grow with the number and length of videos"
+	@echo "make bench-ray   Ray workers compared with the local engine"
+	@echo "make faults      kill runs, fill disks, damage files; check that no result is lost"
 	@echo "make demo-train  train the demo's networks again"
 
 # the core, pictures and the viewer, no torch

@@ -170,7 +170,7 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
 
     with LocalEngine(request, bundle, source) as engine:
         compute(0, 1)  # kernels are loaded
-        engine.clock.take()
+        engine.clock.drain()
         computing = timed(lambda: compute(1, len(plan.shards))).cpu_seconds
         each = 1e3 * computing / (videos - plan.shard_size)
         shares = engine.clock.shares()

@@ -195,7 +195,7 @@ def compare(
         figures = (*times, str(streams), str(wrong))
         lines.append(row(name, costs[name], costs[memory], len(videos), *figures))
     header = ("way", "videos/s", "of in-memory speed", "CPU time per video", "of it in memory")
-    print_table((*header, "p50", "p99", "connections", "wrong answers"), lines)
+    print_table((*header, "p50", "p99", "connections", "wrong responses"), lines)
     return [*batches, *singles]
 
 
@@ -228,7 +228,7 @@ def mix(
     sent = send(requests, 8)
     held = [f"{size / 2**20:.0f} MB" for size in (before, memory())]
     classes = [f"{sum(s // 100 == c for s in sent.statuses)}" for c in (2, 4, 5)]
-    header = ("requests", "malformed", "2xx", "4xx", "5xx", "wrong answers", "before", "after")
+    header = ("requests", "malformed", "2xx", "4xx", "5xx", "wrong responses", "before", "after")
     click.echo()
     print_table(header, [(f"{count:,}", str(bad), *classes, str(sent.wrong), *held)])
 

@@ -62,7 +62,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("moments.csv").write_text("\n".join(["video,start,end,label,subset", *rows]))
         run(BLOCKS["table"])
         printed = run(BLOCKS["train"])
-        # one of three is set apart, and it alone is proposed for
+        # one of three is held out, and only it is processed
         assert sorted(printed.count(f" {name} ") for name in NAMES) == [0, 0, 3]
         shutil.copytree("mine/videos", "new")
         shutil.copy("mine/videos/one.mp4", "match.mp4")

@@ -1,8 +1,8 @@
 """ActSpan: when do actions happen in a long video?
 
 Boundary-sensitive temporal action proposals (BSN), from trained checkpoint to accelerator to
-answer. The names in `__all__` are the stable interface; they are loaded when first used, so that
-`import actspan` stays fast and light.
+scored segments. The names in `__all__` are the stable interface. They are loaded when first used,
+so that `import actspan` stays fast and light.
 """
 
 from __future__ import annotations

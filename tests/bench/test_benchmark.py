@@ -194,7 +194,7 @@ def test_bad_requests(changed: dict[str, object], error: type[Exception], messag
 
 def test_both_networks_are_needed(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", tem=False)
-    with pytest.raises(BundleError, match="holds no TEM; a benchmark runs both"):
+    with pytest.raises(BundleError, match="contains no TEM; a benchmark runs both"):
         run_benchmark(replace(ONE_SIZE, model=bundle.path))
 
 

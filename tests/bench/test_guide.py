@@ -127,4 +127,4 @@ def test_slips_are_named(checked: ReportCheck, line: int, kind: str, parts: list
 def test_nothing_else_is_flagged(checked: ReportCheck) -> None:
     assert [finding.line for finding in checked.findings] == [6, 10, 12, 13, 14, 16, 18, 19, 22]
     assert (checked.equations, checked.commands) == (14, 4)
-    assert not checked.holds
+    assert not checked.passed

@@ -78,7 +78,7 @@ def check(tmp_path: Path, text: str, *, chips: int = 4) -> ReportCheck:
 
 def test_what_follows_is_not_flagged(tmp_path: Path) -> None:
     checked = check(tmp_path, "TEM 3275.55x4 = 13102.2\nratio 7,099.84 / 12964.67 = 0.548\n")
-    assert checked.holds
+    assert checked.passed
     assert not checked.findings
     assert checked.equations == 2
 
@@ -112,7 +112,7 @@ def test_what_does_not_follow_is_flagged(
     (finding,) = checked.findings
     assert (finding.kind, finding.line) == (kind, 2)
     assert message in finding.text
-    assert not checked.holds
+    assert not checked.passed
 
 
 def test_a_text_without_arithmetic_is_an_error(tmp_path: Path) -> None:

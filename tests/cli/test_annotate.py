@@ -71,7 +71,7 @@ def test_subsets_may_be_chosen(thumos: Path, tmp_path: Path) -> None:
     assert len(read_annotations(tmp_path / "test.json").videos) == 1
     done = convert(thumos, tmp_path / "x.json", "--subset", "training")
     assert done.exit_code == 1
-    assert "no video in subset 'training'; there are: 'testing', 'validation'" in done.stderr
+    assert "no video in subset 'training'; available: 'testing', 'validation'" in done.stderr
     (tmp_path / "a.csv").write_text("a,1,2,x\n")
     good(tmp_path / "a.csv", tmp_path / "a.json", "--rename-subset", "=training")
     assert read_annotations(tmp_path / "a.json").videos[0].subset == "training"
@@ -157,7 +157,7 @@ def test_no_videos_at_all(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("video,start,end\n")
     done = convert(tmp_path / "a.csv", tmp_path / "out.json")
     assert done.exit_code == 1
-    assert "holds no videos" in done.stderr
+    assert "contains no videos" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,10 @@ def test_instances_past_the_end_are_clipped_on_request(tmp_path: Path) -> None:
     done = good(source, target, "--clip")
     (video,) = read_annotations(target).videos
     assert video.segments.tolist() == [[0, 3.5], [0, 3.5]]
-    assert "2 instances cut off at the end of the video, passed by up to 1.5 s" in done.stderr
+    assert (
+        "2 instances cut off at the end of the video, which they exceed by up to 1.5 s"
+        in done.stderr
+    )
     assert "1 instance left out: after the end of the video, or before its start (a)" in done.stderr
     done = good(source, target, "--force", "--on-error", "skip")
     assert "1 instance ends up to 0.4 s after the video" in done.stderr
@@ -226,7 +229,7 @@ def test_times_in_another_unit_are_one_line_with_the_options_that_help(tmp_path:
     assert "times were frames, and are seconds now" in done.stderr
     assert read_annotations(target).videos[0].segments.tolist() == [[10, 52]]
     done = convert(source, target, "--force", "--times", "frames")
-    assert "nothing says the frame rate" in done.stderr
+    assert "has no frame rate" in done.stderr
     good(source, target, "--force", "--times", "milliseconds")
 
 
@@ -241,7 +244,7 @@ def test_columns_may_be_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("who,begin,end,what\na,1,2,jump\n")
     done = convert(tmp_path / "a.csv", tmp_path / "a.json")
     assert done.exit_code == 1
-    assert "not found: 'video'; there are: 'who', 'begin', 'end', 'what'" in done.stderr
+    assert "not found: 'video'; available: 'who', 'begin', 'end', 'what'" in done.stderr
     assert "--video-column" in done.stderr
     good(tmp_path / "a.csv", tmp_path / "a.json", "--video-column", "who", "--label-column", "what")
     (video,) = read_annotations(tmp_path / "a.json").videos
@@ -293,7 +296,7 @@ def test_durations_of_other_videos_are_refused(tmp_path: Path) -> None:
     [
         pytest.param(
             ["--rename-subset", "validaton=training"],
-            "no video in subset 'validaton' (did you mean 'validation'?); there are: 'testing', ",
+            "no video in subset 'validaton' (did you mean 'validation'?); available: 'testing', ",
             id="rename",
         ),
         pytest.param(["--subset", "Testin"], "(did you mean 'testing'?)", id="subset"),
@@ -322,12 +325,12 @@ def test_a_source_without_instances_is_a_note_beside_what_was_ignored(tmp_path: 
     source = tmp_path / "x.csv"
     source.write_text("video,duration,weather\na,5,sun\nb,6,rain\n")
     lines = good(source, tmp_path / "out.json").stderr.splitlines()
-    assert f"note: {source}: holds no instances" in lines
+    assert f"note: {source}: contains no instances" in lines
     assert f"note: {source}: ignored columns: weather" in lines
     source.write_text("video,start,end,split\na,1,2,train\nb,,,val\n")
     done = good(source, tmp_path / "other.json", "--subset", "validation")
-    assert f"note: {source}: holds no instances in subset 'validation'" in done.stderr
-    assert "holds no instances" not in good(source, tmp_path / "all.json").stderr
+    assert f"note: {source}: contains no instances in subset 'validation'" in done.stderr
+    assert "contains no instances" not in good(source, tmp_path / "all.json").stderr
 
 
 @pytest.mark.parametrize(
@@ -343,7 +346,7 @@ def test_targets_of_unknown_suffixes_are_refused(name: str, what: str, tmp_path:
     done = convert(tmp_path / "x.csv", tmp_path / name)
     assert done.exit_code == 1
     assert (
-        f"{what} is of no format that is written: .json or .csv is needed (or --to)" in done.stderr
+        f"{what} is not a supported output format: .json or .csv is needed (or --to)" in done.stderr
     )
     assert not (tmp_path / name).exists()
     good(tmp_path / "x.csv", tmp_path / name, "--to", "csv")
@@ -484,7 +487,7 @@ def test_segments_before_the_video_are_clipped_in_tables(tmp_path: Path) -> None
     source = tmp_path / "x.csv"
     source.write_text("video,start,end,label\na,-1.5,2,x\na,-3,-1,y\n")
     done = good(source, tmp_path / "x.json", "--clip")
-    assert "1 instance cut off at the start of the video, preceded by up to 1.5 s" in done.stderr
+    assert "1 instance cut off at the start of the video, up to 1.5 s" in done.stderr
     assert "1 instance left out: after the end of the video, or before its start (a)" in done.stderr
     assert read_annotations(tmp_path / "x.json").videos.segments.tolist() == [[0.0, 2.0]]
 

@@ -224,7 +224,7 @@ def test_annotations_have_no_scores(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ('{"results": {}}', "holds no videos"),
+        ('{"results": {}}', "contains no videos"),
         ('{"results": {"a": [{"score": 1}]}}', "every entry needs a score and a segment"),
         ('{"results": {"a": [', "was it cut off?"),
         (

@@ -65,7 +65,7 @@ def test_print_writes_a_script_and_record_takes_what_it_made(bundle: Path) -> No
     assert '--input_shape="video:1,6,20"' in result.stdout
     lost = actspan(bundle, "--target", "ascend", "--batch", 1, "--record")
     assert lost.exit_code == 1
-    assert "tem.fp16.bs1.om, pem.fp16.bs1.om not there" in lost.stderr
+    assert "tem.fp16.bs1.om, pem.fp16.bs1.om missing" in lost.stderr
     for net in ("tem", "pem"):
         (bundle / f"{net}.fp16.bs1.om").write_bytes(b"om")
     taken = actspan(bundle, "--target", "ascend", "--batch", 1, "--record", "--json")

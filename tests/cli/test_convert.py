@@ -74,7 +74,7 @@ def test_a_network_is_added_and_replaced_by_force_only(
     assert bundle.config.tem == TemConfig(channels=5, hidden=4, length=100)
     refused = actspan(tem, "--out", out)
     assert refused.exit_code == 1
-    assert "there is a bundle already, with a TEM" in refused.stderr
+    assert "a bundle already exists, with a TEM" in refused.stderr
     assert actspan(tem, "--out", out, "--force", "--length", 50).exit_code == 0
     bundle = Bundle.load(out)
     assert bundle.nets == {"tem", "pem"}

@@ -166,7 +166,7 @@ def test_a_run_folder_is_checked_before_anything_is_made(
         bundle.path, "--target", "openvino", "--out", tmp_path / "out", "--evaluate", dataset
     )
     assert done.exit_code == 1
-    assert "out-run: exists and is not a run" in done.stderr
+    assert "out-run: already exists and is not a run" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -99,13 +99,11 @@ def test_bad_videos_are_a_line_per_cause(line: list[str], tmp_path: Path) -> Non
     write_audio(videos / "song.mp4")
     done = CliRunner().invoke(main, [*line, "--out", str(tmp_path / "out")])
     assert done.exit_code == 1
-    again = "copy it again from where it came, or remove it"
+    again = "copy it again from its source, or remove it"
     lines = done.stderr.splitlines()
     assert f"none: the file is empty ({videos / 'none.mp4'}): {again}" in lines
-    song = (
-        f"song: holds no pictures, only audio ({videos / 'song.mp4'}): leave it out, or remove it"
-    )
-    assert song in lines
+    song = f"song: contains no pictures, only audio ({videos / 'song.mp4'})"
+    assert f"{song}: leave it out, or remove it" in lines
     (text,) = [line for line in lines if line.startswith("not a video")]
     assert text.endswith(f"({videos / 'x.mp4'} and 2 more): {again}; videos: 3 (x, y, z)")
     assert len(lines) == 4

@@ -183,7 +183,7 @@ def test_diagnosis_as_tables_and_json(folder: Path) -> None:
     shares = sum(kind["share"] for kind in kinds.values()) + diagnosis["detections"]["right"]
     assert shares == pytest.approx(100)
     done = evaluate(folder, "--diagnose")
-    for text in ("Instances lost", "perfect stage", "Recall by kind", "Wrong detections"):
+    for text in ("Instances missed", "perfect stage", "Recall by kind", "Wrong detections"):
         assert text in done.stdout
 
 

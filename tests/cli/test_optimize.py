@@ -65,7 +65,7 @@ def test_calibrates_on_a_dataset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param(["--passes", "magic"], "there is no pass 'magic'", id="unknown-pass"),
+        pytest.param(["--passes", "magic"], "no pass 'magic'", id="unknown-pass"),
         pytest.param(["--passes", "fold-scal"], "(did you mean 'fold-scale'?)", id="near-name"),
         pytest.param(["--dim", "batch=2"], "no free axis is called 'batch'", id="unknown-axis"),
         pytest.param(["--batch", 3], "the batch of video (axis 0) is 1 already", id="need"),
@@ -90,7 +90,7 @@ def test_failures_are_one_line(
         pytest.param(["--io", "fp16"], "--io: no effect without --passes fp16", id="io"),
         pytest.param(["--bundle", "b"], "--bundle: no effect without --calibrate", id="bundle"),
         pytest.param(["--model-kind", "pem"], "--model-kind: no effect", id="kind"),
-        pytest.param(["--list"], "--list takes no file", id="list"),
+        pytest.param(["--list"], "--list accepts no file", id="list"),
         pytest.param(["--dim", "batch"], "'batch' is not AXIS=N, such as batch=1", id="no-size"),
         pytest.param(["--dim", "batch=0"], "'batch=0' is not AXIS=N", id="zero"),
         pytest.param(["--dim", "=3"], "'=3' is not AXIS=N", id="no-name"),

@@ -131,7 +131,7 @@ def test_standard_input_and_interrupt(line: list[str], place: Path) -> None:
     assert process.returncode == 0, errors
     assert "seen" in json.loads(first)
     assert json.loads(rest.splitlines()[-1])["seconds"] == pytest.approx(9.0, abs=0.1)
-    assert b"the answer for what was recorded so far follows" in errors
+    assert b"the result of the recording so far follows" in errors
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_the_end_shows_the_model_beside_guesses(dataset: Path, tmp_path: Path) -
         assert row in done.stdout
 
 
-def test_the_videos_set_apart_are_proposed_for_and_evaluated(dataset: Path, tmp_path: Path) -> None:
+def test_the_held_out_videos_are_proposed_for_and_evaluated(dataset: Path, tmp_path: Path) -> None:
     for i in range(6):
         edit_annotations(dataset, f"video{i}", subset="training")
     model, out = tmp_path / "model", tmp_path / "run"
@@ -62,19 +62,19 @@ def test_the_videos_set_apart_are_proposed_for_and_evaluated(dataset: Path, tmp_
     options = ["--model", model, "--dataset", dataset, "--subset", "validation", "--out", out]
     done = CliRunner().invoke(main, ["propose", *map(str, options)])
     assert done.exit_code == 0, done.output
-    assert "note: validation: the 2 videos that training set apart" in done.stderr
+    assert "note: validation: the 2 videos that training held out" in done.stderr
     done = CliRunner().invoke(
         main, ["evaluate", str(out), "--ground-truth", str(dataset), "--json"]
     )
     assert done.exit_code == 0, done.output
-    assert "note: validation: the 2 videos that training set apart" in done.stderr
+    assert "note: validation: the 2 videos that training held out" in done.stderr
     found = json.loads(done.stdout)
     assert (found["videos"], found["missing"], found["extra"]) == (2, [], [])
     done = CliRunner().invoke(
         main, ["evaluate", str(out / "result.json"), "--ground-truth", str(dataset)]
     )
     assert done.exit_code == 1
-    assert "subsets: 'training'. Choose one with --subset; or, if training set" in done.stderr
+    assert "subsets: 'training'. Choose one with --subset; or, if training held" in done.stderr
     assert f"evaluate the run folder, which has their ids, not {out}/result.json" in done.stderr
 
 

@@ -166,7 +166,7 @@ def test_options_without_effect_are_refused(words: str, line: str, place: Path) 
 def test_a_dash_is_no_path(words: str, place: Path) -> None:
     done = CliRunner().invoke(main, shlex.split(words))
     assert done.exit_code == 2
-    assert "'-' (standard input or output) is not taken here: give a path; see " in done.stderr
+    assert "'-' (standard input or output) is not accepted here: give a path; see " in done.stderr
     assert not Path("-").exists()
 
 

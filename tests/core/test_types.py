@@ -41,7 +41,7 @@ def test_concat_keeps_order_and_drops_half_known_columns() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
-    with pytest.raises(ShapeError, match="start holds NaN or infinity"):
+    with pytest.raises(ShapeError, match="start contains NaN or infinity"):
         BoundaryScores([0.1], [bad], [0.2])
 
 

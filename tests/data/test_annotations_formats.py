@@ -199,7 +199,7 @@ def test_bad_rows_are_named_with_their_lines(tmp_path: Path) -> None:
     ("content", "message"),
     [
         pytest.param(b"", "empty", id="empty"),
-        pytest.param(b"one,two\n1,2\n", "there are: 'one', 'two'", id="other-columns"),
+        pytest.param(b"one,two\n1,2\n", "available: 'one', 'two'", id="other-columns"),
         pytest.param(b"video,label\na,x\n", "are needed", id="no-times"),
         pytest.param(b"a,1,x\nb,2,y\n", "are needed", id="no-header-and-one-time"),
         pytest.param(b"\xff\xfe\x00", "UTF-8", id="bytes"),

@@ -1,4 +1,4 @@
-"""What tables and documents hold by mistake: the right answer, or one line that names it."""
+"""What tables and documents contain by mistake: the right result, or one line that names it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ READ = [
     pytest.param(
         "# by hand\na,1,2,x\n", {"a": [(1, 2, "x")]},
         ["ignored 1 comment (rows that start with #)",
-         "no header; columns taken as video,start,end,label"], id="comment-without-header",
+         "no header; columns read as video,start,end,label"], id="comment-without-header",
     ),
     pytest.param(
         HEAD + "a,1,2,x\nb,,,\nTotal,,,\nsum,3,4,\n", {"a": [(1, 2, "x")], "b": []},
@@ -118,7 +118,7 @@ READ = [
     pytest.param(
         HEAD + "cafe\u0301,1,2,x\ncaf\u00e9,3,4,x\n",
         {"caf\u00e9": [(1, 2, "x"), (3, 4, "x")]},
-        ["ids were brought to Unicode NFC: 1"],
+        ["ids were converted to Unicode NFC: 1"],
         id="unicode-ids",
     ),
     pytest.param(
@@ -129,7 +129,7 @@ READ = [
     pytest.param(
         "video,start,end,label,frames\na,1,4,x,75\na,5,6,x,25\n",
         {"a": [(1, 4, "x"), (5, 6, "x")]},
-        ["column 'frames' is the length of segments, and not taken as the video's"], id="frames",
+        ["column 'frames' is the length of segments, and not used as the video's"], id="frames",
     ),
     pytest.param(
         "video,start,end,label,type\na,1,4,7,\na,5,6,8,run\na,8,9,8,\n",
@@ -212,7 +212,7 @@ def test_columns_that_events_are_joined_by_are_not_ignored(tmp_path: Path) -> No
 
 def test_a_table_without_durations_names_what_is_missing(tmp_path: Path) -> None:
     text = "name,len\na,10\n"
-    with pytest.raises(AnnotationError, match="not found: 'duration'; there are: 'name', 'len'"):
+    with pytest.raises(AnnotationError, match="not found: 'duration'; available: 'name', 'len'"):
         read(tmp_path, text, only_facts=True)
     (video,) = read(tmp_path, text, only_facts=True, columns={"duration": "len"}).videos
     assert (video.id, video.duration) == ("a", 10.0)
@@ -268,7 +268,7 @@ def test_lists_of_subsets_beside_the_videos(tmp_path: Path) -> None:
     found = read_json(tmp_path, {"database": database, **lists, "info": {"by": "me"}})
     assert found.videos.subsets == ("training", "training", "testing")
     assert notes(found) == [
-        "keys beside the videos not understood, which JSON keeps: info",
+        "keys next to the videos not understood, which JSON keeps: info",
         "subsets taken from the lists 'training', 'val'",
         "ignored 1 id in lists of subsets that are no videos: z",
     ]
@@ -352,7 +352,7 @@ def test_the_authors_table(tmp_path: Path) -> None:
     assert [p.problem for p in found.problems] == [
         "subset 'testing', but 'training' in an earlier row"
     ]
-    with pytest.raises(AnnotationError, match="are needed; there are: 'video', 'group'"):
+    with pytest.raises(AnnotationError, match="are needed; available: 'video', 'group'"):
         authors(tmp_path, "video,group\nv_a,training\n")
 
 

@@ -128,7 +128,7 @@ def test_columns_may_be_named(tmp_path: Path) -> None:
 
 
 def test_a_column_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(AnnotationError, match=r"no column 'tpye' \(did you mean 'type'\?\); ther"):
+    with pytest.raises(AnnotationError, match=r"no column 'tpye' \(did you mean 'type'\?\); avail"):
         read(tmp_path, "video,start,end,type\na,1,2,x\n", label="tpye")
 
 
@@ -154,7 +154,7 @@ def test_missing_columns_are_one_line(head: str, missing: str, tmp_path: Path) -
     with pytest.raises(AnnotationError) as caught:
         read(tmp_path, ",".join([head, *many]) + "\na,1,2,x\nb,1,2,x\n")
     message = str(caught.value)
-    assert f"not found: {missing}; there are: " in message
+    assert f"not found: {missing}; available: " in message
     assert all(repr(name) in message for name in (*head.split(","), *many))
     assert f"--{missing.split(',')[0].strip(chr(39))}-column" in message
 
@@ -177,7 +177,7 @@ def test_missing_columns_are_one_line(head: str, missing: str, tmp_path: Path) -
 )
 def test_whose_duration(rows: str, duration: float | None, tmp_path: Path) -> None:
     found = read(tmp_path, f"video,start,end,duration\n{rows}")
-    said = "column 'duration' is the length of segments, and not taken as the video's"
+    said = "column 'duration' is the length of segments, and not used as the video's"
     assert (said in notes(found)) == (duration is None)
     (video,) = found.videos
     assert video.duration == duration or (duration is None and math.isnan(video.duration))
@@ -205,7 +205,7 @@ def test_rows_of_other_lengths_are_counted(tmp_path: Path) -> None:
     assert content(found)["a"] == [(1.0, 2.0, "run"), (3.0, 4.0, "")]
     assert notes(found) == [
         "1 row has cells in columns without a name, which were ignored (first: line 2)",
-        "1 row has fewer cells than the header, so the last are taken as empty (first: line 3)",
+        "1 row has fewer cells than the header, so the last are read as empty (first: line 3)",
     ]
     (problem,) = found.problems  # what stands before the sixth cell may be shifted
     assert problem.problem == "6 cells, and the header has 5"

@@ -596,7 +596,7 @@ def test_files_of_no_known_form_say_what_to_do(
 ) -> None:
     with pytest.raises(AnnotationError, match=remedy) as caught:
         read_annotations(write(tmp_path / name, content))
-    assert "of no known format" in str(caught.value)
+    assert "unknown format" in str(caught.value)
     for format in FORMATS.values():
         assert format.what in str(caught.value)
 

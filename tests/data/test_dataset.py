@@ -42,7 +42,7 @@ def test_a_good_folder_has_no_problems_and_knows_its_grid(folder: Path) -> None:
 
 def test_subsets(folder: Path) -> None:
     assert len(Dataset.load(folder).subset("validation")) == 2
-    with pytest.raises(AnnotationError, match="'testing'; there are: 'training', 'validation'"):
+    with pytest.raises(AnnotationError, match="'testing'; available: 'training', 'validation'"):
         Dataset.load(folder).subset("testing")
 
 
@@ -157,7 +157,7 @@ def test_two_files_for_one_video(folder: Path) -> None:
 
 def test_pickled_content_is_refused(folder: Path) -> None:
     np.save(features_of(folder), np.array([{}, []], dtype=object), allow_pickle=True)
-    assert dict(findings(folder))["video0"].endswith("it holds Python objects, not numbers")
+    assert dict(findings(folder))["video0"].endswith("it contains Python objects, not numbers")
 
 
 @pytest.mark.parametrize("layout", ["TC", "CT"])
@@ -180,7 +180,7 @@ def test_unknown_channels_and_layout_is_an_error_that_says_so(folder: Path) -> N
     with pytest.raises(FeatureError, match=r"cannot tell whether .* dataset\.toml"):
         check_dataset(Dataset.load(folder))
     dataset = check_dataset(Dataset.load(folder), channels=CHANNELS)
-    assert dataset.notes == ("features taken as spread evenly over each video's duration",)
+    assert dataset.notes == ("features assumed to be spread evenly over each video's duration",)
     (folder / "dataset.toml").write_text("[features]\nchannels = 6\n")
     with pytest.raises(FeatureError, match="6 channels, but the model expects 7"):
         check_dataset(Dataset.load(folder), channels=7)
@@ -207,7 +207,7 @@ def test_a_grid_that_nothing_gives_has_one_remedy_that_works(tmp_path: Path) -> 
     toml = tmp_path / "dataset.toml"
     toml.write_text(f"[features]\nchannels = {CHANNELS}\nfps = 25\n")
     (problem,) = check_problems(tmp_path)
-    assert problem.problem == "nothing says how its snippets lie in time"
+    assert problem.problem == "the times of its snippets are unknown"
     assert problem.remedy == "write stride_seconds = ... under [features] in dataset.toml"
     toml.write_text(toml.read_text() + "stride_seconds = 0.5\n")
     assert check_dataset(Dataset.load(tmp_path)).spec.stride_seconds == 0.5
@@ -267,7 +267,7 @@ def test_features_alone_are_a_dataset(folder: Path) -> None:
     (folder / "annotations.json").unlink()
     dataset = check_dataset(Dataset.load(folder))
     assert (dataset.format, len(dataset)) == ("features", 4)
-    assert "every feature file is taken as a video" in dataset.notes[0]
+    assert "every feature file is used as a video" in dataset.notes[0]
     assert dataset.read("video0").stride == STRIDE
 
 

@@ -171,7 +171,7 @@ def test_a_video_in_place_of_a_dataset(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"0")
     with pytest.raises(DataError, match=r"a video, not a dataset; .* actspan propose \S+ --model"):
         Dataset.load(tmp_path / name)
-    with pytest.raises(DataError, match=r"holds videos and no features; .* actspan extract"):
+    with pytest.raises(DataError, match=r"contains videos and no features; .* actspan extract"):
         Dataset.load(tmp_path)
 
 

@@ -133,7 +133,7 @@ def test_two_arrays_of_one_video_are_refused_by_name_or_joined(
     assert [(p.video, p.problem, p.remedy) for p in found.problems] == [
         (
             name,
-            "holds 2 arrays (one, other), one per video is needed",
+            "contains 2 arrays (one, other), one per video is needed",
             'keep one, or join them: [features] join = ["one", "other"] in dataset.toml',
         )
         for name in ("vid0", "vid1")
@@ -145,7 +145,7 @@ def test_two_arrays_of_one_video_are_refused_by_name_or_joined(
         np.testing.assert_array_equal(read_array(joined.entries["vid0"]), expected)
         assert str(joined.entries["vid0"]).endswith("vid0.npz[one+other]")
     (problem, _) = index(tmp_path, known, join=("one", "rgb")).problems
-    assert problem.problem == "holds no array rgb, only fps, one, other"
+    assert problem.problem == "contains no array rgb, only fps, one, other"
 
 
 @pytest.mark.parametrize("known", [KNOWN, None])
@@ -155,7 +155,7 @@ def test_groups_of_streams_with_an_array_per_video(known: set[str] | None, tmp_p
     assert [(p.video, p.problem, p.remedy) for p in found.problems] == [
         (
             name,
-            "holds 2 arrays (flow, rgb), one per video is needed",
+            "contains 2 arrays (flow, rgb), one per video is needed",
             'keep one, or join them: [features] join = ["flow", "rgb"] in dataset.toml',
         )
         for name in ("a", "b")
@@ -179,7 +179,9 @@ def test_arrays_of_one_name_in_several_groups(tmp_path: Path) -> None:
 def test_arrays_that_cannot_be_joined_are_not_advised_to_be(tmp_path: Path) -> None:
     npz(tmp_path / "features/a.npz", rgb=A, boxes=B[:, :4])
     (problem,) = index(tmp_path).problems
-    assert problem.problem == "holds 2 arrays (rgb (9, 6), boxes (8, 4)), one per video is needed"
+    assert (
+        problem.problem == "contains 2 arrays (rgb (9, 6), boxes (8, 4)), one per video is needed"
+    )
     assert problem.remedy == 'keep one, or choose it: [features] join = ["rgb"] in dataset.toml'
     for spec in ({"join": ("rgb",)}, {"channels": CHANNELS}):
         found = index(tmp_path, **spec)
@@ -209,7 +211,7 @@ def test_a_bad_array_of_an_annotated_video_is_not_passed_over(tmp_path: Path) ->
 
 def test_arrays_of_usual_names_are_no_videos(tmp_path: Path) -> None:
     npz(tmp_path / "features/vid0.npz", rgb=A, flow=A)
-    with pytest.raises(AnnotationError, match=r"vid0.npz: holds 2 arrays \(rgb, flow\)"):
+    with pytest.raises(AnnotationError, match=r"vid0.npz: contains 2 arrays \(rgb, flow\)"):
         Dataset.load(tmp_path)
 
 
@@ -223,7 +225,7 @@ def test_a_join_that_is_never_used_is_reported(tmp_path: Path) -> None:
     (tmp_path / "features").mkdir()
     np.save(tmp_path / "features/a.npy", A)
     assert index(tmp_path, join=("rgb", "flow")).notes == (
-        f"{tmp_path}/features: no file holds the arrays that dataset.toml joins",
+        f"{tmp_path}/features: no file contains the arrays that dataset.toml joins",
     )
 
 
@@ -301,9 +303,17 @@ def test_other_shapes_are_refused(shape: tuple[int, ...], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("a.npy", lambda p: np.save(p, np.array([{}])), "a.npy: it holds Python objects, not num"),
-        ("a.npy", lambda p: np.save(p, np.array(["x"])), "a.npy: it holds <U1, not numbers"),
-        ("a.npz", lambda p: np.savez(p, x=np.array([{}])), "a.npz: it holds Python objects, not"),
+        (
+            "a.npy",
+            lambda p: np.save(p, np.array([{}])),
+            "a.npy: it contains Python objects, not num",
+        ),
+        ("a.npy", lambda p: np.save(p, np.array(["x"])), "a.npy: it contains <U1, not numbers"),
+        (
+            "a.npz",
+            lambda p: np.savez(p, x=np.array([{}])),
+            "a.npz: it contains Python objects, not",
+        ),
         ("a.csv", lambda p: p.write_text("a,b\n1,\n"), "a.csv: 1 field empty or NaN"),
     ],
 )
@@ -444,7 +454,7 @@ def test_ids_of_any_unicode_form_are_one(tmp_path: Path) -> None:
     )
     dataset = check_dataset(Dataset.load(tmp_path), channels=CHANNELS)
     np.testing.assert_array_equal(dataset.read("caf\u00e9").values, A)
-    assert any("ids were brought to Unicode NFC: 1" in note for note in dataset.notes)
+    assert any("ids were converted to Unicode NFC: 1" in note for note in dataset.notes)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv", ".npz"])
@@ -478,13 +488,15 @@ def test_files_without_permission_are_named(
     dataset = Dataset.load(tmp_path) if suffix != ".npz" else None
     monkeypatch.setattr("actspan.data.array_files.Path.stat", refuse)
     if dataset is None:
-        with pytest.raises(FeatureError, match="may not be read; change its permissions"):
+        with pytest.raises(
+            FeatureError, match="cannot be read: permission denied; change its permissions"
+        ):
             list_arrays(tmp_path / "features/a.npz", Ignored())
         return
     with pytest.raises(DatasetError) as caught:
         check_dataset(dataset)
     found = [(p.video, p.problem, p.remedy) for p in caught.value.problems if p.is_error]
-    assert found == [("a", "may not be read", "change its permissions")]
+    assert found == [("a", "cannot be read: permission denied", "change its permissions")]
 
 
 def test_row_numbers_of_some_files_are_dropped_where_channels_are_known(tmp_path: Path) -> None:

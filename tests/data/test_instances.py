@@ -48,8 +48,8 @@ def test_clipping_keeps_what_lies_in_the_video_and_counts_the_rest() -> None:
     assert videos[0].segments.tolist() == [[0, 3.5], [0, 3.5], [0, 1], [2, 2], [1, 2], [3, 1]]
     assert videos[0].labels == ("label0", "label1", "label3", "label4", "label5", "label6")
     assert notes == (
-        "2 instances cut off at the end of the video, passed by up to 1.5 s",
-        "1 instance cut off at the start of the video, preceded by up to 2 s",
+        "2 instances cut off at the end of the video, which they exceed by up to 1.5 s",
+        "1 instance cut off at the start of the video, up to 2 s",
         "1 instance left out: after the end of the video, or before its start (v)",
     )
     assert late_ends(videos) == ""
@@ -163,7 +163,7 @@ def test_the_frame_rate_of_each_video_comes_first() -> None:
     videos = Videos([video((50, 100), fps=50.0), video((50, 100), frames=35, duration=3.5)])
     done, _ = in_seconds(videos, "frames", 25.0, Path("a.csv"))
     np.testing.assert_allclose(done.segments, [[1, 2], [5, 10]])
-    with pytest.raises(AnnotationError, match="nothing says the frame rate of video 'v'"):
+    with pytest.raises(AnnotationError, match="video 'v' has no frame rate"):
         in_seconds(Videos([video((50, 100))]), "frames", None, Path("a.csv"))
 
 

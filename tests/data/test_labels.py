@@ -95,7 +95,7 @@ def test_evaluate_names_a_pattern_that_matches_nothing(judged: Path) -> None:
     command = ["evaluate", str(judged), "--ground-truth", str(judged), "--labels", "RUN"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1
-    assert "no label matches 'RUN'; there are: SIT, SIT_TO_STAND" in done.stderr
+    assert "no label matches 'RUN'; available: SIT, SIT_TO_STAND" in done.stderr
 
 
 def test_evaluation_takes_annotations_as_they_were_read(judged: Path) -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from actspan import Dataset
 from actspan.core.errors import ActSpanError, DataError
 from actspan.data.data_requests import PackRequest
-from actspan.data.dataset import _downloaded, local_folder, location_of
+from actspan.data.dataset import _download, local_folder, location_of
 from actspan.data.pack import pack_dataset
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
@@ -34,7 +34,7 @@ def store() -> Iterator[FaultyStore]:
 def behaves(store: FaultyStore) -> Iterator[None]:
     yield
     store.fault = "none"
-    _downloaded.cache_clear()
+    _download.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_a_store_that_dies_gives_one_error_and_loses_nothing(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        pytest.param("s3://bucket/nothing", "nothing: nothing was found there", id="empty"),
+        pytest.param("s3://bucket/nothing", "nothing: no files found", id="empty"),
         pytest.param("nosuch://bucket/x", "cannot be reached: .*nosuch", id="no protocol"),
     ],
 )

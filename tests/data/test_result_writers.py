@@ -1,4 +1,4 @@
-"""Tables of proposals and detections hold what the result's JSON holds."""
+"""Tables of proposals and detections equal the JSON result."""
 
 from __future__ import annotations
 

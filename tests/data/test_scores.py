@@ -76,5 +76,5 @@ def test_missing_scores_are_named(archive: Path, tmp_path: Path) -> None:
     ):
         scores.read("c")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ResultError, match="holds no boundary scores"):
+    with pytest.raises(ResultError, match="contains no boundary scores"):
         ScoreFiles(tmp_path / "empty")

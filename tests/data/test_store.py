@@ -159,7 +159,7 @@ def test_it_is_ground_truth_and_keeps_what_was_said(folder: Path, tmp_path: Path
     )
     np.testing.assert_array_equal(ours.recall, theirs.recall)
     assert Dataset.load(tmp_path / "store").notes == (
-        "features taken as spread evenly over each video's duration",
+        "features assumed to be spread evenly over each video's duration",
         "features were rescaled to 20 cells when they were packed",
     )
     again = pack(tmp_path / "store", tmp_path / "again", dtype="float16", subset="training")
@@ -347,7 +347,7 @@ def test_a_damaged_manifest_is_named(folder: Path, tmp_path: Path) -> None:
 def test_nothing_is_overwritten_by_accident(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(StoreError, match="is not a store, so it is left alone"):
+    with pytest.raises(StoreError, match="is not a store: choose another folder"):
         pack(folder, tmp_path / "mine", overwrite=True)
     pack(folder, tmp_path / "store")
     with pytest.raises(StoreError, match="a store already exists"):
@@ -405,7 +405,7 @@ def test_an_id_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set", videos=2)
     (folder / "features" / "video0.npy").rename(folder / "features" / "vid\udce9o.npy")
     write_annotations(folder, {"vid\udce9o": {"duration": 15.0}, "video1": {"duration": 15.0}})
-    with pytest.raises(DatasetError, match="its id is no valid text"):
+    with pytest.raises(DatasetError, match="its id is not valid text"):
         pack(folder, tmp_path / "store")
     assert pack(folder, tmp_path / "store", on_error="skip").manifest.videos == 1
 

@@ -226,7 +226,7 @@ def test_the_error_says_how_to_get_atc(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_the_script_runs_and_what_it_makes_is_recorded(
     copy: CompilePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(BundleError, match=r"tem\.fp16\.bs1\.om, .* not there: run compile-ascend"):
+    with pytest.raises(BundleError, match=r"tem\.fp16\.bs1\.om, .* missing: run compile-ascend"):
         record_outputs(copy)
     bundle, script = write_script(copy)
     assert script.read_text().splitlines()[-4:] == [atc_line(j, REQUEST) for j in copy.jobs]

@@ -90,10 +90,10 @@ def test_a_wrong_detection_at_the_end_changes_nothing_and_one_before_never_helps
     clean = [replace(v, ignored=np.empty((0, 2))) for v in videos]
     name, label = clean[0].id, next(label for v in clean for label in v.labels)
     before = evaluate_detection(clean, found).average_precision
-    for score, holds in ((0.0, np.equal), (1.0, np.less_equal)):
+    for score, compare in ((0.0, np.equal), (1.0, np.less_equal)):
         wrong = detections((98.0, 99.0, score, label))
         more = {**found, name: _joined(found.get(name), wrong)}
-        assert holds(evaluate_detection(clean, more).average_precision, before).all()
+        assert compare(evaluate_detection(clean, more).average_precision, before).all()
 
 
 def _joined(a: Detections | None, b: Detections) -> Detections:

@@ -67,7 +67,7 @@ def test_videos_of_shards_that_are_missing_are_named(partial: Path) -> None:
 
 
 def test_a_folder_without_a_plan_is_no_unfinished_run(tmp_path: Path) -> None:
-    with pytest.raises(ResultError, match="no unfinished run is there"):
+    with pytest.raises(ResultError, match="contains no unfinished run"):
         evaluate_recall(write_dataset(tmp_path / "set"), "memory://nowhere")
     with pytest.raises(ResultError, match=r"no result\.json in this folder"):
         evaluate_recall(tmp_path / "set", tmp_path)

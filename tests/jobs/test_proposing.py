@@ -159,11 +159,11 @@ def test_skipped_videos_are_recorded_in_the_run(request_: ProposeRequest, tmp_pa
 def test_nothing_is_overwritten_by_accident(request_: ProposeRequest, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(ResultError, match="is not a run, so it is left alone"):
+    with pytest.raises(ResultError, match="is not a run: choose another folder"):
         propose(replace(request_, out=tmp_path / "mine", overwrite=True))
     request = replace(request_, out=tmp_path / "run")
     propose(request)
-    with pytest.raises(ResultError, match="there is a run already"):
+    with pytest.raises(ResultError, match="a run already exists"):
         propose(request)
     propose(replace(request, overwrite=True))
     with pytest.raises(ResultError, match="does not exist"):
@@ -186,7 +186,7 @@ def test_a_failure_leaves_only_finished_shards(
 
 def test_features_need_a_tem(request_: ProposeRequest, tmp_path: Path) -> None:
     write_bundle(tmp_path / "pem-only", tem=False)
-    with pytest.raises(BundleError, match="holds no TEM, which features need"):
+    with pytest.raises(BundleError, match="contains no TEM, which features need"):
         propose(replace(request_, model=tmp_path / "pem-only", out=tmp_path / "run"))
 
 

@@ -210,7 +210,7 @@ def test_a_finished_run_is_not_computed_again(made: ProposeRequest, tmp_path: Pa
     assert (second.videos, second.proposals) == (first.videos, first.proposals)
     assert second.kept == VIDEOS
     other = replace(request, subset="validation")
-    with pytest.raises(ResultError, match="there is a run already"):
+    with pytest.raises(ResultError, match="a run already exists"):
         propose(other)
 
 
@@ -304,7 +304,7 @@ def test_one_driver_at_a_time(made: ProposeRequest, tmp_path: Path) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
     with (
         FolderStorage(again.partial).locked(),
-        pytest.raises(DataError, match="another process is at work on this run"),
+        pytest.raises(DataError, match="another process is working on this run"),
     ):
         propose(again)
     assert propose(again).kept == 4

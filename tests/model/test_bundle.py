@@ -129,7 +129,7 @@ BAD_WEIGHTS = [
     pytest.param(
         lambda w: w | {"conv3.bias": np.zeros(4)}, r"conv3.bias has shape \(4,\)", id="shape"
     ),
-    pytest.param(lambda w: w | {"conv3.bias": [0, 0, np.nan]}, "conv3.bias holds NaN", id="nan"),
+    pytest.param(lambda w: w | {"conv3.bias": [0, 0, np.nan]}, "conv3.bias contains NaN", id="nan"),
     pytest.param(
         lambda w: w | {"input.mean": np.zeros(5)}, "missing weights: input.scale", id="half"
     ),
@@ -153,11 +153,11 @@ def test_weights_that_do_not_fit_leave_nothing_behind(
         pytest.param({"tem": None, "pem": None}, "needs the weights", id="no-network"),
         pytest.param({"config": PipelineConfig(pem=PEM)}, "no config of tem", id="no-config"),
         pytest.param(
-            {"features": FeatureSpec(channels=7)}, "7 channels, tem takes 5", id="channels"
+            {"features": FeatureSpec(channels=7)}, "7 channels, tem expects 5", id="channels"
         ),
         pytest.param(
             {"config": PipelineConfig(tem=TEM, pem=PEM, bsp=BspConfig(action_samples=8))},
-            "gives 24 features, pem takes 32",
+            "gives 24 features, pem expects 32",
             id="bsp-size",
         ),
     ],
@@ -190,9 +190,9 @@ def test_a_failing_disk_leaves_nothing_behind(
 def test_other_folders_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(BundleError, match="not a bundle, so it is left alone"):
+        with pytest.raises(BundleError, match="not a bundle; choose another folder"):
             create(tmp_path, overwrite=overwrite)
-        with pytest.raises(BundleError, match="not a bundle, so it is left alone"):
+        with pytest.raises(BundleError, match="not a bundle; choose another folder"):
             create(tmp_path / "notes.txt", overwrite=overwrite)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -203,7 +203,7 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_replaced_only_on_request(bundle: Bundle) -> None:
-    with pytest.raises(BundleError, match="there is a bundle already"):
+    with pytest.raises(BundleError, match="a bundle already exists"):
         create(bundle.path, tem=None)
     assert create(bundle.path, tem=None, overwrite=True).nets == {"pem"}
     assert files_of(bundle.path.parent) == ["b"]

@@ -193,7 +193,7 @@ def test_safetensors_are_refused_as_others_are(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "x.safetensors")
     data = (tmp_path / "x.safetensors").read_bytes()
     (tmp_path / "x.safetensors").write_bytes(data[: len(data) // 2])
-    with pytest.raises(CheckpointError, match="damaged or cut short; copy it again"):
+    with pytest.raises(CheckpointError, match="damaged or truncated; copy it again"):
         read_checkpoint(tmp_path / "x.safetensors")
 
 
@@ -204,7 +204,7 @@ def test_an_ensemble_of_a_bundle_is_read_and_its_settings_are_not(tmp_path: Path
     (tmp_path / "model.toml").touch()
     checkpoint = read_checkpoint(path)
     assert checkpoint.config == config
-    assert "not those of model.toml beside it" in checkpoint.notes[0]
+    assert "not those of the model.toml next to it" in checkpoint.notes[0]
 
 
 def test_half_precision_and_parameters_are_read(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ WRONG = [
     pytest.param(
         changed(**{"fc1.weight": torch.zeros(0, 32)}), "fc1.weight has shape", id="no-units"
     ),
-    pytest.param(changed(**{"fc2.bias": torch.tensor([torch.nan])}), "holds NaN", id="nan"),
+    pytest.param(changed(**{"fc2.bias": torch.tensor([torch.nan])}), "contains NaN", id="nan"),
     pytest.param(changed(**{"fc2.bias": torch.tensor([1])}), "not a plain tensor", id="integers"),
     pytest.param(changed(**{"fc2.bias": [0.5]}), "not a plain tensor", id="no-tensor"),
     pytest.param(
@@ -382,7 +382,7 @@ def test_a_checkpoint_that_was_cut_short(tmp_path: Path, size: int) -> None:
     path = tmp_path / "x.pth"
     torch.save({"state_dict": {"conv1.weight": torch.zeros(100, 100, 3)}}, path)
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(CheckpointError, match="damaged or cut short; copy it again"):
+    with pytest.raises(CheckpointError, match="damaged or truncated; copy it again"):
         read_checkpoint(path)
 
 
@@ -473,7 +473,7 @@ def test_a_network_is_replaced_on_request_and_the_other_stays(tmp_path: Path) ->
         Bundle.load(tmp_path / "b").add_file(name, lambda path: path.touch())
     new = dict(Pem(PEM).state_dict())
     path = save(tmp_path / "new.pth", new)
-    with pytest.raises(BundleError, match=r"a bundle already, with a PEM; .*--force"):
+    with pytest.raises(BundleError, match=r"already exists, with a PEM; .*--force"):
         convert_checkpoints([path], tmp_path / "b")
     assert_same(Bundle.load(tmp_path / "b").weights("pem"), pem)
     convert_checkpoints([path], tmp_path / "b", overwrite=True)
@@ -488,7 +488,7 @@ def test_a_network_is_replaced_on_request_and_the_other_stays(tmp_path: Path) ->
 def test_a_network_that_does_not_fit_leaves_the_bundle_alone(tmp_path: Path) -> None:
     convert_checkpoints([save(tmp_path / "t.pth", tem_state())], tmp_path / "b")
     path = save(tmp_path / "p.pth", dict(Pem(PemConfig(inputs=20)).state_dict()))
-    with pytest.raises(BundleError, match="gives 32 features, pem takes 20"):
+    with pytest.raises(BundleError, match="gives 32 features, pem expects 20"):
         convert_checkpoints([path], tmp_path / "b")
     assert Bundle.load(tmp_path / "b").nets == {"tem"}
 
@@ -508,5 +508,5 @@ def test_two_of_a_kind_are_refused(tmp_path: Path) -> None:
 
 def test_a_pem_of_other_features_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "p.pth", dict(Pem(PemConfig(inputs=20)).state_dict()))
-    with pytest.raises(BundleError, match="gives 32 features, pem takes 20"):
+    with pytest.raises(BundleError, match="gives 32 features, pem expects 20"):
         convert_checkpoints([path], tmp_path / "b")

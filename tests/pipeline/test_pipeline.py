@@ -105,7 +105,7 @@ def test_flat_scores_are_counted(values: tuple[float, ...], warned: bool) -> Non
     output[:, 2, 10] += np.array(values, np.float32)
     clock, all_workers = StageClock(), StageClock()
     clock.count_flat(output)
-    all_workers.add(clock.take())
+    all_workers.add(clock.drain())
     assert clock == StageClock()
     warnings = all_workers.warnings("window")
     assert bool(warnings) == warned

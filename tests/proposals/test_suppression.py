@@ -99,9 +99,9 @@ def test_a_single_proposal_is_unchanged() -> None:
     ("rows", "message"),
     [
         pytest.param([(0.6, 0.2, 0.9)], r"1 proposal of 3 .* \[0.6, 0.2\] at 1", id="turned round"),
-        pytest.param([(0.2, float("nan"), 0.9)], "end holds NaN", id="end NaN"),
-        pytest.param([(float("-inf"), 0.2, 0.9)], "start holds NaN or inf", id="start infinite"),
-        pytest.param([(0.2, 0.4, float("nan"))], "score holds NaN", id="score NaN"),
+        pytest.param([(0.2, float("nan"), 0.9)], "end contains NaN", id="end NaN"),
+        pytest.param([(float("-inf"), 0.2, 0.9)], "start contains NaN or inf", id="start infinite"),
+        pytest.param([(0.2, 0.4, float("nan"))], "score contains NaN", id="score NaN"),
     ],
 )
 def test_invalid_segments_are_refused(

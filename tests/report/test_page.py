@@ -65,7 +65,7 @@ def test_the_page_has_every_chapter(page: str) -> None:
     ids = {attributes.get("id") for _, attributes in Page(page).elements}
     chapters = {"recall", "stages", "gains", "kinds", "calibration", "detections", "videos", "runs"}
     assert chapters <= ids
-    assert "B less A" in page
+    assert "B - A" in page
 
 
 def test_the_same_contents_give_the_same_bytes(material: Material) -> None:

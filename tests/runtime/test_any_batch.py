@@ -84,7 +84,7 @@ def test_a_free_session_is_not_wrapped(bundle: Bundle) -> None:
 def test_a_file_alone_is_opened_as_it_is(bundle: Bundle) -> None:
     with open_session(bundle.file("tem.b4.onnx"), backend="onnxruntime") as session:
         assert session.batch_range is None
-        with pytest.raises(ShapeError, match=r"the network takes \(4, "):
+        with pytest.raises(ShapeError, match=r"the network expects \(4, "):
             session.run({"video": np.zeros((1, CHANNELS, 20), np.float32)})
 
 

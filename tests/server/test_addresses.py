@@ -101,13 +101,13 @@ def test_wrong_methods_name_the_right_ones(
     answer = both.request(method, path)
     assert answer.status_code == 405
     assert answer.headers["allow"] == allowed
-    assert answer.json()["detail"] == f"{path} does not take {method}; it takes {allowed}"
+    assert answer.json()["detail"] == f"{path} does not support {method}, only {allowed}"
 
 
 @pytest.mark.parametrize(
     ("path", "detail"),
     [
-        ("/v2/models/tme", "no model 'tme' (did you mean 'tem'?); there are: tem, pem, pipeline"),
+        ("/v2/models/tme", "no model 'tme' (did you mean 'tem'?); available: tem, pem, pipeline"),
         ("/v2/models/tem/versions/2", "model 'tem' has no version '2'; its only version is 1"),
         (
             f"/api/jobs/{JOB}",
@@ -133,15 +133,15 @@ def test_unknown_parameters_are_refused(both: TestClient) -> None:
     answer = both.post("/api/propose?tops=3&x=1", content=npy(features()))
     assert answer.status_code == 400
     assert answer.json()["detail"] == (
-        "unknown parameter 'tops' (did you mean 'top'?), 'x'; there are: "
+        "unknown parameter 'tops' (did you mean 'top'?), 'x'; available: "
         "stride, length, top, min_score"
     )
     assert both.post("/api/propose?top=3", content=npy(features())).status_code == 200
-    assert both.get("/healthz?x=1").json()["detail"] == "unknown parameter 'x'; there are: none"
+    assert both.get("/healthz?x=1").json()["detail"] == "unknown parameter 'x'; available: none"
     assert both.get("/?x=1").status_code == 200  # a page, whose address others may extend
 
 
 def test_a_service_without_videos_does_not_send_videos_to_jobs(both: TestClient) -> None:
     detail = both.post("/api/propose", content=b"hello").json()["detail"]
-    assert "this service takes no videos" in detail
+    assert "this service accepts no videos" in detail
     assert "/api/jobs" not in detail

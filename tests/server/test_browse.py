@@ -1,4 +1,4 @@
-"""The viewer's routes: what a run holds comes out as it is, and corrections survive a restart."""
+"""The viewer's routes: they return a run unchanged, and corrections survive a restart."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ class TestCorrections:
             assert self.put(live, "video3", 0, SEGMENTS).status == 200
             stale = self.put(live, "video3", 0, [])
             assert stale.status == 409
-            assert "somebody else" in stale.json["detail"]
+            assert "someone else" in stale.json["detail"]
             assert len(live.ask(f"{BROWSE}/corrections", id="video3").json["segments"]) == 2
 
     def test_they_can_be_forgotten(self, place: dict[str, Any]) -> None:
@@ -286,7 +286,7 @@ class TestCorrections:
 
     def test_unknown_fields_are_refused_by_name(self, live: Live) -> None:
         answer = self.put(live, "video5", 0, [{"start": 0.0, "end": 1.0, "lable": "x"}])
-        message = "unknown field 'lable' (did you mean 'label'?); there are: start, end, label"
+        message = "unknown field 'lable' (did you mean 'label'?); available: start, end, label"
         assert (answer.status, answer.json["detail"]) == (422, f"body.segments.0: {message}")
 
     @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_the_pipeline_on_one_video_with_all_defaults(service: Any, pipeline: Pip
 
 
 def test_errors_reach_the_client(service: Any) -> None:
-    with pytest.raises(triton.InferenceServerException, match="the model takes FP32"):
+    with pytest.raises(triton.InferenceServerException, match="the model expects FP32"):
         run(service, "tem", True, ["output"], video=np.zeros((1, 2, 3), np.float32))
     with pytest.raises(triton.InferenceServerException, match="no model 'other'"):
         run(service, "other", True, ["output"], video=np.zeros((1, 2, 3), np.float32))
@@ -131,9 +131,9 @@ def request(**changes: Any) -> dict[str, Any]:
         pytest.param({"inputs": []}, "missing", id="no-inputs"),
         pytest.param({"inputs": request()["inputs"] * 2}, "each once", id="input-twice"),
         pytest.param(request(name="other"), "expected are video_feature", id="unknown-input"),
-        pytest.param(request(datatype="FP64"), "takes FP32", id="datatype"),
+        pytest.param(request(datatype="FP64"), "expects FP32", id="datatype"),
         pytest.param(request(datatype="BYTES"), "not a request", id="bytes"),
-        pytest.param(request(shape=[-1, 32]), "takes FP32", id="negative"),
+        pytest.param(request(shape=[-1, 32]), "expects FP32", id="negative"),
         pytest.param(request(shape=[0, 32], data=[]), "no rows", id="no-rows"),
         pytest.param(request(shape=[10**30, 32]), "is stated", id="huge-shape"),
         pytest.param(request(data=[0.5] * 31), "is stated", id="too-few"),
@@ -159,7 +159,7 @@ def request(**changes: Any) -> dict[str, Any]:
         ),
         pytest.param(
             request() | {"parameters": {"top": 3}},
-            "unknown field 'top'; there are: none",
+            "unknown field 'top'; available: none",
             id="parameter-of-the-pipeline",
         ),
     ],

@@ -144,7 +144,7 @@ def test_what_is_no_id_of_a_job_is_one_line(
     with client_of(tmp_path, model=window_bundle.path, threads=1) as client:
         answer = client.get(f"/api/{path}")
     assert answer.status_code == 422
-    line = "'7' is no job id: 32 hexadecimal digits, as POST /api/jobs answers"
+    line = "'7' is not a job id: 32 hexadecimal digits, as POST /api/jobs returns"
     assert answer.json()["detail"] == f"path.job_id: {line}"
 
 

@@ -103,13 +103,13 @@ class Visit:
         values = self.page.locator("#segments .moment").evaluate_all("e => e.map((x) => +x.value)")
         return list(zip(values[::2], values[1::2], strict=True))
 
-    def until(self, holds: str, value: Any = None) -> None:
+    def until(self, condition: str, value: Any = None) -> None:
         """Wait for an expression; Playwright's own way is stopped by the page's policy."""
         for _ in range(500):
-            if self.page.evaluate(holds, value):
+            if self.page.evaluate(condition, value):
                 return
             self.page.wait_for_timeout(20)
-        pytest.fail(f"never: {holds} {value or ''}")
+        pytest.fail(f"never: {condition} {value or ''}")
 
     def until_text(self, id_: str, text: str) -> None:
         self.until("([id, t]) => document.getElementById(id).textContent === t", [id_, text])
@@ -187,7 +187,7 @@ def test_the_keyboard_moves_zooms_and_helps(visit: Visit) -> None:
 
 def test_single_keys_can_be_switched_off(visit: Visit) -> None:
     visit.page.keyboard.press("?")
-    visit.page.get_by_label("shortcuts of a single key").uncheck()
+    visit.page.get_by_label("single-key shortcuts").uncheck()
     visit.page.keyboard.press("Escape")
     visit.page.locator("#overlay").focus()
     visit.page.keyboard.press("m")
@@ -373,7 +373,7 @@ def test_a_change_of_somebody_elses_is_not_overwritten(browser: Any, live: Live)
     body = {"revision": 0, "segments": [{"start": 1.0, "end": 2.0, "label": "jump"}]}
     assert live.ask("/api/browse/corrections", method="PUT", body=body, id="video9").status == 200
     visit.drag("corrections", 300, 400)
-    visit.until("document.getElementById('saved').textContent.startsWith('Somebody else')")
+    visit.until("document.getElementById('saved').textContent.startsWith('Someone else')")
     assert visit.times() == [(1.0, 2.0)]
     visit.close()
     assert all("409" in complaint for complaint in visit.complaints)
@@ -390,7 +390,7 @@ def test_something_new_is_uploaded_and_proposed(browser: Any, tmp_path: Path) ->
         visit = Visit(browser, live).open(None)
         page = visit.page
         assert "No run is served" in visit.text("#empty")
-        page.get_by_role("button", name="Propose in something new").click()
+        page.get_by_role("button", name="Propose in a new file").click()
         page.get_by_label("Features").set_input_files(tmp_path / "bad.npy")
         page.get_by_role("button", name="Propose", exact=True).click()
         visit.until("document.getElementById('propose-state').textContent.includes('neither')")

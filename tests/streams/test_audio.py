@@ -101,7 +101,7 @@ def test_the_sound_of_a_video(tmp_path: Path) -> None:
     request = ExtractRequest((str(tmp_path),), tmp_path / "out", kind="audio", on_error="skip")
     done = extract_videos(request)
     assert done.videos == 1
-    assert [p.problem for p in done.problems if p.is_error] == ["holds no sound"]
+    assert [p.problem for p in done.problems if p.is_error] == ["contains no sound"]
 
 
 @pytest.mark.parametrize(

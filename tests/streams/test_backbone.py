@@ -45,11 +45,11 @@ def test_a_free_size_comes_from_the_file(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "nonsense": ("resnet", None, None, "there are: default, onnx:FILE"),
-    "no toml": ("", ["n", 3, 8, 6], None, "must describe the pictures that e.onnx takes"),
+    "nonsense": ("resnet", None, None, "available: default, onnx:FILE"),
+    "no toml": ("", ["n", 3, 8, 6], None, "must describe the pictures that e.onnx expects"),
     "unknown key": ("", ["n", 3, 8, 6], TOML + "means = 1\n", "means"),
     "no size": ("", ["n", 3, "h", "w"], TOML, r"size = \[H, W\]"),
-    "other size": ("", ["n", 3, 8, 6], TOML + "size = [9, 7]\n", "takes pictures of 8 x 6"),
+    "other size": ("", ["n", 3, 8, 6], TOML + "size = [9, 7]\n", "expects pictures of 8 x 6"),
     "no colours": ("", ["n", 3, "f", 8, 6], TOML, "number of frames per clip is free"),
     "bad std": ("", ["n", 3, 8, 6], TOML.replace("1.0, 1.0", "1.0, 0.0"), "std must be positive"),
 }

@@ -279,7 +279,7 @@ def test_a_video_that_was_cut_off_is_used_and_noted(request_: ExtractRequest, so
     done = extract_videos(request_)
     (note,) = done.problems
     assert not note.is_error
-    assert "cut short" in note.problem
+    assert "truncated" in note.problem
     assert 5 < len(features(request_.out)["two"]) < 20
     assert extract_videos(request_).problems == done.problems  # said again when it is kept
 
@@ -303,7 +303,7 @@ def test_a_video_that_cannot_be_decoded_stops_no_other(
 
 
 def test_files_of_others_are_not_overwritten(request_: ExtractRequest, source: Path) -> None:
-    with pytest.raises(ActSpanError, match="holds videos"):
+    with pytest.raises(ActSpanError, match="contains videos"):
         extract_videos(replace(request_, out=source))
     (request_.out / "features").mkdir(parents=True)
     np.save(request_.out / "features" / "one.npy", np.ones((3, 2)))
@@ -320,7 +320,7 @@ def test_clips_are_one_stream(request_: ExtractRequest, tmp_path: Path) -> None:
     assert (done.spec.extraction.frames, done.spec.extraction.streams) == (3, "appearance")
     with pytest.raises(ConfigError, match="only --stream appearance"):
         extract_videos(replace(request, streams="both"))
-    with pytest.raises(ConfigError, match="takes clips of 3 frames, not 4"):
+    with pytest.raises(ConfigError, match="expects clips of 3 frames, not 4"):
         extract_videos(replace(request, frames=4))
 
 

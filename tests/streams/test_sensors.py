@@ -129,8 +129,8 @@ def test_the_output_says_how_and_is_resumed(tmp_path: Path) -> None:
     [
         ("time,ax\n0,1\n1,2\n2,1\n", r"samples are 1 s apart, and snippets are 0\.5 s long"),
         ("time,ax\n0,1\n0.2,2\n0.1,1\n", "times run backwards after 0.2 s"),
-        ("time,ax\n", "no columns of numbers|holds no samples"),
-        ("time,ax\n0,\n0.1,\n", "holds no valid value"),
+        ("time,ax\n", "no columns of numbers|contains no samples"),
+        ("time,ax\n0,\n0.1,\n", "contains no valid value"),
         ("time,ax\n0,1\n0.1,foo\n", "no columns of numbers among 'time', 'ax'"),
         ("time,ax,ax\n0,1,2\n", "two columns are named 'ax'"),
         ("when,ax\n0,1\n", r"no column of times among 'when', 'ax'"),

@@ -126,7 +126,7 @@ def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
     with VideoFile(path) as video:
         count = sum(1 for _ in video.frames())
         assert 20 < count < 90
-        assert "cut short" in video.shortfall() or video.announced is None
+        assert "truncated" in video.shortfall() or video.announced is None
         assert video.end == pytest.approx(count / 25, abs=0.1)
 
 
@@ -184,7 +184,7 @@ def test_complete_pictures_are_not_reported_as_cut_short(
 @pytest.mark.parametrize("tags", [True, False])
 def test_cut_pictures_are_reported_despite_other_streams(tmp_path: Path, tags: bool) -> None:
     path = cut(longer(tmp_path / "v.mkv", sound=2.0), 0.6)
-    assert "cut short" in report_of(path if tags else without_tags(path))
+    assert "truncated" in report_of(path if tags else without_tags(path))
 
 
 @pytest.mark.parametrize(
@@ -218,8 +218,8 @@ REFUSED = {
     "missing": (lambda p: p, "no such file"),
     "empty": (lambda p: (p.write_bytes(b"") and p) or p, "the file is empty"),
     "text": (lambda p: p.write_text("hello") and p, "not a video"),
-    "audio only": (write_audio, "holds no pictures, only audio"),
-    "no index": (lambda p: cut(write_video(p, steady(1.0)), 0.6), "cut off before its index"),
+    "audio only": (write_audio, "contains no pictures, only audio"),
+    "no index": (lambda p: cut(write_video(p, steady(1.0)), 0.6), "truncated before its index"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The videos that arguments stand for."""
+"""Videos that arguments name."""
 
 from __future__ import annotations
 

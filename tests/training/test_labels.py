@@ -151,7 +151,7 @@ def test_steps_depend_on_the_number_of_examples(
     assert config.steps_for(examples) == steps
 
 
-def test_videos_that_were_set_apart_are_not_trained_on(folder: Path, tmp_path: Path) -> None:
+def test_held_out_videos_are_not_trained_on(folder: Path, tmp_path: Path) -> None:
     dataset = Dataset.load(folder)
     dataset = trainable(dataset.select(replace(v, subset="") for v in dataset))
     report = Collected()

@@ -85,7 +85,7 @@ def test_short_videos_are_rescaled(dataset: Dataset, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("share", "empty", "firsts"),
     [
-        pytest.param(0.9, 0.0, [10], id="only-windows-that-hold-the-instance"),
+        pytest.param(0.9, 0.0, [10], id="only-windows-that-contain-the-instance"),
         pytest.param(0.5, 0.0, [5, 10, 15], id="half-of-it-is-enough"),
         pytest.param(0.9, 1.0, [0, 5, 10, 15, 20, 25, 30], id="and-all-others"),
         pytest.param(0.9, 0.5, [0, 10, 15, 25], id="and-every-other-of-the-others"),

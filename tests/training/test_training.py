@@ -78,18 +78,18 @@ def test_an_interrupted_evaluation_is_resumed(dataset: Dataset, tmp_path: Path) 
     assert "judged" in (bundle.training or {})
 
 
-def test_videos_that_were_set_apart_are_found_again(tmp_path: Path) -> None:
+def test_held_out_videos_are_found_again(tmp_path: Path) -> None:
     unsplit = write_dataset(tmp_path / "data", videos=8, subsets=("",))
     dataset, report = trainable(Dataset.load(unsplit)), Collected()
     bundle = train(dataset, tmp_path / "model", TINY, validation_split=0.25, report=report)
-    assert any("set apart" in line for line in report.lines)
+    assert any("held out" in line for line in report.lines)
     parts = dict(bundle.training or {})["data"]
     assert [parts[name]["videos"] for name in ("training", "validation")] == [6, 2]
     assert len(bundle.set_apart) == 2
     assert Bundle.load(bundle.path).set_apart == bundle.set_apart
     found = Dataset.load(unsplit).subset("validation", bundle.set_apart)
     assert sorted(found.videos.ids) == list(bundle.set_apart)
-    assert found.notes[-1] == "validation: the 2 videos that training set apart"
+    assert found.notes[-1] == "validation: the 2 videos that training held out"
     with pytest.raises(AnnotationError, match="no video in subset 'validation'"):
         Dataset.load(unsplit).subset("validation")
     with pytest.raises(AnnotationError, match="no video in subset 'testing'"):
@@ -224,7 +224,7 @@ def test_a_damaged_state_is_reported(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_an_existing_bundle_is_refused_before_work(bundle: Bundle, dataset: Dataset) -> None:
     report = Collected()
-    with pytest.raises(BundleError, match="there is a bundle already"):
+    with pytest.raises(BundleError, match="a bundle already exists"):
         train(dataset, bundle.path, TINY, report=report)
     assert report.notes == []
 

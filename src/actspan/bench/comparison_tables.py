@@ -117,7 +117,7 @@ def pair_table(pair: Pair) -> Table:
 
 def comparison_to_dict(comparison: Comparison, check: ReportCheck | None) -> dict[str, Any]:
     """Convert a comparison to plain values for JSON: all that was read, and the results."""
-    checked = check and {**msgspec.to_builtins(check, enc_hook=str), "holds": check.holds}
+    checked = check and {**msgspec.to_builtins(check, enc_hook=str), "holds": check.passed}
     return {
         "chips": comparison.chips,
         "sides": [{"name": system.name, "logs": _logs(system)} for system in comparison.systems],

@@ -46,7 +46,7 @@ _BUSY = 0.5  # load average per core; more is reported
 Shape = tuple[int, int, int, int]  # (g, m, k, n): g products of (m, k) @ (k, n)
 
 FIXED: tuple[Shape, ...] = ((1, 512, 1536, 1600),)  # TEM's second layer, 16 videos, as published
-_LARGE = 2**27  # bytes per copy; more than the caches of a core hold
+_LARGE = 2**27  # bytes per copy; larger than the caches of a core
 _FLOAT, _DOUBLE = 4, 8  # bytes
 
 

@@ -148,7 +148,7 @@ def _bundle(request: BenchRequest, folder: Path) -> Bundle:
     if len(bundle.nets) < 2:
         lacking = "PEM" if "tem" in bundle.nets else "TEM"
         raise BundleError(
-            f"{bundle.path}: holds no {lacking}; a benchmark runs both networks: "
+            f"{bundle.path}: contains no {lacking}; a benchmark runs both networks: "
             "actspan convert TEM PEM --out BUNDLE"
         )
     return bundle
@@ -166,7 +166,7 @@ def _variant(bundle: Bundle, request: BenchRequest) -> Variant:
         return Variant(backend, "", variants[0].precision)
     available = ", ".join(variant.graph for variant in variants if variant.graph) or "none"
     raise BackendError(
-        f"{bundle.path}: no variant {request.variant!r} for {backend}; there are: {available}; "
+        f"{bundle.path}: no variant {request.variant!r} for {backend}; available: {available}; "
         "actspan export --passes writes more"
     )
 

@@ -131,7 +131,7 @@ class ReportCheck:
     findings: tuple[Finding, ...]  # by line
 
     @property
-    def holds(self) -> bool:
+    def passed(self) -> bool:
         """True if nothing is wrong or unfounded."""
         return all(finding.kind == "rounded" for finding in self.findings)
 

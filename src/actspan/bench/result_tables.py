@@ -255,7 +255,7 @@ def write_summaries(result: BenchResult, folder: Path) -> list[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ActSpanError(f"{path.parent}: cannot be made: {error.strerror}") from error
+            raise ActSpanError(f"{path.parent}: cannot be created: {error.strerror}") from error
         with atomic_file(path) as stream:
             lines = performance_lines(_step_times(result, batch, net))
             stream.write("\n".join([*lines, ""]).encode())

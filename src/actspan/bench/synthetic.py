@@ -1,6 +1,6 @@
 """Synthetic models and features of any size, reproducible from a seed.
 
-The networks have random weights and, unless asked for otherwise, the published sizes. TEM's last
+The networks have random weights and, by default, the published sizes. TEM's last
 layer is scaled on a few of the synthetic videos so that its scores are as uneven as those of a
 trained TEM. This gives a realistic number of candidates: most videos have more than the 1000 that
 are kept.
@@ -158,7 +158,7 @@ def make_dataset(
 
 
 def write_description(path: Path, spec: FeatureSpec, videos: Iterable[Video]) -> None:
-    """Write the files of a dataset beside its features: dataset.toml and annotations."""
+    """Write the files of a dataset next to its features: dataset.toml and annotations."""
     with atomic_file(path / "dataset.toml") as stream:
         stream.write(dump_toml({"features": spec}).encode())
     write_annotations(path / DATASET_JSON, videos)

@@ -56,7 +56,7 @@ def compare(
     benchmark's perf_vision_*.txt, trtexec (old and new layout), ais_bench (text and summary JSON),
     OpenVINO's benchmark_app (text, CSV, JSON), onnxruntime_perf_test. Ratios are relative to the
     first path. Headline figures are recomputed (interface rate x chips, BSN = 1/(1/TEM + 1/PEM))
-    and shown beside the end-to-end measurement. The exit code is 1 if --claims finds an error or
+    and shown next to the end-to-end measurement. The exit code is 1 if --claims finds an error or
     the limit of --fail-if is exceeded.
 
     With --run-a and --run-b, two commands are timed alternately (no shell), so that drift affects
@@ -114,7 +114,7 @@ def compare(
         say(f"{name} takes {100 * longer:.1f} % longer: {row.name} {row.scope}, batch {row.batch}")
     if fail_if is not None:
         say(f"{'FAIL' if slower else 'passes'}: --fail-if slower:{100 * fail_if:g}%")
-    context.exit(1 if slower or (checked is not None and not checked.holds) else 0)
+    context.exit(1 if slower or (checked is not None and not checked.passed) else 0)
 
 
 def _print(comparison: Comparison, check: ReportCheck | None) -> None:
@@ -150,7 +150,7 @@ def _time(run_a: str, run_b: str, rounds: int, limit: float | None, as_json: boo
     if limit is None:
         return True
     slower = pair.is_slower(limit)
-    verdict = "FAIL: B takes" if slower else "passes: B is not shown to take"
+    verdict = "FAIL: B takes" if slower else "passes: B is not proven to take"
     say(f"{verdict} more than {100 * limit:g} % longer than A")
     return not slower
 

@@ -42,7 +42,7 @@ def print_error(message: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    """Print an answer as JSON on the standard output."""
+    """Print a result as JSON on the standard output."""
     click.echo(json.dumps(document, indent=1, ensure_ascii=False, default=str))
 
 
@@ -80,7 +80,7 @@ def print_findings(problems: Sequence[Problem], notes: Iterable[str] = (), where
 
 
 def findings(problems: Sequence[Problem], notes: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the entries of a JSON answer about what was skipped, and notes."""
+    """Return the JSON entries of skipped items and notes."""
     others = (p for p in problems if not p.is_error)
     return {
         "skipped": [
@@ -101,7 +101,7 @@ def exit_on_errors() -> Iterator[None]:
     """Turn ActSpan's own errors in a block into one message and exit code 1.
 
     Ctrl-C and SIGTERM end the process with the usual exit codes 130 and 143, after the block has
-    stopped cleanly. Notes on an exception, such as what is saved, follow on lines of their own.
+    stopped cleanly. Notes on an exception, such as what is saved, follow on separate lines.
     """
     is_main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _stop) if is_main else None
@@ -203,7 +203,7 @@ def progress_lines(
 ) -> Iterator[Report]:
     """Yield a callback; a thread prints its last report at fixed intervals, until the block ends.
 
-    A step that takes minutes without a report still shows that it is at work.
+    A step that takes minutes without a report still shows that it is running.
 
     Parameters
     ----------

@@ -28,6 +28,7 @@ from actspan.core.wording import counted
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest, DeployRequest
 
 if TYPE_CHECKING:
+    from actspan.deploy.compilation import CompileResult
     from actspan.deploy.deployment import Deployment, Evaluation
     from actspan.model.bundle import Bundle
 
@@ -49,7 +50,7 @@ def compile_(
 ) -> None:
     """Compile the networks of a BUNDLE for a device, into the bundle.
 
-    The graphs that the vendor's compiler takes are written first, and each is compared with the
+    The graphs for the vendor's compiler are written first, and each is compared with the
     weights. If the compiler is not installed, --print writes a script into the bundle's folder, to
     run on a host that has it.
 
@@ -82,7 +83,13 @@ def compile_(
         with step_report("compile") as report:
             _, done = compile_plan(prepare_plan(loaded, request, compiler), compiler, report)
     print_notes(note for result in done for note in result.notes)
-    if json_:
+    _print_compiled(bundle, request, done, json_)
+
+
+def _print_compiled(
+    bundle: Path, request: CompileRequest, results: Iterable[CompileResult], as_json: bool
+) -> None:
+    if as_json:
         files = [
             {
                 "net": result.job.net,
@@ -93,7 +100,7 @@ def compile_(
                 "seconds": result.seconds,
                 "notes": result.notes,
             }
-            for result in done
+            for result in results
         ]
         answer = {"bundle": bundle, "target": request.target, "precision": request.precision}
         print_json({**answer, "files": files})
@@ -106,7 +113,7 @@ def compile_(
             f"{result.size / 1e3:,.0f} kB",
             f"{result.seconds:.1f}",
         )
-        for result in done
+        for result in results
     ]
     print_table(("file", "from", "input", "size", "seconds"), rows)
     backend = TARGETS[request.target].backends[request.precision]
@@ -133,16 +140,16 @@ def _write_script(bundle: Bundle, request: CompileRequest, as_json: bool) -> Non
         print_json({"script": path, "text": text})
     else:
         click.echo(text, nl=False)
-        say(f"script: {path}, with the graphs beside it: copy the folder to the device's host")
+        say(f"script: {path}, with the graphs next to it: copy the folder to the device's host")
 
 
 @command(
     arguments=["sources"],
     names={"script_only": "print_"},
     batch="Videos per call; may be repeated.",
-    calibrate="Dataset from which int8 takes its value ranges. [default: --dataset]",
+    calibrate="Dataset from which to compute the value ranges of int8. [default: --dataset]",
     evaluate="Also propose on this dataset, and report recall and speed.",
-    run="Run folder of --evaluate. [default: NAME-run, beside the bundle]",
+    run="Run folder of --evaluate. [default: NAME-run, next to the bundle]",
 )
 def deploy(
     request: DeployRequest,
@@ -199,7 +206,7 @@ def deploy(
         print_json(_answer(done, evaluation))
     else:
         _print(done, evaluation)
-    ok = done.verification.holds and (request.script_only or not done.left)
+    ok = done.verification.passed and (request.script_only or not done.left)
     click.get_current_context().exit(0 if ok else 1)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     blocked="File of videos to leave out: a JSON list of ids, or one id per line.",
     on_error="Stop at annotations that cannot be read, or skip them.",
     plot="Write the AR-AN plot: .png, .svg or .pdf.",
-    diagnose="Also report which stage of a run loses each missed instance, and the errors of "
+    diagnose="Also report the stage of a run that misses each instance, and the errors of "
     "detections.",
 )
 def evaluate(

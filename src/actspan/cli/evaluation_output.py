@@ -192,7 +192,7 @@ def _diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "lost": _losses(diagnosis),
         "gains": diagnosis.gains(),
         "recall": recall,
-        "missed": _missed(diagnosis),
+        "missed": _missed_instances(diagnosis),
         "notes": diagnosis.notes,
     }
 
@@ -207,7 +207,7 @@ def _losses(diagnosis: Diagnosis) -> dict[str, dict[str, float]]:
     return {tiou: dict(zip((*STAGES, "found"), row, strict=True)) for tiou, row in rows.items()}
 
 
-def _missed(diagnosis: Diagnosis) -> list[dict[str, Any]]:
+def _missed_instances(diagnosis: Diagnosis) -> list[dict[str, Any]]:
     """Return every instance that is missed at some threshold, with the stage that loses it."""
     import numpy as np
 
@@ -236,17 +236,17 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
     )
     names = [*(name for name in (f"{tiou:.2f}" for tiou in _SHOWN) if name in losses), "mean"]
     shares = [(name, *(f"{share:.1f}" for share in losses[name].values())) for name in names]
-    title = f"Instances lost at each stage, AN = {largest}, in percent"
+    title = f"Instances missed at each stage, AN = {largest}, in percent"
     print_table(("tIoU", *losses["mean"]), shares, title=title)
     all_gains = diagnosis.gains()
-    gains = [("(as it is)", *(f"{value:.2f}" for value in now.values()))]
+    gains = [("(current)", *(f"{value:.2f}" for value in now.values()))]
     for stage, row in all_gains.items():
         gains.append((stage, *(f"{gain:+.2f}" for gain in row.values())))
     print_table(("stage", *now), gains, title="Gain of a perfect stage, in points")
     if any(gain < -0.005 for row in all_gains.values() for gain in row.values()):
         click.echo(
-            "below zero: what a perfect stage lets through can outrank better neighbours, or lower "
-            "them in\nSoft-NMS, and the stages after it stay as they are: docs/diagnosis.md\n"
+            "Gains can be negative: additional candidates of a perfect stage can outrank better "
+            "neighbours,\nor lower their scores in Soft-NMS. See docs/diagnosis.md\n"
         )
     rows = []
     for by, bins in diagnosis.bins.items():

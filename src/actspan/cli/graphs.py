@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "With fix-dims among them, --batch and --length apply to the variant only. May be repeated.",
     opset="Convert the variants to this opset.",
     io="Type of the inputs and outputs of fp16 variants.",
-    calibrate="Dataset folder from which int8 takes its value ranges.",
+    calibrate="Dataset folder from which to compute the value ranges of int8.",
 )
 def export(
     bundle: Existing,
@@ -131,7 +131,7 @@ def _print_checks(checks: list[ExportCheck]) -> None:
     length="Pass fix-dims: size of other free axes.",
     opset="Pass opset: version to convert to.",
     io="Pass fp16: type of the inputs and outputs.",
-    calibrate="Pass int8: dataset folder from which to take value ranges.",
+    calibrate="Pass int8: dataset folder from which to compute value ranges.",
     model_kind="Pass int8: inputs of the network, snippet features (tem) or features of proposals "
     "(pem).",
     bundle="Pass int8: bundle that computes the inputs from features; PEM needs its TEM.",
@@ -168,7 +168,7 @@ def optimize(
     dims = _sizes(dim)
     if list_:
         if source is not None:
-            raise click.UsageError(f"--list takes no file, and would leave out {source}")
+            raise click.UsageError(f"--list accepts no file, and would ignore {source}")
         _list_passes(json_)
         return
     if source is None or target is None:

@@ -155,12 +155,12 @@ def verify(
         print_verification(verification)
         print_notes(verification.notes)
         if verification.ran:
-            limits = "every variant is" if verification.holds else "not every variant is"
+            limits = "every variant is" if verification.passed else "not every variant is"
             click.echo(f"{limits} within the limits of its precision")
         else:
             click.echo("nothing could be run, so nothing was compared")
         print_skipped(verification.problems)
-    click.get_current_context().exit(0 if verification.holds else 1)
+    click.get_current_context().exit(0 if verification.passed else 1)
 
 
 def print_verification(verification: Verification) -> None:
@@ -179,11 +179,11 @@ def print_verification(verification: Verification) -> None:
 def backends(*, json_: bool = False) -> None:
     """List the inference runtimes: installed, usable here, verified.
 
-    The rows are in the order in which `--backend auto` looks for a runtime. It takes the first one
+    The rows are in the order in which `--backend auto` looks for a runtime. It uses the first one
     that is usable and for which the bundle has the files. "Verified" runtimes are run by this
     project and compared with the checkpoint. A runtime that "differs" runs here but gives other
-    proposals, so `auto` never takes it. The others follow their vendors' documentation and have not
-    been tested here. `actspan verify` checks that the answers of a bundle stay the same.
+    proposals, so `auto` never uses it. The others follow their vendors' documentation and have not
+    been tested here. `actspan verify` checks that the results of a bundle stay the same.
 
     \b
     Example:
@@ -221,7 +221,7 @@ def backends(*, json_: bool = False) -> None:
         rows.append((row["backend"], row["device"], row["version"] or "-", usable, verified))
     print_table(("backend", "device", "version", "usable", "verified"), rows, left=5)
     click.echo("verified: run by this project and compared with the checkpoint, on such a device")
-    click.echo("differs: runs here, but changes the answer; auto never takes it")
+    click.echo("differs: runs here, but changes the result; auto never uses it")
     click.echo("not usable, because:")
     for row in entries:
         if not row["usable"]:

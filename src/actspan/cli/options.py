@@ -36,7 +36,7 @@ SHARED = {
     "engine": "Where to compute: in this process, or on workers of Ray (pip install "
     "'actspan[cluster]').",
     "force": "Replace existing files.",
-    "json_": "Print the answer as JSON.",
+    "json_": "Print the result as JSON.",
     "on_error": "Stop at problems, or skip what cannot be used.",
     "out": "Folder to write.",
     "seed": "Seed of all random choices.",
@@ -46,7 +46,7 @@ SHARED = {
 class PathType(click.Path):
     """A path to read, which has to exist, or to write, which may not be `-`; or a URL to read."""
 
-    url = False  # true if a URL is taken too
+    url = False  # true if a URL is accepted too
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or the URL; end the command with the nearest name if it is missing."""
@@ -58,7 +58,9 @@ class PathType(click.Path):
             print_error(f"{value}: does not exist{similar_path(Path(value))}")
             sys.exit(1)
         if not self.exists and str(value) == "-":
-            self.fail("'-' (standard input or output) is not taken here: give a path", param, ctx)
+            self.fail(
+                "'-' (standard input or output) is not accepted here: give a path", param, ctx
+            )
         return super().convert(value, param, ctx)
 
 

@@ -168,7 +168,7 @@ class _Output:
             self.sinks.append(NewSegments(request.selection, _print_new))
 
     def print(self, summary: Summary) -> None:
-        """Print the result: of a live video the answer, else JSON or a report."""
+        """Print the result: the final line of a live video, else JSON or a report."""
         if self._segments is not None and self._request.live is not None:
             (proposals,) = self._segments.proposals.values()
             _print_line({"final": _entries(proposals), "seconds": summary.video_seconds})
@@ -275,7 +275,7 @@ def _open_live(path: str, idle: float) -> Iterator[GrowingVideo]:
 
         def stop(*_: object) -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            say("stopping: the answer for what was recorded so far follows")
+            say("stopping: the result of the recording so far follows")
             video.stop()
 
         before = signal.signal(signal.SIGINT, stop)

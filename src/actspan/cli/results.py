@@ -88,7 +88,7 @@ def demo(
     if made.report is not None:
         click.echo(f"report   {made.report}: open it in a browser")
     if made.report is None or not made.pictures:
-        click.echo("not all could be drawn: pip install 'actspan[report]'")
+        click.echo("some pictures could not be drawn: pip install 'actspan[report]'")
     program = "actspan" if which("actspan") else Path(sys.executable).with_name("actspan")
     click.echo(f"viewer   {program} serve --results {made.run}")
 
@@ -233,7 +233,7 @@ def serve(
     """
     if not (settings.model or settings.results or settings.ground_truth or settings.videos):
         raise click.UsageError(
-            "there is nothing to serve: give --model, --results, --ground-truth or --videos"
+            "nothing to serve: give --model, --results, --ground-truth or --videos"
         )
     if settings.model is None:
         refuse_options(_OF_MODELS, "without --model")

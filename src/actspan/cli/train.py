@@ -46,7 +46,7 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
     length="Temporal scale T. [default: 100]",
     tem_hidden="Hidden size of TEM. [default: 512]",
     pem_hidden="Hidden size of PEM. [default: 256]",
-    validation_split="Fraction of the videos to set apart if the dataset has no validation part.",
+    validation_split="Fraction of the videos to hold out if the dataset has no validation subset.",
     on_error="Stop at problems in the dataset, or skip what cannot be used.",
     restart="Discard an unfinished training of this bundle.",
     force="Replace an existing bundle.",
@@ -191,7 +191,9 @@ def _print(bundle: Bundle, training: dict[str, Any]) -> None:
 def _print_judged(judged: dict[str, Any]) -> None:
     """Print one row for the model and one per guess."""
     videos, instances = counted(judged["videos"], "video"), counted(judged["instances"], "instance")
-    click.echo(f"on {videos} of the validation part, {instances}, beside guesses; in percent")
+    click.echo(
+        f"on {videos} of the validation part, {instances}, next to random guesses; in percent"
+    )
     figures = judged["figures"]
     columns = list(figures["model"])
     rows = [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in figures.items()]

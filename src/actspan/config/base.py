@@ -72,7 +72,7 @@ class PathKind(NamedTuple):
 
     exists: bool = False
     kind: Literal["any", "file", "folder"] = "any"
-    url: bool = False  # true if a URL is taken too
+    url: bool = False  # true if a URL is accepted too
 
 
 Positive = Annotated[int, Bounds(1)]
@@ -129,7 +129,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def require_setting(condition: bool, message: str) -> None:
-    """Raise ConfigError with the message unless the condition holds."""
+    """Raise ConfigError with the message unless the condition is true."""
     if not condition:
         raise ConfigError(message)
 
@@ -153,15 +153,15 @@ def from_dict(kind: type[T], values: Any, *, where: str) -> T:
 
 def changed(config: T, changes: dict[str, Any], *, where: str) -> T:
     """Return the settings with some changes, given as plain values in the shape of the config."""
-    return from_dict(type(config), _merged(to_dict(config), changes), where=where)
+    return from_dict(type(config), _merge(to_dict(config), changes), where=where)
 
 
-def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(values)
     for key, value in changes.items():
         below = merged.get(key)
         both = isinstance(value, dict) and isinstance(below, dict)
-        merged[key] = _merged(below, value) if both else value  # type: ignore[arg-type]
+        merged[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
     return merged
 
 
@@ -181,7 +181,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        The file is missing or not TOML, nested deeply, or holds NaN or infinity.
+        The file is missing or not TOML, nested deeply, or contains NaN or infinity.
     """
     try:
         text = read_text(path, SETTINGS)

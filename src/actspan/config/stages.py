@@ -107,7 +107,7 @@ class SoftNmsConfig(Config, frozen=True, kw_only=True):
 
 
 class PictureConfig(Config, frozen=True, kw_only=True):
-    """Preprocessing of a backbone's pictures: `encoder.toml` beside `encoder.onnx`."""
+    """Preprocessing of a backbone's pictures: `encoder.toml` next to `encoder.onnx`."""
 
     mean: Triple  # in the units of `range`
     std: Triple
@@ -128,7 +128,7 @@ class PictureConfig(Config, frozen=True, kw_only=True):
 
 
 class ExtractionConfig(Config, frozen=True, kw_only=True):
-    """Extraction settings of features besides the grid: `dataset.toml`, `[features.extraction]`.
+    """Extraction settings of features: `dataset.toml`, `[features.extraction]`.
 
     The kind of stream is the one whose table is given: `pictures` (video), `sensors`, `audio` or
     `pose`.

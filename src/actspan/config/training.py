@@ -111,7 +111,7 @@ class PemTrainConfig(Config, frozen=True):
 class WindowTrainConfig(Config, frozen=True):
     """Selection of windows of long recordings for training (bsn.md section 11)."""
 
-    # A window is used if it holds this share of an instance.
+    # A window is used if it contains this share of an instance.
     instance_share: Annotated[float, Bounds(0, 1, excluded=0)] = 0.9
     empty_share: _Share = 0.25  # share of the other windows that is used too
 
@@ -158,6 +158,6 @@ def preset(name: str = DEFAULT_PRESET) -> TrainConfig:
     """Return training settings by name; raise ConfigError, with the names, for an unknown one."""
     if name not in PRESETS:
         raise ConfigError(
-            f"no preset {name!r}{suggestion(name, PRESETS)}; there are: {', '.join(PRESETS)}"
+            f"no preset {name!r}{suggestion(name, PRESETS)}; available: {', '.join(PRESETS)}"
         )
     return PRESETS[name]

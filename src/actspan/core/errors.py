@@ -42,14 +42,14 @@ class FeatureError(DataError):
 
 
 class StoreError(DataError):
-    """A store of packed features that is damaged, does not fit, or cannot be made."""
+    """A store of packed features that is damaged, does not fit, or cannot be created."""
 
 
 class VideoError(DataError):
     """A video that cannot be found or decoded; `remedy` says what to do about its file."""
 
     def __init__(
-        self, message: str, remedy: str = "copy it again from where it came, or remove it"
+        self, message: str, remedy: str = "copy it again from its source, or remove it"
     ) -> None:
         super().__init__(message)
         self.remedy = remedy

@@ -64,7 +64,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove temporary files that `atomic_file` left beside `path` when its process was killed."""
+    """Remove temporary files that `atomic_file` left next to `path` when its process was killed."""
     for partial in path.parent.glob(f".{glob.escape(path.name)}.????????"):
         partial.unlink(missing_ok=True)
 
@@ -81,7 +81,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
     except OSError as error:
-        raise ActSpanError(f"{path}: cannot be made: {error.strerror}") from error
+        raise ActSpanError(f"{path}: cannot be created: {error.strerror}") from error
     try:
         yield partial
         replace_folder(partial, target)
@@ -143,7 +143,7 @@ def sync(path: Path) -> None:
 def similar_path(path: Path) -> str:
     """Return a question that suggests the existing path closest to a missing one, else "".
 
-    The first missing folder or file of the path is compared with the entries beside it.
+    The first missing folder or file of the path is compared with the entries next to it.
     """
     rest: list[str] = []
     while not path.parent.exists():
@@ -196,7 +196,7 @@ def check_size(path: Path, limit: int | None = None) -> None:
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EINVAL, "neither a file nor a folder, but a pipe or a device")
     if limit is not None and status.st_size > limit:
-        what = f"too large: {status.st_size:,} bytes, and at most {limit:,} are taken; split it"
+        what = f"too large: {status.st_size:,} bytes; the limit is {limit:,}; split it"
         raise OSError(errno.EFBIG, what)
 
 

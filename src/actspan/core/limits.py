@@ -1,6 +1,6 @@
 """Bounds of files and settings. What exceeds them is refused, with its name, before it is read.
 
-A file may come from anybody. The memory of a reader is bounded by the size of the file and by these
+Files are not trusted. The memory of a reader is bounded by the size of the file and by these
 numbers, which are far above what any dataset, model or log of the field needs.
 """
 
@@ -10,7 +10,7 @@ MIB, GIB = 2**20, 2**30
 DOCUMENT = 2 * GIB  # annotations, tables, results; the result of 100,000 videos is 0.8 GB
 SETTINGS = 16 * MIB  # TOML
 LOG = 64 * MIB
-PICKLE = 4 * MIB  # of a checkpoint, beside its tensors; 300 names take 0.02
+PICKLE = 4 * MIB  # of a checkpoint, without its tensors; 300 names take 0.02
 WEIGHTS = 2 * GIB  # BSN's are 5 MB; protobuf, and so ONNX, has the same limit
 
 # Compressed features: a few bytes must not become gigabytes. Features of real videos shrink by less

@@ -72,11 +72,12 @@ class FolderStorage:
             lock.acquire()
         except Timeout as error:
             raise DataError(
-                f"{self.name}: another process is at work on this run; wait for it, or stop it"
+                f"{self.name}: another process is working on this run; wait until it "
+                "ends, or stop it"
             ) from error
         except OSError as error:
             if error.errno not in _NO_LOCKS:
-                raise DataError(f"{self.path}: cannot be made: {error.strerror}") from error
+                raise DataError(f"{self.path}: cannot be created: {error.strerror}") from error
         try:
             self._remove_incomplete()
             yield

@@ -14,7 +14,7 @@ import numpy as np
 from actspan.core.types import Float64
 
 
-def _crossed(*segments: Float64) -> tuple[Float64, Float64, Float64, Float64]:
+def _cross(*segments: Float64) -> tuple[Float64, Float64, Float64, Float64]:
     """Return every a as a row and every b as a column, so that they broadcast."""
     start_a, end_a, start_b, end_b = segments
     return start_a[:, None], end_a[:, None], start_b[None, :], end_b[None, :]
@@ -33,7 +33,7 @@ def _ratio(part: Float64, whole: Float64) -> Float64:
 
 def tiou_matrix(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
     """Compute the intersection over union of every a with every b: (A, B) float64, 0 if empty."""
-    start_a, end_a, start_b, end_b = _crossed(start_a, end_a, start_b, end_b)
+    start_a, end_a, start_b, end_b = _cross(start_a, end_a, start_b, end_b)
     inter = _intersection(start_a, end_a, start_b, end_b)
     union = (end_a - start_a) - inter + end_b - start_b
     return _ratio(inter, union)
@@ -50,7 +50,7 @@ def evaluated_tiou_matrix(
     start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64
 ) -> Float64:
     """Compute `evaluated_tiou` of every a with every b: (A, B) float64."""
-    return evaluated_tiou(*_crossed(start_a, end_a, start_b, end_b))
+    return evaluated_tiou(*_cross(start_a, end_a, start_b, end_b))
 
 
 def ioa_matrix(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
@@ -58,6 +58,6 @@ def ioa_matrix(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float6
 
     If a are cells, this is the IoA of the targets; if a are proposals, it is IoP (match_ioa).
     """
-    start_a, end_a, start_b, end_b = _crossed(start_a, end_a, start_b, end_b)
+    start_a, end_a, start_b, end_b = _cross(start_a, end_a, start_b, end_b)
     inter = _intersection(start_a, end_a, start_b, end_b)
     return _ratio(inter, np.broadcast_to(end_a - start_a, inter.shape))

@@ -162,7 +162,7 @@ class BoundaryScores:
         _set_columns(self, _BOUNDARIES, np.float32)
         for name in _BOUNDARIES:
             if not np.isfinite(getattr(self, name)).all():
-                raise ShapeError(f"boundary scores: {name} holds NaN or infinity")
+                raise ShapeError(f"boundary scores: {name} contains NaN or infinity")
         if len(self.action) == 0:
             raise ShapeError("boundary scores are empty: at least one cell is needed")
 
@@ -201,8 +201,8 @@ class Features:
     stride, length : float
         Seconds.
     output_span : float, optional
-        Seconds that position 1.0 stands for in results, if different from the span (the authors'
-        ActivityNet layout).
+        Seconds that position 1.0 corresponds to in results, if different from the span (the
+        authors' ActivityNet layout).
     covered : float, optional
         The span in seconds, if it is not exactly n * stride (the authors' layout).
     """
@@ -218,7 +218,7 @@ class Features:
         if values.ndim != 2 or 0 in values.shape:
             raise ShapeError(f"features have shape {values.shape}; (n, C) with n, C >= 1 is needed")
         if not np.isfinite(values).all():
-            raise ShapeError("features hold NaN or infinity")
+            raise ShapeError("features contain NaN or infinity")
         if not (self.stride > 0 and self.length > 0):
             raise ShapeError(f"stride {self.stride} s and length {self.length} s must be positive")
         object.__setattr__(self, "values", values)
@@ -242,7 +242,7 @@ class Features:
 
     @property
     def seconds(self) -> float:
-        """Seconds that position 1.0 stands for in results."""
+        """Seconds that position 1.0 corresponds to in results."""
         return self.span if self.output_span is None else self.output_span
 
 

@@ -61,7 +61,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
     except ValueError as error:
         raise ValueError("it is not an array file") from error
     if version not in _READ_HEADER:
-        raise ContentError("it holds records, or is of a newer format")
+        raise ContentError("it contains records, or is of a newer format")
     try:
         with _HEADERS:
             shape, is_fortran, dtype = _READ_HEADER[version](stream)
@@ -70,9 +70,9 @@ def read_header(stream: IO[bytes], size: int) -> Header:
     except Exception as error:  # SyntaxError, RecursionError, MemoryError of the parser
         raise ValueError("its header is damaged") from error
     if dtype.hasobject:
-        raise ContentError("it holds Python objects, not numbers")
+        raise ContentError("it contains Python objects, not numbers")
     if dtype.kind not in "fiu":
-        raise ContentError(f"it holds {dtype}, not numbers")
+        raise ContentError(f"it contains {dtype}, not numbers")
     offset = stream.tell()
     if any(n < 0 for n in shape):
         raise ValueError(f"its header says shape {shape}")
@@ -147,8 +147,8 @@ def check_expansion(stored: int, expanded: int) -> None:
     """Raise ValueError if data would become far larger in memory than it is on disk."""
     if expanded > max(EXPANDED, EXPANSION * stored):
         raise ValueError(
-            f"{stored:,} bytes would expand to {expanded:,}: a bomb, or features of nothing but "
-            f"zeros; write it uncompressed"
+            f"{stored:,} bytes would expand to {expanded:,}: a decompression "
+            "bomb, or features that are all zeros; write it uncompressed"
         )
 
 
@@ -207,7 +207,7 @@ class Hdf5File:
         if dataset.is_virtual or dataset.external:
             raise ContentError(f"{name} lies in another file; copy its numbers into this one")
         if dataset.dtype.kind not in "fiu":
-            raise ContentError(f"{name} holds {dataset.dtype}, not numbers")
+            raise ContentError(f"{name} contains {dataset.dtype}, not numbers")
         check_expansion(self._size, int(dataset.size or 0) * dataset.dtype.itemsize)
         return np.asarray(dataset)
 
@@ -255,7 +255,9 @@ def feature_errors(path: Path) -> Iterator[None]:
     except ContentError as error:
         raise FeatureError(f"{path}: {error}") from error
     except PermissionError as error:
-        raise FeatureError(f"{path}: may not be read; change its permissions") from error
+        raise FeatureError(
+            f"{path}: cannot be read: permission denied; change its permissions"
+        ) from error
     except (OSError, ValueError, KeyError) as error:
         what = "a link that leads nowhere; correct or remove the link"
         if not path.is_symlink() or path.exists():

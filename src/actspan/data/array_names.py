@@ -35,7 +35,7 @@ def list_arrays(path: Path, ignored: Ignored) -> list[str]:
     with feature_errors(path), open_container(path) as file:
         names = file.names(ignored)
     if not names:
-        raise FeatureError(f"{path}: holds no arrays")
+        raise FeatureError(f"{path}: contains no arrays")
     return names
 
 
@@ -93,8 +93,9 @@ class ArrayNames:
             arrays = {name: array for array, name in names.items()}
             if missing := [name for name in self.spec.join if name not in arrays]:
                 raise FeatureError(
-                    f"holds no array {', '.join(missing)}, only {listed(sorted(arrays), _LISTED)}; "
-                    "correct join in dataset.toml, or write the file again"
+                    f"contains no array {', '.join(missing)}, only "
+                    f"{listed(sorted(arrays), _LISTED)}; correct join in dataset.toml, or write "
+                    "the file again"
                 )
             return [arrays[name] for name in self.spec.join]
         if len(names) == 1:
@@ -115,8 +116,8 @@ class ArrayNames:
             examples = [f"{names[array]} {shape}" for array, shape in shapes.items()]
             join = f"choose it: [features] join = [{quoted[0]}]"
         raise FeatureError(
-            f"holds {len(shapes)} arrays ({listed(examples, _LISTED)}), one per video is needed; "
-            f"keep one, or {join} in dataset.toml"
+            f"contains {len(shapes)} arrays ({listed(examples, _LISTED)}), one per video is "
+            f"needed; keep one, or {join} in dataset.toml"
         )
 
     @cached_property

@@ -144,7 +144,7 @@ def read_any_csv(text: bytes, first: list[str], has_header: bool) -> Float32:
         raise ValueError(str(error)) from error
     for column in table.schema:
         if column.type not in (pa.float64(), pa.int64()):
-            raise ContentError(f"column {column.name} holds {column.type}, not numbers")
+            raise ContentError(f"column {column.name} contains {column.type}, not numbers")
     if not table.num_rows:
         return np.empty((0, table.num_columns), np.float32)
     (batch,) = table.combine_chunks().to_batches()

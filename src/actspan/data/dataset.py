@@ -46,7 +46,7 @@ from actspan.data.timebase import (
 from actspan.data.videos import Videos, canonical_subset
 
 _urls: dict[Path, str] = {}  # by the local folder that represents it
-_SET_APART = "validation"  # the subset that training sets apart if the dataset has none
+_HELD_OUT = "validation"  # the subset that training contains out if the dataset has none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +140,7 @@ class Dataset:
         elif entries:
             videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
             format, problems = "features", ()
-            notes = (f"no annotations in {path}: every feature file is taken as a video",)
+            notes = (f"no annotations in {path}: every feature file is used as a video",)
         else:
             raise not_a_dataset(path, index)
         notes = (*notes, *index.notes)
@@ -178,11 +178,11 @@ class Dataset:
         if name is None:
             return self
         videos, notes = self.videos, self.notes
-        if set_apart and canonical_subset(name) == _SET_APART:
-            videos = videos.with_set_apart(set_apart, _SET_APART)
-        chosen = videos.subset(name, self.path, [_SET_APART] if set_apart else [])
+        if set_apart and canonical_subset(name) == _HELD_OUT:
+            videos = videos.with_set_apart(set_apart, _HELD_OUT)
+        chosen = videos.subset(name, self.path, [_HELD_OUT] if set_apart else [])
         if videos is not self.videos:
-            note = f"{_SET_APART}: the {counted(len(chosen), 'video')} that training set apart"
+            note = f"{_HELD_OUT}: the {counted(len(chosen), 'video')} that training held out"
             missing = len(set_apart) - len(chosen)
             notes = (*notes, f"{note}; {missing} more are not in this dataset" if missing else note)
         return replace(self, videos=chosen, notes=notes)
@@ -244,7 +244,7 @@ def local_folder(where: str | Path) -> Path:
     Raises DataError if nothing is found there, or the store fails.
     """
     if is_url(where):
-        return _downloaded(str(where))
+        return _download(str(where))
     return Path(str(where).removeprefix("file://"))
 
 
@@ -265,11 +265,11 @@ def open_store(folder: Path, manifest: Manifest) -> PackedIndex:
 
 
 @cache
-def _downloaded(url: str) -> Path:
+def _download(url: str) -> Path:
     storage = ObjectStorage(url)
     names = storage.tree()
     if not names:
-        raise DataError(f"{storage.url}: nothing was found there")
+        raise DataError(f"{storage.url}: no files found")
     if MANIFEST in names:
         names = [name for name in names if not name.endswith(".arrow")]
     folder = Path(tempfile.mkdtemp(prefix="actspan-"))

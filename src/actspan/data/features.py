@@ -75,7 +75,7 @@ class Table(NamedTuple):
     """One video's array as it is in its file, and facts about it that only a CSV has."""
 
     values: NDArray[Any]  # (T, C) or (C, T) numbers, filled
-    is_csv: bool = False  # rows are snippets, whatever the counts
+    is_csv: bool = False  # rows are snippets, for any counts
     dropped: str = ""  # the header or column that was dropped
     first_column: str = ""  # what it may be instead of a feature: `csv_features.first_column`
 
@@ -185,7 +185,7 @@ def index_features(
     if any(file.stem.removeprefix("v_") != video for file, video in ids.items()):
         notes += _renaming_notes(place, ids)
     if spec.join and all(entry.key is None for entry in entries.values()):
-        notes.append(f"{place}: no file holds the arrays that dataset.toml joins")
+        notes.append(f"{place}: no file contains the arrays that dataset.toml joins")
     return FeatureIndex(entries, tuple(problems), tuple(notes))
 
 
@@ -261,17 +261,19 @@ def not_a_folder(path: Path) -> DataError:
 def not_a_dataset(path: Path, index: FeatureIndex) -> DataError:
     """Return an error that says what a folder without annotations and features is."""
     if holds_videos(path):
-        return DataError(f"{path}: holds videos and no features; {advice(path)}")
+        return DataError(f"{path}: contains videos and no features; {advice(path)}")
     kind = folder_kind(path)
     if kind and not (index.problems or index.notes):  # those say more
-        return DataError(f"{path}{kind} is not a dataset: it holds no annotations and no features")
+        return DataError(
+            f"{path}{kind} is not a dataset: it contains no annotations and no features"
+        )
     if any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
         return DataError(
-            f"{path}: holds files of features, not a dataset; give the dataset folder, with these "
-            f"in features/: {path.parent}"
+            f"{path}: contains files of features, not a dataset; give the dataset folder, with "
+            f"these in features/: {path.parent}"
         )
     refused = [f"{p.file}: {p.problem}: {p.remedy}" for p in index.problems[:1]]
     return AnnotationError(
-        f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) and no "
+        f"{path}: contains no annotations (annotations.json, or anet_anno_action.json) and no "
         f"features (features/){''.join(f'; {reason}' for reason in (*refused, *index.notes))}"
     )

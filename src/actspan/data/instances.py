@@ -76,7 +76,7 @@ def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
             names = ", ".join(labels[:_LISTED]) or "none at all"
             rest = f", ... ({len(labels)} in all)" if len(labels) > _LISTED else ""
             raise AnnotationError(
-                f"no label matches {pattern!r}{suggestion(pattern.strip('*'), labels)}; there are: "
+                f"no label matches {pattern!r}{suggestion(pattern.strip('*'), labels)}; available: "
                 f"{names}{rest}"
             )
         wanted |= matching
@@ -185,10 +185,12 @@ def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
     notes = []
     if past.any():
         count, over = counted(int(past.sum()), "instance"), (end - latest)[past].max()
-        notes.append(f"{count} cut off at the end of the video, passed by up to {over:.3g} s")
+        notes.append(
+            f"{count} cut off at the end of the video, which they exceed by up to {over:.3g} s"
+        )
     if early.any():
         count, before = counted(int(early.sum()), "instance"), -start[early].min()
-        notes.append(f"{count} cut off at the start of the video, preceded by up to {before:.3g} s")
+        notes.append(f"{count} cut off at the start of the video, up to {before:.3g} s")
     if outside.any():
         count, names = counted(int(outside.sum()), "instance"), listed(videos_of(videos, outside))
         notes.append(f"{count} left out: after the end of the video, or before its start ({names})")

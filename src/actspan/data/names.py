@@ -42,7 +42,7 @@ def composed(name: str) -> str:
 
 def composed_note(where: object, count: int) -> str:
     """Return a note about ids that were not in Unicode NFC."""
-    return f"{where}: ids were brought to Unicode NFC: {count:,}"
+    return f"{where}: ids were converted to Unicode NFC: {count:,}"
 
 
 class FileNames:

@@ -104,7 +104,7 @@ def _check_request(request: PackRequest) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / MANIFEST).is_file():
-        raise StoreError(f"{out}: exists and is not a store, so it is left alone: choose another")
+        raise StoreError(f"{out}: already exists and is not a store: choose another folder")
     if not request.overwrite:
         raise StoreError(f"{out}: a store already exists: choose another folder, or use --force")
 
@@ -124,7 +124,7 @@ def _cells(request: PackRequest, dataset: Dataset) -> tuple[int | None, Edge]:
 
 def _with_bad_ids(dataset: Dataset) -> Dataset:
     """Return the dataset with a problem per video whose id is not valid text."""
-    what, remedy = "its id is no valid text (UTF-8)", "rename the video"
+    what, remedy = "its id is not valid text (UTF-8)", "rename the video"
     bad = (video.id for video in dataset.videos if not _is_text(video.id))
     problems = [Problem(name, str(dataset.path), what, remedy) for name in bad]
     return replace(dataset, problems=(*dataset.problems, *problems))

@@ -47,7 +47,7 @@ class ScoreFiles:
             self._names = {canonical_id(name): name for name in self._archive.names(Ignored())}
         if not self._names:
             raise ResultError(
-                f"{path}{folder_kind(path)}: holds no boundary scores: no CSV, or an empty npz"
+                f"{path}{folder_kind(path)}: contains no boundary scores: no CSV, or an empty npz"
             )
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The shards of a store: Arrow files that may come from anybody, and the location of every video.
+"""The shards of a store: untrusted Arrow files, and the location of every video.
 
 One row per video, in record batches of a few megabytes:
 

@@ -149,7 +149,7 @@ def verify_store(folder: Path | str, progress: Progress = no_progress) -> Manife
         for done, damage in enumerate(map_ordered(pool, _damage, shards, ahead=8), start=1):
             if damage:
                 path, record = shards[done - 1]
-                remedy = f"it holds {counted(record.videos, 'video')}"
+                remedy = f"it contains {counted(record.videos, 'video')}"
                 problems.append(Problem("", str(path), damage, remedy))
             progress("verify", done, len(shards))
     if problems:

@@ -29,8 +29,8 @@ class SnippetGrid(NamedTuple):
 
     stride: float
     length: float
-    # What position 1.0 stands for in results, where labels use another span: for the authors' own
-    # features, whose floor is part of the published number.
+    # Seconds that position 1.0 corresponds to in results, where labels use another span: for the
+    # authors' own features, whose floor is part of the published number.
     output_span: float | None = None
     # What all snippets cover, where that is not snippets * stride to the last bit: in the authors'
     # layout, whose rescaling depends on it (bsn.md section 2).
@@ -66,7 +66,7 @@ def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, .
     notes = [f"{what} ({why})"]
     short = np.flatnonzero(both)[covered[both] < _LEAST_COVERED * frames[both]]
     if len(short):
-        what = f"{counted(len(short), 'video')} ({_listed(videos, short)})"
+        what = f"{counted(len(short), 'video')} ({_list_videos(videos, short)})"
         notes.append(
             f"feature_frame is less than {_LEAST_COVERED:.0%} of duration_frame in {what}: "
             "it counts frames, not rows of features; proposals end where it says"
@@ -80,7 +80,7 @@ def _with_both(videos: Videos) -> NDArray[np.bool_]:
     return both
 
 
-def _listed(videos: Videos, places: NDArray[np.intp]) -> str:
+def _list_videos(videos: Videos, places: NDArray[np.intp]) -> str:
     return listed(videos.ids[place] for place in places.tolist())
 
 
@@ -117,7 +117,7 @@ def snippet_grid(
     if math.isfinite(video.duration):
         return SnippetGrid(video.duration / snippets, video.duration / snippets)
     raise FeatureError(
-        f"{video.id}: nothing says how its snippets lie in time; write stride_seconds = ... "
+        f"{video.id}: the times of its snippets are unknown; write stride_seconds = ... "
         "under [features] in dataset.toml"
     )
 
@@ -198,7 +198,7 @@ def infer_grid(
         return spec, ["snippet stride and length taken from the annotations"]
     stride = _common_stride(videos.numbers["frames"], np.asarray(snippets))
     if stride is None:
-        return spec, ["features taken as spread evenly over each video's duration"]
+        return spec, ["features assumed to be spread evenly over each video's duration"]
     settled = msgspec.structs.replace(spec, stride_frames=stride, length_frames=stride)
     return settled, [f"snippets of {stride} frames, from the number of rows and frames"]
 
@@ -224,7 +224,8 @@ def _stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) ->
         return []
     return [
         "feature_frame is used, and not the stride of dataset.toml, where rows * stride is "
-        f"another time: {counted(int(off.sum()), 'video')} ({_listed(videos, np.flatnonzero(off))})"
+        f"another time: {counted(int(off.sum()), 'video')} "
+        f"({_list_videos(videos, np.flatnonzero(off))})"
     ]
 
 

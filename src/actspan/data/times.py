@@ -134,7 +134,7 @@ def in_seconds(
         return videos, ()
     notes = _fractions(videos, path) if times == "frames" else ()
     same = with_durations and _fills(videos)
-    done = Videos(_converted(video, times, fps, path, same) for video in videos)
+    done = Videos(_convert_video(video, times, fps, path, same) for video in videos)
     what = "times and durations" if same else "times"
     if times == "frames" and not same and fps is not None:
         notes += _short_reach(done, fps)
@@ -176,7 +176,7 @@ def _fills(videos: Videos) -> bool:
     return bool(len(shares)) and bool(np.mean(shares <= 1.01) > 0.9 and shares.max() > 0.5)
 
 
-def _converted(video: Video, times: Unit, fps: float | None, path: Path, same: bool) -> Video:
+def _convert_video(video: Video, times: Unit, fps: float | None, path: Path, same: bool) -> Video:
     """Return a video with its times in seconds; `same` says that its duration has their unit."""
     factor = 1e-3
     if times == "frames":
@@ -186,8 +186,7 @@ def _converted(video: Video, times: Unit, fps: float | None, path: Path, same: b
         rate = rate or fps
         if rate is None:
             raise AnnotationError(
-                f"{path}: nothing says the frame rate of video {video.id!r}: pass --fps with "
-                "--times frames"
+                f"{path}: video {video.id!r} has no frame rate: pass --fps with --times frames"
             )
         factor = 1.0 / rate
     duration = video.duration * factor if same else video.duration

@@ -40,7 +40,7 @@ SUBSETS = {
 
 
 def canonical_id(name: str) -> str:
-    """Return the id that a name stands for.
+    """Return the id that a name means.
 
     A literal `v_`, which some layouts put before every id (bsn.md section 1), is removed. So are
     the folder and suffix of a video file's name. Letters are those of Unicode NFC.
@@ -157,7 +157,7 @@ class Videos(Sequence[Video]):
         return (self[place] for place in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
-        raise TypeError("videos hold arrays: compare what you need of them")
+        raise TypeError("videos contain arrays: compare single columns")
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -186,7 +186,7 @@ class Videos(Sequence[Video]):
             known = sorted({*self.subsets, *others})
             raise AnnotationError(
                 f"{where}: no video in subset {name!r}{suggestion(name, known)}; "
-                f"there are: {', '.join(map(repr, known)) or 'no videos'}"
+                f"available: {', '.join(map(repr, known)) or 'no videos'}"
             )
         return self.select(chosen)
 

@@ -19,12 +19,12 @@ Table = tuple[list[str], list[list[str]]]  # header, rows
 
 BUDGETS = ("AR@1", "AR@5", "AR@10", "AR@100", "AUC")
 _LEGEND = (
-    "The measure is the checkpoint's weights computed in double precision. *same*: share of the "
+    "Outputs are compared with the checkpoint's weights in double precision. *same*: share of the "
     "checkpoint's proposals with the same segment at the same rank; *kept*: at any rank. AR and "
-    "AUC in percent, behind it the change in points. *max*, *mean*: absolute difference of the "
-    "probabilities, after the sigmoid; *logit*: before it, as the logit of the probabilities where "
-    "the checkpoint's is within -7 ... 7 (beyond, a probability in 32 bits has no digits left for "
-    "it).",
+    "AUC are in percent, followed by the change in points. *max*, *mean*: absolute difference of "
+    "the probabilities, after the sigmoid; *logit*: before it, computed as the logit of the "
+    "probabilities, where the checkpoint's is within -7 ... 7 (probabilities of 32 bits are too "
+    "coarse beyond).",
 )
 _PACKAGES = ("actspan", "numpy", "onnxruntime", "openvino", "torch")
 
@@ -33,7 +33,7 @@ def to_dict(verification: Verification) -> dict[str, Any]:
     """Convert a verification to plain values; NaN becomes null."""
     return {
         "bundle": verification.bundle.path.name,
-        "holds": verification.holds,
+        "holds": verification.passed,
         "material": verification.material,
         "videos": verification.videos,
         "proposals": verification.proposals,
@@ -112,24 +112,24 @@ def to_markdown(verification: Verification, command: str) -> str:
     """Write the page: test material, tables, and how to read them."""
     bundle = verification.bundle
     lines = [
-        "# Accuracy: every way to run a model against its checkpoint",
+        "# Accuracy: every variant of a model compared with its checkpoint",
         "",
         f"Written by `{command}`; do not edit it.",
         "",
         f"Model: {_source(bundle)}. Run on: {verification.material}: "
         f"{counted(verification.videos, 'video')}, "
         f"{counted(verification.proposals, 'proposal')} of the checkpoint. Verdict: "
-        f"**{'all variants hold' if verification.holds else 'not all variants hold'}**.",
+        f"**{'all variants pass' if verification.passed else 'not all variants pass'}**.",
         "",
         *markdown_table(*answer_table(verification)),
         "",
         *markdown_table(*output_table(verification)),
         "",
         *(f"* **{r.variant.name}**: {why}" for r in verification.results for why in r.failures),
-        *([] if verification.holds else [""]),
+        *([] if verification.passed else [""]),
         *_LEGEND,
         "",
-        "What a variant must keep:",
+        "Limits:",
         "",
         *_limits_table(),
         "",

@@ -5,7 +5,7 @@ run a fake `atc`.
 
 The graph has fixed sizes, two-dimensional convolutions (the only ones of the NPU), output scales
 folded into the weights (half precision cannot represent 0.01) and opset 11, which every CANN reads.
-PEM takes the rows of a whole video, (B, 1000, 32), as the exchange files hold them.
+PEM takes the rows of a whole video, (B, 1000, 32), as the exchange files contain them.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _run_atc(
     if not wanted.is_file() and others:
         others[0].rename(wanted)
     if not wanted.is_file():
-        raise CompileError(f"atc ended well, but wrote no {job.output}")
+        raise CompileError(f"atc succeeded, but did not write {job.output}")
     return CompilerReport(words)
 
 
@@ -139,7 +139,7 @@ def find_compiler(request: CompileRequest) -> Compiler:
     program = shutil.which("atc")
     scripts = [] if program else [path for path in _scripts() if path.is_file()]
     for script in scripts:
-        env = _sourced(script)
+        env = _source_environment(script)
         program = shutil.which("atc", path=env.get("PATH", ""))
         if program:
             break
@@ -161,7 +161,7 @@ def _scripts() -> Iterator[Path]:
         yield Path(text).expanduser()
 
 
-def _sourced(script: Path) -> dict[str, str]:
+def _source_environment(script: Path) -> dict[str, str]:
     """Return the environment after sourcing a bash script."""
     try:
         done = subprocess.run(  # noqa: S603  a script of the vendor's, at a path of ours
@@ -242,7 +242,7 @@ ATC_HELP: Mapping[str, str] = MappingProxyType(
         "fp16; else use a newer CANN",
         "E16002": _OPERATORS,
         "E16005": "the graph names several operator sets: write it again (actspan compile)",
-        "E19999": "atc failed without an error code of its own: look for the first lines with "
+        "E19999": "atc failed without an error code: look for the first lines with "
         "ERROR in the log, and in ~/ascend/log. Frequent reasons: the environment of another "
         "version, no space in /tmp, too little memory",
         "E40001": _CHIP,

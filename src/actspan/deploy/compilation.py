@@ -90,7 +90,7 @@ class Compiler:
     """A vendor's compiler that is available."""
 
     version: str  # for messages and for the record: `atc of /usr/local/Ascend/...`
-    # Compiles a job in a folder of its own, which contains its ONNX file; raises CompileError.
+    # Compiles a job in a separate folder, which contains its ONNX file; raises CompileError.
     compile: Callable[[CompileJob, CompilePlan, Path, Log], CompilerReport]
     key: str = ""  # part of the names of files that run only on this machine
 
@@ -241,8 +241,8 @@ def record_outputs(plan: CompilePlan) -> tuple[Bundle, list[CompileResult]]:
     missing = [n for j in plan.jobs for n in j.outputs if not (folder / n).is_file()]
     if missing:
         raise BundleError(
-            f"{folder}: {', '.join(missing)} not there: run compile-{plan.request.target}.sh "
-            "(actspan compile --print) on the device's host, and copy what it makes into this "
+            f"{folder}: {', '.join(missing)} missing: run compile-{plan.request.target}.sh "
+            "(actspan compile --print) on the device's host, and copy its output into this "
             "folder"
         )
     done = []

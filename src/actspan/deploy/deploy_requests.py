@@ -70,7 +70,7 @@ class CompileRequest(Config, frozen=True):
         tuple[Positive, ...],
         doc(
             "Videos per call; may be repeated. ascend compiles one file per size, tensorrt one "
-            "for the range; openvino takes any size."
+            "for the range; openvino accepts any size."
         ),
     ] = (1, 16)  # as in the published guide
     precision: Annotated[
@@ -78,7 +78,7 @@ class CompileRequest(Config, frozen=True):
     ] = ""
     soc: Annotated[str, doc("Name of the chip of an Ascend device.")] = "Ascend310"
     calibrate: Annotated[
-        Existing | None, doc("Dataset folder from which int8 takes its value ranges.")
+        Existing | None, doc("Dataset folder from which to compute the value ranges of int8.")
     ] = None
 
     def __post_init__(self) -> None:

@@ -198,7 +198,7 @@ def _open(request: DeployRequest, summary: _Summary) -> Bundle:
 class Evaluation:
     """Accuracy and speed of a bundle on a dataset."""
 
-    run: Path  # run folder; `tem_bs16.txt` and the like in it hold the performance summaries
+    run: Path  # run folder; `tem_bs16.txt` and the like in it contain the performance summaries
     backend: str
     videos: int
     recall: Mapping[str, float]  # `AR@1` ... `AR@100`, `AUC`, percent

@@ -53,14 +53,14 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
 def _convert(
     version: str, nncf: Any, job: CompileJob, plan: CompilePlan, folder: Path, log: Log
 ) -> CompilerReport:
-    """Compile a job by OpenVINO's converter; `nncf` is None unless the result shall be int8."""
+    """Compile a job by OpenVINO's converter; `nncf` is None unless the result is int8."""
     import openvino
 
     source = folder / job.source
     notes: tuple[str, ...] = ()
     try:
         if nncf is not None:
-            model, notes = _quantised(nncf, job, plan, source)
+            model, notes = _quantise(nncf, job, plan, source)
         else:
             model = openvino.Core().read_model(str(source))
         half = plan.request.precision == "fp16"
@@ -70,7 +70,7 @@ def _convert(
     return CompilerReport(notes=notes)
 
 
-def _quantised(
+def _quantise(
     nncf: Any, job: CompileJob, plan: CompilePlan, source: Path
 ) -> tuple[Any, tuple[str, ...]]:
     """Return the quantised model, with lines about what calibration skipped."""

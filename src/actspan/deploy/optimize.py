@@ -136,7 +136,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     except Exception as error:  # DecodeError of any protobuf version; ValidationError
         raise ExportError(f"{path}: not an ONNX file: {first_line(error)}") from error
     if not model.graph.node:
-        raise ExportError(f"{path}: not an ONNX file: it holds no graph with operators")
+        raise ExportError(f"{path}: not an ONNX file: it contains no graph with operators")
     return model
 
 

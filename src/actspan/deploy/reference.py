@@ -50,7 +50,7 @@ class CheckpointSession(FileSession):
     Parameters
     ----------
     remember : int
-        Calls are recorded in `calls` until they hold this number of rows.
+        Calls are recorded in `calls` until they contain this number of rows.
     """
 
     def __init__(self, bundle: Bundle, net: Net, *, remember: int = 0) -> None:

@@ -79,7 +79,7 @@ class Verification:
         return any(result.status != "not run" for result in self.results)
 
     @property
-    def holds(self) -> bool:
+    def passed(self) -> bool:
         """True if every variant ran and kept its limits."""
         return all(result.status == "ok" for result in self.results)
 
@@ -145,7 +145,7 @@ def verify_bundle(
             notes.append(
                 f"{result.variant.name}: in {counted(len(result.agreement.ties), 'video')} two "
                 "proposals of equal score changed places; the ranks after them, and the recall of "
-                "these videos, are not judged"
+                "these videos, are not compared"
             )
     return Verification(
         bundle=bundle,

@@ -104,7 +104,7 @@ def load_videos(
         it = it_or_them(len(problems))
         raise DatasetError(
             problems,
-            f"Fix {it}: results without {it} are not comparable; or leave {it} out all the same: "
+            f"Fix {it}: results without {it} are not comparable; or leave {it} out anyway: "
             "--on-error skip.",
         )
     if not len(chosen.segments):

@@ -110,13 +110,13 @@ def load_detection_inputs(
         notes=(
             *chosen.notes,
             *files.notes(detections),
-            *_unlabelled(videos.labels),
+            *_note_unlabelled(videos.labels),
             *useless_results("detection", segments.start, segments.end, first, beyond),
         ),
     )
 
 
-def _unlabelled(labels: Sequence[str]) -> Iterator[str]:
+def _note_unlabelled(labels: Sequence[str]) -> Iterator[str]:
     """Yield a note about instances without a label, if there are any."""
     if none := labels.count(""):
         of = f"{none:,} of {counted(len(labels), 'instance')}"

@@ -129,7 +129,7 @@ def read_truth(path: Path, labels: tuple[str, ...], protocol: Protocol, subset: 
 
 
 def with_set_apart(truth: Annotations, result: Path, subset: str) -> Annotations:
-    """Return the ground truth with the validation videos that training set apart, per the run."""
+    """Return the ground truth with the validation videos that training held out, per the run."""
     wanted = canonical_subset(subset)
     if wanted != "validation" or truth.videos.indices_in(wanted):
         return truth
@@ -139,12 +139,12 @@ def with_set_apart(truth: Annotations, result: Path, subset: str) -> Annotations
         subsets = ", ".join(sorted(map(repr, set(truth.videos.subsets)))) or "none"
         raise AnnotationError(
             f"{truth.path}: no video with instances in subset {subset!r}; subsets: {subsets}. "
-            "Choose one with --subset; or, if training set videos apart, evaluate the run folder, "
+            "Choose one with --subset; or, if training held out videos, evaluate the run folder, "
             f"which has their ids, not {result}"
         )
     videos = truth.videos.with_set_apart(Run.load(result).set_apart, wanted)
     if videos is truth.videos:
         return truth
     count = counted(videos.subsets.count(wanted), "video")
-    note = f"{wanted}: the {count} that training set apart"
+    note = f"{wanted}: the {count} that training held out"
     return replace(truth, videos=videos, notes=(*truth.notes, note))

@@ -21,7 +21,7 @@ from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted
 from actspan.data.result_files import ResultTable
 from actspan.data.videos import Videos
-from actspan.evaluation.counting import REPORTED, Budgets, best_first, count_matches
+from actspan.evaluation.counting import REPORTED, Budgets, Int64, best_first, count_matches
 from actspan.evaluation.input_checks import no_match_error, other_unit, useless_results
 from actspan.evaluation.inputs import (
     EvaluatedData,
@@ -145,13 +145,7 @@ def evaluate_recall(
     truth = load_videos(ground_truth, subset, left_out, on_error)
     results = (_load_shards if is_unfinished(proposals) else _load_results)(proposals, truth)
     rows = {video: row for row, video in enumerate(truth.segments)}
-    counts = np.zeros(len(rows), np.int64)
-    ids: list[str] = []
-    for table in results.tables():
-        ids += table.ids
-        for video, count in zip(table.ids, table.counts.tolist(), strict=True):
-            if video in rows:
-                counts[rows[video]] = count
+    ids, counts = _count_proposals(results, rows)
     if rows.keys().isdisjoint(ids):
         raise no_match_error("proposals", truth.source, subset, rows, ids)
     budgets = Budgets.of(counts, max_proposals)  # depend on the number of all proposals
@@ -180,6 +174,18 @@ def evaluate_recall(
         problems=truth.problems,
         notes=(*truth.notes, *_empty_videos_note(truth), *results.notes(budgets)),
     )
+
+
+def _count_proposals(results: _Results, rows: Mapping[str, int]) -> tuple[list[str], Int64]:
+    """Return the ids of all results, and the number of proposals of each evaluated video, (V,)."""
+    counts = np.zeros(len(rows), np.int64)
+    ids: list[str] = []
+    for table in results.tables():
+        ids += table.ids
+        for video, count in zip(table.ids, table.counts.tolist(), strict=True):
+            if video in rows:
+                counts[rows[video]] = count
+    return ids, counts
 
 
 def _empty_videos_note(truth: EvaluatedVideos) -> Iterator[str]:
@@ -223,7 +229,7 @@ def _load_shards(source: Any, truth: EvaluatedVideos) -> _Results:
 
     checkpoint = Checkpoint.find(open_storage(source))
     if checkpoint is None:
-        raise ResultError(f"{source}: no unfinished run is there (no {PLAN_FILE})")
+        raise ResultError(f"{source}: contains no unfinished run (no {PLAN_FILE})")
     committed = sorted(checkpoint.committed())
 
     def tables() -> Iterator[ResultTable]:

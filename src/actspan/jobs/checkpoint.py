@@ -27,7 +27,8 @@ _FORMAT = 1
 _SHARD, _FILE = re.compile(r"(\d{6,})\.shard"), "{:06d}.shard"
 _IN_MEMORY = 1 << 21  # candidates of a shard that stay in memory until they are delivered
 
-Stamp = tuple[int, int] | None  # (bytes, time of change in ns) of a file; None if there is no file
+# Size in bytes and time of change in ns of a file; None if there is no file.
+FileStamp = tuple[int, int] | None
 
 
 class OtherResultError(ResultError):
@@ -35,17 +36,17 @@ class OtherResultError(ResultError):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """Plan of a job, which determines the answer to the last bit.
+    """Plan of a job, which determines the result to the last bit.
 
     Attributes
     ----------
     inputs : mapping of str to mapping of str to str
-        Everything that the answer depends on, by kind ("bundle", "dataset", "settings",
+        Everything that the result depends on, by kind ("bundle", "dataset", "settings",
         "versions"); each is a mapping of names to checksums or values.
     keeps : "run" or "result"
         Content of shards: everything that was computed, or proposals alone.
     videos : tuple of str
-        Ids, in the order of the answer, `shard_size` per shard.
+        Ids, in the order of the result, `shard_size` per shard.
     stamps, seconds, spec, problems, notes
         What the check of the source found; `stamps` are those of each video's file.
     """
@@ -54,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     keeps: Content
     videos: tuple[str, ...]
     shard_size: int
-    stamps: tuple[Stamp, ...] = ()
+    stamps: tuple[FileStamp, ...] = ()
     seconds: tuple[float, ...] = ()
     spec: FeatureSpec = FeatureSpec()
     problems: tuple[Problem, ...] = ()
@@ -94,8 +95,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if hashlib.sha256(text).hexdigest().encode() != checksum:
             raise ResultError(f"{where}: damaged; start the run again: --force")
         try:
-            found: int = msgspec.json.decode(text)["format"]
-            if found == _FORMAT:
+            stored_format: int = msgspec.json.decode(text)["format"]
+            if stored_format == _FORMAT:
                 plan = msgspec.json.decode(text, type=cls)
                 if plan.shard_size >= 1:
                     return plan
@@ -103,7 +104,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         except (*NOT_JSON, KeyError, TypeError) as error:
             raise ResultError(f"{where}: not a plan: {error}; start again: --force") from error
         raise ResultError(
-            f"{where}: format {found}, this version reads {_FORMAT}; start the run again: --force"
+            f"{where}: format {stored_format}, this version reads {_FORMAT}; "
+            "start the run again: --force"
         )
 
 
@@ -141,8 +143,10 @@ class Checkpoint:
     def committed(self) -> set[int]:
         """Return the numbers of finished shards, without reading them."""
         names = set() if self.storage is None else self.storage.names()
-        found = (_SHARD.fullmatch(name) for name in names)
-        return {n for n in (int(match[1]) for match in found if match) if n < len(self.plan.shards)}
+        matches = (_SHARD.fullmatch(name) for name in names)
+        return {
+            n for n in (int(match[1]) for match in matches if match) if n < len(self.plan.shards)
+        }
 
     def commit(self, number: int, results: Iterable[Result]) -> Iterable[Result]:
         """Compute a shard to its end, save it durably and atomically, and return its results.
@@ -157,19 +161,19 @@ class Checkpoint:
         if self.storage.contains(name):
             deque(results, maxlen=0)  # the computation needs its results to be consumed
             return self.read(number)
-        held: list[Result] = []
+        kept: list[Result] = []
         size, plan = 0, self.plan
         with self.storage.create(name) as file:
             for result in write_shard(file, plan.fingerprint, number, plan.keeps, results):
                 if isinstance(result, Problem) and result.is_error:
-                    while held and is_window(held[-1]):  # of the recording that failed
-                        held.pop()
+                    while kept and is_window(kept[-1]):  # of the recording that failed
+                        kept.pop()
                 size += 1 if isinstance(result, Problem) else len(result.candidates)
                 if size <= _IN_MEMORY:
-                    held.append(result)
+                    kept.append(result)
                 else:
-                    held.clear()
-        return held if size <= _IN_MEMORY else self.read(number)
+                    kept.clear()
+        return kept if size <= _IN_MEMORY else self.read(number)
 
     def read(self, number: int) -> Iterator[Result]:
         """Yield the results of a shard, in order; raise ShardError if it is damaged."""

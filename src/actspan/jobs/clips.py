@@ -23,7 +23,7 @@ from actspan.jobs.source import Source
 from actspan.pipeline.outcomes import Outcome
 from actspan.streams.video_decoding import Frame, VideoFile
 
-Way = Literal["copied", "encoded"]
+Method = Literal["copied", "encoded"]
 
 NEAR = 0.1  # seconds; a key frame this close to a segment's start is good enough
 _BACK = (0.0, 2.0, 10.0, 60.0)  # seconds; a seek is imprecise in containers without an index
@@ -42,7 +42,7 @@ class Clip:
     path: Path
     start: float
     end: float
-    way: Way
+    way: Method
     seconds: float
 
 
@@ -77,19 +77,19 @@ def cut_clips(
 
 def cut(path: Path, start: float, end: float, target: Path) -> Clip:
     """Cut the seconds from `start` to `end` out of a video; `target` lacks its suffix."""
-    stretch = _find(path, start, end)
+    stretch = _find_stretch(path, start, end)
     if abs(stretch.key - start) <= NEAR:
         with suppress(VideoError):  # packets that no container accepts can still be decoded
             return _write(path, stretch, target, "copied")
     return _write(path, stretch, target, "encoded")
 
 
-def _find(path: Path, start: float, end: float) -> _Stretch:
+def _find_stretch(path: Path, start: float, end: float) -> _Stretch:
     """Find the last key frame before `start` that a seek reaches, or else the first frame."""
     for back in _BACK:
         seek = max(start - back, 0.0)
         with VideoFile(path) as video:
-            first = _first_frame(video) if _moved(video, seek) else None
+            first = _first_frame(video) if _seek(video, seek) else None
         if first is not None and first.time <= start + NEAR:
             return _Stretch(start, end, seek, first.time, first.image.rotation)
     with VideoFile(path) as video:
@@ -104,7 +104,7 @@ def _first_frame(video: VideoFile) -> Frame | None:
         return None
 
 
-def _moved(video: VideoFile, seek: float | None) -> bool:
+def _seek(video: VideoFile, seek: float | None) -> bool:
     """Move the container to a key frame before `seek`; return whether this succeeded."""
     if seek is None:
         return True
@@ -116,34 +116,34 @@ def _moved(video: VideoFile, seek: float | None) -> bool:
     return True
 
 
-def _write(path: Path, stretch: _Stretch, target: Path, way: Way) -> Clip:
+def _write(path: Path, stretch: _Stretch, target: Path, method: Method) -> Clip:
     """Write a clip, copied or encoded, and check its duration by decoding it."""
     with VideoFile(path) as video:
-        before = _LEAD if way == "copied" else 0.0
-        _moved(video, None if stretch.seek is None else max(stretch.seek - before, 0.0))
+        lead = _LEAD if method == "copied" else 0.0
+        _seek(video, None if stretch.seek is None else max(stretch.seek - lead, 0.0))
         sounds = video.container.streams.audio
         sound = next((s for s in sounds if s.codec_context.sample_rate), None)  # else undescribed
-        codecs = {_codec(video.stream) if way == "copied" else "h264"}
+        codecs = {_codec(video.stream) if method == "copied" else "h264"}
         codecs |= set() if sound is None else {_codec(sound)}
         suffix, kind = (".mp4", "mp4") if codecs <= _IN_MP4 else (".mkv", "matroska")
         file = target.with_name(target.name + suffix)
         try:
             with atomic_file(file) as stream, _av().open(stream, "w", format=kind) as out:
-                _Cutter(video, out, stretch, copies=way == "copied", sound=sound).write()
+                _Cutter(video, out, stretch, copies=method == "copied", sound=sound).write()
         except (_av().FFmpegError, ValueError) as error:
             what = f"{stretch.start:.2f} to {stretch.end:.2f} s"
             raise VideoError(f"{path}: {what} cannot be cut out to {file}: {error}") from error
         slack = _SLACK / video.fps + NEAR
-    with VideoFile(file) as made:
-        deque(made.frames(), maxlen=0)
-        seconds = made.end
+    with VideoFile(file) as clip:
+        deque(clip.frames(), maxlen=0)
+        seconds = clip.end
     if abs(seconds - (stretch.end - stretch.start)) > slack:
         file.unlink()
         raise VideoError(
             f"{path}: {stretch.start:.2f} to {stretch.end:.2f} s came out {seconds:.2f} s long: is "
             "the video damaged there?"
         )
-    return Clip(file, stretch.start, stretch.end, way, seconds)
+    return Clip(file, stretch.start, stretch.end, method, seconds)
 
 
 def _codec(stream: Any) -> str:
@@ -176,17 +176,18 @@ class _Cutter:
         self._early = 0.5 / video.fps  # a frame that starts this close before the cut belongs to it
 
     def _encoder(self, rotation: float) -> Any:
-        given = self._video.stream
+        source = self._video.stream
         rate = Fraction(self._video.fps).limit_denominator(1001)
-        made = self._out.add_stream("libx264", rate=rate, options={"crf": _QUALITY})
-        made.width, made.height = given.width & ~1, given.height & ~1  # yuv420p needs even sizes
-        made.pix_fmt = "yuv420p"
-        made.codec_context.time_base = Fraction(1, _TICKS)
-        if given.sample_aspect_ratio:
-            made.codec_context.sample_aspect_ratio = given.sample_aspect_ratio
+        encoder = self._out.add_stream("libx264", rate=rate, options={"crf": _QUALITY})
+        encoder.width = source.width & ~1  # yuv420p needs even sizes
+        encoder.height = source.height & ~1
+        encoder.pix_fmt = "yuv420p"
+        encoder.codec_context.time_base = Fraction(1, _TICKS)
+        if source.sample_aspect_ratio:
+            encoder.codec_context.sample_aspect_ratio = source.sample_aspect_ratio
         if rotation:
-            made.set_display_rotation(rotation)
-        return made
+            encoder.set_display_rotation(rotation)
+        return encoder
 
     def write(self) -> None:
         """Write the whole stretch; raise VideoError if frames have no timestamps."""
@@ -220,10 +221,11 @@ class _Cutter:
             time = frame.time - self._video.origin
             self._over = time >= self._end - self._early
             if not self._over and time >= self._begin - self._early:
-                made = frame.reformat(self._picture.width, self._picture.height, "yuv420p")
-                made.pts, made.time_base = round((time - self._begin) * _TICKS), Fraction(1, _TICKS)
-                made.pict_type = 0  # the encoder's choice
-                self._out.mux(self._picture.encode(made))
+                picture = frame.reformat(self._picture.width, self._picture.height, "yuv420p")
+                picture.pts = round((time - self._begin) * _TICKS)
+                picture.time_base = Fraction(1, _TICKS)
+                picture.pict_type = 0  # the encoder's choice
+                self._out.mux(self._picture.encode(picture))
 
     def _mux(self, packet: Any, stream: Any) -> None:
         shift = round((self._begin + self._video.origin) / packet.time_base)
@@ -241,7 +243,7 @@ class ClipSink(Sink):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ActSpanError(f"{folder}: cannot be made: {error.strerror}") from error
+            raise ActSpanError(f"{folder}: cannot be created: {error.strerror}") from error
 
     def start(self, source: Source) -> None:
         """Remember the videos; raise ConfigError if the source is not video files."""

@@ -111,7 +111,7 @@ def _deliver(
     progress: Progress,
 ) -> Summary:
     """Compute the missing shards, hand all results on in order, and count them."""
-    plan, begin, selection = checkpoint.plan, perf_counter(), source.request.selection
+    plan, started, selection = checkpoint.plan, perf_counter(), source.request.selection
     problems = [*plan.problems, *saved.problems]
     videos, proposals, video_seconds = 0, 0, 0.0
     write: Callable[[Outcome], None] | None = None
@@ -122,19 +122,19 @@ def _deliver(
             if isinstance(result, Problem):
                 problems.append(result)
                 continue
-            found = result.proposals  # None of a window that is not the last of its recording
-            if found is not None:
+            proposed = result.proposals  # None of a window that is not the last of its recording
+            if proposed is not None:
                 if selection != Selection():
-                    found = selection.of(found)
-                    result = replace(result, proposals=found)
+                    proposed = selection.of(proposed)
+                    result = replace(result, proposals=proposed)
                 videos += 1
-                proposals += len(found)
+                proposals += len(proposed)
                 video_seconds += source.ends.get(result.id, 0.0)
             for sink in sinks:
                 sink.add(result)
             write = write or files.enter_context(output.opened())  # not before there is a result
             write(result)
-            if found is not None and not source.is_decoded:
+            if proposed is not None and not source.is_decoded:
                 progress("propose", videos, len(plan.videos))
         if not videos:
             raise_nothing_left(problems, len(plan.videos))
@@ -144,7 +144,7 @@ def _deliver(
         videos=videos,
         proposals=proposals,
         detections=output.detections,
-        seconds=perf_counter() - begin,
+        seconds=perf_counter() - started,
         stages=engine.clock.shares(),
         problems=tuple(problems),
         notes=(*plan.notes, *engine.clock.warnings(source.config.mode)),
@@ -161,12 +161,12 @@ def _in_order(
     missing = [number for number in shards if number not in saved.shards]
     computed = engine.run(checkpoint, missing, progress)
     ready: dict[int, Iterable[Result] | None] = dict.fromkeys(saved.shards)  # None: to be read
-    for turn in shards:
-        while turn not in ready:
+    for next_shard in shards:
+        while next_shard not in ready:
             number, results = next(computed)
             ready[number] = None if results is None else checkpoint.commit(number, results)
-        results = ready.pop(turn)
-        yield from checkpoint.read(turn) if results is None else results
+        results = ready.pop(next_shard)
+        yield from checkpoint.read(next_shard) if results is None else results
 
 
 class Engine(Protocol):
@@ -280,18 +280,20 @@ def check_target(out: Path, inputs: Iterable[Path | None] = (), *, replace: bool
     A run folder must be new, empty, or a run that may be replaced.
     """
     if out.suffix.lower() in ANSWER_SUFFIXES:
-        given = [path for path in inputs if path is not None]
-        check_answer_target(out, given, replace=replace)
+        sources = [path for path in inputs if path is not None]
+        check_answer_target(out, sources, replace=replace)
         return
     if out.suffix:
-        meant = suggestion(out.suffix, ANSWER_SUFFIXES)
-        fault = folder_name_error(out, "a run") or (f"{out}: a run is a folder" if meant else "")
+        suggested = suggestion(out.suffix, ANSWER_SUFFIXES)
+        fault = folder_name_error(out, "a run") or (
+            f"{out}: a run is a folder" if suggested else ""
+        )
         if fault:
             suffixes = ", ".join(ANSWER_SUFFIXES)
-            raise ResultError(f"{fault}; the result alone is a file in {suffixes}{meant}")
+            raise ResultError(f"{fault}; the result alone is a file in {suffixes}{suggested}")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / RUN_FILE).is_file():
-        raise ResultError(f"{out}: exists and is not a run, so it is left alone: choose another")
+        raise ResultError(f"{out}: already exists and is not a run: choose another folder")
     if not replace:
-        raise ResultError(f"{out}: there is a run already: choose another folder, or use --force")
+        raise ResultError(f"{out}: a run already exists: choose another folder, or use --force")

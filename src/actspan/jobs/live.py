@@ -18,7 +18,7 @@ from actspan.core.types import Proposals
 from actspan.jobs.propose_request import Selection
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
-from actspan.pipeline.outcomes import Outcome, placed
+from actspan.pipeline.outcomes import Outcome, to_recording_seconds
 from actspan.pipeline.steps import cells
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms
@@ -39,14 +39,14 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
     terminal.
     """
 
-    def __init__(self, given: str, *, idle: float) -> None:
-        self.path = Path("stdin" if given == _STANDARD_INPUT else given)
+    def __init__(self, name: str, *, idle: float) -> None:
+        self.path = Path("stdin" if name == _STANDARD_INPUT else name)
         self._idle, self._stopped = idle, False
-        if given != _STANDARD_INPUT:
+        if name != _STANDARD_INPUT:
             try:
-                self._handle = os.open(given, os.O_RDONLY)
+                self._handle = os.open(name, os.O_RDONLY)
             except OSError as error:
-                raise VideoError(f"{given}: cannot be read: {error.strerror}") from error
+                raise VideoError(f"{name}: cannot be read: {error.strerror}") from error
         elif sys.stdin.isatty():
             raise VideoError("stdin: is a terminal; a video is needed: ffmpeg ... | actspan ...")
         else:
@@ -71,8 +71,8 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
             self._head = self._wait(_HEAD)
             _refuse_late_index(self.path, self._head)
         if self._head:
-            taken, self._head = self._head[:size], self._head[size:]
-            return taken
+            content, self._head = self._head[:size], self._head[size:]
+            return content
         return self._wait(size)
 
     def _wait(self, size: int) -> bytes:
@@ -81,8 +81,8 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
         while not self._stopped:
             if not self._grows and not select.select([self._handle], [], [], _POLL)[0]:
                 continue  # a pipe without bytes, which may be stopped meanwhile
-            if found := os.read(self._handle, size):
-                return found
+            if content := os.read(self._handle, size):
+                return content
             self._stopped |= not self._grows or time.monotonic() - last >= self._idle
             if not self._stopped:
                 time.sleep(_POLL)
@@ -91,9 +91,12 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
 
 def _refuse_late_index(path: Path, head: bytes) -> None:
     """Raise for an mp4 whose index (moov) comes after its pictures: it needs random access."""
-    place = 0
-    while head[4:8] == b"ftyp" and place + 8 <= len(head):
-        size, kind = int.from_bytes(head[place : place + 4]), head[place + 4 : place + 8]
+    position = 0
+    while head[4:8] == b"ftyp" and position + 8 <= len(head):
+        size, kind = (
+            int.from_bytes(head[position : position + 4]),
+            head[position + 4 : position + 8],
+        )
         if kind == b"mdat":
             raise VideoError(
                 f"{path}: an mp4 whose index is written at its end cannot be followed. Record "
@@ -102,7 +105,7 @@ def _refuse_late_index(path: Path, head: bytes) -> None:
             )
         if kind == b"moov" or size < 8:
             return
-        place += size
+        position += size
 
 
 class NewSegments(Sink):
@@ -132,12 +135,12 @@ class NewSegments(Sink):
         assert window is not None
         snippet = outcome.seconds / len(window)
         fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
-        here = placed(fused, outcome.offset, outcome.seconds)
-        known = Proposals.concat([self._before, here])
+        segments = to_recording_seconds(fused, outcome.offset, outcome.seconds)
+        known = Proposals.concat([self._before, segments])
         length = cells(config) * snippet
         best = soft_nms(known, config.soft_nms, span=length)
         end = window.last * snippet
         until = end if window.is_final else end - MARGIN * length
         new = self._selection.of(best[(best.end > self._reported) & (best.end <= until)])
-        self._before, self._reported = here, until
+        self._before, self._reported = segments, until
         self._report(end, new[new.end.argsort(kind="stable")])

@@ -137,7 +137,7 @@ class ProposeRequest(Config, frozen=True):
 
     @property
     def partial(self) -> Path:
-        """Folder beside `out` for the unfinished run."""
+        """Folder next to `out` for the unfinished run."""
         assert self.out is not None
         target = self.out.resolve() if self.writes_run else self.out  # a link to a run is kept
         return target.with_name(f"{target.name}.partial")
@@ -182,7 +182,7 @@ class ClusterConfig(Config, frozen=True, kw_only=True):
         super().__post_init__()
         for name, amount in self.worker_resources.items():
             known = name in ("CPU", "GPU")
-            require_setting(not known, f"worker_resources: {name} has an option of its own")
+            require_setting(not known, f"worker_resources: {name} has its own option")
             require_setting(amount > 0, f"worker_resources: {name} is {amount}, not above 0")
 
     @property

@@ -68,7 +68,7 @@ def ray_engine(config: ClusterConfig) -> EngineMaker:
         if request.live is not None:
             raise ConfigError("a live video is decoded where it arrives, not by workers of Ray")
         if request.out is None:
-            raise ConfigError("workers of Ray save their results beside out, so it must be given")
+            raise ConfigError("workers of Ray save their results next to out, so it must be given")
         backend = choose_backend(bundle, request.backend).name
         if find_backend(backend)[0].suffix == ".onnx":
             with_onnx(bundle)  # export once here instead of in every worker
@@ -136,25 +136,25 @@ def _shard_worker(request: ProposeRequest, model: str, dataset: str | None) -> W
     def work(numbers: Sequence[int]) -> Iterator[StageClock]:
         for number, results in engine.run(checkpoint, numbers, no_progress):
             checkpoint.commit(number, results)
-            yield engine.clock.take()
+            yield engine.clock.drain()
 
     return work
 
 
 def _find_run(request: ProposeRequest) -> Checkpoint:
     assert request.shards is not None
-    checkpoint, here = Checkpoint.find(open_storage(request.shards)), socket.gethostname()
+    checkpoint, this_host = Checkpoint.find(open_storage(request.shards)), socket.gethostname()
     if checkpoint is None:
         raise ClusterError(
-            f"{request.shards}: worker {here} finds no run there: put --out on storage that all "
-            "machines share, or the shards in an object store: --shards s3://..."
+            f"{request.shards}: worker {this_host} finds no run there: put --out on storage that "
+            "all machines share, or the shards in an object store: --shards s3://..."
         )
     was, now = checkpoint.plan.inputs["versions"], versions()
     if was != now:
         name = next(name for name in was | now if was.get(name) != now.get(name))
         raise ClusterError(
-            f"worker {here} has {name} {now.get(name)}, the driver {was.get(name)}: results could "
-            "differ; install the same versions on all machines"
+            f"worker {this_host} has {name} {now.get(name)}, the driver {was.get(name)}: results "
+            "could differ; install the same versions on all machines"
         )
     return checkpoint
 
@@ -174,17 +174,17 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
     ) -> Iterator[ExtractedVideo]:
         if not todo:
             return
-        given = list(todo.items())
+        tasks = list(todo.items())
         backbone = _absolute(request.backbone)
         worker = partial(
             _extract_worker,
             replace(request, backbone=backbone, threads=config.worker_cpus),
             folder,
-            [(path.resolve(), name) for path, name in given],
+            [(path.resolve(), name) for path, name in tasks],
         )
         with ray_session(config):
-            for number, answer in work_through(worker, range(len(given)), config):
-                path, name = given[number]
+            for number, answer in work_through(worker, range(len(tasks)), config):
+                path, name = tasks[number]
                 if "error" in answer:
                     yield ExtractedVideo(name, path, 0, VideoError(answer["error"]))
                     continue
@@ -279,10 +279,10 @@ class ProposeStage:
             Features(np.asarray(x, np.float32), float(a), float(b), None if isnan(c) else float(c))
             for x, a, b, c in zip(*columns, strict=True)
         )
-        found = list(self._pipeline.propose(features))
+        proposals = list(self._pipeline.propose(features))
         everything, counts = (
-            Proposals.concat(found),
-            np.array([len(one) for one in found], np.int64),
+            Proposals.concat(proposals),
+            np.array([len(part) for part in proposals], np.int64),
         )
         return {
             "video": np.array(names, dtype=np.str_).repeat(counts),

@@ -30,7 +30,7 @@ def ray_session(config: ClusterConfig) -> Iterator[Any]:
     """Connect to a cluster that has room for the workers, and yield the `ray` module.
 
     A session that already exists is used as it is, and is not closed. Raises ClusterError if no
-    cluster answers at the address, or it has too few resources.
+    cluster responds at the address, or it has too few resources.
     """
     ray = require("ray", extra="cluster", purpose="working on Ray")
     require("ray.data", extra="cluster", purpose="working on Ray")
@@ -106,7 +106,7 @@ Work = Callable[[Sequence[int]], Iterator[Any]]
 
 
 class _Actor:
-    """Worker as Ray Data calls it. Errors are returned as answers, so that their types survive."""
+    """Worker as Ray Data calls it. Errors are returned as results, so that their types survive."""
 
     def __init__(self, make: Callable[[], Work]) -> None:
         self._make = make
@@ -183,14 +183,14 @@ def _one_pass(
         rows = zip(*(batch[name] for name in _COLUMNS), strict=True)
         for number, answer, kind, message in rows:
             if kind:
-                raise _named(str(kind))(str(message))
+                raise _error_class_of(str(kind))(str(message))
             yield int(number), msgspec.json.decode(answer)
 
 
 def _dataset(
     make: Callable[[], Work], numbers: list[int], config: ClusterConfig, at_once: int
 ) -> Any:
-    """Return a Ray dataset of answers, which is computed lazily."""
+    """Return a Ray dataset of results, which is computed lazily."""
     import ray
 
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
@@ -212,14 +212,18 @@ def _dataset(
             max_task_retries=0,
         )
     context = dataset.context
-    context.max_errored_blocks = -1  # blocks fail only with their worker: errors are answers
+    context.max_errored_blocks = -1  # blocks fail only with their worker: errors are results
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     return dataset
 
 
-def _named(kind: str) -> Callable[[str], ActSpanError]:
-    found = getattr(errors, kind, None)
-    if isinstance(found, type) and issubclass(found, ActSpanError) and kind != "DatasetError":
-        return found
+def _error_class_of(kind: str) -> Callable[[str], ActSpanError]:
+    error_class = getattr(errors, kind, None)
+    if (
+        isinstance(error_class, type)
+        and issubclass(error_class, ActSpanError)
+        and kind != "DatasetError"
+    ):
+        return error_class
     return ActSpanError

@@ -37,19 +37,19 @@ def find_unfinished(storage: Storage, request: ProposeRequest) -> Checkpoint | N
     damaged.
     """
     try:
-        found = Checkpoint.find(storage)
+        checkpoint = Checkpoint.find(storage)
     except ResultError:
         if request.overwrite and not request.resume:
             return None
         raise
-    if found is None or request.resume:
-        return found
+    if checkpoint is None or request.resume:
+        return checkpoint
     if request.overwrite:
         return None
-    done, shards = len(found.committed()), len(found.plan.shards)
+    done, shards = len(checkpoint.committed()), len(checkpoint.plan.shards)
     raise ResultError(
-        f"{found.name}: an unfinished run, {done} of {counted(shards, 'shard')} done: resume it "
-        "with --resume, or start again with --force"
+        f"{checkpoint.name}: an unfinished run, {done} of {counted(shards, 'shard')} done: resume "
+        "it with --resume, or start again with --force"
     )
 
 
@@ -89,8 +89,8 @@ def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> Saved:
     done = {video for number in intact for video in plan.shards[number]} - skipped
     notes = [*_changes(checkpoint, source, done)]
     if damaged := len(committed) - len(intact):
-        what, place = counted(damaged, "damaged shard"), str(source.request.partial)
-        notes.append(Problem("", place, what, "computed again", Skipped.NOTHING))
+        what, folder = counted(damaged, "damaged shard"), str(source.request.partial)
+        notes.append(Problem("", folder, what, "computed again", Skipped.NOTHING))
     return Saved(frozenset(intact), frozenset(skipped), tuple(notes))
 
 
@@ -116,7 +116,7 @@ def _changes(checkpoint: Checkpoint, source: Source, done: set[str]) -> Iterator
 def origin(source: Source) -> str:
     """Return the SHA-256 of all inputs, without files that are derived from the weights.
 
-    Runs with the same origin have the same answers.
+    Runs with the same origin have the same results.
     """
     inputs: dict[str, Any] = source.inputs()
     bundle = inputs["bundle"].items()

@@ -69,8 +69,8 @@ class Run:
     @property
     def set_apart(self) -> tuple[str, ...]:
         """Ids of the videos that training held out itself, because the dataset had no subsets."""
-        found = self.info.get("bundle", {}).get("set_apart", ())
-        return tuple(map(str, found)) if isinstance(found, list) else ()
+        ids = self.info.get("bundle", {}).get("set_apart", ())
+        return tuple(map(str, ids)) if isinstance(ids, list) else ()
 
     def proposals(self) -> dict[str, Proposals]:
         """Read the proposals of every video, seconds, best first."""
@@ -86,16 +86,16 @@ class Run:
         `batches` are record batches to read, from `candidate_places`; all by default. Raises
         ResultError if the file is missing or damaged.
         """
-        with self._candidate_file() as found:
-            for index in range(len(found)) if batches is None else batches:
-                yield from _rows(found[index])
+        with self._candidate_file() as file:
+            for index in range(len(file)) if batches is None else batches:
+                yield from _rows(file[index])
 
     def candidate_places(self) -> dict[str, CandidatePlace]:
         """Return the places of the candidates of each video; raises like `candidates`."""
         batches: dict[str, list[int]] = {}
         spans: dict[str, float] = {}
-        with self._candidate_file() as found:
-            for index, batch in enumerate(found):
+        with self._candidate_file() as file:
+            for index, batch in enumerate(file):
                 columns = [
                     batch.column(name).to_pylist() for name in ("video", "offset", "seconds")
                 ]
@@ -137,7 +137,7 @@ class Candidates(NamedTuple):
 
     video: str
     offset: float
-    seconds: float  # position p stands for offset + p * seconds
+    seconds: float  # position p corresponds to offset + p * seconds
     proposals: Proposals  # N candidates, positions, ranked by start score x end score
     confidence: Float32  # PEM's scores, (N,)
 
@@ -147,8 +147,8 @@ def candidate_schema() -> Any:
     import pyarrow as pa
 
     lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in CANDIDATE_COLUMNS.items()]
-    place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
-    return pa.schema([*place, *lists])
+    location = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
+    return pa.schema([*location, *lists])
 
 
 def _rows(batch: Any) -> Iterator[Candidates]:
@@ -159,10 +159,10 @@ def _rows(batch: Any) -> Iterator[Candidates]:
             for name in CANDIDATE_COLUMNS
         }
         score = columns["start_score"].astype(np.float64) * columns["end_score"]
-        found = Proposals(
+        proposals = Proposals(
             columns["start"], columns["end"], score, columns["start_score"], columns["end_score"]
         )
         name, offset, seconds = (
             batch.column(key)[row].as_py() for key in ("video", "offset", "seconds")
         )
-        yield Candidates(name, offset, seconds, found, columns["confidence"])
+        yield Candidates(name, offset, seconds, proposals, columns["confidence"])

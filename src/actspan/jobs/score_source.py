@@ -40,15 +40,15 @@ class ScoreSource(FeatureSource):
         """Keep the videos that have good scores and a known duration; see `Source.check`."""
         dataset = replace(self.dataset, problems=(*self.dataset.problems, *problems))
         faults, seconds, cells, note = _known(dataset, self.bundle)
-        found = [*faults, *_score_problems(dataset, self._scores, seconds, cells)]
-        bad = {p.video for p in found if p.skipped is Skipped.VIDEO}
+        all_problems = [*faults, *_score_problems(dataset, self._scores, seconds, cells)]
+        bad = {p.video for p in all_problems if p.skipped is Skipped.VIDEO}
         ids = tuple(video for video in dataset.videos.ids if video not in bad)
         if self.request.on_error == "fail":
-            raise_errors(found, leaves_something=bool(ids))
+            raise_errors(all_problems, leaves_something=bool(ids))
         if not ids:
-            raise_nothing_left(found, len(dataset))
+            raise_nothing_left(all_problems, len(dataset))
         self._seconds, notes, kept = seconds, (*dataset.notes, note), tuple(map(seconds.get, ids))
-        return self.plan(ids, found, notes=notes, spec=dataset.spec, seconds=kept)
+        return self.plan(ids, all_problems, notes=notes, spec=dataset.spec, seconds=kept)
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
         """Take videos and their seconds from a plan."""
@@ -100,12 +100,12 @@ def _score_fault(scores: ScoreFiles, name: str, cells: int | None) -> str:
     `cells` is the number of cells that the network gives, if known.
     """
     try:
-        found = len(scores.read(name))
+        cells_found = len(scores.read(name))
     except ResultError as error:
         return str(error).removeprefix(f"{scores.path}: scores of {name!r}: ")
-    if cells is None or found == cells:
+    if cells is None or cells_found == cells:
         return ""
-    return f"scores of {counted(found, 'cell')}, {cells:,} expected: of other features"
+    return f"scores of {counted(cells_found, 'cell')}, {cells:,} expected: of other features"
 
 
 def _known(

@@ -74,7 +74,7 @@ def write_shard(
     in the file. `fingerprint` is that of the plan. With `keeps` "result", only proposals are
     stored.
     """
-    file.write(_MAGIC + _framed(_Header(fingerprint, number)))
+    file.write(_MAGIC + _encode_frame(_Header(fingerprint, number)))
     records = 0
     complete = file.tell(), records  # position and records before the current recording
     for result in results:
@@ -88,33 +88,39 @@ def write_shard(
         elif keeps == "run" or result.proposals is not None:
             record = _record(result, keeps)
         if record is not None:
-            file.write(_framed(record))
+            file.write(_encode_frame(record))
             records += 1
         if result.is_error if isinstance(result, Problem) else result.proposals is not None:
             complete = file.tell(), records
         yield result
-    file.write(_framed(_Footer(records)))
+    file.write(_encode_frame(_Footer(records)))
 
 
-def _framed(record: _Frame) -> bytes:
+def _encode_frame(record: _Frame) -> bytes:
     data = _encode(record)
     return _FRAME.pack(len(data), zlib.crc32(data)) + data
 
 
 def _record(outcome: Outcome, keeps: Content) -> _ResultRecord:
-    answer, found = None, outcome.proposals
-    if found is not None:
-        answer = _packed(_ANSWER, found.start, found.end, found.score)
+    answer, segments = None, outcome.proposals
+    if segments is not None:
+        answer = _pack_columns(_ANSWER, segments.start, segments.end, segments.score)
     if keeps == "result":
         return _ResultRecord(outcome.id, outcome.seconds, None, answer, None, None)
-    found = outcome.candidates
-    columns = (found.start, found.end, found.start_score, found.end_score, outcome.confidence)
-    (scores,) = _packed(("<f4",), outcome.scores)
-    candidates = _packed(_CANDIDATES, *columns)
+    segments = outcome.candidates
+    columns = (
+        segments.start,
+        segments.end,
+        segments.start_score,
+        segments.end_score,
+        outcome.confidence,
+    )
+    (scores,) = _pack_columns(("<f4",), outcome.scores)
+    candidates = _pack_columns(_CANDIDATES, *columns)
     return _ResultRecord(outcome.id, outcome.seconds, outcome.window, answer, scores, candidates)
 
 
-def _packed(dtypes: Sequence[str], *columns: Any) -> tuple[bytes, ...]:
+def _pack_columns(dtypes: Sequence[str], *columns: Any) -> tuple[bytes, ...]:
     pairs = zip(columns, dtypes, strict=True)
     return tuple(np.asarray(column, dtype).tobytes() for column, dtype in pairs)
 
@@ -142,7 +148,7 @@ def decode_shard(
         except ValueError as error:  # invalid arrays, or arrays that do not fit each other
             raise ShardError(f"{where}: damaged: {error}") from error
         yield result
-    raise ShardError(f"{where}: damaged or cut short")
+    raise ShardError(f"{where}: damaged or truncated")
 
 
 def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
@@ -152,7 +158,7 @@ def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
         length, checksum = _FRAME.unpack(start)
         data = stream.read(length)
         if len(data) != length or zlib.crc32(data) != checksum:
-            raise ShardError(f"{where}: damaged or cut short")
+            raise ShardError(f"{where}: damaged or truncated")
         try:
             yield _decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

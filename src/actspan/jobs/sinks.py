@@ -113,17 +113,23 @@ def candidate_batch(outcome: Outcome, schema: Any) -> Any:
     import pyarrow as pa
 
     make, buffer = pa.Array.from_buffers, pa.py_buffer
-    found, name = outcome.candidates, outcome.id.encode()
-    ends, name_ends = (buffer(np.array([0, n], np.int32)) for n in (len(found), len(name)))
+    candidates, name = outcome.candidates, outcome.id.encode()
+    ends, name_ends = (buffer(np.array([0, n], np.int32)) for n in (len(candidates), len(name)))
     arrays = [make(pa.string(), 1, [None, name_ends, buffer(name)])]
     arrays += [
         make(pa.float64(), 1, [None, buffer(np.array([value], np.float64))])
         for value in (outcome.offset, outcome.seconds)
     ]
-    columns = (found.start, found.end, found.start_score, found.end_score, outcome.confidence)
+    columns = (
+        candidates.start,
+        candidates.end,
+        candidates.start_score,
+        candidates.end_score,
+        outcome.confidence,
+    )
     for column, kind in zip(columns, CANDIDATE_COLUMNS.values(), strict=True):
         data, dtype = np.ascontiguousarray(column, kind), getattr(pa, kind)()
-        values = make(dtype, len(found), [None, buffer(data)])
+        values = make(dtype, len(candidates), [None, buffer(data)])
         arrays.append(make(pa.list_(dtype), 1, [None, ends], children=[values]))
     return pa.record_batch(arrays, schema=schema)
 

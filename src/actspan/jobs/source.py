@@ -28,7 +28,7 @@ from actspan.data.features import Entry
 from actspan.data.names import VIDEOS
 from actspan.data.store_manifest import MANIFEST
 from actspan.data.timebase import SPEC_FILE
-from actspan.jobs.checkpoint import Plan, Stamp
+from actspan.jobs.checkpoint import FileStamp, Plan
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Failure, Piece, VideoInput
@@ -52,7 +52,7 @@ class Source(ABC):
     Attributes
     ----------
     ids : tuple of str
-        Videos that were found, in the order of the answer.
+        Videos that were found, in the order of the result.
     paths : mapping of str to Path
         Video files by id, if the source is video files.
     files : mapping of str to Path or Entry
@@ -111,10 +111,10 @@ class Source(ABC):
         return str(self.files[video])
 
     def inputs(self) -> dict[str, dict[str, str]]:
-        """Return everything that the answer depends on, by kind, to compare it on resuming."""
+        """Return everything that the result depends on, by kind, to compare it on resuming."""
         request, bundle = self.request, self.bundle
         config = hashlib.sha256(msgspec.json.encode(to_dict(bundle.config))).hexdigest()
-        given = {"scores": request.scores, "label scores": request.labels.labels_from}
+        paths = {"scores": request.scores, "label scores": request.labels.labels_from}
         return {
             "bundle": {name: record.sha256 for name, record in bundle.files.items()}
             | {"settings": config},
@@ -123,7 +123,7 @@ class Source(ABC):
                 "subset": str(request.subset),
                 "backend": request.backend,
                 "labels": str(request.labels.info()),
-                **{name: checksum(path) for name, path in given.items() if path},
+                **{name: checksum(path) for name, path in paths.items() if path},
             },
             "versions": versions(),
         }
@@ -140,10 +140,10 @@ class Source(ABC):
             **details,
         )
 
-    def stamps(self, videos: Iterable[str]) -> tuple[Stamp, ...]:
+    def stamps(self, videos: Iterable[str]) -> tuple[FileStamp, ...]:
         """Return size and time of each video's file, to detect changes; None if there is none."""
-        known: dict[Path | None, Stamp] = {None: None}
-        found = []
+        known: dict[Path | None, FileStamp] = {None: None}
+        result = []
         for video in videos:
             file = self.files.get(video)
             path: Path | None = file.path if isinstance(file, Entry) else file
@@ -153,8 +153,8 @@ class Source(ABC):
                     known[path] = status.st_size, status.st_mtime_ns
                 except OSError:
                     known[path] = None
-            found.append(known[path])
-        return tuple(found)
+            result.append(known[path])
+        return tuple(result)
 
     def skip_or_raise(self, failure: Failure) -> Problem:
         """Return the problem of a video that could not be read, or raise if none may be skipped."""
@@ -189,8 +189,8 @@ class FeatureSource(Source):
         super().__init__(request, bundle)
         if request.scores is None and "tem" not in bundle.nets:
             raise BundleError(
-                f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
-                f"--out {quoted(bundle.path)}, or give boundary scores that were computed "
+                f"{bundle.path}: contains no TEM, which features need; add one: actspan convert "
+                f"TEM --out {quoted(bundle.path)}, or give boundary scores that were computed "
                 "elsewhere: --scores"
             )
         assert request.dataset is not None
@@ -203,19 +203,21 @@ class FeatureSource(Source):
         self._annotations = annotations = find_annotations(folder)
         if dataset.packing is None:
             self.files = dataset.entries
-        given = [folder / SPEC_FILE, folder / MANIFEST]
+        files = [folder / SPEC_FILE, folder / MANIFEST]
         self.protected = (folder / "features", folder / VIDEOS)
         if annotations is not None:
-            given.insert(0, annotations)
+            files.insert(0, annotations)
             self.protected = (*self.protected, annotations)
-        self.checksums = {path.name: checksum(path) for path in given}
+        self.checksums = {path.name: checksum(path) for path in files}
 
     def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Read all features, and keep the videos without problems; see `Source.check`."""
         dataset = replace(self.dataset, problems=(*self.dataset.problems, *problems))
-        found = check_features(dataset, self.bundle, self.request.on_error, progress)
-        self.dataset = found
-        return self.plan(found.videos.ids, found.problems, notes=found.notes, spec=found.spec)
+        checked = check_features(dataset, self.bundle, self.request.on_error, progress)
+        self.dataset = checked
+        return self.plan(
+            checked.videos.ids, checked.problems, notes=checked.notes, spec=checked.spec
+        )
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
         """Take the spec from a plan; check the features that are still needed."""

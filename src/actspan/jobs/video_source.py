@@ -69,10 +69,10 @@ class DecodedSource(Source):
         """Yield the pieces of all videos as soon as they are complete."""
         # Seconds of all videos, and of those that are done.
         whole, before = sum(self.ends.values()), 0.0
-        for path, own in groupby(parts, key=lambda part: part.path):
+        for path, parts_of_video in groupby(parts, key=lambda part: part.path):
             video, cutter = names[path], WindowCutter(cells(self.config))
             arrays: list[Float32] = []  # all snippets, in rescale mode
-            for part in own:
+            for part in parts_of_video:
                 now = before + part.seconds
                 progress(self._unit, round(now), round(max(whole, now)))
                 if self.config.mode == "rescale":
@@ -103,28 +103,28 @@ class VideoSource(DecodedSource):
         super().__init__(request, bundle)
         made = bundle.features.extraction
         kind = find_kind(request.videos) if made is None else made.kind
-        found = _subset(find_videos(request.videos, kind), request.subset, bundle.set_apart)
-        self.paths = self.files = found.paths
-        self.ids, self._problems = tuple(found.paths), found.problems
+        videos = _subset(find_videos(request.videos, kind), request.subset, bundle.set_apart)
+        self.paths = self.files = videos.paths
+        self.ids, self._problems = tuple(videos.paths), videos.problems
         self._annotations = None
         self.checksums = {"videos": digest(self.ids)}
-        if found.annotations is not None and (path := found.annotations.path).is_file():
+        if videos.annotations is not None and (path := videos.annotations.path).is_file():
             self._annotations = path
             self.checksums[path.name] = sha256(path)
-        given = [Path(name.removeprefix("@")) for name in request.videos]
-        listed = [find_annotations(path) if path.is_dir() else path for path in given]
+        files = [Path(name.removeprefix("@")) for name in request.videos]
+        listed = [find_annotations(path) if path.is_dir() else path for path in files]
         self.protected = (*self.paths.values(), *(path for path in listed if path is not None))
 
     def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Open every video, and keep those that can be decoded; see `Source.check`."""
         lengths, unreadable = probe_videos(self.files, progress, self._open().opener())
-        found = (*self._problems, *problems, *unreadable)
+        all_problems = (*self._problems, *problems, *unreadable)
         if not lengths:
-            raise_nothing_left(found, len(self.files))
+            raise_nothing_left(all_problems, len(self.files))
         if self.request.on_error == "fail":
-            raise_errors(found)
+            raise_errors(all_problems)
         self.ends = lengths
-        return self.plan(tuple(lengths), found, seconds=tuple(lengths.values()))
+        return self.plan(tuple(lengths), all_problems, seconds=tuple(lengths.values()))
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
         """Take the videos from a plan, and open those that are still missing."""
@@ -139,14 +139,14 @@ class VideoSource(DecodedSource):
         return self._pieces(self._open().run(names), names, progress)
 
     def record(self) -> dict[str, Any]:
-        """Return where the videos are, and the annotations beside them."""
+        """Return where the videos are, and the annotations next to them."""
         files = {video: str(self.files[video].resolve()) for video in self.ends}
-        found = {"subset": self.request.subset, "files": files}
+        origin = {"subset": self.request.subset, "files": files}
         if self._annotations is None:
-            return found
+            return origin
         folder, name = Path(self.request.videos[0]), self._annotations.name
         named = {"path": str(folder.resolve()), "annotations": name}
-        return {**named, "annotations_sha256": self.checksums[name], **found}
+        return {**named, "annotations_sha256": self.checksums[name], **origin}
 
 
 class LiveSource(DecodedSource):
@@ -205,7 +205,7 @@ def _piece(video: str, rows: Float32, stride: float, window: Window | None) -> P
 
 
 def _subset(sources: VideoList, subset: str | None, set_apart: tuple[str, ...]) -> VideoList:
-    """Keep the videos of one subset, by the annotations beside them or by the bundle's split."""
+    """Keep the videos of one subset, by the annotations next to them or by the bundle's split."""
     if subset is None:
         return sources
     annotations = sources.annotations

@@ -2,7 +2,7 @@
 
     bsn/
     ├── model.toml        format version, source, features, pipeline, training; files with checksums
-    ├── tem.safetensors   weights; a bundle may hold one of the two networks
+    ├── tem.safetensors   weights; a bundle may have one of the two networks
     ├── pem.safetensors
     ├── tem.onnx          written by `actspan export`
     ├── pem.onnx

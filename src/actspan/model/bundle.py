@@ -58,7 +58,7 @@ class Bundle:
     source: Source  # origin of the weights
     files: Mapping[str, FileRecord] = field(default_factory=dict)  # their checksums
     training: Mapping[str, Any] | None = None  # record of the training
-    nets: frozenset[Net] = field(init=False)  # those of BSN's two networks that it holds
+    nets: frozenset[Net] = field(init=False)  # those of BSN's two networks that it contains
 
     def __post_init__(self) -> None:
         """Raise BundleError if the settings and files contradict each other."""
@@ -72,9 +72,9 @@ class Bundle:
             if getattr(self.config, net) is None and f"{net}.safetensors" in self.files
         ]
         if tem is not None and channels is not None and tem.channels != channels:
-            faults.append(f"features have {channels} channels, tem takes {tem.channels}")
+            faults.append(f"features have {channels} channels, tem expects {tem.channels}")
         if pem is not None and pem.inputs != size:
-            faults.append(f"[pipeline.bsp] gives {size} features, pem takes {pem.inputs}")
+            faults.append(f"[pipeline.bsp] gives {size} features, pem expects {pem.inputs}")
         faults += [f"{n!r} is not a plain file name" for n in self.files if not is_plain_name(n)]
         if faults:
             where = self.path / MANIFEST
@@ -82,12 +82,12 @@ class Bundle:
 
     @property
     def has_classifier(self) -> bool:
-        """True if the bundle holds a proposal classifier."""
+        """True if the bundle contains a proposal classifier."""
         return "classifier.safetensors" in self.files
 
     @property
     def set_apart(self) -> tuple[str, ...]:
-        """Ids of the videos that training set apart for validation, without a given subset."""
+        """Ids of the videos that training held out for validation, without a given subset."""
         ids = (self.training or {}).get("set_apart", ())
         return tuple(map(str, ids)) if isinstance(ids, (list, tuple)) else ()
 
@@ -145,7 +145,7 @@ class Bundle:
         tem, pem : mapping of str to array, optional
             Weights under the names of `weight_shapes`; at least one network is needed.
         training : mapping, optional
-            Record of the training; anything that TOML can hold.
+            Record of the training; any values of TOML.
         overwrite : bool
             Replace a bundle; another folder is never replaced.
 

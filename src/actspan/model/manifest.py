@@ -106,10 +106,10 @@ def check_new_bundle(path: Path, *, overwrite: bool = False) -> None:
         raise BundleError(fault)
     if (path / MANIFEST).is_file():
         if not overwrite:
-            what = "there is a bundle already; choose another folder, or ask to replace it: --force"
+            what = "a bundle already exists; choose another folder, or ask to replace it: --force"
             raise BundleError(f"{path}: {what}")
     elif (path.exists() or path.is_symlink()) and not (path.is_dir() and not any(path.iterdir())):
-        what = "exists and is not a bundle, so it is left alone; choose another folder"
+        what = "already exists and is not a bundle; choose another folder"
         raise BundleError(f"{path}: {what}")
 
 

@@ -96,7 +96,7 @@ def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[s
         if array.shape != shapes[name]:
             raise ShapeError(_wrong_shape(name, array.shape, shapes[name]))
         if not np.isfinite(array).all():
-            raise ShapeError(f"{name} holds NaN or infinity")
+            raise ShapeError(f"{name} contains NaN or infinity")
     return arrays
 
 

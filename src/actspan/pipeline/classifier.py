@@ -1,6 +1,6 @@
 """Labels by a bundle's own classifier, from the features inside each proposal.
 
-The features of the snippets of a proposal are pooled by a kernel, which has a plain twin.
+A kernel pools the features of the snippets of a proposal; it has a plain NumPy version.
 """
 
 from __future__ import annotations
@@ -114,13 +114,13 @@ def _ranges(source: Snippets, proposals: Proposals) -> SnippetRanges:
 def _blocks(ranges: SnippetRanges) -> Iterator[tuple[Int64, int, int]]:
     """Yield groups of nearby proposals, and the range of snippets that each group needs."""
     order = np.argsort(ranges.before, kind="stable")
-    begin = 0
-    while begin < len(order):
-        low = int(ranges.before[order[begin]])
-        high = np.maximum.accumulate(ranges.after[order[begin:]])
+    first = 0
+    while first < len(order):
+        low = int(ranges.before[order[first]])
+        high = np.maximum.accumulate(ranges.after[order[first:]])
         count = max(int(np.searchsorted(high, low + _ROWS, "right")), 1)
-        yield order[begin : begin + count], low, int(high[count - 1])
-        begin += count
+        yield order[first : first + count], low, int(high[count - 1])
+        first += count
 
 
 @kernel
@@ -208,8 +208,8 @@ class ProposalClassifier(AbstractContextManager["ProposalClassifier"]):
                 f"{self.config.channels}"
             )
         # Probabilities of every label, and of background last: (N, L + 1).
-        found = self._session.run({"pooled": pooled})["output"].astype(np.float64)
-        labels, foreground = found[:, :-1], 1.0 - found[:, -1:]
+        probabilities = self._session.run({"pooled": pooled})["output"].astype(np.float64)
+        labels, foreground = probabilities[:, :-1], 1.0 - probabilities[:, -1:]
         score = labels * np.maximum(foreground, 1e-6) ** (BACKGROUND_POWER - 1)  # (N, L)
         top = min(top, len(self.config.labels))
         best = np.argsort(-score, axis=1, kind="stable")[:, :top]

@@ -96,20 +96,20 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         threads : int, optional
             Number of workers; all cores by default.
         tem, pem : bool
-            False leaves a network out, even if the bundle holds it. Without TEM only boundary
+            False leaves a network out, even if the bundle contains it. Without TEM only boundary
             scores are accepted; without PEM candidates are ranked by start score x end score.
 
         Raises
         ------
         BundleError
-            The bundle is damaged, or holds no PEM.
+            The bundle is damaged, or contains no PEM.
         BackendError
             The runtime is absent or refuses the model.
         """
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
         if pem and "pem" not in bundle.nets:
             raise BundleError(
-                f"{bundle.path}: holds no PEM, which proposals need; convert one beside the TEM: "
+                f"{bundle.path}: contains no PEM, which proposals need; convert both: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
         threads = threads or os.cpu_count() or 1

@@ -98,13 +98,13 @@ def label_result(request: LabelRequest, progress: Progress = no_progress) -> Lab
     out = request.out or request.result / DETECTIONS_FILE
     annotations = None if request.dataset is None else find_annotations(request.dataset)
     path, top = request.labels.labels_from, request.labels.top_labels
-    inputs = [found for found in (path, request.model, annotations) if found is not None]
+    inputs = [file for file in (path, request.model, annotations) if file is not None]
     check_answer_target(out, inputs, replace=request.overwrite)
     results = read_result(request.result)
     if request.model is not None:
         return _classify(request, out, results, progress)
     if path is None:
-        raise ConfigError("nothing says where labels come from: --labels-from, or --model")
+        raise ConfigError("labels need a source: pass --labels-from or --model")
     # Without labels there are no detections, so missing labels are failures.
     labels, missing = read_labels(path, top, results, "fail")
     _raise_unless_skipped(request, missing, len(results))
@@ -133,7 +133,7 @@ def _classify(
         chosen = dataset.select(video for video in dataset if video.id in results)
         channels = classifier.config.channels
         dataset = check_dataset(chosen, channels=channels, on_error=request.on_error)
-        usable = {name: found for name, found in results.items() if name in dataset}
+        usable = {name: proposals for name, proposals in results.items() if name in dataset}
         label = classifier.labeller(dataset.open, request.labels.top_labels)
         return _write(out, usable, label, (*missing, *dataset.problems), progress)
 
@@ -153,10 +153,10 @@ def _write(
 ) -> LabelSummary:
     from actspan.pipeline.labels import detection_writer
 
-    begin = perf_counter()
+    started = perf_counter()
     with detection_writer(out, label) as writer:
         for done, (video, proposals) in enumerate(results.items(), start=1):
             writer.add(video, proposals)
             progress("label", done, len(results))
-    seconds = perf_counter() - begin
+    seconds = perf_counter() - started
     return LabelSummary(out, len(results), writer.detections, seconds, tuple(problems))

@@ -32,7 +32,7 @@ Labeller = Callable[[str, Proposals], Detections]
 _SLACK = 0.01  # seconds by which the file's segments may differ from the proposals'
 _FORMS = (
     "{video: [{label, score}, ...]}, the same under 'results', 'results' with a list of scores "
-    "per video beside a list 'class' of names, or entries with a segment each"
+    "per video next to a list 'class' of names, or entries with a segment each"
 )
 
 
@@ -75,7 +75,7 @@ class LabelFile:
         Raises
         ------
         ResultError
-            It cannot be read, is of another form, has no label for any video, or holds a score
+            It cannot be read, is of another form, has no label for any video, or contains a score
             that is negative or not finite.
         ConfigError
             `top` is not positive.
@@ -99,13 +99,13 @@ class LabelFile:
         for name, entries in results.items():
             video = canonical_id(name)
             if video in videos:
-                raise ResultError(f"{path}: video {video!r} is there with and without 'v_'")
+                raise ResultError(f"{path}: video {video!r} occurs with and without 'v_'")
             try:
                 videos[video] = _parse(entries, codes, len(classes))
             except (KeyError, TypeError, ValueError) as error:
                 why = f"no {error}" if isinstance(error, KeyError) else str(error)
                 raise ResultError(f"{path}: video {name!r}: {why}; needed is {_FORMS}") from error
-        if not any(len(found.label) for found in videos.values()):
+        if not any(len(scored.label) for scored in videos.values()):
             raise ResultError(f"{path}: no labels for any of its {counted(len(videos), 'video')}")
         names = tuple(codes)
         videos, notes = _tidy(videos, names)
@@ -121,25 +121,25 @@ class LabelFile:
         ResultError
             The file labels proposals one by one, and a proposal is missing.
         """
-        found = self.videos.get(video)
-        if found is None or not len(found.label):
+        scored = self.videos.get(video)
+        if scored is None or not len(scored.label):
             return Detections(Proposals.empty(), np.empty(0, np.int64), self.names)
-        row, chosen = self._pairs(video, proposals, found)
-        score = proposals.score[row] * found.score[chosen]
+        row, chosen = self._pairs(video, proposals, scored)
+        score = proposals.score[row] * scored.score[chosen]
         segments = Proposals(proposals.start[row], proposals.end[row], score)
-        return Detections(segments, found.label[chosen], self.names).ranked()
+        return Detections(segments, scored.label[chosen], self.names).ranked()
 
     def _pairs(
-        self, video: str, proposals: Proposals, found: ScoredLabels
+        self, video: str, proposals: Proposals, scored: ScoredLabels
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Pair proposals with labels: positions of both, one entry per detection."""
-        if found.segments is None:
-            best = np.argsort(-found.score, kind="stable")[: self.top]
+        if scored.segments is None:
+            best = np.argsort(-scored.score, kind="stable")[: self.top]
             row = np.repeat(np.arange(len(proposals)), len(best))
             return row, np.tile(best, len(proposals))
         gaps = np.maximum(
-            np.abs(proposals.start[:, None] - found.segments[:, 0]),
-            np.abs(proposals.end[:, None] - found.segments[:, 1]),
+            np.abs(proposals.start[:, None] - scored.segments[:, 0]),
+            np.abs(proposals.end[:, None] - scored.segments[:, 1]),
         )  # (N, S)
         same = gaps <= _SLACK
         same &= gaps == gaps.min(axis=1, keepdims=True)
@@ -148,7 +148,7 @@ class LabelFile:
             raise ResultError(
                 f"{self.path}: video {video!r}: no label for the proposal from "
                 f"{proposals.start[absent]:.3f} to {proposals.end[absent]:.3f} s; label the "
-                "proposals of this very result"
+                "proposals of this result"
             )
         row, chosen = np.nonzero(same)
         return row, chosen
@@ -172,12 +172,14 @@ def _parse(entries: Any, codes: dict[str, int], classes: int) -> ScoredLabels:
             raise TypeError(f"label {label!r} is neither a text nor a whole number")
         labels.append(codes.setdefault(str(label), len(codes)))
         scores.append(_score(entry.get("score", 1.0 if "segment" in entry else None)))
-    placed = [entry["segment"] for entry in entries if "segment" in entry]
+    segments_given = [entry["segment"] for entry in entries if "segment" in entry]
     segments = None
-    if placed:
-        if len(placed) != len(entries):
+    if segments_given:
+        if len(segments_given) != len(entries):
             raise ValueError("some entries have a segment and some have none")
-        segments = np.array([[_number(x) for x in segment] for segment in placed], np.float64)
+        segments = np.array(
+            [[_number(x) for x in segment] for segment in segments_given], np.float64
+        )
         if segments.shape != (len(entries), 2):
             raise ValueError("a segment is not [start, end] in seconds")
     return ScoredLabels(np.array(labels, np.int64), np.array(scores, np.float64), segments)
@@ -296,6 +298,6 @@ class DetectionWriter:
         """Write videos until at most `ahead` wait."""
         while len(self._waiting) > ahead:
             video, future = self._waiting.popleft()
-            found = future.result()
-            self._file.add(video, found.segments, found.labels)
-            self.detections += len(found)
+            detections = future.result()
+            self._file.add(video, detections.segments, detections.labels)
+            self.detections += len(detections)

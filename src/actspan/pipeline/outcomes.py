@@ -28,7 +28,7 @@ STAGES: tuple[Stage, ...] = ("read", "tem", "candidates", "pem", "soft-nms")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredVideo:
-    """Boundary scores of a video, and the seconds that position 1.0 stands for."""
+    """Boundary scores of a video, and the seconds that position 1.0 corresponds to."""
 
     scores: BoundaryScores
     seconds: float
@@ -71,7 +71,7 @@ class Outcome:
     """
 
     id: str  # of the video
-    seconds: float  # that position 1.0 stands for
+    seconds: float  # that position 1.0 corresponds to
     scores: BoundaryScores
     candidates: Proposals
     confidence: Float32  # PEM's score of each candidate, (N,)
@@ -103,9 +103,9 @@ class StageClock:
     @contextmanager
     def time(self, stage: Stage) -> Iterator[None]:
         """Add the time of a block to a stage."""
-        begin = perf_counter()
+        started = perf_counter()
         yield
-        self.seconds[stage] += perf_counter() - begin
+        self.seconds[stage] += perf_counter() - started
 
     def add(self, other: StageClock) -> None:
         """Add another worker's times and counts."""
@@ -114,12 +114,12 @@ class StageClock:
         self.scored += other.scored
         self.flat += other.flat
 
-    def take(self) -> StageClock:
+    def drain(self) -> StageClock:
         """Return everything so far, and start again from zero."""
-        taken = replace(self)
+        copy = replace(self)
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.scored = self.flat = 0
-        return taken
+        return copy
 
     def count_flat(self, output: Float32) -> None:
         """Count the videos of TEM's output, (B, 3, T), and those with flat scores."""
@@ -177,15 +177,17 @@ class Recordings:
         """Add a window; return it, with proposals if it is the recording's last one."""
         assert outcome.window is not None
         fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
-        return replace(outcome, proposals=self.take(outcome.window, outcome.seconds, fused))
+        return replace(
+            outcome, proposals=self.add_candidates(outcome.window, outcome.seconds, fused)
+        )
 
-    def take(self, window: Window, seconds: float, fused: Proposals) -> Proposals | None:
+    def add_candidates(self, window: Window, seconds: float, fused: Proposals) -> Proposals | None:
         """Add the candidates of a window of some `seconds`; return the proposals after the last.
 
         Positions in `fused` are fractions of the window, scores are the final ones before
         suppression. Proposals are in seconds, best first.
         """
-        self._parts.append(placed(fused, window.offset(seconds), seconds))
+        self._parts.append(to_recording_seconds(fused, window.offset(seconds), seconds))
         self._held += len(fused)
         if self._held > 2 * self._pool:
             everything = Proposals.concat(self._parts)
@@ -199,7 +201,7 @@ class Recordings:
         return suppress(everything, seconds / len(window), len(window), self._config)
 
 
-def placed(fused: Proposals, offset: float, seconds: float) -> Proposals:
+def to_recording_seconds(fused: Proposals, offset: float, seconds: float) -> Proposals:
     """Convert a window's candidates to the recording's seconds: offset + position * seconds."""
     return Proposals(offset + fused.start * seconds, offset + fused.end * seconds, fused.score)
 
@@ -207,7 +209,9 @@ def placed(fused: Proposals, offset: float, seconds: float) -> Proposals:
 def suppress(
     everything: Proposals, snippet: float, cells: int, config: PipelineConfig
 ) -> Proposals:
-    """Run one Soft-NMS over all candidates of a recording: the output of `placed`, in order.
+    """Run one Soft-NMS over all candidates of a recording, in the order of its windows.
+
+    `everything` is the output of `to_recording_seconds` for each window.
 
     A snippet lasts `snippet` seconds; `cells` snippets are a window, fewer than T in a shorter
     recording.

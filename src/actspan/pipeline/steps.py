@@ -85,8 +85,8 @@ def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32
         )
     if config.mode == "window":
         return pad_window(features.values, tem.length)
-    given = config.rescale.edge
-    return fit_to_cells(features, tem.length, edge if given == "auto" else given)
+    configured = config.rescale.edge
+    return fit_to_cells(features, tem.length, edge if configured == "auto" else configured)
 
 
 def find_candidates(
@@ -108,12 +108,12 @@ def final_proposals(
     Candidates are fractions of the span, which lasts `seconds` in each video. `confidence` are
     PEM's scores, (sum N,).
     """
-    found = candidates.together
-    best, score, ends = soft_nms_batch(candidates, fuse(found, confidence), config)
+    proposals = candidates.together
+    best, score, ends = soft_nms_batch(candidates, fuse(proposals, confidence), config)
     unit = np.repeat(seconds, np.diff(ends, prepend=0))
-    start = found.start[best].clip(min=0) * unit
-    end = found.end[best].clip(max=1) * unit
-    boundaries = (s if s is None else s[best] for s in (found.start_score, found.end_score))
+    start = proposals.start[best].clip(min=0) * unit
+    end = proposals.end[best].clip(max=1) * unit
+    boundaries = (s if s is None else s[best] for s in (proposals.start_score, proposals.end_score))
     return RaggedProposals(Proposals(start, end, score, *boundaries), ends)
 
 
@@ -181,7 +181,9 @@ class Steps:
         """Make TEM's input, (B, C, T)."""
         config = self.config
         if self.tem_session is None or config.tem is None:
-            raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
+            raise BundleError(
+                "the bundle contains no TEM, which features need; give boundary scores"
+            )
         video = self._array("video", (len(features), config.tem.channels, config.tem.length))
         for row, item in zip(video, features, strict=True):
             row[:] = tem_input(item, config, self.edge).T
@@ -207,10 +209,10 @@ class Steps:
     ) -> tuple[RaggedProposals, Float32]:
         """Find candidates, and compute the BSP features of all of them, (sum N, 32)."""
         scores, bsp = [video.scores for video in videos], self.config.bsp
-        found = find_candidates(scores, [piece.window for piece in pieces], self.config.pgm)
-        rows = self._array("bsp", (len(found.together), bsp.size))
-        bsp_features_batch(rows, scores, found, bsp)
-        return found, rows
+        of_all = find_candidates(scores, [piece.window for piece in pieces], self.config.pgm)
+        rows = self._array("bsp", (len(of_all.together), bsp.size))
+        bsp_features_batch(rows, scores, of_all, bsp)
+        return of_all, rows
 
     def pem(self, rows: Float32) -> Float32:
         """Compute PEM's score of every candidate, (sum N,); videos share calls without padding."""

@@ -121,7 +121,7 @@ def _check_segments(proposals: Proposals) -> None:
     columns = {"start": proposals.start, "end": proposals.end, "score": proposals.score}
     for name, column in columns.items():
         if not np.isfinite(column).all():
-            raise ShapeError(f"proposals: {name} holds NaN or infinity")
+            raise ShapeError(f"proposals: {name} contains NaN or infinity")
     inverted = np.flatnonzero(proposals.end < proposals.start)
     if len(inverted):
         first = int(inverted[0])

@@ -27,7 +27,7 @@ from actspan.report.figures import (
     set_tip,
 )
 
-LETTERS = "ABCDEFG"  # letters of the runs, beside their colours
+LETTERS = "ABCDEFG"  # letters of the runs, in addition to colours
 
 _WIDTH, _HEIGHT = 5.6, 4.0  # inches
 _STAGE_COLOURS = (SOFT, COLOURS[4], COLOURS[1], COLOURS[3], COLOURS[2], COLOURS[5], GRID)

@@ -261,8 +261,8 @@ def pack(contents: Contents, listing: VideoList) -> dict[str, Any]:
                     "truth": _floats(*video.segments.T),
                     "labels": coded(video.labels),
                     "runs": runs,
-                    "auc": _rounded(listing.auc[:, v], 1),
-                    "missed": _rounded(listing.missed[:, v], 0),
+                    "auc": _round_values(listing.auc[:, v], 1),
+                    "missed": _round_values(listing.missed[:, v], 0),
                 }
             )
     names = [run.name for run in contents.runs]
@@ -285,6 +285,6 @@ def _base64(array: np.ndarray) -> str:
     return b64encode(array.tobytes()).decode("ascii")
 
 
-def _rounded(values: Float64, digits: int) -> list[float | None]:
+def _round_values(values: Float64, digits: int) -> list[float | None]:
     """Return rounded values with None for NaN, which JSON lacks."""
     return [None if np.isnan(value) else round(value, digits) for value in values.tolist()]

@@ -38,7 +38,7 @@ def check_pictures(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror}") from error
+        raise DataError(f"{folder}: cannot be created: {error.strerror}") from error
 
 
 def write_pictures(contents: Contents, listing: VideoList, folder: Path) -> tuple[Path, ...]:

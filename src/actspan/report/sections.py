@@ -1,4 +1,4 @@
-"""Sections of the report page: charts, and beside each the table of its values."""
+"""Sections of the report page: charts, each with a table of its values."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def make_sections(contents: Contents) -> list[Section]:
 def facts(contents: Contents) -> Table:
     """Return the origin of each run, as far as it is recorded."""
     rows: dict[str, Callable[[EvaluatedRun], object]] = {
-        "made": lambda run: str(run.info.get("created", "–")).replace("T", " ")[:16],
+        "created": lambda run: str(run.info.get("created", "–")).replace("T", " ")[:16],
         "bundle": lambda run: Path(run.info.get("bundle", {}).get("path", "–")).name,
         "mode": lambda run: run.info.get("pipeline", {}).get("mode", "–"),
         "ActSpan": lambda run: run.info.get("versions", {}).get("actspan", "–"),
@@ -115,7 +115,7 @@ def _summary_table(runs: Runs, results: Sequence[RecallResult]) -> Table:
             best |= {(r, c) for r, value in enumerate(values) if value == max(values)}
     if len(rows) == 2:
         first, second = summaries
-        rows.append(("B less A", *(f"{second[key] - first[key]:+.2f}" for key in first)))
+        rows.append(("B - A", *(f"{second[key] - first[key]:+.2f}" for key in first)))
     return Table(("run", *summaries[0]), tuple(rows), frozenset(best))
 
 
@@ -206,16 +206,16 @@ _SECTIONS = {
     ),
     "stages": (
         "Where instances are missed",
-        "The first stage that left no candidate for an instance, of those that no proposal within "
-        "the budget reaches: video (it has no proposals), resolution (no two cells reach the "
-        "tIoU), boundaries (no pair of peaks does), top-k (the pair was cut), ranking (its score "
-        "is too low), suppression (a neighbour lowered its score).",
+        "Instances that no proposal within the budget reaches, by the first stage that left no "
+        "candidate: video (it has no proposals), resolution (no two cells reach the tIoU), "
+        "boundaries (no pair of peaks does), top-k (the pair was not among the best), ranking (its "
+        "score is too low), suppression (a neighbour lowered its score).",
         _stages,
     ),
     "gains": (
         "Gain of a perfect stage",
-        "Points of AR and AUC that would be gained if one stage were replaced by an oracle and the "
-        "others stayed as they are. Gains do not add up.",
+        "Points of AR and AUC that would be gained if one stage were replaced by an oracle and "
+        "the others did not change. Gains do not add up.",
         _gains,
     ),
     "kinds": (
@@ -228,8 +228,8 @@ _SECTIONS = {
         "Scores and achieved tIoU",
         "Proposals in twenty groups of equal size by score, with the tIoU that they achieve (mean, "
         "and quartiles as a band). On the dotted diagonal score and tIoU would be equal. BSN's "
-        "score is a product of three probabilities and mostly smaller than the tIoU, which puts "
-        "the line above the diagonal; what AR needs is that the line rises.",
+        "score is a product of three probabilities and mostly smaller than the tIoU, so the line "
+        "is above the diagonal. For AR it matters only that the line rises.",
         _calibration,
     ),
     "detections": (

@@ -74,7 +74,7 @@ def export_to_tool(request: ExportRequest) -> ExportedFiles:
         problems += [Problem(name, str(request.videos), *fault) for name in missing]
         exported = Videos(v for v in videos if v.id in links)
     if not exported and not problems:
-        raise DataError(f"{request.source}: holds no videos")
+        raise DataError(f"{request.source}: contains no videos")
     if not exported:
         raise_nothing_left(problems, len(videos))
     if request.on_error == "fail":
@@ -113,7 +113,7 @@ def _rate_assumed(videos: Videos, request: ExportRequest) -> tuple[str, ...]:
 
 
 def _read(request: ExportRequest) -> tuple[str, Annotations]:
-    """Return the name of what the source holds, and its videos."""
+    """Return the name of what the source contains, and its videos."""
     source = _result_of(request.source)
     if source is None:
         if request.top is not None or request.min_score is not None:
@@ -121,21 +121,21 @@ def _read(request: ExportRequest) -> tuple[str, Annotations]:
         return "annotations", read_annotations(request.source)
     if b'"label"' in result_bytes(source):
         labelled = read_detections(source).items()
-        videos = Videos(_scored(v, d.segments, d.labels) for v, d in labelled)
+        videos = Videos(_scored_video(v, d.segments, d.labels) for v, d in labelled)
         return "detections", Annotations(source, "detections", videos)
     plain = read_result(source).items()
-    videos = Videos(_scored(v, p, [request.label] * len(p)) for v, p in plain)
+    videos = Videos(_scored_video(v, p, [request.label] * len(p)) for v, p in plain)
     return "proposals", Annotations(source, "proposals", videos)
 
 
 def _result_of(path: Path) -> Path | None:
-    """Return the result file that a path stands for, or None if it stands for annotations."""
+    """Return the result file of a path, or None if the path is that of annotations."""
     names = (DETECTIONS_FILE, RESULT_FILE)
     files = [path / name for name in names] if path.is_dir() else [path]
     return next((file for file in files if file.is_file() and is_result(file)), None)
 
 
-def _scored(name: str, proposals: Proposals, labels: Iterable[str]) -> Video:
+def _scored_video(name: str, proposals: Proposals, labels: Iterable[str]) -> Video:
     segments = np.stack([proposals.start, proposals.end], axis=1)
     return Video(name, np.nan, segments=segments, labels=tuple(labels), scores=proposals.score)
 

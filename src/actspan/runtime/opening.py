@@ -111,7 +111,7 @@ def _problem_of(bundle: Bundle, backend: Backend) -> str:
 def _reason_of_choice(backend: Backend, rejected: dict[str, str]) -> str:
     reason = "chosen by auto: the fastest that is installed and fits this bundle"
     if not backend.verified:
-        reason += "; nobody has verified it: run actspan verify"
+        reason += "; not verified: run actspan verify"
     installed = [name for name in rejected if BACKENDS[name].check().installed]
     return reason + "".join(f"; {name} passed over: {rejected[name]}" for name in installed)
 
@@ -148,7 +148,7 @@ def open_session(
         chosen, device = find_backend(backend)
     options = SessionOptions(threads=threads, streams=streams, device=device)
     if not path.is_file():
-        raise BackendError(f"{path}: there is no such file; write it: actspan export BUNDLE")
+        raise BackendError(f"{path}: no such file; write it: actspan export BUNDLE")
     if backend == "auto":
         chosen = _backend_for_file(path)
     elif path.suffix not in chosen.suffixes:

@@ -1,7 +1,7 @@
 """OpenVINO: the fastest runtime on most x86 processors; also for Intel GPUs and NPUs.
 
 Precision is fixed. By default OpenVINO uses bfloat16 or float16 where the device is faster with
-them, and the answers would differ from the checkpoint's.
+them, and the results would differ from the checkpoint's.
 """
 
 from __future__ import annotations

@@ -117,14 +117,14 @@ def check_inputs(
     """Return the inputs as contiguous float32, or raise ShapeError if the network takes others."""
     if inputs.keys() != shapes.keys():
         raise ShapeError(
-            f"inputs are {', '.join(inputs) or 'none'}; the network takes {', '.join(shapes)}"
+            f"inputs are {', '.join(inputs) or 'none'}; the network expects {', '.join(shapes)}"
         )
     checked = {}
     for name, shape in shapes.items():
         array = np.ascontiguousarray(inputs[name], dtype=np.float32)
         sizes = zip(array.shape, shape, strict=False)
         if array.ndim != len(shape) or any(want not in (None, have) for have, want in sizes):
-            raise ShapeError(f"{name} has shape {array.shape}; the network takes {_text(shape)}")
+            raise ShapeError(f"{name} has shape {array.shape}; the network expects {_text(shape)}")
         checked[name] = array
     return checked
 

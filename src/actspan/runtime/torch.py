@@ -97,7 +97,7 @@ def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Network, str, Sh
     shapes = {name: array.shape for name, array in weights.items()}
     config = infer_config("tem" if "conv1.weight" in weights else "pem", shapes)
     if not {"conv1.weight", "fc1.weight"} & weights.keys():
-        raise BackendError(f"{path}: holds the weights of neither TEM nor PEM")
+        raise BackendError(f"{path}: contains the weights of neither TEM nor PEM")
     network = Tem(config) if isinstance(config, TemConfig) else Pem(config)
     try:
         network.load_weights(weights)

@@ -76,7 +76,7 @@ class CurvesInfo(BaseModel):
     """Size and tiling of a video's three curves."""
 
     cells: int
-    levels: int = Field(description="A column of level k stands for 2^k cells.")
+    levels: int = Field(description="A column of level k covers 2^k cells.")
     tile: int = Field(description="Columns per tile.")
     span: float = Field(description="Seconds that the cells cover.")
 

@@ -22,7 +22,7 @@ from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
-from actspan.pipeline.outcomes import placed, suppress
+from actspan.pipeline.outcomes import suppress, to_recording_seconds
 from actspan.pipeline.steps import cells, final_proposals
 from actspan.proposals.candidates import fuse
 from actspan.server.error_responses import ProblemError
@@ -60,7 +60,7 @@ class ZoomLevels:
             self._levels.append(level)
 
     def __len__(self) -> int:
-        """Return the number of levels; a column of level k stands for 2^k cells."""
+        """Return the number of levels; a column of level k covers 2^k cells."""
         return len(self._levels)
 
     @property
@@ -100,8 +100,8 @@ class BrowsedRun:
             raise ResultError(f"{path}: no such run or result file{similar_path(path)}")
         if path.is_dir() and not (path / RESULT).is_file():
             raise ResultError(
-                f"{path}{folder_kind(path)}: no {RESULT} in this folder, so it is no finished run; "
-                "write one with actspan propose --out"
+                f"{path}{folder_kind(path)}: no {RESULT} in this folder, so it is not a finished "
+                "run; write one with actspan propose --out"
             )
         self.info: Mapping[str, Any] = {} if self.run is None else self.run.info  # of `run.toml`
         pipeline = self.info.get("pipeline", {})
@@ -201,7 +201,10 @@ class BrowsedRun:
         length = cells(self.config)
         shown = length if curves is None else min(length, curves.cells)  # a short recording
         fused = [w.proposals.with_score(fuse(w.proposals, w.confidence)) for w in windows]
-        parts = [placed(p, w.offset, w.seconds) for p, w in zip(fused, windows, strict=True)]
+        parts = [
+            to_recording_seconds(p, w.offset, w.seconds)
+            for p, w in zip(fused, windows, strict=True)
+        ]
         settings = PipelineConfig(mode="window", tem=self.config.tem, soft_nms=config)
         return suppress(Proposals.concat(parts), windows[-1].seconds / shown, shown, settings)
 

@@ -74,7 +74,9 @@ class Corrections:
         for revision, segments, changed in self._database.rows(query, video):
             if segments is None:  # they were removed
                 return Corrected(revision=revision, segments=None)
-            return Corrected(revision=revision, segments=_decoded(segments), changed=changed)
+            return Corrected(
+                revision=revision, segments=_decode_segments(segments), changed=changed
+            )
         return Corrected(revision=0, segments=None)
 
     def ids(self) -> frozenset[str]:
@@ -87,7 +89,7 @@ class Corrections:
         rows = self._database.rows(
             "SELECT video, segments FROM corrections WHERE segments IS NOT NULL ORDER BY video"
         )
-        return {str(video): _decoded(segments) for video, segments in rows}
+        return {str(video): _decode_segments(segments) for video, segments in rows}
 
     def put(self, video: str, segments: Sequence[Instance] | None, *, revision: int) -> Corrected:
         """Replace a video's corrections, or remove them; return the new ones.
@@ -104,7 +106,7 @@ class Corrections:
             if revision != newest:
                 raise ProblemError(
                     409,
-                    f"corrections of {video!r} are at revision {newest}, not {revision}: somebody "
+                    f"corrections of {video!r} are at revision {newest}, not {revision}: someone "
                     "else changed them; load them again",
                 )
             connection.execute(
@@ -114,7 +116,7 @@ class Corrections:
         return self.get(video)
 
 
-def _decoded(segments: str) -> list[Instance]:
+def _decode_segments(segments: str) -> list[Instance]:
     rows = json.loads(segments)
     return [Instance(start=start, end=end, label=label) for start, end, label in rows]
 
@@ -186,7 +188,7 @@ def _with_segments(video: Video, instances: Sequence[Instance]) -> Video:
 
 
 def _file_name(library: Library, video: Video) -> str:
-    """Return the file name of the video that tools open beside an exported file."""
+    """Return the file name of the video that tools open with an exported file."""
     path = library.media.get(video.id)
     return f"{video.id}.mp4" if path is None else path.name
 

@@ -183,7 +183,7 @@ class JobStore:
         self._uploads.mkdir(exist_ok=True)
 
     def new_id(self) -> str:
-        """Return an id that nobody can guess."""
+        """Return an id that cannot be guessed."""
         return uuid.uuid4().hex
 
     def upload(self, job: str) -> Path:

@@ -108,16 +108,16 @@ def unknown_names(what: str, unknown: Iterable[str], known: Collection[str]) -> 
     Examples
     --------
     >>> unknown_names("field", ["lable"], ["start", "end", "label"])
-    "unknown field 'lable' (did you mean 'label'?); there are: start, end, label"
+    "unknown field 'lable' (did you mean 'label'?); available: start, end, label"
     """
     named = ", ".join(f"{name!r}{suggestion(name, known)}" for name in dict.fromkeys(unknown))
-    return f"unknown {what} {named}; there are: {', '.join(known) or 'none'}"
+    return f"unknown {what} {named}; available: {', '.join(known) or 'none'}"
 
 
 def check_ready(request: Request) -> None:
-    """Raise ProblemError (503) while the service starts or stops."""
+    """Raise ProblemError (503) while the service is starting or stopping."""
     if not request.app.state.is_ready:
-        raise ProblemError(503, "the service starts or stops")
+        raise ProblemError(503, "the service is starting or stopping")
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
@@ -159,7 +159,7 @@ def _problem(app: FastAPI, request: Request, error: Exception) -> ProblemError:
         detail = _unknown_path(app, path)
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _methods(app, path)
-        detail = f"{path} does not take {request.method}; it takes {headers['Allow']}"
+        detail = f"{path} does not support {request.method}, only {headers['Allow']}"
     return ProblemError(error.status_code, detail, headers)
 
 
@@ -168,7 +168,9 @@ def _unknown_path(app: FastAPI, path: str) -> str:
     if app.state.service is None and _NEEDS_MODEL.match(path):
         need = "proposals and jobs need a model: actspan serve --model BUNDLE"
         return f"nothing is at {path}: {need}; {listed}"
-    close = suggestion(path, [_filled(template, path) for template in app.openapi()["paths"]])
+    close = suggestion(
+        path, [_fill_template(template, path) for template in app.openapi()["paths"]]
+    )
     return f"nothing is at {path}{close}; {listed}"
 
 
@@ -177,13 +179,13 @@ def _methods(app: FastAPI, path: str) -> str:
     allowed = {
         method.upper()
         for template, operations in app.openapi()["paths"].items()
-        if _filled(template, path) == path.rstrip("/")
+        if _fill_template(template, path) == path.rstrip("/")
         for method in operations
     }
     return ", ".join(sorted(allowed)) or "GET"
 
 
-def _filled(template: str, path: str) -> str:
+def _fill_template(template: str, path: str) -> str:
     """Return a template with its parameters replaced by the parts of the path."""
     parts = path.strip("/").split("/")
     words = enumerate(template.strip("/").split("/"))

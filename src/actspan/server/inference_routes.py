@@ -119,7 +119,7 @@ def router(service: ProposalService) -> APIRouter:
     def find(model: ModelName) -> InferenceModel:
         if model not in models:
             known, close = ", ".join(models), suggestion(model, models)
-            raise ProblemError(404, f"no model {model!r}{close}; there are: {known}")
+            raise ProblemError(404, f"no model {model!r}{close}; available: {known}")
         return models[model]
 
     def find_version(model: ModelName, version: Version) -> InferenceModel:
@@ -218,10 +218,10 @@ def _network(model: ServedModel, name: Net) -> InferenceModel:
 def _pipeline(model: ServedModel, longest: float) -> InferenceModel:
     """Return the pipeline from features of B videos, up to `longest` seconds, to their proposals.
 
-    Both are concatenated over the videos. Input `features` (sum of n, C) holds the snippets of all
-    videos, `lengths` (B) the number of snippets of each (one video unless given), `stride` (1 or B)
-    the seconds from snippet to snippet (the model's unless given). Outputs `segments` (sum of N,
-    2), seconds, and `score` (sum of N) hold the proposals of all videos, best first within each
+    Both are concatenated over the videos. Input `features` (sum of n, C) contains the snippets of
+    all videos, `lengths` (B) the number of snippets of each (default: one video), `stride` (1 or B)
+    the seconds from snippet to snippet (default: the model's). Outputs `segments` (sum of N,
+    2), seconds, and `score` (sum of N) contain the proposals of all videos, best first within each
     video, and `count` (B) the number of proposals of each. Parameters `top` and `min_score` choose
     among them.
     """

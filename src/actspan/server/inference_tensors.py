@@ -44,7 +44,7 @@ class StrictBody(RequestBody):
 class InputTensor(StrictBody):
     """Input of a request: `data` in row-major order, flat or nested, or binary after the header.
 
-    For binary data, `parameters` hold `binary_data_size`, in bytes.
+    For binary data, `parameters` contain `binary_data_size`, in bytes.
     """
 
     name: str
@@ -55,7 +55,7 @@ class InputTensor(StrictBody):
 
 
 class RequestedOutput(StrictBody):
-    """Requested output, binary if `parameters` hold `binary_data: true`."""
+    """Requested output, binary if `parameters` contain `binary_data: true`."""
 
     name: str
     parameters: dict[str, Any] = Field({})
@@ -146,7 +146,7 @@ def _tensor(
         for size, expected in zip(shape, spec.shape, strict=True)
     )
     if tensor.datatype != spec.datatype or not fits:
-        takes = f"the model takes {spec.datatype} {spec.shape}"
+        takes = f"the model expects {spec.datatype} {spec.shape}"
         raise ValueError(f"it is {tensor.datatype} {tensor.shape}; {takes}")
     size, needed = tensor.parameters.get("binary_data_size"), math.prod(shape) * dtype.itemsize
     if size is None:
@@ -159,7 +159,7 @@ def _tensor(
             "that are left"
         )
     if dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError("it holds NaN or infinity")
+        raise ValueError("it contains NaN or infinity")
     return array, rest
 
 

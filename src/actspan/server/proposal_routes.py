@@ -26,8 +26,8 @@ from actspan.server.uploads import HEAD, Kind, Task, check_features, kind_of, np
 _JSON, _ARROW = "application/json", "application/vnd.apache.arrow.stream"
 _FEATURES = dict.fromkeys(("application/x-npy", _ARROW, "application/octet-stream"), BINARY)
 _NO_VIDEOS = (
-    "; this service takes no videos: its model was not trained on features of actspan extract, or "
-    "the extra 'video' is missing"
+    "; this service accepts no videos: its model was not trained on features of actspan extract, "
+    "or the extra 'video' is missing"
 )
 _LARGE = 1 << 22  # bytes; the conversion of larger arrays would block other requests
 _JOB_ID = re.compile("[0-9a-f]{32}")
@@ -38,15 +38,15 @@ _ID_SCHEMA = {"pattern": f"^{_JOB_ID.pattern}$"}
 
 def _check_id(name: str) -> str:
     if not _JOB_ID.fullmatch(name):
-        what = f"32 hexadecimal digits, as POST {JOBS_PATH} answers"
-        raise ValueError(f"{name!r} is no job id: {what}")
+        what = f"32 hexadecimal digits, as POST {JOBS_PATH} returns"
+        raise ValueError(f"{name!r} is not a job id: {what}")
     return name
 
 
 JobId = Annotated[
     str,
     AfterValidator(_check_id),
-    InPath(description="Id that POST answered.", json_schema_extra=_ID_SCHEMA),
+    InPath(description="Id that POST returned.", json_schema_extra=_ID_SCHEMA),
 ]
 
 
@@ -101,14 +101,14 @@ async def _array(data: bytearray, service: ProposalService) -> NDArray[Any]:
     if kind == "arrow":
         try:
             async with asyncio.timeout(seconds):  # includes a wait for others
-                return await asyncio.to_thread(_decoded, data, service)
+                return await asyncio.to_thread(_decode_features, data, service)
         except TimeoutError:
             line = f"not decoded within {seconds:g} s; send npy, or use /api/jobs"
             raise ProblemError(504, line) from None
-    raise _unsupported(service, "; send videos to /api/jobs")
+    raise _unsupported_error(service, "; send videos to /api/jobs")
 
 
-def _decoded(data: bytearray, service: ProposalService) -> Float32:
+def _decode_features(data: bytearray, service: ProposalService) -> Float32:
     """Return the features of an Arrow file, which is decoded in another process."""
     with TemporaryDirectory(prefix="actspan-") as folder:
         source, target = Path(folder) / "upload", Path(folder) / "features.npy"
@@ -166,7 +166,7 @@ def job_router(service: ProposalService) -> APIRouter:
         job = store.find(job_id)
         if job.state == "failed":
             raise ProblemError(409, f"the job failed: {job.error}")
-        raise ProblemError(409, f"the job is {job.state}, {job.progress:.0%} done; ask again later")
+        raise ProblemError(409, f"the job is {job.state}, {job.progress:.0%} done; try again later")
 
     @routes.delete("/{job_id}", status_code=204, responses=failures(404, 422))
     def remove(job_id: JobId) -> None:
@@ -198,7 +198,7 @@ def _check_room(service: ProposalService) -> None:
     counts = service.store.counts()
     unfinished = counts["queued"] + counts["running"]
     if unfinished >= service.limits.waiting_jobs:
-        line = f"{unfinished} jobs wait already; ask again later"
+        line = f"{unfinished} jobs are waiting already; try again later"
         raise service.metrics.refuse("jobs", line, 10)
 
 
@@ -206,11 +206,11 @@ def _kind(service: ProposalService, job: str) -> Kind:
     with service.store.upload(job).open("rb") as stream:
         kind = kind_of(stream.read(HEAD))
     if kind is None or (kind == "video" and not service.model.takes_videos):
-        raise _unsupported(service, " nor a known container of video")
+        raise _unsupported_error(service, " nor a known container of video")
     return kind
 
 
-def _unsupported(service: ProposalService, videos: str) -> ProblemError:
+def _unsupported_error(service: ProposalService, videos: str) -> ProblemError:
     """Return the error of a body of unknown type; `videos` says what services take of videos."""
     videos = videos if service.model.takes_videos else _NO_VIDEOS
     return ProblemError(415, f"the body is neither an npy file nor Arrow IPC{videos}")

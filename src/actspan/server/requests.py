@@ -230,7 +230,7 @@ class Bodies:
             async with _time_limit(self._limits.body_seconds):
                 async for chunk in request.stream():
                     if len(chunk) > self._free:
-                        line = "too many large requests at once; ask again"
+                        line = "too many large requests at once; try again"
                         raise self._metrics.refuse("memory", line, 1)
                     self._free -= len(chunk)
                     reserved += len(chunk)

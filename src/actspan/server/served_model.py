@@ -98,11 +98,11 @@ class Batcher(Generic[Group, Answer]):
         answer: Future[Answer] = Future()
         with self._ready:
             if self._closed:
-                raise ProblemError(503, "the service stops; ask again when it is back")
+                raise ProblemError(503, "the service is stopping; try again when it is back")
             # A single request may exceed the limit: the size of its body has its own limit.
             if self._queue and self._rows + rows > self._limits.waiting_rows:
                 seconds = math.ceil(self._rows * self._pace / len(self._threads))
-                line = f"{self._rows} rows wait already; ask again in a moment"
+                line = f"{self._rows} rows are waiting already; try again in a moment"
                 raise self._metrics.refuse("queue", line, min(max(seconds, 1), 60))
             self._queue.append(_WaitingRequest(group, rows, monotonic(), answer))
             self._rows += rows

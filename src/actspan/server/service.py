@@ -63,7 +63,7 @@ class Decoder:
                 process.stdin.write(json.dumps(asdict(task)).encode() + b"\n")
                 return self._follow(process, progress)
             except BrokenPipeError:
-                raise _ended(process) from None
+                raise _process_error(process) from None
             finally:
                 if self._for_job or process.poll() is not None:
                     self._kill()
@@ -96,7 +96,7 @@ class Decoder:
                 continue
             line = process.stdout.readline()
             if not line:
-                raise _ended(process)
+                raise _process_error(process)
             reply = json.loads(line)
             if "error" in reply:
                 raise DataError(reply["error"])
@@ -117,7 +117,7 @@ class Decoder:
             self._kill()
 
 
-def _ended(process: subprocess.Popen[bytes]) -> DataError:
+def _process_error(process: subprocess.Popen[bytes]) -> DataError:
     status = process.wait()
     return DataError(
         f"the process that decodes ended (status {status}): the upload is damaged, or needs more "

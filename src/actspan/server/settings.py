@@ -20,7 +20,7 @@ from actspan.config.stages import BATCH
 from actspan.core.errors import ConfigError
 
 MIB, GIB, HOUR = 2**20, 2**30, 3600.0
-JOBS_PATH = "/api/jobs"  # path of the jobs, whose bodies have a limit of their own
+JOBS_PATH = "/api/jobs"  # path of the jobs, whose bodies have their own limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class ServeSettings(Config, frozen=True):
     host: Annotated[str, doc("Address to listen on; anything but loopback needs a token.")] = (
         "127.0.0.1"
     )
-    port: Annotated[int, Bounds(0, 65535), doc("Port to listen on; 0 takes any free port.")] = 8000
+    port: Annotated[int, Bounds(0, 65535), doc("Port to listen on; 0 chooses a free port.")] = 8000
     token: Annotated[
         str | None,
         doc(
@@ -90,7 +90,9 @@ class ServeSettings(Config, frozen=True):
         if not self.token and not is_loopback(self.host):
             raise ConfigError(f"host {self.host}: others can reach it, so a token is needed")
         if self.token is not None and len(self.token) < 16:
-            raise ConfigError("token: at least 16 characters are needed, so that nobody guesses it")
+            raise ConfigError(
+                "token: at least 16 characters are needed, so that it cannot be guessed"
+            )
         if self.limits.batch_rows < 1 or self.limits.batch_delay < 0:
             raise ConfigError("batches: at least 1 row is needed, and a delay that is not negative")
 

@@ -3,7 +3,7 @@
     python -m actspan.server.uploads BYTES [SECONDS]
 
 Names and media types from callers are ignored. Anything but array files and video containers is
-refused: FFmpeg also reads playlists, which refer to other files. A process of its own isolates the
+refused: FFmpeg also reads playlists, which refer to other files. A separate process isolates the
 service from hostile files. Its memory is limited, and its processor time too if SECONDS is given. A
 line of JSON on its standard input is a task; lines on its standard output are progress, and at the
 end the stride or an error. Features are written as npy, float32, to a path that the service chose.
@@ -132,7 +132,7 @@ def _arrow_values(table: Any) -> NDArray[Any]:
     if len(kinds) == 1 and types.is_fixed_size_list(kinds[0]):
         values = table.column(0).combine_chunks()
         if values.null_count or not _is_number(kinds[0].value_type):
-            raise FeatureError("Arrow: the lists must hold numbers, without missing values")
+            raise FeatureError("Arrow: the lists must contain numbers, without missing values")
         flat = values.flatten().to_numpy(zero_copy_only=False)
         rows: NDArray[Any] = flat.reshape(-1, kinds[0].list_size)
         return rows

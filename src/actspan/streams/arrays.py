@@ -71,7 +71,7 @@ def extract_samples(
     if seconds.ndim != 1 or table.ndim != 2 or len(seconds) != len(table) or 0 in table.shape:
         raise ShapeError(f"times {seconds.shape} and values {table.shape}; (n,), (n, C) are needed")
     if not np.isfinite(seconds).all():
-        raise ShapeError("times hold NaN or infinity: leave these samples out")
+        raise ShapeError("times contain NaN or infinity: leave these samples out")
     if like is not None and table.shape[1] * len(statistics) != like.channels:
         wanted = (like.channels or 0) // len(statistics)
         raise ShapeError(f"values have {table.shape[1]} columns, and {wanted} are needed")
@@ -81,7 +81,7 @@ def extract_samples(
     end = float(seconds[-1]) * len(seconds) / max(len(seconds) - 1, 1)
     rows = np.concatenate([rows, windows.finish(end)])
     if len(windows.unknown) == windows.width:
-        raise VideoError("the samples hold no valid value", "give other columns")
+        raise VideoError("the samples contain no valid value", "give other columns")
     return Features(rows, stride=stride, length=length)
 
 

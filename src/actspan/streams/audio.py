@@ -42,7 +42,7 @@ class Sound(AbstractContextManager["Sound"]):
     Raises
     ------
     VideoError, MissingExtraError
-        The file is missing or holds no sound that can be decoded, or there is no PyAV.
+        The file is missing or contains no sound that can be decoded, or there is no PyAV.
     """
 
     fps = 0.0  # sound has no frames
@@ -55,7 +55,7 @@ class Sound(AbstractContextManager["Sound"]):
         streams = self._container.streams.audio
         if not streams:
             self.close()
-            raise VideoError(f"{path}: holds no sound", "leave it out")
+            raise VideoError(f"{path}: contains no sound", "leave it out")
         self._stream, self._others = streams[0], len(streams) - 1
         self._origin = (self._container.start_time or 0) / _MICROSECONDS
         duration = self._container.duration

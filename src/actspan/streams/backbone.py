@@ -78,13 +78,13 @@ def find_backbone(name: str) -> BackboneFile:
         close = suggestion(name, ["default"]) or (
             f" (did you mean 'onnx:{name}'?)" if Path(name).is_file() else ""
         )
-        raise ConfigError(f"no backbone {name!r}{close}; there are: default, onnx:FILE")
+        raise ConfigError(f"no backbone {name!r}{close}; available: default, onnx:FILE")
     path = Path(file)
     if not path.is_file():
         raise ConfigError(f"backbone {name}: no such file: {path}{similar_path(path)}")
     toml = path.with_suffix(".toml")
     if not toml.is_file():
-        what = f"missing; it must describe the pictures that {path.name} takes, for example:"
+        what = f"missing; it must describe the pictures that {path.name} expects, for example:"
         raise ConfigError(f"{toml}: {what}{_EXAMPLE}")
     pictures = from_dict(PictureConfig, read_toml(toml), where=str(toml))
     return BackboneFile(f"onnx:{path.name}", path, sha256(path), pictures)
@@ -142,8 +142,8 @@ class Backbone(AbstractContextManager["Backbone"]):
         layout = next(fitting, None)
         if layout is None:
             raise ModelError(
-                f"takes {shape}; pictures are (n, 3, H, W) or (n, H, W, 3), clips (n, 3, F, H, W), "
-                "(n, F, 3, H, W) or (n, F, H, W, 3)"
+                f"expects {shape}; pictures are (n, 3, H, W) or (n, H, W, 3), clips "
+                "(n, 3, F, H, W), (n, F, 3, H, W) or (n, F, H, W, 3)"
             )
         sizes = dict(zip(layout, shape, strict=True))
         self.size = Size(*(self.file.pictures.size or (sizes["H"] or 0, sizes["W"] or 0)))
@@ -151,7 +151,7 @@ class Backbone(AbstractContextManager["Backbone"]):
             raise ModelError(f"the size of its pictures is free: set size = [H, W] in {self._toml}")
         if not (sizes["H"] in (None, self.size.height) and sizes["W"] in (None, self.size.width)):
             raise ModelError(
-                f"takes pictures of {sizes['H']} x {sizes['W']}, {self._toml} says "
+                f"expects pictures of {sizes['H']} x {sizes['W']}, {self._toml} says "
                 f"{self.size.height} x {self.size.width}"
             )
         self.clip = sizes.get("F")
@@ -177,7 +177,7 @@ class Backbone(AbstractContextManager["Backbone"]):
         Raises
         ------
         ModelError, BackendError
-            A vector holds NaN or infinity, or the runtime failed.
+            A vector contains NaN or infinity, or the runtime failed.
         """
         vectors = self._run(pixels)
         if not np.isfinite(vectors).all():

@@ -54,7 +54,7 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
     ) -> None:
         features, wanted = bundle.features, bundle.features.extraction
         if "tem" not in bundle.nets:
-            raise BundleError(f"{bundle.path}: holds no TEM, which features of a video need")
+            raise BundleError(f"{bundle.path}: contains no TEM, which features of a video need")
         if wanted is None:
             origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
             raise BundleError(
@@ -84,8 +84,8 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
         if (inputs, channels) != (extracted, features.channels):
             self._extractor.close()
             raise BundleError(
-                f"{bundle.path}: takes features of {features.channels} channels, but its backbone "
-                f"and projection give {channels}; {_EXTRACT_AGAIN}"
+                f"{bundle.path}: expects features of {features.channels} channels, but its "
+                f"backbone and projection give {channels}; {_EXTRACT_AGAIN}"
             )
 
     def __exit__(self, *details: object) -> None:
@@ -123,7 +123,7 @@ def _backbone(bundle: Bundle, wanted: ExtractionConfig, video_backbone: str | No
         kind, _, file = (video_backbone or "").partition(":")
         if kind != "onnx" or not file:
             raise BundleError(
-                f"{trained} an encoder of yours; say where it is: --backbone "
+                f"{trained} a custom encoder; pass its path: --backbone "
                 f"onnx:FOLDER/{name.removeprefix('onnx:')}"
             )
         path = Path(file)
@@ -160,7 +160,7 @@ def _projection(bundle: Bundle, wanted: ExtractionConfig) -> Projection | None:
     path = bundle.path / PROJECTION
     remedy = f"copy {PROJECTION} there from the dataset that it was trained on"
     if not path.is_file():
-        raise BundleError(f"{path}: missing, and the model wants projected features: {remedy}")
+        raise BundleError(f"{path}: missing, and the model needs projected features: {remedy}")
     if sha256(path) != wanted.projection:
         raise BundleError(f"{path}: is not the projection of the model's features: {remedy}")
     return Projection.load(path)

@@ -163,6 +163,11 @@ class ExtractRequest(Config, frozen=True):
     samples: SampleRequest = field(default_factory=SampleRequest)
 
     @property
+    def noun(self) -> str:
+        """Word for one of the streams of a known kind."""
+        return "video" if self.kind in (None, "video") else "recording"
+
+    @property
     def grid(self) -> Grid:
         """Grid of the snippets; by default, neighbouring snippets overlap by half."""
         stride = Span.parse(self.stride)

@@ -9,7 +9,7 @@ dataset/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -61,7 +61,7 @@ class ExtractionSummary:
     spec: FeatureSpec
     problems: tuple[Problem, ...]  # skipped videos, and notes
     removed: tuple[str, ...] = ()  # videos whose features of other settings were removed
-    labelled: bool = False  # whether the annotations hold instances to train on
+    labelled: bool = False  # whether the annotations have instances to train on
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def extract_videos(
     DatasetError
         Videos are missing or cannot be decoded, and `on_error` is "fail", or none is left.
     DataError
-        `out` holds something else, or features of other settings without `force`.
+        `out` contains something else, or features of other settings without `force`.
     AnnotationError, VideoError, ConfigError, ModelError, BackendError
         Times are not in seconds, nothing was found, or settings or the backbone cannot be used;
         nothing is written.
@@ -126,13 +126,13 @@ def extract_videos(
     if sources.annotations is not None:
         problems += _check_times(sources.annotations, lengths)
     started = perf_counter()
-    noun = "video" if request.kind == "video" else "recording"
     done: list[ExtractedVideo] = []
     with open_extractor(request) as extractor:
         folder = FeatureFolder(request, extractor.spec)
         paths = {name: sources.paths[name] for name in lengths}
         unfinished = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
-        shown = VideoProgress(progress, sum(lengths[name] for name in unfinished.values()), noun)
+        seconds = sum(lengths[name] for name in unfinished.values())
+        shown = VideoProgress(progress, seconds, request.noun)
         if engine is None:
             videos = write_features(extractor, unfinished, folder, shown)
         else:
@@ -143,6 +143,19 @@ def extract_videos(
             else:
                 folder.record(video.name, video.path, video.ending)
                 done.append(video)
+    return _finish(request, folder, sources, paths, done, problems, perf_counter() - started)
+
+
+def _finish(
+    request: ExtractRequest,
+    folder: FeatureFolder,
+    sources: VideoList,
+    paths: Mapping[str, Path],
+    done: Sequence[ExtractedVideo],
+    problems: list[Problem],
+    seconds: float,
+) -> ExtractionSummary:
+    """Project features, write the annotations, and raise or report the problems."""
     annotated = sources.annotations or ()
     training = [video.id for video in annotated if video.subset == "training"]
     folder.project(training or paths)
@@ -156,14 +169,14 @@ def extract_videos(
         raise_nothing_left(errors, len(sources.paths))
     if errors and request.on_error == "fail":
         remedy = "Fix these, or leave them out: --on-error skip."
-        raise DatasetError(errors, f"{counted(len(kept), noun)} done. {remedy}")
+        raise DatasetError(errors, f"{counted(len(kept), request.noun)} done. {remedy}")
     return ExtractionSummary(
         out=request.out,
         videos=len(done),
         kept=len(kept) - len(done),
         snippets=sum(video.rows for video in done),
         video_seconds=sum(v.ending.seconds for v in done if isinstance(v.ending, Ending)),
-        seconds=perf_counter() - started,
+        seconds=seconds,
         spec=folder.spec,
         problems=tuple(problems),
         removed=folder.removed,

@@ -2,7 +2,7 @@
 
 The journal, `extracted.jsonl`, has a line for each finished video with the origin of its features.
 The projection to fewer channels consists of principal components of training features, of unit
-variance. It is fitted once, kept beside the features, and used for every video that follows.
+variance. It is fitted once, kept next to the features, and used for every video that follows.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
     settings: str  # checksum of all settings that determine the numbers
     seconds: float
     fps: float
-    note: str = ""  # what was cut short or damaged
+    note: str = ""  # what was truncated or damaged
 
     def is_of(self, path: Path) -> bool:
         """Return whether a video file is still the one that the features were made of."""
@@ -130,7 +130,7 @@ class Projection:
         if self.mean.ndim != 1 or len(shape) != 2 or len(self.mean) != shape[0] or 0 in shape:
             raise ShapeError(f"mean {self.mean.shape} and matrix {shape}; (C,), (C, N) are needed")
         if not all(np.isfinite(array).all() for array in (self.mean, self.matrix)):
-            raise ShapeError("a projection holds NaN or infinity")
+            raise ShapeError("a projection contains NaN or infinity")
 
     @property
     def channels(self) -> int:

@@ -51,10 +51,10 @@ def check_extraction_folder(out: Path) -> None:
         raise DataError(f"{out}: exists and is not a folder; choose another path")
     for name in {folder for of in KINDS.values() for folder in of.folders}:
         if (out / name).is_dir():
-            raise DataError(f"{out}: holds {name}; write the features to another folder")
+            raise DataError(f"{out}: contains {name}; write the features to another folder")
     features = out / _FEATURES
     if not (out / JOURNAL).exists() and features.is_dir() and any(features.iterdir()):
-        raise DataError(f"{features}: holds features that extract did not make; choose another")
+        raise DataError(f"{features}: contains features that extract did not make; choose another")
 
 
 class FeatureFolder:
@@ -67,7 +67,7 @@ class FeatureFolder:
     Raises
     ------
     ActSpanError, DataError
-        The folder cannot be made, or holds features of other settings without `request.force`.
+        The folder cannot be made, or contains features of other settings without `request.force`.
     """
 
     def __init__(self, request: ExtractRequest, spec: FeatureSpec) -> None:
@@ -81,7 +81,7 @@ class FeatureFolder:
         try:
             (out / _FEATURES).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ActSpanError(f"{out}: cannot be made: {error.strerror}") from error
+            raise ActSpanError(f"{out}: cannot be created: {error.strerror}") from error
         if self._channels is not None:
             self._find_projection()
         self.journal = Journal(out)
@@ -90,9 +90,9 @@ class FeatureFolder:
         self.removed = tuple(name for name, entry in entries.items() if entry.settings not in kept)
         if self.removed and not request.force:
             raise DataError(
-                f"{out}: holds features that were made with other settings or another backbone, of "
-                f"{counted(len(self.removed), 'video')} ({listed(self.removed, _LISTED)}); choose "
-                "another folder, or remove these features: --force"
+                f"{out}: contains features that were made with other settings or another backbone, "
+                f"of {counted(len(self.removed), 'video')} ({listed(self.removed, _LISTED)}); "
+                "choose another folder, or remove these features: --force"
             )
         for name in self.removed:
             self._file(name).unlink(missing_ok=True)
@@ -203,7 +203,7 @@ class FeatureFolder:
             videos = [self._adapted(video, entries[video.id]) for video in known]
             document: Mapping[str, object] = source.document
         elif existing is not None and existing.name != DATASET_JSON:
-            return True  # The user's own format already holds labels.
+            return True  # The user's own format already contains labels.
         else:
             kept = None if existing is None else read_annotations(existing)
             without = set(self.removed) - set(entries)

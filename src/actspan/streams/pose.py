@@ -43,7 +43,7 @@ class PoseRecording(AbstractContextManager["PoseRecording"]):
                 "name its joints alike, or leave the file out",
             )
         if not len(self._pose.points):
-            raise VideoError(f"{path}: holds no frames")
+            raise VideoError(f"{path}: contains no frames")
         self._places = [joints.index(name) for name in config.joints]
         self._others = [name for name in joints if name not in config.joints]
         self._doubtful = 0.0

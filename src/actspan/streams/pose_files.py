@@ -144,7 +144,7 @@ def _plain(dataset: Any, field: str | None = None) -> Any:
     check_expansion(dataset.id.get_storage_size(), dataset.nbytes)
     array = dataset[field] if field else dataset[()]
     if array.dtype.kind not in "fiu" or array.ndim < 2:
-        raise ValueError(f"{dataset.name} holds no table of numbers")
+        raise ValueError(f"{dataset.name} contains no table of numbers")
     return array.astype(np.float64)
 
 

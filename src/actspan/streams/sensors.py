@@ -71,7 +71,7 @@ class SensorTable(AbstractContextManager["SensorTable"]):
                 )
             types = {column.name: column.type for column in self._file.columns}
             if unusable := [n for n in config.columns if types[n] != "number"]:
-                what = "holds no numbers" if len(unusable) == 1 else "hold no numbers"
+                what = "contains no numbers" if len(unusable) == 1 else "contain no numbers"
                 raise VideoError(
                     f"{path}: column {listed(map(repr, unusable))} {what}", "name other columns"
                 )
@@ -90,7 +90,7 @@ class SensorTable(AbstractContextManager["SensorTable"]):
     def samples(self) -> Iterator[tuple[Float64, Float64]]:
         """Yield times, (n,) seconds from the first sample, and values, (n, C).
 
-        Raises VideoError if the file is damaged, or holds no sample.
+        Raises VideoError if the file is damaged, or contains no sample.
         """
         config, origin = self._config, None
         first = last = 0.0
@@ -117,7 +117,7 @@ class SensorTable(AbstractContextManager["SensorTable"]):
             step = (last - first) / max(self._samples - 1, 1)
             self.end = last + (1 / config.rate if config.rate else step)
         if not self._samples:
-            raise VideoError(f"{self._file.path}: holds no samples")
+            raise VideoError(f"{self._file.path}: contains no samples")
 
     def shortfall(self) -> str:
         """Report what was skipped or left out, after the last sample; "" if nothing was."""

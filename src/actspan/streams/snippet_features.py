@@ -38,7 +38,7 @@ class Ending:
 
     seconds: float  # end of its last frame
     fps: float  # frames per second, on average
-    note: str  # what was cut short or damaged; empty if nothing was
+    note: str  # what was truncated or damaged; empty if nothing was
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,7 +217,7 @@ def _complete_settings(
     """Return streams and frames with their defaults; raise if they do not fit the backbone."""
     clip, name = backbone.clip, backbone.file.name
     if clip is not None and frames not in (None, clip):
-        raise ConfigError(f"backbone {name} takes clips of {clip} frames, not {frames}")
+        raise ConfigError(f"backbone {name} expects clips of {clip} frames, not {frames}")
     if clip is not None and streams in ("motion", "both"):
         raise ConfigError(
             f"backbone {name} sees a whole clip and gives one vector: only --stream appearance "

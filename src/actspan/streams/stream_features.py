@@ -115,7 +115,7 @@ class StreamExtractor(AbstractContextManager["StreamExtractor"]):
             yield Part(path, made, seconds, self._stride)
         made = windows.finish(recording.end)
         if len(windows.unknown) == windows.width:
-            raise VideoError("holds no valid value", "leave it out, or name other columns")
+            raise VideoError("contains no valid value", "leave it out, or name other columns")
         notes = [recording.shortfall(), *self._gaps(windows, rows + len(made))]
         ending = Ending(recording.end, recording.fps, "; ".join(filter(None, notes)))
         yield Part(path, made, max(seconds, recording.end), self._stride, ending)

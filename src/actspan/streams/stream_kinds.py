@@ -83,7 +83,7 @@ def is_deeplabcut(path: Path) -> bool:
 
 
 def find_kind(given: Sequence[str]) -> StreamKind:
-    """Return the kind of stream that arguments stand for; video if that cannot be said.
+    """Return the kind of stream that arguments name; video if that cannot be said.
 
     The videos in a folder come before other files in it. Raises ConfigError if there are several
     other kinds.
@@ -99,7 +99,7 @@ def find_kind(given: Sequence[str]) -> StreamKind:
 
 
 def _files(text: str, place: Path) -> Iterator[Path]:
-    """Yield the files that an argument of `find_videos` stands for; faults are found there."""
+    """Yield the files that an argument of `find_videos` names; faults are found there."""
     path = place / text.removeprefix("@")
     if text.startswith("@"):
         try:

@@ -64,7 +64,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     Raises
     ------
     VideoError, MissingExtraError
-        The file is missing or holds no moving pictures that can be decoded, or there is no PyAV.
+        The file is missing or contains no moving pictures that can be decoded, or there is no PyAV.
     """
 
     def __init__(self, path: Path, stream: Readable | None = None) -> None:
@@ -95,7 +95,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             return self._av.open(stream or str(self.path))
         except (self._av.FFmpegError, ValueError) as error:
             raise VideoError(
-                f"{self.path}: not a video, damaged, or cut off before its index: {_reason(error)}"
+                f"{self.path}: not a video, damaged, or truncated before its index: "
+                f"{_reason(error)}"
             ) from error
 
     def _picture_stream(self) -> av.VideoStream:
@@ -108,11 +109,12 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             return chosen
         kinds = sorted({stream.type for stream in self.container.streams})
         if not kinds:
-            raise VideoError(f"{self.path}: holds nothing: cut off before its index, or empty")
+            raise VideoError(f"{self.path}: contains nothing: truncated before its index, or empty")
         if "video" in kinds:
             raise VideoError(f"{self.path}: its pictures cannot be decoded, or are a still cover")
         raise VideoError(
-            f"{self.path}: holds no pictures, only {', '.join(kinds)}", "leave it out, or remove it"
+            f"{self.path}: contains no pictures, only {', '.join(kinds)}",
+            "leave it out, or remove it",
         )
 
     def _announced(self) -> float | None:
@@ -149,7 +151,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             self._last, self.end = frame.time, frame.time + self._duration(image)
             yield frame
         if self._last is None:
-            raise VideoError(f"{self.path}: not one frame can be decoded: damaged, or cut short")
+            raise VideoError(f"{self.path}: not one frame can be decoded: damaged or truncated")
 
     def _decoded(self) -> Iterator[Any]:
         packets = self.container.demux(self.stream)
@@ -188,7 +190,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         if announced is not None:
             slack = max(_SLACK_SECONDS, _SLACK_SHARE * announced)
             if self.end < announced - slack and not self._others_reach(announced - slack):
-                parts.append(f"ends after {self.end:.1f} s of {announced:.1f} s: cut short")
+                parts.append(f"ends after {self.end:.1f} s of {announced:.1f} s: truncated")
         if self.damaged:
             parts.append(f"{counted(self.damaged, 'damaged packet')} skipped")
         return "; ".join(parts)

@@ -28,7 +28,7 @@ _NAMED = 8  # suffixes named in a message
 
 @dataclass(frozen=True, slots=True)
 class VideoList:
-    """The videos that arguments stand for."""
+    """Videos that arguments name."""
 
     paths: dict[str, Path]  # by id: file names without suffix and without the prefix `v_`
     annotations: Annotations | None = None  # if the videos belong to a dataset
@@ -36,7 +36,7 @@ class VideoList:
 
 
 def find_videos(names: Sequence[str], kind: StreamKind = "video") -> VideoList:
-    """Find the videos, or the recordings of another kind, that arguments stand for.
+    """Find the videos, or the recordings of another kind, that arguments name.
 
     Parameters
     ----------
@@ -104,16 +104,16 @@ def _find_in_folder(
                 f"actspan propose --dataset {quoted(folder)}"
             )
         if kind := folder_kind(folder):
-            raise VideoError(f"{folder}{kind}: holds no {of.plural}")
-        there = f"; {_ignored(others)}; {by_name}" if others else ""
+            raise VideoError(f"{folder}{kind}: contains no {of.plural}")
+        there = f"; {_ignored_note(others)}; {by_name}" if others else ""
         suffixes = ", ".join(of.suffixes)
         raise VideoError(f"{folder}: no {of.plural} in this folder ({suffixes}){there}")
     if others:
-        notes.append(Problem("", str(folder), _ignored(others), by_name, Skipped.NOTHING))
+        notes.append(Problem("", str(folder), _ignored_note(others), by_name, Skipped.NOTHING))
     return found
 
 
-def _ignored(others: Counter[str]) -> str:
+def _ignored_note(others: Counter[str]) -> str:
     count = others.total()
     suffixes = listed((s if n == 1 else f"{s} ({n:,})" for s, n in others.most_common()), _NAMED)
     of = "of another suffix" if count == 1 else "of other suffixes"

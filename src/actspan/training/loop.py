@@ -264,7 +264,7 @@ def merge_members(members: Sequence[N]) -> N:
 
     The logits of the merged network are the mean of the members' logits. The members lie side by
     side in the hidden layers: TEM's second convolution has one group per member, and the last
-    layer holds all their weights, divided by their number. The bundle, its graphs and every
+    layer contains all their weights, divided by their number. The bundle, its graphs and every
     backend see one wider network.
     """
     first, count = members[0], len(members)

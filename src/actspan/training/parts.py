@@ -37,7 +37,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
     Raises
     ------
     AnnotationError
-        There are no annotations, no training video, or none that holds an instance.
+        There are no annotations, no training video, or none that contains an instance.
     DatasetError
         There are problems.
     """
@@ -51,18 +51,18 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
         videos = Videos(replace(video, subset=TRAINING) for video in videos)
     chosen = [video for video in videos if video.subset in (TRAINING, VALIDATION)]
     if not any(video.subset == TRAINING for video in chosen):
-        found = ", ".join(_with_meaning(name) for name in sorted(set(videos.subsets)))
+        known_subsets = ", ".join(_with_meaning(name) for name in sorted(set(videos.subsets)))
         raise AnnotationError(
-            f"{dataset.path}: no video in subset 'training'; subsets: {found or 'none'}. Write the "
-            "subset of each video to the annotations"
+            f"{dataset.path}: no video in subset 'training'; subsets: {known_subsets or 'none'}. "
+            "Write the subset of each video to the annotations"
         )
     checked = check_dataset(dataset.select(chosen), uses_instances=True, **checks)
-    checked = replace(checked, notes=(*checked.notes, *_unused(videos)))
+    checked = replace(checked, notes=(*checked.notes, *_note_unused(videos)))
     if not any(len(video.segments) for video in videos_in(checked, TRAINING)):
         bad = [problem for problem in checked.problems if problem.skipped is Skipped.SEGMENT]
         raise_errors(bad, leaves_something=False)
         raise AnnotationError(
-            f"{dataset.path}: no training video holds an instance to learn from. Annotate the "
+            f"{dataset.path}: no training video contains an instance to learn from. Annotate the "
             "actions of the training videos (segment and label), for example with ELAN or Label "
             "Studio: docs/datasets.md"
         )
@@ -74,7 +74,7 @@ def videos_in(dataset: Dataset, subset: str) -> list[Video]:
     return [video for video in dataset if video.subset == subset]
 
 
-def _unused(videos: Videos) -> Iterator[str]:
+def _note_unused(videos: Videos) -> Iterator[str]:
     """Yield a line about videos of subsets that training does not use."""
     others = Counter(name for name in videos.subsets if name not in (TRAINING, VALIDATION))
     if others:
@@ -89,21 +89,21 @@ def _with_meaning(subset: str) -> str:
 
 def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     """Set the options that depend on the dataset: channels, edges and mode."""
-    given, channels = config.pipeline, dataset.spec.channels
+    settings, channels = config.pipeline, dataset.spec.channels
     if channels is None:
         raise ConfigError(f"{dataset.path}: its channels are not known; use trainable(dataset)")
-    tem, nms = given.tem or TemConfig(), given.soft_nms
-    edge = dataset.edge if given.rescale.edge == "auto" else given.rescale.edge
+    tem, nms = settings.tem or TemConfig(), settings.soft_nms
+    edge = dataset.edge if settings.rescale.edge == "auto" else settings.rescale.edge
     mode = _mode(dataset, tem.length) if config.mode == "auto" else config.mode
     if mode == "window" and nms == SoftNmsConfig():
         nms = SoftNmsConfig(picks=_WINDOW_PICKS, keep=_WINDOW_PICKS)
     pipeline = msgspec.structs.replace(
-        given,
+        settings,
         mode=mode,
         soft_nms=nms,
         tem=msgspec.structs.replace(tem, channels=channels),
-        pem=msgspec.structs.replace(given.pem or PemConfig(), inputs=given.bsp.size),
-        rescale=msgspec.structs.replace(given.rescale, edge=edge),
+        pem=msgspec.structs.replace(settings.pem or PemConfig(), inputs=settings.bsp.size),
+        rescale=msgspec.structs.replace(settings.rescale, edge=edge),
     )
     dataset.require_fit(pipeline)
     return msgspec.structs.replace(config, mode=mode, pipeline=pipeline)
@@ -132,7 +132,7 @@ def set_apart(
     apart = draw_videos(dataset.videos, share, seed)
     verb = "is" if len(apart) == 1 else "are"
     videos = counted(len(dataset), "video")
-    report.say(f"{len(apart):,} of {videos} {verb} set apart for validation")
+    report.say(f"{len(apart):,} of {videos} {verb} held out for validation")
     return dataset.select(dataset.videos.with_set_apart(apart, VALIDATION)), apart
 
 
@@ -167,10 +167,10 @@ def propose_videos(
 ) -> dict[str, Proposals]:
     """Return the bundle's own proposals for some videos, by id; `what` names the progress."""
     inputs = feature_inputs(dataset, (video.id for video in videos), bundle.config)
-    found = {}
+    proposals = {}
     with Pipeline.load(bundle, backend=backend, edge=dataset.edge) as pipeline:
         for outcome in pipeline.run(inputs):
             if outcome.proposals is not None:
-                found[outcome.id] = outcome.proposals
-                report.progress(what, len(found), len(videos))
-    return found
+                proposals[outcome.id] = outcome.proposals
+                report.progress(what, len(proposals), len(videos))
+    return proposals

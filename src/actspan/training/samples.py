@@ -83,12 +83,16 @@ class RescaledVideos:
         offset = (1 - length) * position
         features = interpolate(self.features[index], offset * T, length * T, T)
         windows = zip(self._clipped(index), offset.tolist(), length.tolist(), strict=True)
-        return SampleBatch(features, [one.in_window(*window) for one, *window in windows], None)
+        return SampleBatch(
+            features, [labels.in_window(*window) for labels, *window in windows], None
+        )
 
     def _clipped(self, index: Int64) -> list[SampleLabels]:
         """Return the labels with instances clipped to the features, as published."""
         chosen = [self.labels[v] for v in index.tolist()]
-        return [SampleLabels(np.clip(one.instances, 0.0, 1.0), one.ignored) for one in chosen]
+        return [
+            SampleLabels(np.clip(labels.instances, 0.0, 1.0), labels.ignored) for labels in chosen
+        ]
 
     def sample(self, index: int) -> Sample:
         """Return the labels of one sample, of which no cell is padded."""
@@ -182,8 +186,8 @@ def read_samples(
 
     labels: list[SampleLabels] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for one in pool.map(load, range(len(dataset)), dataset.videos):
-            labels.append(one)
+        for loaded in pool.map(load, range(len(dataset)), dataset.videos):
+            labels.append(loaded)
             progress(what, len(labels), len(dataset))
     ids = tuple(video.id for video in dataset)
     if not in_windows:
@@ -205,7 +209,7 @@ def fingerprint(samples: Samples) -> str:
     else:
         arrays = [samples.features]
     digest = hashlib.sha256(repr(names).encode())
-    arrays += [array for one in samples.labels for array in (one.instances, one.ignored)]
+    arrays += [array for labels in samples.labels for array in (labels.instances, labels.ignored)]
     for array in arrays:
         digest.update(repr(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")

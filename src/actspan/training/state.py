@@ -19,13 +19,13 @@ SETTINGS, LOGS = "settings.json", "logs"
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The folder `OUT.training` beside the bundle, with the state of an unfinished training."""
+    """The folder `OUT.training` next to the bundle, with the state of an unfinished training."""
 
     path: Path
 
     @classmethod
     def open(cls, out: Path, settings: Mapping[str, Any], *, restart: bool) -> Self:
-        """Create the folder beside the bundle `out`, or open the existing one to resume.
+        """Create the folder next to the bundle `out`, or open the existing one to resume.
 
         `settings` are all that affect the result, for JSON; only a state with equal ones is
         resumed. `restart` discards an existing state.
@@ -41,7 +41,7 @@ class StateFolder:
             shutil.rmtree(path, ignore_errors=True)
         plain = json.loads(json.dumps(settings))
         try:
-            found = json.loads((path / SETTINGS).read_bytes())
+            stored = json.loads((path / SETTINGS).read_bytes())
         except FileNotFoundError:
             path.mkdir(parents=True, exist_ok=True)
             with atomic_file(path / SETTINGS) as stream:
@@ -50,11 +50,11 @@ class StateFolder:
         except (OSError, ValueError, RecursionError) as error:
             what = f"{path / SETTINGS}: damaged: {error}; start again: --restart"
             raise ActSpanError(what) from error
-        if found != plain:
-            names = ", ".join(_differences(found, plain))
+        if stored != plain:
+            names = ", ".join(_differences(stored, plain))
             raise ConfigError(
-                f"{path}: holds an unfinished training with other settings ({names}); use those to "
-                "resume it, or discard it: --restart"
+                f"{path}: contains an unfinished training with other settings ({names}); use those "
+                "to resume it, or discard it: --restart"
             )
         return cls(path)
 

@@ -52,11 +52,13 @@ class CellTargets(NamedTuple):
 def cell_targets(batch: SampleBatch) -> CellTargets:
     """Compute the targets of samples."""
     length = batch.features.shape[2]
-    targets = np.stack([tem_targets(one.instances, length, clip=False) for one in batch.labels])
-    if not any(len(one.ignored) for one in batch.labels):
+    targets = np.stack(
+        [tem_targets(labels.instances, length, clip=False) for labels in batch.labels]
+    )
+    if not any(len(labels.ignored) for labels in batch.labels):
         return CellTargets(targets, batch.real)
     edges = np.arange(length + 1) / length
-    ambiguous = np.stack([_is_ignored(edges[:-1], edges[1:], one) for one in batch.labels])
+    ambiguous = np.stack([_is_ignored(edges[:-1], edges[1:], labels) for labels in batch.labels])
     counted: Bool = ~(ambiguous & (targets[:, 0] <= _COVERED))
     return CellTargets(targets, counted if batch.real is None else counted & batch.real)
 
@@ -181,11 +183,13 @@ class Candidates:
         for index, scores in enumerate(score_samples(tem, samples)):
             labels, cells, inner_edges = samples.sample(index)
             boundaries = BoundaryScores.from_array(scores[:, :cells])
-            found = generate_proposals(boundaries, pipeline.pgm, inner_edges=inner_edges)
-            found = found[~_is_ignored(found.start, found.end, labels)]
-            found = found[: pipeline.pgm.keep_training]
-            self.features.append(torch.from_numpy(bsp_features(boundaries, found, pipeline.bsp)))
-            self.targets.append(torch.from_numpy(pem_targets(found, labels.instances)))
+            candidates = generate_proposals(boundaries, pipeline.pgm, inner_edges=inner_edges)
+            candidates = candidates[~_is_ignored(candidates.start, candidates.end, labels)]
+            candidates = candidates[: pipeline.pgm.keep_training]
+            self.features.append(
+                torch.from_numpy(bsp_features(boundaries, candidates, pipeline.bsp))
+            )
+            self.targets.append(torch.from_numpy(pem_targets(candidates, labels.instances)))
 
     def __len__(self) -> int:
         return len(self.features)

@@ -83,7 +83,7 @@ def train(
         Seed of the initial weights, the order of videos and all random choices. Members of an
         ensemble use this seed and the following ones.
     validation_split : float, optional
-        If the dataset has no validation videos: the share of the training videos to set apart.
+        If the dataset has no validation videos: the share of the training videos to hold out.
         With neither, the last epoch is kept.
     restart, overwrite : bool
         Discard an unfinished training; replace an existing bundle.
@@ -93,7 +93,7 @@ def train(
     Bundle
         The trained bundle, with ONNX files if onnx is installed. `training` has AR@AN and AUC
         on the validation videos, those of random guesses, and the ids of the videos that
-        `validation_split` set apart.
+        `validation_split` held out.
 
     Raises
     ------
@@ -109,9 +109,9 @@ def train(
     >>> bundle = train(trainable(Dataset.load("my-videos")), "my-model")  # doctest: +SKIP
     """
     report, out = report or NoReport(), Path(out)
-    given = config or PRESETS["default"]
-    config = for_dataset(given, dataset)
-    if given.mode == "auto" and config.mode == "window":
+    requested = config or PRESETS["default"]
+    config = for_dataset(requested, dataset)
+    if requested.mode == "auto" and config.mode == "window":
         report.say("long recordings: trained on windows, each half a window after the last one")
     if seed < 0:
         raise ConfigError(f"seed {seed} must not be negative")
@@ -242,11 +242,11 @@ def _with_duration(video: Video, dataset: Dataset) -> Video:
 
 def _with_projection(bundle: Bundle, dataset: Dataset, out: Path, report: Report) -> Bundle:
     """Add the projection of the features, so that the bundle can propose from videos."""
-    made = dataset.spec.extraction
-    if made is None or made.projection is None:
+    extraction = dataset.spec.extraction
+    if extraction is None or extraction.projection is None:
         return bundle
     path = dataset.path / PROJECTION
-    if not path.is_file() or sha256(path) != made.projection:
+    if not path.is_file() or sha256(path) != extraction.projection:
         report.say(
             f"no {PROJECTION} of these features in {dataset.path}: copy it to {out}, to propose "
             "from videos"

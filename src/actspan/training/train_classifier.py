@@ -50,7 +50,7 @@ def train_classifier(
 ) -> Bundle:
     """Train a proposal classifier and put it into the bundle.
 
-    Videos that the bundle's training set apart are not trained on. The result has the classifier's
+    Videos that the bundle's training held out are not trained on. The result has the classifier's
     ONNX file too if onnx is installed.
 
     Parameters
@@ -129,8 +129,8 @@ def collect_examples(
     features, targets = [], []
     for number, video in enumerate(videos_in(dataset, TRAINING)):
         rng = np.random.default_rng([seed, number])
-        found = proposals.get(video.id, Proposals.empty())
-        segments, label = _examples_of(video, found, code, config, rng)
+        proposed = proposals.get(video.id, Proposals.empty())
+        segments, label = _examples_of(video, proposed, code, config, rng)
         features.append(pool_features(dataset.open(video.id), segments))
         targets.append(label)
     return np.concatenate(features), np.concatenate(targets)
@@ -148,7 +148,7 @@ def _examples_of(
     Instances without a label, and proposals that match them, are left out.
     """
     start, end = video.segments.T
-    own = np.array([code.get(label, -1) for label in video.labels], np.int64)
+    label_codes = np.array([code.get(label, -1) for label in video.labels], np.int64)
     overlap = tiou_matrix(proposals.start, proposals.end, start, end)  # (N, M)
     best = overlap.max(axis=1, initial=0.0)
     inside = _draw(best >= config.positive_tiou, config.positives, rng)
@@ -158,16 +158,16 @@ def _examples_of(
     segments = Proposals(
         np.concatenate([start, chosen.start]),
         np.concatenate([end, chosen.end]),
-        np.ones(len(own) + len(chosen)),
+        np.ones(len(label_codes) + len(chosen)),
     )
     background = np.full(len(outside), len(code), np.int64)
-    label = np.concatenate([own, own[nearest], background])
+    label = np.concatenate([label_codes, label_codes[nearest], background])
     return segments[label >= 0], label[label >= 0]
 
 
 def _draw(mask: Bool, most: int, rng: np.random.Generator) -> Int64:
-    found = np.flatnonzero(mask)
-    return found if len(found) <= most else np.sort(rng.choice(found, most, replace=False))
+    rows = np.flatnonzero(mask)
+    return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
 def labels_of(dataset: Dataset) -> tuple[str, ...]:
@@ -176,12 +176,12 @@ def labels_of(dataset: Dataset) -> tuple[str, ...]:
     Raises AnnotationError if there are none.
     """
     videos = videos_in(dataset, TRAINING)
-    found = {label for video in videos for label in video.labels} - {""}
-    if not found:
+    labels = {label for video in videos for label in video.labels} - {""}
+    if not labels:
         raise AnnotationError(
             f"{dataset.path}: the training videos' instances have no labels to learn"
         )
-    return tuple(sorted(found))
+    return tuple(sorted(labels))
 
 
 def _fit(

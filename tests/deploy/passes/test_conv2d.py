@@ -181,7 +181,7 @@ def trained(net: Net) -> str:
                   scale, zero)  # fmt: skip
 
 
-# weights in the many ways in which files hold them: opset, how, operators of the rewritten graph
+# weights in the many ways in which files contain them: opset, how, operators of the rewritten graph
 STORED: dict[str, tuple[int, Callable[[Net], str], list[str]]] = {
     "quantised": (17, lambda n: scaled(n, 0.02), ["DequantizeLinear"]),
     "per-channel": (17, lambda n: scaled(n, [0.02] * 4, axis=0), ["DequantizeLinear"]),

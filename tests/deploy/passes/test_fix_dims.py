@@ -154,7 +154,7 @@ def test_roles_that_are_fixed_already_change_nothing() -> None:
     [
         pytest.param(
             {"dims": {"bacth": 1}},
-            r"no free axis is called 'bacth' \(did you mean 'batch'\?\); there are: batch, samples",
+            r"no free axis is called 'bacth' \(did you mean 'batch'\?\); available: batch, samples",
             id="unknown-name",
         ),
         pytest.param(
@@ -162,7 +162,7 @@ def test_roles_that_are_fixed_already_change_nothing() -> None:
         ),
         pytest.param(
             {"dims": {"h:7": 1}},
-            r"no free axis is called 'h:7'; there are: batch, samples",
+            r"no free axis is called 'h:7'; available: batch, samples",
             id="unknown-place",
         ),
         pytest.param(

@@ -48,7 +48,7 @@ def test_what_stays_in_single_precision_is_named() -> None:
     (report,) = halved(net.model(net.op("DequantizeLinear", x, step, zero))).reports
     assert report.left == (
         "2 of 3 operators on float32 left: QuantizeLinear 'QuantizeLinear_1', DequantizeLinear "
-        "'DequantizeLinear_2' (it takes no float16)"
+        "'DequantizeLinear_2' (it does not accept float16)"
     )
     assert not report.missed
     assert halved(old_tem()).reports[0].left is None
@@ -115,7 +115,7 @@ def test_a_weight_that_is_used_as_output() -> None:
 def test_weights_out_of_range() -> None:
     net = Net()
     model = net.model(net.op("Mul", "x", net.const(np.float32(1e5), "huge")))
-    with pytest.raises(ExportError, match=r"pass fp16: huge holds 1e\+05; half precision ends"):
+    with pytest.raises(ExportError, match=r"pass fp16: huge contains 1e\+05; half precision ends"):
         halved(model)
 
 

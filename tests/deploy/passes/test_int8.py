@@ -212,7 +212,7 @@ def test_pem_needs_a_bundle(dataset: Path, tmp_path: Path) -> None:
 
 def test_networks_of_another_form(dataset: Path) -> None:
     for shapes in ({"a": (1, 2, 3), "b": (1, 2, 3)}, {"x": (1, 2)}):
-        with pytest.raises(ExportError, match="calibration knows networks with one input"):
+        with pytest.raises(ExportError, match="calibration supports networks with one input"):
             DatasetCalibration(dataset, "tem").sample(shapes)  # type: ignore[arg-type]
 
 

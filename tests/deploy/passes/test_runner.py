@@ -188,7 +188,7 @@ def test_any_exception_in_a_pass_is_one_line(
     ("content", "message"),
     [
         pytest.param(None, "cannot be read: No such file", id="missing"),
-        pytest.param(b"", "not an ONNX file: it holds no graph", id="empty"),
+        pytest.param(b"", "not an ONNX file: it contains no graph", id="empty"),
         pytest.param(b"not a model at all", "not an ONNX file", id="text"),
         pytest.param(bytes(range(256)) * 9, "not an ONNX file", id="bytes"),
     ],
@@ -214,7 +214,7 @@ def test_a_target_without_its_folder(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_passes() -> None:
-    with pytest.raises(ExportError, match="there is no pass 'conv2d'; there are: opset, fix-dims"):
+    with pytest.raises(ExportError, match="no pass 'conv2d'; available: opset, fix-dims"):
         rewrite_model(old_tem(), ["conv2d"])
 
 

@@ -133,7 +133,7 @@ def test_same_names_but_other_features(
     )
     strange = other.start()
     other.run("tem")
-    with pytest.raises(DatasetError, match="stale: made from another input than is there"):
+    with pytest.raises(DatasetError, match="stale: made from another input than the present one"):
         write_tem_results(stage, Dumps(strange.outputs("tem")))
 
 
@@ -258,20 +258,20 @@ def test_another_model_is_refused(example: StagedExample, tmp_path: Path) -> Non
     with pytest.raises(StageError, match="its weights are not those"):
         other.run("tem", overwrite=True)
     partial = write_bundle(tmp_path / "partial", tem=False).path
-    with pytest.raises(BundleError, match="holds no TEM; the staged path needs both"):
+    with pytest.raises(BundleError, match="contains no TEM; the staged path needs both"):
         StagedExample(partial, example.dataset, tmp_path / "stage").start()
 
 
 def test_nothing_is_overwritten_by_accident(example: StagedExample, tmp_path: Path) -> None:
-    with pytest.raises(StageError, match="there is a stage already"):
+    with pytest.raises(StageError, match="a stage already exists"):
         example.start()
-    with pytest.raises(StageError, match="there are dumps already"):
+    with pytest.raises(StageError, match="dumps already exist"):
         example.run("tem")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(StageError, match="is not a stage, so it is left alone"):
+    with pytest.raises(StageError, match="is not a stage: choose another folder"):
         StagedExample(example.model, example.dataset, tmp_path / "mine").start(overwrite=True)
-    with pytest.raises(StageError, match="holds other things than dumps"):
+    with pytest.raises(StageError, match="contains files that are not dumps"):
         example.run("tem", out=tmp_path / "mine", overwrite=True)
     example.start(overwrite=True)
     assert not (example.stage / "tem-output").exists()

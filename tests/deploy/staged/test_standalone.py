@@ -299,7 +299,7 @@ def no_model(folder: Path) -> None:
         (twice, "two inputs have the same name"),
         (empty, "names no inputs"),
         (full, "dumps must not mix"),
-        (no_model, r"x\.om: there is no such file"),
+        (no_model, r"x\.om: no such file"),
     ],
 )
 def test_what_is_wrong_is_named_before_anything_runs(

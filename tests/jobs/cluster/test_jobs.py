@@ -7,7 +7,7 @@ import pytest
 
 from actspan.core import errors
 from actspan.core.errors import ClusterError
-from actspan.jobs.ray_pool import _Actor, _named, work_through
+from actspan.jobs.ray_pool import _Actor, _error_class_of, work_through
 from tests.jobs.cluster.conftest import WORKERS
 from tests.jobs.cluster.workers import Failing, Killed
 
@@ -63,4 +63,4 @@ def test_errors_of_workers_are_returned_as_answers(kind: str, name: str, message
     ],
 )
 def test_errors_are_restored_from_answers(name: str, kind: type[Exception]) -> None:
-    assert type(_named(name)("what was said")) is kind
+    assert type(_error_class_of(name)("what was said")) is kind

@@ -19,7 +19,7 @@ BIG = {"CPU": 8.0, "GPU": 2.0, "NPU": 1.0}
         pytest.param({"workers": 0}, "workers must be at least 1", id="no workers"),
         pytest.param({"worker_cpus": 0}, "worker_cpus must be at least 1", id="no CPU"),
         pytest.param({"worker_gpus": -1.0}, "worker_gpus must be at least 0", id="negative"),
-        pytest.param({"worker_resources": {"GPU": 1}}, "GPU has an option of its own", id="GPU"),
+        pytest.param({"worker_resources": {"GPU": 1}}, "GPU has its own option", id="GPU"),
         pytest.param({"worker_resources": {"NPU": 0}}, "NPU is 0, not above 0", id="nothing"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from actspan import Proposals
 from actspan.core.errors import ActSpanError, VideoError
-from actspan.jobs.clips import ClipSink, Way, cut, cut_clips
+from actspan.jobs.clips import ClipSink, Method, cut, cut_clips
 from actspan.streams.video_decoding import VideoFile
 from tests.streams.example_videos import level, turn, write_video
 
@@ -44,7 +44,7 @@ def levels(path: Path) -> list[float]:
         return [float(f.image.to_ndarray(format="gray").mean()) for f in video.frames()]
 
 
-CASES: list[tuple[str, float, float, Way]] = [
+CASES: list[tuple[str, float, float, Method]] = [
     ("film.mp4", 3.0, 5.0, "copied"),
     ("film.mp4", 3.05, 5.0, "copied"),
     ("film.mp4", 3.4, 5.2, "encoded"),
@@ -59,7 +59,7 @@ CASES: list[tuple[str, float, float, Way]] = [
 
 @pytest.mark.parametrize(("name", "start", "end", "way"), CASES)
 def test_a_clip_shows_its_segment(
-    name: str, start: float, end: float, way: Way, tmp_path: Path
+    name: str, start: float, end: float, way: Method, tmp_path: Path
 ) -> None:
     codec = "mpeg4" if name.endswith("avi") else "libx264"
     clip = cut(film(tmp_path / name, codec), start, end, tmp_path / "clip")
@@ -130,7 +130,7 @@ def test_clips_that_cannot_be_cut_or_written_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ActSpanError, match="cannot be written"):
         cut(path, 1.0, 2.0, tmp_path / "none" / "clip")
     (tmp_path / "file").touch()
-    with pytest.raises(ActSpanError, match="cannot be made"):
+    with pytest.raises(ActSpanError, match="cannot be created"):
         ClipSink(tmp_path / "file" / "clips", print)
     with pytest.raises(VideoError, match="came out"):
         cut(path, 4.0, 60.0, tmp_path / "clip")

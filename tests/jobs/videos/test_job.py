@@ -171,7 +171,7 @@ MISFITS: dict[str, tuple[Callable[[FeatureSpec], FeatureSpec], str]] = {
     ),
     "other channels": (
         lambda spec: changed(spec, streams="appearance"),
-        "takes features of 10 channels, but its backbone and projection give 5",
+        "expects features of 10 channels, but its backbone and projection give 5",
     ),
 }
 
@@ -190,8 +190,8 @@ def test_a_model_of_other_features_is_refused(
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        pytest.param(None, "say where it is: --backbone onnx:FOLDER/e.onnx", id="not-said"),
-        pytest.param("default", "say where it is", id="the-default"),
+        pytest.param(None, "pass its path: --backbone onnx:FOLDER/e.onnx", id="not-said"),
+        pytest.param("default", "pass its path", id="the-default"),
         pytest.param("onnx:nowhere.onnx", "nowhere.onnx: no such file", id="no-such-file"),
     ],
 )
@@ -208,7 +208,7 @@ def test_bad_videos_are_found_before_work_starts(
     write_video(tmp_path / "a.mkv", steady(2.0))
     write_audio(tmp_path / "song.mp4")
     request = ProposeRequest(model("window").path, videos=(str(tmp_path),), backbone=encoder)
-    with pytest.raises(DatasetError, match="holds no pictures, only audio"):
+    with pytest.raises(DatasetError, match="contains no pictures, only audio"):
         found_in(request)
     summary, found = found_in(replace(request, on_error="skip"))
     assert list(found) == ["a"]
@@ -230,7 +230,7 @@ def test_a_subset_of_a_dataset_with_videos(
         model("rescale").path, videos=(str(tmp_path),), subset="validation", backbone=encoder
     )
     assert list(found_in(request)[1]) == ["short"]
-    with pytest.raises(AnnotationError, match="there are: 'training', 'validation'"):
+    with pytest.raises(AnnotationError, match="available: 'training', 'validation'"):
         found_in(replace(request, subset="testing"))
     with pytest.raises(AnnotationError, match="only a dataset folder"):
         found_in(replace(request, videos=(str(films),)))

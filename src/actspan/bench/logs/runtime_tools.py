@@ -118,7 +118,7 @@ def _name(match: re.Match[str]) -> str:
 
 # benchmark_app prints its figures, and writes a statistics report as CSV or JSON. Its throughput
 # (FPS) is iterations per second times the batch size that it assumes. Without `-layout` it assumes
-# 1, whatever the shape is: then FPS counts batches. The report states both that size and the
+# 1, for any shape: then FPS counts batches. The report states both that size and the
 # command line, so samples per second are computed from the shape.
 
 _TIMES = ("median", "mean", "min", "max", "p99", "p90")
@@ -152,7 +152,7 @@ _Values = dict[str, tuple[float, Figure]]  # times in seconds, and as printed
 def _read_benchmark_app(text: Text) -> Iterator[Part]:
     """Yield the parts of the printed output, or of a report in CSV or JSON."""
     is_report = text.document is not None or text.contains(r"^[^\[].*;")
-    values, shape = _reported(text) if is_report else _printed(text)
+    values, shape = _reported_values(text) if is_report else _printed_values(text)
     if "throughput" not in values:
         raise text.cut_off("the throughput (at the end of the report)")
     rate, printed = values["throughput"]
@@ -188,7 +188,7 @@ BENCHMARK_APP = Reader(
 )
 
 
-def _printed(text: Text) -> tuple[_Values, int | None]:
+def _printed_values(text: Text) -> tuple[_Values, int | None]:
     values: _Values = {}
     for name, pattern in _PRINTED.items():
         for line, match in text.find(pattern):
@@ -200,7 +200,7 @@ def _printed(text: Text) -> tuple[_Values, int | None]:
     return values, shapes[0] if shapes else None
 
 
-def _reported(text: Text) -> tuple[_Values, int | None]:
+def _reported_values(text: Text) -> tuple[_Values, int | None]:
     values: _Values = {}
     shape = None
     for key, written in _entries(text):

@@ -6,8 +6,8 @@
 HACS quotes its durations and leaves `annotations` out of test videos. THUMOS14's JSON capitalizes
 subsets and marks ambiguous segments with the label `Ambiguous`. The videos may be at the top level,
 without `database` (Ego4D's JSON), and their annotations may be "actions" of [class, start, end]
-(Charades, MultiTHUMOS). Lists of ids beside `database` may give the subsets. `json_entries` defines
-the keys of a video. The authors' files are a JSON of all videos, and a table of their subsets.
+(Charades, MultiTHUMOS). Lists of ids next to `database` may give the subsets. `json_entries`
+defines the keys of a video. The authors' files are a JSON of all videos and a table of subsets.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from actspan.data.annotations.json_entries import COUNTS, FIELDS, RATES, EntryRe
 from actspan.data.annotations.writing import WriteOptions
 from actspan.data.videos import SUBSETS, Videos, canonical_id, canonical_subset
 
-_HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level
+_HEAD = ("version", "taxonomy")  # keys that may be next to videos at the top level
 _HARMLESS = {"resolution", "url"}  # other keys of videos in ActivityNet's files
 _PLAIN_LABEL = rf"\A(?!({AMBIGUOUS}|\d+)\Z)\S(.*\S)?\Z"
 _QUOTED = r"\A[0-9]{1,9}(\.[0-9]{1,9})?\Z"  # HACS quotes durations
@@ -161,7 +161,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a JSON document of videos, which are decoded one at a time to save memory."""
     assert source.object is not None
     entries, repeated = source.object
-    reader, of_document = EntryReader(source.path), list[str]()  # repeated keys beside the videos
+    reader, of_document = EntryReader(source.path), list[str]()  # repeated keys next to the videos
     if is_object(entries.get("database")):
         beside, of_document = {k: v for k, v in entries.items() if k != "database"}, repeated
         entries, repeated = split(entries["database"]) or ({}, [])
@@ -177,7 +177,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         is_subset = key not in _HEAD and is_ids and key.lower() in SUBSETS
         (lists if is_subset and value else document)[key] = value
         if key in document and key not in _HEAD and isinstance(value, (list, dict)) and value:
-            reader.kept["keys beside the videos", key] += 1
+            reader.kept["keys next to the videos", key] += 1
     reader.reject_repeated(of_document)
     videos, notes = _with_subsets(source.path, videos, lists, reader.problems)
     return reader.built("activitynet", videos, document, notes)
@@ -213,7 +213,7 @@ def fits_authors(source: Source) -> bool:
 
 
 def read_authors(source: Source, options: ReadOptions) -> Annotations:
-    """Read the JSON, and the subsets from `video_info_new.csv` beside it."""
+    """Read the JSON, and the subsets from `video_info_new.csv` next to it."""
     assert source.object is not None
     entries, repeated = source.object
     reader = EntryReader(source.path, _AUTHORS_KEYS)
@@ -245,7 +245,7 @@ def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
     columns = [place_of(names, NAMES[role]) for role in ("video", "subset")]
     if None in columns:
         raise AnnotationError(
-            f"{table}: columns 'video' and 'subset' are needed; there are: "
+            f"{table}: columns 'video' and 'subset' are needed; available: "
             f"{listed(map(repr, head), 12) or 'none'}"
         )
     subsets: dict[str, str] = {}
@@ -266,7 +266,7 @@ def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str
         text = json.dumps(document, indent=1, ensure_ascii=False)
     except RecursionError as error:
         raise AnnotationError(
-            "what a video has beside its segments is nested too deeply to be written; remove it"
+            "other keys of a video are nested too deeply to be written; remove them"
         ) from error
     # UTF-8 cannot encode half a surrogate pair. The escape that replaces it here is valid JSON.
     yield "annotations.json", (text + "\n").encode("utf-8", "backslashreplace")

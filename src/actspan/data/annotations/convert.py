@@ -90,14 +90,14 @@ def convert_annotations(request: ConvertRequest) -> Conversion:
             what = f"--fps {request.fps:g} is {use if unknown else 'not used'}"
             notes.append(f"{path}: times are not frame numbers, so {what}")
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
-    videos = _renamed(videos, request.rename_subsets, path).subset(request.subset, path)
+    videos = _rename_subsets(videos, request.rename_subsets, path).subset(request.subset, path)
     if videos and not any(len(video.segments) + len(video.ignored) for video in videos):
         where = "" if request.subset is None else f" in subset {request.subset!r}"
-        notes.append(f"{path}: holds no instances{where}")
+        notes.append(f"{path}: contains no instances{where}")
     videos, timing = _in_seconds(videos, request, annotations)
     problems += segment_problems(videos, path)
     if not videos and not problems:
-        raise AnnotationError(f"{path}: holds no videos")
+        raise AnnotationError(f"{path}: contains no videos")
     if not videos:
         raise_nothing_left(problems, 0)
     good = good_segments(videos)
@@ -233,7 +233,7 @@ def _disagreements(annotations: Annotations, known: Annotations) -> Iterator[str
             )
 
 
-def _renamed(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
+def _rename_subsets(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
     renamed: dict[str, str] = {}
     for old, new in ((canonical_subset(o), canonical_subset(n)) for o, n in names.items()):
         if renamed.setdefault(old, new) != new:

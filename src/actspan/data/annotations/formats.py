@@ -187,7 +187,7 @@ def _read_as(source: Source, format: str | None, options: ReadOptions) -> Annota
 def format_named(name: str) -> Format:
     """Return the format with this name; raise ConfigError with the known ones if there is none."""
     if name not in FORMATS:
-        raise ConfigError(f"no format {name!r} of annotations; there are: {', '.join(FORMATS)}")
+        raise ConfigError(f"no annotation format {name!r}; choose one of: {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
@@ -197,8 +197,8 @@ def _unknown_format(source: Source) -> str:
     if path.is_dir():
         in_folders = ", ".join(f.in_folder for f in _ALL if f.in_folder)
         return (
-            f"{path}{folder_kind(path)}: holds none of: {in_folders}; a file of another format has "
-            "to be named itself"
+            f"{path}{folder_kind(path)}: contains none of: {in_folders}; give the path "
+            "of a file of another format"
         )
     if source.json is None:
         suffix = path.suffix.lower()
@@ -206,14 +206,14 @@ def _unknown_format(source: Source) -> str:
             (r for known, r in _REMEDIES.items() if suffix in known.split()), _DEFAULT_REMEDY
         )
         what = f"{path.suffix} is not read: {remedy}" if path.suffix else remedy
-        return f"{path}: of no known format; {what}; {forms}"
+        return f"{path}: unknown format; {what}; {forms}"
     document = source.document[0]
     what = type(document).__name__
     if isinstance(document, dict):
         what = f"an object with {listed(map(repr, document), most=6) or 'no keys'}"
     elif isinstance(document, list) and document and isinstance(document[0], dict) and document[0]:
         what = f"a list of objects with {listed(map(repr, document[0]), most=6)}"
-    return f"{path}: JSON of no known format, {what}; {forms}"
+    return f"{path}: JSON in an unknown format, {what}; {forms}"
 
 
 def encode_annotations(
@@ -274,7 +274,9 @@ def write_annotations(
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ActSpanError(f"{path}: cannot be made a folder: {error.strerror}") from error
+            raise ActSpanError(
+                f"{path}: cannot be created as a folder: {error.strerror}"
+            ) from error
         files = {path / name: content for name, content in encoded.items()}
     else:  # side by side under one name
         names = [path, *(path.with_suffix(Path(name).suffix) for name in [*encoded][1:])]
@@ -299,6 +301,6 @@ def format_to_write(path: Path, name: str | None = None) -> Format:
         what = f"suffix {path.suffix!r} is" if path.suffix else "a name without a suffix is"
         known = " or ".join(by_suffix)
         raise ConfigError(
-            f"{path}: {what} of no format that is written: {known} is needed (or --to)"
+            f"{path}: {what} not a supported output format: {known} is needed (or --to)"
         )
     return by_suffix[path.suffix.lower()]

@@ -36,7 +36,7 @@ from actspan.data.annotations.video_builder import UNUSABLE, VideoBuilder
 from actspan.data.videos import canonical_id
 
 # Notes about tasks, which are written behind their number.
-_SEVERAL = "have several annotations: the ground truth, or the latest, is taken"
+_SEVERAL = "have several annotations: the ground truth, or the latest, is used"
 _UNTOUCHED = "have no annotations, and are left out"
 _EMPTY = "have an annotation without regions: their videos are background throughout"
 _TIMELESS = "have no regions with times"
@@ -101,7 +101,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         reader.add(task)
     notes = list(reader.notes(path, len(tasks)))
     if len(used) == reader.counts[_TIMELESS] and not reader.builder.problems:
-        raise AnnotationError(f"{notes[-1]}, and nothing else is there: label ranges of time")
+        raise AnnotationError(f"{notes[-1]}, and nothing else: label ranges of time")
     in_frames = reader.has_timelines or reader.boxes > 0
     return reader.builder.built("labelstudio", notes, unit="frames" if in_frames else "seconds")
 

@@ -68,7 +68,7 @@ def read_boris(source: Source, options: ReadOptions) -> Annotations:
         try:
             if not isinstance(observation, dict):
                 raise TypeError("not an object")
-            video, facts = _observed(name, observation, builder.ignored)
+            video, facts = _observed_video(name, observation, builder.ignored)
             if video in builder:
                 raise ValueError(f"video {video!r} is in an earlier observation too")
             events = sorted(_events(observation, builder.ignored), key=itemgetter(0))
@@ -80,7 +80,9 @@ def read_boris(source: Source, options: ReadOptions) -> Annotations:
     return builder.built("boris")
 
 
-def _observed(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tuple[str, Facts]:
+def _observed_video(
+    name: str, observation: Mapping[str, Any], ignored: Ignored
+) -> tuple[str, Facts]:
     """Return the id of an observation's video, and the facts that the project gives about it."""
     players = observation.get("file") or {}
     if isinstance(players, list):  # before version 1
@@ -148,7 +150,7 @@ def read_via(source: Source, options: ReadOptions) -> Annotations:
     for view, entry in document["view"].items():
         name = names[view] = ""
         try:
-            name = _viewed(entry, document["file"])
+            name = _viewed_file(entry, document["file"])
             if name in builder:
                 raise ValueError(f"video {name!r} is in an earlier view too")
             builder.add(name)
@@ -172,7 +174,7 @@ def read_via(source: Source, options: ReadOptions) -> Annotations:
     return builder.built("via")
 
 
-def _viewed(view: Mapping[str, Any], files: Mapping[str, Any]) -> str:
+def _viewed_file(view: Mapping[str, Any], files: Mapping[str, Any]) -> str:
     """Return the name of the file that a view shows, without folder and suffix."""
     if len(view["fid_list"]) != 1:
         raise ValueError(f"it shows {len(view['fid_list'])} files; only one per view can be read")

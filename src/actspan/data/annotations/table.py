@@ -43,7 +43,7 @@ _PER_SECOND = {"seconds": 1.0, "milliseconds": 1000.0}
 _OPTIONAL = {"fps", "frames", "score"}
 _SHORTEST = 0.02  # seconds; no action is shorter, but times given as fractions of a day are
 
-# Copied text contains zero-width spaces and direction marks, which nobody sees.
+# Copied text contains zero-width spaces and direction marks, which are invisible.
 _INVISIBLE = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")
 _QUOTES = ("'", "`", "\u2018")
 _NO_NUMBER = {"", "na", "n/a", "nan", "none", "null", "-"}  # numbers, in spreadsheets and R
@@ -176,7 +176,7 @@ class _RowReader:
 
     def _check_width(self, place: str, cells: Sequence[str]) -> None:
         if len(cells) < self._width:
-            what = "fewer cells than the header, so the last are taken as empty"
+            what = "fewer cells than the header, so the last are read as empty"
             self._table.count(what, place)
         unnamed = (cells[i] for i in self._unnamed if i < len(cells))
         beyond = () if self._columns.head else cells[self._width :]

@@ -102,7 +102,7 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
     needed = ("video", "duration") if options.only_facts else ("video", *TIMES)
     missing = [role for role in needed if role not in columns.places]
     names = listed(map(repr, head), _LISTED)
-    absent = f"not found: {', '.join(map(repr, missing))}; there are: {names}"
+    absent = f"not found: {', '.join(map(repr, missing))}; available: {names}"
     if options.only_facts:
         if not missing:
             return columns
@@ -113,7 +113,7 @@ def find_columns(path: Path, head: Sequence[str], options: ReadOptions) -> Colum
         )
     if not options.columns and len(head) >= 3 and all(time_of(cell) >= 0 for cell in head[1:3]):
         columns = Columns(path, {role: i for i, role in enumerate(_POSITIONS[: len(head)])})
-        columns.note(f"no header; columns taken as {','.join(columns.places)}")
+        columns.note(f"no header; columns read as {','.join(columns.places)}")
         return columns
     flags = ", ".join(f"--{role}-column NAME" for role in missing)
     raise AnnotationError(
@@ -130,7 +130,7 @@ def _by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Colum
         place = head.index(name) if name in head else place_of(names, [normalized(name)])
         if place is None:
             listed_names = listed(map(repr, head), _LISTED)
-            what = f"no column {name!r}{suggestion(name, head)}; there are: {listed_names}"
+            what = f"no column {name!r}{suggestion(name, head)}; available: {listed_names}"
             raise AnnotationError(f"{path}: {what}")
         places[role] = place
     unit, times = find_times(head, places) or ("seconds", {})
@@ -194,7 +194,7 @@ def resolve_columns(columns: Columns, rows: Iterable[Sequence[str]]) -> None:
                 column.append(cells[i] if i < len(cells) else "")
     for role in lengths:
         if _is_of_segments(columns, role, content):
-            what = "is the length of segments, and not taken as the video's"
+            what = "is the length of segments, and not used as the video's"
             columns.note(f"column {columns.name(role)} {what}", places.pop(role))
     if candidates:
         _find_label(columns, {i: content[i] for i in candidates})

@@ -12,8 +12,9 @@ comments) is ignored. An interval with a text is an instance with the text as la
 without text are gaps. Points have no length: they are counted and ignored.
 
 THUMOS14: `BaseballPitch_val.txt`, `BaseballPitch_test.txt`, ... have lines of `video start end`, in
-seconds. `Ambiguous_val.txt` and `Ambiguous_test.txt` contain segments that nobody could decide: the
-official evaluation counts neither them nor detections that touch them. Durations are not in them.
+seconds. `Ambiguous_val.txt` and `Ambiguous_test.txt` contain segments that annotators
+could not decide: the official evaluation counts neither them nor detections that touch them. The
+files have no durations.
 """
 
 from __future__ import annotations
@@ -282,7 +283,7 @@ def read_thumos(source: Source, options: ReadOptions) -> Annotations:
     files = sorted(_class_files(source.path))
     if not files:
         raise AnnotationError(
-            f"{source.path}: holds no files <Class>_val.txt or <Class>_test.txt, as THUMOS14 has"
+            f"{source.path}: contains no files <Class>_val.txt or <Class>_test.txt, as THUMOS14 has"
         )
     builder = VideoBuilder(source.path, options)
     for file in files:

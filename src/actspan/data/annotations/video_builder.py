@@ -176,7 +176,7 @@ class VideoBuilder(Collector):
 
 
 def has_files(suffix: str, source: Source) -> bool:
-    """Return whether the source is a file with the suffix, or a folder that holds any."""
+    """Return whether the source is a file with the suffix, or a folder that contains any."""
     return bool(_files_of(source.path, suffix))
 
 
@@ -194,14 +194,14 @@ def read_files(
 ) -> Annotations:
     """Read one file, or all files with a suffix in a folder; count other annotations as ignored.
 
-    Raises AnnotationError if there is no such file, the only one is damaged, or one of the given
+    Raises AnnotationError if no such file, the only one is damaged, or one of the given
     patterns matches no tier. In a folder, a damaged one is a problem.
     """
     path, builder = source.path, VideoBuilder(source.path, options)
     if not path.is_dir():
         read_file(path, builder)
     elif not has_files(suffix, source):
-        raise AnnotationError(f"{path}: holds no {suffix} files")
+        raise AnnotationError(f"{path}: contains no {suffix} files")
     else:
         for file in _files_of(path, *_ONE_PER_VIDEO):
             if file.suffix.lower() != suffix:
@@ -216,6 +216,6 @@ def read_files(
         if not any(fnmatchcase(name, pattern) for name in builder.tiers):
             raise AnnotationError(
                 f"{path}: no tier matches {pattern!r}{suggestion(pattern, builder.tiers)}; "
-                f"there are: {listed(map(repr, builder.tiers), most=12) or 'none'}"
+                f"available: {listed(map(repr, builder.tiers), most=12) or 'none'}"
             )
     return builder.built(format)

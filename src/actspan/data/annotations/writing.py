@@ -86,7 +86,7 @@ def labelled_instances(video: Video) -> Iterator[ScoredInstance]:
     for what, text in texts:
         if bad := _NOT_TEXT.search(text):
             raise AnnotationError(
-                f"video {video.id!r}: {what} {text!r} holds {bad.group()!r}, which this format "
+                f"video {video.id!r}: {what} {text!r} contains {bad.group()!r}, which this format "
                 "cannot contain: rename it"
             )
     for start, end, label, score in scored_instances(video):

@@ -46,7 +46,7 @@ def make_passes(names: Iterable[str], settings: PassSettings) -> list[GraphPass]
     for name in names:
         if name not in PASSES:
             near = suggestion(name, PASSES)
-            raise ExportError(f"there is no pass {name!r}{near}; there are: {', '.join(PASSES)}")
+            raise ExportError(f"no pass {name!r}{near}; available: {', '.join(PASSES)}")
     return [_class_of(name)(settings) for name in names]
 
 

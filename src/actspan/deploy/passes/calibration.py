@@ -49,7 +49,7 @@ class DatasetCalibration:
     def __post_init__(self) -> None:
         if self.net == "pem" and (self.bundle is None or "tem.onnx" not in self.bundle.files):
             raise ExportError(
-                "PEM is calibrated on proposals, which take an exported TEM to find: give the "
+                "PEM is calibrated on proposals, which need an exported TEM: give the "
                 "bundle that has both (--bundle BUNDLE), after actspan export BUNDLE"
             )
 
@@ -64,7 +64,7 @@ class DatasetCalibration:
             requested = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
             wanted = " or ".join("(B, C, T)" if rank == 3 else "(N, 32)" for rank in ranks)
             raise ExportError(
-                f"calibration knows networks with one input, {wanted}; this one has {requested}"
+                f"calibration supports networks with one input, {wanted}; this one has {requested}"
             )
         config = PipelineConfig() if self.bundle is None else self.bundle.config
         if self.bundle is None or self.net == "tem":

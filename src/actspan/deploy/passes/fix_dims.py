@@ -169,7 +169,7 @@ class FixDims(GraphPass):
             if isinstance(dim, int)
         }
         if key not in fixed:
-            available = f"there are: {', '.join(known)}" if known else "no axis is free"
+            available = f"available: {', '.join(known)}" if known else "no axis is free"
             return f"no free axis is called {key!r}{suggestion(key, known)}; {available}"
         return None if fixed[key] == size else f"{key} is {fixed[key]} already, not {size}"
 
@@ -179,7 +179,7 @@ class FixDims(GraphPass):
         labels = {_label(key, axes) for key in self._dims}
         if any(axis.role == role and axis.label not in labels for axis in axes):
             return None
-        fixed = list(_fixed(model, role))
+        fixed = list(_fixed_axes(model, role))
         if not fixed:
             fault = f"no input has a {role} that could be {size}"
             return f"{fault}; {advice(axes)}" if axes else fault
@@ -206,7 +206,7 @@ def _free(model: ir.Model) -> list[FreeAxis]:
     return free_axes({value.name: _dims_of(value) for value in model.graph.inputs})
 
 
-def _fixed(model: ir.Model, role: str) -> Iterator[tuple[str, int, int]]:
+def _fixed_axes(model: ir.Model, role: str) -> Iterator[tuple[str, int, int]]:
     """Yield the input, axis and size of possible batch or length axes with a fixed size.
 
     The batch is the first axis. The length is any other axis, the last one first; for an input

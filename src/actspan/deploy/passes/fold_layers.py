@@ -199,7 +199,7 @@ def _commutes(node: ir.Node, factor: NDArray[Any]) -> bool:
 
 
 def _has_weights(layer: ir.Node) -> bool:
-    """Return whether a layer has weights of its own, as plain numbers or in another form."""
+    """Return whether a layer has its own weights, as plain numbers or in another form."""
     if any(constant_of(value) is not None for value in layer.inputs[:2]):
         return True
     stored = ("Cast", "DequantizeLinear", "Identity")

@@ -39,7 +39,7 @@ class Float16(GraphPass):
         tag="fp16",
         summary="Store weights and compute in half precision.",
         needs="every type is known, no weight beyond 65504, no control flow",
-        ensures="no float32 weight, except where an operator takes only float32; inputs and "
+        ensures="no float32 weight, except where an operator accepts only float32; inputs and "
         "outputs of the requested type",
         tolerance=1e-2,
         kind="operators on float32",
@@ -62,7 +62,9 @@ class Float16(GraphPass):
         for value in model.graph.initializers.values():
             array = constant_of(value) if value.dtype == SINGLE else None
             if array is not None and (np.isfinite(array) & (np.abs(array) > _LARGEST)).any():
-                return f"{value.name} holds {np.abs(array).max():.4g}; half precision ends at 65504"
+                return (
+                    f"{value.name} contains {np.abs(array).max():.4g}; half precision ends at 65504"
+                )
         for node in model.graph:
             if any(output.type is None for output in node.outputs if output.uses()):
                 return f"the type of what {node.op_type} {node.name!r} computes is not known"
@@ -81,12 +83,14 @@ class Float16(GraphPass):
             if value.dtype in (SINGLE, HALF) and value.dtype != self._io and touched:
                 return f"{value.name} is {value.dtype}, not {self._io}: give --io fp16"
         left = _convertible(model)
-        return f"{left.op_type} {left.name!r} still takes float32" if left is not None else None
+        return f"{left.op_type} {left.name!r} still uses float32" if left is not None else None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
         """Return the nodes in single precision; see `GraphPass.remaining`."""
         return {
-            node: "it takes no float16" if is_standard(node) else f"an operator of {node.domain}"
+            node: "it does not accept float16"
+            if is_standard(node)
+            else f"an operator of {node.domain}"
             for node in nodes_of(model)
             if not is_standard(node, "Cast") and _computes_single(node)
         }
@@ -103,7 +107,7 @@ class Float16(GraphPass):
 def _convertible(model: ir.Model) -> ir.Node | None:
     """Return the first node that takes single precision but may take half."""
     for node in model.graph:
-        halves, _ = _allowed(node, opset_of(model))
+        halves, _ = _changeable_ports(node, opset_of(model))
         singles = (value is not None and value.dtype == SINGLE for value in node.inputs)
         if not is_standard(node, "Cast") and any(map(operator.and_, singles, halves)):
             return node
@@ -116,7 +120,7 @@ def _computes_single(node: ir.Node) -> bool:
     return any(value is not None and value.dtype == SINGLE for value in values)
 
 
-def _allowed(node: ir.Node, opset: int) -> tuple[list[bool], list[bool]]:
+def _changeable_ports(node: ir.Node, opset: int) -> tuple[list[bool], list[bool]]:
     """Return which inputs and outputs of a node may change from single to half precision."""
     inputs, outputs = [False] * len(node.inputs), [False] * len(node.outputs)
     none = list(inputs), list(outputs)
@@ -150,7 +154,10 @@ class _Converter:
         self._twins: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
 
     def run(self) -> None:
-        graph, allowed = self._graph, {node: _allowed(node, self._opset) for node in self._graph}
+        graph, allowed = (
+            self._graph,
+            {node: _changeable_ports(node, self._opset) for node in self._graph},
+        )
         singles = self._set_types({node: outputs for node, (_, outputs) in allowed.items()})
         for node, (halves, _) in allowed.items():
             for index, value in enumerate(node.inputs):

@@ -43,7 +43,7 @@ _BETWEEN = (
 # Stops the quantiser's advice about preparation.
 _PREPROCESSED = {"onnx.quant.pre_process": "onnxruntime.quant"}
 _PROBES = 4  # number of calls in the numeric check
-_EXPONENT = 0.85  # of the equalisation; 1 makes the ranges of x equal, whatever the effect on W
+_EXPONENT = 0.85  # of the equalisation; 1 makes the ranges of x equal, without regard to W
 
 
 class Int8(GraphPass):

@@ -68,7 +68,7 @@ def checked(model: Any, where: str) -> onnx.ModelProto:
         common.NameFixPass()(model)
         proto: Any = ir.to_proto(model)
     if proto.ByteSize() > _LARGEST:
-        raise ExportError(f"{where}: more than 2 GB in one file, which ONNX cannot hold")
+        raise ExportError(f"{where}: more than 2 GB in one file, the limit of ONNX")
     for graph in graphs_in(proto.graph):  # shapes of standard operators are inferred again
         _drop_shapes(graph, {name for n in graph.node if not n.domain for name in n.output})
     known = {dim.dim_param for dim in _free_sizes(proto)}

@@ -134,7 +134,7 @@ class Dumps:
         """Return the names of the inputs that have dumps; raise StageError if there are none."""
         if not self.folder.is_dir():
             raise StageError(
-                f"{self.folder}: there is no such folder: run the network over the inputs first, "
+                f"{self.folder}: no such folder: run the network on the inputs first, "
                 "or say where its dumps are (--dumps)"
             )
         files = sorted(p.name for p in self.folder.iterdir())
@@ -232,7 +232,7 @@ def _dump_problem(
         elif not what:
             what = _bad_values(net, dumps.read(item), item)
     except OSError as error:
-        what, remedy = f"cannot be read: {error.strerror}", "look at its permissions"
+        what, remedy = f"cannot be read: {error.strerror}", "check its permissions"
     return Problem(item.video, str(path), what, remedy) if what else None
 
 
@@ -252,7 +252,9 @@ def _wrong_size(stage: Stage, net: StagedNet, size: int) -> tuple[str, str]:
 def _stale(item: Item, changed: float, record: dict[str, int]) -> str:
     made_from = record.get(item.name)
     if made_from is not None:
-        return "" if made_from == item.crc32 else "stale: made from another input than is there"
+        return (
+            "" if made_from == item.crc32 else "stale: made from another input than the present one"
+        )
     return "stale: older than its input" if changed < item.since - _CLOCK else ""
 
 

@@ -244,11 +244,11 @@ def write_pem_results(
     if lean:  # an older folder would not belong to this result
         shutil.rmtree(target, ignore_errors=True)
     with nullcontext() if lean else atomic_folder(target) as folder, result_writer(out) as result:
-        for item, proposals in in_parallel(partial(_rated, stage, dumps, folder), items):
+        for item, proposals in in_parallel(partial(_rate_item, stage, dumps, folder), items):
             report.count(item)
             whole: Proposals | None = proposals
             if item.window is not None:  # None before the last window of a recording
-                whole = recordings.take(item.window, item.seconds, proposals)
+                whole = recordings.add_candidates(item.window, item.seconds, proposals)
             if whole is not None:
                 result.add(item.video, whole)
     return report
@@ -264,7 +264,9 @@ def _candidate_problem(stage: Stage, item: Item) -> Problem | None:
     return next(filter(None, problems), None)
 
 
-def _rated(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tuple[Item, Proposals]:
+def _rate_item(
+    stage: Stage, dumps: Dumps, folder: Path | None, item: Item
+) -> tuple[Item, Proposals]:
     """Return a video's final proposals, or a window's candidates with their final scores."""
     start, end, start_score, end_score = (
         np.fromfile(path, dtype=np.float64) for path in _candidate_files(stage, item)

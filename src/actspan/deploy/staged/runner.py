@@ -73,9 +73,9 @@ def _check_target(out: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or any(not f.name.endswith((SUFFIX, RECORD)) for f in out.iterdir()):
-        raise StageError(f"{out}: holds other things than dumps, so it is left alone")
+        raise StageError(f"{out}: contains files that are not dumps, and is not changed")
     if not overwrite:
-        raise StageError(f"{out}: there are dumps already: choose another folder, or use --force")
+        raise StageError(f"{out}: dumps already exist: choose another folder, or use --force")
 
 
 def _run_batch(

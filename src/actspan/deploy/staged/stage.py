@@ -236,10 +236,10 @@ def check_new_stage(path: Path, *, overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not (path / STAGE_FILE).is_file():
-        raise StageError(f"{path}: exists and is not a stage, so it is left alone: choose another")
+        raise StageError(f"{path}: already exists and is not a stage: choose another folder")
     if not overwrite:
         raise StageError(
-            f"{path}: there is a stage already: choose another folder, or replace it and the "
+            f"{path}: a stage already exists: choose another folder, or replace it and the "
             "dumps in it: --force"
         )
 
@@ -249,7 +249,7 @@ def record_model(bundle: Bundle) -> ModelRecord:
     for net in STAGED_NETS:
         if net not in bundle.nets:
             raise BundleError(
-                f"{bundle.path}: holds no {net.upper()}; the staged path needs both networks: "
+                f"{bundle.path}: contains no {net.upper()}; the staged path needs both networks: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
     checksums = {net: bundle.files[f"{net}.safetensors"].sha256 for net in STAGED_NETS}

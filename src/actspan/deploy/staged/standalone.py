@@ -210,9 +210,9 @@ def block_shape(shape: Sequence[Any], entry: Input, batch: int | None) -> tuple[
     if whole:
         whole = filled[0] % entry.height == 0 if len(shape) == 2 else filled[1] == entry.height
     if not whole:
-        raise ValueError(f"the network takes {text}, not {entry.height} x {entry.width} inputs")
+        raise ValueError(f"the network expects {text}, not {entry.height} x {entry.width} inputs")
     if batch and filled[0] != wanted[0]:
-        raise ValueError(f"the network takes {text}: leave out --batch {batch}")
+        raise ValueError(f"the network expects {text}: leave out --batch {batch}")
     return filled
 
 
@@ -266,7 +266,7 @@ def find_mistakes(options: argparse.Namespace) -> str:
         more = [f"... and {len(problems) - MOST_NAMED} more"] if problems[MOST_NAMED:] else []
         return "\n".join([f"inputs of {options.list}:", *problems[:MOST_NAMED], *more])
     if not os.path.isfile(options.model):
-        return f"{options.model}: there is no such file"
+        return f"{options.model}: no such file"
     if os.path.exists(options.out) and (not os.path.isdir(options.out) or os.listdir(options.out)):
         return f"{options.out}: is not empty, and dumps must not mix: give another folder"
     return ""

@@ -32,7 +32,7 @@ EXPECTED = (
     "(fc1, fc2)"
 )
 _HOW_TO_CLEAN = (
-    "if you trust whoever made it, save its weights alone where it was made: "
+    "if you trust its source, save its weights alone, on the machine that made it: "
     "torch.save({'state_dict': model.state_dict()}, FILE), or for OpenMMLab its publish_model.py, "
     "which removes everything else"
 )
@@ -72,7 +72,7 @@ _NAMED = 8  # entries listed in a message
 
 
 def load_content(path: Path) -> Any:
-    """Return what a file holds: tensors or arrays, in plain containers.
+    """Return what a file contains: tensors or arrays, in plain containers.
 
     Raise CheckpointError or MissingExtraError if the file is not a checkpoint, damaged, or not safe
     to open, or PyTorch is not installed.
@@ -172,7 +172,7 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
     kind = _other_kind(path)
     if kind:
         return CheckpointError(f"{path}: cannot be read: it is {kind}; {EXPECTED}")
-    what = "damaged or cut short; copy it again from where it came"
+    what = "damaged or truncated; copy it again from its source"
     return CheckpointError(f"{path}: cannot be read: {what}")
 
 
@@ -211,30 +211,30 @@ def find_network(content: Any, path: Path, ignored: Ignored) -> FoundNetwork:
     levels = list(_levels(content))
     state_dict = content.get("state_dict", {}) if isinstance(content, Mapping) else None
     if not levels or not isinstance(state_dict, Mapping):
-        raise CheckpointError(f"{path}: holds no state_dict of named weights; {EXPECTED}")
+        raise CheckpointError(f"{path}: contains no state_dict of named weights; {EXPECTED}")
     networks = [network for trail, state in levels for network in _networks(trail, state)]
     whole = [n for n in networks if n.state.keys() >= _NETS[n.net]]
     candidates = whole or networks[:1]
     if not candidates:
         inner = next((state for trail, state in levels if trail and state), content)
         names = listed(inner, _NAMED) or "nothing"
-        raise CheckpointError(f"{path}: holds weights of neither TEM nor PEM ({names}); {EXPECTED}")
+        raise CheckpointError(
+            f"{path}: contains weights of neither TEM nor PEM ({names}); {EXPECTED}"
+        )
     chosen = candidates[0]
     beside = [network.prefix for network in candidates if network.levels == chosen.levels]
     if len({network.net for network in candidates}) > 1:
-        what = "holds weights of a TEM and of a PEM: save each to a file of its own"
+        what = "contains weights of a TEM and of a PEM: save each to a separate file"
         raise CheckpointError(f"{path}: {what}; {EXPECTED}")
     if len(beside) > 1:
-        what = (
-            f"holds {len(beside)} networks of one kind ({listed(beside)}): save one of them alone"
-        )
+        what = f"contains {len(beside)} networks of one kind ({listed(beside)}): save only one"
         raise CheckpointError(f"{path}: {what}; {EXPECTED}")
     _note_others(content, chosen, ignored)
     return chosen
 
 
 def _levels(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """Yield the mappings of a checkpoint that may hold weights, with the keys that lead to them."""
+    """Yield the mappings of a checkpoint that may contain weights, with the keys to them."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
     for trail, value in waiting:  # the list grows during the loop
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):

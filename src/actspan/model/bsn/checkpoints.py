@@ -75,7 +75,7 @@ def read_checkpoint(path: str | Path) -> CheckpointNetwork:
         raise CheckpointError(f"{path}: {what}") from error
     origin, notes = _origin(path, content, network), ignored.notes(path.name)
     if origin == "safetensors" and (path.parent / MANIFEST).is_file():
-        what = f"settings are the published ones, not those of {MANIFEST} beside it"
+        what = f"settings are the published ones, not those of the {MANIFEST} next to it"
         notes += (f"{path.name}: {what}",)
     return CheckpointNetwork(path, network.net, origin, config, weights, notes)
 
@@ -130,7 +130,7 @@ def convert_checkpoints(
     Raises
     ------
     CheckpointError
-        A file cannot be used, or two hold the same network.
+        A file cannot be used, or two contain the same network.
     BundleError
         `out` is taken or cannot be written, or the networks do not fit each other.
     """
@@ -153,7 +153,7 @@ def convert_checkpoints(
     existing = [net.upper() for net in networks if bundle is not None and net in bundle.nets]
     if existing and not overwrite:
         raise BundleError(
-            f"{out}: there is a bundle already, with a {' and a '.join(existing)}; choose another "
+            f"{out}: a bundle already exists, with a {' and a '.join(existing)}; choose another "
             "folder, or ask to replace it: --force"
         )
     if bundle is not None and not bundle.nets <= networks.keys():

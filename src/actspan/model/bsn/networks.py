@@ -31,7 +31,7 @@ class Network(nn.Module):
         }
 
     def load_weights(self, weights: Mapping[str, ArrayLike]) -> None:
-        """Load weights, on whatever device the parameters are; raise as `check_weights`."""
+        """Load weights, on the device of the parameters; raise as `check_weights`."""
         checked = check_weights(weights, self.config)
         self.load_state_dict({name: torch.from_numpy(w.copy()) for name, w in checked.items()})
 

@@ -6,7 +6,7 @@ const copy = (segments) => segments && segments.map((s) => ({ ...s }));
 const sorted = (segments) => segments.sort((a, b) => a.start - b.start || a.end - b.end);
 
 export class Editor extends EventTarget {
-  segments = null; // null: nobody has corrected this video
+  segments = null; // null: this video has no corrections
   selected = -1;
   state = ""; // "", "saving", "saved", or what went wrong
   #revision = 0;
@@ -138,7 +138,7 @@ export class Editor extends EventTarget {
     if (error.status === 409) {
       try {
         this.#take(await api.readCorrections(this.id));
-        message = "Somebody else changed these corrections; the newest ones are shown.";
+        message = "Someone else changed these corrections; the latest version is shown.";
       } catch {
         // The first reason is shown; the next change saves again.
       }

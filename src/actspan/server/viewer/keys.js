@@ -5,20 +5,20 @@ import { byId, make } from "./text.js";
 // [keys, description, name of the action]; a name with Shift needs Shift.
 export const KEYS = [
   ["Space", "play or pause", "toggle"],
-  ["←", "one second back", "back"], ["→", "one second on", "on"],
-  ["Shift ←", "ten seconds back", "farBack"], ["Shift →", "ten seconds on", "farOn"],
-  [",", "one cell back", "cellBack"], [".", "one cell on", "cellOn"],
+  ["←", "one second back", "back"], ["→", "one second forward", "on"],
+  ["Shift ←", "ten seconds back", "farBack"], ["Shift →", "ten seconds forward", "farOn"],
+  [",", "one cell back", "cellBack"], [".", "one cell forward", "cellOn"],
   ["Home", "to the start", "start"], ["End", "to the end", "end"],
   ["[", "previous proposal", "previous"], ["]", "next proposal", "next"],
-  ["Enter", "play the chosen proposal or segment", "playChosen"],
+  ["Enter", "play the selected proposal or segment", "playChosen"],
   ["+", "zoom in", "zoomIn"], ["-", "zoom out", "zoomOut"], ["0", "the whole video", "zoomAll"],
   ["N", "next video", "nextVideo"], ["P", "previous video", "previousVideo"],
   ["/", "find a video", "find"], ["1", "run A on or off", "run0"], ["2", "run B on or off", "run1"],
   ["M", "add a segment at the position", "add"],
-  ["C", "take the chosen proposal as a correction", "take"],
-  ["I", "start of the chosen segment is here", "setStart"],
-  ["O", "end of the chosen segment is here", "setEnd"],
-  ["L", "label of the chosen segment", "label"], ["Delete", "delete the chosen segment", "remove"],
+  ["C", "copy the selected proposal to the corrections", "take"],
+  ["I", "move the start of the selected segment here", "setStart"],
+  ["O", "move the end of the selected segment here", "setEnd"],
+  ["L", "edit the label of the selected segment", "label"], ["Delete", "delete the selected segment", "remove"],
   ["Ctrl Z", "undo", "undo"], ["Ctrl Shift Z", "redo", "redo"], ["?", "this help", "help"],
 ];
 

@@ -6,7 +6,7 @@ import { byId, clock, LETTERS, make, plural } from "./text.js";
 const ROW = 60, PAGE = 100, AROUND = 6, AGAIN = 1500; // pixels, rows, rows, milliseconds
 
 const ORDERS = [
-  ["source", "in their order", false], ["id", "by id", false],
+  ["source", "in original order", false], ["id", "by id", false],
   ["auc", "worst AUC first", false], ["auc", "best AUC first", true],
   ["difference", "largest difference first", true], ["seconds", "longest first", true],
   ["seconds", "shortest first", false], ["instances", "most instances first", true],
@@ -79,7 +79,7 @@ export class List {
       if (asking !== this.#asking) return;
       this.#pages.set(page, videos);
       this.total = total;
-      byId("count").textContent = plural(total, "video") + (evaluating ? " · being evaluated" : "");
+      byId("count").textContent = plural(total, "video") + (evaluating ? " · evaluating" : "");
       if (evaluating) this.#soon(() => this.refresh(), AGAIN);
       this.#draw();
     } catch (error) {

@@ -137,8 +137,8 @@ async function start() {
 function nothing(about) {
   byId("empty").hidden = false;
   byId("empty").textContent = about.runs.length
-    ? "The runs that are served hold no videos."
-    : "No run is served: actspan serve --results RUN shows one. With --model, Propose finds segments in a new recording.";
+    ? "The served runs contain no videos."
+    : "No run is served. Start the service with actspan serve --results RUN to show one. With --model, use Propose to find segments in a new recording.";
 }
 
 start().catch((error) => say(error.message));

@@ -2,10 +2,10 @@
 
 export class Player extends EventTarget {
   #at = 0; // seconds
-  #since = 0; // performance.now() at which the clock of our own stood at #at
+  #since = 0; // performance.now() at which the position was #at
   #running = false;
   #range = null;
-  #pending = null; // where the <video> shall go once it has arrived
+  #pending = null; // time to seek to when the <video> is loaded
   #element;
   rate = 1;
   loop = false;

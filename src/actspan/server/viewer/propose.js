@@ -40,7 +40,7 @@ export async function proposeDialog(workspace, shown) {
     let now = await api.submitJob(file, query, signal);
     job = now.id;
     while (now.state === "queued" || now.state === "running") {
-      tell(now.state === "queued" ? "waiting for its turn" : "being proposed in", now.progress);
+      tell(now.state === "queued" ? "waiting" : "computing", now.progress);
       await new Promise((done) => setTimeout(done, AGAIN));
       now = await api.showJob(job, signal);
     }

@@ -33,7 +33,7 @@ export function proposalTable(room, runs, truth, chosen, { playOnly, take }) {
   if (several) rows.sort((a, b) => a.rank - b.rank);
   const labelled = rows.some((p) => p.label);
   const header = ["rank", ...(several ? ["run"] : []), "start", "end", "score", ...(truth.length ? ["tIoU"] : []), ...(labelled ? ["label"] : []), ""];
-  const body = table(room, "Proposals that are shown", header);
+  const body = table(room, "Visible proposals", header);
   for (const p of rows.slice(0, MOST)) {
     const line = make(body, "tr");
     if (chosen && chosen.run === p.run && chosen.rank === p.rank) line.className = "chosen";
@@ -66,8 +66,8 @@ export function segmentTable(room, editor, { playOnly }) {
 
 function nothing(segments) {
   return segments === null
-    ? "Nobody has corrected this video. Drag on the track, press M, or start from what there is."
-    : "Corrected: nothing is in this video.";
+    ? "This video has no corrections. Drag on the track, press M, or start from the ground truth or the proposals."
+    : "Corrected: this video has no segments.";
 }
 
 function addSegment(body, editor, index, playOnly) {

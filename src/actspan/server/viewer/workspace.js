@@ -175,7 +175,7 @@ export class Workspace extends EventTarget {
       run.lanes = packLanes(run.visible, LANES);
       if (run.shown) without += run.visible.length - run.lanes.placed.length;
     }
-    const hidden = `${plural(without, "proposal")} found no room on the timeline; the table has them.`;
+    const hidden = `${plural(without, "proposal")} do not fit on the timeline; see the table.`;
     byId("hidden-lanes").textContent = without ? hidden : "";
     this.timeline.layout();
     this.#tables();
