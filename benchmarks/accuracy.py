@@ -42,8 +42,8 @@ from actspan.pipeline.outcomes import VideoInput
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import extract_videos
 from actspan.training.parts import trainable
-from actspan.training.train import train
 from actspan.training.train_classifier import train_classifier
+from actspan.training.trainer import train
 from benchmarks.harness import benchmark, group, path_option
 
 RECALL = ("AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC")

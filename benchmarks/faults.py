@@ -57,7 +57,7 @@ def ready() -> None:
     import rich.progress
     import rich.traceback  # noqa: F401
 
-    import actspan.cli.features
+    import actspan.cli.datasets
     import actspan.cli.propose
     import actspan.cli.tables
     import actspan.jobs.driver  # noqa: F401

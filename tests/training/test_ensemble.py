@@ -17,7 +17,7 @@ from actspan.model.bsn.networks import Pem, Tem
 from actspan.runtime.opening import open_net
 from actspan.training.loop import merge_members
 from actspan.training.parts import trainable
-from actspan.training.train import train
+from actspan.training.trainer import train
 from tests.examples import write_dataset
 from tests.training.tiny import TINY, Collected
 

@@ -27,8 +27,8 @@ from tests.examples import write_bundle
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan.training.parts import trainable
-from actspan.training.train import train
 from actspan.training.train_classifier import collect_examples, labels_of, train_classifier
+from actspan.training.trainer import train
 from tests.training.tiny import TINY, Collected
 
 QUICK = ClassifierTrainConfig(hidden=16, steps=150, batch=64, dropout=0.1)

@@ -34,7 +34,7 @@ from actspan.training.samples import (
     read_samples,
 )
 from actspan.training.tasks import cell_targets
-from actspan.training.train import train
+from actspan.training.trainer import train
 from tests.examples import write_dataset
 from tests.training.tiny import Collected
 

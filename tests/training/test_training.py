@@ -25,7 +25,7 @@ from actspan.config.training import PRESETS, OptimConfig, PemTrainConfig, TemTra
 from actspan.core.errors import ActSpanError, AnnotationError, BundleError, ConfigError
 from actspan.training.loop import Plan, learning_rate
 from actspan.training.parts import draw_videos, trainable
-from actspan.training.train import train
+from actspan.training.trainer import train
 from tests.examples import write_dataset
 from tests.training.tiny import NETS, OPTIM, TINY, Collected
 
@@ -173,7 +173,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(
     out = tmp_path / "killed"
     code = (
         "import sys, msgspec; from pathlib import Path; from actspan import Dataset, TrainConfig;"
-        "from actspan.training.train import train; from actspan.training.parts import trainable;"
+        "from actspan.training.trainer import train; from actspan.training.parts import trainable;"
         "from tests.training.tiny import Collected;"
         "report = Collected(); tell = report.progress;\n"
         "def slow(*a):\n import time; time.sleep(0.2); tell(*a)\n"

@@ -49,12 +49,8 @@ _OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # stages that depend on backend
 def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> BenchResult:
     """Measure a model on videos: end to end, every stage, latency, and accuracy.
 
-    Raises
-    ------
-    BundleError, DataError, BackendError
-        A part is missing, damaged, or does not fit.
-    BenchError, MissingExtraError
-        A batch needs more videos than there are, or the extra `bench` is not installed.
+    Raises BenchError if a batch needs more videos than there are, and the errors of `Bundle.load`,
+    `Dataset.load` and `Pipeline.load`.
     """
     machine.require_limits()
     with ExitStack() as stack:

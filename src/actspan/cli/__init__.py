@@ -14,7 +14,7 @@ from actspan.core.wording import suggestion
 # The module of each command, and its line in --help, in the order in which a user meets them.
 COMMANDS = {
     "demo": ("results", "Run the main steps on a small synthetic dataset."),
-    "extract": ("features", "Extract snippet features from videos into a dataset."),
+    "extract": ("datasets", "Extract snippet features from videos into a dataset."),
     "train": ("train", "Train TEM and PEM on a dataset folder into a bundle."),
     "convert": ("models", "Convert published checkpoints into a bundle."),
     "export": ("graphs", "Write a bundle's networks as ONNX files, and check them."),
@@ -23,7 +23,7 @@ COMMANDS = {
     "verify": ("models", "Compare every variant of a model with its checkpoint."),
     "deploy": ("deploy", "Convert, compile and verify a model for a device."),
     "backends": ("models", "List the inference runtimes, and which are usable here."),
-    "pack": ("features", "Pack a dataset's features for fast reading."),
+    "pack": ("datasets", "Pack a dataset's features for fast reading."),
     "propose": ("propose", "Find scored segments in videos or in a dataset."),
     "staged": ("staged", "Propose step by step through files, for a device's tool."),
     "label": ("results", "Label proposals, which makes them detections."),

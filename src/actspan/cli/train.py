@@ -88,7 +88,7 @@ def train(
     from actspan.data.instances import split_patterns
     from actspan.model.manifest import check_new_bundle
     from actspan.training.parts import trainable
-    from actspan.training.train import train as train_bundle
+    from actspan.training.trainer import train as train_bundle
 
     settings = _settings(preset, config)
     classified = None

@@ -25,23 +25,18 @@ def soft_nms(
 
     A neighbour is close if its tIoU with the pick exceeds a threshold that grows with the pick's
     width, from `threshold_short` to `threshold_long`; its score is multiplied by
-    exp(-tIoU^2 / decay).
+    exp(-tIoU^2 / decay). Of equal scores the earlier wins. Returns at most `keep` proposals by
+    their lowered score, descending. Raises ShapeError for a segment that ends before it starts, and
+    for NaN or infinity.
 
     Parameters
     ----------
     proposals : Proposals
-        Ranked by `score`; of equal scores the earlier wins.
     config : SoftNmsConfig, optional
     span : float
-        Length, in the unit of the positions, at which the pick's width counts as 1 for the
-        threshold; longer picks count as 1 too: 1 for fractions of the feature span; the length
-        of a window for a long recording in seconds.
-
-    Returns
-    -------
-    Proposals
-        At most `keep`, by their lowered score, descending. A single proposal is unchanged.
-        ShapeError is raised for a segment that ends before it starts, and for NaN or infinity.
+        Length, in the unit of the positions, from which on the pick's width counts as 1 for the
+        threshold: 1 for fractions of the feature span; the length of a window for a long recording
+        in seconds.
 
     Examples
     --------

@@ -113,7 +113,7 @@ def test_training_copies_the_projection_into_the_bundle(
     from actspan.config.training import OptimConfig, PemTrainConfig, TemTrainConfig
     from actspan.data.dataset import Dataset
     from actspan.training.parts import trainable
-    from actspan.training.train import train
+    from actspan.training.trainer import train
 
     shutil.copytree(films, tmp_path / "videos")
     instance = {"segment": [0.5, 1.5], "label": "act"}

@@ -2,19 +2,16 @@
 
 WebVTT and SubRip: a cue's text is its label; times are milliseconds. Our own WebVTT has the facts
 about the video in a comment at the top, and a cue's identifier ends with its score; a SubRip file's
-name is the video's id. Comments, styles, regions, settings and markup within the text control how a
-player shows a cue, and are not read. Voices named by markup, and lines outside cues, are counted
-and ignored.
+name is the video's id. Comments, styles, regions, settings and markup control how a player shows a
+cue, and are not read. Voices named by markup, and lines outside cues, are counted and ignored.
 
-TextGrid, in the long or the short text format: both are read as Praat does. Quoted texts,
-`<exists>` and separate numbers are read in order; everything else (`xmin =`, `intervals [1]:`,
-comments) is ignored. An interval with a text is an instance with the text as label; intervals
-without text are gaps. Points have no length: they are counted and ignored.
+TextGrid, long or short, is read as Praat does: quoted texts, `<exists>` and separate numbers in
+order, and nothing else. An interval with a text is an instance with the text as label; the others
+are gaps. Points have no length: they are counted and ignored.
 
 THUMOS14: `BaseballPitch_val.txt`, `BaseballPitch_test.txt`, ... have lines of `video start end`, in
-seconds. `Ambiguous_val.txt` and `Ambiguous_test.txt` contain segments that annotators
-could not decide: the official evaluation counts neither them nor detections that touch them. The
-files have no durations.
+seconds, and no durations. `Ambiguous_val.txt` and `Ambiguous_test.txt` have undecided segments: the
+official evaluation counts neither them nor detections that touch them.
 """
 
 from __future__ import annotations
@@ -30,13 +27,8 @@ from typing import NamedTuple
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.data.annotations.annotation_set import (
-    Annotations,
-    ReadOptions,
-    Source,
-    content_of,
-    text_of,
-)
+from actspan.data.annotations import annotation_set
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
 from actspan.data.annotations.fields import Facts, read_facts, seconds, written_facts
 from actspan.data.annotations.video_builder import VideoBuilder
 from actspan.data.annotations.writing import (
@@ -134,7 +126,7 @@ def read_srt(file: Path, builder: VideoBuilder) -> None:
 
 
 def _lines(file: Path) -> list[str]:
-    return text_of(file).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return annotation_set.text_of(file).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _cues(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -246,7 +238,7 @@ def _read_tier(
 
 
 def _tokens(file: Path) -> _Tokens:
-    data = content_of(file)
+    data = annotation_set.content_of(file)
     try:
         text = data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
     except UnicodeDecodeError as error:
@@ -289,7 +281,7 @@ def read_thumos(source: Source, options: ReadOptions) -> Annotations:
     for file in files:
         label, _, subset = file.stem.rpartition("_")
         facts = Facts(subset=canonical_subset(subset))
-        for line, text in enumerate(text_of(file).splitlines(), start=1):
+        for line, text in enumerate(annotation_set.text_of(file).splitlines(), start=1):
             fields = text.split()
             try:
                 if len(fields) not in (0, 3):
