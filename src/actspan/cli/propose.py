@@ -67,6 +67,7 @@ def propose(
     """Find scored segments in VIDEOS, in a dataset of features, or in a video being recorded.
 
     VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt, or a dataset folder with videos/.
+    A model of sensors, sound or poses takes such files instead (docs/streams.md).
     The model must be trained on features of actspan extract. Segments are printed as a table unless
     --out is given. --follow prints one line of JSON per segment, soon after the segment has ended.
 
