@@ -54,6 +54,10 @@ def test_a_recording_is_proposed_from(walk: Path, tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["video_seconds"] == pytest.approx(30)
     assert found["results"]["walk"]
+    options = ["--model", str(model.path), "--clips", str(tmp_path / "clips")]
+    clips = CliRunner().invoke(main, ["propose", str(walk), *options])
+    assert clips.exit_code == 2
+    assert "--clips cuts videos, and" in clips.stderr
     live = ["propose", "--follow", str(walk), "--model", str(model.path)]
     refused = CliRunner().invoke(main, live)
     assert refused.exit_code == 1

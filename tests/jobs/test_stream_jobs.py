@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 from typing import Literal
 
@@ -33,22 +34,44 @@ def walks(tmp_path: Path) -> Path:
     return tmp_path / "walks"
 
 
-def write_model(walks: Path, mode: Literal["rescale", "window"], channels: int | None) -> Bundle:
-    request = ExtractRequest((str(walks),), walks.parent / "set", channels=channels)
+def write_model(walks: Path, mode: Literal["rescale", "window"]) -> Bundle:
+    request = ExtractRequest((str(walks),), walks.parent / "set")
     spec = extract_videos(request).spec
     assert spec.channels is not None
     return write_bundle(walks.parent / mode, channels=spec.channels, mode=mode, features=spec)
 
 
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    """A folder with sound of 60 s, and of 8 s."""
+    pytest.importorskip("av", reason="needs the extra 'video'")
+    rng = np.random.default_rng(0)
+    (tmp_path / "songs").mkdir()
+    for name, seconds in {"long": 60, "short": 8}.items():
+        loud = np.repeat(rng.random(4 * seconds), 4000)
+        with wave.open(str(tmp_path / "songs" / f"{name}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(16_000)
+            sound = 10_000 * loud * rng.uniform(-1, 1, len(loud))
+            file.writeframes(sound.astype("<i2").tobytes())
+    return tmp_path / "songs"
+
+
 @pytest.mark.parametrize("mode", ["rescale", "window"])
+@pytest.mark.parametrize("kind", ["walks", "songs"])
 def test_recordings_give_the_proposals_of_extracted_features(
-    mode: Literal["rescale", "window"], walks: Path, tmp_path: Path
+    mode: Literal["rescale", "window"],
+    kind: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
-    model = write_model(walks, mode, None)
+    folder: Path = request.getfixturevalue(kind)
+    model = write_model(folder, mode)
     out = tmp_path / "result.json"
     propose(ProposeRequest(model=model.path, dataset=tmp_path / "set", out=out))
     expected = read_result(out)
-    summary, found = found_in(ProposeRequest(model.path, videos=(str(walks),)))
+    summary, found = found_in(ProposeRequest(model.path, videos=(str(folder),)))
     assert found.keys() == expected.keys() == {"long", "short"}
     assert summary.video_seconds == pytest.approx(68.0)
     for video, proposals in found.items():
@@ -59,7 +82,7 @@ def test_recordings_give_the_proposals_of_extracted_features(
 
 
 def test_a_run_is_resumed(walks: Path, tmp_path: Path) -> None:
-    model = write_model(walks, "window", None)
+    model = write_model(walks, "window")
     request = ProposeRequest(model.path, videos=(str(walks),), out=tmp_path / "run")
     propose(request)
     expected = contents(tmp_path / "run")
@@ -80,7 +103,7 @@ def test_a_run_is_resumed(walks: Path, tmp_path: Path) -> None:
 
 
 def test_files_of_another_kind_are_refused(walks: Path, tmp_path: Path) -> None:
-    model = write_model(walks, "window", None)
+    model = write_model(walks, "window")
     (tmp_path / "a.wav").write_bytes(b"RIFF")
     with pytest.raises((VideoError, DatasetError), match="audio, and features of sensors are"):
         propose(ProposeRequest(model.path, videos=(str(tmp_path / "a.wav"),)))

@@ -98,6 +98,8 @@ def propose(
         from actspan.runtime.opening import choose_backend
 
         request = replace(request, model=local_folder(request.model))
+        if clips is not None and request.videos:
+            _check_clips(request)
         choice = None
         if follow is not None:
             request = replace(request, live=stack.enter_context(_open_live(follow, idle)))
@@ -134,6 +136,18 @@ def _check_usage() -> None:
         refuse_options(_NEED_OUT, "without --out")
     if not {"labels_from", "detections"} & given:
         refuse_options(("top_labels",), "without --labels-from or --detections")
+
+
+def _check_clips(request: ProposeRequest) -> None:
+    """Raise if the streams have no pictures to cut."""
+    from actspan.model.bundle import Bundle
+    from actspan.streams.stream_kinds import find_kind
+
+    extraction = Bundle.load(request.model).features.extraction
+    kind = "video" if extraction is None else extraction.kind
+    is_sound_of_video = kind == "audio" and find_kind(request.videos) == "video"
+    if kind != "video" and not is_sound_of_video:
+        raise click.UsageError(f"--clips cuts videos, and {request.model} takes {kind}")
 
 
 class _Output:

@@ -1,7 +1,7 @@
 """Sound to log-mel bands, decoded with PyAV in bounded memory.
 
 A frame of sound is 2.5 hops long, and a hop 10 ms or the stride of the snippets, if that is
-shorter. Values are decibels relative to full scale, at least -100.
+shorter. Values are decibels, about 0 for a sine of full scale and at least -100.
 """
 
 from __future__ import annotations
