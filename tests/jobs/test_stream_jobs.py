@@ -75,7 +75,7 @@ def test_recordings_give_the_proposals_of_extracted_features(
     assert found.keys() == expected.keys() == {"long", "short"}
     assert summary.video_seconds == pytest.approx(68.0)
     for video, proposals in found.items():
-        assert len(proposals) > 20
+        assert len(proposals) > 10
         for name in ("start", "end", "score"):
             values = getattr(proposals, name)
             np.testing.assert_array_equal(values, getattr(expected[video], name))

@@ -16,6 +16,7 @@ import actspan
 from actspan.config.base import read_toml
 from actspan.config.streams import SensorConfig
 from actspan.core.errors import ConfigError, DataError, DatasetError, ShapeError, VideoError
+from actspan.data import array_files
 from actspan.streams.extract_request import ExtractRequest, SampleRequest
 from actspan.streams.extraction import extract_videos
 from actspan.streams.sensors import SensorTable, TableRequest, find_columns
@@ -208,3 +209,15 @@ def test_options_of_other_kinds_are_refused(
     text(table(TIMES), tmp_path / "a.csv")
     with pytest.raises(ConfigError, match=why):
         extract_videos(ExtractRequest((str(tmp_path / "a.csv"),), tmp_path / "out", **options))
+
+
+def test_a_parquet_file_that_expands_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(array_files, "EXPANDED", 2**20)
+    zeros = np.zeros(200_000)
+    path = tmp_path / "a.parquet"
+    data = pa.table({"time": zeros, "ax": zeros})
+    parquet.write_table(data, str(path), compression="zstd", use_dictionary=False)
+    with pytest.raises((VideoError, DatasetError), match="would expand"):
+        extract_videos(ExtractRequest((str(path),), tmp_path / "out"))

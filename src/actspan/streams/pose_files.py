@@ -108,11 +108,12 @@ def _of_columns(names: Sequence[Names], values: Float64) -> Pose:
     points = np.stack([values[:, [c["x"], c["y"]]] for c in found.values()], axis=1)
     has_likelihood = all("likelihood" in c for c in found.values())
     likelihood = values[:, [c["likelihood"] for c in found.values()]] if has_likelihood else None
-    return Pose(tuple(found), points, likelihood, _others_note(list(animals), chosen))
+    return Pose(
+        tuple(found), points, likelihood, _others_note([name for name in animals if name != chosen])
+    )
 
 
-def _others_note(animals: Sequence[str], chosen: str) -> str:
-    others = [name for name in animals if name != chosen]
+def _others_note(others: Sequence[str]) -> str:
     if not others:
         return ""
     return f"{counted(len(others), 'further animal')} left out: {listed(others)}"
@@ -139,17 +140,22 @@ def _read_hdf5(path: Path) -> Pose:
 
 def _plain(dataset: Any, field: str | None = None) -> Any:
     """Read a data set of numbers, after its size is compared with the file's."""
-    if dataset.external or dataset.is_virtual:
-        raise ValueError("its data are in other files")
-    check_expansion(dataset.id.get_storage_size(), dataset.nbytes)
+    _check(dataset, dataset.nbytes)
     array = dataset[field] if field else dataset[()]
     if array.dtype.kind not in "fiu" or array.ndim < 2:
         raise ValueError(f"{dataset.name} contains no table of numbers")
     return array.astype(np.float64)
 
 
+def _check(dataset: Any, size: int) -> None:
+    """Raise ValueError if `size` bytes of a data set cannot be what is in the file."""
+    if dataset.external or dataset.is_virtual:
+        raise ValueError("its data are in other files")
+    check_expansion(dataset.id.get_storage_size(), size)
+
+
 def _texts(dataset: Any) -> list[str]:
-    check_expansion(dataset.id.get_storage_size(), dataset.nbytes)
+    _check(dataset, dataset.nbytes)
     texts = np.asarray(dataset[()]).reshape(-1).tolist()
     return [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
 
@@ -223,19 +229,22 @@ def texts_in_pickle(data: bytes) -> list[Any]:
 
 
 def _read_sleap(file: Any) -> Pose:
-    """Read an analysis file of SLEAP: tracks (tracks, 2, joints, frames)."""
-    tracks = _plain(file["tracks"])
-    joints = _texts(file["node_names"])
-    if tracks.ndim != 4 or tracks.shape[1:3] != (2, len(joints)):
-        raise ValueError(f"tracks have shape {tracks.shape}, not (tracks, 2, joints, frames)")
-    count = len(tracks)
+    """Read an analysis file of SLEAP, one track at a time: tracks (tracks, 2, joints, frames)."""
+    tracks, joints = file["tracks"], _texts(file["node_names"])
+    shape = tracks.shape
+    if tracks.dtype.kind != "f" or len(shape) != 4 or shape[1:3] != (2, len(joints)) or 0 in shape:
+        raise ValueError(f"tracks have shape {shape}, not (tracks, 2, joints, frames)")
+    count = shape[0]
+    _check(tracks, tracks.nbytes // count)
     names = _texts(file["track_names"]) if "track_names" in file else []
     names = names if len(names) == count else [f"track {i}" for i in range(count)]
-    chosen = int(np.isfinite(tracks).sum(axis=(1, 2, 3)).argmax())
-    points = tracks[chosen].transpose(2, 1, 0)  # (frames, joints, 2)
+    chosen = int(np.argmax([np.isfinite(tracks[i]).sum() for i in range(count)]))
+    points = tracks[chosen].astype(np.float64).transpose(2, 1, 0)  # (frames, joints, 2)
     likelihood = None
     if "point_scores" in file:
-        scores = _plain(file["point_scores"])  # (tracks, joints, frames)
-        if scores.shape == (count, len(joints), len(points)):
-            likelihood = scores[chosen].T
-    return Pose(tuple(joints), points, likelihood, _others_note(names, names[chosen]))
+        scores = file["point_scores"]  # (tracks, joints, frames)
+        if scores.shape == (count, len(joints), len(points)) and scores.dtype.kind == "f":
+            _check(scores, scores.nbytes // count)
+            likelihood = scores[chosen].astype(np.float64).T
+    others = [name for i, name in enumerate(names) if i != chosen]
+    return Pose(tuple(joints), points, likelihood, _others_note(others))
