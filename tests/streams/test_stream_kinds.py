@@ -81,3 +81,20 @@ def test_nothing_found_names_the_kind(tmp_path: Path) -> None:
     touch(tmp_path, "a.txt")
     with pytest.raises(VideoError, match=r"no tables in this folder \(\.csv, .*ignored: \.txt"):
         find_videos([str(tmp_path)], "sensors")
+
+
+def test_features_are_not_recordings(tmp_path: Path) -> None:
+    touch(tmp_path, "set/features/a.csv", "set/annotations.csv", "run/run.toml", "run/a.csv")
+    for name, why in {
+        "set": "this is a dataset of features, not of tables",
+        "run": "a run",
+    }.items():
+        kind = find_kind([str(tmp_path / name)])
+        assert kind == "sensors"
+        with pytest.raises(VideoError, match=why):
+            find_videos([str(tmp_path / name)], kind)
+
+
+def test_the_sound_of_a_dataset_of_videos(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/a.mp4")
+    assert list(find_videos([str(tmp_path)], "audio").paths) == ["a"]

@@ -56,7 +56,7 @@ KINDS = {
     for of in (
         KindOfFiles("video", "video", VIDEO_SUFFIXES, _TEXTS, (VIDEOS, RECORDINGS)),
         KindOfFiles("sensors", "table", _TABLES, _LISTS, (RECORDINGS, "sensors")),
-        KindOfFiles("audio", "recording", _SOUNDS, _TEXTS, (RECORDINGS, "audio")),
+        KindOfFiles("audio", "recording", _SOUNDS, _TEXTS, (RECORDINGS, "audio", VIDEOS)),
         KindOfFiles("pose", "pose file", _POSES, (*_LISTS, ".txt"), (RECORDINGS, "pose")),
     )
 }

@@ -97,14 +97,16 @@ def _find_in_folder(
     chosen = set(found)
     others = Counter(path.suffix.lower() or "none" for path in files if path not in chosen)
     by_name = f"pass the {of.plural} among them by name, or rename them ({of.suffix})"
+    # Tables in a dataset or a run are not recordings.
+    kind = "" if (found and of.kind == "video") or may_be_empty else folder_kind(folder)
+    if kind in (" (a dataset)", " (a packed dataset)"):
+        raise VideoError(
+            f"{folder}: this is a dataset of features, not of {of.plural}: "
+            f"actspan propose --dataset {quoted(folder)}"
+        )
+    if kind:
+        raise VideoError(f"{folder}{kind}: contains no {of.plural}")
     if not (found or may_be_empty):
-        if folder_kind(folder) in (" (a dataset)", " (a packed dataset)"):
-            raise VideoError(
-                f"{folder}: this is a dataset of features, not of {of.plural}: "
-                f"actspan propose --dataset {quoted(folder)}"
-            )
-        if kind := folder_kind(folder):
-            raise VideoError(f"{folder}{kind}: contains no {of.plural}")
         there = f"; {_ignored_note(others)}; {by_name}" if others else ""
         suffixes = ", ".join(of.suffixes)
         raise VideoError(f"{folder}: no {of.plural} in this folder ({suffixes}){there}")
