@@ -26,7 +26,6 @@ import msgspec
 import tomli_w
 
 from actspan.core.errors import ConfigError
-from actspan.core.files import read_text
 from actspan.core.limits import SETTINGS
 from actspan.core.wording import suggestion
 
@@ -183,6 +182,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     ConfigError
         The file is missing or not TOML, nested deeply, or contains NaN or infinity.
     """
+    from actspan.core.files import read_text  # imported late: --help does not need it
+
     try:
         text = read_text(path, SETTINGS)
         # The parser needs n * n memory for a key of n parts, and a line has one before each `=`.

@@ -20,6 +20,7 @@ _OptionalPositive = Annotated[float | None, Bounds(0, excluded=0)]
 Streams = Literal["appearance", "motion", "both"]
 BATCH = 16  # videos per chunk: large enough for TEM's throughput, small enough for the caches
 Edge = Literal["clamp", "zero"]  # how rescaling fills cells beyond the outer snippets
+DType = Literal["float32", "float16"]  # of the features in a store
 Unit = Literal["seconds", "frames", "milliseconds"]  # of times in annotations
 Triple = tuple[float, float, float]
 

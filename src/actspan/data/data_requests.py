@@ -9,8 +9,7 @@ from typing import Annotated
 from msgspec import field
 
 from actspan.config.base import Bounds, Config, Existing, OnError, Positive, Seconds, doc
-from actspan.config.stages import Edge, Unit
-from actspan.data.store_manifest import DType
+from actspan.config.stages import DType, Edge, Unit
 
 ANSWER_SUFFIXES = (".json", ".csv", ".parquet")  # of result files
 SHARD_SIZE = 256_000_000  # bytes

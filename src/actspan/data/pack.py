@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config.base import dump_toml
-from actspan.config.stages import Edge
+from actspan.config.stages import DType, Edge
 from actspan.core.errors import ConfigError, StoreError
 from actspan.core.files import atomic_file, atomic_folder, folder_name_error, sha256
 from actspan.core.parallel import map_ordered
@@ -30,7 +30,7 @@ from actspan.data.check import check_dataset
 from actspan.data.data_requests import PackRequest
 from actspan.data.dataset import Dataset
 from actspan.data.shards import schema_of
-from actspan.data.store_manifest import MANIFEST, DType, Manifest, ShardRecord, shard_path
+from actspan.data.store_manifest import MANIFEST, Manifest, ShardRecord, shard_path
 from actspan.data.timebase import SPEC_FILE, SnippetGrid
 
 _BATCH = 2**24  # bytes of features per record batch, which are in memory before they are written

@@ -20,7 +20,7 @@ from typing import Annotated, Literal, Self
 import msgspec
 
 from actspan.config.base import Bounds, Config, dump_toml, from_dict, read_toml
-from actspan.config.stages import PipelineConfig, TemConfig
+from actspan.config.stages import DType, PipelineConfig, TemConfig
 from actspan.core.errors import ConfigError, DatasetError, StoreError
 from actspan.core.files import atomic_file, folder_kind, sha256
 from actspan.core.limits import CELLS, SIZE
@@ -30,7 +30,6 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted
 
 MANIFEST = "store.toml"
-DType = Literal["float32", "float16"]
 _FORMAT = 1
 
 
