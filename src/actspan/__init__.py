@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from actspan.proposals.bsp import bsp_features
     from actspan.proposals.candidates import generate_proposals
     from actspan.proposals.suppression import soft_nms
+    from actspan.streams.arrays import extract_samples
 
 _HOME = {
     "ActSpanError": "actspan.core.errors",
@@ -58,6 +59,7 @@ _HOME = {
     "Video": "actspan.core.types",
     "bsp_features": "actspan.proposals.bsp",
     "evaluate_recall": "actspan.evaluation.recall",
+    "extract_samples": "actspan.streams.arrays",
     "generate_proposals": "actspan.proposals.candidates",
     "rescale_features": "actspan.data.cells",
     "soft_nms": "actspan.proposals.suppression",
@@ -85,6 +87,7 @@ __all__ = [
     "Video",
     "bsp_features",
     "evaluate_recall",
+    "extract_samples",
     "generate_proposals",
     "rescale_features",
     "soft_nms",

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from actspan.streams.extraction import ExtractionSummary
 
 
-@command(arguments=["videos"], names={"streams": "stream"})
+@command(
+    arguments=["videos"],
+    names={"streams": "stream", "columns": "column", "statistics": "statistic"},
+)
 def extract(
     request: ExtractRequest,
     *,
@@ -29,6 +32,9 @@ def extract(
     cluster: ClusterConfig,
 ) -> None:
     """Extract snippet features from VIDEOS into a dataset, for training and proposing.
+
+    Besides videos, VIDEOS may be tables of sensors (CSV, Parquet), sound, or poses of DeepLabCut
+    and SLEAP: see docs/streams.md.
 
     VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt with one file per line, or a
     dataset folder that has videos/ instead of features/; its annotations are copied.
@@ -43,6 +49,7 @@ def extract(
     Example:
       actspan extract my-videos/ --out my-features/
       actspan extract /shared/videos/ --out /shared/set/ --engine ray --address auto --workers 8
+      actspan extract walks/ --out my-walks/ --stride 0.5s --column ax --column ay --column az
       actspan extract 'day1/*.mp4' @more.txt --out day1/ --stride 8f --stream appearance
     """
     ray = ray_config(engine, cluster)
@@ -66,18 +73,20 @@ def extract(
 
 
 def _print_extracted(done: ExtractionSummary) -> None:
+    kind = done.spec.extraction.kind if done.spec.extraction else "video"
+    noun = "video" if kind == "video" else "recording"
     if done.removed:
         say(f"removed features of other settings: {count_and_names(done.removed)}")
     if done.kept:
-        say(f"{counted(done.kept, 'video')} {'was' if done.kept == 1 else 'were'} done already")
+        say(f"{counted(done.kept, noun)} {'was' if done.kept == 1 else 'were'} done already")
     if done.videos:
         pace = done.video_seconds / done.seconds
         say(
-            f"{counted(done.videos, 'video')}, {done.video_seconds / 60:.1f} min, "
+            f"{counted(done.videos, noun)}, {done.video_seconds / 60:.1f} min, "
             f"in {done.seconds:.0f} s ({pace:.1f}x real time): "
             f"{counted(done.snippets, 'snippet')} of {counted(done.spec.channels or 0, 'channel')}"
         )
-    say(f"features of {done.spec.backbone} in {done.out}")
+    say(f"features of {done.spec.backbone or kind} in {done.out}")
     out = quoted(done.out)
     if done.labelled:
         say(f"next: actspan train --dataset {out} --out model/")

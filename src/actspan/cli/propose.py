@@ -69,6 +69,7 @@ def propose(
     """Find scored segments in VIDEOS, in a dataset of features, or in a video being recorded.
 
     VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt, or a dataset folder with videos/.
+    A model of sensors, sound or poses takes such files instead (docs/streams.md).
     The model must be trained on features of actspan extract. Segments are printed as a table unless
     --out is given. --follow prints one line of JSON per segment, soon after the segment has ended.
 
@@ -106,6 +107,8 @@ def propose(
         request = replace(request, model=local_folder(request.model))
         if set_ or settings:
             request = replace(request, changes=read_changes(set_, settings))
+        if clips is not None and request.videos:
+            _check_clips(request)
         choice = None
         if follow is not None:
             request = replace(request, live=stack.enter_context(_open_live(follow, idle)))
@@ -143,6 +146,18 @@ def _check_usage() -> None:
         refuse_options(_NEED_OUT, "without --out")
     if not {"labels_from", "detections"} & given:
         refuse_options(("top_labels",), "without --labels-from or --detections")
+
+
+def _check_clips(request: ProposeRequest) -> None:
+    """Raise if the streams have no pictures to cut."""
+    from actspan.model.bundle import Bundle
+    from actspan.streams.stream_kinds import find_kind
+
+    extraction = Bundle.load(request.model).features.extraction
+    kind = "video" if extraction is None else extraction.kind
+    is_sound_of_video = kind == "audio" and find_kind(request.videos) == "video"
+    if kind != "video" and not is_sound_of_video:
+        raise click.UsageError(f"--clips cuts videos, and {request.model} takes {kind}")
 
 
 class _Output:

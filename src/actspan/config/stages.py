@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from actspan.config.base import Bounds, Config
 from actspan.config.base import require_setting as _require
+from actspan.config.streams import AudioConfig, PoseConfig, SensorConfig, Statistic, StreamKind
 from actspan.core.errors import ConfigError
 from actspan.core.limits import CANDIDATES, CELLS, SIZE
 
@@ -155,20 +156,47 @@ class PictureConfig(Config, frozen=True, kw_only=True):
 
 
 class ExtractionConfig(Config, frozen=True, kw_only=True):
-    """Extraction settings of features: `dataset.toml`, `[features.extraction]`."""
+    """Extraction settings of features: `dataset.toml`, `[features.extraction]`.
 
-    sha256: str  # checksum of the backbone: its ONNX file, or the weights of the default one
-    streams: Streams = "both"  # mean of a snippet's frames, their deviation, or both
-    frames: Annotated[int, Bounds(1)] = 4  # frames per snippet that the backbone sees
-    pictures: PictureConfig
+    The kind of stream is the one whose table is given: `pictures` (video), `sensors`, `audio` or
+    `pose`.
+    """
+
+    sha256: str | None = None  # checksum of the backbone: its ONNX file, or the default's weights
+    streams: Streams | None = None  # mean of a snippet's frames, their deviation, or both
+    frames: Annotated[int | None, Bounds(1)] = None  # frames per snippet that the backbone sees
+    pictures: PictureConfig | None = None
     projection: str | None = None  # checksum of `projection.safetensors`, if there is one
+    statistics: tuple[Statistic, ...] | None = None  # of the samples in a snippet, if no video
+    sensors: SensorConfig | None = None
+    audio: AudioConfig | None = None
+    pose: PoseConfig | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        given = [self.pictures, self.sensors, self.audio, self.pose]
+        tables = sum(table is not None for table in given)
+        _require(tables == 1, "extraction: one of pictures, sensors, audio and pose is needed")
+        if self.pictures is None:
+            found = self.statistics or ()
+            once = len(set(found)) == len(found) > 0
+            _require(once, "extraction: statistics are needed, each once")
+            return
+        whole = None not in (self.sha256, self.streams, self.frames)
+        _require(whole, "extraction: pictures need sha256, streams and frames")
         _require(
-            self.streams == "appearance" or self.frames >= 2,
+            self.streams == "appearance" or (self.frames or 0) >= 2,
             "extraction: motion is the change between frames of a snippet: two are needed at least",
         )
+
+    @property
+    def kind(self) -> StreamKind:
+        """Kind of stream that the features were made of."""
+        if self.sensors is not None:
+            return "sensors"
+        if self.audio is not None:
+            return "audio"
+        return "video" if self.pose is None else "pose"
 
 
 class FeatureSpec(Config, frozen=True, kw_only=True):

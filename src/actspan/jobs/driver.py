@@ -79,7 +79,8 @@ def propose(
         if storage is not None and storage.contains(PLAN_FILE):
             unfinished = find_unfinished(storage, request)
         workers = stack.enter_context((engine or LocalEngine)(request, bundle, source))
-        source.bundle = Bundle.load(request.model)  # now with the ONNX files that were missing
+        if bundle.nets:
+            source.bundle = Bundle.load(request.model)  # with the ONNX files that were missing
         labels: Labeller | None = None
         problems: tuple[Problem, ...] = ()
         if request.labels.info() is not None:

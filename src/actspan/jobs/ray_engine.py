@@ -38,11 +38,11 @@ from actspan.streams.extraction import (
     ExtractedVideo,
     ExtractEngine,
     VideoProgress,
-    open_extractor,
     write_features,
 )
+from actspan.streams.extractors import SnippetExtractor, open_extractor
 from actspan.streams.feature_folder import FeatureFolder
-from actspan.streams.snippet_features import Ending, Extractor
+from actspan.streams.snippet_features import Ending
 
 # A worker waits between two turns, for half a chunk to be written and for Ray, but not within a
 # turn. Several turns per worker let all workers finish at about the same time.
@@ -167,7 +167,7 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
 
     def engine(
         request: ExtractRequest,
-        _: Extractor,
+        _: SnippetExtractor,
         todo: Mapping[Path, str],
         folder: FeatureFolder,
         progress: VideoProgress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -25,10 +26,13 @@ from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import failed_piece
 from actspan.streams.bundle_features import BundleFeatures
+from actspan.streams.extractors import usual_features
 from actspan.streams.snippet_features import Part
+from actspan.streams.stream_kinds import find_kind
 from actspan.streams.video_decoding import VideoFile
 from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
 
+_OTHER_UNIT = "seconds of recording"
 _LIVE_WINDOW = 480  # snippets of a live video that are seen at once without labels: a minute
 
 
@@ -44,6 +48,9 @@ class DecodedSource(Source):
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
         self._features: BundleFeatures | None = None
+        made = bundle.features.extraction
+        is_video = made is None or made.kind == "video"
+        self._unit = "seconds of video" if is_video else _OTHER_UNIT
         self.ends: dict[str, float] = {}
         self.ending_notes: dict[str, Problem] = {}
 
@@ -73,7 +80,7 @@ class DecodedSource(Source):
             arrays: list[Float32] = []  # all snippets, in rescale mode
             for part in parts_of_video:
                 now = before + part.seconds
-                progress("seconds of video", round(now), round(max(whole, now)))
+                progress(self._unit, round(now), round(max(whole, now)))
                 if self.config.mode == "rescale":
                     arrays.append(part.rows)
                     continue
@@ -100,7 +107,12 @@ class VideoSource(DecodedSource):
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
-        videos = _subset(find_videos(request.videos), request.subset, bundle.set_apart)
+        made = None if bundle.config.label_free else bundle.features.extraction
+        kind = find_kind(request.videos) if made is None else made.kind
+        videos = _subset(find_videos(request.videos, kind), request.subset, bundle.set_apart)
+        if bundle.config.label_free is not None and kind != "video":
+            spec = usual_features(kind, videos.paths.values())
+            self.bundle, self._unit = dataclasses.replace(bundle, features=spec), _OTHER_UNIT
         self.paths = self.files = videos.paths
         self.ids, self._problems = tuple(videos.paths), videos.problems
         self._annotations = None
@@ -114,8 +126,7 @@ class VideoSource(DecodedSource):
 
     def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Open every video, and keep those that can be decoded; see `Source.check`."""
-        self._open()
-        lengths, unreadable = probe_videos(self.files, progress)
+        lengths, unreadable = probe_videos(self.files, progress, self._open().opener())
         all_problems = (*self._problems, *problems, *unreadable)
         if not lengths:
             raise_nothing_left(all_problems, len(self.files))
@@ -126,10 +137,10 @@ class VideoSource(DecodedSource):
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
         """Take the videos from a plan, and open those that are still missing."""
-        self._open()
+        opens = self._open().opener()
         self.ends = dict(zip(plan.videos, plan.seconds, strict=True))
         if self.request.on_error == "fail":
-            raise_errors(probe_videos({v: self.files[v] for v in missing}, progress)[1])
+            raise_errors(probe_videos({v: self.files[v] for v in missing}, progress, opens)[1])
 
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Decode videos, and yield their pieces."""
@@ -158,9 +169,15 @@ class LiveSource(DecodedSource):
         self.ids = (canonical_id(self._live.path.stem),)
         self.ends = {self.ids[0]: 0.0}
         self.protected = (self._live.path,)
-        if (label_free := bundle.config.label_free) is not None:
+        if (label_free := self.config.label_free) is not None:
             soon = replace(label_free, window=min(label_free.window, _LIVE_WINDOW))
-            self.config = replace(bundle.config, label_free=soon)
+            self.config = replace(self.config, label_free=soon)
+        made = bundle.features.extraction
+        if made is not None and made.kind != "video":
+            raise BundleError(
+                f"{bundle.path}: takes {made.kind}, and only a video can be followed; give files "
+                "that are complete"
+            )
         if bundle.config.mode != "window":
             raise BundleError(
                 f"{bundle.path}: processes whole videos (mode rescale), so it cannot follow one "

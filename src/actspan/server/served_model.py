@@ -256,7 +256,8 @@ class ServedModel:
     @property
     def takes_videos(self) -> bool:
         """Whether video files are accepted: the bundle allows it, and PyAV is installed."""
-        return self.bundle.features.extraction is not None and find_spec("av") is not None
+        made = self.bundle.features.extraction
+        return made is not None and made.kind == "video" and find_spec("av") is not None
 
     def _propose(self, groups: Sequence[Sequence[Features]]) -> list[list[Proposals]]:
         """Run the pipeline over the videos of several requests."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from actspan.config.stages import ExtractionConfig
 from actspan.core.errors import BundleError
@@ -14,8 +15,10 @@ from actspan.model.bundle import Bundle
 from actspan.runtime.opening import find_backend
 from actspan.streams.backbone import BackboneFile, find_backbone
 from actspan.streams.extract_request import Grid
+from actspan.streams.extractors import SnippetExtractor, opener
 from actspan.streams.feature_files import PROJECTION, Projection
 from actspan.streams.snippet_features import Extractor, Part
+from actspan.streams.stream_features import StreamExtractor
 from actspan.streams.video_decoding import VideoFile
 
 _EXTRACT_AGAIN = "extract features of your videos with this version and train on them"
@@ -60,15 +63,21 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
                 f"{_EXTRACT_AGAIN}"
             )
         self._projection = _projection(bundle, wanted)
-        usable = backend != "auto" and find_backend(backend)[0].suffix == ".onnx"
-        self._extractor = Extractor(
-            _backbone(bundle, wanted, backbone),
-            Grid.of(features),
-            streams=wanted.streams,
-            frames=wanted.frames,
-            threads=threads,
-            backend=backend if usable else "auto",
-        )
+        self._extractor: SnippetExtractor
+        if wanted.kind != "video":
+            if backbone is not None:
+                raise BundleError(f"{bundle.path}: takes {wanted.kind}: leave --backbone out")
+            self._extractor = StreamExtractor(wanted, Grid.of(features))
+        else:
+            usable = backend != "auto" and find_backend(backend)[0].suffix == ".onnx"
+            self._extractor = Extractor(
+                _backbone(bundle, wanted, backbone),
+                Grid.of(features),
+                streams=wanted.streams,
+                frames=wanted.frames,
+                threads=threads,
+                backend=backend if usable else "auto",
+            )
         extracted, projection = self._extractor.spec.channels, self._projection
         inputs = extracted if projection is None else len(projection.mean)
         channels = extracted if projection is None else projection.channels
@@ -86,12 +95,17 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
         """Free the backbone. May be called twice."""
         self._extractor.close()
 
+    def opener(self) -> Callable[[Path], Any]:
+        """Return the function that opens a file, to find out whether it can be used."""
+        return opener(self._extractor)
+
     def run(self, paths: Iterable[Path]) -> Iterator[Part]:
         """Extract videos one after another, as `Extractor.run`."""
         return map(self._projected, self._extractor.run(paths))
 
     def follow(self, video: VideoFile) -> Iterator[Part]:
         """Extract one video that is still being recorded, as `Extractor.follow`."""
+        assert isinstance(self._extractor, Extractor)
         return map(self._projected, self._extractor.follow(video))
 
     def _projected(self, part: Part) -> Part:
@@ -102,6 +116,8 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
 
 def _backbone(bundle: Bundle, wanted: ExtractionConfig, video_backbone: str | None) -> BackboneFile:
     """Return the backbone of the bundle's features, after checking that it is the same one."""
+    assert wanted.pictures is not None
+    assert wanted.sha256 is not None
     name, trained = bundle.features.backbone or "", f"{bundle.path}: was trained on features of"
     if name.startswith("onnx:"):
         kind, _, file = (video_backbone or "").partition(":")

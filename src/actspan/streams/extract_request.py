@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from actspan.config.base import Config, OnError, Positive, doc
+from msgspec import field
+
+from actspan.config.base import Bounds, Config, OnError, Positive, doc
 from actspan.config.stages import FeatureSpec, Streams
+from actspan.config.streams import Statistic, StreamKind, TimeUnit
 from actspan.core.errors import ConfigError
 
 Precision = Literal["float16", "float32"]
@@ -74,8 +77,44 @@ class Grid:
         return {f"stride_{unit}": self.stride.value, f"length_{unit}": self.length.value}
 
 
+class SampleRequest(Config, frozen=True):
+    """Settings of streams other than video; what is not given is found in the first recording."""
+
+    rate: Annotated[
+        float | None,
+        Bounds(0, excluded=0),
+        doc(
+            "Samples per second of tables without times, frames per second of poses, or the rate "
+            "to which sound is resampled. [default for audio: 16000]"
+        ),
+    ] = None
+    time: Annotated[
+        str | None, doc("Column of times in tables. [default: found by its name or type]", "COLUMN")
+    ] = None
+    time_unit: Annotated[
+        TimeUnit | None, doc("Unit of these times, if they are numbers. [default: by their name]")
+    ] = None
+    columns: Annotated[
+        tuple[str, ...],
+        doc("Use this column of tables or joint of poses; may be repeated. [default: all]"),
+    ] = ()
+    statistics: Annotated[
+        tuple[Statistic, ...],
+        doc(
+            "Statistic of the samples in a snippet; may be repeated. [default: mean, std, and for "
+            "sensors min, max, change]"
+        ),
+    ] = ()
+    bands: Annotated[Positive | None, doc("Mel bands of sound. [default: 64]")] = None
+    likelihood: Annotated[
+        float | None,
+        Bounds(0, 1),
+        doc("Points of poses below this likelihood are missing. [default: 0.6]"),
+    ] = None
+
+
 class ExtractRequest(Config, frozen=True):
-    """Request to extract features from videos; for `videos` see `find_videos`."""
+    """Request to extract features from videos or other streams; for `videos` see `find_videos`."""
 
     videos: tuple[str, ...]
     out: Annotated[Path, doc("Dataset folder to write.")]
@@ -104,7 +143,10 @@ class ExtractRequest(Config, frozen=True):
         Positive | None,
         doc("Project features to N principal components of the training part. [default: keep all]"),
     ] = None
-    precision: Annotated[Precision, doc("Precision of the features on disk.")] = "float16"
+    precision: Annotated[
+        Precision | None,
+        doc("Precision of the features on disk. [default: float16 for video, else float32]"),
+    ] = None
     threads: Annotated[
         Positive | None, doc("Number of threads of the backbone. [default: all cores]")
     ] = None
@@ -115,6 +157,15 @@ class ExtractRequest(Config, frozen=True):
     force: Annotated[bool, doc("Remove features in --out that were made with other settings.")] = (
         False
     )
+    kind: Annotated[
+        StreamKind | None, doc("Kind of the streams. [default: by their suffix and content]")
+    ] = None
+    samples: SampleRequest = field(default_factory=SampleRequest)
+
+    @property
+    def noun(self) -> str:
+        """Word for one of the streams of a known kind."""
+        return "video" if self.kind in (None, "video") else "recording"
 
     @property
     def grid(self) -> Grid:

@@ -1,4 +1,4 @@
-"""Extraction job: videos to a dataset folder of features; finished videos are kept.
+"""Extraction job: videos or other streams to a dataset folder; finished ones are kept.
 
 dataset/
 ├── features/          <video>.npy: (T, C)
@@ -28,8 +28,17 @@ from actspan.data.times import require_seconds
 from actspan.runtime.opening import find_backend
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import ExtractRequest
+from actspan.streams.extractors import (
+    SnippetExtractor,
+    check_settings,
+    complete_request,
+    open_extractor,
+    opener,
+)
 from actspan.streams.feature_folder import FeatureFolder, check_extraction_folder
-from actspan.streams.snippet_features import Ending, Extractor
+from actspan.streams.snippet_features import Ending
+from actspan.streams.stream_kinds import find_kind
+from actspan.streams.video_decoding import VideoFile
 from actspan.streams.video_lists import (
     VideoList,
     find_videos,
@@ -68,21 +77,22 @@ class ExtractedVideo:
 class VideoProgress:
     """Progress of a job, in seconds of video, of `total` announced ones."""
 
-    def __init__(self, progress: Progress, total: float) -> None:
+    def __init__(self, progress: Progress, total: float, noun: str = "video") -> None:
         self._progress, self._total = progress, total
+        self._unit = f"seconds of {noun}"
         self._finished = 0.0
 
     def show(self, seconds: float, *, is_end: bool) -> None:
         """Report the progress in one video, of which `seconds` are done, perhaps the last ones."""
         done = self._finished + seconds
-        self._progress("seconds of video", round(done), round(max(self._total, done)))
+        self._progress(self._unit, round(done), round(max(self._total, done)))
         if is_end:
             self._finished = done
 
 
 # Extracts and writes videos, given by path and name, to a folder; see `write_features`.
 ExtractEngine = Callable[
-    [ExtractRequest, Extractor, Mapping[Path, str], FeatureFolder, VideoProgress],
+    [ExtractRequest, SnippetExtractor, Mapping[Path, str], FeatureFolder, VideoProgress],
     Iterator[ExtractedVideo],
 ]
 
@@ -93,7 +103,7 @@ def extract_videos(
     *,
     engine: ExtractEngine | None = None,
 ) -> ExtractionSummary:
-    """Extract snippet features from videos to a dataset folder.
+    """Extract snippet features from videos or other streams to a dataset folder.
 
     Every video is opened before work starts; one that fails later does not stop the others.
     Unless an `engine` is given, the backbone runs on threads of this process.
@@ -108,13 +118,7 @@ def extract_videos(
         Times are not in seconds, nothing was found, or settings or the backbone cannot be used;
         nothing is written.
     """
-    check_extraction_folder(request.out)
-    find_backbone(request.backbone)
-    if request.backend != "auto":
-        find_backend(request.backend)
-    sources = find_videos(request.videos)
-    lengths, problems = probe_videos(sources.paths, progress)
-    problems = [*sources.problems, *problems]
+    request, sources, lengths, problems = _find_sources(request, progress)
     if not lengths:
         raise_nothing_left(problems, len(sources.paths))
     if request.on_error == "fail":
@@ -127,7 +131,8 @@ def extract_videos(
         folder = FeatureFolder(request, extractor.spec)
         paths = {name: sources.paths[name] for name in lengths}
         unfinished = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
-        shown = VideoProgress(progress, sum(lengths[name] for name in unfinished.values()))
+        seconds = sum(lengths[name] for name in unfinished.values())
+        shown = VideoProgress(progress, seconds, request.noun)
         if engine is None:
             videos = write_features(extractor, unfinished, folder, shown)
         else:
@@ -164,7 +169,7 @@ def _finish(
         raise_nothing_left(errors, len(sources.paths))
     if errors and request.on_error == "fail":
         remedy = "Fix these, or leave them out: --on-error skip."
-        raise DatasetError(errors, f"{counted(len(kept), 'video')} done. {remedy}")
+        raise DatasetError(errors, f"{counted(len(kept), request.noun)} done. {remedy}")
     return ExtractionSummary(
         out=request.out,
         videos=len(done),
@@ -179,10 +184,28 @@ def _finish(
     )
 
 
+def _find_sources(
+    request: ExtractRequest, progress: Progress
+) -> tuple[ExtractRequest, VideoList, dict[str, float], list[Problem]]:
+    """Return the complete request, the sources, the lengths of those that can be read, problems."""
+    check_extraction_folder(request.out)
+    kind = request.kind or find_kind(request.videos)
+    check_settings(request, kind)
+    if kind == "video":
+        find_backbone(request.backbone)
+    if request.backend != "auto":
+        find_backend(request.backend)
+    sources = find_videos(request.videos, kind)
+    request = complete_request(request, kind, sources.paths.values())
+    opens = VideoFile if kind == "video" else opener(open_extractor(request))
+    lengths, problems = probe_videos(sources.paths, progress, opens)
+    return request, sources, lengths, [*sources.problems, *problems]
+
+
 def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iterator[Problem]:
     """Raise if times lie far beyond the videos; note durations that differ from the videos'."""
     videos, path = annotations.videos, annotations.path
-    video_lengths = np.array([lengths.get(name, np.nan) for name in videos.ids])
+    video_lengths = np.array([lengths.get(name) or np.nan for name in videos.ids])  # 0 is unknown
     require_seconds(
         videos, path, np.where(np.isnan(video_lengths), videos.durations, video_lengths)
     )
@@ -193,20 +216,11 @@ def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iter
         yield from notes
 
 
-def open_extractor(request: ExtractRequest) -> Extractor:
-    """Open the requested extractor; raise as `Extractor` and `find_backbone` do."""
-    return Extractor(
-        find_backbone(request.backbone),
-        request.grid,
-        streams=request.streams,
-        frames=request.frames,
-        threads=request.threads,
-        backend=request.backend,
-    )
-
-
 def write_features(
-    extractor: Extractor, paths: Mapping[Path, str], folder: FeatureFolder, progress: VideoProgress
+    extractor: SnippetExtractor,
+    paths: Mapping[Path, str],
+    folder: FeatureFolder,
+    progress: VideoProgress,
 ) -> Iterator[ExtractedVideo]:
     """Extract and write each video."""
     for path, parts in groupby(extractor.run(paths), key=lambda part: part.path):

@@ -20,7 +20,6 @@ from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.format_table import DATASET_JSON
 from actspan.data.annotations.formats import find_annotations, read_annotations, write_annotations
 from actspan.data.features import Entry, read_array
-from actspan.data.names import VIDEOS
 from actspan.data.timebase import SPEC_FILE
 from actspan.streams.extract_request import ExtractRequest, Precision
 from actspan.streams.feature_files import (
@@ -34,6 +33,7 @@ from actspan.streams.feature_files import (
     fit_projection,
 )
 from actspan.streams.snippet_features import Ending
+from actspan.streams.stream_kinds import KINDS
 
 _FEATURES = "features"
 _LISTED = 5  # videos listed in a message
@@ -45,8 +45,9 @@ def check_extraction_folder(out: Path) -> None:
         raise DataError(fault)
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: exists and is not a folder; choose another path")
-    if (out / VIDEOS).is_dir():
-        raise DataError(f"{out}: contains videos; write the features to another folder")
+    for name in {folder for of in KINDS.values() for folder in of.folders}:
+        if (out / name).is_dir():
+            raise DataError(f"{out}: contains {name}; write the features to another folder")
     features = out / _FEATURES
     if not (out / JOURNAL).exists() and features.is_dir() and any(features.iterdir()):
         raise DataError(f"{features}: contains features that extract did not make; choose another")
@@ -68,7 +69,9 @@ class FeatureFolder:
     def __init__(self, request: ExtractRequest, spec: FeatureSpec) -> None:
         out = request.out
         self._out = out.absolute()  # the same in another process
-        self._channels, self._precision = request.channels, request.precision
+        is_video = spec.extraction is None or spec.extraction.kind == "video"
+        self._channels = request.channels
+        self._precision: Precision = request.precision or ("float16" if is_video else "float32")
         self._unprojected = self.spec = spec
         self._projection: Projection | None = None
         try:
@@ -203,7 +206,8 @@ class FeatureFolder:
             videos = [v for v in kept or () if v.id not in without or len(v.segments)]
             document = kept.document if kept else {}
             new = sorted(set(entries) - {video.id for video in videos})  # in any order of finishing
-            videos += [Video(n, duration=entries[n].seconds, fps=entries[n].fps) for n in new]
+            journal = [entries[name] for name in new]
+            videos += [Video(e.video, duration=e.seconds, fps=e.fps or None) for e in journal]
         write_annotations(self._out / DATASET_JSON, videos, document=document)
         return any(len(video.segments) for video in videos)
 
@@ -213,7 +217,7 @@ class FeatureFolder:
         return replace(
             video,
             duration=video.duration if video.duration == video.duration else entry.seconds,
-            fps=entry.fps if in_frames or video.fps is None else video.fps,
+            fps=(entry.fps or None) if in_frames or video.fps is None else video.fps,
             feature_frames=None,
             snippet_stride=None,
             snippet_length=None,

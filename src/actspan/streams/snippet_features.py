@@ -103,7 +103,13 @@ class Extractor(AbstractContextManager["Extractor"]):
         self.grid = grid
         self.backbone = Backbone(file, threads=self._threads, backend=backend)
         try:
-            self._extraction = _complete_settings(self.backbone, streams, frames)
+            self._streams, self._frames = _complete_settings(self.backbone, streams, frames)
+            self._extraction = ExtractionConfig(
+                sha256=file.sha256,
+                streams=self._streams,
+                frames=self._frames,
+                pictures=file.pictures,
+            )
         except ConfigError:
             self.backbone.close()
             raise
@@ -112,7 +118,7 @@ class Extractor(AbstractContextManager["Extractor"]):
     def spec(self) -> FeatureSpec:
         """Description of the features, as in `dataset.toml` and bundles."""
         return FeatureSpec(
-            channels=feature_channels(self._extraction.streams, self.backbone.channels),
+            channels=feature_channels(self._streams, self.backbone.channels),
             layout="TC",
             backbone=self.backbone.file.name,
             extraction=self._extraction,
@@ -134,7 +140,7 @@ class Extractor(AbstractContextManager["Extractor"]):
         return self._parts(self._decode(video), ahead=0)
 
     def _parts(self, batches: Iterator[_Batch], ahead: int) -> Iterator[Part]:
-        streams, channels = self._extraction.streams, self.backbone.channels
+        streams, channels = self._streams, self.backbone.channels
         with ThreadPoolExecutor(self._threads, "backbone") as pool:
             builder = SnippetBuilder(streams, channels)
             for batch, vectors in map_ordered(pool, self._embed, batches, ahead=ahead):
@@ -159,10 +165,9 @@ class Extractor(AbstractContextManager["Extractor"]):
 
     def _decode(self, video: VideoFile) -> Iterator[_Batch]:
         """Yield the input of the backbone: each picture once, or a clip for each snippet."""
-        sampling = Sampling.of(self.grid, video.fps, self._extraction.frames)
-        converter = FrameConverter(
-            self.backbone.size, self._extraction.pictures, video.pixel_aspect
-        )
+        sampling = Sampling.of(self.grid, video.fps, self._frames)
+        pictures = self.backbone.file.pictures
+        converter = FrameConverter(self.backbone.size, pictures, video.pixel_aspect)
         is_clips = self.backbone.clip is not None
         size, clips = _CLIPS if is_clips else BATCH, 0
         inputs: list[Pixels] = []
@@ -208,8 +213,8 @@ def _snippets(
 
 def _complete_settings(
     backbone: Backbone, streams: Streams | None, frames: int | None
-) -> ExtractionConfig:
-    """Return the settings with their defaults; raise if they do not fit the backbone."""
+) -> tuple[Streams, int]:
+    """Return streams and frames with their defaults; raise if they do not fit the backbone."""
     clip, name = backbone.clip, backbone.file.name
     if clip is not None and frames not in (None, clip):
         raise ConfigError(f"backbone {name} expects clips of {clip} frames, not {frames}")
@@ -218,9 +223,4 @@ def _complete_settings(
             f"backbone {name} sees a whole clip and gives one vector: only --stream appearance "
             "fits it, which covers motion too"
         )
-    return ExtractionConfig(
-        sha256=backbone.file.sha256,
-        streams=streams or ("both" if clip is None else "appearance"),
-        frames=clip or frames or 4,
-        pictures=backbone.file.pictures,
-    )
+    return streams or ("both" if clip is None else "appearance"), clip or frames or 4

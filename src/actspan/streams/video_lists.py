@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from actspan.config.streams import StreamKind
 from actspan.core.errors import VideoError
 from actspan.core.files import folder_kind, read_text, similar_path
 from actspan.core.limits import DOCUMENT
@@ -16,12 +18,11 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import find_annotations, read_annotations
-from actspan.data.names import VIDEO_SUFFIXES, VIDEOS, is_video
+from actspan.data.names import VIDEO_SUFFIXES
 from actspan.data.videos import canonical_id
+from actspan.streams.stream_kinds import KINDS, KindOfFiles
 from actspan.streams.video_decoding import VideoFile
 
-_BY_NAME = "pass the videos among them by name, or rename them (.mp4)"
-_TEXTS = (".csv", ".json", ".list", ".lst", ".tsv", ".txt")
 _NAMED = 8  # suffixes named in a message
 
 
@@ -34,8 +35,8 @@ class VideoList:
     problems: tuple[Problem, ...] = ()  # missing or duplicate videos, and ignored files
 
 
-def find_videos(names: Sequence[str]) -> VideoList:
-    """Find the videos that arguments name.
+def find_videos(names: Sequence[str], kind: StreamKind = "video") -> VideoList:
+    """Find the videos, or the recordings of another kind, that arguments name.
 
     Parameters
     ----------
@@ -43,66 +44,75 @@ def find_videos(names: Sequence[str]) -> VideoList:
         Files of any suffix except text files; folders, searched recursively; patterns
         (`'day1/*.mp4'`); `@list.txt`, a file with one of these per line, relative to its folder;
         or one dataset folder with `videos/`.
+    kind : StreamKind
+        What to find, video by default.
 
     Raises
     ------
     VideoError, AnnotationError
         An argument matches no video, or the dataset's annotations cannot be read.
     """
-    if len(names) == 1 and (Path(names[0]) / VIDEOS).is_dir():
-        return _find_in_dataset(Path(names[0]))
+    of = KINDS[kind]
+    for folder in of.folders if len(names) == 1 else ():
+        if (Path(names[0]) / folder).is_dir():
+            return _find_in_dataset(Path(names[0]), folder, of)
     notes: list[Problem] = []
-    paths, problems = _index_by_id(path for text in names for path in _expand(text, Path(), notes))
+    files = (path for text in names for path in _expand(text, Path(), of, notes))
+    paths, problems = _index_by_id(files, of)
     if not paths:
-        raise VideoError("no videos: name files, folders, patterns, or @list.txt")
+        raise VideoError(f"no {of.plural}: name files, folders, patterns, or @list.txt")
     return VideoList(paths, problems=(*problems, *notes))
 
 
-def _expand(text: str, place: Path, notes: list[Problem]) -> Iterator[Path]:
+def _expand(text: str, place: Path, of: KindOfFiles, notes: list[Problem]) -> Iterator[Path]:
     if text.startswith("@"):
-        yield from _read_list(place / text[1:], notes)
+        yield from _read_list(place / text[1:], of, notes)
         return
     path = place / text
     if path.is_dir():
-        yield from _find_in_folder(path, notes)
+        yield from _find_in_folder(path, of, notes)
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
             raise VideoError(f"{path}: no such file or folder{similar_path(path)}")
-        if path.suffix.lower() in _TEXTS:
-            raise VideoError(f"{path}: not a video; a list of videos is given as @{path}")
+        if path.suffix.lower() in of.texts:
+            raise VideoError(f"{path}: not a {of.noun}; a list of {of.plural} is given as @{path}")
         yield path
     else:
         matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
         if not matches:
             raise VideoError(f"{path}: no file matches this pattern")
-        for match in matches:
-            yield from (
-                _find_in_folder(match, notes, may_be_empty=True) if match.is_dir() else [match]
-            )
+        for one in matches:
+            is_folder = one.is_dir()
+            yield from _find_in_folder(one, of, notes, may_be_empty=True) if is_folder else [one]
 
 
 def _find_in_folder(
-    folder: Path, notes: list[Problem], *, may_be_empty: bool = False
+    folder: Path, of: KindOfFiles, notes: list[Problem], *, may_be_empty: bool = False
 ) -> list[Path]:
-    """Return the files in and below a folder that have a video's suffix; note the others."""
+    """Return the files in and below a folder that have a suffix of the kind; note the others."""
     files = sorted(p for p in folder.rglob("*") if p.name[0] != "." and p.is_file())
-    videos = list(filter(is_video, files))
-    others = Counter(path.suffix.lower() or "none" for path in files if not is_video(path))
-    if not (videos or may_be_empty):
-        if folder_kind(folder) in (" (a dataset)", " (a packed dataset)"):
-            raise VideoError(
-                f"{folder}: this is a dataset of features, not of videos: "
-                f"actspan propose --dataset {quoted(folder)}"
-            )
-        if kind := folder_kind(folder):
-            raise VideoError(f"{folder}{kind}: contains no videos")
-        ignored = f"; {_ignored_note(others)}; {_BY_NAME}" if others else ""
+    found = list(filter(of.has, files))
+    if not found and of.kind == "audio":  # the sound of videos
+        found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+    chosen = set(found)
+    others = Counter(path.suffix.lower() or "none" for path in files if path not in chosen)
+    by_name = f"pass the {of.plural} among them by name, or rename them ({of.suffix})"
+    # Tables in a dataset or a run are not recordings.
+    kind = "" if (found and of.kind == "video") or may_be_empty else folder_kind(folder)
+    if kind in (" (a dataset)", " (a packed dataset)"):
         raise VideoError(
-            f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){ignored}"
+            f"{folder}: this is a dataset of features, not of {of.plural}: "
+            f"actspan propose --dataset {quoted(folder)}"
         )
+    if kind:
+        raise VideoError(f"{folder}{kind}: contains no {of.plural}")
+    if not (found or may_be_empty):
+        there = f"; {_ignored_note(others)}; {by_name}" if others else ""
+        suffixes = ", ".join(of.suffixes)
+        raise VideoError(f"{folder}: no {of.plural} in this folder ({suffixes}){there}")
     if others:
-        notes.append(Problem("", str(folder), _ignored_note(others), _BY_NAME, Skipped.NOTHING))
-    return videos
+        notes.append(Problem("", str(folder), _ignored_note(others), by_name, Skipped.NOTHING))
+    return found
 
 
 def _ignored_note(others: Counter[str]) -> str:
@@ -112,40 +122,41 @@ def _ignored_note(others: Counter[str]) -> str:
     return f"{counted(count, 'file')} {of} ignored: {suffixes}"
 
 
-def _read_list(file: Path, notes: list[Problem]) -> Iterator[Path]:
+def _read_list(file: Path, of: KindOfFiles, notes: list[Problem]) -> Iterator[Path]:
     try:
         lines = read_text(file, DOCUMENT).splitlines()
     except FileNotFoundError as error:
-        raise VideoError(f"{file}: no such list of videos{similar_path(file)}") from error
+        raise VideoError(f"{file}: no such list of {of.plural}{similar_path(file)}") from error
     except OSError as error:
         raise VideoError(f"{file}: this list cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise VideoError(f"{file}: not a list of videos: not text in UTF-8") from error
+        raise VideoError(f"{file}: not a list of {of.plural}: not text in UTF-8") from error
     for number, line in enumerate(map(str.strip, lines), start=1):
         if line and not line.startswith("#"):
             try:
-                yield from _expand(line, file.parent, notes)
+                yield from _expand(line, file.parent, of, notes)
             except VideoError as error:
                 raise VideoError(f"{file}, line {number}: {error}") from error
 
 
-def _index_by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
-    """Index videos by id; a second one of the same id is a problem."""
+def _index_by_id(paths: Iterable[Path], of: KindOfFiles) -> tuple[dict[str, Path], list[Problem]]:
+    """Index files by id; a second one of the same id is a problem."""
     by_id: dict[str, Path] = {}
     problems = []
     for path in paths:
         name = canonical_id(path.stem)
         first = by_id.setdefault(name, path)
         if first.resolve() != path.resolve():
-            what = f"another video has this name: {first}"
+            what = f"another {of.noun} has this name: {first}"
             problems.append(Problem(name, str(path), what, "rename one of the two", Skipped.FILE))
     return by_id, problems
 
 
-def _find_in_dataset(folder: Path) -> VideoList:
-    """Find the annotated videos of a dataset, or all if there are no annotations."""
+def _find_in_dataset(folder: Path, name: str, of: KindOfFiles) -> VideoList:
+    """Find the annotated files of a dataset, in its folder `name`; all without annotations."""
     notes: list[Problem] = []
-    paths, problems = _index_by_id(_find_in_folder(folder / VIDEOS, notes))
+    media = folder / name
+    paths, problems = _index_by_id(_find_in_folder(media, of, notes), of)
     problems += notes
     if find_annotations(folder) is None:
         return VideoList(paths, problems=tuple(problems))
@@ -153,7 +164,7 @@ def _find_in_dataset(folder: Path) -> VideoList:
     annotated = {video.id for video in annotations}
     for name in sorted(annotated - paths.keys()):
         remedy = "put it there, or remove it from the annotations"
-        problems.append(Problem(name, str(folder / VIDEOS), "no such video", remedy))
+        problems.append(Problem(name, str(media), f"no such {of.noun}", remedy))
     for name in sorted(paths.keys() - annotated):
         what = "not in the annotations, so skipped"
         problems.append(Problem(name, str(paths[name]), what, "annotate it", Skipped.NOTHING))
@@ -168,13 +179,18 @@ def _annotation_problems(faults: Iterable[Problem]) -> Iterator[Problem]:
 
 
 def probe_videos(
-    paths: Mapping[str, Path], progress: Progress = no_progress
+    paths: Mapping[str, Path],
+    progress: Progress = no_progress,
+    open_file: Callable[[Path], Any] = VideoFile,
 ) -> tuple[dict[str, float], list[Problem]]:
-    """Open every video; return the announced lengths, seconds, and the problems of the others."""
+    """Open every file; return the announced lengths, seconds, and the problems of the others.
+
+    `open_file` returns a context manager with the length, `announced`.
+    """
     lengths, problems = {}, []
     for done, (name, path) in enumerate(paths.items(), start=1):
         try:
-            with VideoFile(path) as video:
+            with open_file(path) as video:
                 lengths[name] = video.announced or 0.0
         except VideoError as error:
             problems.append(video_problem(name, path, error))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -49,6 +50,25 @@ def test_extraction_on_workers_gives_the_same_files(ray: Any, tmp_path: Path) ->
     assert files(tmp_path / "there") == files(tmp_path / "here")
     assert (there.videos, there.snippets, there.spec) == (here.videos, here.snippets, here.spec)
     assert sorted(p.problem for p in there.problems) == sorted(p.problem for p in here.problems)
+
+
+def test_tables_give_the_same_features_on_workers(ray: Any, tmp_path: Path) -> None:
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for name, seconds in {"one": 10, "two": 21, "broken": 1}.items():
+        times = np.arange(seconds * 20) / 20
+        rows = np.column_stack([times, np.sin(times), np.cos(times)])
+        np.savetxt(tables / f"{name}.csv", rows, delimiter=",", header="t,x,y", comments="")
+    with (tables / "broken.csv").open("a") as file:
+        file.write("0.5,1,1\n")
+    request = ExtractRequest((str(tables),), tmp_path / "here", on_error="skip")
+    here = extract_videos(request)
+    there = extract_videos(replace(request, out=tmp_path / "there"), engine=ray_extraction(WORKERS))
+    assert files(tmp_path / "there") == files(tmp_path / "here")
+    assert (there.videos, there.spec) == (here.videos, here.spec) == (2, here.spec)
+    (problem,) = here.problems
+    assert problem.problem == "times run backwards after 0.95 s"
+    assert [p.problem for p in there.problems] == [problem.problem]
 
 
 def test_videos_give_the_same_run_on_workers(ray: Any, tmp_path: Path) -> None:
