@@ -166,6 +166,8 @@ def _type_text(hint: Any) -> str:
     origin, parts = get_origin(plain), get_args(plain)
     if origin is Literal:
         text = ", ".join(_value_text(part) for part in parts)
+    elif origin is tuple and parts[-1] is Ellipsis and get_origin(parts[0]) is Literal:
+        text = f"list of {_type_text(parts[0])}"
     elif origin is tuple and parts[-1] is Ellipsis:
         text = f"list of {_NAMES[parts[0]]}s"
     elif origin is tuple:
