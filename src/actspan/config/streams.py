@@ -45,7 +45,7 @@ class AudioConfig(Config, frozen=True, kw_only=True):
 class PoseConfig(Config, frozen=True, kw_only=True):
     """Joints of a tracked pose: `[features.extraction.pose]`."""
 
-    joints: tuple[str, ...]
+    joints: tuple[str, ...]  # in the order of the channels
     rate: _Rate  # frames per second
     likelihood: Annotated[float, Bounds(0, 1)] = 0.6  # points below it count as missing
 
