@@ -20,7 +20,7 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
 from actspan.cli import main
-from actspan.cli.propose import _clock
+from actspan.cli.tables import clock
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import Grid, Span
 from actspan.streams.snippet_features import Extractor
@@ -186,4 +186,4 @@ def test_bad_usage(options: list[str], message: str, place: Path) -> None:
     ("seconds", "text"), [(0.0, "0:00:00.00"), (59.999, "0:01:00.00"), (3723.45, "1:02:03.45")]
 )
 def test_clock(seconds: float, text: str) -> None:
-    assert _clock(seconds) == text
+    assert clock(seconds) == text

@@ -233,7 +233,9 @@ class _Output:
 
     def _print_report(self, summary: Summary) -> None:
         if self._segments is not None:
-            _print_table(self._segments)
+            from actspan.cli.tables import print_segments
+
+            print_segments(self._segments.proposals)
         if summary.kept:
             was = "was" if summary.kept == 1 else "were"
             say(f"{summary.kept:,} of {counted(summary.videos, 'video')} {was} done before")
@@ -255,31 +257,9 @@ class _Output:
         print_findings(summary.problems, summary.notes, where)
 
 
-def _print_table(segments: SegmentList) -> None:
-    from actspan.cli.tables import print_table
-
-    rows = [
-        (video, _clock(start), _clock(end), f"{end - start:.2f}", f"{score:.3f}")
-        for video, proposals in segments.proposals.items()
-        for start, end, score in zip(
-            proposals.start.tolist(), proposals.end.tolist(), proposals.score.tolist(), strict=True
-        )
-    ]
-    print_table(("video", "start", "end", "seconds", "score"), rows)
-    if not rows:
-        say("no segment scores as much as --min-score; lower it to see more")
-
-
 def _entries(proposals: Proposals) -> list[dict[str, Any]]:
     columns = (proposals.score.tolist(), proposals.start.tolist(), proposals.end.tolist())
     return [{"score": c, "segment": [s, e]} for c, s, e in zip(*columns, strict=True)]
-
-
-def _clock(seconds: float) -> str:
-    """Return the time as `1:02:03.45`: hours, minutes, seconds."""
-    hundredths = round(100 * seconds)
-    minutes, rest = divmod(hundredths, 6000)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest / 100:05.2f}"
 
 
 def _print_new(seconds: float, proposals: Proposals) -> None:

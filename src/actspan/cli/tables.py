@@ -11,6 +11,7 @@ from actspan.core.errors import by_kind, common_text
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
+    from actspan.core.types import Proposals
 
 _MOST_LINES = 8  # kinds of problems that are printed as lines; more become a table
 _MOST_ROWS = 50
@@ -66,6 +67,27 @@ def print_figures(values: Mapping[str, float], *, digits: int) -> None:
         for name, value in values.items()
     ]
     Console(highlight=False).print(Columns(figures, padding=(0, 2, 1, 0), align="right"))
+
+
+def print_segments(proposals: Mapping[str, Proposals]) -> None:
+    """Print the segments of every video, in the order that they have."""
+    rows = [
+        (video, clock(start), clock(end), f"{end - start:.2f}", f"{score:.3f}")
+        for video, found in proposals.items()
+        for start, end, score in zip(
+            found.start.tolist(), found.end.tolist(), found.score.tolist(), strict=True
+        )
+    ]
+    print_table(("video", "start", "end", "seconds", "score"), rows)
+    if not rows:
+        click.echo("no segment scores as much as --min-score; lower it to see more", err=True)
+
+
+def clock(seconds: float) -> str:
+    """Return the time as `1:02:03.45`: hours, minutes, seconds."""
+    hundredths = round(100 * seconds)
+    minutes, rest = divmod(hundredths, 6000)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest / 100:05.2f}"
 
 
 def print_table(

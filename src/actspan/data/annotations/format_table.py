@@ -14,7 +14,6 @@ from actspan.data.annotations import (
     activitynet,
     edl,
     elan,
-    labels,
     labelstudio,
     losslesscut,
     otio,
@@ -23,6 +22,7 @@ from actspan.data.annotations import (
     table,
     table_lines,
     text_files,
+    tracks,
     writing,
 )
 from actspan.data.annotations.activitynet import AUTHORS_JSON
@@ -107,10 +107,10 @@ ALL_FORMATS = (
            links_videos=True),
     Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", text_files.fits_thumos,
            text_files.read_thumos, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),
-    Format("audacity", "Audacity's labels: a .txt file, or a folder of them", labels.fits_audacity,
-           partial(read_files, "audacity", ".txt", labels.read_audacity), labels.encode_audacity,
+    Format("audacity", "Audacity's labels: a .txt file, or a folder of them", tracks.fits_audacity,
+           partial(read_files, "audacity", ".txt", tracks.read_audacity), tracks.encode_audacity,
            in_folder=".txt files of Audacity's labels", file_per_video=True, has_own_unit=True,
-           notes=labels.changed_ids),
+           notes=tracks.changed_ids),
     Format("labelstudio", "Label Studio's export: JSON or JSON-MIN", labelstudio.fits,
            labelstudio.read, writing.encode_labelstudio, "not a list of Label Studio tasks",
            has_own_unit=True, links_videos=True, notes=writing.assumed_rate),
@@ -123,7 +123,7 @@ ALL_FORMATS = (
            "not a project of VGG Image Annotator 3: the objects 'attribute', 'file', 'view', "
            "'metadata' are needed", has_own_unit=True),
     Format("youtube", "chapters in the description of a YouTube video", lambda _: False, None,
-           labels.encode_youtube, file_per_video=True, notes=labels.left_out_of_chapters),
+           tracks.encode_youtube, file_per_video=True, notes=tracks.left_out_of_chapters),
 )  # fmt: skip
 FORMATS = {format.name: format for format in ALL_FORMATS}
 
