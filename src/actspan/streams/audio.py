@@ -19,6 +19,7 @@ from actspan.core.errors import VideoError, require
 from actspan.core.files import check_size
 from actspan.core.types import Float32, Float64
 from actspan.core.wording import counted
+from actspan.streams.video_decoding import decode_packets
 
 _HOP, _FRAME = 0.01, 2.5  # seconds, hops
 _FLOOR = 1e-10  # power of silence: -100 dB
@@ -87,7 +88,7 @@ class Sound(AbstractContextManager["Sound"]):
             self.end = begin + length / self._rate
             yield from self._dated(begin, self._bands.feed(sound))
         if begin is None:
-            raise VideoError(f"{self._path}: no sound can be decoded: damaged, or cut short")
+            raise VideoError(f"{self._path}: no sound can be decoded: damaged or truncated")
         yield from self._dated(begin, self._bands.finish())
 
     def _dated(self, begin: float, found: tuple[int, Float64]) -> Iterator[tuple[Float64, Float64]]:
@@ -100,27 +101,15 @@ class Sound(AbstractContextManager["Sound"]):
         """Yield the sound in pieces, with the time at which each piece's first frame begins."""
         resampler = self._av.AudioResampler(format="flt", layout="mono", rate=self._rate)
         start = 0.0
-        for frame in self._decoded():
+        for frame in decode_packets(self._av, self._container, self._stream):
+            if frame is None:
+                self._damaged += 1
+                continue
             start = 0.0 if frame.time is None else max(float(frame.time) - self._origin, 0.0)
             for piece in resampler.resample(frame):
                 yield start, piece.to_ndarray().reshape(-1)
         for piece in resampler.resample(None):
             yield start, piece.to_ndarray().reshape(-1)
-
-    def _decoded(self) -> Iterator[Any]:
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except (StopIteration, EOFError):
-                return
-            except self._av.FFmpegError:  # the container is broken from here on
-                self._damaged += 1
-                return
-            try:
-                yield from packet.decode()
-            except self._av.FFmpegError:
-                self._damaged += 1
 
     def shortfall(self) -> str:
         """Report what is missing, damaged or ignored; "" if nothing is."""
@@ -129,7 +118,7 @@ class Sound(AbstractContextManager["Sound"]):
             parts.append(f"{counted(self._others, 'further stream')} of sound ignored")
         announced = self.announced or 0.0
         if self.end < announced - max(_SLACK_SECONDS, _SLACK_SHARE * announced):
-            parts.append(f"ends after {self.end:.1f} s of {announced:.1f} s: cut short")
+            parts.append(f"ends after {self.end:.1f} s of {announced:.1f} s: truncated")
         if self._damaged:
             parts.append(f"{counted(self._damaged, 'damaged packet')} skipped")
         return "; ".join(parts)

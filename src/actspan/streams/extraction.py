@@ -4,7 +4,7 @@ dataset/
 ├── features/          <video>.npy: (T, C)
 ├── annotations.json   from the source dataset, or the videos' lengths, ready to be labelled
 ├── dataset.toml       channels, grid, backbone with its checksum
-└── extracted.jsonl    one line per video: file, settings, length, what was cut short
+└── extracted.jsonl    one line per video: file, settings, length, what was truncated
 """
 
 from __future__ import annotations

@@ -146,27 +146,15 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     def frames(self) -> Iterator[Frame]:
         """Decode all frames; skip and count damaged packets; raise VideoError if there is none."""
-        for image in self._decoded():
+        for image in decode_packets(self._av, self.container, self.stream):
+            if image is None:
+                self.damaged += 1
+                continue
             frame = Frame(self._time(image), image)
             self._last, self.end = frame.time, frame.time + self._duration(image)
             yield frame
         if self._last is None:
             raise VideoError(f"{self.path}: not one frame can be decoded: damaged or truncated")
-
-    def _decoded(self) -> Iterator[Any]:
-        packets = self.container.demux(self.stream)
-        while True:
-            try:
-                packet = next(packets)
-            except (StopIteration, EOFError):
-                return
-            except self._av.FFmpegError:  # the container is broken from here on
-                self.damaged += 1
-                return
-            try:
-                yield from packet.decode()
-            except self._av.FFmpegError:
-                self.damaged += 1
 
     def _time(self, image: Any) -> float:
         """Return a frame's time; without a valid one, the end of the frame before."""
@@ -232,3 +220,23 @@ def parse_duration(text: str) -> float | None:
 def _reason(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error)
     return str(text).splitlines()[0] if str(text) else type(error).__name__
+
+
+def decode_packets(av: Any, container: Any, stream: Any) -> Iterator[Any]:
+    """Decode a stream; yield its frames, and None for each packet that is damaged.
+
+    The last None may stand for all of a container that is broken from there on.
+    """
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, EOFError):
+            return
+        except av.FFmpegError:
+            yield None
+            return
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            yield None
