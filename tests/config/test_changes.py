@@ -114,8 +114,8 @@ def test_two_values_are_refused() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", r"settings.toml: is empty; a file of settings holds the table \[pipeline\]"),
-        ("[soft_nms]\ndecay = 0.4", "settings.toml: holds soft_nms; .*as in .pipeline.soft_nms"),
+        ("", r"settings.toml: is empty; a file of settings has the table \[pipeline\]"),
+        ("[soft_nms]\ndecay = 0.4", "settings.toml: contains soft_nms; .*as in .pipeline.soft_nms"),
         ("[pipeline.soft_nms]\ndecay = 'x'", "settings.toml: soft_nms.decay: a number is needed"),
     ],
 )

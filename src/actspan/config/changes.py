@@ -13,7 +13,7 @@ from actspan.config.base import changed, dump_toml, merge, read_toml, to_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ConfigError
 
-PIPELINE = "pipeline"  # the table of a file that holds these settings, as for `train --config`
+PIPELINE = "pipeline"  # the table of a file with these settings, as for `train --config`
 _STAGES = ("rescale", "pgm", "fusion", "soft_nms")  # the networks do not depend on them
 _LABEL_FREE_STAGES = ("label_free", "fusion", "soft_nms")
 _TRAINING = ("pgm.keep_training",)  # has no effect on a trained model
@@ -57,9 +57,9 @@ def read_changes(texts: Iterable[str] = (), file: Path | None = None) -> dict[st
         found = read_toml(file)
         if found.keys() != {PIPELINE} or not isinstance(found[PIPELINE], dict):
             others = ", ".join(sorted(found.keys() - {PIPELINE}))
-            what = f"holds {others}" if others else "is empty"
+            what = f"contains {others}" if others else "is empty"
             raise ConfigError(
-                f"{file}: {what}; a file of settings holds the table [{PIPELINE}], as in "
+                f"{file}: {what}; a file of settings has the table [{PIPELINE}], as in "
                 f"[{PIPELINE}.soft_nms]"
             )
         changes = found[PIPELINE]

@@ -118,7 +118,7 @@ def held_out(videos: Videos, groups: Sequence[str], share: float, seed: int) -> 
 
 
 def _cut(counts: Float64, share: float) -> int:
-    """Return how many of the first groups hold a share of the instances; both parts hold some."""
+    """Return how many of the first groups have a share of the instances; both parts have some."""
     sums = np.cumsum(counts)
     possible = np.flatnonzero((sums > 0) & (sums < sums[-1]))
     return int(possible[np.abs(sums[possible] - share * sums[-1]).argmin()]) + 1

@@ -63,7 +63,7 @@ KINDS = {
 
 
 def kind_of(path: Path) -> StreamKind | None:
-    """Return the kind of stream that a file holds, by its suffix and first line, if it is known."""
+    """Return the kind of stream in a file, by its suffix and first line, if it is known."""
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return "pose" if is_deeplabcut(path) else "sensors"
