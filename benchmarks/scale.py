@@ -1,4 +1,4 @@
-"""How cost grows: of a video with its cells T, of all with their number, of a million by machines.
+"""Growth of cost: of a video with its cells T, of all with their number, of a million by machines.
 
 cells     measure the stages at T = 100, 200 and 400, and 240 to 960 videos
 machines  compute a large run on N machines by a small model, fed with figures measured here

@@ -1,4 +1,4 @@
-"""What tables and documents contain by mistake: the right result, or one line that names it."""
+"""Mistakes in tables and documents: the right result, or one line that names it."""
 
 from __future__ import annotations
 

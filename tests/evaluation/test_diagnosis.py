@@ -1,4 +1,4 @@
-"""Where instances are missed: the stages add up, and each miss is counted at its stage."""
+"""Diagnosis of missed instances: the stages add up, and each miss is counted at its stage."""
 
 from __future__ import annotations
 

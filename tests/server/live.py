@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered."""
+    """Response to a request."""
 
     status: int
     headers: dict[str, str]

@@ -1,4 +1,4 @@
-"""Which kind of stream files hold."""
+"""The kind of stream in files."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class ArrayNames:
 
     @cached_property
     def _is_repeated(self) -> bool:
-        """Whether files have arrays of the same names, which then name parts and not videos."""
+        """True if files have arrays of the same names, which then name parts and not videos."""
         counts = Counter(name for names in self.names.values() if len(names) > 1 for name in names)
         return any(count > 1 for count in counts.values())
 

@@ -82,7 +82,7 @@ class Bundle:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What every result of the bundle has to say."""
+        """Notes that every result of the bundle carries."""
         if self.config.label_free is None:
             return ()
         return ("label-free: these segments are where the stream changes, not what happens",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -73,8 +74,9 @@ class SensorFile(AbstractContextManager["SensorFile"]):
                 else:
                     yield Batch(values, _numbers(table[time]), is_clock=False)
 
+    @abstractmethod
     def _record_batches(self, names: Sequence[str]) -> Iterator[Any]:
-        raise NotImplementedError
+        """Yield the columns with these names, as record batches."""
 
     def close(self) -> None:
         """Close the file. Closing twice is allowed."""

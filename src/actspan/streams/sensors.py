@@ -139,7 +139,7 @@ class SensorTable(AbstractContextManager["SensorTable"]):
 
 
 class TableRequest(NamedTuple):
-    """What a request says about tables; the rest is found in the first one."""
+    """Settings of tables; what is not given is found in the first table."""
 
     columns: tuple[str, ...] = ()
     time: str | None = None

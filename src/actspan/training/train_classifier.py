@@ -8,6 +8,7 @@ background.
 from __future__ import annotations
 
 import importlib.util
+from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
@@ -215,8 +216,7 @@ def _fit(
             yield {"loss": functional.cross_entropy(net.logits(inputs[rows]), labels[rows])}
             schedule.step()
 
-    for _ in training.epochs(losses):
-        pass  # The last epoch is kept.
+    deque(training.epochs(losses), maxlen=0)  # The weights of the last epoch are kept.
     return net.eval()
 
 

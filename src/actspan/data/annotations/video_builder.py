@@ -1,4 +1,4 @@
-"""What readers collect: videos built from rows, problems, and notes about what was ignored."""
+"""Collection of what readers find: videos from rows, problems, and notes on ignored parts."""
 
 from __future__ import annotations
 
