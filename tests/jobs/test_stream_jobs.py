@@ -131,3 +131,9 @@ def test_poses_without_a_model_need_a_rate(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("scorer,x\nbodyparts,nose\ncoords,x\n0,1\n")
     with pytest.raises(ConfigError, match="actspan extract --rate N"):
         propose(ProposeRequest(videos=(str(tmp_path / "a.csv"),)))
+
+
+def test_options_of_extract_are_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time,a\n0,1\n0.1,x\n")
+    with pytest.raises(VideoError, match=r"--column \(an option"):
+        propose(ProposeRequest(videos=(str(tmp_path / "a.csv"),)))

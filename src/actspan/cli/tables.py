@@ -80,7 +80,7 @@ def print_segments(proposals: Mapping[str, Proposals]) -> None:
     ]
     print_table(("video", "start", "end", "seconds", "score"), rows)
     if not rows:
-        click.echo("no segment scores as much as --min-score; lower it to see more", err=True)
+        click.echo("no segments were found; if --min-score is given, lower it", err=True)
 
 
 def clock(seconds: float) -> str:

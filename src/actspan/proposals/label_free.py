@@ -42,7 +42,8 @@ def propose_label_free(
         start and end the height of the boundary before it, as a share of the largest.
     candidates : Proposals
         At most `config.keep` segments, best first: fractions of the n snippets; the best one's
-        score is 1. Start and end scores are 1, since the score covers both boundaries.
+        score is 1. None if the stream never changes. Start and end scores are 1, since the score
+        covers both boundaries.
 
     Raises
     ------
@@ -57,7 +58,8 @@ def propose_label_free(
     heights = boundary_heights(points)  # (n + 1,)
     activity = _ranks(np.linalg.norm(points - np.median(points, axis=0), axis=1))
     motion = _ranks(np.linalg.norm(np.diff(points, axis=0, prepend=points[:1]), axis=1))
-    chosen = _highest(heights, config.boundaries)
+    # Where nothing changes there are no boundaries, and nothing is found.
+    chosen = _highest(heights, config.boundaries) if heights.any() else np.empty(0, np.int64)
     start, end, score = _score_pairs(
         chosen,
         heights,

@@ -129,7 +129,14 @@ def usual_features(kind: StreamKind, paths: Iterable[Path]) -> FeatureSpec:
             "from the dataset: --dataset"
         )
     request = ExtractRequest(videos=(), out=Path(), stride=_USUAL_STRIDES[kind])
-    return open_extractor(complete_request(request, kind, paths)).spec
+    try:
+        return open_extractor(complete_request(request, kind, paths)).spec
+    except VideoError as error:
+        raise VideoError(
+            f"{error} (an option of actspan extract; then propose from its dataset: --dataset)"
+            if "--" in str(error)
+            else str(error)
+        ) from error
 
 
 def opener(extractor: SnippetExtractor) -> Callable[[Path], Any]:
