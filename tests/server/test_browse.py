@@ -26,9 +26,10 @@ from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.run import Run
-from actspan.server.browsed_run import TILE, BrowsedRun, ZoomLevels
+from actspan.server.browsed_run import BrowsedRun
 from actspan.server.error_responses import ProblemError
 from actspan.server.library import Library
+from actspan.server.zoom_levels import TILE, ZoomLevels
 from benchmarks.data import make_recording, make_window_bundle
 from tests.report.runs import label_run, synthetic_videos, write_synthetic_run, write_truth
 from tests.server.live import Answer, Live, serving

@@ -31,6 +31,7 @@ from actspan.server.error_responses import (
 )
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.library import Library
+from actspan.server.media import Media, MediaFile
 from actspan.server.proposal_routes import direct_router, job_router
 from actspan.server.requests import Metrics, RequestMiddleware
 from actspan.server.served_model import ServedModel
@@ -67,11 +68,16 @@ def create_app(settings: ServeSettings) -> FastAPI:
             responses=failures(400, 401, 403),
         )
         install_handlers(app)
-        library = Library(settings.results, settings.ground_truth, settings.videos)
+        media = Media(settings.data / "media", settings.limits, metrics)
+        opened.enter_context(closing(media))
+        library = Library(
+            *(settings.results, settings.ground_truth, settings.videos),
+            probe=lambda path: media.seconds(MediaFile.of(path)),
+        )
         model = None if service is None else service.model
         routers = [
             _operations(model, settings.limits, metrics),
-            browse_routes.router(library, database),
+            browse_routes.router(library, database, media),
         ]
         if service is not None:
             routers += [direct_router(service), job_router(service)]

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from actspan.config.stages import SoftNmsConfig
-from actspan.server.browsed_run import TILE, BrowsedRun, ShownProposals
+from actspan.server.browsed_run import BrowsedRun, ShownProposals
 from actspan.server.corrections import (
     WRITABLE,
     Corrected,
@@ -24,6 +24,9 @@ from actspan.server.corrections import (
 from actspan.server.database import Database
 from actspan.server.error_responses import ProblemError, Responses, failures
 from actspan.server.library import Library, ListQuery, VideoPage
+from actspan.server.media import Media
+from actspan.server.media_routes import VideoReader, add_media_routes
+from actspan.server.zoom_levels import TILE
 
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Index of the run, from 0.")]
 _FLOATS: Responses = {
@@ -102,7 +105,7 @@ class ProposalColumns(BaseModel):
     labels: list[str] | None
 
 
-def router(library: Library, database: Database) -> APIRouter:
+def router(library: Library, database: Database, media: Media) -> APIRouter:
     """Return the operations of the viewer, for the app to include.
 
     Large files are read in the background from the start of the app on; the library is closed with
@@ -121,6 +124,7 @@ def router(library: Library, database: Database) -> APIRouter:
     _add_video(routes, library, corrections)
     _add_files(routes, library)
     add_corrections(routes, library, corrections)
+    add_media_routes(routes, VideoReader(library, media))
     return routes
 
 

@@ -1,4 +1,4 @@
-"""One finished run, read lazily, and its curves at every zoom level."""
+"""One finished run, read lazily, and its curves."""
 
 from __future__ import annotations
 
@@ -11,71 +11,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import ArrayLike
 
 from actspan.config.base import from_dict
 from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
 from actspan.core.files import folder_kind, similar_path
-from actspan.core.types import Float32, Proposals
-from actspan.core.wording import counted
+from actspan.core.types import Proposals
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.resuppression import suppress_again
 from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
 from actspan.server.error_responses import ProblemError
+from actspan.server.zoom_levels import ZoomLevels
 
-TILE = 1024  # columns
 _RECENT = 8  # number of videos whose curves and candidates stay in memory
-
-
-def check_index(what: str, index: int, count: int) -> None:
-    """Raise ProblemError (404) unless an index is one of `count` things."""
-    if not 0 <= index < count:
-        raise ProblemError(404, f"no {what} {index}: {counted(count, what)}, counted from 0")
-
-
-class ZoomLevels:
-    """Three curves, halved until they fit one tile.
-
-    Minimum and maximum are kept, so that peaks stay visible. Curves are (3, T): action, start, end.
-
-    Examples
-    --------
-    >>> levels = ZoomLevels(np.eye(3, 5000))
-    >>> len(levels), levels.tile(2, 1).shape
-    (4, (2, 3, 226))
-    """
-
-    def __init__(self, curves: ArrayLike) -> None:
-        level: Float32 = np.stack([np.asarray(curves, np.float32)] * 2)  # (2, 3, T)
-        self._levels = [level]
-        while (columns := level.shape[2]) > TILE:
-            if columns % 2:
-                level = np.pad(level, ((0, 0), (0, 0), (0, 1)), mode="edge")
-            low, high = level.reshape(2, 3, -1, 2)  # (3, ceil(n / 2), 2) each
-            level = np.stack([low.min(axis=-1), high.max(axis=-1)])
-            self._levels.append(level)
-
-    def __len__(self) -> int:
-        """Return the number of levels; a column of level k covers 2^k cells."""
-        return len(self._levels)
-
-    @property
-    def cells(self) -> int:
-        """T, the number of cells."""
-        return int(self._levels[0].shape[2])
-
-    def tile(self, level: int, index: int) -> Float32:
-        """Return columns from index * TILE on, (2, 3, <= TILE) float32: minimum, maximum.
-
-        Raises ProblemError (404) for a tile that does not exist.
-        """
-        check_index("level", level, len(self))
-        columns = self._levels[level]
-        check_index("tile", index, -(-columns.shape[2] // TILE))
-        return columns[:, :, index * TILE : (index + 1) * TILE]
 
 
 class ShownProposals(NamedTuple):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +16,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from actspan.core.errors import ActSpanError, AnnotationError
+from actspan.core.errors import ActSpanError, AnnotationError, DataError
 from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.recall import evaluate_video
 from actspan.report.contents import name_runs
-from actspan.server.browsed_run import BrowsedRun, check_index
+from actspan.server.browsed_run import BrowsedRun
 from actspan.server.error_responses import ProblemError
+from actspan.server.zoom_levels import check_index
 from actspan.streams.video_lists import find_videos
 
 _PAUSE = 0.001  # seconds after each evaluation, so that requests go first
@@ -86,8 +87,9 @@ class Library:
 
     Opening reads a few small files. Results are read at the first access, or by `warm`. There are
     at most 7 runs; the viewer sorts by the first. Ground truth is the annotations that the runs
-    were made from, unless given; `videos` is a folder of videos, or a dataset folder. Raises
-    ActSpanError if a run is given twice, there are too many, or a file is missing or damaged.
+    were made from, unless given; `videos` is a folder of videos, or a dataset folder. `probe`
+    returns the seconds of a video file, or raises DataError. Raises ActSpanError if a run is given
+    twice, there are too many, or a file is missing or damaged.
     """
 
     def __init__(
@@ -95,11 +97,14 @@ class Library:
         runs: Sequence[Path] = (),
         ground_truth: Path | None = None,
         videos: Path | None = None,
+        probe: Callable[[Path], float] | None = None,
     ) -> None:
         names = name_runs(runs) if runs else []
         self.runs = tuple(map(BrowsedRun, names, runs))
         self.media = find_videos([str(videos)]).paths if videos is not None else {}
         self.truth: dict[str, Video] = {}
+        self._probe = probe
+        self._durations: dict[str, float] = {}  # of video files, seconds; NaN if damaged
         self.source = ""  # origin of the ground truth, for display
         self._read_truth(ground_truth)
         # Evaluation of every run by video, without videos that have no instances.
@@ -138,6 +143,11 @@ class Library:
                     if video is not None and len(video.segments):
                         auc, missed = evaluate_video(video, proposals)
                         metrics[name] = RunMetrics(auc=auc, missed=missed)
+            for name in self.ids:
+                if self._stop.wait(_PAUSE):
+                    return
+                if math.isnan(self.video(name).duration):
+                    self._file_seconds(name)
 
     def close(self) -> None:
         """Stop the evaluation, and close the runs."""
@@ -179,12 +189,27 @@ class Library:
 
     def seconds(self, name: str) -> float:
         """Return a video's duration, or the end of its curves or proposals; NaN if unknown."""
-        known = [self.video(name).duration, *(run.span(name) or math.nan for run in self.runs)]
+        known = [self.video(name).duration, self._file_seconds(name)]
+        known += [run.span(name) or math.nan for run in self.runs]
         durations = [x for x in known if not math.isnan(x)]
         if durations:
             return max(durations)
         ends = [run.proposals(name).proposals.end for run in self.runs]
         return max((float(end.max()) for end in ends if len(end)), default=math.nan)
+
+    def _file_seconds(self, name: str) -> float:
+        """Return the duration of a video's file; NaN if there is none, or it is damaged."""
+        path = self.media.get(name)
+        if path is None or self._probe is None:
+            return math.nan
+        if name not in self._durations:
+            try:
+                self._durations[name] = self._probe(path)
+            except DataError:  # the page reports it where it shows the pictures
+                self._durations[name] = math.nan
+            except ProblemError:  # too many requests wait
+                return math.nan
+        return self._durations[name]
 
     def run(self, number: int) -> BrowsedRun:
         """Return a run by its index, or raise ProblemError (404)."""
@@ -231,7 +256,7 @@ class Library:
             parts = enumerate(_DIGITS.split(name.casefold()))
             return [int(part) if i % 2 else part for i, part in parts]
         if order == "seconds":
-            return _known_seconds(self.video(name))
+            return self._known_seconds(self.video(name))
         if order == "instances":
             return len(self.video(name).segments)
         if order in ("proposals", "score"):
@@ -245,7 +270,7 @@ class Library:
         video = self.video(name)
         return ListedVideo(
             id=name,
-            seconds=_known_seconds(video),
+            seconds=self._known_seconds(video),
             instances=len(video.labels),
             labels=list(dict.fromkeys(video.labels)),
             has_media=name in self.media,
@@ -253,12 +278,15 @@ class Library:
             runs=[self._run_row(number, name) for number in range(len(self.runs))],
         )
 
+    def _known_seconds(self, video: Video) -> float | None:
+        """Return a duration that is known without opening a file."""
+        seconds = video.duration
+        if math.isnan(seconds):
+            seconds = self._durations.get(video.id, math.nan)
+        return None if math.isnan(seconds) else seconds
+
     def _run_row(self, number: int, name: str) -> ListedRun:
         scores = self.runs[number].result.get(name, Proposals.empty()).score
         best = float(scores.max()) if len(scores) else None
         metrics = self.metrics[number].get(name)
         return ListedRun(proposals=len(scores), score=best, metrics=metrics)
-
-
-def _known_seconds(video: Video) -> float | None:
-    return None if math.isnan(video.duration) else video.duration

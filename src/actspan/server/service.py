@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import select
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from threading import Condition, Event, Lock, Thread
+from threading import Condition, Event, Thread
 from time import monotonic
 
-from actspan.core.errors import ActSpanError, DataError
+from actspan.core.errors import ActSpanError
 from actspan.data.dataset import Recording
 from actspan.data.features import Entry, read_array
 from actspan.data.timebase import SnippetGrid
@@ -25,8 +21,8 @@ from actspan.server.requests import Bodies, Metrics
 from actspan.server.served_model import ServedModel, as_json
 from actspan.server.settings import Limits, ServeSettings
 from actspan.server.uploads import Task
+from actspan.server.worker_process import WorkerProcess
 
-_POLL = 0.1  # longest time between reports of progress, seconds
 _UPDATE = 0.5  # seconds between two updates of progress
 _DECODING = {"npy": 0.1, "arrow": 0.1, "video": 0.95}  # share of decoding in a job's progress
 log = logging.getLogger("actspan.server")
@@ -39,14 +35,17 @@ class StoppedError(Exception):
 class Decoder:
     """Process that decodes uploads one after another, with limits.
 
-    It is started at the first use, and again after it was killed. A job's decoder has limited
-    processor time and ends after one upload; the other one has a limited time per upload.
+    A job's decoder has limited processor time and ends after one upload; the other one has a
+    limited time per upload.
     """
 
     def __init__(self, limits: Limits, *, for_job: bool) -> None:
-        self._limits, self._for_job = limits, for_job
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lock = Lock()
+        self._seconds = limits.decode_seconds if for_job else limits.answer_seconds
+        words = ["actspan.server.uploads", str(limits.decode_bytes)]
+        if for_job:
+            words.append(str(round(limits.decode_seconds)))
+        self._process = WorkerProcess(words, "the upload", once=for_job)
+        self.close = self._process.close
 
     def decode(
         self, task: Task, progress: Callable[[float], None] = lambda fraction: None
@@ -56,73 +55,10 @@ class Decoder:
         `progress` is called several times per second, with the done share; it may raise to stop.
         Raises DataError if the upload cannot be decoded, or not within the limits.
         """
-        with self._lock:
-            process = self._started()
-            assert process.stdin is not None
-            try:
-                process.stdin.write(json.dumps(asdict(task)).encode() + b"\n")
-                return self._follow(process, progress)
-            except BrokenPipeError:
-                raise _process_error(process) from None
-            finally:
-                if self._for_job or process.poll() is not None:
-                    self._kill()
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self._kill()
-            words = [sys.executable, "-m", "actspan.server.uploads", str(self._limits.decode_bytes)]
-            if self._for_job:
-                words.append(str(round(self._limits.decode_seconds)))
-            self._process = subprocess.Popen(  # noqa: S603  our own module and numbers
-                words,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,  # so that `select` sees all unread output
-                start_new_session=True,  # Ctrl-C must reach only the service
-            )
-        return self._process
-
-    def _follow(self, process: subprocess.Popen[bytes], progress: Callable[[float], None]) -> float:
-        assert process.stdout is not None
-        seconds = self._limits.decode_seconds if self._for_job else self._limits.answer_seconds
-        end, done = monotonic() + seconds, 0.0
-        while True:
-            progress(done)
-            if monotonic() > end:
-                self._kill()
-                raise DataError(f"the upload could not be decoded within {seconds:g} s")
-            if not select.select([process.stdout], [], [], _POLL)[0]:
-                continue
-            line = process.stdout.readline()
-            if not line:
-                raise _process_error(process)
-            reply = json.loads(line)
-            if "error" in reply:
-                raise DataError(reply["error"])
-            if "done" in reply:
-                return float(reply["stride"])
-            done = reply["progress"]
-
-    def _kill(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            with process:  # closes the pipes, and waits for the end
-                pass
-
-    def close(self) -> None:
-        """Kill the process."""
-        with self._lock:
-            self._kill()
-
-
-def _process_error(process: subprocess.Popen[bytes]) -> DataError:
-    status = process.wait()
-    return DataError(
-        f"the process that decodes ended (status {status}): the upload is damaged, or needs more "
-        "time or memory than is allowed here"
-    )
+        reply = self._process.run(
+            asdict(task), self._seconds, lambda reply: progress(reply.get("progress", 0.0))
+        )
+        return float(reply["stride"])
 
 
 class JobRunner:

@@ -38,6 +38,8 @@ class Limits:
     decode_bytes: int = 8 * GIB  # address space of that process
     waiting_rows: int = 1024  # videos (rows, for single networks) in the queue; beyond it 429
     waiting_jobs: int = 100  # unfinished jobs; beyond it 429
+    waiting_media: int = 24  # pictures and waveforms being made, or waiting; beyond it 429
+    cache_bytes: int = 1 * GIB  # pictures and waveforms that are kept on disk
     kept_jobs: int = 1000  # finished jobs whose results are kept, the newest
     stop_seconds: float = 30.0  # for requests in progress after SIGTERM
     batch_rows: int = BATCH  # most videos per batch; by default the pipeline's own batch size

@@ -4,23 +4,20 @@
 
 Names and media types from callers are ignored. Anything but array files and video containers is
 refused: FFmpeg also reads playlists, which refer to other files. A separate process isolates the
-service from hostile files. Its memory is limited, and its processor time too if SECONDS is given. A
-line of JSON on its standard input is a task; lines on its standard output are progress, and at the
-end the stride or an error. Features are written as npy, float32, to a path that the service chose.
+service from hostile files. Its memory is limited, and its processor time too if SECONDS is given.
+Replies are the progress, and at the end the stride. Features are written as npy, float32, to a path
+that the service chose.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import math
 import mmap
-import os
 import re
-import resource
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +28,7 @@ from numpy.typing import NDArray
 from actspan.core.errors import ActSpanError, DataError, FeatureError, ShapeError
 from actspan.core.files import atomic_file
 from actspan.data.array_files import read_header
+from actspan.server.worker_process import Reply, answer_tasks, limit_resources
 from actspan.streams.feature_files import FeatureWriter
 
 Kind = Literal["npy", "arrow", "video"]
@@ -151,33 +149,21 @@ def _is_number(kind: Any) -> bool:
 
 def main() -> None:
     """Answer tasks until standard input ends."""
-    replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # output that libraries print must not mix with replies
-    memory = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if len(sys.argv) > 2:
-        seconds = int(sys.argv[2])
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    with suppress(BrokenPipeError):  # the service has ended
-        for line in sys.stdin.buffer:
-            for reply in _replies(Task(**json.loads(line))):
-                replies.write(json.dumps(reply).encode() + b"\n")
+    limit_resources(*map(int, sys.argv[1:]))
+    answer_tasks(lambda task: _replies(Task(**task)))
 
 
-def _replies(task: Task) -> Iterator[dict[str, Any]]:
-    reply: dict[str, Any] = {}
+def _replies(task: Task) -> Iterator[Reply]:
+    reply: Reply = {}
     try:
         for reply in _decode_video(task) if task.kind == "video" else _convert(task):
             yield reply
         yield reply | {"done": True}
     except (ActSpanError, OSError) as error:
         yield {"error": str(error).replace(task.source, "the upload")}
-    except MemoryError:
-        yield {"error": "decoding it takes more memory than is allowed here"}
 
 
-def _convert(task: Task) -> Iterator[dict[str, Any]]:
+def _convert(task: Task) -> Iterator[Reply]:
     """Write the features of an array file; yield the progress and the stride."""
     source = Path(task.source)
     array = _mapped_npy(source) if task.kind == "npy" else arrow_array(source)
@@ -196,7 +182,7 @@ def _mapped_npy(path: Path) -> Any:
         return npy_array(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _decode_video(task: Task) -> Iterator[dict[str, Any]]:
+def _decode_video(task: Task) -> Iterator[Reply]:
     """Extract and write the features of a video; yield the progress and the stride."""
     from actspan.model.bundle import Bundle
     from actspan.streams.bundle_features import BundleFeatures

@@ -140,6 +140,12 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return parse_duration(next(tags, ""))
 
     @property
+    def errors(self) -> type[Exception]:
+        """Base of the errors that PyAV raises for damaged packets."""
+        kind: type[Exception] = self._av.FFmpegError
+        return kind
+
+    @property
     def pixel_aspect(self) -> float:
         """Width of a pixel over its height."""
         return float(self.stream.sample_aspect_ratio or 1.0) or 1.0

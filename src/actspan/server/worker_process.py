@@ -1,0 +1,141 @@
+"""Processes that isolate the service from hostile files and from long work, and their protocol.
+
+A line of JSON on the standard input of a worker is a task. Lines on its standard output are
+replies: any number that report the progress, then one with `done` or with `error`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+from actspan.core.errors import ActSpanError, DataError
+
+_POLL = 0.1  # longest time between reports of progress, seconds
+
+Reply = dict[str, Any]
+
+
+class WorkerProcess:
+    """Process of a module that answers tasks one after another.
+
+    It is started at the first use, and again after it ended. `words` are the module and its
+    arguments, `what` names the input in messages. With `once` it ends after each task.
+    """
+
+    def __init__(self, words: Sequence[str], what: str, *, once: bool = False) -> None:
+        self._words, self._what, self._once = words, what, once
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+
+    def run(
+        self,
+        task: Mapping[str, Any],
+        seconds: float,
+        progress: Callable[[Reply], None] = lambda reply: None,
+    ) -> Reply:
+        """Send a task and return the last reply.
+
+        `progress` is called several times per second, with the newest reply; it may raise to stop.
+        Raises DataError with the error of the worker, or if it ends or needs more than `seconds`.
+        """
+        with self._lock:
+            process = self._started()
+            assert process.stdin is not None
+            finished = False
+            try:
+                process.stdin.write(json.dumps(task).encode() + b"\n")
+                reply = self._follow(process, seconds, progress)
+                finished = True
+            except BrokenPipeError:
+                raise self._ending(process) from None
+            finally:
+                if not finished or self._once:
+                    self._kill()
+            if "error" in reply:
+                raise DataError(reply["error"])
+            return reply
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._kill()
+            self._process = subprocess.Popen(  # noqa: S603  our own modules and numbers
+                [sys.executable, "-m", *self._words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,  # so that `select` sees all unread output
+                start_new_session=True,  # Ctrl-C must reach only the service
+            )
+        return self._process
+
+    def _follow(
+        self, process: subprocess.Popen[bytes], seconds: float, progress: Callable[[Reply], None]
+    ) -> Reply:
+        assert process.stdout is not None
+        end, reply = monotonic() + seconds, Reply()
+        while not ("done" in reply or "error" in reply):
+            progress(reply)
+            if monotonic() > end:
+                raise DataError(f"{self._what} could not be processed within {seconds:g} s")
+            if select.select([process.stdout], [], [], _POLL)[0]:
+                line = process.stdout.readline()
+                if not line:
+                    raise self._ending(process)
+                reply = json.loads(line)
+        return reply
+
+    def _ending(self, process: subprocess.Popen[bytes]) -> DataError:
+        return DataError(
+            f"the process that decodes ended (status {process.wait()}): {self._what} is damaged, "
+            "or needs more time or memory than is allowed here"
+        )
+
+    def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            with process:  # closes the pipes, and waits for the end
+                pass
+
+    def close(self) -> None:
+        """Kill the process; a task that it works on fails."""
+        if (process := self._process) is not None:
+            process.kill()
+        with self._lock:
+            self._kill()
+
+
+def limit_resources(memory: int, seconds: int | None = None) -> None:
+    """Limit the address space, bytes, and the processor time of this process."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if seconds is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+
+
+def answer_tasks(replies: Callable[[dict[str, Any]], Iterator[Reply]]) -> None:
+    """Answer tasks until standard input ends; an ActSpanError becomes a reply with `error`."""
+    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # output that libraries print must not mix with replies
+    with suppress(BrokenPipeError):  # the service has ended
+        for line in sys.stdin.buffer:
+            for reply in _with_errors(replies(json.loads(line))):
+                output.write(json.dumps(reply).encode() + b"\n")
+
+
+def _with_errors(replies: Iterator[Reply]) -> Iterator[Reply]:
+    try:
+        yield from replies
+    except (ActSpanError, OSError) as error:
+        yield {"error": str(error)}
+    except MemoryError:
+        yield {"error": "decoding it takes more memory than is allowed here"}
