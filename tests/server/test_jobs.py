@@ -19,8 +19,8 @@ from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
 from actspan.core.errors import DataError
-from actspan.server.database import FILE, MIGRATIONS, Database, JobStore
-from actspan.server.served_model import ProposalOptions
+from actspan.server.database import FILE, MIGRATIONS, Database
+from actspan.server.job_store import UploadStore
 from actspan.server.settings import Limits
 from tests.examples import STRIDE
 from tests.server.live import Live
@@ -214,10 +214,10 @@ def test_accepted_jobs_survive_kill_9_and_sigterm(window_bundle: Bundle, tmp_pat
 
 def test_a_job_that_brings_the_service_down_is_given_up(tmp_path: Path) -> None:
     database = Database(tmp_path)
-    store = JobStore(database, tmp_path, kept=10)
+    store = UploadStore(database, tmp_path, kept=10)
     job = store.new_id()
     store.upload(job).write_bytes(b"x")
-    store.add(job, "", "npy", ProposalOptions(stride=1.0, length=1.0), 1)
+    store.add(job, "", "npy", {"stride": 1.0, "length": 1.0}, 1)
     for _ in range(3):
         store.recover()
         claimed = store.claim()
@@ -233,11 +233,11 @@ def test_a_job_that_brings_the_service_down_is_given_up(tmp_path: Path) -> None:
 
 def test_only_so_many_finished_jobs_are_kept_and_unaccepted_uploads_removed(tmp_path: Path) -> None:
     database = Database(tmp_path)
-    store = JobStore(database, tmp_path, kept=2)
+    store = UploadStore(database, tmp_path, kept=2)
     jobs = [store.new_id() for _ in range(4)]
     for job in jobs:
         store.upload(job).write_bytes(b"x")
-        store.add(job, "", "npy", ProposalOptions(stride=1.0, length=1.0), 1)
+        store.add(job, "", "npy", {"stride": 1.0, "length": 1.0}, 1)
     for _ in range(3):
         claimed = store.claim()
         assert claimed is not None

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from actspan.core.types import Features, Float32
-from actspan.server.database import JobAnswer, JobList, State
 from actspan.server.error_responses import BINARY, ProblemError, failures, request_body
+from actspan.server.job_store import JobAnswer, JobList, State
 from actspan.server.served_model import ProposalOptions, ProposeAnswer, as_arrow, as_json
 from actspan.server.service import ProposalService
 from actspan.server.settings import JOBS_PATH
@@ -185,7 +185,8 @@ def _add(service: ProposalService, job: str, query: JobQuery, size: int) -> JobA
         if kind != "video":
             query.known_grid()
         _check_room(service)  # other jobs may have arrived during the upload
-        store.add(job, query.name, kind, query, size)
+        options = query.model_dump(include=set(ProposalOptions.model_fields))
+        store.add(job, query.name, kind, options, size)
         answer = store.find(job)
     except BaseException:
         store.remove_files(job)

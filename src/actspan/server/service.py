@@ -1,35 +1,30 @@
-"""Service with a model: the process that decodes uploads, and the thread that runs jobs."""
+"""Service with a model: the process that decodes uploads, and their jobs."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from threading import Condition, Event, Thread
 from time import monotonic
+from typing import Any
 
-from actspan.core.errors import ActSpanError
 from actspan.data.dataset import Recording
 from actspan.data.features import Entry, read_array
 from actspan.data.timebase import SnippetGrid
 from actspan.model.bundle import Bundle
-from actspan.server.database import ClaimedJob, Database, JobStore
+from actspan.server.database import Database
+from actspan.server.job_runner import Check, JobRunner
+from actspan.server.job_store import ClaimedJob, UploadStore
 from actspan.server.requests import Bodies, Metrics
-from actspan.server.served_model import ServedModel, as_json
+from actspan.server.served_model import ProposalOptions, ServedModel, as_json
 from actspan.server.settings import Limits, ServeSettings
 from actspan.server.uploads import Task
 from actspan.server.worker_process import WorkerProcess
 
 _UPDATE = 0.5  # seconds between two updates of progress
 _DECODING = {"npy": 0.1, "arrow": 0.1, "video": 0.95}  # share of decoding in a job's progress
-log = logging.getLogger("actspan.server")
-
-
-class StoppedError(Exception):
-    """Error that ends a job that was cancelled, or interrupted by the end of the service."""
 
 
 class Decoder:
@@ -61,111 +56,48 @@ class Decoder:
         return float(reply["stride"])
 
 
-class JobRunner:
-    """Runner of the jobs of a store."""
+class UploadWork:
+    """Computation of the jobs of uploads."""
 
-    def __init__(
-        self, store: JobStore, model: ServedModel, settings: ServeSettings, metrics: Metrics
-    ) -> None:
-        self._store, self._model = store, model
-        self._settings, self._metrics = settings, metrics
+    def __init__(self, store: UploadStore, model: ServedModel, settings: ServeSettings) -> None:
+        self._store, self._model, self._settings = store, model, settings
         self._decoder = Decoder(settings.limits, for_job=True)
-        self._thread = Thread(target=self._run_all, name="jobs", daemon=True)
-        self._changed = Condition()
-        self._closed = False
-        self._running = ""
-        self._stop = Event()  # stops the running job
+        self.close = self._decoder.close
 
-    def start(self) -> None:
-        """Start with the waiting and interrupted jobs."""
-        self._store.recover()
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Notify the runner of a new job."""
-        with self._changed:
-            self._changed.notify()
-
-    def cancel(self, job: str) -> None:
-        """Stop a job if it runs; it must have been removed from the store before."""
-        with self._changed:
-            if self._running == job:
-                self._stop.set()
-
-    def close(self) -> None:
-        """Stop; the running job is queued again, for the next start."""
-        with self._changed:
-            self._closed = True
-            self._stop.set()
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._decoder.close()
-
-    def _run_all(self) -> None:
-        while True:
-            with self._changed:
-                if self._closed:
-                    return
-                self._running = ""
-                self._stop.clear()
-                job = self._store.claim()
-                if job is None:
-                    self._changed.wait()
-                    continue
-                self._running = job.id
-            self._run(job)
-
-    def _run(self, job: ClaimedJob) -> None:
-        started = monotonic()
-        try:
-            result = self._result(job)
-        except StoppedError:
-            if self._closed:
-                self._store.requeue(job.id)
-            else:
-                self._store.remove_files(job.id)  # the job was cancelled
-        except ActSpanError as error:
-            self._store.finish(job.id, error=str(error))
-        except Exception:
-            log.exception("job %s failed", job.id)
-            self._store.finish(job.id, error="the service failed; its log says why")
-        else:
-            self._metrics.job_seconds.observe(monotonic() - started)
-            self._store.finish(job.id, result=result)
-
-    def _result(self, job: ClaimedJob) -> bytes:
+    def run(self, job: ClaimedJob, check: Check) -> bytes:
+        """Return the answer of a job, JSON."""
         share, updated = _DECODING[job.kind], monotonic()
 
         def progress(fraction: float) -> None:
             nonlocal updated
-            if self._stop.is_set():
-                raise StoppedError
+            check()
             if monotonic() - updated >= _UPDATE:
                 updated = monotonic()
                 self._store.set_progress(job.id, fraction)
 
+        options = ProposalOptions.model_construct(**job.options)  # checked before
+        kind: Any = job.kind
         features = self._store.features(job.id)
         task = Task(
-            kind=job.kind,
+            kind=kind,
             source=str(self._store.upload(job.id)),
             target=str(features),
             channels=self._model.channels,
-            stride=job.options.stride or 0.0,
+            stride=options.stride or 0.0,
             longest=self._settings.limits.recording_seconds,
             model=str(self._model.bundle.path),
             backend=self._settings.backend,
             backbone=self._settings.backbone,
         )
         stride = self._decoder.decode(task, lambda fraction: progress(share * fraction))
-        length = stride if job.kind == "video" else job.options.length or stride
+        length = stride if kind == "video" else options.length or stride
         grid = SnippetGrid(stride, length)
         values = read_array(Entry(features), mapped=True)
         recording = Recording(Entry(Path("upload")), values, grid)
         proposals = self._model.propose_recording(
             recording, lambda fraction: progress(share + (1 - share) * fraction)
         )
-        return as_json(job.options.select(proposals), recording.seconds)
+        return as_json(options.select(proposals), recording.seconds)
 
 
 class ProposalService:
@@ -176,12 +108,12 @@ class ProposalService:
         self.limits, self.metrics = settings.limits, metrics
         self.bodies = Bodies(settings.limits, metrics)
         bundle = Bundle.load(settings.model)
-        self.store = JobStore(database, settings.data, self.limits.kept_jobs)
+        self.store = UploadStore(database, settings.data, self.limits.kept_jobs)
         with ExitStack() as opened:
             self.model = opened.enter_context(closing(ServedModel(bundle, settings, metrics)))
             self.decoder = opened.enter_context(closing(Decoder(self.limits, for_job=False)))
-            runner = JobRunner(self.store, self.model, settings, metrics)
-            self.runner = opened.enter_context(closing(runner))
+            work = UploadWork(self.store, self.model, settings)
+            self.runner = opened.enter_context(closing(JobRunner(self.store, work, metrics)))
             self._opened = opened.pop_all()  # setup succeeded, so everything stays open
         for state in self.store.counts():
             metrics.jobs.labels(state).set_function(partial(self._count, state))
