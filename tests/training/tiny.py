@@ -23,6 +23,7 @@ class Collected:
     def __init__(self, stop: tuple[str, int] | None = None) -> None:
         self.lines: list[str] = []
         self.notes: list[str] = []
+        self.epochs: list[tuple[str, int, float, float | None]] = []
         self._stop = stop
 
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
@@ -32,3 +33,6 @@ class Collected:
 
     def say(self, message: str) -> None:
         self.lines.append(message)
+
+    def losses(self, net: str, epoch: int, training: float, validation: float | None) -> None:
+        self.epochs.append((net, epoch, training, validation))

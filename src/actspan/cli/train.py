@@ -163,6 +163,9 @@ class _TrainingReport:
     def say(self, message: str) -> None:
         say(message)
 
+    def losses(self, net: str, epoch: int, training: float, validation: float | None) -> None:
+        """Ignore the losses: they are in the lines of progress."""
+
 
 @contextmanager
 def training_report() -> Iterator[_TrainingReport]:

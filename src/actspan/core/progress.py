@@ -22,6 +22,9 @@ class Report(Protocol):
     def say(self, message: str) -> None:
         """Report a message of one line."""
 
+    def losses(self, net: str, epoch: int, training: float, validation: float | None) -> None:
+        """Report the mean losses of an epoch, from 1, of a network; None without validation."""
+
 
 class NoReport:
     """A report that discards everything."""
@@ -31,3 +34,6 @@ class NoReport:
 
     def say(self, message: str) -> None:
         """Discard the message."""
+
+    def losses(self, net: str, epoch: int, training: float, validation: float | None) -> None:
+        """Discard the losses."""

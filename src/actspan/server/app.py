@@ -21,6 +21,7 @@ from pydantic.json_schema import models_json_schema
 from actspan import __version__
 from actspan.core.errors import ActSpanError, ConfigError
 from actspan.server import browse_routes, inference_routes
+from actspan.server.corrections import Corrections
 from actspan.server.database import Database
 from actspan.server.error_responses import (
     ProblemDetails,
@@ -30,13 +31,17 @@ from actspan.server.error_responses import (
     refuse_unknown_parameters,
 )
 from actspan.server.inference_tensors import InferRequest
+from actspan.server.job_runner import JobRunner
+from actspan.server.job_store import WorkStore
 from actspan.server.library import Library
 from actspan.server.media import Media, MediaFile
 from actspan.server.proposal_routes import direct_router, job_router
 from actspan.server.requests import Metrics, RequestMiddleware
 from actspan.server.served_model import ServedModel
+from actspan.server.served_work import ServedWork
 from actspan.server.service import ProposalService
 from actspan.server.settings import Limits, ServeSettings, is_loopback
+from actspan.server.work_routes import work_router
 
 VIEWER = Path(__file__).parent / "viewer"  # static assets, served at /
 
@@ -75,9 +80,14 @@ def create_app(settings: ServeSettings) -> FastAPI:
             probe=lambda path: media.seconds(MediaFile.of(path)),
         )
         model = None if service is None else service.model
+        corrections = Corrections(database)
+        store = WorkStore(database, settings.limits.kept_jobs)
+        work = ServedWork(database, store, library, corrections, settings)
+        runner = opened.enter_context(closing(JobRunner(store, work, metrics)))
         routers = [
             _operations(model, settings.limits, metrics),
-            browse_routes.router(library, database, media),
+            browse_routes.router(library, corrections, media),
+            work_router(store, work, runner),
         ]
         if service is not None:
             routers += [direct_router(service), job_router(service)]

@@ -20,8 +20,8 @@ from actspan.server.corrections import (
     Instance,
     VideoId,
     add_corrections,
+    corrected_video,
 )
-from actspan.server.database import Database
 from actspan.server.error_responses import ProblemError, Responses, failures
 from actspan.server.library import Library, ListQuery, VideoPage
 from actspan.server.media import Media
@@ -105,16 +105,18 @@ class ProposalColumns(BaseModel):
     labels: list[str] | None
 
 
-def router(library: Library, database: Database, media: Media) -> APIRouter:
+def router(library: Library, corrections: Corrections, media: Media) -> APIRouter:
     """Return the operations of the viewer, for the app to include.
 
     Large files are read in the background from the start of the app on; the library is closed with
-    the app. The database stores the corrections.
+    the app.
     """
-    corrections = Corrections(database)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        library.correct(
+            {name: corrected_video(library, name, s) for name, s in corrections.all().items()}
+        )
         library.warm()
         yield
         library.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -136,13 +137,17 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
     def replace_corrections(name: VideoId, new: NewCorrections) -> Corrected:
         """Replace the corrections of a video."""
         library.video(name)
-        return corrections.put(name, new.segments, revision=new.revision)
+        corrected = corrections.put(name, new.segments, revision=new.revision)
+        library.correct({name: corrected_video(library, name, new.segments)})
+        return corrected
 
     @router.delete("/corrections", responses=failures(404, 409, 422))
     def remove_corrections(name: VideoId, revision: Annotated[Revision, Query()]) -> Corrected:
         """Remove the corrections of a video."""
         library.video(name)
-        return corrections.put(name, None, revision=revision)
+        removed = corrections.put(name, None, revision=revision)
+        library.correct({name: None})
+        return removed
 
     @router.get(
         "/corrections/export",
@@ -172,18 +177,21 @@ def corrected_videos(
     corrections are among them, with the instances of the ground truth.
     """
     segments_by_id = corrections.all()
-    videos = [
-        _with_segments(video, segments_by_id[video.id]) if video.id in segments_by_id else video
-        for video in library.truth.values()
-        if everything or video.id in segments_by_id
+    names = [name for name in library.truth if everything or name in segments_by_id]
+    names += [name for name in segments_by_id if name not in library.truth]
+    return [
+        corrected_video(library, name, segments_by_id[name])
+        if name in segments_by_id
+        else library.truth[name]
+        for name in names
     ]
-    for name in (name for name in segments_by_id if name not in library.truth):
-        seconds = library.seconds(name) if name in library.ids else float("nan")
-        videos.append(_with_segments(Video(name, seconds), segments_by_id[name]))
-    return videos
 
 
-def _with_segments(video: Video, instances: Sequence[Instance]) -> Video:
+def corrected_video(library: Library, name: str, instances: Sequence[Instance]) -> Video:
+    """Return a video with corrected instances and all other facts of the ground truth."""
+    video = library.truth.get(name)
+    if video is None:
+        video = Video(name, library.seconds(name) if name in library.ids else math.nan)
     segments = np.array([(instance.start, instance.end) for instance in instances], np.float64)
     labels = tuple(instance.label for instance in instances)
     return replace(video, segments=segments, labels=labels, scores=None)

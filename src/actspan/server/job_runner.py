@@ -27,6 +27,9 @@ class Work(Protocol):
     def run(self, job: ClaimedJob, check: Check) -> bytes:
         """Return the result of a job, JSON; raise ActSpanError if it fails."""
 
+    def discard(self, job: str) -> None:
+        """Remove the files of a job that was cancelled or failed."""
+
     def close(self) -> None:
         """End the processes of the computation."""
 
@@ -90,11 +93,13 @@ class JobRunner:
             if self._closed:
                 self._store.requeue(job.id)
             else:
-                self._store.remove_files(job.id)  # the job was cancelled
+                self._work.discard(job.id)  # the job was cancelled
         except ActSpanError as error:
+            self._work.discard(job.id)
             self._store.finish(job.id, error=str(error))
         except Exception:
             log.exception("job %s failed", job.id)
+            self._work.discard(job.id)
             self._store.finish(job.id, error="the service failed; its log says why")
         else:
             self._metrics.job_seconds.observe(monotonic() - started)

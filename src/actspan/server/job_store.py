@@ -87,10 +87,12 @@ class JobStore:
 
     def page(self, state: State | None, limit: int, offset: int) -> JobList:
         """Return some jobs in a state, or in any."""
-        chosen = "WHERE family = ?1 AND (?2 IS NULL OR state = ?2)"
-        page = f"{chosen} ORDER BY created DESC, id LIMIT ?3 OFFSET ?4"
+        page = (
+            "WHERE family = ?1 AND (?2 IS NULL OR state = ?2) "
+            "ORDER BY created DESC, id LIMIT ?3 OFFSET ?4"
+        )
         rows = self._database.rows(_SELECT + page, self._family, state, limit, offset)
-        count = "SELECT count(*) FROM jobs " + chosen
+        count = "SELECT count(*) FROM jobs WHERE family = ?1 AND (?2 IS NULL OR state = ?2)"
         ((total,),) = self._database.rows(count, self._family, state)
         return JobList(jobs=[JobAnswer(**row) for row in rows], total=total)
 
@@ -208,7 +210,7 @@ class WorkStatus(BaseModel):
     done: int = 0
     total: int = 0
     note: str = ""
-    losses: dict[str, list[dict[str, float]]] = Field(
+    losses: dict[str, list[dict[str, float | None]]] = Field(
         default_factory=dict,
         description="By network: one entry per epoch, with epoch, training and validation.",
     )

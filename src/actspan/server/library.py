@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -100,9 +100,11 @@ class Library:
         probe: Callable[[Path], float] | None = None,
     ) -> None:
         names = name_runs(runs) if runs else []
-        self.runs = tuple(map(BrowsedRun, names, runs))
+        self.runs: tuple[BrowsedRun, ...] = tuple(map(BrowsedRun, names, runs))
+        self._first = len(self.runs)  # runs that say which videos are shown
         self.media = find_videos([str(videos)]).paths if videos is not None else {}
         self.truth: dict[str, Video] = {}
+        self._corrected: dict[str, Video] = {}
         self._probe = probe
         self._durations: dict[str, float] = {}  # of video files, seconds; NaN if damaged
         self.source = ""  # origin of the ground truth, for display
@@ -110,7 +112,8 @@ class Library:
         # Evaluation of every run by video, without videos that have no instances.
         self.metrics: list[dict[str, RunMetrics]] = [{} for _ in self.runs]
         self._evaluation = Thread(target=self._evaluate, name="evaluation", daemon=True)
-        self._stop = Event()
+        self._stop, self._wake = Event(), Event()
+        self._is_evaluating = False
 
     def _read_truth(self, path_given: Path | None) -> None:
         recorded = (browsed.run.recorded_annotations() for browsed in self.runs if browsed.run)
@@ -128,30 +131,67 @@ class Library:
 
     def warm(self) -> None:
         """Start to read and evaluate in the background what the list of videos needs."""
+        self._is_evaluating = True
+        self._wake.set()
         if self._evaluation.ident is None:
             self._evaluation.start()
 
+    def add_run(self, name: str, path: Path) -> None:
+        """Show one more run, after the others. Raises like the constructor."""
+        run = BrowsedRun(name, path)
+        self.runs, self.metrics = (*self.runs, run), [*self.metrics, {}]
+        self.__dict__.pop("ids", None)
+        self.__dict__.pop("_known", None)
+        if self._evaluation.ident is not None:
+            self.warm()
+
+    def correct(self, corrected: Mapping[str, Video | None]) -> None:
+        """Evaluate with corrected videos instead of the ground truth; None restores it."""
+        for name, video in corrected.items():
+            self._corrected.pop(name, None)
+            if video is not None:
+                self._corrected[name] = video
+            for metrics in self.metrics:
+                metrics.pop(name, None)
+        if self._evaluation.ident is not None:
+            self.warm()
+
+    def reference(self, name: str) -> Video | None:
+        """Return a video as corrected, or else as in the ground truth, or None."""
+        return self._corrected.get(name) or self.truth.get(name)
+
     def _evaluate(self) -> None:
-        with suppress(ActSpanError):  # a request for damaged data reports the error
-            for run in self.runs:
-                run.warm()
-            for run, metrics in zip(self.runs, self.metrics, strict=True):
-                for name, proposals in run.result.items():
-                    if self._stop.wait(_PAUSE):
-                        return
-                    video = self.truth.get(name)
-                    if video is not None and len(video.segments):
-                        auc, missed = evaluate_video(video, proposals)
-                        metrics[name] = RunMetrics(auc=auc, missed=missed)
-            for name in self.ids:
+        while not self._stop.is_set():
+            self._wake.clear()
+            self._is_evaluating = True
+            with suppress(ActSpanError):  # a request for damaged data reports the error
+                self._evaluate_missing()
+            self._is_evaluating = self._wake.is_set()
+            self._wake.wait()
+
+    def _evaluate_missing(self) -> None:
+        for run in self.runs:
+            run.warm()
+        for run, metrics in zip(self.runs, self.metrics, strict=False):  # one may be added now
+            for name, proposals in run.result.items():
+                video = self.reference(name)
+                if name in metrics or video is None or not len(video.segments):
+                    continue
                 if self._stop.wait(_PAUSE):
                     return
-                if math.isnan(self.video(name).duration):
-                    self._file_seconds(name)
+                auc, missed = evaluate_video(video, proposals)
+                if self.reference(name) is video:  # not corrected meanwhile
+                    metrics[name] = RunMetrics(auc=auc, missed=missed)
+        for name in self.ids:
+            if math.isnan(self.video(name).duration) and name not in self._durations:
+                if self._stop.wait(_PAUSE):
+                    return
+                self._file_seconds(name)
 
     def close(self) -> None:
         """Stop the evaluation, and close the runs."""
         self._stop.set()
+        self._wake.set()
         if self._evaluation.ident is not None:
             self._evaluation.join()
         for run in self.runs:
@@ -171,10 +211,13 @@ class Library:
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        """Ids of the videos that a run has results of; without runs, of all known videos."""
-        names: Iterable[str] = (video for run in self.runs for video in run.result)
-        if not self.runs:
-            names = [*self.truth, *self.media]
+        """Ids of the videos that a run has results of.
+
+        If the library was opened without runs, they are those of all known videos.
+        """
+        names = [video for run in self.runs for video in run.result]
+        if not self._first:
+            names = [*self.truth, *self.media, *names]
         return tuple(dict.fromkeys(names))
 
     @cached_property
@@ -218,7 +261,7 @@ class Library:
 
     def page(self, query: ListQuery, corrected: frozenset[str]) -> VideoPage:
         """Return a page of the videos that match; `corrected` are the ids of corrected ones."""
-        evaluating = self._evaluation.is_alive()  # read first, so that no metrics are missed
+        evaluating = self._is_evaluating  # read first, so that no metrics are missed
         ids = self._matching(query, corrected)
         shown = ids[query.offset : query.offset + query.limit]
         rows = [self._row(name, name in corrected) for name in shown]

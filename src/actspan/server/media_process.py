@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from actspan.core.files import atomic_file
-from actspan.server.worker_process import Reply, answer_tasks, limit_resources
+from actspan.server.worker_process import Reply, Send, answer_tasks, limit_resources
 from actspan.streams.frame_times import read_frame_times
 from actspan.streams.previews import COLUMNS, read_preview, read_strip
 from actspan.streams.video_decoding import VideoFile
@@ -71,17 +71,17 @@ _READERS: dict[str, Callable[..., bytes]] = {
 }
 
 
-def _replies(task: dict[str, Any]) -> Iterator[Reply]:
+def _answer(task: dict[str, Any], _: Send) -> Reply:
     content = _READERS[task["kind"]](Path(task["source"]), **task["options"])
     with atomic_file(Path(task["target"])) as stream:
         stream.write(content)
-    yield {"done": True}
+    return {}
 
 
 def main() -> None:
     """Answer tasks until standard input ends."""
     limit_resources(int(sys.argv[1]))
-    answer_tasks(_replies)
+    answer_tasks(_answer)
 
 
 if __name__ == "__main__":

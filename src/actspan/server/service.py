@@ -63,6 +63,7 @@ class UploadWork:
         self._store, self._model, self._settings = store, model, settings
         self._decoder = Decoder(settings.limits, for_job=True)
         self.close = self._decoder.close
+        self.discard = store.remove_files
 
     def run(self, job: ClaimedJob, check: Check) -> bytes:
         """Return the answer of a job, JSON."""

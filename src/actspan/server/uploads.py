@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from actspan.core.errors import ActSpanError, DataError, FeatureError, ShapeError
 from actspan.core.files import atomic_file
 from actspan.data.array_files import read_header
-from actspan.server.worker_process import Reply, answer_tasks, limit_resources
+from actspan.server.worker_process import Reply, Send, answer_tasks, limit_resources
 from actspan.streams.feature_files import FeatureWriter
 
 Kind = Literal["npy", "arrow", "video"]
@@ -150,17 +150,20 @@ def _is_number(kind: Any) -> bool:
 def main() -> None:
     """Answer tasks until standard input ends."""
     limit_resources(*map(int, sys.argv[1:]))
-    answer_tasks(lambda task: _replies(Task(**task)))
+    answer_tasks(lambda task, send: _decode(Task(**task), send))
 
 
-def _replies(task: Task) -> Iterator[Reply]:
+def _decode(task: Task, send: Send) -> Reply:
+    """Write the features of an upload; return the last report, with the stride."""
     reply: Reply = {}
     try:
         for reply in _decode_video(task) if task.kind == "video" else _convert(task):
-            yield reply
-        yield reply | {"done": True}
+            send(reply)
+    except BrokenPipeError:
+        raise
     except (ActSpanError, OSError) as error:
-        yield {"error": str(error).replace(task.source, "the upload")}
+        raise DataError(str(error).replace(task.source, "the upload")) from error
+    return reply
 
 
 def _convert(task: Task) -> Iterator[Reply]:

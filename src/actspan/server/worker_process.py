@@ -1,7 +1,7 @@
 """Processes that isolate the service from hostile files and from long work, and their protocol.
 
 A line of JSON on the standard input of a worker is a task. Lines on its standard output are
-replies: any number that report the progress, then one with `done` or with `error`.
+replies: any number that report the progress, then one with `finished` or with `error`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import resource
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from threading import Lock
-from time import monotonic
+from threading import Lock, Thread
+from time import monotonic, sleep
 from typing import Any
 
 from actspan.core.errors import ActSpanError, DataError
 
 _POLL = 0.1  # longest time between reports of progress, seconds
 
+_WATCH = 0.2  # seconds between two looks whether the service still runs
+
 Reply = dict[str, Any]
+Send = Callable[[Reply], None]
 
 
 class WorkerProcess:
@@ -82,7 +85,7 @@ class WorkerProcess:
     ) -> Reply:
         assert process.stdout is not None
         end, reply = monotonic() + seconds, Reply()
-        while not ("done" in reply or "error" in reply):
+        while not ("finished" in reply or "error" in reply):
             progress(reply)
             if monotonic() > end:
                 raise DataError(f"{self._what} could not be processed within {seconds:g} s")
@@ -122,20 +125,42 @@ def limit_resources(memory: int, seconds: int | None = None) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
 
-def answer_tasks(replies: Callable[[dict[str, Any]], Iterator[Reply]]) -> None:
-    """Answer tasks until standard input ends; an ActSpanError becomes a reply with `error`."""
+def answer_tasks(answer: Callable[[dict[str, Any], Send], Reply]) -> None:
+    """Answer tasks until standard input ends; an ActSpanError becomes a reply with `error`.
+
+    `answer` returns the content of the last reply; the function that it is given sends others.
+    """
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # output that libraries print must not mix with replies
+
+    def send(reply: Reply) -> None:
+        output.write(json.dumps(reply).encode() + b"\n")
+
     with suppress(BrokenPipeError):  # the service has ended
         for line in sys.stdin.buffer:
-            for reply in _with_errors(replies(json.loads(line))):
-                output.write(json.dumps(reply).encode() + b"\n")
+            send(_last_reply(answer, json.loads(line), send))
 
 
-def _with_errors(replies: Iterator[Reply]) -> Iterator[Reply]:
+def _last_reply(
+    answer: Callable[[dict[str, Any], Send], Reply], task: dict[str, Any], send: Send
+) -> Reply:
     try:
-        yield from replies
+        return answer(task, send) | {"finished": True}
+    except BrokenPipeError:
+        raise
     except (ActSpanError, OSError) as error:
-        yield {"error": str(error)}
+        return {"error": str(error)}
     except MemoryError:
-        yield {"error": "decoding it takes more memory than is allowed here"}
+        return {"error": "decoding it takes more memory than is allowed here"}
+
+
+def end_with_service() -> None:
+    """End this process soon after the one that started it, even in the middle of a task."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            sleep(_WATCH)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()

@@ -202,6 +202,7 @@ def fit(
                 with torch.no_grad():
                     validation = task.validate(kept)
                 best.add(epoch + 1, means["loss"], validation, kept)
+                report.losses(title, epoch + 1, means["loss"], validation)
                 values = {f"training/{name}": value for name, value in means.items()}
                 if validation is not None:
                     values["validation/loss"] = validation

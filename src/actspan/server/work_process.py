@@ -1,0 +1,177 @@
+"""Process that proposes over the served videos, and trains models from their annotations.
+
+    python -m actspan.server.work_process
+
+Every step resumes where an earlier process was interrupted: features are extracted once per video,
+a training from its last epoch, a run from its last shard.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal
+
+from actspan.config.base import to_dict
+from actspan.core.problems import Problem, Skipped
+from actspan.model import LABEL_FREE
+from actspan.model.bundle import Bundle
+from actspan.server.worker_process import Reply, Send, answer_tasks, end_with_service
+
+_PAUSE = 0.2  # seconds between two reports of progress
+_FRAMES = 4  # per snippet, as label-free proposals need them
+
+
+@dataclass(frozen=True, slots=True)
+class WorkTask:
+    """Work on videos, given by path. Folders are those of the service's data.
+
+    Training writes `model`; `annotations` is the file that it learns from. `run` is the run folder
+    to write with the proposals of `model`. `preset` and `epochs` are as for the command train.
+    """
+
+    kind: Literal["propose", "train"]
+    videos: list[str]
+    features: str
+    model: str
+    run: str
+    annotations: str = ""
+    preset: str = "default"
+    epochs: int | None = None
+    seed: int = 0
+    threads: int | None = None
+    backend: str = "auto"
+    backbone: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the task as plain values."""
+        return asdict(self)
+
+
+class _Report:
+    """Sender of the progress of steps, each of which has a share of the whole."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self._sent = send, 0.0
+        self._first, self._share = 0.0, 1.0
+
+    def start(self, first: float, last: float) -> None:
+        """Begin a step whose share of the progress goes from `first` to `last`."""
+        self._first, self._share = first, last - first
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        if monotonic() - self._sent >= _PAUSE or done == total:
+            self._sent = monotonic()
+            fraction = self._first + self._share * (done / total if total else 0.0)
+            report = {"step": what, "done": done, "total": total, "note": note}
+            self._send({"progress": fraction, **report})
+
+    def say(self, message: str) -> None:
+        self._send({"message": message})
+
+    def losses(self, net: str, epoch: int, training: float, validation: float | None) -> None:
+        values = {"epoch": epoch, "training": training, "validation": validation}
+        self._send({"net": net, "losses": values})
+
+
+def _answer(values: dict[str, Any], send: Send) -> Reply:
+    """Run a task; return what was skipped, by video."""
+    task, report = WorkTask(**values), _Report(send)
+    training = task.kind == "train"
+    skipped = [*_extract(task, report)] if training or _shares_features(task) else []
+    if training:
+        report.start(0.4, 0.9)
+        _train(task, report)
+    report.start(0.9 if training else 0.8, 1.0)
+    skipped += _propose(task, report)
+    reasons = {problem.video: problem.problem for problem in skipped if problem.video}
+    return {"skipped": reasons}
+
+
+def _shares_features(task: WorkTask) -> bool:
+    """Return whether a model takes the features that are kept for all models."""
+    wanted, kept = Bundle.load(task.model).features, Bundle.load(LABEL_FREE).features
+    return to_dict(wanted) == to_dict(kept)
+
+
+def _extract(task: WorkTask, report: _Report) -> Sequence[Problem]:
+    """Extract the features of the videos that have none yet."""
+    from actspan.streams.extract_request import ExtractRequest
+    from actspan.streams.extraction import extract_videos
+
+    grid = Bundle.load(LABEL_FREE).features
+    request = ExtractRequest(
+        videos=tuple(task.videos),
+        out=Path(task.features),
+        stride=f"{grid.stride_seconds}s",
+        length=f"{grid.length_seconds}s",
+        frames=_FRAMES,
+        threads=task.threads,
+        backend=task.backend,
+        on_error="skip",
+        kind="video",
+    )
+    report.start(0.0, 0.4 if task.kind == "train" else 0.8)
+    return [p for p in extract_videos(request, report.progress).problems if _is_of_video(p)]
+
+
+def _is_of_video(problem: Problem) -> bool:
+    return problem.skipped is Skipped.VIDEO
+
+
+def _train(task: WorkTask, report: _Report) -> None:
+    from actspan.config.base import changed
+    from actspan.config.training import preset
+    from actspan.data.annotations.formats import read_annotations
+    from actspan.data.dataset import Dataset
+    from actspan.model.manifest import MANIFEST
+    from actspan.training.parts import trainable
+    from actspan.training.trainer import train
+
+    out = Path(task.model)
+    if (out / MANIFEST).is_file():
+        return  # trained before an interruption
+    config = preset(task.preset)
+    if task.epochs is not None:
+        optim = {"optim": {"epochs": task.epochs, "passes": task.epochs, "steps": 0}}
+        config = changed(config, {"tem": optim, "pem": optim}, where="epochs")
+    dataset = Dataset.load(Path(task.features))
+    chosen = dataset.select(read_annotations(Path(task.annotations)))
+    checked = trainable(chosen, on_error="skip", progress=report.progress)
+    train(checked, out, config, seed=task.seed, report=report)
+
+
+def _propose(task: WorkTask, report: _Report) -> Sequence[Problem]:
+    from actspan.jobs.driver import propose
+    from actspan.jobs.propose_request import ProposeRequest
+
+    request: dict[str, Any] = {"dataset": Path(task.features)}
+    if task.kind == "propose" and not _shares_features(task):
+        request = {"videos": tuple(task.videos), "backbone": task.backbone}
+    summary = propose(
+        ProposeRequest(
+            model=Path(task.model),
+            out=Path(task.run),
+            threads=task.threads,
+            backend=task.backend,
+            on_error="skip",
+            resume=True,
+            **request,
+        ),
+        report.progress,
+    )
+    return [problem for problem in summary.problems if _is_of_video(problem)]
+
+
+def main() -> None:
+    """Answer tasks until standard input ends."""
+    end_with_service()
+    os.nice(5)  # so that requests are answered first
+    answer_tasks(_answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""`/api/work`: jobs on the served videos, and the models that they train."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from actspan.server.error_responses import failures
+from actspan.server.job_runner import JobRunner
+from actspan.server.job_store import WorkAnswer, WorkStore
+from actspan.server.proposal_routes import JobId
+from actspan.server.served_work import NewProposals, NewTraining, ServedWork, TrainedModel
+
+
+def work_router(store: WorkStore, work: ServedWork, runner: JobRunner) -> APIRouter:
+    """Return the operations on the jobs of the served videos; they run while the app does."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        runner.start()
+        yield
+
+    routes = APIRouter(prefix="/api/work", tags=["work"], lifespan=lifespan)
+    accepted = failures(409, 422, 429)
+
+    @routes.post("/propose", status_code=202, responses=accepted)
+    def propose(new: NewProposals) -> WorkAnswer:
+        """Accept a job that proposes over all served videos, and adds a run."""
+        job = work.propose(new)
+        runner.wake()
+        return store.find(job)
+
+    @routes.post("/train", status_code=202, responses=accepted)
+    def train(new: NewTraining) -> WorkAnswer:
+        """Accept a job that trains a model, proposes with it, and adds both.
+
+        It learns from the corrections and from the ground truth of other videos, as they are now.
+        """
+        job = work.train(new)
+        runner.wake()
+        return store.find(job)
+
+    @routes.get("/jobs")
+    def list_jobs() -> list[WorkAnswer]:
+        """Return all jobs on the served videos, newest first."""
+        return store.list_all()
+
+    @routes.get("/jobs/{job_id}", responses=failures(404, 422))
+    def show(job_id: JobId) -> WorkAnswer:
+        """Return the progress of a job, and its result once it is done."""
+        return store.find(job_id)
+
+    @routes.delete("/jobs/{job_id}", status_code=204, responses=failures(404, 422))
+    def remove(job_id: JobId) -> None:
+        """Cancel a job, or remove a finished one; its model and its run are kept."""
+        is_finished = store.find(job_id).state == "done"
+        store.remove(job_id)
+        runner.cancel(job_id)
+        if not is_finished:
+            work.discard(job_id)
+
+    @routes.get("/models")
+    def models() -> list[TrainedModel]:
+        """Return the models that were trained here, oldest first."""
+        return work.models()
+
+    return routes

@@ -1,0 +1,190 @@
+"""From a folder of videos to a model of their corrections, and to its proposals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra 'server'")
+pytest.importorskip("av", reason="needs the extra 'video'")
+pytest.importorskip("torch", reason="needs the extra 'train'")
+
+from actspan import Video
+from actspan.server.served_work import divide
+from tests.server.live import Live, serving
+from tests.server.services import process_of
+from tests.streams.example_videos import cut, steady, write_video
+
+BROWSE, WORK = "/api/browse", "/api/work"
+SECONDS = 8.0
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("work") / "videos"
+    folder.mkdir()
+    for number in range(4):
+        write_video(folder / f"film{number}.mp4", steady(SECONDS))
+    cut(write_video(folder / "broken.mp4", steady(2.0)), 0.3)
+    return folder
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 180) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def finished(live: Live, job: str) -> dict[str, Any]:
+    def state() -> dict[str, Any] | None:
+        found = live.ask(f"{WORK}/jobs/{job}").json
+        return found if found["state"] in ("done", "failed") else None
+
+    return wait_for(state)
+
+
+def correct(live: Live, video: str, *segments: tuple[float, float]) -> None:
+    revision = live.ask(f"{BROWSE}/corrections", id=video).json["revision"]
+    rows = [{"start": start, "end": end, "label": "bright"} for start, end in segments]
+    body = {"revision": revision, "segments": rows}
+    assert live.ask(f"{BROWSE}/corrections", method="PUT", id=video, body=body).status == 200
+
+
+def test_the_loop_from_videos_to_a_second_run(videos: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with serving(data, videos=videos, threads=2) as live:
+        nothing = live.ask(f"{WORK}/train", method="POST", body={})
+        assert nothing.status == 409
+        assert "correct some first" in nothing.json["detail"]
+        job = live.ask(f"{WORK}/propose", method="POST", body={})
+        assert job.status == 202
+        done = finished(live, job.json["id"])
+        assert done["error"] is None
+        assert list(done["result"]["skipped"]) == ["broken"]
+        assert [run["name"] for run in live.ask(BROWSE).json["runs"]] == ["label-free"]
+        made = {path.name: path.stat().st_mtime_ns for path in (data / "features").rglob("*.npy")}
+        assert sorted(made) == [f"film{number}.npy" for number in range(4)]
+        for number in range(3):
+            correct(live, f"film{number}", (1.0, 3.0), (4.0, 6.0))
+        body = {"name": "mine", "epochs": 2, "preset": "published"}
+        job = live.ask(f"{WORK}/train", method="POST", body=body).json["id"]
+        done = finished(live, job)
+        assert done["error"] is None
+        assert {len(epochs) for epochs in done["status"]["losses"].values()} == {2}
+        kept = {path.name: path.stat().st_mtime_ns for path in (data / "features").rglob("*.npy")}
+        assert kept == made  # extracted once
+        (model,) = live.ask(f"{WORK}/models").json
+        assert sorted(model["trained"] + model["held_out"]) == ["film0", "film1", "film2"]
+        assert len(model["held_out"]) == 1
+        again = live.ask(f"{WORK}/propose", method="POST", body={"model": model["id"]}).json["id"]
+        assert finished(live, again)["error"] is None
+        found = [live.ask(f"{BROWSE}/proposals", id="film3", run=run).json for run in range(3)]
+        assert found[1] == found[2] != found[0]
+        assert live.ask(f"{WORK}/jobs/{job}", method="DELETE").status == 204
+    with serving(data, videos=videos) as live:  # all of it is still there
+        names = [run["name"] for run in live.ask(BROWSE).json["runs"]]
+        assert names == ["label-free", "mine", "mine (2)"]
+        assert live.ask(f"{BROWSE}/proposals", id="film3", run=1).json == found[1]
+        assert len(live.ask(f"{WORK}/jobs").json) == 2
+
+
+def test_a_training_that_is_killed_is_resumed(videos: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    words = ("--videos", videos, "--data", data)
+    with process_of(*words) as service:
+        for number in range(3):
+            correct(service.live, f"film{number}", (1.0, 3.0))
+        body = {"epochs": 40, "preset": "published", "held_out": 0}
+        job = service.live.ask(f"{WORK}/train", method="POST", body=body).json["id"]
+
+        def started() -> bool:
+            losses = service.live.ask(f"{WORK}/jobs/{job}").json["status"]["losses"]
+            return len(losses.get("TEM", [])) > 2
+
+        wait_for(started)
+        assert service.end(signal.SIGKILL) == -signal.SIGKILL
+    with process_of(*words) as service:
+        state = service.live.ask(f"{WORK}/jobs/{job}").json
+        assert state["state"] in ("queued", "running")
+        assert len(state["status"]["losses"]["TEM"]) > 2
+        done = finished(service.live, job)
+        assert done["error"] is None
+        epochs = [one["epoch"] for one in done["status"]["losses"]["TEM"]]
+        assert epochs == list(range(1, 41))
+
+
+def test_a_job_can_be_cancelled_and_leaves_nothing(videos: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with serving(data, videos=videos) as live:
+        correct(live, "film0", (1.0, 3.0))
+        jobs = [
+            live.ask(f"{WORK}/train", method="POST", body={"epochs": 5000}).json["id"]
+            for _ in range(2)
+        ]
+        wait_for(lambda: live.ask(f"{WORK}/jobs/{jobs[0]}").json["status"]["step"])
+        assert live.ask(f"{WORK}/jobs/{jobs[1]}").json["state"] == "queued"  # one at a time
+        for job in reversed(jobs):
+            assert live.ask(f"{WORK}/jobs/{job}", method="DELETE").status == 204
+        assert live.ask(f"{WORK}/jobs").json == []
+        wait_for(lambda: not list((data / "models").iterdir()))
+        assert live.ask(f"{WORK}/models").json == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("propose", {"model": "../../etc"}, 422),
+        ("propose", {"model": "served"}, 422),
+        ("propose", {"modle": "label-free"}, 422),
+        ("train", {"preset": "best"}, 422),
+        ("train", {"epochs": 0}, 422),
+        ("train", {"held_out": 1}, 422),
+    ],
+)
+def test_wrong_requests_are_refused(
+    path: str, body: Any, status: int, videos: Path, tmp_path: Path
+) -> None:
+    with serving(tmp_path, videos=videos) as live:
+        answer = live.ask(f"{WORK}/{path}", method="POST", body=body)
+    assert answer.status == status, answer.body
+    assert json.loads(answer.body)["detail"]
+
+
+def test_nothing_is_proposed_without_videos(tmp_path: Path) -> None:
+    with serving(tmp_path) as live:
+        answer = live.ask(f"{WORK}/propose", method="POST", body={})
+    assert (answer.status, "--videos" in answer.json["detail"]) == (409, True)
+
+
+def annotated(*names: str, subset: str = "") -> list[Video]:
+    return [Video(name, 10.0, subset, np.array([[1.0, 2.0]]), ("x",)) for name in names]
+
+
+def held_out(videos: list[Video], share: float = 0.2) -> set[str]:
+    divided = divide(videos, share)
+    assert {video.subset for video in divided} <= {"training", "validation"}
+    return {video.id for video in divided if video.subset == "validation"}
+
+
+def test_held_out_videos_are_stable_and_never_all() -> None:
+    names = [f"v{number}" for number in range(100)]
+    first, all_of_them = held_out(annotated(*names[:90])), held_out(annotated(*names))
+    assert (len(first), len(all_of_them)) == (18, 20)
+    assert len(first & all_of_them) >= 14
+    assert held_out(annotated("a", "b")) != set()
+    assert held_out(annotated("a")) == set()
+    assert held_out(annotated(*names), 0) == set()
+    empty = [Video(name, 10.0) for name in names]
+    assert len(held_out([*empty, *annotated("one")], 0.8) & {"one"}) == 0
+    own = annotated("a", "b", subset="training") + annotated("c", subset="validation")
+    assert held_out(own, 0.5) == {"c"}
