@@ -37,6 +37,7 @@ from actspan.server.library import Library
 from actspan.server.media import Media, MediaFile
 from actspan.server.proposal_routes import direct_router, job_router
 from actspan.server.requests import Metrics, RequestMiddleware
+from actspan.server.review import Reviews
 from actspan.server.served_model import ServedModel
 from actspan.server.served_work import ServedWork
 from actspan.server.service import ProposalService
@@ -86,7 +87,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
         runner = opened.enter_context(closing(JobRunner(store, work, metrics)))
         routers = [
             _operations(model, settings.limits, metrics),
-            browse_routes.router(library, corrections, media),
+            browse_routes.router(
+                library, corrections, media, Reviews(database, library, corrections)
+            ),
             work_router(store, work, runner),
         ]
         if service is not None:

@@ -26,6 +26,7 @@ from actspan.server.error_responses import ProblemError, Responses, failures
 from actspan.server.library import Library, ListQuery, VideoPage
 from actspan.server.media import Media
 from actspan.server.media_routes import VideoReader, add_media_routes
+from actspan.server.review import Reviews, add_review_routes
 from actspan.server.zoom_levels import TILE
 
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Index of the run, from 0.")]
@@ -105,7 +106,7 @@ class ProposalColumns(BaseModel):
     labels: list[str] | None
 
 
-def router(library: Library, corrections: Corrections, media: Media) -> APIRouter:
+def router(library: Library, corrections: Corrections, media: Media, reviews: Reviews) -> APIRouter:
     """Return the operations of the viewer, for the app to include.
 
     Large files are read in the background from the start of the app on; the library is closed with
@@ -127,6 +128,7 @@ def router(library: Library, corrections: Corrections, media: Media) -> APIRoute
     _add_files(routes, library)
     add_corrections(routes, library, corrections)
     add_media_routes(routes, VideoReader(library, media))
+    add_review_routes(routes, library, reviews)
     return routes
 
 

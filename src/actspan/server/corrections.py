@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -65,6 +66,14 @@ class Corrected(BaseModel):
     changed: str | None = None
 
 
+class ExportContents(BaseModel):
+    """Numbers of videos, of their segments, and of videos without segments."""
+
+    videos: int
+    segments: int
+    empty_videos: int
+
+
 class Corrections:
     """Corrections of all videos, by id; safe to use from several threads."""
 
@@ -99,23 +108,38 @@ class Corrections:
 
         Raises ProblemError (409) if `revision`, which was edited (0 for none), is not the newest.
         """
+        with self._database.transaction() as connection:
+            return self.replace(connection, video, segments, revision=revision)
+
+    def check_revision(self, video: str, revision: int) -> None:
+        """Raise ProblemError (409) if a revision is not the newest."""
+        newest = self.get(video).revision
+        if revision != newest:
+            raise ProblemError(
+                409,
+                f"corrections of {video!r} are at revision {newest}, not {revision}: someone "
+                "else changed them; load them again",
+            )
+
+    def replace(
+        self,
+        connection: sqlite3.Connection,
+        video: str,
+        segments: Sequence[Instance] | None,
+        *,
+        revision: int,
+    ) -> Corrected:
+        """Do what `put` does, as a part of a transaction."""
         text = None
         if segments is not None:
             rows = sorted((segment.start, segment.end, segment.label) for segment in segments)
             text = json.dumps(rows, ensure_ascii=True, allow_nan=False)
         changed = datetime.now(UTC).isoformat(timespec="seconds")
-        with self._database.transaction() as connection:
-            newest = self.get(video).revision
-            if revision != newest:
-                raise ProblemError(
-                    409,
-                    f"corrections of {video!r} are at revision {newest}, not {revision}: someone "
-                    "else changed them; load them again",
-                )
-            connection.execute(
-                "INSERT OR REPLACE INTO corrections VALUES (?, ?, ?, ?)",
-                (video, revision + 1, text, changed),
-            )
+        self.check_revision(video, revision)
+        connection.execute(
+            "INSERT OR REPLACE INTO corrections VALUES (?, ?, ?, ?)",
+            (video, revision + 1, text, changed),
+        )
         return self.get(video)
 
 
@@ -158,14 +182,40 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
         form: Annotated[str, Query(max_length=50)] = "activitynet",
         everything: Annotated[bool, Query(description="Also videos without corrections.")] = False,
     ) -> Response:
-        """Export all corrections as annotations: a file, or a ZIP archive of several."""
+        """Export all corrections as annotations: a file, or a ZIP archive of several.
+
+        The headers `Actspan-Videos`, `Actspan-Segments` and `Actspan-Empty-Videos` give the numbers
+        that `/corrections/contents` returns.
+        """
         if form not in {known.name for known in WRITABLE}:
             raise ProblemError(422, f"form {form!r} is not one of those that /api/browse names")
         videos = corrected_videos(library, corrections, everything=everything)
+        if not videos:
+            raise ProblemError(409, "nothing is corrected yet, so there is nothing to export")
         files = encode_annotations(videos, form, media=lambda video: _file_name(library, video))
         name, content = _as_one_file(files, f"corrections-{form}")
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        contained = _count(videos)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Actspan-Videos": str(contained.videos),
+            "Actspan-Segments": str(contained.segments),
+            "Actspan-Empty-Videos": str(contained.empty_videos),
+        }
         return Response(content, media_type="application/octet-stream", headers=headers)
+
+    @router.get("/corrections/contents")
+    def export_contents(
+        everything: Annotated[bool, Query(description="Also videos without corrections.")] = False,
+    ) -> ExportContents:
+        """Return what an export would contain."""
+        return _count(corrected_videos(library, corrections, everything=everything))
+
+
+def _count(videos: Sequence[Video]) -> ExportContents:
+    segments = [len(video.segments) for video in videos]
+    return ExportContents(
+        videos=len(videos), segments=sum(segments), empty_videos=segments.count(0)
+    )
 
 
 def corrected_videos(
