@@ -116,6 +116,26 @@ def count_matches(
 ) -> Int64:
     """Count the instances that a budget of proposals matches, per threshold and budget.
 
+    Returns (K, A) int64; parameters are those of `matched_budgets`.
+    """
+    matches = np.zeros((len(thresholds), len(share) + 1), np.int64)
+    for t, _, budget in matched_budgets(segments, table, first, kept, share, thresholds):
+        matches[t] += np.bincount(budget, minlength=len(share) + 1)
+    # An instance matched by a budget is also matched by larger ones.
+    total: Int64 = np.cumsum(matches[:, :-1], axis=1)
+    return total
+
+
+def matched_budgets(
+    segments: Sequence[Float64],
+    table: ResultTable,
+    first: Int64,
+    kept: Int64,
+    share: Float64,
+    thresholds: Float64,
+) -> Iterator[tuple[int, Int64, Int64]]:
+    """Find the smallest budget at which each instance is matched, per threshold.
+
     For this, the first rank at which an instance reaches each threshold is enough, together with
     the smallest budget to which that rank contributes.
 
@@ -132,14 +152,16 @@ def count_matches(
     thresholds : (K,) float64
         tIoU.
 
-    Returns
-    -------
-    (K, A) int64
+    Yields
+    ------
+    int, (m,) int64, (m,) int64
+        Position of the threshold, then the video and the position of the budget of each of m
+        instances, A if no budget contributes the rank. Instances that do not reach the threshold
+        are left out.
     """
     truth = np.concatenate(segments)
     instances_of = np.fromiter(map(len, segments), np.int64, len(segments))
     video_of = np.repeat(np.arange(len(segments)), instances_of)
-    matches = np.zeros((len(thresholds), len(share) + 1), np.int64)
     for size, instances in _by_size(kept[video_of]):
         contributing = np.minimum((size * share).astype(np.int64), size)  # (A,)
         budget_of = np.searchsorted(contributing, np.arange(size), side="right")  # of each rank
@@ -149,11 +171,9 @@ def count_matches(
         overlap = evaluated_tiou(truth_start, truth_end, start, end)
         best = overlap.max(axis=1)
         for t, threshold in enumerate(thresholds):
-            rank = (overlap[best >= threshold] >= threshold).argmax(axis=1)
-            matches[t] += np.bincount(budget_of[rank], minlength=len(share) + 1)
-    # An instance matched by a budget is also matched by larger ones.
-    total: Int64 = np.cumsum(matches[:, :-1], axis=1)
-    return total
+            reached = best >= threshold
+            rank = (overlap[reached] >= threshold).argmax(axis=1)
+            yield t, video_of[instances[reached]], budget_of[rank]
 
 
 def _by_size(sizes: Int64) -> Iterator[tuple[int, Int64]]:

@@ -30,6 +30,7 @@ from actspan.server.error_responses import (
     install_handlers,
     refuse_unknown_parameters,
 )
+from actspan.server.figures import Figures
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.job_runner import JobRunner
 from actspan.server.job_store import WorkStore
@@ -85,10 +86,11 @@ def create_app(settings: ServeSettings) -> FastAPI:
         store = WorkStore(database, settings.limits.kept_jobs)
         work = ServedWork(database, store, library, corrections, settings)
         runner = opened.enter_context(closing(JobRunner(store, work, metrics)))
+        figures = Figures(library, corrections, work.learned_from)
         routers = [
             _operations(model, settings.limits, metrics),
             browse_routes.router(
-                library, corrections, media, Reviews(database, library, corrections)
+                library, corrections, media, Reviews(database, library, corrections), figures
             ),
             work_router(store, work, runner),
         ]

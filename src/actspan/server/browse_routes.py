@@ -23,10 +23,12 @@ from actspan.server.corrections import (
     corrected_video,
 )
 from actspan.server.error_responses import ProblemError, Responses, failures
-from actspan.server.library import Library, ListQuery, VideoPage
+from actspan.server.figures import Figures, add_figures_routes
+from actspan.server.library import Library
 from actspan.server.media import Media
 from actspan.server.media_routes import VideoReader, add_media_routes
 from actspan.server.review import Reviews, add_review_routes
+from actspan.server.video_list import ListQuery, VideoList, VideoPage
 from actspan.server.zoom_levels import TILE
 
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Index of the run, from 0.")]
@@ -73,6 +75,7 @@ class Overview(BaseModel):
     ground_truth: str = Field(description="Origin of the ground truth; empty if there is none.")
     has_media: bool
     labels: list[str] = Field(description="Labels of the ground truth, sorted.")
+    subsets: list[str] = Field(description="Subsets of the ground truth, sorted.")
     forms: list[ExportForm]
 
 
@@ -106,7 +109,13 @@ class ProposalColumns(BaseModel):
     labels: list[str] | None
 
 
-def router(library: Library, corrections: Corrections, media: Media, reviews: Reviews) -> APIRouter:
+def router(
+    library: Library,
+    corrections: Corrections,
+    media: Media,
+    reviews: Reviews,
+    figures: Figures,
+) -> APIRouter:
     """Return the operations of the viewer, for the app to include.
 
     Large files are read in the background from the start of the app on; the library is closed with
@@ -129,6 +138,7 @@ def router(library: Library, corrections: Corrections, media: Media, reviews: Re
     add_corrections(routes, library, corrections)
     add_media_routes(routes, VideoReader(library, media))
     add_review_routes(routes, library, reviews)
+    add_figures_routes(routes, figures)
     return routes
 
 
@@ -142,13 +152,14 @@ def _add_overview(routes: APIRouter, library: Library, corrections: Corrections)
             ground_truth=library.source,
             has_media=bool(library.media),
             labels=sorted(labels),
+            subsets=sorted({video.subset for video in library.truth.values()} - {""}),
             forms=[ExportForm(name=form.name, what=form.what) for form in WRITABLE],
         )
 
     @routes.get("/videos", responses=failures(422))
     def videos(query: Annotated[ListQuery, Query()]) -> VideoPage:
         """Return a page of the list of videos."""
-        return library.page(query, corrections.ids())
+        return VideoList(library).page(query, corrections.ids())
 
 
 def _add_video(routes: APIRouter, library: Library, corrections: Corrections) -> None:

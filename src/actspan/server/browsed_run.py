@@ -83,6 +83,14 @@ class BrowsedRun:
             return self._result
 
     @cached_property
+    def best_first(self) -> dict[str, Proposals]:
+        """Proposals of every video, seconds, best first."""
+        return {
+            video: found[np.argsort(-found.score, kind="stable")]
+            for video, found in self.result.items()
+        }
+
+    @cached_property
     def _result(self) -> dict[str, Proposals]:
         return read_result(self.path)
 

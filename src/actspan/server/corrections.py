@@ -162,7 +162,7 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
         """Replace the corrections of a video."""
         library.video(name)
         corrected = corrections.put(name, new.segments, revision=new.revision)
-        library.correct({name: corrected_video(library, name, new.segments)})
+        library.correct({name: corrected_video(library, name, corrected.segments or ())})
         return corrected
 
     @router.delete("/corrections", responses=failures(404, 409, 422))

@@ -1,4 +1,4 @@
-"""Runs, ground truth and videos by id, and the list of videos in pages.
+"""Runs, ground truth, corrections and videos by id, and their evaluation in the background.
 
 Names from requests are looked up, never used as paths.
 """
@@ -6,18 +6,16 @@ Names from requests are looked up, never used as paths.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from actspan.core.errors import ActSpanError, AnnotationError, DataError
-from actspan.core.types import Proposals, Video
+from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.recall import evaluate_video
@@ -28,21 +26,6 @@ from actspan.server.zoom_levels import check_index
 from actspan.streams.video_lists import find_videos
 
 _PAUSE = 0.001  # seconds after each evaluation, so that requests go first
-_DIGITS = re.compile(r"(\d+)")
-
-Order = Literal["source", "id", "seconds", "instances", "proposals", "score", "auc", "difference"]
-
-
-class ListQuery(BaseModel):
-    """Filter, order and page of the list."""
-
-    find: str = Field("", max_length=200, description="Text that the id or a label contains.")
-    missed: bool = Field(False, description="Only videos of which a run misses an instance.")
-    corrected: bool = Field(False, description="Only videos that were corrected.")
-    order: Order = Field("source", description="Sort key; videos without a value come last.")
-    descending: bool = False
-    offset: int = Field(0, ge=0, le=2**31)
-    limit: int = Field(100, ge=1, le=500)
 
 
 class RunMetrics(BaseModel):
@@ -50,36 +33,6 @@ class RunMetrics(BaseModel):
 
     auc: float = Field(description="Percent.")
     missed: int = Field(description="Instances that no proposal reaches at the lowest tIoU.")
-
-
-class ListedRun(BaseModel):
-    """Result of one run on a video."""
-
-    proposals: int = Field(description="Number of proposals.")
-    score: float | None = Field(description="Best score.")
-    metrics: RunMetrics | None = Field(
-        description="Null without instances, and before the evaluation."
-    )
-
-
-class ListedVideo(BaseModel):
-    """Row of the list."""
-
-    id: str
-    seconds: float | None
-    instances: int
-    labels: list[str]
-    has_media: bool
-    corrected: bool
-    runs: list[ListedRun]
-
-
-class VideoPage(BaseModel):
-    """Page of the list."""
-
-    total: int = Field(description="Number of matching videos, on all pages.")
-    evaluating: bool = Field(description="Whether the evaluation is still in progress.")
-    videos: list[ListedVideo]
 
 
 class Library:
@@ -113,7 +66,7 @@ class Library:
         self.metrics: list[dict[str, RunMetrics]] = [{} for _ in self.runs]
         self._evaluation = Thread(target=self._evaluate, name="evaluation", daemon=True)
         self._stop, self._wake = Event(), Event()
-        self._is_evaluating = False
+        self.is_evaluating = False
 
     def _read_truth(self, path_given: Path | None) -> None:
         recorded = (browsed.run.recorded_annotations() for browsed in self.runs if browsed.run)
@@ -131,7 +84,7 @@ class Library:
 
     def warm(self) -> None:
         """Start to read and evaluate in the background what the list of videos needs."""
-        self._is_evaluating = True
+        self.is_evaluating = True
         self._wake.set()
         if self._evaluation.ident is None:
             self._evaluation.start()
@@ -163,10 +116,10 @@ class Library:
     def _evaluate(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
-            self._is_evaluating = True
+            self.is_evaluating = True
             with suppress(ActSpanError):  # a request for damaged data reports the error
                 self._evaluate_missing()
-            self._is_evaluating = self._wake.is_set()
+            self.is_evaluating = self._wake.is_set()
             self._wake.wait()
 
     def _evaluate_missing(self) -> None:
@@ -259,77 +212,9 @@ class Library:
         check_index("run", number, len(self.runs))
         return self.runs[number]
 
-    def page(self, query: ListQuery, corrected: frozenset[str]) -> VideoPage:
-        """Return a page of the videos that match; `corrected` are the ids of corrected ones."""
-        evaluating = self._is_evaluating  # read first, so that no metrics are missed
-        ids = self._matching(query, corrected)
-        shown = ids[query.offset : query.offset + query.limit]
-        rows = [self._row(name, name in corrected) for name in shown]
-        return VideoPage(total=len(ids), evaluating=evaluating, videos=rows)
-
-    def _matching(self, query: ListQuery, corrected: frozenset[str]) -> list[str]:
-        """Return the ids of the videos that match, in order."""
-        find = query.find.strip().casefold()
-        chosen = [
-            name
-            for name in self.ids
-            if self._contains(name, find)
-            and (not query.corrected or name in corrected)
-            and (not query.missed or any(metrics.missed for metrics in self._metrics(name)))
-        ]
-        if query.order == "source":
-            return chosen[::-1] if query.descending else chosen
-        keys = {name: self._key(name, query.order) for name in chosen}
-        with_key = [name for name in chosen if keys[name] is not None]
-        without_key = [name for name in chosen if keys[name] is None]
-        return sorted(with_key, key=keys.__getitem__, reverse=query.descending) + without_key
-
-    def _contains(self, name: str, find: str) -> bool:
-        if find in name.casefold():
-            return True
-        video = self.truth.get(name)
-        return video is not None and any(find in label.casefold() for label in video.labels)
-
-    def _metrics(self, name: str) -> list[RunMetrics]:
-        return [run[name] for run in self.metrics if name in run]
-
-    def _key(self, name: str, order: Order) -> Any:
-        """Return a video's sort key, or None if it has none."""
-        if order == "id":  # video9 comes before video10; every second part is a number
-            parts = enumerate(_DIGITS.split(name.casefold()))
-            return [int(part) if i % 2 else part for i, part in parts]
-        if order == "seconds":
-            return self._known_seconds(self.video(name))
-        if order == "instances":
-            return len(self.video(name).segments)
-        if order in ("proposals", "score"):
-            return getattr(self._run_row(0, name), order) if self.runs else None
-        auc = [metrics.auc for metrics in self._metrics(name)]
-        if order == "difference":  # between the best and the worst run
-            return max(auc) - min(auc) if len(auc) > 1 else None
-        return sum(auc) / len(auc) if auc else None
-
-    def _row(self, name: str, is_corrected: bool) -> ListedVideo:
-        video = self.video(name)
-        return ListedVideo(
-            id=name,
-            seconds=self._known_seconds(video),
-            instances=len(video.labels),
-            labels=list(dict.fromkeys(video.labels)),
-            has_media=name in self.media,
-            corrected=is_corrected,
-            runs=[self._run_row(number, name) for number in range(len(self.runs))],
-        )
-
-    def _known_seconds(self, video: Video) -> float | None:
+    def known_seconds(self, video: Video) -> float | None:
         """Return a duration that is known without opening a file."""
         seconds = video.duration
         if math.isnan(seconds):
             seconds = self._durations.get(video.id, math.nan)
         return None if math.isnan(seconds) else seconds
-
-    def _run_row(self, number: int, name: str) -> ListedRun:
-        scores = self.runs[number].result.get(name, Proposals.empty()).score
-        best = float(scores.max()) if len(scores) else None
-        metrics = self.metrics[number].get(name)
-        return ListedRun(proposals=len(scores), score=best, metrics=metrics)

@@ -288,16 +288,13 @@ def _certainty(score: Float64, states: NDArray[np.int8]) -> Float64:
 
 
 def _read_table(run: BrowsedRun) -> _Table:
-    sorted_by_video = {
-        name: found[np.argsort(-found.score, kind="stable")] for name, found in run.result.items()
-    }
-    parts = list(sorted_by_video.values())
+    parts = list(run.best_first.values())
     columns = (
         np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)])
         for name in ("start", "end", "score")
     )
     first = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
-    return _Table(tuple(sorted_by_video), first.astype(np.int64), *columns)
+    return _Table(tuple(run.best_first), first.astype(np.int64), *columns)
 
 
 def _key(run: BrowsedRun) -> str:

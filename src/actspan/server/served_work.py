@@ -94,7 +94,8 @@ class ServedWork:
         for name in ("models", "runs"):
             (settings.data / name).mkdir(exist_ok=True)
         for row in database.rows("SELECT id, name FROM runs ORDER BY created"):
-            library.add_run(row["name"], self._run(row["id"]))
+            if self._run(row["id"]).is_dir():  # otherwise someone removed it
+                library.add_run(row["name"], self._run(row["id"]))
 
     def _model(self, job: str) -> Path:
         return self._settings.data / "models" / job
@@ -110,13 +111,13 @@ class ServedWork:
         rows = self._database.rows("SELECT * FROM models ORDER BY created")
         return [_trained_model(dict(row)) for row in rows]
 
-    def model_of(self, run_name: str) -> TrainedModel | None:
-        """Return the trained model that made a run, or None if it was made otherwise."""
+    def learned_from(self, run_name: str) -> list[str] | None:
+        """Return the videos that the model of a run was trained on here; None if it was not."""
         rows = self._database.rows(
-            "SELECT models.* FROM models JOIN runs ON runs.model = models.id WHERE runs.name = ?",
+            "SELECT trained FROM models JOIN runs ON runs.model = models.id WHERE runs.name = ?",
             run_name,
         )
-        return _trained_model(dict(rows[0])) if rows else None
+        return json.loads(rows[0]["trained"]) if rows else None
 
     def propose(self, new: NewProposals) -> str:
         """Accept a job that proposes over all served videos, and return its id."""
