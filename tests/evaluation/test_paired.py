@@ -11,7 +11,7 @@ from actspan import Proposals, Video
 from actspan.core.errors import ResultError
 from actspan.core.tiou import evaluated_tiou
 from actspan.evaluation.matching import count_unshared, match_instances, partners
-from actspan.evaluation.paired import compare_recall, recall_by_video
+from actspan.evaluation.paired import compare_recall, evaluate_each, recall_by_video
 from actspan.evaluation.recall import evaluate_recall, evaluate_video
 
 
@@ -49,14 +49,16 @@ def test_the_sum_over_videos_is_what_the_evaluator_computes(
 
 @given(seeds)
 @settings(max_examples=20, deadline=None)
-def test_videos_with_equally_many_proposals_have_their_own_auc(seed: int) -> None:
+def test_each_video_is_evaluated_as_if_alone(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    videos, _ = random_set(seed, 4)
-    found = {video.id: random_proposals(rng, 100) for video in videos}
-    each = recall_by_video(videos, found)
-    own = [evaluate_video(video, found[video.id]) for video in videos]
-    assert each.auc == pytest.approx([auc for auc, _ in own])
-    assert each.missed.tolist() == [missed for _, missed in own]
+    videos, _ = random_set(seed, 8)
+    counts = [0, 100, 3, 100, 3, 100, 250, 1]
+    found = {v.id: random_proposals(rng, n) for v, n in zip(videos, counts, strict=True)}
+    del found["v0"]
+    each = evaluate_each(videos, found)
+    for video in videos:
+        auc, missed = evaluate_video(video, found.get(video.id))
+        assert each[video.id] == (pytest.approx(auc), missed)
 
 
 @given(seeds, st.integers(2, 30))

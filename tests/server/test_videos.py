@@ -64,3 +64,52 @@ def test_videos_that_cannot_be_used_are_failed_jobs(
     assert "the upload" in errors["damaged"]
     assert str(tmp_path) not in errors["damaged"]
     assert list((tmp_path / "uploads").iterdir()) == []
+
+
+def test_an_upload_can_be_kept_corrected_and_exported(
+    model: Callable[..., Bundle],  # noqa: F811
+    films: Path,  # noqa: F811
+    encoder: str,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    settings = {"model": model("window").path, "backbone": encoder}
+    upload = (films / "short.mp4").read_bytes()
+    with client_of(tmp_path, **settings) as client:
+        asked = {"name": "C:\\films\\my day.mp4", "keep": True}
+        job = client.post("/api/jobs", content=upload, params=asked).json()["id"]
+        assert client.post("/api/work/runs", json={"job": job}).status_code == 409  # not yet
+        assert finished(client, job)["error"] is None
+        found = client.get(f"/api/jobs/{job}/result").json()["proposals"]
+        kept = client.post("/api/work/runs", json={"job": job})
+        assert kept.status_code == 201
+        assert kept.json() == {
+            "run": 0, "name": "upload my day", "video": "my day", "has_media": True
+        }  # fmt: skip
+        assert client.post("/api/work/runs", json={"job": job}).status_code == 409  # only once
+        assert client.delete(f"/api/jobs/{job}").status_code == 204
+    with client_of(tmp_path, **settings) as client:
+        asked = {"id": "my day"}
+        shown = client.get("/api/browse/proposals", params=asked).json()
+        assert shown["score"] == [one["score"] for one in found]
+        assert client.get("/api/browse/media", params=asked).content == upload
+        segment = {"start": 0.5, "end": 1.5, "label": "mine"}
+        new = {"revision": 0, "segments": [segment]}
+        assert client.put("/api/browse/corrections", params=asked, json=new).status_code == 200
+        exported = client.get("/api/browse/corrections/export", params={"form": "csv"})
+        assert "my day" in exported.text
+
+
+def test_an_upload_that_is_not_kept_is_removed_with_its_job(
+    model: Callable[..., Bundle],  # noqa: F811
+    films: Path,  # noqa: F811
+    encoder: str,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    with client_of(tmp_path, model=model("window").path, backbone=encoder) as client:
+        content = (films / "short.mp4").read_bytes()
+        job = client.post("/api/jobs", content=content, params={"keep": True}).json()["id"]
+        finished(client, job)
+        assert len(list((tmp_path / "kept").iterdir())) == 1
+        client.delete(f"/api/jobs/{job}")
+        assert list((tmp_path / "kept").iterdir()) == []
+        assert client.post("/api/work/runs", json={"job": job}).status_code == 404

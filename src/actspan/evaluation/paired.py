@@ -116,6 +116,25 @@ def recall_by_video(
     return VideoRecall(found, instances, missed, budgets.per_video)
 
 
+def evaluate_each(
+    videos: Sequence[Video], proposals: Mapping[str, Proposals]
+) -> dict[str, tuple[float, int]]:
+    """Return the AUC of each video alone, percent, and the number of its missed instances, by id.
+
+    Equals `evaluate_video` of each. Videos with equally many proposals have the same budgets alone
+    as together, so they are evaluated together.
+    """
+    by_count: dict[int, list[Video]] = {}
+    for video in videos:
+        by_count.setdefault(len(proposals.get(video.id, ())), []).append(video)
+    found = {video.id: (0.0, len(video.segments)) for video in by_count.pop(0, ())}
+    for alike in by_count.values():
+        recall = recall_by_video(alike, proposals)
+        rows = zip(alike, recall.auc.tolist(), recall.missed.tolist(), strict=True)
+        found |= {video.id: (auc, missed) for video, auc, missed in rows}
+    return found
+
+
 def compare_recall(
     a: VideoRecall, b: VideoRecall, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Difference:

@@ -33,7 +33,8 @@ from actspan.server.error_responses import (
 from actspan.server.figures import Figures
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.job_runner import JobRunner
-from actspan.server.job_store import WorkStore
+from actspan.server.job_store import UploadStore, WorkStore
+from actspan.server.kept_uploads import KeptUploads
 from actspan.server.library import Library
 from actspan.server.media import Media, MediaFile
 from actspan.server.proposal_routes import direct_router, job_router
@@ -86,13 +87,15 @@ def create_app(settings: ServeSettings) -> FastAPI:
         store = WorkStore(database, settings.limits.kept_jobs)
         work = ServedWork(database, store, library, corrections, settings)
         runner = opened.enter_context(closing(JobRunner(store, work, metrics)))
+        uploads = UploadStore(database, settings.data, settings.limits.kept_jobs)
+        kept = KeptUploads(database, uploads, library, settings.data)
         figures = Figures(library, corrections, work.learned_from)
         routers = [
             _operations(model, settings.limits, metrics),
             browse_routes.router(
                 library, corrections, media, Reviews(database, library, corrections), figures
             ),
-            work_router(store, work, runner),
+            work_router(store, work, runner, kept),
         ]
         if service is not None:
             routers += [direct_router(service), job_router(service)]

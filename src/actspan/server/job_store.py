@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from pathlib import Path
@@ -177,8 +178,9 @@ class UploadStore(JobStore):
 
     def __init__(self, database: Database, folder: Path, kept: int) -> None:
         super().__init__(database, "upload", kept)
-        self._uploads = folder / "uploads"
-        self._uploads.mkdir(exist_ok=True)
+        self._uploads, self._kept_uploads = folder / "uploads", folder / "kept"
+        for path in (self._uploads, self._kept_uploads):
+            path.mkdir(exist_ok=True)
 
     def upload(self, job: str) -> Path:
         """Return the path of the upload of a job."""
@@ -196,6 +198,29 @@ class UploadStore(JobStore):
         for path in self._uploads.iterdir():
             if path.name.split(".")[0] not in needed:
                 path.unlink()
+        shown = self._database.rows("SELECT id FROM jobs UNION SELECT id FROM runs")
+        ids = {row["id"] for row in shown}
+        for path in self._kept_uploads.iterdir():
+            if path.stem not in ids:
+                path.unlink()
+
+    def keep(self, job: str) -> None:
+        """Keep the upload of a job, a video, beyond the end of the job."""
+        with self.upload(job).open("rb") as stream:
+            is_mp4 = stream.read(8)[4:] == b"ftyp"
+        suffix = ".mp4" if is_mp4 else ".webm"  # what browsers play; they look at the name
+        os.replace(self.upload(job), self._kept_uploads / f"{job}{suffix}")
+
+    def kept(self, job: str) -> Path | None:
+        """Return the kept upload of a job, or None."""
+        return next(self._kept_uploads.glob(f"{job}.*"), None)
+
+    def remove(self, job: str) -> None:
+        """Remove a job and its files, except those of a run that was made of it."""
+        super().remove(job)
+        is_run = self._database.rows("SELECT 1 FROM runs WHERE id = ?", job)
+        if not is_run and (path := self.kept(job)) is not None:
+            path.unlink(missing_ok=True)
 
     def remove_files(self, job: str) -> None:
         """Remove the upload and the features of a job."""

@@ -18,14 +18,15 @@ from actspan.core.errors import ActSpanError, AnnotationError, DataError
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
-from actspan.evaluation.recall import evaluate_video
+from actspan.evaluation.paired import evaluate_each
 from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun
 from actspan.server.error_responses import ProblemError
 from actspan.server.zoom_levels import check_index
 from actspan.streams.video_lists import find_videos
 
-_PAUSE = 0.001  # seconds after each evaluation, so that requests go first
+_PAUSE = 0.001  # seconds after each part of the evaluation, so that requests go first
+_TOGETHER = 200  # videos that are evaluated together
 
 
 class RunMetrics(BaseModel):
@@ -94,7 +95,7 @@ class Library:
         run = BrowsedRun(name, path)
         self.runs, self.metrics = (*self.runs, run), [*self.metrics, {}]
         self.__dict__.pop("ids", None)
-        self.__dict__.pop("_known", None)
+        self.__dict__.pop("known", None)
         if self._evaluation.ident is not None:
             self.warm()
 
@@ -126,15 +127,15 @@ class Library:
         for run in self.runs:
             run.warm()
         for run, metrics in zip(self.runs, self.metrics, strict=False):  # one may be added now
-            for name, proposals in run.result.items():
-                video = self.reference(name)
-                if name in metrics or video is None or not len(video.segments):
-                    continue
+            known = (self.reference(name) for name in run.result if name not in metrics)
+            videos = [video for video in known if video is not None and len(video.segments)]
+            for first in range(0, len(videos), _TOGETHER):
                 if self._stop.wait(_PAUSE):
                     return
-                auc, missed = evaluate_video(video, proposals)
-                if self.reference(name) is video:  # not corrected meanwhile
-                    metrics[name] = RunMetrics(auc=auc, missed=missed)
+                part = {video.id: video for video in videos[first : first + _TOGETHER]}
+                for name, (auc, missed) in evaluate_each([*part.values()], run.result).items():
+                    if self.reference(name) is part[name]:  # not corrected meanwhile
+                        metrics[name] = RunMetrics(auc=auc, missed=missed)
         for name in self.ids:
             if math.isnan(self.video(name).duration) and name not in self._durations:
                 if self._stop.wait(_PAUSE):
@@ -155,7 +156,7 @@ class Library:
 
         Reads the results; a damaged one raises ResultError.
         """
-        if not (self.runs and self.media) or not self._known.isdisjoint(self.media):
+        if not (self.runs and self.media) or not self.known.isdisjoint(self.media):
             return ""
         return (
             f"no run has results of any of the {counted(len(self.media), 'video')}, so none can be "
@@ -174,12 +175,13 @@ class Library:
         return tuple(dict.fromkeys(names))
 
     @cached_property
-    def _known(self) -> frozenset[str]:
+    def known(self) -> frozenset[str]:
+        """The same ids, as a set."""
         return frozenset(self.ids)
 
     def video(self, name: str) -> Video:
         """Return a video, its duration NaN if unknown, or raise ProblemError (404)."""
-        if name not in self._known:
+        if name not in self.known:
             raise ProblemError(404, f"no video {name!r} is served")
         return self.truth.get(name) or Video(name, math.nan)
 

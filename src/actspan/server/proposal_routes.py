@@ -18,7 +18,13 @@ from pydantic import AfterValidator, Field
 from actspan.core.types import Features, Float32
 from actspan.server.error_responses import BINARY, ProblemError, failures, request_body
 from actspan.server.job_store import JobAnswer, JobList, State
-from actspan.server.served_model import ProposalOptions, ProposeAnswer, as_arrow, as_json
+from actspan.server.served_model import (
+    JobOptions,
+    ProposalOptions,
+    ProposeAnswer,
+    as_arrow,
+    as_json,
+)
 from actspan.server.service import ProposalService
 from actspan.server.settings import JOBS_PATH
 from actspan.server.uploads import HEAD, Kind, Task, check_features, kind_of, npy_array
@@ -50,7 +56,7 @@ JobId = Annotated[
 ]
 
 
-class JobQuery(ProposalOptions):
+class JobQuery(JobOptions):
     """Query parameters of a new job."""
 
     name: str = Field("", max_length=200, description="Any text, to recognize the job by.")
@@ -185,7 +191,7 @@ def _add(service: ProposalService, job: str, query: JobQuery, size: int) -> JobA
         if kind != "video":
             query.known_grid()
         _check_room(service)  # other jobs may have arrived during the upload
-        options = query.model_dump(include=set(ProposalOptions.model_fields))
+        options = query.model_dump(include=set(JobOptions.model_fields))
         store.add(job, query.name, kind, options, size)
         answer = store.find(job)
     except BaseException:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from fastapi import APIRouter, Query
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from actspan.core.types import Float64
 from actspan.server.browsed_run import BrowsedRun
 from actspan.server.corrections import (
     Corrected,
@@ -28,6 +25,7 @@ from actspan.server.corrections import (
 from actspan.server.database import Database
 from actspan.server.error_responses import ProblemError, RequestBody, failures
 from actspan.server.library import Library
+from actspan.server.review_order import ProposalTable, distance_from_doubt
 
 Decision = Literal["accepted", "rejected", "edited"]
 State = Literal["open", "accepted", "rejected", "edited"]
@@ -104,37 +102,12 @@ class _Decided(NamedTuple):
     segment: Instance | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Table:
-    """All proposals of a run, best first in each video; P in all."""
-
-    videos: tuple[str, ...]
-    first: NDArray[np.int64]  # (V + 1,), index of the first proposal of each video
-    start: Float64  # (P,), seconds, as `end`
-    end: Float64
-    score: Float64
-
-    @property
-    def rank(self) -> NDArray[np.int64]:
-        """Rank of each proposal in its video, (P,)."""
-        ranks: NDArray[np.int64] = np.arange(len(self.score)) - np.repeat(
-            self.first[:-1], np.diff(self.first)
-        )
-        return ranks
-
-    def find(self, number: int, start: float, end: float) -> int | None:
-        """Return the index of a proposal of a video, or None."""
-        own = slice(self.first[number], self.first[number + 1])
-        equal = np.flatnonzero((self.start[own] == start) & (self.end[own] == end))
-        return int(self.first[number] + equal[0]) if len(equal) else None
-
-
 class Reviews:
     """Decisions about the proposals of all runs, in the database."""
 
     def __init__(self, database: Database, library: Library, corrections: Corrections) -> None:
         self._database, self._library, self._corrections = database, library, corrections
-        self._table = lru_cache(_RECENT)(_read_table)
+        self._table = lru_cache(_RECENT)(ProposalTable.read)
 
     def _decided(self, run: BrowsedRun, video: str | None = None) -> list[_Decided]:
         rows = self._database.rows(
@@ -172,7 +145,13 @@ class Reviews:
         if query.state is not None:
             shown &= states == STATES.index(query.state)
         chosen = np.flatnonzero(shown)
-        by = table.score if query.order == "rank" else -_certainty(table.score, states)
+        by = (
+            table.score
+            if query.order == "rank"
+            else -distance_from_doubt(
+                table.score, states == STATES.index("open"), states == STATES.index("rejected")
+            )
+        )
         ordered = chosen[np.argsort(-by[chosen], kind="stable")]
         part = ordered[query.offset : query.offset + query.limit].tolist()
         return ReviewPage(
@@ -182,7 +161,12 @@ class Reviews:
         )
 
     def _item(
-        self, run: BrowsedRun, table: _Table, index: int, state: State, segment: Instance | None
+        self,
+        run: BrowsedRun,
+        table: ProposalTable,
+        index: int,
+        state: State,
+        segment: Instance | None,
     ) -> ReviewItem:
         number = int(np.searchsorted(table.first, index, side="right")) - 1
         rank = index - int(table.first[number])
@@ -269,32 +253,6 @@ def _added(item: ReviewItem, new: NewReview) -> Instance | None:
     if item.start >= item.end:
         raise ProblemError(422, "the proposal has no length; edit it instead of accepting it")
     return Instance(start=item.start, end=item.end, label=label)
-
-
-def _certainty(score: Float64, states: NDArray[np.int8]) -> Float64:
-    """Return the distance of each score from the middle of what was decided, (P,).
-
-    The middle lies between the medians of the accepted (or edited) and of the rejected. Before
-    there are both, it is the median of all.
-    """
-    rejected = states == STATES.index("rejected")
-    accepted = (states != STATES.index("open")) & ~rejected
-    if accepted.any() and rejected.any():
-        middle = (np.median(score[accepted]) + np.median(score[rejected])) / 2
-    else:
-        middle = np.median(score) if len(score) else 0.0
-    distance: Float64 = np.abs(score - middle)
-    return distance
-
-
-def _read_table(run: BrowsedRun) -> _Table:
-    parts = list(run.best_first.values())
-    columns = (
-        np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)])
-        for name in ("start", "end", "score")
-    )
-    first = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
-    return _Table(tuple(run.best_first), first.astype(np.int64), *columns)
 
 
 def _key(run: BrowsedRun) -> str:

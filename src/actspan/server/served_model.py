@@ -208,6 +208,14 @@ class ProposalOptions(BaseModel):
         return Selection(self.top, self.min_score).of(proposals)
 
 
+class JobOptions(ProposalOptions):
+    """Options of a job."""
+
+    keep: bool = Field(
+        False, description="Keep an uploaded video, to show it with its proposals afterwards."
+    )
+
+
 def as_json(proposals: Proposals, seconds: float) -> bytes:
     """Return a `ProposeAnswer` as JSON."""
     columns = (column.tolist() for column in (proposals.start, proposals.end, proposals.score))

@@ -18,7 +18,7 @@ from actspan.server.database import Database
 from actspan.server.job_runner import Check, JobRunner
 from actspan.server.job_store import ClaimedJob, UploadStore
 from actspan.server.requests import Bodies, Metrics
-from actspan.server.served_model import ProposalOptions, ServedModel, as_json
+from actspan.server.served_model import JobOptions, ServedModel, as_json
 from actspan.server.settings import Limits, ServeSettings
 from actspan.server.uploads import Task
 from actspan.server.worker_process import WorkerProcess
@@ -76,7 +76,7 @@ class UploadWork:
                 updated = monotonic()
                 self._store.set_progress(job.id, fraction)
 
-        options = ProposalOptions.model_construct(**job.options)  # checked before
+        options = JobOptions.model_construct(**job.options)  # checked before
         kind: Any = job.kind
         features = self._store.features(job.id)
         task = Task(
@@ -98,6 +98,8 @@ class UploadWork:
         proposals = self._model.propose_recording(
             recording, lambda fraction: progress(share + (1 - share) * fraction)
         )
+        if options.keep and kind == "video":
+            self._store.keep(job.id)
         return as_json(options.select(proposals), recording.seconds)
 
 

@@ -1,4 +1,4 @@
-"""`/api/work`: jobs on the served videos, and the models that they train."""
+"""`/api/work`: jobs on the served videos, the models that they train, and kept uploads."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from fastapi import APIRouter, FastAPI
 from actspan.server.error_responses import failures
 from actspan.server.job_runner import JobRunner
 from actspan.server.job_store import WorkAnswer, WorkStore
+from actspan.server.kept_uploads import KeptRun, KeptUploads, NewRun
 from actspan.server.proposal_routes import JobId
 from actspan.server.served_work import NewProposals, NewTraining, ServedWork, TrainedModel
 
 
-def work_router(store: WorkStore, work: ServedWork, runner: JobRunner) -> APIRouter:
+def work_router(
+    store: WorkStore, work: ServedWork, runner: JobRunner, uploads: KeptUploads
+) -> APIRouter:
     """Return the operations on the jobs of the served videos; they run while the app does."""
 
     @asynccontextmanager
@@ -60,6 +63,11 @@ def work_router(store: WorkStore, work: ServedWork, runner: JobRunner) -> APIRou
         runner.cancel(job_id)
         if not is_finished:
             work.discard(job_id)
+
+    @routes.post("/runs", status_code=201, responses=failures(404, 409, 422))
+    def keep(new: NewRun) -> KeptRun:
+        """Make a run of the proposals of an upload, so that they can be corrected and exported."""
+        return uploads.keep(new)
 
     @routes.get("/models")
     def models() -> list[TrainedModel]:
