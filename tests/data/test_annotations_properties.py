@@ -84,11 +84,11 @@ def in_milliseconds(video: Video) -> list[Instance]:
         first = round(start * 1000)
         return first / 1000, max(round(end * 1000), first + 1) / 1000
 
-    return [(*rounded(s, e), label or "action") for s, e, label in as_it_is(video)]
+    return [(*rounded(s, e), label) for s, e, label in as_it_is(video)]
 
 
 def labelled(video: Video) -> list[Instance]:
-    return [(start, end, label or "action") for start, end, label in as_it_is(video)]
+    return [(start, end, label) for start, end, label in as_it_is(video)]
 
 
 def in_frames(video: Video) -> list[Instance]:
@@ -98,7 +98,7 @@ def in_frames(video: Video) -> list[Instance]:
         first = round(start * fps)
         return first / fps, max(round(end * fps), first + 1) / fps
 
-    return [(*rounded(s, e), label or "action") for s, e, label in as_it_is(video)]
+    return [(*rounded(s, e), label) for s, e, label in as_it_is(video)]
 
 
 KEPT = {

@@ -13,7 +13,7 @@ from actspan.config.stages import DType, Edge, Unit
 
 ANSWER_SUFFIXES = (".json", ".csv", ".parquet")  # of result files
 SHARD_SIZE = 256_000_000  # bytes
-UNLABELLED = "action"  # the label of instances without one, in formats that need a label
+UNLABELLED = "action"  # the label of proposals without one, in tools that need a label
 
 
 class ConvertRequest(Config, frozen=True):

@@ -34,6 +34,8 @@ from actspan.data.videos import Videos
 
 # THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
 AMBIGUOUS = "Ambiguous"
+# Label of instances without one, in tools that need a label. It is read back as no label.
+NO_LABEL = "(no label)"
 
 Instance = tuple[float, float, str]  # start and end in seconds, label
 

@@ -13,6 +13,7 @@ from actspan.core.errors import AnnotationError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import listed, suggestion
 from actspan.data.annotations.annotation_set import (
+    NO_LABEL,
     Annotations,
     Instance,
     ReadOptions,
@@ -110,7 +111,8 @@ class VideoBuilder(Collector):
                 raise ValueError(f"{key} {value!r}, but {known[key]!r} in an earlier row")
         known.update(values)
         if instance is not None:
-            instances.append(instance)
+            start, end, label = instance
+            instances.append((start, end, "" if label == NO_LABEL else label))
         self._videos[video] = known, instances
 
     def _check(self, start: float, end: float) -> None:

@@ -29,11 +29,10 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.annotation_set import AMBIGUOUS
+from actspan.data.annotations.annotation_set import AMBIGUOUS, NO_LABEL
 from actspan.data.annotations.elan import INSTANCES, PROPERTY, SCORES
 from actspan.data.annotations.fields import written_facts
 from actspan.data.annotations.labelstudio import ID
-from actspan.data.data_requests import UNLABELLED
 
 _NTSC = (24, 30, 48, 60, 120)  # rates that exist also as 1000/1001 of them
 FPS = 25.0  # default frames per second, for formats that count frames
@@ -93,7 +92,7 @@ def labelled_instances(video: Video) -> Iterator[ScoredInstance]:
                 "cannot contain: rename it"
             )
     for start, end, label, score in scored_instances(video):
-        yield start, end, label.strip() or UNLABELLED, score
+        yield start, end, label.strip() or NO_LABEL, score
 
 
 def one_line(text: str) -> str:
@@ -248,7 +247,7 @@ def encode_labelstudio(
     view = Element("View")
     SubElement(view, "Video", name=_MEDIUM, value="$video", frameRate="$fps")
     control = SubElement(view, "TimelineLabels", name=_CONTROL, toName=_MEDIUM)
-    for label in labels or (UNLABELLED,):
+    for label in labels or (NO_LABEL,):
         SubElement(control, "Label", value=label)
     indent(view, "  ")
     yield "labelstudio.xml", tostring(view, encoding="utf-8") + b"\n"
