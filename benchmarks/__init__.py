@@ -6,6 +6,7 @@
     scale     cost by cells, videos, machines       serve     the HTTP service
     extract   videos to features                    viewer    the viewer, and its pictures
     faults    faults put into runs                  path      functions that `propose` enters
+    workspace the pictures and figures of the viewer
 
 Data are synthetic, made from a seed in a temporary folder, unless a dataset is given. The baseline
 is the published steps (`published_steps`, `published_evaluation`), measured in the same run.

@@ -37,7 +37,7 @@ from benchmarks.published_steps import (  # noqa: E402
 
 BENCHMARKS = (
     *("accuracy", "backends", "commands", "extract", "memory"),
-    *("scale", "serve", "stages", "viewer"),
+    *("scale", "serve", "stages", "viewer", "workspace"),
 )
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
 

@@ -38,8 +38,8 @@ from actspan.server.settings import HOUR, MIB, Limits, ServeSettings
 
 _LARGE = 15_000_000  # bytes; larger pages are slow to open
 _OF_MODELS = (
-    *("backend", "threads", "backbone", "upload_mib", "hours"),
-    *("queue", "jobs", "batch", "delay", "set_", "settings"),
+    *("backbone", "upload_mib", "hours"),
+    *("queue", "batch", "delay", "set_", "settings"),
 )
 _Count = Annotated[int, Bounds(0)]
 
@@ -211,6 +211,7 @@ def report(
     jobs="Largest number of waiting jobs; further ones get status 429.",
     batch="Videos per batch.",
     delay="Milliseconds that the first video of a batch waits for others.",
+    cache_mib="Space on disk for pictures and waveforms of the videos, in MiB.",
 )
 def serve(
     service: ServeSettings,
@@ -223,6 +224,7 @@ def serve(
     jobs: Positive = 100,
     batch: Positive = BATCH,
     delay: Annotated[float, Bounds(0, 1000)] = 2.0,
+    cache_mib: Positive = 1024,
     set_: tuple[Annotated[str, Text("KEY=VALUE")], ...] = (),
     settings: ExistingFile | None = None,
 ) -> None:
@@ -257,6 +259,7 @@ def serve(
         waiting_jobs=jobs,
         batch_rows=batch,
         batch_delay=delay / 1000,
+        cache_bytes=cache_mib * MIB,
     )
     token = make_token(service.host, service.token or os.environ.get("ACTSPAN_TOKEN"))
     changes = read_changes(set_, settings)

@@ -150,7 +150,7 @@ def _add_overview(routes: APIRouter, library: Library, corrections: Corrections)
         return Overview(
             runs=[_run_info(run) for run in library.runs],
             ground_truth=library.source,
-            has_media=bool(library.media),
+            has_media=bool(library.media or library.uploads),
             labels=sorted(labels),
             subsets=sorted({video.subset for video in library.truth.values()} - {""}),
             forms=[ExportForm(name=form.name, what=form.what) for form in WRITABLE],
@@ -176,7 +176,7 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
                 Instance.model_construct(start=s, end=e, label=label)
                 for s, e, label in annotated.instances()
             ],
-            has_media=name in library.media,
+            has_media=library.file(name) is not None,
             curves=[_curves_info(run, name) for run in library.runs],
             corrections=corrections.get(name),
         )
@@ -233,7 +233,7 @@ def _add_files(routes: APIRouter, library: Library) -> None:
     def media(name: VideoId) -> FileResponse:
         """Return the file of a video, or a range of it."""
         library.video(name)
-        path = library.media.get(name)
+        path = library.file(name)
         if path is None or not path.is_file():
             raise ProblemError(404, f"no video file of {name!r} is served")
         return FileResponse(path)

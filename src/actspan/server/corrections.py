@@ -249,7 +249,7 @@ def corrected_video(library: Library, name: str, instances: Sequence[Instance]) 
 
 def _file_name(library: Library, video: Video) -> str:
     """Return the file name of the video that tools open with an exported file."""
-    path = library.media.get(video.id)
+    path = library.file(video.id)
     return f"{video.id}.mp4" if path is None else path.name
 
 

@@ -61,7 +61,7 @@ class KeptUploads:
             raise ProblemError(409, f"the job is {job.state}; only the result of one that is done")
         stem = Path(job.name.replace("\\", "/")).stem
         video = new.video.strip() or canonical_id(stem) or f"upload-{job.id[:8]}"
-        if video in self._library.known or video in self._library.media:
+        if video in self._library.known or self._library.file(video) is not None:
             raise ProblemError(409, f"a video {video!r} is served already; choose another id")
         folder, name = self._runs / job.id, f"upload {video}"
         if folder.exists():
@@ -84,4 +84,4 @@ class KeptUploads:
 
     def _show(self, path: Path, result: dict[str, Proposals]) -> None:
         for video in result:  # there is one
-            self._library.media[video] = path
+            self._library.uploads[video] = path

@@ -57,6 +57,7 @@ class Library:
         self.runs: tuple[BrowsedRun, ...] = tuple(map(BrowsedRun, names, runs))
         self._first = len(self.runs)  # runs that say which videos are shown
         self.media = find_videos([str(videos)]).paths if videos is not None else {}
+        self.uploads: dict[str, Path] = {}  # files of videos that were uploaded and kept
         self.truth: dict[str, Video] = {}
         self._corrected: dict[str, Video] = {}
         self._probe = probe
@@ -185,6 +186,10 @@ class Library:
             raise ProblemError(404, f"no video {name!r} is served")
         return self.truth.get(name) or Video(name, math.nan)
 
+    def file(self, name: str) -> Path | None:
+        """Return the file of a video, or None if there is none."""
+        return self.media.get(name) or self.uploads.get(name)
+
     def seconds(self, name: str) -> float:
         """Return a video's duration, or the end of its curves or proposals; NaN if unknown."""
         known = [self.video(name).duration, self._file_seconds(name)]
@@ -197,7 +202,7 @@ class Library:
 
     def _file_seconds(self, name: str) -> float:
         """Return the duration of a video's file; NaN if there is none, or it is damaged."""
-        path = self.media.get(name)
+        path = self.file(name)
         if path is None or self._probe is None:
             return math.nan
         if name not in self._durations:

@@ -92,7 +92,7 @@ class VideoReader:
     def file(self, name: str) -> MediaFile:
         """Return the file of a video, or raise ProblemError (404)."""
         self._library.video(name)
-        return media_file(self._library.media.get(name), name)
+        return media_file(self._library.file(name), name)
 
     def strip(
         self, name: str, start: float, end: float | None, count: int, height: int

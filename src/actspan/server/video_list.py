@@ -164,7 +164,7 @@ class VideoList:
             labels=list(dict.fromkeys(video.labels)),
             subset=video.subset,
             segments=[(start, end) for start, end in video.segments[:segments].tolist()],
-            has_media=name in self._library.media,
+            has_media=self._library.file(name) is not None,
             corrected=is_corrected,
             runs=[
                 self._run_row(number, name, segments) for number in range(len(self._library.runs))
