@@ -17,7 +17,7 @@ from tests.server.live import Live, serving
 schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis")
 
 EXAMPLES = int(os.environ.get("ACTSPAN_API_EXAMPLES", "3"))  # of each operation
-_OURS = r"^/(api/(propose|jobs|service)|v2|healthz|readyz|metrics)"
+_OURS = r"^/(api/(propose|jobs|service|work)|v2|healthz|readyz|metrics)"
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,7 @@ def test_the_loop_from_videos_to_a_second_run(videos: Path, tmp_path: Path) -> N
         job = live.ask(f"{WORK}/train", method="POST", body=body).json["id"]
         done = finished(live, job)
         assert done["error"] is None
+        assert done["progress"] == 1
         assert {len(epochs) for epochs in done["status"]["losses"].values()} == {2}
         kept = {path.name: path.stat().st_mtime_ns for path in (data / "features").rglob("*.npy")}
         assert kept == made  # extracted once

@@ -203,7 +203,7 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
         }
         return Response(content, media_type="application/octet-stream", headers=headers)
 
-    @router.get("/corrections/contents")
+    @router.get("/corrections/contents", responses=failures(422))
     def export_contents(
         everything: Annotated[bool, Query(description="Also videos without corrections.")] = False,
     ) -> ExportContents:

@@ -164,14 +164,15 @@ class ServedWork:
 
     def run(self, job: ClaimedJob, check: Check) -> bytes:
         """Run a job in a process of its own, and add its run to the library."""
-        status, updated = self._store.find(job.id).status, -inf
+        status, fraction, updated = self._store.find(job.id).status, 0.0, -inf
 
         def progress(reply: Reply) -> None:
-            nonlocal updated
+            nonlocal fraction, updated
             check()
+            fraction = reply.get("progress", fraction)
             if _note(status, reply) or time.monotonic() - updated >= _UPDATE:
                 updated = time.monotonic()
-                self._store.set_status(job.id, reply.get("progress", 0.0), status)
+                self._store.set_status(job.id, fraction, status)
 
         reply = self._process.run(self._task(job).as_json(), inf, progress)
         model = job.id if job.kind == "train" else job.options["model"]
@@ -198,6 +199,8 @@ class ServedWork:
 
     def _add_run(self, job: ClaimedJob, model: str) -> str:
         """Add the model and the run of a finished job to the database; return the run's name."""
+        for row in self._database.rows("SELECT name FROM runs WHERE id = ?", job.id):
+            return str(row["name"])  # the service ended after this, but before the job's end
         name = _unique(job.name, {run.name for run in self._library.runs})
         with self._database.transaction() as connection:
             if job.kind == "train":
@@ -220,7 +223,10 @@ class ServedWork:
         """Remove what an unfinished job wrote, except features."""
         for folder in (self._model(job), self._run(job)):
             for path in folder.parent.glob(f"*{job}*"):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def divide(videos: Sequence[Video], held_out: float) -> list[Video]:

@@ -58,10 +58,10 @@ def work_router(
     @routes.delete("/jobs/{job_id}", status_code=204, responses=failures(404, 422))
     def remove(job_id: JobId) -> None:
         """Cancel a job, or remove a finished one; its model and its run are kept."""
-        is_finished = store.find(job_id).state == "done"
+        is_queued = store.find(job_id).state == "queued"
         store.remove(job_id)
-        runner.cancel(job_id)
-        if not is_finished:
+        runner.cancel(job_id)  # which discards what a running job wrote
+        if is_queued:
             work.discard(job_id)
 
     @routes.post("/runs", status_code=201, responses=failures(404, 409, 422))
