@@ -18,6 +18,7 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 import av
 
 from actspan.server.media import FileCache
+from actspan.server.settings import Limits
 from tests.server.live import Answer, Live, serving
 from tests.streams.example_videos import cut, level, steady, turn, write_video
 
@@ -169,6 +170,15 @@ def test_many_requests_at_once_are_answered_once_computed(live: Live) -> None:
         answers = list(pool.map(lambda _: live.ask(f"{BROWSE}/filmstrip/image", **asked), range(8)))
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
+
+
+def test_beyond_the_limit_of_waiting_requests_the_answer_is_429(
+    folder: Path, tmp_path: Path
+) -> None:
+    with serving(tmp_path, videos=folder, limits=Limits(waiting_media=0)) as live:
+        answer = live.ask(f"{BROWSE}/frame", id="film")
+        assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+        assert live.ask(f"{BROWSE}/video", id="film").json["seconds"] is None
 
 
 def test_videos_without_a_run_have_their_duration(live: Live) -> None:
