@@ -90,6 +90,7 @@ def test_figures_follow_the_corrections(live: Live, folder: Path) -> None:
     groups = {group["name"]: group for group in live.ask(f"{BROWSE}/comparison").json}
     assert groups["corrected"]["a"]["figures"]["AR@1"] == pytest.approx(100)
     assert groups["corrected"]["a"]["instances"] == 1
+    assert groups["corrected"]["difference"]["low"] is None  # of one video
     evaluated(live)
     rows = {row["id"]: row for row in live.ask(f"{BROWSE}/videos").json["videos"]}
     assert rows["video3"]["runs"][0]["metrics"]["missed"] == 0

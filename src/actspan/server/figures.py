@@ -35,11 +35,14 @@ class RunFigures(BaseModel):
 
 
 class Interval(BaseModel):
-    """Difference of AUC, B - A, in points of percent, and its interval of 95 %."""
+    """Difference of AUC, B - A, in points of percent, and its interval of 95 %.
+
+    A single video has no interval: `low` and `high` are null.
+    """
 
     auc: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 class Group(BaseModel):
@@ -152,7 +155,7 @@ class Figures:
             name=name,
             a=_figures(first),
             b=_figures(second),
-            difference=_interval(compare_recall(first, second)),
+            difference=_interval(compare_recall(first, second), len(videos)),
         )
 
     def per_video(self, subset: str | None) -> PerVideo:
@@ -214,7 +217,9 @@ def _figures(recall: VideoRecall) -> RunFigures:
     )
 
 
-def _interval(difference: Difference) -> Interval:
+def _interval(difference: Difference, videos: int) -> Interval:
+    if videos < 2:
+        return Interval(auc=difference.auc, low=None, high=None)
     return Interval(auc=difference.auc, low=difference.low, high=difference.high)
 
 

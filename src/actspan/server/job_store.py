@@ -228,6 +228,14 @@ class UploadStore(JobStore):
             path.unlink(missing_ok=True)
 
 
+class EpochLosses(BaseModel):
+    """Mean losses of an epoch, counted from 1; no validation loss without held-out videos."""
+
+    epoch: int
+    training: float
+    validation: float | None
+
+
 class WorkStatus(BaseModel):
     """What a job on the served videos does, and the losses of its training so far."""
 
@@ -235,9 +243,9 @@ class WorkStatus(BaseModel):
     done: int = 0
     total: int = 0
     note: str = ""
-    losses: dict[str, list[dict[str, float | None]]] = Field(
+    losses: dict[str, list[EpochLosses]] = Field(
         default_factory=dict,
-        description="By network: one entry per epoch, with epoch, training and validation.",
+        description="By network, TEM and PEM.",
     )
 
 

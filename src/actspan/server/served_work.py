@@ -27,7 +27,7 @@ from actspan.server.corrections import Corrections, corrected_videos
 from actspan.server.database import Database
 from actspan.server.error_responses import ProblemError, RequestBody
 from actspan.server.job_runner import Check
-from actspan.server.job_store import ClaimedJob, WorkStatus, WorkStore
+from actspan.server.job_store import ClaimedJob, EpochLosses, WorkStatus, WorkStore
 from actspan.server.library import Library
 from actspan.server.settings import ServeSettings
 from actspan.server.work_process import WorkTask
@@ -252,9 +252,10 @@ def divide(videos: Sequence[Video], held_out: float) -> list[Video]:
 def _note(status: WorkStatus, reply: Reply) -> bool:
     """Update the status by a reply; return whether it must be stored at once."""
     if "losses" in reply:
-        epochs = status.losses.setdefault(reply["net"], [])
-        epochs[:] = [one for one in epochs if one["epoch"] < reply["losses"]["epoch"]]
-        epochs.append(reply["losses"])
+        newest = EpochLosses(**reply["losses"])
+        known = status.losses.get(reply["net"], [])
+        earlier = [one for one in known if one.epoch < newest.epoch]
+        status.losses[reply["net"]] = [*earlier, newest]
         return True
     for name in ("step", "done", "total", "note"):
         if name in reply:
