@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
-from actspan.config.stages import FeatureSpec
+from actspan.config.stages import FeatureSpec, FusionConfig
 from actspan.model.manifest import Source
 from actspan.runtime.export import export_bundle
 
@@ -70,6 +70,7 @@ def write_bundle(
     members: int = 1,
     tem: bool = True,
     mode: Literal["rescale", "window"] = "rescale",
+    label_free: float = 0.0,
     features: FeatureSpec | None = None,
 ) -> Bundle:
     """Write a small bundle with random weights, scaled so that scores spread over (0, 1)."""
@@ -95,6 +96,7 @@ def write_bundle(
             else None,
             pem=PemConfig(hidden=hidden),
             mode=mode,
+            fusion=FusionConfig(label_free=label_free),
         ),
         features=features or FeatureSpec(channels=channels),
         source=Source(note="synthetic, for tests"),

@@ -149,7 +149,15 @@ def _settings(preset_name: str, file: Path | None) -> TrainConfig:
     changes["pipeline"] = pipeline
     if "epochs" in options:
         epochs = options["epochs"]
-        optim = {"optim": {"epochs": epochs, "passes": epochs, "steps": 0}}
+        optim = {
+            "optim": {
+                "epochs": epochs,
+                "passes": epochs,
+                "most_passes": 0,
+                "steps": 0,
+                "least_steps": 0,
+            }
+        }
         changes |= {"tem": optim, "pem": optim}
     return changed(config, changes, where="options")
 

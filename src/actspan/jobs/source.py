@@ -206,6 +206,11 @@ class FeatureSource(Source):
                 f"TEM --out {quoted(bundle.path)}, or give boundary scores that were computed "
                 "elsewhere: --scores"
             )
+        if request.scores is not None and self.config.fusion.label_free:
+            raise BundleError(
+                "this model uses label-free proposals, which boundary scores do not give; leave "
+                "them out: --set fusion.label_free=0"
+            )
         assert request.dataset is not None
         self.folder = folder = request.dataset
         self.shard_size = _SHARD_SIZE[bundle.config.mode]

@@ -44,6 +44,7 @@ from actspan.training.parts import (
     set_apart,
     videos_in,
 )
+from actspan.training.reduction import Reduction
 from actspan.training.samples import Samples, fingerprint
 from actspan.training.state import StateFolder
 from actspan.training.tasks import Candidates, PemTask, TemTask, standardize
@@ -177,23 +178,31 @@ def _train_nets(
     parts: Mapping[str, Samples], config: TrainConfig, seed: int, state: StateFolder, report: Report
 ) -> tuple[dict[str, Network], dict[str, list[Fit]]]:
     """Train TEM, then PEM on its candidates; return them, and the results of their members."""
-    training, validation = parts[TRAINING], parts.get(VALIDATION)
     pipeline = config.pipeline
+    options: Any = {"seed": seed, "state": state, "report": report}
+    count = config.ensemble
+    reduction = Reduction.of(parts[TRAINING], config.tem.components)
+    if reduction is not None:
+        parts = {name: reduction.project(samples) for name, samples in parts.items()}
+    training, validation = parts[TRAINING], parts.get(VALIDATION)
 
     def build_tem() -> Tem:
         dropouts = {"dropout": config.tem.dropout, "hidden_dropout": config.tem.hidden_dropout}
+        if reduction is not None:
+            return reduction.build(pipeline.tem, **dropouts)
         tem = Tem(pipeline.tem, **dropouts)
         if config.tem.standardize:
             standardize(tem, training)
         return tem
 
-    options: Any = {"seed": seed, "state": state, "report": report}
-    count, tem_task = config.ensemble, TemTask(training, validation, config.tem)
+    tem_task = TemTask(training, validation, config.tem)
     tem, tem_fits = train_ensemble(build_tem, tem_task, config.tem.optim, count, **options)
     validated = None if validation is None else Candidates(validation, tem, pipeline)
     pem_task = PemTask(Candidates(training, tem, pipeline), validated, config.pem)
     build_pem = partial(Pem, pipeline.pem, dropout=config.pem.dropout)
     pem, pem_fits = train_ensemble(build_pem, pem_task, config.pem.optim, count, **options)
+    if reduction is not None:
+        tem = reduction.merge_into(tem)
     return {"tem": tem, "pem": pem}, {"tem": tem_fits, "pem": pem_fits}
 
 
