@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -36,13 +36,12 @@ _APPLIES = {
     "shards": ("videos", "dataset"),
     "engine": ("videos", "dataset"),
     "scores": ("dataset",),
-    "detections": ("dataset",),
     "batch": ("dataset",),
     "backbone": ("videos", "follow"),
     "clips": ("videos",),
     "idle": ("follow",),
 }
-_NEED_OUT = ("force", "resume", "shard_size", "shards", "engine", "labels_from", "detections")
+_NEED_OUT = ("force", "resume", "shard_size", "shards", "engine")
 _FEW = 10  # segments per video in a table, or as clips
 
 
@@ -78,7 +77,8 @@ def propose(
     too, with workers on one or more machines; all of them need access to the files named here.
 
     With labels, a run also contains detections.json, and a FILE contains only the detections: each
-    proposal with its best labels, its score multiplied by theirs.
+    proposal with its best labels, its score multiplied by theirs. Tables, clips, --json and the
+    lines of --follow show each segment with its best label.
 
     --set changes settings of the model that act after its networks: pgm, fusion, soft_nms, and
     rescale.edge; docs/settings.md lists them all.
@@ -195,8 +195,10 @@ class _Output:
     def print(self, summary: Summary) -> None:
         """Print the result: the final line of a live video, else JSON or a report."""
         if self._segments is not None and self._request.live is not None:
-            (proposals,) = self._segments.proposals.values()
-            _print_line({"final": _entries(proposals), "seconds": summary.video_seconds})
+            ((video, proposals),) = self._segments.proposals.items()
+            labels = self._segments.labels()
+            entries = _entries(proposals, labels.get(video))
+            _print_line({"final": entries, "seconds": summary.video_seconds})
         elif self._as_json:
             print_json(self._figures(summary))
         else:
@@ -215,9 +217,13 @@ class _Output:
         if self._segments is None:
             return figures
         results, paths = self._segments.proposals, self._segments.paths
+        labels = self._segments.labels()
         return {
             **figures,
-            "results": {video: _entries(proposals) for video, proposals in results.items()},
+            "results": {
+                video: _entries(proposals, labels.get(video))
+                for video, proposals in results.items()
+            },
             "videos": {video: str(paths[video]) for video in results},
             "video_seconds": summary.video_seconds,
             "clips": [
@@ -226,6 +232,7 @@ class _Output:
                     "segment": [clip.start, clip.end],
                     "way": clip.way,
                     "seconds": clip.seconds,
+                    **({"label": clip.label} if labels else {}),
                 }
                 for clip in self._clips
             ],
@@ -235,7 +242,7 @@ class _Output:
         if self._segments is not None:
             from actspan.cli.tables import print_segments
 
-            print_segments(self._segments.proposals)
+            print_segments(self._segments.proposals, self._segments.labels())
         if summary.kept:
             was = "was" if summary.kept == 1 else "were"
             say(f"{summary.kept:,} of {counted(summary.videos, 'video')} {was} done before")
@@ -257,13 +264,16 @@ class _Output:
         print_findings(summary.problems, summary.notes, where)
 
 
-def _entries(proposals: Proposals) -> list[dict[str, Any]]:
+def _entries(proposals: Proposals, labels: Sequence[str] | None) -> list[dict[str, Any]]:
     columns = (proposals.score.tolist(), proposals.start.tolist(), proposals.end.tolist())
-    return [{"score": c, "segment": [s, e]} for c, s, e in zip(*columns, strict=True)]
+    entries = [{"score": c, "segment": [s, e]} for c, s, e in zip(*columns, strict=True)]
+    if labels is None:
+        return entries
+    return [{**entry, "label": label} for entry, label in zip(entries, labels, strict=True)]
 
 
-def _print_new(seconds: float, proposals: Proposals) -> None:
-    for entry in _entries(proposals):
+def _print_new(seconds: float, proposals: Proposals, labels: Sequence[str] | None) -> None:
+    for entry in _entries(proposals, labels):
         _print_line({**entry, "seen": seconds})
 
 

@@ -6,10 +6,11 @@ two key frames cannot be shown without the first. Sound is always copied.
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 from actspan.core.errors import ActSpanError, ConfigError, VideoError, require
 from actspan.core.files import atomic_file
 from actspan.core.types import Proposals
+from actspan.data.names import composed
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
 from actspan.pipeline.outcomes import Outcome
@@ -31,19 +33,24 @@ _LEAD = 1.0  # seconds; Matroska knows the decoding order of only a few packets 
 _SLACK = 4  # frames that a clip may be off: a copied clip ends with frames that others refer to
 _TICKS = 90_000  # ticks per second of encoded pictures
 _QUALITY = "18"  # crf; visually close to lossless
+_LABEL = 60  # bytes of a label in a name; file systems allow 255 for the whole name
 _LATE = 2.0  # seconds that sound may lie behind the pictures in a file
 _IN_MP4 = {"h264", "hevc", "mpeg4", "av1", "vp9", "aac", "mp3", "ac3", "opus"}  # else Matroska
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Clip from `start` to `end` (seconds of the video); `seconds` is measured by decoding it."""
+    """Clip from `start` to `end` (seconds of the video); `seconds` is measured by decoding it.
+
+    `label` is that of its segment, "" if there is none.
+    """
 
     path: Path
     start: float
     end: float
     way: Method
     seconds: float
+    label: str = ""
 
 
 class _Stretch(NamedTuple):
@@ -57,11 +64,18 @@ class _Stretch(NamedTuple):
 
 
 def cut_clips(
-    video: str, path: Path, segments: Proposals, folder: Path, *, end: float = inf
+    video: str,
+    path: Path,
+    segments: Proposals,
+    folder: Path,
+    *,
+    end: float = inf,
+    labels: Sequence[str] | None = None,
 ) -> Iterator[Clip]:
     """Cut out a video's segments (seconds): `<video>_<rank>_<start>-<end>.mp4`, or `.mkv`.
 
-    `end` is the second at which the video ends.
+    `end` is the second at which the video ends. With `labels`, one per segment, names end with the
+    label: `<video>_<rank>_<start>-<end>_<label>.mp4`.
 
     Raises
     ------
@@ -70,9 +84,24 @@ def cut_clips(
     ActSpanError
         A clip cannot be written.
     """
-    times = zip(segments.start.tolist(), segments.end.clip(max=end).tolist(), strict=True)
-    for rank, (first, last) in enumerate(times, start=1):
-        yield cut(path, first, last, folder / f"{video}_{rank:02d}_{first:.2f}-{last:.2f}")
+    ends, labels = segments.end.clip(max=end).tolist(), labels or [""] * len(segments)
+    rows = zip(segments.start.tolist(), ends, labels, strict=True)
+    for rank, (first, last, label) in enumerate(rows, start=1):
+        named = file_label(label)
+        name = f"{video}_{rank:02d}_{first:.2f}-{last:.2f}" + f"_{named}" * bool(named)
+        yield replace(cut(path, first, last, folder / name), label=label)
+
+
+def file_label(label: str) -> str:
+    """Return a label as a part of a file name: letters, digits and hyphens, at most 60 bytes.
+
+    Examples
+    --------
+    >>> file_label("Long jump/run-up"), file_label("..")
+    ('Long-jump-run-up', '')
+    """
+    safe = re.sub(r"[\W_]+", "-", composed(label)).strip("-")
+    return safe.encode()[:_LABEL].decode(errors="ignore").rstrip("-")
 
 
 def cut(path: Path, start: float, end: float, target: Path) -> Clip:
@@ -255,5 +284,7 @@ class ClipSink(Sink):
         """Cut the segments of a video, best first."""
         if outcome.proposals is not None:
             path, end = self._source.paths[outcome.id], self._source.ends[outcome.id]
-            for clip in cut_clips(outcome.id, path, outcome.proposals, self._folder, end=end):
+            segments, found = outcome.proposals, outcome.detections
+            labels = None if found is None else found.best_labels(segments)
+            for clip in cut_clips(outcome.id, path, segments, self._folder, end=end, labels=labels):
                 self._report(clip)

@@ -30,6 +30,7 @@ from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_pool import Work, ray_session, work_through
 from actspan.jobs.source import Source, versions
 from actspan.model.bundle import Bundle
+from actspan.pipeline.classifier import with_classifier_graph
 from actspan.pipeline.core import Pipeline, with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.opening import choose_backend, find_backend
@@ -72,6 +73,8 @@ def ray_engine(config: ClusterConfig) -> EngineMaker:
         backend = choose_backend(bundle, request.backend).name
         if find_backend(backend)[0].suffix == ".onnx":
             with_onnx(bundle)  # export once here instead of in every worker
+        if source.is_decoded and request.labels.classify:
+            with_classifier_graph(bundle)
         if not source.is_decoded:  # a backbone chooses its own backend
             request = replace(request, backend=backend)  # the same for all workers
         with ray_session(config):

@@ -21,10 +21,11 @@ from actspan.core.errors import BundleError, DataError
 from actspan.core.files import sha256
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
+from actspan.core.types import Features
 from actspan.core.wording import quoted
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
-from actspan.data.dataset import Dataset, url_of
+from actspan.data.dataset import Dataset, Recording, url_of
 from actspan.data.features import Entry
 from actspan.data.names import VIDEOS
 from actspan.data.store_manifest import MANIFEST
@@ -32,6 +33,7 @@ from actspan.data.timebase import SPEC_FILE
 from actspan.jobs.checkpoint import FileStamp, Plan
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
+from actspan.pipeline.labels import Labeller
 from actspan.pipeline.outcomes import Failure, Piece, VideoInput
 from actspan.pipeline.steps import feature_inputs, pieces_of
 
@@ -70,6 +72,8 @@ class Source(ABC):
         Checksums of the other inputs that must be unchanged when a job is resumed.
     protected : tuple of Path
         Files and folders that results must not replace.
+    labeller : callable, optional
+        Labels the proposals of a video by its id, of a live video at any time.
     """
 
     folder: Path | None = None  # the dataset, if the source is one
@@ -83,6 +87,7 @@ class Source(ABC):
     ending_notes: Mapping[str, Problem] = MappingProxyType({})
     checksums: Mapping[str, str] = MappingProxyType({})
     protected: tuple[Path, ...] = ()
+    labeller: Labeller | None = None
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         self.request, self.bundle = request, bundle
@@ -114,6 +119,10 @@ class Source(ABC):
     @abstractmethod
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Yield the pieces of videos: whole videos, or their windows in order."""
+
+    @abstractmethod
+    def features(self, video: str) -> Features | Recording:
+        """Return the features of a video, of the one that is decoded now if videos are decoded."""
 
     def file(self, video: str) -> str:
         """Return the file or location of a video, for messages."""
@@ -246,6 +255,10 @@ class FeatureSource(Source):
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Yield the pieces of videos; workers read them."""
         return pieces_of(feature_inputs(self.dataset, videos, self.config), self.config)
+
+    def features(self, video: str) -> Features | Recording:
+        """Return the features of any video of the dataset."""
+        return self.dataset.open(video)
 
     def record(self) -> dict[str, Any]:
         """Return where the dataset is, and its annotations."""

@@ -18,8 +18,10 @@ from actspan.core.progress import Progress
 from actspan.core.types import Features, Float32
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.cells import Window, WindowCutter
+from actspan.data.dataset import Recording
 from actspan.data.videos import canonical_id, canonical_subset
 from actspan.jobs.checkpoint import Plan, digest
+from actspan.jobs.feature_spool import FeatureSpool
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
@@ -48,6 +50,7 @@ class DecodedSource(Source):
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
         self._features: BundleFeatures | None = None
+        self._spool: FeatureSpool | None = None  # None unless a classifier needs the features
         made = bundle.features.extraction
         is_video = made is None or made.kind == "video"
         self._unit = "seconds of video" if is_video else _OTHER_UNIT
@@ -65,9 +68,16 @@ class DecodedSource(Source):
         return self._features
 
     def close(self) -> None:
-        """Close the backbone."""
+        """Close the backbone, and remove the features that were kept for labels."""
         if self._features is not None:
             self._features.close()
+        if self._spool is not None:
+            self._spool.close()
+
+    def features(self, video: str) -> Recording:
+        """Return the features of the video that is decoded now, as far as it is decoded."""
+        assert self._spool is not None
+        return self._spool.recording()
 
     def _pieces(
         self, parts: Iterable[Part], names: Mapping[Path, str], progress: Progress
@@ -78,7 +88,7 @@ class DecodedSource(Source):
         for path, parts_of_video in groupby(parts, key=lambda part: part.path):
             video, cutter = names[path], WindowCutter(self.config.cells)
             arrays: list[Float32] = []  # all snippets, in rescale mode
-            for part in parts_of_video:
+            for part in self._kept(parts_of_video):
                 now = before + part.seconds
                 progress(self._unit, round(now), round(max(whole, now)))
                 if self.config.mode == "rescale":
@@ -100,6 +110,17 @@ class DecodedSource(Source):
             else:
                 window, rows = cutter.finish()
                 yield _piece(video, rows, part.stride, window)
+
+    def _kept(self, parts: Iterable[Part]) -> Iterator[Part]:
+        """Yield the parts of one video, and keep their features if a classifier needs them."""
+        if not self.request.labels.classify:
+            yield from parts
+            return
+        self._spool = self._spool or FeatureSpool()
+        self._spool.start()
+        for part in parts:
+            self._spool.add(part.rows, part.stride)
+            yield part
 
 
 class VideoSource(DecodedSource):
