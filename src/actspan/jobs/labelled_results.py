@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from actspan.core.errors import ConfigError
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem
 from actspan.jobs.shard_format import Result
@@ -32,11 +31,6 @@ def open_labels(source: Source, stack: ExitStack) -> tuple[Problem, ...]:
         source.labeller = labels.label
         return problems
     if not source.is_decoded:
-        if request.scores is not None:
-            raise ConfigError(
-                "the classifier needs features, and boundary scores come without; label the result "
-                "afterwards: actspan label"
-            )
         classifier = stack.enter_context(ProposalClassifier.open(source.bundle))
         source.labeller = classifier.labeller(source.features, choice.top_labels)
     return ()

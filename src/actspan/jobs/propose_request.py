@@ -137,6 +137,11 @@ class ProposeRequest(Config, frozen=True):
                 labels.classify and labels.labels_from,
                 "take labels from a file or from the bundle's classifier, not from both",
             ),
+            (
+                labels.classify and self.scores,
+                "the classifier needs features, and boundary scores come without; label the result "
+                "afterwards: actspan label",
+            ),
         ):
             require_setting(not fault, message)
 
