@@ -23,6 +23,7 @@ from actspan.data.names import composed
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
 from actspan.pipeline.outcomes import Outcome
+from actspan.streams.addresses import Location
 from actspan.streams.video_decoding import Frame, VideoFile
 
 Method = Literal["copied", "encoded"]
@@ -65,7 +66,7 @@ class _Stretch(NamedTuple):
 
 def cut_clips(
     video: str,
-    path: Path,
+    path: Location,
     segments: Proposals,
     folder: Path,
     *,
@@ -104,7 +105,7 @@ def file_label(label: str) -> str:
     return safe.encode()[:_LABEL].decode(errors="ignore").rstrip("-")
 
 
-def cut(path: Path, start: float, end: float, target: Path) -> Clip:
+def cut(path: Location, start: float, end: float, target: Path) -> Clip:
     """Cut the seconds from `start` to `end` out of a video; `target` lacks its suffix."""
     stretch = _find_stretch(path, start, end)
     if abs(stretch.key - start) <= NEAR:
@@ -113,7 +114,7 @@ def cut(path: Path, start: float, end: float, target: Path) -> Clip:
     return _write(path, stretch, target, "encoded")
 
 
-def _find_stretch(path: Path, start: float, end: float) -> _Stretch:
+def _find_stretch(path: Location, start: float, end: float) -> _Stretch:
     """Find the last key frame before `start` that a seek reaches, or else the first frame."""
     for back in _BACK:
         seek = max(start - back, 0.0)
@@ -145,7 +146,7 @@ def _seek(video: VideoFile, seek: float | None) -> bool:
     return True
 
 
-def _write(path: Path, stretch: _Stretch, target: Path, method: Method) -> Clip:
+def _write(path: Location, stretch: _Stretch, target: Path, method: Method) -> Clip:
     """Write a clip, copied or encoded, and check its duration by decoding it."""
     with VideoFile(path) as video:
         lead = _LEAD if method == "copied" else 0.0

@@ -22,6 +22,7 @@ from actspan.pipeline.labels import Labeller
 from actspan.pipeline.outcomes import Outcome, to_recording_seconds
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms
+from actspan.streams.video_decoding import VideoFile
 
 REPORTED = 10  # segments per half window, unless given
 MARGIN = 0.1  # of a window; context needed after a segment's end before it is reported
@@ -57,6 +58,10 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
     def __exit__(self, *details: object) -> None:
         """Close the file or pipe."""
         os.close(self._handle)
+
+    def open(self) -> VideoFile:
+        """Wait for the head of the video, and return what decodes it."""
+        return VideoFile(self.path, self)
 
     def stop(self) -> None:
         """End the stream here; the bytes that were read so far count."""

@@ -34,6 +34,7 @@ from actspan.pipeline.classifier import with_classifier_graph
 from actspan.pipeline.core import Pipeline, with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.opening import choose_backend, find_backend
+from actspan.streams.addresses import Location, argument_of
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import (
     ExtractedVideo,
@@ -99,7 +100,7 @@ class RayEngine:
             request,
             scores=request.scores and request.scores.resolve(),
             shards=request.shards or str(request.partial.resolve()),
-            videos=tuple(str(path.resolve()) for path in paths.values()),
+            videos=tuple(map(argument_of, paths.values())),
             subset=None if paths else request.subset,
             backbone=request.backbone and _absolute(request.backbone),
             threads=self._config.worker_cpus,
@@ -171,7 +172,7 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
     def engine(
         request: ExtractRequest,
         _: SnippetExtractor,
-        todo: Mapping[Path, str],
+        todo: Mapping[Location, str],
         folder: FeatureFolder,
         progress: VideoProgress,
     ) -> Iterator[ExtractedVideo]:
@@ -199,7 +200,7 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
 
 
 def _extract_worker(
-    request: ExtractRequest, folder: FeatureFolder, videos: Sequence[tuple[Path, str]]
+    request: ExtractRequest, folder: FeatureFolder, videos: Sequence[tuple[Location, str]]
 ) -> Work:
     """Open the backbone, in a worker's process; return what extracts videos to their files."""
     extractor, silent = open_extractor(request), VideoProgress(no_progress, 0.0)

@@ -35,6 +35,7 @@ from actspan.jobs.run import (
 )
 from actspan.jobs.source import Source, versions
 from actspan.pipeline.outcomes import Outcome
+from actspan.streams.addresses import Location
 
 
 class Sink:
@@ -56,14 +57,14 @@ class SegmentList(Sink):
         Seconds, best first.
     detections : dict of video id to Detections
         The labelled proposals, if labels were asked for.
-    paths : mapping of video id to Path
+    paths : mapping of video id to Path or Address
         The videos, if the source is videos.
     """
 
     def __init__(self) -> None:
         self.proposals: dict[str, Proposals] = {}
         self.detections: dict[str, Detections] = {}
-        self.paths: Mapping[str, Path] = {}
+        self.paths: Mapping[str, Location] = {}
 
     def start(self, source: Source) -> None:
         """Remember the videos."""

@@ -36,6 +36,7 @@ from actspan.model.bundle import Bundle
 from actspan.pipeline.labels import Labeller
 from actspan.pipeline.outcomes import Failure, Piece, VideoInput
 from actspan.pipeline.steps import feature_inputs, pieces_of
+from actspan.streams.addresses import Location
 
 # A shard takes some tenths of a second, but one recording may last a day.
 _SHARD_SIZE = {"rescale": 256, "window": 8}
@@ -60,9 +61,9 @@ class Source(ABC):
         These changes, KEY=VALUE.
     ids : tuple of str
         Videos that were found, in the order of the result.
-    paths : mapping of str to Path
-        Video files by id, if the source is video files.
-    files : mapping of str to Path or Entry
+    paths : mapping of str to Path or Address
+        Videos by id, if the source is videos.
+    files : mapping of str to Path, Address or Entry
         Files by id whose changes matter; none of a packed store, whose manifest has checksums.
     ends : mapping of str to float
         Seconds of each video, if the source is videos: announced, or once decoded its end.
@@ -81,7 +82,7 @@ class Source(ABC):
     is_decoded = False  # pieces come from a decoder, one by one, which itself reports progress
     shard_size = 1  # default number of videos per shard
     ids: tuple[str, ...] = ()
-    paths: Mapping[str, Path] = MappingProxyType({})
+    paths: Mapping[str, Location] = MappingProxyType({})
     files: Mapping[str, Any] = MappingProxyType({})
     ends: Mapping[str, float] = MappingProxyType({})
     ending_notes: Mapping[str, Problem] = MappingProxyType({})
@@ -166,6 +167,7 @@ class Source(ABC):
         for video in videos:
             file = self.files.get(video)
             path: Path | None = file.path if isinstance(file, Entry) else file
+            path = path if isinstance(path, Path) else None  # the content of an address is unknown
             if path is not None and path not in known:
                 try:
                     status = path.stat()

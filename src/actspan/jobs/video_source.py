@@ -27,11 +27,12 @@ from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import failed_piece
+from actspan.streams.addresses import Address, Location, is_address
 from actspan.streams.bundle_features import BundleFeatures
 from actspan.streams.extractors import usual_features
 from actspan.streams.snippet_features import Part
 from actspan.streams.stream_kinds import find_kind
-from actspan.streams.video_decoding import VideoFile
+from actspan.streams.video_decoding import FollowedVideo
 from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
 
 _OTHER_UNIT = "seconds of recording"
@@ -80,7 +81,7 @@ class DecodedSource(Source):
         return self._spool.recording()
 
     def _pieces(
-        self, parts: Iterable[Part], names: Mapping[Path, str], progress: Progress
+        self, parts: Iterable[Part], names: Mapping[Location, str], progress: Progress
     ) -> Iterator[Piece]:
         """Yield the pieces of all videos as soon as they are complete."""
         # Seconds of all videos, and of those that are done.
@@ -130,7 +131,8 @@ class VideoSource(DecodedSource):
         super().__init__(request, bundle)
         made = None if bundle.config.label_free else bundle.features.extraction
         kind = find_kind(request.videos) if made is None else made.kind
-        videos = _subset(find_videos(request.videos, kind), request.subset, bundle.set_apart)
+        found = find_videos(request.videos, kind, request.timeout)
+        videos = _subset(found, request.subset, bundle.set_apart)
         if bundle.config.label_free is not None and kind != "video":
             spec = usual_features(kind, videos.paths.values())
             self.bundle, self._unit = dataclasses.replace(bundle, features=spec), _OTHER_UNIT
@@ -138,12 +140,16 @@ class VideoSource(DecodedSource):
         self.ids, self._problems = tuple(videos.paths), videos.problems
         self._annotations = None
         self.checksums = {"videos": digest(self.ids)}
+        addresses = [str(path) for path in self.paths.values() if isinstance(path, Address)]
+        if addresses:
+            self.checksums["addresses"] = digest(addresses)
         if videos.annotations is not None and (path := videos.annotations.path).is_file():
             self._annotations = path
             self.checksums[path.name] = sha256(path)
-        files = [Path(name.removeprefix("@")) for name in request.videos]
+        names = [name for name in request.videos if not is_address(name)]
+        files = [Path(name.removeprefix("@")) for name in names]
         listed = [find_annotations(path) if path.is_dir() else path for path in files]
-        self.protected = (*self.paths.values(), *(path for path in listed if path is not None))
+        self.protected = (*videos.files.values(), *(path for path in listed if path is not None))
 
     def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Open every video, and keep those that can be decoded; see `Source.check`."""
@@ -186,10 +192,11 @@ class LiveSource(DecodedSource):
         super().__init__(request, bundle)
         assert request.live is not None
         self._live = request.live
-        self._video: VideoFile | None = None
-        self.ids = (canonical_id(self._live.path.stem),)
+        self._video: FollowedVideo | None = None
+        path = self._live.path
+        self.ids = (canonical_id(path.stem),)
         self.ends = {self.ids[0]: 0.0}
-        self.protected = (self._live.path,)
+        self.protected = (path,) if isinstance(path, Path) else ()
         if (label_free := self.config.label_free) is not None:
             soon = replace(label_free, window=min(label_free.window, _LIVE_WINDOW))
             self.config = replace(self.config, label_free=soon)
@@ -208,7 +215,7 @@ class LiveSource(DecodedSource):
     def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Open the backbone, and wait for the head of the video."""
         self._open()
-        self._video = VideoFile(self._live.path, self._live)
+        self._video = self._live.open()
         return self.plan(self.ids, problems, seconds=(0.0,))
 
     def close(self) -> None:
