@@ -18,7 +18,8 @@ class VideoServer(ThreadingHTTPServer):
     """Server of the files in a folder.
 
     Paths: /ranges/FILE (with ranges), /whole/FILE (without), /stops/FILE (half of it),
-    /drops/FILE (with ranges, the first answer is half), /hangs/FILE (half, then nothing),
+    /drops/FILE (with ranges, the first answer is half), /once/FILE (the same, without ranges),
+    /hangs/FILE (half, then nothing),
     /private/FILE (with a password), /chunked/FILE (no length), /cut/FILE (half, no length).
     `requests` are the paths that were asked for, with their ranges.
     """
@@ -78,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, way: str, place: str, data: bytes, *, chunked: bool) -> None:
-        drops = way == "drops" and place not in self.server.dropped
+        drops = way in ("drops", "once") and place not in self.server.dropped
         self.server.dropped.add(place)
         is_half = drops or way in ("stops", "hangs", "cut")
         data = data[: len(data) // 2] if is_half else data

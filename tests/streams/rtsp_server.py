@@ -21,13 +21,15 @@ class RtspServer:
     """Server that plays a file to each client in about `seconds`, and then closes the connection.
 
     `before` is called with the number of the connection, and returns the share of the file to send;
-    None refuses the connection. `requests` are the first lines of all requests.
+    a negative share is followed by silence, not by the end of the connection, and None refuses the
+    connection. `requests` are the first lines of all requests.
     """
 
     def __init__(self, path: Path, seconds: float, before: Callable[[int], float | None]) -> None:
         self._data, self._seconds, self._before = path.read_bytes(), seconds, before
         self.requests: list[str] = []
         self.connections = 0
+        self._over = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -41,11 +43,14 @@ class RtspServer:
                 return
             self.connections += 1
             share = self._before(self.connections)
-            with client, suppress(OSError):
-                if share is not None:
-                    self._answer(client, share)
+            threading.Thread(target=self._answer, args=(client, share), daemon=True).start()
 
-    def _answer(self, client: socket.socket, share: float) -> None:
+    def _answer(self, client: socket.socket, share: float | None) -> None:
+        with client, suppress(OSError):
+            if share is not None:
+                self._converse(client, share)
+
+    def _converse(self, client: socket.socket, share: float) -> None:
         stream = client.makefile("rb")
         while line := stream.readline().decode():
             self.requests.append(line.strip())
@@ -73,14 +78,17 @@ class RtspServer:
 
     def _play(self, client: socket.socket, share: float) -> None:
         packets = range(0, len(self._data), _PACKET)
-        for number, begin in enumerate(packets[: int(share * len(packets))]):
+        for number, begin in enumerate(packets[: int(abs(share) * len(packets))]):
             stamp = int(90_000 * self._seconds * number / len(packets))
             payload = self._data[begin : begin + _PACKET]
             packet = struct.pack(">BBHII", 0x80, 33, number & 0xFFFF, stamp, 1) + payload
             client.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
             time.sleep(self._seconds / len(packets))
+        if share < 0:
+            self._over.wait(30)
 
     def close(self) -> None:
+        self._over.set()
         self._listener.close()
 
 

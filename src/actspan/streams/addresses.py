@@ -156,7 +156,7 @@ class Address:
         remedy = next((r for code, r in _REMEDIES.items() if f" {code} " in reason), _UNREACHABLE)
         if isinstance(error, TimeoutError) or type(error).__name__ == "ExitError":  # PyAV's timeout
             reason = f"no data within {self.timeout:g} s"
-        elif isinstance(error, ValueError):  # not a video
+        elif isinstance(error, ValueError) and self.scheme in ("http", "https"):  # not a video
             remedy = _NOT_WHOLE
         return VideoError(f"{self}: {what}: {reason}", remedy)
 

@@ -69,7 +69,7 @@ class NetworkVideo(AbstractContextManager["NetworkVideo"]):
         self._stopped = Event()
         self._video: VideoFile | None = None
         self._began = 0.0  # moment, by the clock, at which time 0 was
-        self._reason = ""  # of an interruption that is not over
+        self._reason = ""  # first cause of an interruption that is not over
         self._attempts = 0  # to connect again, since the last picture
         self._interruptions, self._missing = 0, 0.0  # number of them, seconds without pictures
         self._damaged = 0  # packets, in earlier connections
@@ -104,9 +104,10 @@ class NetworkVideo(AbstractContextManager["NetworkVideo"]):
                 yield from self._frames_of(self._video)
                 if self._ends_itself(self._video):
                     return
-                self._reason = "the server ended the stream"
+                reason = "the server ended the stream"
             except VideoError as error:
-                self._reason = str(error).rpartition(": ")[2]
+                reason = _reason(error)
+            self._reason = self._reason or reason
             self._damaged += self._video.damaged
             self._video.close()
             self._video = self._connect_again()
@@ -152,6 +153,7 @@ class NetworkVideo(AbstractContextManager["NetworkVideo"]):
 
     def _connect_again(self) -> VideoFile | None:
         """Return a new connection; None if the video is stopped, or lost after all attempts."""
+        latest = self._reason
         while self._attempts < self._retry.attempts:
             self._attempts += 1
             if self._stopped.wait(self._retry.seconds(self._attempts)):
@@ -159,11 +161,11 @@ class NetworkVideo(AbstractContextManager["NetworkVideo"]):
             try:
                 return VideoFile(self.path)
             except VideoError as error:
-                self._reason = str(error).rpartition(": ")[2]
+                latest = _reason(error)
         attempts = counted(self._attempts, "attempt")
         self.lost = (
             f"{self.path}: lost after {self.end:.1f} s, and not back after {attempts} to connect "
-            f"again ({self._reason}); what was found until then is kept. Follow it again when its "
+            f"again ({latest}); what was found until then is kept. Follow it again when its "
             "server is back"
         )
         return None
@@ -178,3 +180,8 @@ class NetworkVideo(AbstractContextManager["NetworkVideo"]):
         if damaged:
             parts.append(f"{counted(damaged, 'damaged packet')} skipped")
         return "; ".join(parts)
+
+
+def _reason(error: VideoError) -> str:
+    """Return the last part of a message, without the address and the seconds of a connection."""
+    return str(error).rpartition(": ")[2]
