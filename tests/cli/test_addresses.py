@@ -101,6 +101,22 @@ def test_a_camera_is_followed_and_lost(place: Path, tmp_path: Path) -> None:  # 
     assert_no_secrets(tmp_path)
 
 
+def test_a_camera_as_a_video_and_without_clips(
+    place: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """A stream that its server ends is a video; nothing can be cut out of it afterwards."""
+    with rtsp_server(place / "videos" / "a.ts", seconds=1.0) as camera:
+        url = f"rtsp://me:secret@127.0.0.1:{camera.port}/gate"
+        done = run(place, url, "--clips", tmp_path / "clips")
+        assert done.exit_code == 1
+        (line,) = done.stderr.splitlines()
+        assert "record it first: ffmpeg -i ADDRESS" in line
+        answer = json.loads(run(place, url, "--json", "--top", 2).stdout)
+    assert len(answer["results"]["gate"]) == 2
+    assert answer["video_seconds"] == pytest.approx(9.0, abs=0.2)
+
+
 def test_an_address_that_refuses_is_one_line(place: Path) -> None:  # noqa: F811
     with rtsp_server(place / "videos" / "a.ts") as camera:
         port = camera.port

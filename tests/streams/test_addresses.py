@@ -68,6 +68,7 @@ def test_addresses_are_shown_and_named_without_credentials(url: str, shown: str,
         ("http://", "not a valid address"),
         ("http://host:port/x", "not a valid address"),
         ("rtsp://me:pa/ss@cam/x", "%2F for /"),
+        ("rtsp:/me:secret@cam/x", "rtsp://***: not a valid address"),
         ("ftp://me:secret@host/x.mp4", "ftp://***@host/x.mp4: only rtsp"),
     ],
 )
@@ -144,6 +145,15 @@ def test_a_server_that_never_answers_is_left_after_the_timeout() -> None:
             with pytest.raises(VideoError, match=r"no data within 0\.5 s"):
                 VideoFile(address)
             assert time.monotonic() - begin < 4
+
+
+def test_a_playlist_of_segments_is_a_video(server: VideoServer) -> None:
+    (server.folder / "hls").mkdir()
+    path = server.folder / "hls" / "list.m3u8"
+    write_video(path, steady(6.0), codec="libx264", options={"hls_time": "1"})
+    with VideoFile(Address.parse(server.url("whole/hls/list.m3u8"), 5.0)) as video:
+        assert sum(1 for _ in video.frames()) == 150
+        assert video.end == pytest.approx(6.0, abs=0.05)
 
 
 def test_a_playlist_cannot_name_files(server: VideoServer, tmp_path: Path) -> None:

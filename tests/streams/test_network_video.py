@@ -17,7 +17,7 @@ from actspan.streams.addresses import Address
 from actspan.streams.network_video import NetworkVideo, Retry
 from tests.streams.example_videos import steady, write_video
 from tests.streams.http_server import video_server
-from tests.streams.rtsp_server import RtspServer, rtsp_server
+from tests.streams.rtsp_server import RtspServer, h264_track, rtsp_server
 
 SECONDS = 4.0
 QUICK = Retry(attempts=3, delay=0.2)
@@ -29,7 +29,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(path, steady(SECONDS), codec="mpeg2video")
 
 
-def serving(film: Path, *shares: float | None) -> Callable[[int], float | None]:
+def serving(*shares: float | None) -> Callable[[int], float | None]:
     """Return what each connection gets; those after the last are refused."""
     return lambda number: shares[number - 1] if number <= len(shares) else None
 
@@ -46,7 +46,7 @@ def times_of(video: NetworkVideo) -> list[float]:
 @pytest.mark.parametrize("share", [0.5, -0.5], ids=["ended", "silent"])
 def test_time_goes_on_during_an_interruption(share: float, film: Path) -> None:
     lines: list[str] = []
-    with rtsp_server(film, seconds=SECONDS, before=serving(film, share, None, 0.5)) as server:
+    with rtsp_server(film, seconds=SECONDS, before=serving(share, None, 0.5)) as server:
         video, begin = NetworkVideo(address_of(server), QUICK, lines.append), time.monotonic()
         times = times_of(video)
         passed = time.monotonic() - begin
@@ -65,9 +65,21 @@ def test_time_goes_on_during_an_interruption(share: float, film: Path) -> None:
     assert video.shortfall().startswith("1 interruption, ")
 
 
+def test_h264_as_cameras_send_it(film: Path) -> None:
+    lines: list[str] = []
+    track = h264_track(film)
+    with rtsp_server(track, seconds=SECONDS, before=serving(0.5, 0.5)) as server:
+        video = NetworkVideo(address_of(server), QUICK, lines.append)
+        times = times_of(video)
+    assert (np.diff(times) > 0).all()
+    assert len(times) == pytest.approx(25 * SECONDS, abs=8)
+    (line,) = lines
+    assert "connected again after 1 attempt" in line
+
+
 def test_a_camera_that_stays_away_is_given_up(film: Path) -> None:
     lines: list[str] = []
-    with rtsp_server(film, seconds=1.0, before=serving(film, 0.5)) as server:
+    with rtsp_server(film, seconds=1.0, before=serving(0.5)) as server:
         video = NetworkVideo(address_of(server), QUICK, lines.append)
         times = times_of(video)
         assert server.connections == 4
@@ -80,7 +92,7 @@ def test_a_camera_that_stays_away_is_given_up(film: Path) -> None:
 def test_attempts_are_counted_since_the_last_picture(film: Path) -> None:
     lines: list[str] = []
     shares = (0.5, None, None, 0.5, None, None, 0.5)
-    with rtsp_server(film, seconds=0.5, before=serving(film, *shares)) as server:
+    with rtsp_server(film, seconds=0.5, before=serving(*shares)) as server:
         video = NetworkVideo(address_of(server), QUICK, lines.append)
         times_of(video)
     assert [line.rpartition("after ")[2] for line in lines] == ["3 attempts", "3 attempts"]
@@ -88,7 +100,7 @@ def test_attempts_are_counted_since_the_last_picture(film: Path) -> None:
 
 
 def test_a_video_can_be_stopped_during_an_interruption(film: Path) -> None:
-    with rtsp_server(film, seconds=0.5, before=serving(film, 0.5)) as server:
+    with rtsp_server(film, seconds=0.5, before=serving(0.5)) as server:
         video = NetworkVideo(address_of(server), Retry(attempts=5, delay=60.0), print)
         threading.Timer(1.5, video.stop).start()
         begin = time.monotonic()
@@ -98,7 +110,7 @@ def test_a_video_can_be_stopped_during_an_interruption(film: Path) -> None:
 
 
 def test_the_first_connection_is_not_tried_again(film: Path) -> None:
-    with rtsp_server(film, before=serving(film)) as server:
+    with rtsp_server(film, before=serving()) as server:
         video = NetworkVideo(address_of(server), QUICK, print)
         with pytest.raises(VideoError, match=r"cannot be opened: .*; check that its server runs"):
             video.open()

@@ -23,7 +23,7 @@ from actspan.data.names import composed
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
 from actspan.pipeline.outcomes import Outcome
-from actspan.streams.addresses import Location
+from actspan.streams.addresses import Address, Location
 from actspan.streams.video_decoding import Frame, VideoFile
 
 Method = Literal["copied", "encoded"]
@@ -276,9 +276,15 @@ class ClipSink(Sink):
             raise ActSpanError(f"{folder}: cannot be created: {error.strerror}") from error
 
     def start(self, source: Source) -> None:
-        """Remember the videos; raise ConfigError if the source is not video files."""
+        """Remember the videos; raise ConfigError if they cannot be read a second time."""
         if not source.paths:
             raise ConfigError("clips are cut from video files, and there are none here")
+        for path in source.paths.values():
+            if isinstance(path, Address) and path.is_live:
+                raise ConfigError(
+                    f"{path}: clips are cut from videos that can be read again; record it first: "
+                    "ffmpeg -i ADDRESS -c copy video.mkv"
+                )
         self._source = source
 
     def add(self, outcome: Outcome) -> None:

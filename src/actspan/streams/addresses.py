@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 from actspan.config.streams import TIMEOUT
 from actspan.core.errors import VideoError
 
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+# With one slash, too, so that a mistyped address is not shown as the name of a missing file.
+_ADDRESS = re.compile(r"(rtsps?|https?):/|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _VALUE = re.compile(r"=[^/]*")
 _UNSAFE = re.compile(r"[\x00-\x1f/\\*=]+")
 _LONGEST = 100  # characters of a name
@@ -84,7 +85,7 @@ class Address:
             is_valid = False
         if not is_valid:
             raise VideoError(
-                f"{text.partition('://')[0]}://{_HIDDEN}: not a valid address; write a special "
+                f"{text.partition(':')[0]}://{_HIDDEN}: not a valid address; write a special "
                 "character of a password by its code: %2F for /, %40 for @, %3F for ?"
             )
         if address.scheme not in _OPTIONS:
@@ -99,6 +100,11 @@ class Address:
     def scheme(self) -> str:
         """Protocol: rtsp, rtsps, http or https."""
         return self.url.partition("://")[0].lower()
+
+    @property
+    def is_live(self) -> bool:
+        """True for RTSP, which has no beginning to go back to."""
+        return self.scheme in ("rtsp", "rtsps")
 
     @property
     def has_query(self) -> bool:
@@ -156,7 +162,7 @@ class Address:
         remedy = next((r for code, r in _REMEDIES.items() if f" {code} " in reason), _UNREACHABLE)
         if isinstance(error, TimeoutError) or type(error).__name__ == "ExitError":  # PyAV's timeout
             reason = f"no data within {self.timeout:g} s"
-        elif isinstance(error, ValueError) and self.scheme in ("http", "https"):  # not a video
+        elif isinstance(error, ValueError) and not self.is_live:  # not a video
             remedy = _NOT_WHOLE
         return VideoError(f"{self}: {what}: {reason}", remedy)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from math import inf, nextafter
 from threading import Event
 from time import monotonic
 
@@ -72,6 +73,7 @@ class NetworkVideo(AbstractContextManager["NetworkVideo"]):
         self._reason = ""  # first cause of an interruption that is not over
         self._attempts = 0  # to connect again, since the last picture
         self._interruptions, self._missing = 0, 0.0  # number of them, seconds without pictures
+        self._last = -inf  # time of the last frame
         self._damaged = 0  # packets, in earlier connections
         self.lost = ""
         self.fps, self.end, self.pixel_aspect = 0.0, 0.0, 1.0
@@ -125,7 +127,9 @@ class NetworkVideo(AbstractContextManager["NetworkVideo"]):
             before, self.end = self.end, video.end + shift
             if self._reason:
                 self._end_interruption(before, time + shift)
-            yield Frame(time + shift, image)
+            # Two times may become equal by the rounding of the sum.
+            self._last = max(time + shift, nextafter(self._last, inf))
+            yield Frame(self._last, image)
 
     def _shift(self, time: float) -> float:
         """Return the seconds to add to the times of a connection, whose first one is given."""
@@ -148,8 +152,8 @@ class NetworkVideo(AbstractContextManager["NetworkVideo"]):
 
     def _ends_itself(self, video: VideoFile) -> bool:
         """Return whether an end without an error is the end of the recording."""
-        is_http = self.path.scheme in ("http", "https")
-        return self._stopped.is_set() or is_http or video.announced is not None
+        finite = not self.path.is_live or video.announced is not None
+        return finite or self._stopped.is_set()
 
     def _connect_again(self) -> VideoFile | None:
         """Return a new connection; None if the video is stopped, or lost after all attempts."""
