@@ -12,13 +12,17 @@ from msgspec.structs import replace
 
 from actspan.cli.console import progress_report, say
 from actspan.cli.options import Text, command, given_options, ray_config, refuse_options
-from actspan.cli.propose_output import ProposeOutput
+from actspan.cli.propose_output import ProposeOutput, print_new
 from actspan.config.base import Bounds, ExistingFile, OutputFolder
 from actspan.core.progress import no_progress
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from actspan.jobs.clips import Clip
     from actspan.jobs.live import GrowingVideo
+    from actspan.jobs.sinks import SegmentList, Sink
     from actspan.streams.network_video import NetworkVideo, Retry
 
     _Live = GrowingVideo | NetworkVideo
@@ -129,14 +133,14 @@ def propose(
                 request = replace(request, backend=choice.name)
         elif request.selection.top is None and (clips or not (follow or request.out or json_)):
             request = replace(request, selection=replace(request.selection, top=_FEW))
-        output = ProposeOutput(request, choice, clips, as_json=json_)
+        segments, cut, sinks = _sinks(request, clips, as_json=json_)
         workers = None
         if ray is not None:
             from actspan.jobs.ray_engine import ray_engine
 
             workers = ray_engine(ray)
-        summary = driver.propose(request, progress, engine=workers, sinks=output.sinks)
-    output.print(summary)
+        summary = driver.propose(request, progress, engine=workers, sinks=sinks)
+    ProposeOutput(request, choice, segments, cut, as_json=json_).print(summary)
     if lost := getattr(request.live, "lost", ""):
         from actspan.core.errors import VideoError
 
@@ -172,6 +176,27 @@ def _check_clips(request: ProposeRequest) -> None:
     is_sound_of_video = kind == "audio" and find_kind(request.videos) == "video"
     if kind != "video" and not is_sound_of_video:
         raise click.UsageError(f"--clips cuts videos, and {request.model} takes {kind}")
+
+
+def _sinks(
+    request: ProposeRequest, folder: Path | None, *, as_json: bool
+) -> tuple[SegmentList | None, list[Clip], list[Sink]]:
+    """Return the list of segments to print, the list of clips, and the sinks that fill both."""
+    from actspan.jobs.clips import ClipSink
+    from actspan.jobs.live import NewSegments
+    from actspan.jobs.sinks import SegmentList
+
+    segments: SegmentList | None = None
+    clips: list[Clip] = []
+    sinks: list[Sink] = []
+    if request.dataset is None and (request.out is None or request.live or as_json):
+        segments = SegmentList()
+        sinks.append(segments)
+    if folder is not None:
+        sinks.append(ClipSink(folder, clips.append))
+    if request.live is not None:
+        sinks.append(NewSegments(request.selection, print_new))
+    return segments, clips, sinks
 
 
 def _live_video(name: str, idle: float, timeout: float, retry: Retry) -> _Live:

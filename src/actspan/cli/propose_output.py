@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,54 +14,41 @@ from actspan.core.wording import counted
 from actspan.jobs.propose_request import ProposeRequest, Summary
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from actspan.core.types import Proposals
     from actspan.jobs.clips import Clip
-    from actspan.jobs.sinks import SegmentList, Sink
+    from actspan.jobs.sinks import SegmentList
     from actspan.runtime.opening import BackendChoice
 
 
+@dataclass
 class ProposeOutput:
-    """Output of the command, and the sinks that collect it.
+    """Output of the command.
 
     Attributes
     ----------
-    sinks : list of Sink
+    request : ProposeRequest
+    choice : BackendChoice, optional
+        The backend of a job on features.
+    segments : SegmentList, optional
+        The results, if they are printed.
+    clips : list of Clip
+    as_json : bool
     """
 
-    def __init__(
-        self,
-        request: ProposeRequest,
-        choice: BackendChoice | None,
-        clips: Path | None,
-        *,
-        as_json: bool,
-    ) -> None:
-        self._request, self._choice, self._as_json = request, choice, as_json
-        from actspan.jobs.clips import ClipSink
-        from actspan.jobs.live import NewSegments
-        from actspan.jobs.sinks import SegmentList
-
-        self._segments: SegmentList | None = None
-        self._clips: list[Clip] = []
-        self.sinks: list[Sink] = []
-        if request.dataset is None and (request.out is None or request.live or as_json):
-            self._segments = SegmentList()
-            self.sinks.append(self._segments)
-        if clips is not None:
-            self.sinks.append(ClipSink(clips, self._clips.append))
-        if request.live is not None:
-            self.sinks.append(NewSegments(request.selection, _print_new))
+    request: ProposeRequest
+    choice: BackendChoice | None
+    segments: SegmentList | None
+    clips: list[Clip]
+    as_json: bool
 
     def print(self, summary: Summary) -> None:
         """Print the result: the final line of a live video, else JSON or a report."""
-        if self._segments is not None and self._request.live is not None:
-            ((video, proposals),) = self._segments.proposals.items()
-            labels = self._segments.labels()
+        if self.segments is not None and self.request.live is not None:
+            ((video, proposals),) = self.segments.proposals.items()
+            labels = self.segments.labels()
             entries = _entries(proposals, labels.get(video))
             _print_line({"final": entries, "seconds": summary.video_seconds})
-        elif self._as_json:
+        elif self.as_json:
             print_json(self._figures(summary))
         else:
             self._print_report(summary)
@@ -71,14 +59,14 @@ class ProposeOutput:
             "out": None if summary.out is None else str(summary.out),
             **{name: getattr(summary, name) for name in names},
             "videos_per_second": summary.rate,
-            "backend": self._choice and self._choice.name,
-            "backend_reason": self._choice and self._choice.reason,
+            "backend": self.choice and self.choice.name,
+            "backend_reason": self.choice and self.choice.reason,
             **findings(summary.problems, summary.notes),
         }
-        if self._segments is None:
+        if self.segments is None:
             return figures
-        results, paths = self._segments.proposals, self._segments.paths
-        labels = self._segments.labels()
+        results, paths = self.segments.proposals, self.segments.paths
+        labels = self.segments.labels()
         return {
             **figures,
             "results": {
@@ -95,20 +83,20 @@ class ProposeOutput:
                     "seconds": clip.seconds,
                     **({"label": clip.label} if labels else {}),
                 }
-                for clip in self._clips
+                for clip in self.clips
             ],
         }
 
     def _print_report(self, summary: Summary) -> None:
-        if self._segments is not None:
+        if self.segments is not None:
             from actspan.cli.tables import print_segments
 
-            print_segments(self._segments.proposals, self._segments.labels())
+            print_segments(self.segments.proposals, self.segments.labels())
         if summary.kept:
             was = "was" if summary.kept == 1 else "were"
             say(f"{summary.kept:,} of {counted(summary.videos, 'video')} {was} done before")
         computed = counted(summary.videos - summary.kept, "video")
-        if self._request.videos:
+        if self.request.videos:
             length, pace = summary.video_seconds / 60, summary.video_seconds / summary.seconds
             say(f"{computed}, {length:.1f} min, in {summary.seconds:.1f} s ({pace:.1f}x real time)")
         elif summary.videos > summary.kept:
@@ -117,9 +105,9 @@ class ProposeOutput:
         if summary.out is not None:
             labelled = f", {counted(summary.detections, 'detection')}" * bool(summary.detections)
             say(f"{counted(summary.proposals, 'proposal')}{labelled} in {summary.out}")
-        if self._choice is not None:
-            say(f"backend {self._choice.name} ({self._choice.reason})")
-        for clip in self._clips:
+        if self.choice is not None:
+            say(f"backend {self.choice.name} ({self.choice.reason})")
+        for clip in self.clips:
             say(f"{clip.path}: {clip.seconds:.2f} s, {clip.way}")
         where = " (named in run.toml where a run is written)" if summary.out else ""
         print_findings(summary.problems, summary.notes, where)
@@ -133,7 +121,8 @@ def _entries(proposals: Proposals, labels: Sequence[str] | None) -> list[dict[st
     return [{**entry, "label": label} for entry, label in zip(entries, labels, strict=True)]
 
 
-def _print_new(seconds: float, proposals: Proposals, labels: Sequence[str] | None) -> None:
+def print_new(seconds: float, proposals: Proposals, labels: Sequence[str] | None) -> None:
+    """Print the new segments of a live video, of which `seconds` were seen, a line each."""
     for entry in _entries(proposals, labels):
         _print_line({**entry, "seen": seconds})
 

@@ -83,7 +83,7 @@ def propose(
         workers = stack.enter_context((engine or LocalEngine)(request, bundle, source))
         if bundle.nets:
             source.bundle = Bundle.load(request.model)  # with the ONNX files that were missing
-        problems = open_labels(source, stack) if request.labels.are_wanted else ()
+        problems = () if request.labels.info() is None else open_labels(source, stack)
         is_new = unfinished is None
         output = Output(request, is_new)
         if unfinished is None:
@@ -120,7 +120,7 @@ def _deliver(
     results = _in_order(checkpoint, saved, engine, progress)
     if source.request.selection != Selection():
         results = (_selected(result, source.request.selection) for result in results)
-    if source.request.labels.are_wanted:
+    if source.request.labels.info() is not None:
         results = add_detections(results, source)
     with ExitStack() as files:
         for result in results:
@@ -258,15 +258,17 @@ class LocalEngine(AbstractContextManager[Engine]):
                     yield source.ending_notes[video]
                 if isinstance(result, Failure):
                     yield source.skip_or_raise(result)
+                elif self._classifier is None:
+                    yield result
                 else:
-                    yield self._labelled(result)
+                    yield self._labelled(result, self._classifier)
 
-    def _labelled(self, outcome: Outcome) -> Outcome:
+    def _labelled(self, outcome: Outcome, classifier: ProposalClassifier) -> Outcome:
         """Return the outcome of a decoded video with labels, while its features are known."""
-        if self._classifier is None or outcome.proposals is None:
+        if outcome.proposals is None:
             return outcome
         features = self._source.features(outcome.id)
-        labels = self._classifier.best_labels(features, outcome.proposals, top=self._top)
+        labels = classifier.best_labels(features, outcome.proposals, top=self._top)
         return replace(outcome, labels=labels)
 
 

@@ -179,7 +179,7 @@ class Output:
     @contextmanager
     def opened(self) -> Iterator[Callable[[Outcome], None]]:
         """Open the files; yield the function that appends a video or window."""
-        out, is_labelled = self.request.out, self.request.labels.are_wanted
+        out, is_labelled = self.request.out, self.request.labels.info() is not None
         run: Callable[[Outcome], None] | None = None
         answers: ResultWriter | None = None
         with ExitStack() as files:

@@ -39,14 +39,9 @@ class LabelChoice(Config, frozen=True):
     classify: Annotated[bool, doc("Label the proposals with the model's classifier.")] = False
     top_labels: Annotated[Positive, doc("Labels per proposal.")] = 2
 
-    @property
-    def are_wanted(self) -> bool:
-        """True if there is a source of labels."""
-        return self.classify or self.labels_from is not None
-
     def info(self) -> dict[str, Any] | None:
         """Return the entries for `run.toml`; None without labels."""
-        if not self.are_wanted:
+        if not self.classify and self.labels_from is None:
             return None
         source = str(self.labels_from) if self.labels_from else "classifier"
         return {"from": source, "top": self.top_labels}

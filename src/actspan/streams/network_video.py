@@ -29,7 +29,7 @@ class Retry:
 
         Examples
         --------
-        >>> [Retry(delay=30).seconds(attempt) for attempt in range(1, 8)]
+        >>> [Retry(delay=30.0).seconds(attempt) for attempt in range(1, 8)]
         [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
         """
         return min(_FIRST_DELAY * 2.0 ** min(attempt - 1, 60), self.delay)
