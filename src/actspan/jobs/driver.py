@@ -23,7 +23,7 @@ from actspan.core.wording import suggestion
 from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.data.result_writers import check_answer_target
 from actspan.jobs.checkpoint import Checkpoint, locked_storage, remove_shards
-from actspan.jobs.labelled_results import add_detections, open_labels
+from actspan.jobs.labelled_results import add_detections, open_labels, select
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.resume import Saved, find_unfinished, finished_run, resume
 from actspan.jobs.run import PLAN_FILE, RUN_FILE
@@ -119,7 +119,7 @@ def _deliver(
         sink.start(source)
     results = _in_order(checkpoint, saved, engine, progress)
     if source.request.selection != Selection():
-        results = (_selected(result, source.request.selection) for result in results)
+        results = select(results, source.request.selection)
     if source.request.labels.info() is not None:
         results = add_detections(results, source)
     with ExitStack() as files:
@@ -153,13 +153,6 @@ def _deliver(
         kept=kept - len(saved.skipped),
         video_seconds=video_seconds,
     )
-
-
-def _selected(result: Result, selection: Selection) -> Result:
-    """Return a result with the proposals to output."""
-    if isinstance(result, Problem) or result.proposals is None:
-        return result
-    return replace(result, proposals=selection.of(result.proposals))
 
 
 def _in_order(

@@ -1,4 +1,4 @@
-"""Labels of a job: their source is opened before work starts, and results get them in order."""
+"""Selection and labels of results, in order; the source of labels is opened before work starts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import partial
 
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem
+from actspan.jobs.propose_request import Selection
 from actspan.jobs.shard_format import Result
 from actspan.jobs.source import Source
 from actspan.pipeline.classifier import ProposalClassifier, require_classifier
@@ -34,6 +35,15 @@ def open_labels(source: Source, stack: ExitStack) -> tuple[Problem, ...]:
         classifier = stack.enter_context(ProposalClassifier.open(source.bundle))
         source.labeller = classifier.labeller(source.features, choice.top_labels)
     return ()
+
+
+def select(results: Iterable[Result], selection: Selection) -> Iterator[Result]:
+    """Yield results with the proposals to output."""
+    for result in results:
+        if isinstance(result, Problem) or result.proposals is None:
+            yield result
+        else:
+            yield replace(result, proposals=selection.of(result.proposals))
 
 
 def add_detections(results: Iterable[Result], source: Source) -> Iterator[Result]:
