@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,14 +27,17 @@ class VideoServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.folder, self.requests = folder, list[str]()
         self.dropped: set[str] = set()
         self.over = threading.Event()
 
     def url(self, path: str, user: str = "") -> str:
-        return f"http://{user + '@' if user else ''}127.0.0.1:{self.server_port}/{path}"
+        return f"{self.scheme}://{user + '@' if user else ''}127.0.0.1:{self.server_port}/{path}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -95,9 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def video_server(folder: Path) -> Iterator[VideoServer]:
+def video_server(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[VideoServer]:
     """Start a server; it is closed when the block ends."""
-    server = VideoServer(folder)
+    server = VideoServer(folder, tls)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -72,8 +73,14 @@ class RtspServer:
     connection. `requests` are the first lines of all requests.
     """
 
-    def __init__(self, track: Track, seconds: float, before: Callable[[int], float | None]) -> None:
-        self._track, self._seconds, self._before = track, seconds, before
+    def __init__(
+        self,
+        track: Track,
+        seconds: float,
+        before: Callable[[int], float | None],
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._track, self._seconds, self._before, self._tls = track, seconds, before, tls
         self.requests: list[str] = []
         self.connections = 0
         self._over = threading.Event()
@@ -93,9 +100,12 @@ class RtspServer:
             threading.Thread(target=self._answer, args=(client, share), daemon=True).start()
 
     def _answer(self, client: socket.socket, share: float | None) -> None:
-        with client, suppress(OSError):
-            if share is not None:
-                self._converse(client, share)
+        with suppress(OSError):
+            if self._tls is not None:
+                client = self._tls.wrap_socket(client, server_side=True)
+            with client:
+                if share is not None:
+                    self._converse(client, share)
 
     def _converse(self, client: socket.socket, share: float) -> None:
         stream = client.makefile("rb")
@@ -144,10 +154,11 @@ def rtsp_server(
     *,
     seconds: float = 1.0,
     before: Callable[[int], float | None] = lambda _: 1.0,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[RtspServer]:
     """Start a server of an MPEG-TS file or a track; it is closed when the block ends."""
     track = mpegts_track(source, seconds) if isinstance(source, Path) else source
-    server = RtspServer(track, seconds, before)
+    server = RtspServer(track, seconds, before, tls)
     try:
         yield server
     finally:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +26,7 @@ from actspan.streams.video_lists import find_videos
 from tests.streams.encoders import write_encoder
 from tests.streams.example_videos import steady, write_video
 from tests.streams.http_server import CODED, VideoServer, video_server
+from tests.streams.rtsp_server import rtsp_server
 
 SECONDS = 20.0
 FRONT = {"movflags": "faststart"}  # the index comes first
@@ -209,3 +213,51 @@ def test_features_are_extracted_from_addresses(server: VideoServer, tmp_path: Pa
     }
     for file in (tmp_path / "set").rglob("*"):
         assert not file.is_file() or b"s3cret" not in file.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of this machine, for which nobody vouches, with its key next to it."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("needs openssl, to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "own.pem"
+    words = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    words += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{path}.key", "-out", str(path)]
+    subprocess.run([program, *words], check=True, capture_output=True)
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["https", "rtsps"])
+def test_certificates_are_checked(
+    scheme: str,
+    certificate: Path,
+    server: VideoServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, f"{certificate}.key")
+    film = write_video(server.folder / "tls.ts", steady(2.0), codec="mpeg2video")
+    with video_server(server.folder, tls) as web, rtsp_server(film, tls=tls) as camera:
+        url = (
+            web.url("ranges/film.mkv")
+            if scheme == "https"
+            else f"rtsps://127.0.0.1:{camera.port}/x"
+        )
+        address = Address.parse(url, 3.0)
+        with pytest.raises(VideoError, match="cannot be opened") as caught:
+            VideoFile(address)
+        assert "SSL_CERT_FILE=" in caught.value.remedy
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with VideoFile(address) as video:
+            assert next(video.frames()).time == pytest.approx(0.0, abs=0.1)

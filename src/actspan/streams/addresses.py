@@ -7,6 +7,7 @@ the last `@`, without its query, and without values (`key=value`) in its path.
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from time import monotonic
@@ -39,6 +40,9 @@ _OPTIONS = {"http": _HTTP, "https": _HTTP, "rtsp": _RTSP, "rtsps": _RTSP}
 
 _UNREACHABLE = (
     "check that its server runs and can be reached from here, or wait longer for it: --timeout"
+)
+_CERTIFICATE = (
+    "; if nobody else vouches for its certificate, name the file of it: SSL_CERT_FILE=camera.pem"
 )
 _REMEDIES = {
     "401": "check the user and the password in the address",
@@ -107,6 +111,11 @@ class Address:
         return self.scheme in ("rtsp", "rtsps")
 
     @property
+    def is_secure(self) -> bool:
+        """True if the connection is encrypted, and the certificate of the server checked."""
+        return self.scheme in ("https", "rtsps")
+
+    @property
     def has_query(self) -> bool:
         """True if the address has a query, which is not shown."""
         return "?" in self.url
@@ -150,16 +159,25 @@ class Address:
         """Open the container with PyAV; raise VideoError if that fails."""
         limits, begin = (self.timeout, self.timeout), monotonic()
         try:
-            return av.open(self.url, timeout=limits, options=_OPTIONS[self.scheme])
+            return av.open(self.url, timeout=limits, options=self._options())
         except (av.FFmpegError, ValueError) as error:
             # FFmpeg may take the bytes that it has at a timeout for a damaged file.
             is_late = monotonic() - begin >= self.timeout
             raise self.failure("cannot be opened", TimeoutError() if is_late else error) from error
 
+    def _options(self) -> dict[str, str]:
+        """Return the options for FFmpeg, which accepts any certificate unless it is told."""
+        if not self.is_secure:
+            return _OPTIONS[self.scheme]
+        trusted = ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE, or that of the system
+        known = {} if trusted is None else {"ca_file": trusted}
+        return {**_OPTIONS[self.scheme], "tls_verify": "1", **known}
+
     def failure(self, what: str, error: Exception) -> VideoError:
         """Return the error of a server, from one of FFmpeg, whose own text has the credentials."""
         reason = getattr(error, "strerror", None) or type(error).__name__
-        remedy = next((r for code, r in _REMEDIES.items() if f" {code} " in reason), _UNREACHABLE)
+        usual = _UNREACHABLE + _CERTIFICATE * self.is_secure
+        remedy = next((r for code, r in _REMEDIES.items() if f" {code} " in reason), usual)
         if isinstance(error, TimeoutError) or type(error).__name__ == "ExitError":  # PyAV's timeout
             reason = f"no data within {self.timeout:g} s"
         elif isinstance(error, ValueError) and not self.is_live:  # not a video
