@@ -222,17 +222,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if program is None:
         pytest.skip("needs openssl, to make a certificate")
     path = tmp_path_factory.mktemp("tls") / "own.pem"
-    words = [
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=own"]
     words += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{path}.key", "-out", str(path)]
     subprocess.run([program, *words], check=True, capture_output=True)
     return path
