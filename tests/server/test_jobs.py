@@ -20,7 +20,7 @@ from fastapi.testclient import TestClient
 from actspan import Bundle, Features, Pipeline
 from actspan.core.errors import DataError
 from actspan.server.database import FILE, MIGRATIONS, Database, JobStore
-from actspan.server.served_model import ProposalOptions
+from actspan.server.proposal_answers import JobOptions
 from actspan.server.settings import Limits
 from tests.examples import STRIDE
 from tests.server.live import Live
@@ -217,7 +217,7 @@ def test_a_job_that_brings_the_service_down_is_given_up(tmp_path: Path) -> None:
     store = JobStore(database, tmp_path, kept=10)
     job = store.new_id()
     store.upload(job).write_bytes(b"x")
-    store.add(job, "", "npy", ProposalOptions(stride=1.0, length=1.0), 1)
+    store.add(job, "", "npy", JobOptions(stride=1.0, length=1.0), 1)
     for _ in range(3):
         store.recover()
         claimed = store.claim()
@@ -237,7 +237,7 @@ def test_only_so_many_finished_jobs_are_kept_and_unaccepted_uploads_removed(tmp_
     jobs = [store.new_id() for _ in range(4)]
     for job in jobs:
         store.upload(job).write_bytes(b"x")
-        store.add(job, "", "npy", ProposalOptions(stride=1.0, length=1.0), 1)
+        store.add(job, "", "npy", JobOptions(stride=1.0, length=1.0), 1)
     for _ in range(3):
         claimed = store.claim()
         assert claimed is not None

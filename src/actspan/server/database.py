@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from actspan.core.errors import DataError
 from actspan.server.error_responses import ProblemError
-from actspan.server.served_model import ProposalOptions
+from actspan.server.proposal_answers import JobOptions
 from actspan.server.uploads import Kind
 
 State = Literal["queued", "running", "done", "failed"]
@@ -168,7 +168,7 @@ class ClaimedJob(NamedTuple):
 
     id: str
     kind: Kind
-    options: ProposalOptions
+    options: JobOptions
 
 
 class JobStore:
@@ -194,9 +194,9 @@ class JobStore:
         """Return the path of a job's decoded features."""
         return self._uploads / f"{job}.features.npy"
 
-    def add(self, job: str, name: str, kind: Kind, options: ProposalOptions, size: int) -> None:
+    def add(self, job: str, name: str, kind: Kind, options: JobOptions, size: int) -> None:
         """Accept a job whose upload is on disk."""
-        stored = options.model_dump_json(include=set(ProposalOptions.model_fields))
+        stored = options.model_dump_json(include=set(JobOptions.model_fields))
         self._database.execute(
             "INSERT INTO jobs (id, name, kind, wish, size, created, state) "
             "VALUES (?, ?, ?, ?, ?, ?, 'queued')",
@@ -254,7 +254,7 @@ class JobStore:
             ).fetchone()
         if row is None:
             return None
-        options = ProposalOptions.model_construct(**json.loads(row["wish"]))  # checked before
+        options = JobOptions.model_construct(**json.loads(row["wish"]))  # checked before
         return ClaimedJob(row["id"], row["kind"], options)
 
     def requeue(self, job: str) -> None:

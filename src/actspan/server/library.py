@@ -98,7 +98,7 @@ class Library:
     ) -> None:
         names = name_runs(runs) if runs else []
         self.runs = tuple(map(BrowsedRun, names, runs))
-        self.media = find_videos([str(videos)]).paths if videos is not None else {}
+        self.media = find_videos([str(videos)]).files if videos is not None else {}
         self.truth: dict[str, Video] = {}
         self.source = ""  # origin of the ground truth, for display
         self._read_truth(ground_truth)

@@ -21,8 +21,9 @@ from actspan.data.features import Entry, read_array
 from actspan.data.timebase import SnippetGrid
 from actspan.model.bundle import Bundle
 from actspan.server.database import ClaimedJob, Database, JobStore
+from actspan.server.proposal_answers import as_json
 from actspan.server.requests import Bodies, Metrics
-from actspan.server.served_model import ServedModel, as_json
+from actspan.server.served_model import ServedModel
 from actspan.server.settings import Limits, ServeSettings
 from actspan.server.uploads import Task
 
@@ -229,7 +230,10 @@ class JobRunner:
         proposals = self._model.propose_recording(
             recording, lambda fraction: progress(share + (1 - share) * fraction)
         )
-        return as_json(job.options.select(proposals), recording.seconds)
+        selected, detections = job.options.select(proposals), None
+        if job.options.detections:
+            detections = self._model.detect(recording, selected, job.options.top_labels)
+        return as_json(selected, recording.seconds, detections)
 
 
 class ProposalService:
