@@ -46,7 +46,8 @@ def test_the_model_is_compared_with_guesses(dataset: Dataset, bundle: Bundle) ->
     videos = [video for video in dataset if video.subset == "validation"]
     assert judged["videos"] == len(videos)
     assert judged["instances"] == sum(len(video.segments) for video in videos)
-    assert list(judged["figures"]) == ["model", "plain windows", "training lengths"]
+    rows = ["model", "label-free", "plain windows", "training lengths"]
+    assert list(judged["figures"]) == rows
     with Pipeline.load(bundle, edge=dataset.edge) as pipeline:
         found = {video.id: pipeline.propose(dataset.read(video.id)) for video in videos}
     expected = evaluate_recall(videos, found).summary()
@@ -244,7 +245,7 @@ def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
     record = dict(bundle.training or {})
     assert [record[net][0]["epoch"] for net in NETS] == [3, 3]
     assert "validation" not in record["tem"][0]
-    assert any("the last epoch is kept" in line for line in report.lines)
+    assert any("the model is not evaluated" in line for line in report.lines)
 
 
 def test_only_training_and_validation_videos_are_read(tmp_path: Path) -> None:

@@ -74,10 +74,10 @@ class OptimConfig(Config, frozen=True):
     batch: _Count = 16  # videos per step
     epochs: _Count = 20  # equal parts of the training; each ends with a validation
     passes: _Count = 20  # minimum number of passes over the training videos
-    # A small set gets more passes, to reach this number of optimiser steps ...
+    # Optimiser steps that a small set reaches by more passes, up to `most_passes`.
     steps: _NaturalNumber = 0
-    most_passes: _NaturalNumber = 0  # ... but at most this many (0: no limit)
-    least_steps: _NaturalNumber = 0  # and in any case this many steps
+    most_passes: _NaturalNumber = 0  # maximum number of passes to reach `steps`; 0: no limit
+    least_steps: _NaturalNumber = 0  # minimum number of steps, whatever the number of passes
     # Epoch whose weights are kept: the one with the lowest validation loss, or the last one.
     select: Literal["best", "last"] = "best"
     average: _BelowOne = 0.0  # decay of the running average of the weights per step; 0: no average
@@ -124,7 +124,7 @@ class WindowTrainConfig(Config, frozen=True):
     # A window is used if it contains this share of an instance.
     instance_share: Annotated[float, Bounds(0, 1, excluded=0)] = 0.9
     empty_share: _Share = 0.25  # share of the other windows that is used too
-    # Of the pipeline, where `pipeline` leaves them at the values for whole videos.
+    # Suppression and fusion of windows, unless `pipeline` has other values than the published ones.
     soft_nms: SoftNmsConfig = SoftNmsConfig(picks=1000, keep=1000)
     fusion: FusionConfig = FusionConfig()
 

@@ -145,8 +145,8 @@ def set_apart(
         return dataset, []
     if share is None:
         report.say(
-            "no validation videos: the last epoch is kept, and the model is not evaluated; set "
-            "some apart: --validation-split 0.1"
+            "no validation videos, so the model is not evaluated; set some apart: "
+            "--validation-split 0.1"
         )
         return dataset, []
     apart = draw_videos(dataset.videos, share, seed)

@@ -30,6 +30,7 @@ from actspan.core.types import Float64, Video
 from actspan.core.wording import listed, quoted
 from actspan.data.dataset import Dataset
 from actspan.evaluation.baselines import compare_with_guesses, not_beaten
+from actspan.model import LABEL_FREE
 from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source, check_new_bundle
@@ -72,8 +73,8 @@ def train(
     Parameters
     ----------
     dataset : Dataset
-        Output of `trainable`: its training videos are trained on, its validation videos choose
-        the best epoch.
+        Output of `trainable`: its training videos are trained on, its validation videos measure
+        the model, and choose the epoch if the settings select the best one.
     out : path
         Path of the new bundle.
     config : TrainConfig, optional
@@ -85,7 +86,6 @@ def train(
         ensemble use this seed and the following ones.
     validation_split : float, optional
         If the dataset has no validation videos: the share of the training videos to hold out.
-        With neither, the last epoch is kept.
     restart, overwrite : bool
         Discard an unfinished training; replace an existing bundle.
 
@@ -226,16 +226,17 @@ def _evaluate(bundle: Bundle, dataset: Dataset, seed: int, report: Report) -> di
     segments = np.concatenate([v.segments for v in dataset if v.subset != VALIDATION])
     lengths: Float64 = np.diff(segments, axis=1)[:, 0]
     try:
-        proposals = propose_videos(bundle, dataset, videos, "torch", "evaluating", report)
-        figures = compare_with_guesses(videos, proposals, lengths, seed=seed)
+        models = (bundle, Bundle.load(LABEL_FREE))
+        found = [propose_videos(m, dataset, videos, "torch", "evaluating", report) for m in models]
+        figures = compare_with_guesses(videos, *found, lengths, seed=seed)
     except ActSpanError as error:  # must not discard the trained networks
         report.say(f"the model is not evaluated: {error}")
         return None
     if guesses := not_beaten(figures):
         rivals = listed(f"{name} {figures[name]['AUC']:.1f}" for name in guesses)
         report.say(
-            f"warning: the model is no better than guessing: AUC {figures['model']['AUC']:.1f} on "
-            f"the validation videos, {rivals}; try longer training (--epochs), more hidden units "
+            f"warning: the model is no better than without labels: AUC "
+            f"{figures['model']['AUC']:.1f} on the validation videos, {rivals}; try longer training (--epochs), more hidden units "
             "(--tem-hidden), more training videos or other features"
         )
     instances = sum(len(video.segments) for video in videos)
