@@ -133,7 +133,7 @@ def main(
     Example:
       python -m benchmarks.extract jhmdb-spliced/
     """
-    paths = list(find_videos(videos).paths.values())
+    paths = list(find_videos(videos).files.values())
     if only != "memory":
         measure_speed(concatenate(paths, 2, folder / "speed.ts"), threads, rounds)
     if only != "speed":

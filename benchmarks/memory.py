@@ -108,7 +108,7 @@ def films(folder: Path, model: Path, videos: tuple[str, ...], minutes: tuple[flo
     Example:
       python -m benchmarks.memory films live/ jhmdb-spliced/
     """
-    paths = list(find_videos(videos).paths.values())
+    paths = list(find_videos(videos).files.values())
     lines = []
     for length in sorted(minutes):
         film = concatenate(paths, length, folder / "film.ts")

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
-from actspan.config.stages import FeatureSpec
+from actspan.config.stages import ClassifierConfig, FeatureSpec, FusionConfig
 from actspan.model.manifest import Source
+from actspan.model.weights import weight_shapes
 from actspan.runtime.export import export_bundle
 
 CHANNELS, STRIDE = 6, 0.5
@@ -70,6 +71,7 @@ def write_bundle(
     members: int = 1,
     tem: bool = True,
     mode: Literal["rescale", "window"] = "rescale",
+    label_free: float = 0.0,
     features: FeatureSpec | None = None,
 ) -> Bundle:
     """Write a small bundle with random weights, scaled so that scores spread over (0, 1)."""
@@ -95,6 +97,7 @@ def write_bundle(
             else None,
             pem=PemConfig(hidden=hidden),
             mode=mode,
+            fusion=FusionConfig(label_free=label_free),
         ),
         features=features or FeatureSpec(channels=channels),
         source=Source(note="synthetic, for tests"),
@@ -103,3 +106,14 @@ def write_bundle(
     )
     exported, _ = export_bundle(bundle, check_torch=False)
     return exported
+
+
+def add_classifier(bundle: Bundle, labels: tuple[str, ...] = ("jump", "long run")) -> Bundle:
+    """Add a classifier with random weights, whose labels differ from segment to segment."""
+    assert bundle.features.channels is not None
+    config = ClassifierConfig(labels=labels, channels=bundle.features.channels, hidden=8)
+    rng, weights = np.random.default_rng(3), {}
+    for name, shape in weight_shapes(config).items():
+        scale = 1 if name.endswith("bias") else 4 / np.sqrt(shape[-1])
+        weights[name] = rng.normal(size=shape, scale=scale).astype(np.float32)
+    return bundle.add_classifier(config, weights)

@@ -77,7 +77,8 @@ def here(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_block_is_run() -> None:
-    chained = ["label-free", "table", "train", "propose", "answers", "look", "follow"]
+    chained = ["label-free", "table", "train", "propose", "answers", "labels", "look"]
+    chained.append("follow")
     handed = ["hand-out", "take-back", "hand-out-labelstudio", "hand-out-others"]
     handed.append("hand-out-editors")
     assert sorted(BLOCKS) == sorted([*chained, *handed, "elan", "labelstudio"])
@@ -97,6 +98,14 @@ def test_files_and_clips(here: Path) -> None:
     run(BLOCKS["answers"])
     assert Path("best.csv").read_text().count("\n") == 1 + 3 * 20
     assert len(list(Path("best").iterdir())) == 3 * 3
+
+
+def test_labels(here: Path) -> None:
+    table = run(BLOCKS["labels"])
+    assert table.count(" jump") >= 3 * 3
+    clips = [path.stem for path in Path("labelled").iterdir()]
+    assert len(clips) == 3 * 3
+    assert all(name.endswith("_jump") for name in clips)
 
 
 def test_look(here: Path) -> None:

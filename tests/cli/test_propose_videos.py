@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,14 +20,17 @@ from click.testing import CliRunner
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
+from actspan import Bundle
 from actspan.cli import main
 from actspan.cli.tables import clock
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import Grid, Span
 from actspan.streams.snippet_features import Extractor
-from tests.examples import write_bundle
+from tests.examples import add_classifier, write_bundle
 from tests.streams.encoders import write_encoder
 from tests.streams.example_videos import steady, write_video
+
+LABELS = {"jump", "run"}
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,36 @@ def test_json_and_clips(line: list[str], place: Path, tmp_path: Path) -> None:
     for clip in answer["clips"]:
         assert Path(clip["path"]).is_file()
         assert clip["way"] in ("copied", "encoded")
+
+
+def test_labels_in_tables_json_clips_and_live_lines(
+    line: list[str], place: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(place / "model", tmp_path / "model")
+    add_classifier(Bundle.load(tmp_path / "model"), ("jump", "run"))
+    video, words = str(place / "videos" / "a.ts"), ["--model", str(tmp_path / "model")]
+    words += ["--backbone", line[-1], "--detections"]
+    done = CliRunner().invoke(main, ["propose", video, *words, "--top", "2"])
+    assert done.exit_code == 0, done.output
+    assert "label" in done.stdout.splitlines()[1]
+    assert {row.split()[5] for row in done.stdout.splitlines() if row.startswith(" a ")} <= LABELS
+    clips = ["--top", "2", "--clips", str(tmp_path / "clips"), "--json"]
+    answer = json.loads(CliRunner().invoke(main, ["propose", video, *words, *clips]).stdout)
+    for entry, clip in zip(answer["results"]["a"], answer["clips"], strict=True):
+        assert entry["label"] == clip["label"] in LABELS
+        assert Path(clip["path"]).stem.endswith(f"_{clip['label']}")
+    assert answer["detections"] == 4
+    followed = ["propose", "--follow", video, "--idle", "0", *words]
+    lines = [json.loads(line) for line in CliRunner().invoke(main, followed).stdout.splitlines()]
+    assert len(lines) > 5
+    assert {entry["label"] for entry in (*lines[:-1], *lines[-1]["final"])} <= LABELS
+
+
+def test_no_classifier_is_one_line(line: list[str], place: Path) -> None:
+    done = CliRunner().invoke(main, [*line, str(place / "videos"), "--detections"])
+    assert done.exit_code == 1
+    (error,) = done.stderr.splitlines()
+    assert "has no classifier of proposals; train one" in error
 
 
 def test_files_hold_everything_unless_told(line: list[str], place: Path, tmp_path: Path) -> None:
@@ -163,7 +197,7 @@ def test_standard_input_and_interrupt(line: list[str], place: Path) -> None:
             ["--follow", "-", "--engine", "ray"], "--engine: no effect with --follow", id="ray"
         ),
         pytest.param(
-            ["a.mp4", "--detections", "--out", "y"], "--detections: no effect with VIDEOS", id="cls"
+            ["a.mp4", "--top-labels", "1"], "no effect without --labels-from or", id="labels"
         ),
         pytest.param(["a.mp4", "--idle", "3"], "--idle: no effect with VIDEOS", id="idle"),
         pytest.param(

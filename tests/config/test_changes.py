@@ -76,7 +76,7 @@ def test_the_settings_of_a_bundle_are_a_file_of_settings(tmp_path: Path) -> None
 def test_all_changeable_settings_exist() -> None:
     assert changeable() == [
         *("rescale.edge", "pgm.peak_ratio", "pgm.keep"),
-        *("fusion.start", "fusion.end", "fusion.confidence"),
+        *("fusion.start", "fusion.end", "fusion.confidence", "fusion.label_free"),
         *("soft_nms.threshold_short", "soft_nms.threshold_long", "soft_nms.decay"),
         *("soft_nms.picks", "soft_nms.keep"),
     ]

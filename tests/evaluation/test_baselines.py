@@ -22,6 +22,7 @@ from actspan.evaluation.baselines import (
 INSTANCES = ((3.0, 6.0), (11.0, 25.0))
 VIDEO = Video("v", 30.0, "test", INSTANCES, ("", ""))
 LENGTHS = np.array([3.0, 14.0])
+NOTHING = {"v": Proposals.empty()}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_model_is_compared_with_guesses(
     rows: list[tuple[float, float, float]], expected: list[str]
 ) -> None:
     proposals = {"v": Proposals(*np.array(rows).T)}
-    figures = compare_with_guesses([VIDEO], proposals, LENGTHS)
-    assert list(figures) == ["model", "plain windows", "training lengths"]
+    figures = compare_with_guesses([VIDEO], proposals, NOTHING, LENGTHS)
+    assert list(figures) == ["model", "label-free", "plain windows", "training lengths"]
     assert not_beaten(figures) == expected
-    assert figures == compare_with_guesses([VIDEO], proposals, LENGTHS)
+    assert figures == compare_with_guesses([VIDEO], proposals, NOTHING, LENGTHS)

@@ -12,12 +12,14 @@ from msgspec.structs import replace
 
 from actspan import Bundle
 from actspan.core.errors import BundleError, ConfigError, DatasetError, VideoError
+from actspan.data.detections import read_detections
 from actspan.data.result_files import read_result
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
+from actspan.pipeline.labelling import LabelChoice
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import extract_videos
-from tests.examples import write_bundle
+from tests.examples import add_classifier, write_bundle
 from tests.runs import contents, found_in
 
 
@@ -79,6 +81,24 @@ def test_recordings_give_the_proposals_of_extracted_features(
         for name in ("start", "end", "score"):
             values = getattr(proposals, name)
             np.testing.assert_array_equal(values, getattr(expected[video], name))
+
+
+@pytest.mark.parametrize("mode", ["rescale", "window"])
+@pytest.mark.parametrize("kind", ["walks", "songs"])
+def test_recordings_get_the_labels_of_extracted_features(
+    mode: Literal["rescale", "window"],
+    kind: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> None:
+    folder: Path = request.getfixturevalue(kind)
+    model = add_classifier(write_model(folder, mode))
+    labels = LabelChoice(classify=True)
+    out, again = tmp_path / "result.json", tmp_path / "again.json"
+    propose(ProposeRequest(model.path, dataset=tmp_path / "set", out=out, labels=labels))
+    propose(ProposeRequest(model.path, videos=(str(folder),), out=again, labels=labels))
+    assert all(len(found) > 20 for found in read_detections(again).values())
+    assert again.read_bytes() == out.read_bytes()
 
 
 def test_a_run_is_resumed(walks: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actspan import BoundaryScores, Bundle, Features, Pipeline
-from actspan.core.errors import BundleError, ShapeError
+from actspan import BoundaryScores, Bundle, Features, FusionConfig, Pipeline, PipelineConfig
+from actspan.core.errors import BundleError, ConfigError, ShapeError
 from actspan.pipeline.outcomes import Outcome, ScoredVideo, StageClock, VideoInput
 from tests.examples import CHANNELS, write_bundle
 
@@ -150,3 +150,21 @@ def test_a_bundle_without_tem_takes_scores_only(tmp_path: Path) -> None:
 def test_times_of_the_stages_add_up(pipeline: Pipeline) -> None:
     list(pipeline.propose(videos(5)))
     assert sum(pipeline.clock.shares().values()) == pytest.approx(1.0)
+
+
+def test_label_free_proposals_beside_the_networks(tmp_path: Path, bundle: Bundle) -> None:
+    """They change confidence and add candidates; boundary scores alone are refused."""
+    (video,) = videos(1)
+    beside = write_bundle(tmp_path / "bundle", label_free=1.0)
+    with Pipeline.load(bundle) as one, Pipeline.load(beside) as other:
+        alone, with_them = outcome_of(one, video), outcome_of(other, video)
+        count = len(alone.candidates)
+        assert (with_them.confidence[:count] <= alone.confidence).all()
+        assert len(with_them.candidates) > count
+        with pytest.raises(ShapeError, match=r"--set fusion\.label_free=0"):
+            outcome_of(other, ScoredVideo(alone.scores, video.seconds))
+
+
+def test_label_free_proposals_need_whole_videos() -> None:
+    with pytest.raises(ConfigError, match="whole videos"):
+        PipelineConfig(mode="window", fusion=FusionConfig(label_free=1.0))

@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from actspan import Bundle
-from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest, Selection
+from actspan.jobs.sinks import SegmentList
+from actspan.pipeline.labelling import LabelChoice
 from actspan.server.settings import Limits
-from tests.jobs.videos.conftest import encoder, films, model  # noqa: F401  fixtures
+from tests.jobs.videos.conftest import (  # noqa: F401  fixtures
+    encoder,
+    films,
+    labelling_model,
+    model,
+)
 from tests.runs import found_in
 from tests.server.services import client_of
 from tests.server.test_jobs import finished
@@ -42,6 +50,51 @@ def test_the_answer_is_that_of_the_command(
     (proposals,) = (found[:20] for found in found_in(request)[1].values())
     assert [p["score"] for p in result["proposals"]] == proposals.score.tolist()
     assert [p["segment"][0] for p in result["proposals"]] == proposals.start.tolist()
+
+
+def test_a_job_returns_the_detections_of_the_command(
+    labelling_model: Callable[..., Bundle],  # noqa: F811
+    films: Path,  # noqa: F811
+    encoder: str,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    made, path = labelling_model("window"), films / "long.mkv"
+    asked = {"top": 5, "detections": True, "top_labels": 1, "keep": True}
+    with client_of(tmp_path, model=made.path, backbone=encoder) as client:
+        assert client.get("/api/service").json()["model"]["labels"] == ["jump", "long run"]
+        job = client.post("/api/jobs", content=path.read_bytes(), params=asked).json()["id"]
+        assert finished(client, job)["error"] is None
+        result = client.get(f"/api/jobs/{job}/result").json()
+        assert client.post("/api/work/runs", json={"job": job}).json()["has_media"]
+        plain = client.post("/api/jobs", content=path.read_bytes()).json()["id"]
+        finished(client, plain)
+        assert "detections" not in client.get(f"/api/jobs/{plain}/result").json()
+    segments = SegmentList()
+    labels = LabelChoice(classify=True, top_labels=1)
+    propose(
+        ProposeRequest(
+            made.path, videos=(str(path),), backbone=encoder, backend="onnxruntime",
+            labels=labels, selection=Selection(top=5),
+        ),
+        sinks=[segments],
+    )  # fmt: skip
+    (found,) = segments.detections.values()
+    assert [row["label"] for row in result["detections"]] == found.labels
+    assert [row["score"] for row in result["detections"]] == found.segments.score.tolist()
+    assert [row["segment"][0] for row in result["detections"]] == found.segments.start.tolist()
+    assert len(result["proposals"]) == len(found) == 5
+
+
+def test_a_model_without_a_classifier_refuses_detections(
+    model: Callable[..., Bundle],  # noqa: F811
+    encoder: str,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    with client_of(tmp_path, model=model("window").path, backbone=encoder) as client:
+        answer = client.post("/api/jobs", content=b"x", params={"detections": True})
+        assert answer.status_code == 422
+        assert "has no classifier; train one" in answer.json()["detail"]
+        assert client.get("/api/jobs").json()["total"] == 0
 
 
 def test_videos_that_cannot_be_used_are_failed_jobs(

@@ -21,7 +21,7 @@ from actspan import (
     evaluate_recall,
 )
 from actspan.config.base import changed, from_dict, to_dict
-from actspan.config.training import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig
+from actspan.config.training import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig, preset
 from actspan.core.errors import ActSpanError, AnnotationError, BundleError, ConfigError
 from actspan.training.loop import Plan, learning_rate
 from actspan.training.parts import draw_videos, trainable
@@ -46,7 +46,8 @@ def test_the_model_is_compared_with_guesses(dataset: Dataset, bundle: Bundle) ->
     videos = [video for video in dataset if video.subset == "validation"]
     assert judged["videos"] == len(videos)
     assert judged["instances"] == sum(len(video.segments) for video in videos)
-    assert list(judged["figures"]) == ["model", "plain windows", "training lengths"]
+    rows = ["model", "label-free", "plain windows", "training lengths"]
+    assert list(judged["figures"]) == rows
     with Pipeline.load(bundle, edge=dataset.edge) as pipeline:
         found = {video.id: pipeline.propose(dataset.read(video.id)) for video in videos}
     expected = evaluate_recall(videos, found).summary()
@@ -244,7 +245,7 @@ def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
     record = dict(bundle.training or {})
     assert [record[net][0]["epoch"] for net in NETS] == [3, 3]
     assert "validation" not in record["tem"][0]
-    assert any("the last epoch is kept" in line for line in report.lines)
+    assert any("the model is not evaluated" in line for line in report.lines)
 
 
 def test_only_training_and_validation_videos_are_read(tmp_path: Path) -> None:
@@ -283,6 +284,14 @@ def test_impossible_shares_are_refused(dataset: Dataset, share: float) -> None:
 def test_plans(optim: OptimConfig, videos: int, epoch_steps: int, steps: int) -> None:
     plan = Plan.of(optim, videos)
     assert (plan.epoch_steps, plan.steps) == (epoch_steps, steps)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_number_of_epochs_is_that_of_passes(name: str) -> None:
+    config = preset(name).of_epochs(3)
+    for optim in (config.tem.optim, config.pem.optim):
+        plan = Plan.of(optim, 5 * optim.batch)
+        assert (plan.epoch_steps, plan.steps) == (5, 15)
 
 
 def test_step_schedule_drops_after_seven_epochs() -> None:

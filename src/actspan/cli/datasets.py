@@ -36,8 +36,9 @@ def extract(
     Besides videos, VIDEOS may be tables of sensors (CSV, Parquet), sound, or poses of DeepLabCut
     and SLEAP: see docs/streams.md.
 
-    VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt with one file per line, or a
-    dataset folder that has videos/ instead of features/; its annotations are copied.
+    VIDEOS are files, folders, patterns ('day1/*.mp4'), addresses of videos or sound (https://...),
+    @list.txt with one of these per line, or a dataset folder that has videos/ instead of features/;
+    its annotations are copied.
 
     The same command, given again, processes only videos that are missing or have changed. With
     other settings it stops if features already exist, unless --force lets it remove them.

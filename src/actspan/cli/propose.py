@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 from msgspec.structs import replace
 
-from actspan.cli.console import findings, print_findings, print_json, progress_report, say
+from actspan.cli.console import progress_report, say
 from actspan.cli.options import Text, command, given_options, ray_config, refuse_options
+from actspan.cli.propose_output import ProposeOutput, print_new
 from actspan.config.base import Bounds, ExistingFile, OutputFolder
 from actspan.core.progress import no_progress
-from actspan.core.wording import counted
-from actspan.jobs.propose_request import ClusterConfig, ProposeRequest, Summary
+from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from actspan.core.types import Proposals
     from actspan.jobs.clips import Clip
     from actspan.jobs.live import GrowingVideo
     from actspan.jobs.sinks import SegmentList, Sink
-    from actspan.runtime.opening import BackendChoice
+    from actspan.streams.network_video import NetworkVideo, Retry
+
+    _Live = GrowingVideo | NetworkVideo
 
 _SOURCES = {"videos": "VIDEOS", "dataset": "--dataset", "follow": "--follow"}
 # Sources that an option applies to, if not to all.
@@ -36,13 +36,15 @@ _APPLIES = {
     "shards": ("videos", "dataset"),
     "engine": ("videos", "dataset"),
     "scores": ("dataset",),
-    "detections": ("dataset",),
     "batch": ("dataset",),
     "backbone": ("videos", "follow"),
     "clips": ("videos",),
     "idle": ("follow",),
+    "reconnect": ("follow",),
+    "reconnect_delay": ("follow",),
+    "timeout": ("videos", "follow"),
 }
-_NEED_OUT = ("force", "resume", "shard_size", "shards", "engine", "labels_from", "detections")
+_NEED_OUT = ("force", "resume", "shard_size", "shards", "engine")
 _FEW = 10  # segments per video in a table, or as clips
 
 
@@ -50,7 +52,11 @@ _FEW = 10  # segments per video in a table, or as clips
     arguments=["videos"],
     names={"classify": "detections"},
     without=["live", "changes"],
-    follow="A video that is still being recorded; - is standard input.",
+    follow="A video that is still being recorded: a file, rtsp://... or http://...; - is standard "
+    "input.",
+    reconnect="With --follow ADDRESS: attempts to connect again after an interruption.",
+    reconnect_delay="With --follow ADDRESS: longest seconds between two attempts; the first comes "
+    "after 1 s.",
     idle="With --follow: seconds after which a file that no longer grows is complete.",
     clips="With VIDEOS: cut the segments into files in this folder.",
 )
@@ -59,6 +65,8 @@ def propose(
     *,
     follow: Annotated[str, Text("FILE")] | None = None,
     idle: Annotated[float, Bounds(0)] = 10.0,
+    reconnect: Annotated[int, Bounds(0)] = 10,
+    reconnect_delay: Annotated[float, Bounds(0, excluded=0)] = 30.0,
     clips: OutputFolder | None = None,
     json_: bool = False,
     engine: Literal["local", "ray"] = "local",
@@ -68,7 +76,8 @@ def propose(
 ) -> None:
     """Find scored segments in VIDEOS, in a dataset of features, or in a video being recorded.
 
-    VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt, or a dataset folder with videos/.
+    VIDEOS are files, folders, patterns ('day1/*.mp4'), addresses (https://..., rtsp://...),
+    @list.txt, or a dataset folder with videos/.
     A model of sensors, sound or poses takes such files instead (docs/streams.md).
     The model must be trained on features of actspan extract. Segments are printed as a table unless
     --out is given. --follow prints one line of JSON per segment, soon after the segment has ended.
@@ -78,7 +87,8 @@ def propose(
     too, with workers on one or more machines; all of them need access to the files named here.
 
     With labels, a run also contains detections.json, and a FILE contains only the detections: each
-    proposal with its best labels, its score multiplied by theirs.
+    proposal with its best labels, its score multiplied by theirs. Tables, clips, --json and the
+    lines of --follow show each segment with its best label.
 
     --set changes settings of the model that act after its networks: pgm, fusion, soft_nms, and
     rescale.edge; docs/settings.md lists them all.
@@ -92,6 +102,8 @@ def propose(
       actspan propose --model bsn/ --dataset my-videos/ --set soft_nms.decay=0.4 --out run/
       actspan propose --model bsn/ --dataset s3://bucket/store --engine ray --workers 8 --out run/
       actspan propose --model bsn/ video.mp4 --top 5 --clips best/
+      actspan propose --model bsn/ video.mp4 --detections --out found.csv
+      actspan propose --model bsn/ --follow rtsp://camera/stream --detections
       ffmpeg -i rtsp://camera -c copy -f mpegts - | actspan propose --model bsn/ --follow -
     """
     _check_usage()
@@ -103,6 +115,7 @@ def propose(
         from actspan.jobs import driver
         from actspan.model.bundle import Bundle
         from actspan.runtime.opening import choose_backend
+        from actspan.streams.network_video import Retry
 
         request = replace(request, model=local_folder(request.model))
         if set_ or settings:
@@ -111,7 +124,8 @@ def propose(
             _check_clips(request)
         choice = None
         if follow is not None:
-            request = replace(request, live=stack.enter_context(_open_live(follow, idle)))
+            live = _live_video(follow, idle, request.timeout, Retry(reconnect, reconnect_delay))
+            request = replace(request, live=stack.enter_context(_stoppable(live)))
         if request.dataset is not None:
             request = replace(request, dataset=local_folder(request.dataset))
             if (bundle := Bundle.load(request.model)).nets:
@@ -119,14 +133,18 @@ def propose(
                 request = replace(request, backend=choice.name)
         elif request.selection.top is None and (clips or not (follow or request.out or json_)):
             request = replace(request, selection=replace(request.selection, top=_FEW))
-        output = _Output(request, choice, clips, as_json=json_)
+        segments, cut, sinks = _sinks(request, clips, as_json=json_)
         workers = None
         if ray is not None:
             from actspan.jobs.ray_engine import ray_engine
 
             workers = ray_engine(ray)
-        summary = driver.propose(request, progress, engine=workers, sinks=output.sinks)
-    output.print(summary)
+        summary = driver.propose(request, progress, engine=workers, sinks=sinks)
+    ProposeOutput(request, choice, segments, cut, as_json=json_).print(summary)
+    if lost := getattr(request.live, "lost", ""):
+        from actspan.core.errors import VideoError
+
+        raise VideoError(lost)
 
 
 def _check_usage() -> None:
@@ -160,131 +178,52 @@ def _check_clips(request: ProposeRequest) -> None:
         raise click.UsageError(f"--clips cuts videos, and {request.model} takes {kind}")
 
 
-class _Output:
-    """Output of the command, and the sinks that collect it.
+def _sinks(
+    request: ProposeRequest, folder: Path | None, *, as_json: bool
+) -> tuple[SegmentList | None, list[Clip], list[Sink]]:
+    """Return the list of segments to print, the list of clips, and the sinks that fill both."""
+    from actspan.jobs.clips import ClipSink
+    from actspan.jobs.live import NewSegments
+    from actspan.jobs.sinks import SegmentList
 
-    Attributes
-    ----------
-    sinks : list of Sink
-    """
-
-    def __init__(
-        self,
-        request: ProposeRequest,
-        choice: BackendChoice | None,
-        clips: Path | None,
-        *,
-        as_json: bool,
-    ) -> None:
-        self._request, self._choice, self._as_json = request, choice, as_json
-        from actspan.jobs.clips import ClipSink
-        from actspan.jobs.live import NewSegments
-        from actspan.jobs.sinks import SegmentList
-
-        self._segments: SegmentList | None = None
-        self._clips: list[Clip] = []
-        self.sinks: list[Sink] = []
-        if request.dataset is None and (request.out is None or request.live or as_json):
-            self._segments = SegmentList()
-            self.sinks.append(self._segments)
-        if clips is not None:
-            self.sinks.append(ClipSink(clips, self._clips.append))
-        if request.live is not None:
-            self.sinks.append(NewSegments(request.selection, _print_new))
-
-    def print(self, summary: Summary) -> None:
-        """Print the result: the final line of a live video, else JSON or a report."""
-        if self._segments is not None and self._request.live is not None:
-            (proposals,) = self._segments.proposals.values()
-            _print_line({"final": _entries(proposals), "seconds": summary.video_seconds})
-        elif self._as_json:
-            print_json(self._figures(summary))
-        else:
-            self._print_report(summary)
-
-    def _figures(self, summary: Summary) -> dict[str, Any]:
-        names = ("videos", "proposals", "detections", "kept", "seconds", "stages")
-        figures = {
-            "out": None if summary.out is None else str(summary.out),
-            **{name: getattr(summary, name) for name in names},
-            "videos_per_second": summary.rate,
-            "backend": self._choice and self._choice.name,
-            "backend_reason": self._choice and self._choice.reason,
-            **findings(summary.problems, summary.notes),
-        }
-        if self._segments is None:
-            return figures
-        results, paths = self._segments.proposals, self._segments.paths
-        return {
-            **figures,
-            "results": {video: _entries(proposals) for video, proposals in results.items()},
-            "videos": {video: str(paths[video]) for video in results},
-            "video_seconds": summary.video_seconds,
-            "clips": [
-                {
-                    "path": str(clip.path),
-                    "segment": [clip.start, clip.end],
-                    "way": clip.way,
-                    "seconds": clip.seconds,
-                }
-                for clip in self._clips
-            ],
-        }
-
-    def _print_report(self, summary: Summary) -> None:
-        if self._segments is not None:
-            from actspan.cli.tables import print_segments
-
-            print_segments(self._segments.proposals)
-        if summary.kept:
-            was = "was" if summary.kept == 1 else "were"
-            say(f"{summary.kept:,} of {counted(summary.videos, 'video')} {was} done before")
-        computed = counted(summary.videos - summary.kept, "video")
-        if self._request.videos:
-            length, pace = summary.video_seconds / 60, summary.video_seconds / summary.seconds
-            say(f"{computed}, {length:.1f} min, in {summary.seconds:.1f} s ({pace:.1f}x real time)")
-        elif summary.videos > summary.kept:
-            shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
-            say(f"{computed} in {summary.seconds:.2f} s ({summary.rate:.0f}/s): {shares}")
-        if summary.out is not None:
-            labelled = f", {counted(summary.detections, 'detection')}" * bool(summary.detections)
-            say(f"{counted(summary.proposals, 'proposal')}{labelled} in {summary.out}")
-        if self._choice is not None:
-            say(f"backend {self._choice.name} ({self._choice.reason})")
-        for clip in self._clips:
-            say(f"{clip.path}: {clip.seconds:.2f} s, {clip.way}")
-        where = " (named in run.toml where a run is written)" if summary.out else ""
-        print_findings(summary.problems, summary.notes, where)
+    segments: SegmentList | None = None
+    clips: list[Clip] = []
+    sinks: list[Sink] = []
+    if request.dataset is None and (request.out is None or request.live or as_json):
+        segments = SegmentList()
+        sinks.append(segments)
+    if folder is not None:
+        sinks.append(ClipSink(folder, clips.append))
+    if request.live is not None:
+        sinks.append(NewSegments(request.selection, print_new))
+    return segments, clips, sinks
 
 
-def _entries(proposals: Proposals) -> list[dict[str, Any]]:
-    columns = (proposals.score.tolist(), proposals.start.tolist(), proposals.end.tolist())
-    return [{"score": c, "segment": [s, e]} for c, s, e in zip(*columns, strict=True)]
+def _live_video(name: str, idle: float, timeout: float, retry: Retry) -> _Live:
+    """Return the live video that --follow names; refuse the options of another kind."""
+    from actspan.jobs.live import GrowingVideo
+    from actspan.streams.addresses import Address, is_address
+    from actspan.streams.network_video import NetworkVideo
 
-
-def _print_new(seconds: float, proposals: Proposals) -> None:
-    for entry in _entries(proposals):
-        _print_line({**entry, "seen": seconds})
-
-
-def _print_line(values: dict[str, Any]) -> None:
-    click.echo(json.dumps(values))  # also flushes
+    if is_address(name):
+        refuse_options(("idle",), "with an address: see --timeout")
+        return NetworkVideo(Address.parse(name, timeout), retry, say)
+    refuse_options(("timeout", "reconnect", "reconnect_delay"), "without an address")
+    return GrowingVideo(name, idle=idle)
 
 
 @contextmanager
-def _open_live(path: str, idle: float) -> Iterator[GrowingVideo]:
+def _stoppable(live: _Live) -> Iterator[_Live]:
     """Open a live video; the first Ctrl-C ends it, with its answer, and the second the command."""
-    from actspan.jobs.live import GrowingVideo
-
-    with GrowingVideo(path, idle=idle) as video:
+    with live:
 
         def stop(*_: object) -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             say("stopping: the result of the recording so far follows")
-            video.stop()
+            live.stop()
 
         before = signal.signal(signal.SIGINT, stop)
         try:
-            yield video
+            yield live
         finally:
             signal.signal(signal.SIGINT, before)

@@ -69,16 +69,17 @@ def print_figures(values: Mapping[str, float], *, digits: int) -> None:
     Console(highlight=False).print(Columns(figures, padding=(0, 2, 1, 0), align="right"))
 
 
-def print_segments(proposals: Mapping[str, Proposals]) -> None:
-    """Print the segments of every video, in the order that they have."""
-    rows = [
-        (video, clock(start), clock(end), f"{end - start:.2f}", f"{score:.3f}")
-        for video, found in proposals.items()
-        for start, end, score in zip(
-            found.start.tolist(), found.end.tolist(), found.score.tolist(), strict=True
-        )
-    ]
-    print_table(("video", "start", "end", "seconds", "score"), rows)
+def print_segments(proposals: Mapping[str, Proposals], labels: Mapping[str, Sequence[str]]) -> None:
+    """Print the segments of every video, in the order that they have, with any labels."""
+    rows = []
+    for video, found in proposals.items():
+        names = labels.get(video, [""] * len(found))
+        columns = found.start.tolist(), found.end.tolist(), found.score.tolist(), names
+        for start, end, score, label in zip(*columns, strict=True):
+            row = [video, clock(start), clock(end), f"{end - start:.2f}", f"{score:.3f}"]
+            rows.append([*row, label] if labels else row)
+    header = ("video", "start", "end", "seconds", "score")
+    print_table((*header, "label") if labels else header, rows)
     if not rows:
         click.echo("no segments were found; if --min-score is given, lower it", err=True)
 

@@ -44,7 +44,7 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
     mode="Rescale videos to T cells, or split recordings into windows of T snippets. [default: "
     "auto]",
     length="Temporal scale T. [default: 100]",
-    tem_hidden="Hidden size of TEM. [default: 512]",
+    tem_hidden="Hidden size of TEM. [default: 256; published: 512]",
     pem_hidden="Hidden size of PEM. [default: 256]",
     validation_split="Fraction of the videos to hold out if the dataset has no validation subset.",
     on_error="Stop at problems in the dataset, or skip what cannot be used.",
@@ -147,11 +147,8 @@ def _settings(preset_name: str, file: Path | None) -> TrainConfig:
         if option in options:
             pipeline[net][setting] = options[option]
     changes["pipeline"] = pipeline
-    if "epochs" in options:
-        epochs = options["epochs"]
-        optim = {"optim": {"epochs": epochs, "passes": epochs, "steps": 0}}
-        changes |= {"tem": optim, "pem": optim}
-    return changed(config, changes, where="options")
+    config = changed(config, changes, where="options")
+    return config.of_epochs(options["epochs"]) if "epochs" in options else config
 
 
 class _TrainingReport:
@@ -192,10 +189,10 @@ def _print(bundle: Bundle, training: dict[str, Any]) -> None:
 
 
 def _print_judged(judged: dict[str, Any]) -> None:
-    """Print one row for the model and one per guess."""
+    """Print one row for the model, one for label-free proposals, and one per guess."""
     videos, instances = counted(judged["videos"], "video"), counted(judged["instances"], "instance")
     click.echo(
-        f"on {videos} of the validation part, {instances}, next to random guesses; in percent"
+        f"on {videos} of the validation part, {instances}, next to what needs no model; in percent"
     )
     figures = judged["figures"]
     columns = list(figures["model"])

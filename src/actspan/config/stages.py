@@ -104,6 +104,8 @@ class FusionConfig(Config, frozen=True, kw_only=True):
     start: _Exponent = 1.0  # exponent of TEM's start score
     end: _Exponent = 1.0  # exponent of TEM's end score
     confidence: _Exponent = 1.0  # exponent of PEM's score; 0 ranks candidates without it
+    # Exponent of label-free support in PEM's score; 0 leaves label-free proposals out.
+    label_free: _Exponent = 0.0
 
 
 class SoftNmsConfig(Config, frozen=True, kw_only=True):
@@ -247,6 +249,13 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     soft_nms: SoftNmsConfig = SoftNmsConfig()
     classifier: ClassifierConfig | None = None
     label_free: LabelFreeConfig | None = None  # instead of TEM and PEM, in mode "window"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(
+            self.fusion.label_free == 0 or (self.mode == "rescale" and self.label_free is None),
+            'fusion.label_free is for networks that see whole videos (mode "rescale")',
+        )
 
     @property
     def cells(self) -> int:

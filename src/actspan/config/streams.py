@@ -11,6 +11,8 @@ Statistic = Literal["mean", "std", "min", "max", "rms", "change"]
 TimeUnit = Literal["s", "ms", "us", "ns"]
 _Rate = Annotated[float, Bounds(0, excluded=0)]
 
+TIMEOUT = 10.0  # seconds without data after which a connection counts as interrupted
+
 # Statistics of the samples in a snippet, by kind, unless others are requested.
 USUAL_STATISTICS: dict[str, tuple[Statistic, ...]] = {
     "sensors": ("mean", "std", "min", "max", "change"),

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actspan.config.base import Bounds, Config
 from actspan.config.base import require_setting as _require
-from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
+from actspan.config.stages import FusionConfig, PemConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.core.errors import ConfigError
 from actspan.core.wording import suggestion
 
@@ -74,8 +74,18 @@ class OptimConfig(Config, frozen=True):
     batch: _Count = 16  # videos per step
     epochs: _Count = 20  # equal parts of the training; each ends with a validation
     passes: _Count = 20  # minimum number of passes over the training videos
-    steps: _NaturalNumber = 0  # minimum number of optimiser steps; a small set gets more passes
+    # Optimiser steps that a small set reaches by more passes, up to `most_passes`.
+    steps: _NaturalNumber = 0
+    most_passes: _NaturalNumber = 0  # maximum number of passes to reach `steps`; 0: no limit
+    least_steps: _NaturalNumber = 0  # minimum number of steps, whatever the number of passes
+    # Epoch whose weights are kept: the one with the lowest validation loss, or the last one.
+    select: Literal["best", "last"] = "best"
     average: _BelowOne = 0.0  # decay of the running average of the weights per step; 0: no average
+
+    def of_epochs(self, epochs: int) -> Self:
+        """Return settings with this number of passes, an epoch each, whatever the steps."""
+        limits = {"most_passes": 0, "steps": 0, "least_steps": 0}
+        return replace(self, epochs=epochs, passes=epochs, **limits)
 
 
 class TemTrainConfig(Config, frozen=True):
@@ -84,6 +94,10 @@ class TemTrainConfig(Config, frozen=True):
     optim: OptimConfig = OptimConfig()
     action_weight: _NotNegative = 2.0  # weight of the action loss; start and end have 1
     standardize: bool = False  # scale every input channel to mean 0 and variance 1
+    # Leading principal components of the input that are trained on, or one per training video or
+    # window if those are more; 0 for all channels. The trained network has all channels: the
+    # projection becomes part of its first layer.
+    components: _NaturalNumber = 0
     dropout: _BelowOne = 0.0  # share of input channels dropped
     hidden_dropout: _BelowOne = 0.0  # share of hidden channels dropped
     crop: _Share = 0.0  # probability that a video is seen through a random window of its span
@@ -115,6 +129,9 @@ class WindowTrainConfig(Config, frozen=True):
     # A window is used if it contains this share of an instance.
     instance_share: Annotated[float, Bounds(0, 1, excluded=0)] = 0.9
     empty_share: _Share = 0.25  # share of the other windows that is used too
+    # Suppression and fusion of windows, unless `pipeline` has other values than the published ones.
+    soft_nms: SoftNmsConfig = SoftNmsConfig(picks=1000, keep=1000)
+    fusion: FusionConfig = FusionConfig()
 
 
 class TrainConfig(Config, frozen=True):
@@ -131,24 +148,50 @@ class TrainConfig(Config, frozen=True):
     pem: PemTrainConfig = PemTrainConfig()
     ensemble: _Count = 1  # number of networks with different seeds, merged into one bundle
 
+    def of_epochs(self, epochs: int) -> Self:
+        """Return settings with this number of epochs of both networks, of one pass each."""
+        tem = replace(self.tem, optim=self.tem.optim.of_epochs(epochs))
+        pem = replace(self.pem, optim=self.pem.optim.of_epochs(epochs))
+        return replace(self, tem=tem, pem=pem)
+
 
 DEFAULT_PRESET = "default"
 
-_CYCLE = OptimConfig(method="adamw", schedule="one-cycle", epochs=20, passes=20, average=0.99)
+_CYCLE = OptimConfig(
+    method="adamw",
+    schedule="one-cycle",
+    epochs=20,
+    passes=20,
+    most_passes=190,
+    select="last",
+    average=0.99,
+)
+_WINDOWS = WindowTrainConfig(
+    soft_nms=SoftNmsConfig(
+        threshold_short=0.5, threshold_long=0.8, decay=0.5, picks=1000, keep=1000
+    ),
+    fusion=FusionConfig(start=0.7, end=0.7),
+)
 # docs/log.md has the measurements behind "default". It counts optimiser steps, so that thirty
-# recordings are trained as long as thousands.
+# recordings are trained as long as thousands; a handful of them is trained less, and judged with
+# the help of label-free proposals.
 PRESETS: dict[str, TrainConfig] = {
     "published": TrainConfig(),
     "default": TrainConfig(
+        windows=_WINDOWS,
+        pipeline=PipelineConfig(
+            tem=TemConfig(hidden=256), pem=PemConfig(), fusion=FusionConfig(label_free=1.0)
+        ),
         tem=TemTrainConfig(
-            optim=replace(_CYCLE, weight_decay=0.01, steps=1800),
+            optim=replace(_CYCLE, weight_decay=0.01, steps=1800, least_steps=600),
             standardize=True,
+            components=64,
             dropout=0.3,
             hidden_dropout=0.3,
             crop=0.7,
         ),
         pem=PemTrainConfig(
-            optim=replace(_CYCLE, rate=0.01, weight_decay=1e-3, steps=600),
+            optim=replace(_CYCLE, rate=0.01, weight_decay=1e-3, steps=600, least_steps=300),
             loss="weighted-logistic",
         ),
     ),

@@ -76,6 +76,26 @@ class Detections:
         return [labels.get(segment, "") for segment in _ends(proposals)]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ProposalLabels:
+    """The K best labels of each of N proposals, and what they do to the score of a proposal."""
+
+    label: Labels  # (N, K) int64, positions in a list of names, best first
+    factor: Float64  # (N, K), by which the score of a proposal is multiplied
+
+    def first(self, count: int) -> Self:
+        """Return the labels of the first `count` proposals."""
+        return type(self)(self.label[:count], self.factor[:count])
+
+    def detections(self, proposals: Proposals, names: tuple[str, ...]) -> Detections:
+        """Return a detection per proposal and label, best first."""
+        count, top = self.label.shape
+        row = np.repeat(np.arange(count), top)
+        score = proposals.score[row] * self.factor.ravel()
+        segments = Proposals(proposals.start[row], proposals.end[row], score)
+        return Detections(segments, self.label.ravel(), names).ranked()
+
+
 def _ends(segments: Proposals) -> Iterator[tuple[float, float]]:
     return zip(segments.start.tolist(), segments.end.tolist(), strict=True)
 

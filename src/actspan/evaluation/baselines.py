@@ -63,20 +63,22 @@ def evaluate_guess(
 def compare_with_guesses(
     videos: Sequence[Video],
     proposals: Mapping[str, Proposals],
+    label_free: Mapping[str, Proposals],
     lengths: Float64,
     *,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """Return AR@AN and AUC of a model's proposals, and of two guesses on the same videos.
+    """Return AR@AN and AUC of a model's proposals, of label-free ones, and of two guesses.
 
     The videos have instances and durations; proposals and the `lengths` (M,) of the instances that
     the model learned from are in seconds. Figures in percent are returned for `model`,
-    `plain windows` and `training lengths`.
+    `label-free`, `plain windows` and `training lengths`.
 
     Examples
     --------
     >>> video = Video("a", 60.0, "", [[10, 20]], ("run",))
-    >>> found = compare_with_guesses([video], {"a": Proposals([10], [20], [1])}, np.array([9.0]))
+    >>> model, label_free = {"a": Proposals([10], [20], [1])}, {"a": Proposals.empty()}
+    >>> found = compare_with_guesses([video], model, label_free, np.array([9.0]))
     >>> found["model"]["AUC"], found["training lengths"]["AUC"] < 90
     (99.0, True)
     """
@@ -84,13 +86,14 @@ def compare_with_guesses(
         "plain windows": plain_windows,
         "training lengths": partial(of_lengths, lengths),
     }
-    model = evaluate_recall(videos, proposals, subset=None).summary()
-    rows = {name: evaluate_guess(g, videos, seed=seed, draws=DRAWS) for name, g in guesses.items()}
-    return {"model": model, **rows}
+    found = {"model": proposals, "label-free": label_free}
+    rows = {name: evaluate_recall(videos, f, subset=None).summary() for name, f in found.items()}
+    guessed = {n: evaluate_guess(g, videos, seed=seed, draws=DRAWS) for n, g in guesses.items()}
+    return {**rows, **guessed}
 
 
 def not_beaten(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return the guesses of `compare_with_guesses` whose AUC is as high as the model's."""
+    """Return the rows of `compare_with_guesses` whose AUC is as high as the model's."""
     auc = {name: row["AUC"] for name, row in figures.items()}
     return [name for name in auc if name != "model" and auc[name] >= auc["model"]]
 

@@ -6,10 +6,11 @@ two key frames cannot be shown without the first. Sound is always copied.
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf
 from pathlib import Path
@@ -18,9 +19,11 @@ from typing import Any, Literal, NamedTuple
 from actspan.core.errors import ActSpanError, ConfigError, VideoError, require
 from actspan.core.files import atomic_file
 from actspan.core.types import Proposals
+from actspan.data.names import composed
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
 from actspan.pipeline.outcomes import Outcome
+from actspan.streams.addresses import Address, Location
 from actspan.streams.video_decoding import Frame, VideoFile
 
 Method = Literal["copied", "encoded"]
@@ -31,19 +34,24 @@ _LEAD = 1.0  # seconds; Matroska knows the decoding order of only a few packets 
 _SLACK = 4  # frames that a clip may be off: a copied clip ends with frames that others refer to
 _TICKS = 90_000  # ticks per second of encoded pictures
 _QUALITY = "18"  # crf; visually close to lossless
+_LABEL = 60  # bytes of a label in a name; file systems allow 255 for the whole name
 _LATE = 2.0  # seconds that sound may lie behind the pictures in a file
 _IN_MP4 = {"h264", "hevc", "mpeg4", "av1", "vp9", "aac", "mp3", "ac3", "opus"}  # else Matroska
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Clip from `start` to `end` (seconds of the video); `seconds` is measured by decoding it."""
+    """Clip from `start` to `end` (seconds of the video); `seconds` is measured by decoding it.
+
+    `label` is that of its segment, "" if there is none.
+    """
 
     path: Path
     start: float
     end: float
     way: Method
     seconds: float
+    label: str = ""
 
 
 class _Stretch(NamedTuple):
@@ -57,11 +65,18 @@ class _Stretch(NamedTuple):
 
 
 def cut_clips(
-    video: str, path: Path, segments: Proposals, folder: Path, *, end: float = inf
+    video: str,
+    path: Location,
+    segments: Proposals,
+    folder: Path,
+    *,
+    end: float = inf,
+    labels: Sequence[str] | None = None,
 ) -> Iterator[Clip]:
     """Cut out a video's segments (seconds): `<video>_<rank>_<start>-<end>.mp4`, or `.mkv`.
 
-    `end` is the second at which the video ends.
+    `end` is the second at which the video ends. With `labels`, one per segment, names end with the
+    label: `<video>_<rank>_<start>-<end>_<label>.mp4`.
 
     Raises
     ------
@@ -70,12 +85,27 @@ def cut_clips(
     ActSpanError
         A clip cannot be written.
     """
-    times = zip(segments.start.tolist(), segments.end.clip(max=end).tolist(), strict=True)
-    for rank, (first, last) in enumerate(times, start=1):
-        yield cut(path, first, last, folder / f"{video}_{rank:02d}_{first:.2f}-{last:.2f}")
+    ends, labels = segments.end.clip(max=end).tolist(), labels or [""] * len(segments)
+    rows = zip(segments.start.tolist(), ends, labels, strict=True)
+    for rank, (first, last, label) in enumerate(rows, start=1):
+        named = file_label(label)
+        name = f"{video}_{rank:02d}_{first:.2f}-{last:.2f}" + f"_{named}" * bool(named)
+        yield replace(cut(path, first, last, folder / name), label=label)
 
 
-def cut(path: Path, start: float, end: float, target: Path) -> Clip:
+def file_label(label: str) -> str:
+    """Return a label as a part of a file name: letters, digits and hyphens, at most 60 bytes.
+
+    Examples
+    --------
+    >>> file_label("Long jump/run-up"), file_label("..")
+    ('Long-jump-run-up', '')
+    """
+    safe = re.sub(r"[\W_]+", "-", composed(label)).strip("-")
+    return safe.encode()[:_LABEL].decode(errors="ignore").rstrip("-")
+
+
+def cut(path: Location, start: float, end: float, target: Path) -> Clip:
     """Cut the seconds from `start` to `end` out of a video; `target` lacks its suffix."""
     stretch = _find_stretch(path, start, end)
     if abs(stretch.key - start) <= NEAR:
@@ -84,7 +114,7 @@ def cut(path: Path, start: float, end: float, target: Path) -> Clip:
     return _write(path, stretch, target, "encoded")
 
 
-def _find_stretch(path: Path, start: float, end: float) -> _Stretch:
+def _find_stretch(path: Location, start: float, end: float) -> _Stretch:
     """Find the last key frame before `start` that a seek reaches, or else the first frame."""
     for back in _BACK:
         seek = max(start - back, 0.0)
@@ -116,7 +146,7 @@ def _seek(video: VideoFile, seek: float | None) -> bool:
     return True
 
 
-def _write(path: Path, stretch: _Stretch, target: Path, method: Method) -> Clip:
+def _write(path: Location, stretch: _Stretch, target: Path, method: Method) -> Clip:
     """Write a clip, copied or encoded, and check its duration by decoding it."""
     with VideoFile(path) as video:
         lead = _LEAD if method == "copied" else 0.0
@@ -246,14 +276,22 @@ class ClipSink(Sink):
             raise ActSpanError(f"{folder}: cannot be created: {error.strerror}") from error
 
     def start(self, source: Source) -> None:
-        """Remember the videos; raise ConfigError if the source is not video files."""
+        """Remember the videos; raise ConfigError if they cannot be read a second time."""
         if not source.paths:
             raise ConfigError("clips are cut from video files, and there are none here")
+        for path in source.paths.values():
+            if isinstance(path, Address) and path.is_live:
+                raise ConfigError(
+                    f"{path}: clips are cut from videos that can be read again; record it first: "
+                    "ffmpeg -i ADDRESS -c copy video.mkv"
+                )
         self._source = source
 
     def add(self, outcome: Outcome) -> None:
         """Cut the segments of a video, best first."""
         if outcome.proposals is not None:
             path, end = self._source.paths[outcome.id], self._source.ends[outcome.id]
-            for clip in cut_clips(outcome.id, path, outcome.proposals, self._folder, end=end):
+            segments, found = outcome.proposals, outcome.detections
+            labels = None if found is None else found.best_labels(segments)
+            for clip in cut_clips(outcome.id, path, segments, self._folder, end=end, labels=labels):
                 self._report(clip)

@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
-from actspan.core.errors import ConfigError, ResultError
+from actspan.core.errors import ResultError
 from actspan.core.files import folder_name_error, name_disk_errors
 from actspan.core.problems import Problem, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
@@ -23,6 +23,7 @@ from actspan.core.wording import suggestion
 from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.data.result_writers import check_answer_target
 from actspan.jobs.checkpoint import Checkpoint, locked_storage, remove_shards
+from actspan.jobs.labelled_results import add_detections, open_labels, select
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.resume import Saved, find_unfinished, finished_run, resume
 from actspan.jobs.run import PLAN_FILE, RUN_FILE
@@ -31,9 +32,8 @@ from actspan.jobs.shard_format import Result
 from actspan.jobs.sinks import Output, Sink
 from actspan.jobs.source import FeatureSource, Source
 from actspan.model.bundle import Bundle
-from actspan.pipeline.classifier import ProposalClassifier
+from actspan.pipeline.classifier import ProposalClassifier, require_classifier
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.labels import Labeller, read_labels
 from actspan.pipeline.outcomes import Failure, Outcome, StageClock
 
 
@@ -67,6 +67,8 @@ def propose(
     request.check()
     with name_disk_errors(request.out or request.model), ExitStack() as stack:
         bundle = Bundle.load(request.model)
+        if request.labels.classify:
+            require_classifier(bundle)
         source = open_source(request, bundle)
         stack.callback(source.close)
         if request.resume and (finished := finished_run(source)):
@@ -81,12 +83,9 @@ def propose(
         workers = stack.enter_context((engine or LocalEngine)(request, bundle, source))
         if bundle.nets:
             source.bundle = Bundle.load(request.model)  # with the ONNX files that were missing
-        labels: Labeller | None = None
-        problems: tuple[Problem, ...] = ()
-        if request.labels.info() is not None:
-            labels, problems = _open_labels(source, stack)
+        problems = () if request.labels.info() is None else open_labels(source, stack)
         is_new = unfinished is None
-        output = Output(request, labels, is_new)
+        output = Output(request, is_new)
         if unfinished is None:
             checkpoint, saved = Checkpoint.start(storage, source.check(progress, problems)), Saved()
         else:
@@ -112,22 +111,24 @@ def _deliver(
     progress: Progress,
 ) -> Summary:
     """Compute the missing shards, hand all results on in order, and count them."""
-    plan, started, selection = checkpoint.plan, perf_counter(), source.request.selection
+    plan, started = checkpoint.plan, perf_counter()
     problems = [*plan.problems, *saved.problems]
     videos, proposals, video_seconds = 0, 0, 0.0
     write: Callable[[Outcome], None] | None = None
     for sink in sinks:
         sink.start(source)
+    results = _in_order(checkpoint, saved, engine, progress)
+    if source.request.selection != Selection():
+        results = select(results, source.request.selection)
+    if source.request.labels.info() is not None:
+        results = add_detections(results, source)
     with ExitStack() as files:
-        for result in _in_order(checkpoint, saved, engine, progress):
+        for result in results:
             if isinstance(result, Problem):
                 problems.append(result)
                 continue
             proposed = result.proposals  # None of a window that is not the last of its recording
             if proposed is not None:
-                if selection != Selection():
-                    proposed = selection.of(proposed)
-                    result = replace(result, proposals=proposed)
                 videos += 1
                 proposals += len(proposed)
                 video_seconds += source.ends.get(result.id, 0.0)
@@ -203,6 +204,11 @@ class LocalEngine(AbstractContextManager[Engine]):
         # A decoder takes most of the time, so batching the networks would save nothing.
         decoded = source.is_decoded
         self._source, self._batch = source, 1 if decoded else request.batch
+        self._top = request.labels.top_labels
+        self._classifier: ProposalClassifier | None = None
+        if decoded and request.labels.classify:
+            self._classifier = ProposalClassifier.open(bundle)
+            source.labeller = self._classifier.labeller(source.features, self._top)
         self._pipeline = Pipeline.load(
             bundle,
             backend=request.backend,
@@ -216,6 +222,8 @@ class LocalEngine(AbstractContextManager[Engine]):
 
     def __exit__(self, *details: object) -> None:
         self._pipeline.close()
+        if self._classifier is not None:
+            self._classifier.close()
 
     def run(
         self, checkpoint: Checkpoint, missing: Sequence[int], progress: Progress
@@ -241,7 +249,20 @@ class LocalEngine(AbstractContextManager[Engine]):
                 done = isinstance(result, Failure) or result.proposals is not None
                 if done and video in source.ending_notes:
                     yield source.ending_notes[video]
-                yield source.skip_or_raise(result) if isinstance(result, Failure) else result
+                if isinstance(result, Failure):
+                    yield source.skip_or_raise(result)
+                elif self._classifier is None:
+                    yield result
+                else:
+                    yield self._labelled(result, self._classifier)
+
+    def _labelled(self, outcome: Outcome, classifier: ProposalClassifier) -> Outcome:
+        """Return the outcome of a decoded video with labels, while its features are known."""
+        if outcome.proposals is None:
+            return outcome
+        features = self._source.features(outcome.id)
+        labels = classifier.best_labels(features, outcome.proposals, top=self._top)
+        return replace(outcome, labels=labels)
 
 
 def open_source(request: ProposeRequest, bundle: Bundle) -> Source:
@@ -252,28 +273,6 @@ def open_source(request: ProposeRequest, bundle: Bundle) -> Source:
     from actspan.jobs.video_source import LiveSource, VideoSource
 
     return VideoSource(request, bundle) if request.live is None else LiveSource(request, bundle)
-
-
-def _open_labels(source: Source, stack: ExitStack) -> tuple[Labeller | None, tuple[Problem, ...]]:
-    """Open the score file or the classifier; return the labeller, and problems of a score file."""
-    request, choice = source.request, source.request.labels
-    if choice.labels_from is not None:
-        labels, problems = read_labels(
-            choice.labels_from, choice.top_labels, source.ids, request.on_error
-        )
-        return labels.label, problems
-    if not isinstance(source, FeatureSource):
-        raise ConfigError(
-            "the classifier needs the features of whole videos, which are not kept here: run "
-            "actspan extract, then propose from the dataset"
-        )
-    if request.scores is not None:
-        raise ConfigError(
-            "the classifier needs features, and boundary scores come without; label the result "
-            "afterwards: actspan label"
-        )
-    classifier = stack.enter_context(ProposalClassifier.open(source.bundle))
-    return classifier.labeller(lambda video: source.dataset.open(video), choice.top_labels), ()
 
 
 def check_target(out: Path, inputs: Iterable[Path | None] = (), *, replace: bool = False) -> None:

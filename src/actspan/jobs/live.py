@@ -7,7 +7,7 @@ import select
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from actspan.core.types import Proposals
 from actspan.jobs.propose_request import Selection
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
+from actspan.pipeline.labels import Labeller
 from actspan.pipeline.outcomes import Outcome, to_recording_seconds
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms
+from actspan.streams.video_decoding import VideoFile
 
 REPORTED = 10  # segments per half window, unless given
 MARGIN = 0.1  # of a window; context needed after a segment's end before it is reported
@@ -56,6 +58,10 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
     def __exit__(self, *details: object) -> None:
         """Close the file or pipe."""
         os.close(self._handle)
+
+    def open(self) -> VideoFile:
+        """Wait for the head of the video, and return what decodes it."""
+        return VideoFile(self.path, self)
 
     def stop(self) -> None:
         """End the stream here; the bytes that were read so far count."""
@@ -115,18 +121,25 @@ class NewSegments(Sink):
     segments follow. Candidates of two windows are kept.
 
     `selection.top` is the limit per half window, 10 by default. `report` is called after every
-    window with the seconds of video that the model has seen, and the new segments, sorted by end.
+    window with the seconds of video that the model has seen, the new segments, sorted by end, and
+    the best label of each, or None if no labels were asked for. A label depends on what was decoded
+    until then.
     """
 
-    def __init__(self, selection: Selection, report: Callable[[float, Proposals], None]) -> None:
+    def __init__(
+        self,
+        selection: Selection,
+        report: Callable[[float, Proposals, Sequence[str] | None], None],
+    ) -> None:
         self._selection = replace(selection, top=selection.top or REPORTED)
         self._report = report
         self._before = Proposals.empty()
+        self._labeller: Labeller | None = None
         self._reported = 0.0  # seconds; segments that end before this have been reported
 
     def start(self, source: Source) -> None:
-        """Take the settings of the model."""
-        self._config = source.config
+        """Take the settings of the model, and the labels."""
+        self._config, self._labeller = source.config, source.labeller
 
     def add(self, outcome: Outcome) -> None:
         """Report the segments that end in the part that this window settles."""
@@ -143,4 +156,8 @@ class NewSegments(Sink):
         until = end if window.is_final else end - MARGIN * length
         new = self._selection.of(best[(best.end > self._reported) & (best.end <= until)])
         self._before, self._reported = segments, until
-        self._report(end, new[new.end.argsort(kind="stable")])
+        new = new[new.end.argsort(kind="stable")]
+        labels = None
+        if self._labeller is not None:
+            labels = self._labeller(outcome.id, new).best_labels(new)
+        self._report(end, new, labels)

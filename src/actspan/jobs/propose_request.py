@@ -21,6 +21,7 @@ from actspan.config.base import (
     require_setting,
 )
 from actspan.config.stages import BATCH
+from actspan.config.streams import TIMEOUT
 from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.model import LABEL_FREE
 from actspan.pipeline.labelling import LabelChoice
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from actspan.core.problems import Problem
     from actspan.core.types import Proposals
     from actspan.pipeline.outcomes import Stage
+    from actspan.streams.addresses import Location
+    from actspan.streams.video_decoding import FollowedVideo
 
 
 class Selection(Config, frozen=True):
@@ -49,12 +52,15 @@ class Selection(Config, frozen=True):
 
 
 class LiveVideo(Protocol):
-    """A video that is still being recorded: its name, and its bytes from front to back."""
+    """A video that is still being recorded: a growing file, a pipe, or an address."""
 
-    path: Path
+    @property
+    def path(self) -> Location:
+        """File or address, whose name is the id of the video."""
+        ...
 
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; none at the end."""
+    def open(self) -> FollowedVideo:
+        """Wait for the head of the video, and return what decodes it, once."""
         ...
 
 
@@ -86,6 +92,11 @@ class ProposeRequest(Config, frozen=True):
     backbone: Annotated[
         str | None, doc("With VIDEOS or --follow: onnx:FILE, if the model needs a custom backbone.")
     ] = None
+    timeout: Annotated[
+        float,
+        Bounds(0, excluded=0),
+        doc("Seconds without data after which the connection to an address has failed."),
+    ] = TIMEOUT
     subset: Annotated[
         str | None,
         doc("Process only the videos of this subset: training, validation, ... [default: all]"),
@@ -136,6 +147,11 @@ class ProposeRequest(Config, frozen=True):
             (
                 labels.classify and labels.labels_from,
                 "take labels from a file or from the bundle's classifier, not from both",
+            ),
+            (
+                labels.classify and self.scores,
+                "the classifier needs features, and boundary scores come without; label the result "
+                "afterwards: actspan label",
             ),
         ):
             require_setting(not fault, message)

@@ -30,9 +30,11 @@ from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_pool import Work, ray_session, work_through
 from actspan.jobs.source import Source, versions
 from actspan.model.bundle import Bundle
+from actspan.pipeline.classifier import with_classifier_graph
 from actspan.pipeline.core import Pipeline, with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.opening import choose_backend, find_backend
+from actspan.streams.addresses import Location, argument_of
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import (
     ExtractedVideo,
@@ -72,6 +74,8 @@ def ray_engine(config: ClusterConfig) -> EngineMaker:
         backend = choose_backend(bundle, request.backend).name
         if find_backend(backend)[0].suffix == ".onnx":
             with_onnx(bundle)  # export once here instead of in every worker
+        if source.is_decoded and request.labels.classify:
+            with_classifier_graph(bundle)
         if not source.is_decoded:  # a backbone chooses its own backend
             request = replace(request, backend=backend)  # the same for all workers
         with ray_session(config):
@@ -96,7 +100,7 @@ class RayEngine:
             request,
             scores=request.scores and request.scores.resolve(),
             shards=request.shards or str(request.partial.resolve()),
-            videos=tuple(str(path.resolve()) for path in paths.values()),
+            videos=tuple(map(argument_of, paths.values())),
             subset=None if paths else request.subset,
             backbone=request.backbone and _absolute(request.backbone),
             threads=self._config.worker_cpus,
@@ -168,7 +172,7 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
     def engine(
         request: ExtractRequest,
         _: SnippetExtractor,
-        todo: Mapping[Path, str],
+        todo: Mapping[Location, str],
         folder: FeatureFolder,
         progress: VideoProgress,
     ) -> Iterator[ExtractedVideo]:
@@ -196,7 +200,7 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
 
 
 def _extract_worker(
-    request: ExtractRequest, folder: FeatureFolder, videos: Sequence[tuple[Path, str]]
+    request: ExtractRequest, folder: FeatureFolder, videos: Sequence[tuple[Location, str]]
 ) -> Work:
     """Open the backbone, in a worker's process; return what extracts videos to their files."""
     extractor, silent = open_extractor(request), VideoProgress(no_progress, 0.0)

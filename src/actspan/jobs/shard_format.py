@@ -22,6 +22,7 @@ from actspan.core.errors import ShardError
 from actspan.core.problems import Problem
 from actspan.core.types import BoundaryScores, Proposals
 from actspan.data.cells import Window
+from actspan.data.detections import ProposalLabels
 from actspan.pipeline.outcomes import Outcome
 
 Result = Outcome | Problem  # of a video or window; a problem if the video could not be read
@@ -30,6 +31,7 @@ Content = Literal["run", "result"]  # everything that was computed, or proposals
 _MAGIC = b"actspan shard 1\n"
 _FRAME = struct.Struct("<II")
 _ANSWER = ("<f8", "<f8", "<f8")
+_LABELS = ("<i4", "<f8")
 _CANDIDATES = ("<f8", "<f8", "<f4", "<f4", "<f4")
 
 
@@ -45,6 +47,7 @@ class _ResultRecord(msgspec.Struct, tag="done", array_like=True):
     answer: tuple[bytes, ...] | None  # start, end, score
     scores: bytes | None  # (3, T) float32; None where proposals alone are kept
     candidates: tuple[bytes, ...] | None  # start, end, their scores, confidence
+    labels: tuple[bytes, ...] | None = None  # label and factor, (N, K), of N proposals
 
 
 class _ProblemRecord(msgspec.Struct, tag="gone", array_like=True):
@@ -102,11 +105,13 @@ def _encode_frame(record: _Frame) -> bytes:
 
 
 def _record(outcome: Outcome, keeps: Content) -> _ResultRecord:
-    answer, segments = None, outcome.proposals
+    answer, labels, segments = None, None, outcome.proposals
     if segments is not None:
         answer = _pack_columns(_ANSWER, segments.start, segments.end, segments.score)
+    if outcome.labels is not None:
+        labels = _pack_columns(_LABELS, outcome.labels.label, outcome.labels.factor)
     if keeps == "result":
-        return _ResultRecord(outcome.id, outcome.seconds, None, answer, None, None)
+        return _ResultRecord(outcome.id, outcome.seconds, None, answer, None, None, labels)
     segments = outcome.candidates
     columns = (
         segments.start,
@@ -117,7 +122,9 @@ def _record(outcome: Outcome, keeps: Content) -> _ResultRecord:
     )
     (scores,) = _pack_columns(("<f4",), outcome.scores)
     candidates = _pack_columns(_CANDIDATES, *columns)
-    return _ResultRecord(outcome.id, outcome.seconds, outcome.window, answer, scores, candidates)
+    return _ResultRecord(
+        outcome.id, outcome.seconds, outcome.window, answer, scores, candidates, labels
+    )
 
 
 def _pack_columns(dtypes: Sequence[str], *columns: Any) -> tuple[bytes, ...]:
@@ -176,9 +183,14 @@ def _outcome(record: _ResultRecord, known: Mapping[str, str]) -> Outcome:
         start, end, start_score, end_score, confidence = _columns(_CANDIDATES, record.candidates)
         score = start_score.astype(np.float64) * end_score
         candidates = Proposals(start, end, score, start_score, end_score)
+    labels = None
+    if record.labels is not None and proposals is not None:
+        label, factor = _columns(_LABELS, record.labels)
+        shape = (len(proposals), len(label) // max(len(proposals), 1))
+        labels = ProposalLabels(label.astype(np.int64).reshape(shape), factor.reshape(shape))
     window = None if record.window is None else Window(*record.window)
     video = known.get(record.id, record.id)
-    return Outcome(video, record.seconds, scores, candidates, confidence, proposals, window)
+    return Outcome(video, record.seconds, scores, candidates, confidence, proposals, window, labels)
 
 
 def _columns(dtypes: Sequence[str], packed: Sequence[bytes]) -> list[Any]:

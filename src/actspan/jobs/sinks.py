@@ -19,7 +19,7 @@ from actspan.core.files import atomic_file, replace_folder, sha256, sync
 from actspan.core.types import Float32, Proposals
 from actspan.data.cells import Window, stitch
 from actspan.data.dataset import url_of
-from actspan.data.detections import DETECTIONS_FILE
+from actspan.data.detections import DETECTIONS_FILE, Detections
 from actspan.data.result_writers import ResultWriter, result_writer
 from actspan.data.scores import add_scores, open_score_archive
 from actspan.jobs.checkpoint import OtherResultError
@@ -34,8 +34,8 @@ from actspan.jobs.run import (
     candidate_schema,
 )
 from actspan.jobs.source import Source, versions
-from actspan.pipeline.labels import DetectionWriter, Labeller, detection_writer
 from actspan.pipeline.outcomes import Outcome
+from actspan.streams.addresses import Location
 
 
 class Sink:
@@ -55,13 +55,16 @@ class SegmentList(Sink):
     ----------
     proposals : dict of video id to Proposals
         Seconds, best first.
-    paths : mapping of video id to Path
+    detections : dict of video id to Detections
+        The labelled proposals, if labels were asked for.
+    paths : mapping of video id to Path or Address
         The videos, if the source is videos.
     """
 
     def __init__(self) -> None:
         self.proposals: dict[str, Proposals] = {}
-        self.paths: Mapping[str, Path] = {}
+        self.detections: dict[str, Detections] = {}
+        self.paths: Mapping[str, Location] = {}
 
     def start(self, source: Source) -> None:
         """Remember the videos."""
@@ -71,6 +74,15 @@ class SegmentList(Sink):
         """Append a video."""
         if outcome.proposals is not None:
             self.proposals[outcome.id] = outcome.proposals
+        if outcome.detections is not None:
+            self.detections[outcome.id] = outcome.detections
+
+    def labels(self) -> dict[str, list[str]]:
+        """Return the best label of every proposal, by video; none if no labels were asked for."""
+        return {
+            video: found.best_labels(self.proposals[video])
+            for video, found in self.detections.items()
+        }
 
 
 @contextmanager
@@ -154,25 +166,22 @@ class Output:
 
     Attributes
     ----------
-    labels : callable, optional
-        Labels the proposals: those of a run also, those of a file instead.
     is_new : bool
         False if the job was resumed.
     detections : int
-        Number of labelled proposals, once the files are closed.
+        Number of labelled proposals: those of a run are written also, those of a file instead.
     """
 
     request: ProposeRequest
-    labels: Labeller | None
     is_new: bool
     detections: int = 0
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[Outcome], None]]:
         """Open the files; yield the function that appends a video or window."""
-        out = self.request.out
+        out, is_labelled = self.request.out, self.request.labels.info() is not None
         run: Callable[[Outcome], None] | None = None
-        answers: DetectionWriter | ResultWriter | None = None
+        answers: ResultWriter | None = None
         with ExitStack() as files:
             path = None if out is None else self.request.partial / f".result{out.suffix}"
             if self.request.writes_run:
@@ -180,20 +189,23 @@ class Output:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
                 run, path = files.enter_context(run_writer(folder)), folder / DETECTIONS_FILE
-            if path is not None and self.labels is not None:
-                answers = files.enter_context(detection_writer(path, self.labels))
-            elif path is not None and run is None:
-                answers = files.enter_context(result_writer(path))
+            if path is not None and (is_labelled or run is None):
+                answers = files.enter_context(result_writer(path, labelled=is_labelled))
 
             def add(outcome: Outcome) -> None:
                 if run is not None:
                     run(outcome)
-                if answers is not None and outcome.proposals is not None:
+                found = outcome.detections
+                if found is not None:
+                    self.detections += len(found)
+                if answers is None or outcome.proposals is None:
+                    return
+                if found is None:
                     answers.add(outcome.id, outcome.proposals)
+                else:
+                    answers.add(outcome.id, found.segments, found.labels)
 
             yield add
-        if isinstance(answers, DetectionWriter):
-            self.detections = answers.detections
 
     def publish(self, source: Source, summary: Summary) -> None:
         """Move what was written to its place, a run with `run.toml`.

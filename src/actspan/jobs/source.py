@@ -21,10 +21,11 @@ from actspan.core.errors import BundleError, DataError
 from actspan.core.files import sha256
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
+from actspan.core.types import Features
 from actspan.core.wording import quoted
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
-from actspan.data.dataset import Dataset, url_of
+from actspan.data.dataset import Dataset, Recording, url_of
 from actspan.data.features import Entry
 from actspan.data.names import VIDEOS
 from actspan.data.store_manifest import MANIFEST
@@ -32,8 +33,10 @@ from actspan.data.timebase import SPEC_FILE
 from actspan.jobs.checkpoint import FileStamp, Plan
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
+from actspan.pipeline.labels import Labeller
 from actspan.pipeline.outcomes import Failure, Piece, VideoInput
 from actspan.pipeline.steps import feature_inputs, pieces_of
+from actspan.streams.addresses import Location
 
 # A shard takes some tenths of a second, but one recording may last a day.
 _SHARD_SIZE = {"rescale": 256, "window": 8}
@@ -58,9 +61,9 @@ class Source(ABC):
         These changes, KEY=VALUE.
     ids : tuple of str
         Videos that were found, in the order of the result.
-    paths : mapping of str to Path
-        Video files by id, if the source is video files.
-    files : mapping of str to Path or Entry
+    paths : mapping of str to Path or Address
+        Videos by id, if the source is videos.
+    files : mapping of str to Path, Address or Entry
         Files by id whose changes matter; none of a packed store, whose manifest has checksums.
     ends : mapping of str to float
         Seconds of each video, if the source is videos: announced, or once decoded its end.
@@ -70,6 +73,8 @@ class Source(ABC):
         Checksums of the other inputs that must be unchanged when a job is resumed.
     protected : tuple of Path
         Files and folders that results must not replace.
+    labeller : callable, optional
+        Labels the proposals of a video by its id, of a live video at any time.
     """
 
     folder: Path | None = None  # the dataset, if the source is one
@@ -77,12 +82,13 @@ class Source(ABC):
     is_decoded = False  # pieces come from a decoder, one by one, which itself reports progress
     shard_size = 1  # default number of videos per shard
     ids: tuple[str, ...] = ()
-    paths: Mapping[str, Path] = MappingProxyType({})
+    paths: Mapping[str, Location] = MappingProxyType({})
     files: Mapping[str, Any] = MappingProxyType({})
     ends: Mapping[str, float] = MappingProxyType({})
     ending_notes: Mapping[str, Problem] = MappingProxyType({})
     checksums: Mapping[str, str] = MappingProxyType({})
     protected: tuple[Path, ...] = ()
+    labeller: Labeller | None = None
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         self.request, self.bundle = request, bundle
@@ -114,6 +120,10 @@ class Source(ABC):
     @abstractmethod
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Yield the pieces of videos: whole videos, or their windows in order."""
+
+    @abstractmethod
+    def features(self, video: str) -> Features | Recording:
+        """Return the features of a video, of the one that is decoded now if videos are decoded."""
 
     def file(self, video: str) -> str:
         """Return the file or location of a video, for messages."""
@@ -157,6 +167,7 @@ class Source(ABC):
         for video in videos:
             file = self.files.get(video)
             path: Path | None = file.path if isinstance(file, Entry) else file
+            path = path if isinstance(path, Path) else None  # the content of an address is unknown
             if path is not None and path not in known:
                 try:
                     status = path.stat()
@@ -206,6 +217,11 @@ class FeatureSource(Source):
                 f"TEM --out {quoted(bundle.path)}, or give boundary scores that were computed "
                 "elsewhere: --scores"
             )
+        if request.scores is not None and self.config.fusion.label_free:
+            raise BundleError(
+                "this model uses label-free proposals, which boundary scores do not give; leave "
+                "them out: --set fusion.label_free=0"
+            )
         assert request.dataset is not None
         self.folder = folder = request.dataset
         self.shard_size = _SHARD_SIZE[bundle.config.mode]
@@ -246,6 +262,10 @@ class FeatureSource(Source):
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Yield the pieces of videos; workers read them."""
         return pieces_of(feature_inputs(self.dataset, videos, self.config), self.config)
+
+    def features(self, video: str) -> Features | Recording:
+        """Return the features of any video of the dataset."""
+        return self.dataset.open(video)
 
     def record(self) -> dict[str, Any]:
         """Return where the dataset is, and its annotations."""

@@ -18,18 +18,21 @@ from actspan.core.progress import Progress
 from actspan.core.types import Features, Float32
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.cells import Window, WindowCutter
+from actspan.data.dataset import Recording
 from actspan.data.videos import canonical_id, canonical_subset
 from actspan.jobs.checkpoint import Plan, digest
+from actspan.jobs.feature_spool import FeatureSpool
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import failed_piece
+from actspan.streams.addresses import Address, Location, is_address
 from actspan.streams.bundle_features import BundleFeatures
 from actspan.streams.extractors import usual_features
 from actspan.streams.snippet_features import Part
 from actspan.streams.stream_kinds import find_kind
-from actspan.streams.video_decoding import VideoFile
+from actspan.streams.video_decoding import FollowedVideo
 from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
 
 _OTHER_UNIT = "seconds of recording"
@@ -48,6 +51,7 @@ class DecodedSource(Source):
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
         self._features: BundleFeatures | None = None
+        self._spool: FeatureSpool | None = None  # None unless a classifier needs the features
         made = bundle.features.extraction
         is_video = made is None or made.kind == "video"
         self._unit = "seconds of video" if is_video else _OTHER_UNIT
@@ -65,12 +69,19 @@ class DecodedSource(Source):
         return self._features
 
     def close(self) -> None:
-        """Close the backbone."""
+        """Close the backbone, and remove the features that were kept for labels."""
         if self._features is not None:
             self._features.close()
+        if self._spool is not None:
+            self._spool.close()
+
+    def features(self, video: str) -> Recording:
+        """Return the features of the video that is decoded now, as far as it is decoded."""
+        assert self._spool is not None
+        return self._spool.recording()
 
     def _pieces(
-        self, parts: Iterable[Part], names: Mapping[Path, str], progress: Progress
+        self, parts: Iterable[Part], names: Mapping[Location, str], progress: Progress
     ) -> Iterator[Piece]:
         """Yield the pieces of all videos as soon as they are complete."""
         # Seconds of all videos, and of those that are done.
@@ -78,7 +89,7 @@ class DecodedSource(Source):
         for path, parts_of_video in groupby(parts, key=lambda part: part.path):
             video, cutter = names[path], WindowCutter(self.config.cells)
             arrays: list[Float32] = []  # all snippets, in rescale mode
-            for part in parts_of_video:
+            for part in self._kept(parts_of_video):
                 now = before + part.seconds
                 progress(self._unit, round(now), round(max(whole, now)))
                 if self.config.mode == "rescale":
@@ -101,6 +112,17 @@ class DecodedSource(Source):
                 window, rows = cutter.finish()
                 yield _piece(video, rows, part.stride, window)
 
+    def _kept(self, parts: Iterable[Part]) -> Iterator[Part]:
+        """Yield the parts of one video, and keep their features if a classifier needs them."""
+        if not self.request.labels.classify:
+            yield from parts
+            return
+        self._spool = self._spool or FeatureSpool()
+        self._spool.start()
+        for part in parts:
+            self._spool.add(part.rows, part.stride)
+            yield part
+
 
 class VideoSource(DecodedSource):
     """Video files; every one is opened before work starts."""
@@ -109,7 +131,8 @@ class VideoSource(DecodedSource):
         super().__init__(request, bundle)
         made = None if bundle.config.label_free else bundle.features.extraction
         kind = find_kind(request.videos) if made is None else made.kind
-        videos = _subset(find_videos(request.videos, kind), request.subset, bundle.set_apart)
+        found = find_videos(request.videos, kind, request.timeout)
+        videos = _subset(found, request.subset, bundle.set_apart)
         if bundle.config.label_free is not None and kind != "video":
             spec = usual_features(kind, videos.paths.values())
             self.bundle, self._unit = dataclasses.replace(bundle, features=spec), _OTHER_UNIT
@@ -117,12 +140,16 @@ class VideoSource(DecodedSource):
         self.ids, self._problems = tuple(videos.paths), videos.problems
         self._annotations = None
         self.checksums = {"videos": digest(self.ids)}
+        addresses = [str(path) for path in self.paths.values() if isinstance(path, Address)]
+        if addresses:
+            self.checksums["addresses"] = digest(addresses)
         if videos.annotations is not None and (path := videos.annotations.path).is_file():
             self._annotations = path
             self.checksums[path.name] = sha256(path)
-        files = [Path(name.removeprefix("@")) for name in request.videos]
+        names = [name for name in request.videos if not is_address(name)]
+        files = [Path(name.removeprefix("@")) for name in names]
         listed = [find_annotations(path) if path.is_dir() else path for path in files]
-        self.protected = (*self.paths.values(), *(path for path in listed if path is not None))
+        self.protected = (*videos.files.values(), *(path for path in listed if path is not None))
 
     def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Open every video, and keep those that can be decoded; see `Source.check`."""
@@ -165,10 +192,11 @@ class LiveSource(DecodedSource):
         super().__init__(request, bundle)
         assert request.live is not None
         self._live = request.live
-        self._video: VideoFile | None = None
-        self.ids = (canonical_id(self._live.path.stem),)
+        self._video: FollowedVideo | None = None
+        path = self._live.path
+        self.ids = (canonical_id(path.stem),)
         self.ends = {self.ids[0]: 0.0}
-        self.protected = (self._live.path,)
+        self.protected = (path,) if isinstance(path, Path) else ()
         if (label_free := self.config.label_free) is not None:
             soon = replace(label_free, window=min(label_free.window, _LIVE_WINDOW))
             self.config = replace(self.config, label_free=soon)
@@ -187,7 +215,7 @@ class LiveSource(DecodedSource):
     def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Open the backbone, and wait for the head of the video."""
         self._open()
-        self._video = VideoFile(self._live.path, self._live)
+        self._video = self._live.open()
         return self.plan(self.ids, problems, seconds=(0.0,))
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from actspan.core.errors import BundleError, ShapeError
 from actspan.core.kernels import kernel
 from actspan.core.types import Features, Float32, Float64, Proposals
 from actspan.data.dataset import Recording
-from actspan.data.detections import Detections
+from actspan.data.detections import Detections, ProposalLabels
 from actspan.model.bundle import Bundle
 from actspan.pipeline.labels import Labeller
 from actspan.runtime.export import export_network
@@ -156,6 +156,31 @@ def _mean(values: Float32, first: int, last: int, instead: int, out: Float32) ->
         out[c] *= share
 
 
+def require_classifier(bundle: Bundle) -> ClassifierConfig:
+    """Return the settings of a bundle's classifier; raise BundleError if it has none."""
+    config = bundle.config.classifier
+    if config is not None and bundle.has_classifier:
+        return config
+    if bundle.config.label_free is not None:
+        raise BundleError(
+            "labels need a model with a classifier, and label-free proposals have no model: train "
+            "one (actspan train --classifier) and give it (--model), or take the labels from a "
+            "file: --labels-from"
+        )
+    raise BundleError(
+        f"{bundle.path}: has no classifier of proposals; train one with the bundle (actspan train "
+        "--classifier) or into it (docs/detection.md), or take the labels from a file: "
+        "--labels-from"
+    )
+
+
+def with_classifier_graph(bundle: Bundle) -> Bundle:
+    """Return a bundle with the ONNX file of its classifier; export it if it is missing."""
+    if "classifier.onnx" in bundle.files:
+        return bundle
+    return export_network(bundle, "classifier")[0]
+
+
 class ProposalClassifier(AbstractContextManager["ProposalClassifier"]):
     """A classifier that is ready to run. Several threads may use it at once.
 
@@ -177,21 +202,17 @@ class ProposalClassifier(AbstractContextManager["ProposalClassifier"]):
         BundleError
             The bundle has none, or it is damaged.
         """
-        config = bundle.config.classifier
-        if config is None or not bundle.has_classifier:
-            raise BundleError(
-                f"{bundle.path}: has no classifier of proposals; train one with the bundle "
-                "(actspan train --classifier) or into it (docs/detection.md), or take the labels "
-                "from a file: --labels-from"
-            )
-        if "classifier.onnx" not in bundle.files:
-            bundle, _ = export_network(bundle, "classifier")
+        config, bundle = require_classifier(bundle), with_classifier_graph(bundle)
         # The reference backend gives the same labels everywhere, and the network is small.
         session = open_session(bundle.file("classifier.onnx"), backend="onnxruntime")
         return cls(session, config)
 
-    def __exit__(self, *details: object) -> None:
+    def close(self) -> None:
+        """Free the network."""
         self._session.close()
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
 
     def detect(self, source: Snippets, proposals: Proposals, *, top: int = 2) -> Detections:
         """Give every proposal (seconds) its `top` best labels, one detection each, best first.
@@ -199,8 +220,14 @@ class ProposalClassifier(AbstractContextManager["ProposalClassifier"]):
         The score of a detection is that of the proposal times that of the label. Raises ShapeError
         if features have another number of channels than the classifier.
         """
+        labels = self.best_labels(source, proposals, top=top)
+        return labels.detections(proposals, self.config.labels)
+
+    def best_labels(self, source: Snippets, proposals: Proposals, *, top: int) -> ProposalLabels:
+        """Return the `top` best labels of every proposal (seconds); raise as `detect`."""
+        top = min(top, len(self.config.labels))
         if not len(proposals):
-            return Detections(Proposals.empty(), np.empty(0, np.int64), self.config.labels)
+            return ProposalLabels(np.empty((0, top), np.int64), np.empty((0, top)))
         pooled = pool_features(source, proposals)
         if pooled.shape[1] != self.config.inputs:
             raise ShapeError(
@@ -211,12 +238,8 @@ class ProposalClassifier(AbstractContextManager["ProposalClassifier"]):
         probabilities = self._session.run({"pooled": pooled})["output"].astype(np.float64)
         labels, foreground = probabilities[:, :-1], 1.0 - probabilities[:, -1:]
         score = labels * np.maximum(foreground, 1e-6) ** (BACKGROUND_POWER - 1)  # (N, L)
-        top = min(top, len(self.config.labels))
         best = np.argsort(-score, axis=1, kind="stable")[:, :top]
-        row = np.repeat(np.arange(len(proposals)), top)
-        fused = proposals.score[row] * score[row, best.ravel()]
-        segments = Proposals(proposals.start[row], proposals.end[row], fused)
-        return Detections(segments, best.ravel(), self.config.labels).ranked()
+        return ProposalLabels(best, np.take_along_axis(score, best, axis=1))
 
     def labeller(self, open_features: Callable[[str], Snippets], top: int) -> Labeller:
         """Return the function that gives each proposal of a video its `top` best labels.

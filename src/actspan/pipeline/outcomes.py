@@ -16,6 +16,7 @@ from actspan.core.types import BoundaryScores, Features, Float32, Proposals
 from actspan.core.wording import counted
 from actspan.data.cells import Window
 from actspan.data.dataset import Recording
+from actspan.data.detections import Detections, ProposalLabels
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms
 
@@ -77,6 +78,8 @@ class Outcome:
     confidence: Float32  # PEM's score of each candidate, (N,)
     proposals: Proposals | None
     window: Window | None = None  # part of the video; None for all of it
+    labels: ProposalLabels | None = None  # of the proposals, if the features are not kept
+    detections: Detections | None = None  # the labelled proposals, if labels were asked for
 
     @property
     def offset(self) -> float:

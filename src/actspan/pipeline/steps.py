@@ -16,7 +16,6 @@ import numpy as np
 
 from actspan.config.stages import (
     Edge,
-    LabelFreeConfig,
     PgmConfig,
     PipelineConfig,
     TemConfig,
@@ -25,10 +24,10 @@ from actspan.core.errors import ActSpanError, BundleError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
 from actspan.data.dataset import Dataset
+from actspan.pipeline.label_free import find_label_free, with_label_free
 from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, StageClock, VideoInput
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import fuse, generate_proposals_batch
-from actspan.proposals.label_free import propose_label_free
 from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.session import Session
 
@@ -89,25 +88,6 @@ def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32
         return pad_window(features.values, tem.length)
     configured = config.rescale.edge
     return fit_to_cells(features, tem.length, edge if configured == "auto" else configured)
-
-
-def label_free_batch(
-    pieces: Sequence[Piece], loaded: Sequence[Features | ScoredVideo], config: LabelFreeConfig
-) -> Batch:
-    """Find and score the candidates of pieces without networks, from their features alone.
-
-    Raises ShapeError for a piece that is not features.
-    """
-    scored, parts = [], []
-    for piece, item in zip(pieces, loaded, strict=True):
-        if not isinstance(item, Features):
-            raise ShapeError(f"{piece.id}: label-free proposals need features, not scores")
-        scores, found = propose_label_free(item.values, config)
-        scored.append(ScoredVideo(scores, item.seconds))
-        parts.append(found)
-    candidates, none = RaggedProposals.of(parts), np.empty(0, np.float32)
-    confidence = candidates.together.score.astype(np.float32)
-    return Batch(pieces, (), none, none, scored, candidates, none, confidence)
 
 
 def find_candidates(
@@ -179,11 +159,14 @@ class Steps:
         self, pieces: Sequence[Piece], loaded: Sequence[Features | ScoredVideo], clock: StageClock
     ) -> Batch:
         """Run all stages except Soft-NMS on pieces, which are loaded, and time them."""
+        none = np.empty(0, np.float32)
         if self.config.label_free is not None:
             with clock.time("candidates"):
-                return label_free_batch(pieces, loaded, self.config.label_free)
+                scored, candidates = find_label_free(loaded, self.config.label_free)
+            confidence = candidates.together.score.astype(np.float32)
+            return Batch(pieces, (), none, none, scored, candidates, none, confidence)
         features = [item for item in loaded if isinstance(item, Features)]
-        video = output = np.empty(0, np.float32)
+        video = output = none
         if features:
             with clock.time("read"):
                 video = self.rescale(features)
@@ -196,6 +179,11 @@ class Steps:
             candidates, rows = self.candidates(pieces, scored)
         with clock.time("pem"):
             confidence = self.pem(rows)
+        if self.config.fusion.label_free:
+            with clock.time("candidates"):
+                candidates, confidence = with_label_free(
+                    loaded, candidates, confidence, self.config.fusion
+                )
         return Batch(pieces, features, video, output, scored, candidates, rows, confidence)
 
     def load(self, pieces: Sequence[Piece]) -> list[Features]:

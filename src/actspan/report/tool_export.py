@@ -147,7 +147,7 @@ def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | 
     has_folder = format_named(request.format).file_per_video or request.target.is_dir()
     folder = request.target.resolve() if has_folder else request.target.resolve().parent
     links = {}
-    for name, path in find_videos([where]).paths.items():
+    for name, path in find_videos([where]).files.items():
         link = Path(os.path.relpath(path.resolve(), folder)).as_posix()
         links[name] = link if link.startswith("../") else f"./{link}"
     return {v.id: links[v.id] for v in videos if v.id in links}

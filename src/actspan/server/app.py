@@ -117,7 +117,10 @@ class Health(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """Model that proposes. Stride and length are seconds, if the model fixes them."""
+    """Model that proposes. Stride and length are seconds, if the model fixes them.
+
+    `labels` are those of its classifier, none without one.
+    """
 
     name: str
     backend: str
@@ -126,6 +129,7 @@ class ModelInfo(BaseModel):
     stride: float | None
     length: float | None
     takes_videos: bool
+    labels: list[str]
 
 
 class LimitsInfo(BaseModel):
@@ -181,6 +185,7 @@ def _operations(model: ServedModel | None, limits: Limits, metrics: Metrics) -> 
             stride=model.bundle.features.stride_seconds,
             length=model.bundle.features.length_seconds,
             takes_videos=model.takes_videos,
+            labels=list(model.labels),
         )
         return ServiceInfo(version=__version__, model=info, limits=allowed)
 

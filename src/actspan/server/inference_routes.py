@@ -36,7 +36,8 @@ from actspan.server.inference_tensors import (
     read_request,
     write_answer,
 )
-from actspan.server.served_model import ProposalOptions, ServedModel
+from actspan.server.proposal_answers import ProposalOptions
+from actspan.server.served_model import ServedModel
 from actspan.server.service import ProposalService
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

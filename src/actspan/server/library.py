@@ -56,7 +56,7 @@ class Library:
         names = name_runs(runs) if runs else []
         self.runs: tuple[BrowsedRun, ...] = tuple(map(BrowsedRun, names, runs))
         self._first = len(self.runs)  # runs that say which videos are shown
-        self.media = find_videos([str(videos)]).paths if videos is not None else {}
+        self.media = find_videos([str(videos)]).files if videos is not None else {}
         self.uploads: dict[str, Path] = {}  # files of videos that were uploaded and kept
         self.truth: dict[str, Video] = {}
         self._corrected: dict[str, Video] = {}

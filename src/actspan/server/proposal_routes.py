@@ -18,8 +18,9 @@ from pydantic import AfterValidator, Field
 from actspan.core.types import Features, Float32
 from actspan.server.error_responses import BINARY, ProblemError, failures, request_body
 from actspan.server.job_store import JobAnswer, JobList, State
-from actspan.server.served_model import (
+from actspan.server.proposal_answers import (
     JobOptions,
+    JobResult,
     ProposalOptions,
     ProposeAnswer,
     as_arrow,
@@ -34,6 +35,10 @@ _FEATURES = dict.fromkeys(("application/x-npy", _ARROW, "application/octet-strea
 _NO_VIDEOS = (
     "; this service accepts no videos: its model was not trained on features of actspan extract, "
     "or the extra 'video' is missing"
+)
+_NO_CLASSIFIER = (
+    "query.detections: the model of this service has no classifier; train one (actspan train "
+    "--classifier), or leave detections out"
 )
 _LARGE = 1 << 22  # bytes; the conversion of larger arrays would block other requests
 _JOB_ID = re.compile("[0-9a-f]{32}")
@@ -143,6 +148,8 @@ def job_router(service: ProposalService) -> APIRouter:
     ) -> JobAnswer:
         """Accept a recording of any length; it is processed even if the service restarts."""
         query = query.with_grid(service.model.bundle.features)
+        if query.detections and not service.model.labels:
+            raise ProblemError(422, _NO_CLASSIFIER)
         await asyncio.to_thread(_check_room, service)
         job = store.new_id()
         size = await service.bodies.store(request, store.upload(job))
@@ -163,9 +170,9 @@ def job_router(service: ProposalService) -> APIRouter:
         """Return the state and progress of a job."""
         return store.find(job_id)
 
-    @routes.get("/{job_id}/result", response_model=ProposeAnswer, responses=failures(404, 409, 422))
+    @routes.get("/{job_id}/result", response_model=JobResult, responses=failures(404, 409, 422))
     def result(job_id: JobId) -> Response:
-        """Return the proposals of a job that is done."""
+        """Return the proposals of a job that is done, and its detections if asked for."""
         content = store.result(job_id)
         if content is not None:
             return Response(content, media_type=_JSON)

@@ -1,9 +1,8 @@
-"""Model of a service: options of requests, batches of concurrent ones, and answers."""
+"""Model of a service, and batches of concurrent requests for it."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import math
 import os
 from collections import deque
@@ -12,21 +11,20 @@ from concurrent.futures import Future
 from importlib.util import find_spec
 from threading import Condition, Thread
 from time import monotonic
-from typing import Annotated, Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, Field
-from pydantic_core import to_json
 
 from actspan.config.changes import with_changes
-from actspan.config.stages import FeatureSpec, TemConfig
-from actspan.core.errors import BundleError, ConfigError
+from actspan.config.stages import TemConfig
+from actspan.core.errors import BundleError
 from actspan.core.types import Features, Float32, Proposals
 from actspan.data.cells import plan_windows
 from actspan.data.dataset import Recording
-from actspan.jobs.propose_request import Selection
+from actspan.data.detections import Detections
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
+from actspan.pipeline.classifier import ProposalClassifier
 from actspan.pipeline.core import Pipeline, open_nets
 from actspan.pipeline.outcomes import VideoInput
 from actspan.runtime.opening import choose_backend
@@ -37,8 +35,6 @@ from actspan.server.settings import Limits, ServeSettings
 
 Group = TypeVar("Group")
 Answer = TypeVar("Answer")
-
-Seconds = Annotated[float, Field(gt=0, le=86400)] | None
 
 
 class _WaitingRequest(NamedTuple):
@@ -163,78 +159,6 @@ class Batcher(Generic[Group, Answer]):
             thread.join()
 
 
-class Proposal(BaseModel):
-    """Scored segment: start and end, seconds."""
-
-    segment: tuple[float, float]
-    score: float
-
-
-class ProposeAnswer(BaseModel):
-    """Proposals of a video, best first, and the duration of the video, seconds."""
-
-    seconds: float
-    proposals: list[Proposal]
-
-
-class ProposalOptions(BaseModel):
-    """Options of a request for proposals: the time grid of features, and what to return."""
-
-    stride: Seconds = Field(
-        None, description="Seconds from snippet to snippet. Default: that of the model."
-    )
-    length: Seconds = Field(None, description="Seconds of a snippet. Default: the stride.")
-    top: int | None = Field(
-        None, ge=1, le=1_000_000, description="Maximum number of proposals, the best ones."
-    )
-    min_score: float = Field(0.0, description="Leave out proposals that score less than this.")
-
-    def with_grid(self, spec: FeatureSpec) -> Self:
-        """Return the options with the grid of a model, if the caller states no stride."""
-        stride, length = self.stride, self.length
-        if stride is None:
-            stride, length = spec.stride_seconds, length or spec.length_seconds
-        return self.model_copy(update={"stride": stride, "length": length or stride})
-
-    def known_grid(self) -> tuple[float, float]:
-        """Return stride and length, seconds; raise ConfigError if the stride is unknown."""
-        if not self.stride:
-            how = "so give it, in seconds from snippet to snippet"
-            raise ConfigError(f"stride: the model does not state it, {how}")
-        return self.stride, self.length or self.stride
-
-    def select(self, proposals: Proposals) -> Proposals:
-        """Return the proposals to return to the caller."""
-        return Selection(self.top, self.min_score).of(proposals)
-
-
-class JobOptions(ProposalOptions):
-    """Options of a job."""
-
-    keep: bool = Field(
-        False, description="Keep an uploaded video, to show it with its proposals afterwards."
-    )
-
-
-def as_json(proposals: Proposals, seconds: float) -> bytes:
-    """Return a `ProposeAnswer` as JSON."""
-    columns = (column.tolist() for column in (proposals.start, proposals.end, proposals.score))
-    rows = [{"segment": (start, end), "score": s} for start, end, s in zip(*columns, strict=True)]
-    return to_json({"seconds": seconds, "proposals": rows})  # 6 times as fast as from the models
-
-
-def as_arrow(proposals: Proposals, seconds: float) -> bytes:
-    """Return an Arrow stream of columns start, end and score; seconds are in the metadata."""
-    import pyarrow as pa
-
-    columns = {"start": proposals.start, "end": proposals.end, "score": proposals.score}
-    table = pa.table(columns).replace_schema_metadata({"seconds": repr(seconds)})
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
-
-
 class ServedModel:
     """Bundle that is open for requests; raises BundleError or BackendError if it cannot be opened.
 
@@ -254,6 +178,7 @@ class ServedModel:
         common = (settings.limits, self.pipeline.threads, metrics)
         self.videos = Batcher("pipeline", self._propose, *common)
         self.rows = {n: Batcher(n, _rows_of(net), *common) for n, net in self.sessions.items()}
+        self._classifier = ProposalClassifier.open(bundle) if bundle.has_classifier else None
         self._batchers: list[Batcher[Any, Any]] = [self.videos, *self.rows.values()]
 
     @property
@@ -266,6 +191,17 @@ class ServedModel:
         """Whether video files are accepted: the bundle allows it, and PyAV is installed."""
         made = self.bundle.features.extraction
         return made is not None and made.kind == "video" and find_spec("av") is not None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the model's classifier; none if it has no classifier."""
+        return () if self._classifier is None else self._classifier.config.labels
+
+    def detect(self, recording: Recording, proposals: Proposals, top: int) -> Detections:
+        """Label the proposals of a recording; raise BundleError without a classifier."""
+        if self._classifier is None:
+            raise BundleError("the service's model has no classifier, so it gives no detections")
+        return self._classifier.detect(recording, proposals, top=top)
 
     def _propose(self, groups: Sequence[Sequence[Features]]) -> list[list[Proposals]]:
         """Run the pipeline over the videos of several requests."""
@@ -295,6 +231,8 @@ class ServedModel:
         for batcher in self._batchers:
             batcher.close()
         self.pipeline.close()
+        if self._classifier is not None:
+            self._classifier.close()
 
 
 def _rows_of(session: Session) -> Callable[[Sequence[Float32]], list[Float32]]:

@@ -17,8 +17,9 @@ from actspan.model.bundle import Bundle
 from actspan.server.database import Database
 from actspan.server.job_runner import Check, JobRunner
 from actspan.server.job_store import ClaimedJob, UploadStore
+from actspan.server.proposal_answers import JobOptions, as_json
 from actspan.server.requests import Bodies, Metrics
-from actspan.server.served_model import JobOptions, ServedModel, as_json
+from actspan.server.served_model import ServedModel
 from actspan.server.settings import Limits, ServeSettings
 from actspan.server.uploads import Task
 from actspan.server.worker_process import WorkerProcess
@@ -98,9 +99,12 @@ class UploadWork:
         proposals = self._model.propose_recording(
             recording, lambda fraction: progress(share + (1 - share) * fraction)
         )
+        selected, detections = options.select(proposals), None
+        if options.detections:
+            detections = self._model.detect(recording, selected, options.top_labels)
         if options.keep and kind == "video":
             self._store.keep(job.id)
-        return as_json(options.select(proposals), recording.seconds)
+        return as_json(selected, recording.seconds, detections)
 
 
 class ProposalService:

@@ -123,7 +123,6 @@ def _is_of_video(problem: Problem) -> bool:
 
 
 def _train(task: WorkTask, report: _Report) -> None:
-    from actspan.config.base import changed
     from actspan.config.training import preset
     from actspan.data.annotations.formats import read_annotations
     from actspan.data.dataset import Dataset
@@ -136,8 +135,7 @@ def _train(task: WorkTask, report: _Report) -> None:
         return  # trained before an interruption
     config = preset(task.preset)
     if task.epochs is not None:
-        optim = {"optim": {"epochs": task.epochs, "passes": task.epochs, "steps": 0}}
-        config = changed(config, {"tem": optim, "pem": optim}, where="epochs")
+        config = config.of_epochs(task.epochs)
     dataset = Dataset.load(Path(task.features))
     chosen = dataset.select(read_annotations(Path(task.annotations)))
     checked = trainable(chosen, on_error="skip", progress=report.progress)

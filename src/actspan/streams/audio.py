@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from actspan.core.errors import VideoError, require
 from actspan.core.files import check_size
 from actspan.core.types import Float32, Float64
 from actspan.core.wording import counted
+from actspan.streams.addresses import Address, Location, raise_if_interrupted
 from actspan.streams.video_decoding import decode_packets
 
 _HOP, _FRAME = 0.01, 2.5  # seconds, hops
@@ -35,7 +35,7 @@ class Sound(AbstractContextManager["Sound"]):
 
     Parameters
     ----------
-    path : Path
+    path : Path or Address
     config : AudioConfig
     stride : float
         Seconds from snippet to snippet.
@@ -43,12 +43,13 @@ class Sound(AbstractContextManager["Sound"]):
     Raises
     ------
     VideoError, MissingExtraError
-        The file is missing or contains no sound that can be decoded, or there is no PyAV.
+        The file is missing or contains no sound that can be decoded, or there is no PyAV; or an
+        address cannot be opened, or is interrupted.
     """
 
     fps = 0.0  # sound has no frames
 
-    def __init__(self, path: Path, config: AudioConfig, stride: float) -> None:
+    def __init__(self, path: Location, config: AudioConfig, stride: float) -> None:
         self._av = require("av", extra="video", purpose="reading sound")
         self._path, self._rate = path, config.rate
         self._bands = LogMel(config, min(_HOP, stride))
@@ -65,6 +66,8 @@ class Sound(AbstractContextManager["Sound"]):
         self._damaged = 0
 
     def _open(self) -> Any:
+        if isinstance(self._path, Address):
+            return self._path.open(self._av)
         try:
             check_size(self._path)
             if not self._path.stat().st_size:
@@ -91,6 +94,9 @@ class Sound(AbstractContextManager["Sound"]):
             raise VideoError(f"{self._path}: no sound can be decoded: damaged or truncated")
         yield from self._dated(begin, self._bands.finish())
 
+    def _check_interrupted(self, error: Exception) -> None:
+        raise_if_interrupted(self._path, error, self.end)
+
     def _dated(self, begin: float, found: tuple[int, Float64]) -> Iterator[tuple[Float64, Float64]]:
         first, bands = found
         if len(bands):
@@ -101,7 +107,8 @@ class Sound(AbstractContextManager["Sound"]):
         """Yield the sound in pieces, with the time at which each piece's first frame begins."""
         resampler = self._av.AudioResampler(format="flt", layout="mono", rate=self._rate)
         start = 0.0
-        for frame in decode_packets(self._av, self._container, self._stream):
+        container, stream = self._container, self._stream
+        for frame in decode_packets(self._av, container, stream, self._check_interrupted):
             if frame is None:
                 self._damaged += 1
                 continue

@@ -13,13 +13,14 @@ from actspan.core.errors import BundleError
 from actspan.core.files import sha256
 from actspan.model.bundle import Bundle
 from actspan.runtime.opening import find_backend
+from actspan.streams.addresses import Location
 from actspan.streams.backbone import BackboneFile, find_backbone
 from actspan.streams.extract_request import Grid
 from actspan.streams.extractors import SnippetExtractor, opener
 from actspan.streams.feature_files import PROJECTION, Projection
 from actspan.streams.snippet_features import Extractor, Part
 from actspan.streams.stream_features import StreamExtractor
-from actspan.streams.video_decoding import VideoFile
+from actspan.streams.video_decoding import FollowedVideo
 
 _EXTRACT_AGAIN = "extract features of your videos with this version and train on them"
 
@@ -95,15 +96,15 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
         """Free the backbone. May be called twice."""
         self._extractor.close()
 
-    def opener(self) -> Callable[[Path], Any]:
+    def opener(self) -> Callable[[Location], Any]:
         """Return the function that opens a file, to find out whether it can be used."""
         return opener(self._extractor)
 
-    def run(self, paths: Iterable[Path]) -> Iterator[Part]:
+    def run(self, paths: Iterable[Location]) -> Iterator[Part]:
         """Extract videos one after another, as `Extractor.run`."""
         return map(self._projected, self._extractor.run(paths))
 
-    def follow(self, video: VideoFile) -> Iterator[Part]:
+    def follow(self, video: FollowedVideo) -> Iterator[Part]:
         """Extract one video that is still being recorded, as `Extractor.follow`."""
         assert isinstance(self._extractor, Extractor)
         return map(self._projected, self._extractor.follow(video))

@@ -11,7 +11,7 @@ from msgspec import field
 
 from actspan.config.base import Bounds, Config, OnError, Positive, doc
 from actspan.config.stages import FeatureSpec, Streams
-from actspan.config.streams import Statistic, StreamKind, TimeUnit
+from actspan.config.streams import TIMEOUT, Statistic, StreamKind, TimeUnit
 from actspan.core.errors import ConfigError
 
 Precision = Literal["float16", "float32"]
@@ -157,6 +157,11 @@ class ExtractRequest(Config, frozen=True):
     force: Annotated[bool, doc("Remove features in --out that were made with other settings.")] = (
         False
     )
+    timeout: Annotated[
+        float,
+        Bounds(0, excluded=0),
+        doc("Seconds without data after which the connection to an address has failed."),
+    ] = TIMEOUT
     kind: Annotated[
         StreamKind | None, doc("Kind of the streams. [default: by their suffix and content]")
     ] = None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.time_conflicts import compare_times
 from actspan.data.times import require_seconds
 from actspan.runtime.opening import find_backend
+from actspan.streams.addresses import Location
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extractors import (
@@ -69,7 +71,7 @@ class ExtractedVideo:
     """A finished video, with its rows on disk, or why it failed."""
 
     name: str
-    path: Path
+    path: Location
     rows: int
     ending: Ending | VideoError
 
@@ -92,7 +94,7 @@ class VideoProgress:
 
 # Extracts and writes videos, given by path and name, to a folder; see `write_features`.
 ExtractEngine = Callable[
-    [ExtractRequest, SnippetExtractor, Mapping[Path, str], FeatureFolder, VideoProgress],
+    [ExtractRequest, SnippetExtractor, Mapping[Location, str], FeatureFolder, VideoProgress],
     Iterator[ExtractedVideo],
 ]
 
@@ -150,7 +152,7 @@ def _finish(
     request: ExtractRequest,
     folder: FeatureFolder,
     sources: VideoList,
-    paths: Mapping[str, Path],
+    paths: Mapping[str, Location],
     done: Sequence[ExtractedVideo],
     problems: list[Problem],
     seconds: float,
@@ -195,9 +197,11 @@ def _find_sources(
         find_backbone(request.backbone)
     if request.backend != "auto":
         find_backend(request.backend)
-    sources = find_videos(request.videos, kind)
+    sources = find_videos(request.videos, kind, request.timeout)
     request = complete_request(request, kind, sources.paths.values())
-    opens = VideoFile if kind == "video" else opener(open_extractor(request))
+    opens: Callable[[Location], Any] = VideoFile
+    if kind != "video":
+        opens = opener(open_extractor(request))
     lengths, problems = probe_videos(sources.paths, progress, opens)
     return request, sources, lengths, [*sources.problems, *problems]
 
@@ -218,7 +222,7 @@ def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iter
 
 def write_features(
     extractor: SnippetExtractor,
-    paths: Mapping[Path, str],
+    paths: Mapping[Location, str],
     folder: FeatureFolder,
     progress: VideoProgress,
 ) -> Iterator[ExtractedVideo]:

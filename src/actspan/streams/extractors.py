@@ -17,6 +17,7 @@ from actspan.config.streams import (
     StreamKind,
 )
 from actspan.core.errors import ConfigError, VideoError
+from actspan.streams.addresses import Location
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import ExtractRequest, SampleRequest
 from actspan.streams.pose_files import read_pose
@@ -54,7 +55,7 @@ def _changed(struct: Any, names: Iterable[str]) -> list[str]:
 
 
 def complete_request(
-    request: ExtractRequest, kind: StreamKind, paths: Iterable[Path]
+    request: ExtractRequest, kind: StreamKind, paths: Iterable[Location]
 ) -> ExtractRequest:
     """Return the request with its kind, and with what the first usable recording has to say.
 
@@ -76,7 +77,8 @@ def complete_request(
     return request
 
 
-def _completed(request: ExtractRequest, path: Path) -> SampleRequest:
+def _completed(request: ExtractRequest, path: Location) -> SampleRequest:
+    assert isinstance(path, Path)  # `find_videos` refuses addresses of tables and poses
     given = request.samples
     if request.kind == "pose":
         return msgspec.structs.replace(given, columns=given.columns or read_pose(path).joints)
@@ -117,7 +119,7 @@ def _extraction(request: ExtractRequest) -> ExtractionConfig:
     return ExtractionConfig(statistics=statistics, audio=audio)
 
 
-def usual_features(kind: StreamKind, paths: Iterable[Path]) -> FeatureSpec:
+def usual_features(kind: StreamKind, paths: Iterable[Location]) -> FeatureSpec:
     """Return the spec of features that are made without a model, of sensors, sound or poses.
 
     Raises ConfigError for poses, whose files do not state frames per second, and VideoError if no
@@ -139,6 +141,6 @@ def usual_features(kind: StreamKind, paths: Iterable[Path]) -> FeatureSpec:
         ) from error
 
 
-def opener(extractor: SnippetExtractor) -> Callable[[Path], Any]:
+def opener(extractor: SnippetExtractor) -> Callable[[Location], Any]:
     """Return the function that opens a recording, to find out whether it can be used."""
     return extractor.open if isinstance(extractor, StreamExtractor) else VideoFile

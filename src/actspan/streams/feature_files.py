@@ -23,6 +23,7 @@ from actspan.core.limits import DOCUMENT, WEIGHTS
 from actspan.core.types import Float32, Float64
 from actspan.core.wording import counted
 from actspan.data.features import Entry, read_array
+from actspan.streams.addresses import Address, Location
 from actspan.streams.extract_request import Precision
 
 JOURNAL, PROJECTION = "extracted.jsonl", "projection.safetensors"
@@ -62,16 +63,21 @@ class JournalEntry(msgspec.Struct, frozen=True):
     """Origin of one feature file: a line of the journal."""
 
     video: str
-    source: str  # the video file
-    size: int  # of the video file, bytes
-    modified: int  # nanoseconds since 1970
+    source: str  # the video file, or its address without credentials
+    size: int  # of the video file, bytes; 0 of an address
+    modified: int  # nanoseconds since 1970; 0 of an address
     settings: str  # checksum of all settings that determine the numbers
     seconds: float
     fps: float
     note: str = ""  # what was truncated or damaged
 
-    def is_of(self, path: Path) -> bool:
-        """Return whether a video file is still the one that the features were made of."""
+    def is_of(self, path: Location) -> bool:
+        """Return whether a video file is still the one that the features were made of.
+
+        Never for an address with a query, because queries are not recorded.
+        """
+        if isinstance(path, Address):
+            return self.source == str(path) and not path.has_query
         try:
             status = path.stat()
         except OSError:

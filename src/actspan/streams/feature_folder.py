@@ -21,6 +21,7 @@ from actspan.data.annotations.format_table import DATASET_JSON
 from actspan.data.annotations.formats import find_annotations, read_annotations, write_annotations
 from actspan.data.features import Entry, read_array
 from actspan.data.timebase import SPEC_FILE
+from actspan.streams.addresses import Location
 from actspan.streams.extract_request import ExtractRequest, Precision
 from actspan.streams.feature_files import (
     JOURNAL,
@@ -103,7 +104,7 @@ class FeatureFolder:
     def _file(self, video: str) -> Path:
         return self._out / _FEATURES / f"{video}.npy"
 
-    def is_done(self, video: str, path: Path) -> bool:
+    def is_done(self, video: str, path: Location) -> bool:
         """Return whether a video file is finished."""
         entry = self.journal.entries.get(video)
         return entry is not None and self._file(video).is_file() and entry.is_of(path)
@@ -119,15 +120,15 @@ class FeatureFolder:
             yield writer
             writer.finish()
 
-    def record(self, video: str, path: Path, ending: Ending) -> None:
+    def record(self, video: str, path: Location, ending: Ending) -> None:
         """Note in the journal that the features of a video are finished."""
-        found = path.stat()
+        found = path.stat() if isinstance(path, Path) else None
         self.journal.add(
             JournalEntry(
                 video=video,
                 source=str(path),
-                size=found.st_size,
-                modified=found.st_mtime_ns,
+                size=found.st_size if found else 0,
+                modified=found.st_mtime_ns if found else 0,
                 settings=self.settings,
                 seconds=round(ending.seconds, 6),
                 fps=ending.fps,

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from actspan.config.stages import ExtractionConfig, FeatureSpec, Streams
 from actspan.core.errors import ConfigError, VideoError
 from actspan.core.parallel import map_ordered
 from actspan.core.types import Float32
+from actspan.streams.addresses import Location
 from actspan.streams.backbone import Backbone, BackboneFile, FrameConverter, Pixels
 from actspan.streams.extract_request import Grid
 from actspan.streams.snippets import (
@@ -25,7 +25,7 @@ from actspan.streams.snippets import (
     SnippetSampler,
     feature_channels,
 )
-from actspan.streams.video_decoding import Frame, VideoFile
+from actspan.streams.video_decoding import FollowedVideo, Frame, VideoFile
 
 BATCH = 8  # pictures per call: larger batches do not fit into the processor's caches
 _CLIPS = 2  # clips per call
@@ -45,7 +45,7 @@ class Ending:
 class Part:
     """The next snippets of a video; its last part has its summary, or why it failed."""
 
-    path: Path
+    path: Location
     rows: Float32  # (k, C); k may be 0
     seconds: float = 0.0  # of the video, decoded so far
     stride: float = 0.0  # seconds from snippet to snippet; 0 if the video could not be opened
@@ -125,14 +125,14 @@ class Extractor(AbstractContextManager["Extractor"]):
             **self.grid.settings(),
         )
 
-    def run(self, paths: Iterable[Path]) -> Iterator[Part]:
+    def run(self, paths: Iterable[Location]) -> Iterator[Part]:
         """Extract videos one after another; yield each one's parts in order, the last with its end.
 
         A video that fails does not stop the others. Memory does not depend on their length.
         """
         return self._parts(self._batches(paths), ahead=self._threads + 1)
 
-    def follow(self, video: VideoFile) -> Iterator[Part]:
+    def follow(self, video: FollowedVideo) -> Iterator[Part]:
         """Extract one video that is still being recorded; yield every snippet as soon as possible.
 
         Raises VideoError if not one frame can be decoded.
@@ -155,7 +155,7 @@ class Extractor(AbstractContextManager["Extractor"]):
         batch.inputs.clear()
         return batch, vectors
 
-    def _batches(self, paths: Iterable[Path]) -> Iterator[_Batch]:
+    def _batches(self, paths: Iterable[Location]) -> Iterator[_Batch]:
         for path in paths:
             try:
                 with VideoFile(path) as video:
@@ -163,7 +163,7 @@ class Extractor(AbstractContextManager["Extractor"]):
             except VideoError as error:
                 yield _Batch(Part(path, _NO_ROWS, ending=error), [], [])
 
-    def _decode(self, video: VideoFile) -> Iterator[_Batch]:
+    def _decode(self, video: FollowedVideo) -> Iterator[_Batch]:
         """Yield the input of the backbone: each picture once, or a clip for each snippet."""
         sampling = Sampling.of(self.grid, video.fps, self._frames)
         pictures = self.backbone.file.pictures
@@ -202,7 +202,7 @@ class Extractor(AbstractContextManager["Extractor"]):
 
 
 def _snippets(
-    video: VideoFile, sampler: SnippetSampler[Pixels]
+    video: FollowedVideo, sampler: SnippetSampler[Pixels]
 ) -> Iterator[tuple[Snippet[Pixels] | None, float]]:
     """Yield snippets when complete, and None after each frame; with the seconds decoded so far."""
     for frame in video.frames():

@@ -13,6 +13,7 @@ from actspan.config.stages import ExtractionConfig, FeatureSpec
 from actspan.core.errors import ConfigError, VideoError
 from actspan.core.types import Float64
 from actspan.core.wording import counted, listed
+from actspan.streams.addresses import Location
 from actspan.streams.audio import Sound
 from actspan.streams.extract_request import Grid
 from actspan.streams.pose import PoseRecording, pose_names
@@ -83,7 +84,7 @@ class StreamExtractor(AbstractContextManager["StreamExtractor"]):
             **self.grid.settings(),
         )
 
-    def open(self, path: Path) -> Recording:
+    def open(self, path: Location) -> Recording:
         """Open a recording; raise VideoError if it cannot be used, or is of another kind."""
         kind, found = self._extraction.kind, kind_of(path)
         has_sound = kind == "audio" and found == "video"
@@ -91,7 +92,7 @@ class StreamExtractor(AbstractContextManager["StreamExtractor"]):
             raise VideoError(f"{path}: {found}, and features of {kind} are wanted", "leave it out")
         return open_recording(path, self._extraction, self._stride)
 
-    def run(self, paths: Iterable[Path]) -> Iterator[Part]:
+    def run(self, paths: Iterable[Location]) -> Iterator[Part]:
         """Extract recordings one after another, as `Extractor.run`."""
         for path in paths:
             try:
@@ -106,7 +107,7 @@ class StreamExtractor(AbstractContextManager["StreamExtractor"]):
         """Return windows for the samples of one recording."""
         return SampleWindows(self._stride, self._length, self._statistics, len(self._names))
 
-    def _parts(self, path: Path, recording: Recording) -> Iterator[Part]:
+    def _parts(self, path: Location, recording: Recording) -> Iterator[Part]:
         windows, rows, seconds = self.windows(), 0, 0.0
         for times, values in recording.samples():
             check_density(times, self._length)
@@ -155,11 +156,12 @@ def channel_names(extraction: ExtractionConfig) -> tuple[str, ...]:
     return pose_names(extraction.pose.joints)
 
 
-def open_recording(path: Path, extraction: ExtractionConfig, stride: float) -> Recording:
+def open_recording(path: Location, extraction: ExtractionConfig, stride: float) -> Recording:
     """Open a recording of the kind of these settings; raise VideoError if it cannot be used."""
-    if extraction.sensors is not None:
-        return SensorTable(path, extraction.sensors)
     if extraction.audio is not None:
         return Sound(path, extraction.audio, stride)
+    assert isinstance(path, Path)  # `find_videos` refuses addresses of other kinds
+    if extraction.sensors is not None:
+        return SensorTable(path, extraction.sensors)
     assert extraction.pose is not None
     return PoseRecording(path, extraction.pose)

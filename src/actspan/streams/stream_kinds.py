@@ -12,6 +12,7 @@ from actspan.core.errors import ConfigError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
 from actspan.data.names import VIDEO_SUFFIXES, VIDEOS
+from actspan.streams.addresses import Address, Location, is_address
 
 _TABLES = (".csv", ".parquet", ".pq", ".tsv")
 _POSES = (".csv", ".h5", ".hdf5")
@@ -62,11 +63,11 @@ KINDS = {
 }
 
 
-def kind_of(path: Path) -> StreamKind | None:
+def kind_of(path: Location) -> StreamKind | None:
     """Return the kind of stream in a file, by its suffix and first line, if it is known."""
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        return "pose" if is_deeplabcut(path) else "sensors"
+        return "pose" if isinstance(path, Path) and is_deeplabcut(path) else "sensors"
     for kind, of in KINDS.items():
         if suffix in of.suffixes:
             return kind
@@ -98,8 +99,11 @@ def find_kind(given: Sequence[str]) -> StreamKind:
     raise ConfigError(f"the files are of several kinds: {kinds_found}; choose one with --kind")
 
 
-def _files(text: str, place: Path) -> Iterator[Path]:
+def _files(text: str, place: Path) -> Iterator[Location]:
     """Yield the files that an argument of `find_videos` names; faults are found there."""
+    if is_address(text):
+        yield Address(text)
+        return
     path = place / text.removeprefix("@")
     if text.startswith("@"):
         try:

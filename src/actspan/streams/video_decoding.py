@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actspan.core.errors import VideoError, require
 from actspan.core.wording import counted
+from actspan.streams.addresses import Address, Location, raise_if_interrupted
 
 if TYPE_CHECKING:
     import av
@@ -34,6 +34,35 @@ class Frame(NamedTuple):
     image: Any  # av.VideoFrame as decoded: neither rotated nor scaled
 
 
+class FollowedVideo(Protocol):
+    """A video that is decoded from front to back; `VideoFile` describes the members."""
+
+    fps: float
+    end: float
+
+    @property
+    def path(self) -> Location:
+        """File or address, for messages."""
+        ...
+
+    @property
+    def pixel_aspect(self) -> float:
+        """Width of a pixel over its height."""
+        ...
+
+    def frames(self) -> Iterator[Frame]:
+        """Decode all frames."""
+        ...
+
+    def shortfall(self) -> str:
+        """Report what is missing."""
+        ...
+
+    def close(self) -> None:
+        """Close the video."""
+        ...
+
+
 class VideoFile(AbstractContextManager["VideoFile"]):
     """A video that is open for reading, once, from its first frame to its last.
 
@@ -42,7 +71,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     Parameters
     ----------
-    path : Path
+    path : Path or Address
     stream : object, optional
         Supplies the bytes, from front to back; `path` is then only a name.
 
@@ -64,10 +93,11 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     Raises
     ------
     VideoError, MissingExtraError
-        The file is missing or contains no moving pictures that can be decoded, or there is no PyAV.
+        The file is missing or contains no moving pictures that can be decoded, or there is no PyAV;
+        or an address cannot be opened, or is interrupted.
     """
 
-    def __init__(self, path: Path, stream: Readable | None = None) -> None:
+    def __init__(self, path: Location, stream: Readable | None = None) -> None:
         self.path = path
         self._is_streamed = stream is not None
         self._av = require("av", extra="video", purpose="reading video")
@@ -87,6 +117,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._last: float | None = None  # time of the last frame
 
     def _open(self, stream: Readable | None) -> Any:
+        if isinstance(self.path, Address):
+            return self.path.open(self._av)
         if stream is None and not self.path.is_file():
             raise VideoError(f"{self.path}: no such file")
         if stream is None and not self.path.stat().st_size:
@@ -151,8 +183,11 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return float(self.stream.sample_aspect_ratio or 1.0) or 1.0
 
     def frames(self) -> Iterator[Frame]:
-        """Decode all frames; skip and count damaged packets; raise VideoError if there is none."""
-        for image in decode_packets(self._av, self.container, self.stream):
+        """Decode all frames; skip and count damaged packets.
+
+        Raises VideoError if there is no frame, or an address is interrupted.
+        """
+        for image in decode_packets(self._av, self.container, self.stream, self._check_interrupted):
             if image is None:
                 self.damaged += 1
                 continue
@@ -161,6 +196,9 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             yield frame
         if self._last is None:
             raise VideoError(f"{self.path}: not one frame can be decoded: damaged or truncated")
+
+    def _check_interrupted(self, error: Exception) -> None:
+        raise_if_interrupted(self.path, error, self.end)
 
     def _time(self, image: Any) -> float:
         """Return a frame's time; without a valid one, the end of the frame before."""
@@ -228,10 +266,13 @@ def _reason(error: Exception) -> str:
     return str(text).splitlines()[0] if str(text) else type(error).__name__
 
 
-def decode_packets(av: Any, container: Any, stream: Any) -> Iterator[Any]:
+def decode_packets(
+    av: Any, container: Any, stream: Any, check: Callable[[Exception], None] | None = None
+) -> Iterator[Any]:
     """Decode a stream; yield its frames, and None for each packet that is damaged.
 
-    The last None may stand for all of a container that is broken from there on.
+    The last None may stand for all of a container that is broken from there on. `check`, which
+    files do not need, is called with the error of reading it, and raises if it is not damage.
     """
     packets = container.demux(stream)
     while True:
@@ -239,7 +280,9 @@ def decode_packets(av: Any, container: Any, stream: Any) -> Iterator[Any]:
             packet = next(packets)
         except (StopIteration, EOFError):
             return
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            if check is not None:
+                check(error)
             yield None
             return
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from actspan.config.streams import StreamKind
+from actspan.config.streams import TIMEOUT, StreamKind
 from actspan.core.errors import VideoError
 from actspan.core.files import folder_kind, read_text, similar_path
 from actspan.core.limits import DOCUMENT
@@ -20,6 +20,7 @@ from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.names import VIDEO_SUFFIXES
 from actspan.data.videos import canonical_id
+from actspan.streams.addresses import Address, Location, is_address
 from actspan.streams.stream_kinds import KINDS, KindOfFiles
 from actspan.streams.video_decoding import VideoFile
 
@@ -30,22 +31,31 @@ _NAMED = 8  # suffixes named in a message
 class VideoList:
     """Videos that arguments name."""
 
-    paths: dict[str, Path]  # by id: file names without suffix and without the prefix `v_`
+    paths: dict[str, Location]  # by id: file names without suffix and without the prefix `v_`
     annotations: Annotations | None = None  # if the videos belong to a dataset
     problems: tuple[Problem, ...] = ()  # missing or duplicate videos, and ignored files
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files by id, without addresses."""
+        return {name: path for name, path in self.paths.items() if isinstance(path, Path)}
 
-def find_videos(names: Sequence[str], kind: StreamKind = "video") -> VideoList:
+
+def find_videos(
+    names: Sequence[str], kind: StreamKind = "video", timeout: float = TIMEOUT
+) -> VideoList:
     """Find the videos, or the recordings of another kind, that arguments name.
 
     Parameters
     ----------
     names : sequence of str
         Files of any suffix except text files; folders, searched recursively; patterns
-        (`'day1/*.mp4'`); `@list.txt`, a file with one of these per line, relative to its folder;
-        or one dataset folder with `videos/`.
+        (`'day1/*.mp4'`); addresses (`https://...`) of videos or sound; `@list.txt`, a file with one
+        of these per line, relative to its folder; or one dataset folder with `videos/`.
     kind : StreamKind
         What to find, video by default.
+    timeout : float
+        Seconds without data after which the connection to an address counts as interrupted.
 
     Raises
     ------
@@ -57,14 +67,21 @@ def find_videos(names: Sequence[str], kind: StreamKind = "video") -> VideoList:
         if (Path(names[0]) / folder).is_dir():
             return _find_in_dataset(Path(names[0]), folder, of)
     notes: list[Problem] = []
-    files = (path for text in names for path in _expand(text, Path(), of, notes))
+    files = [path for text in names for path in _expand(text, Path(), of, notes)]
+    files = [replace(f, timeout=timeout) if isinstance(f, Address) else f for f in files]
     paths, problems = _index_by_id(files, of)
     if not paths:
         raise VideoError(f"no {of.plural}: name files, folders, patterns, or @list.txt")
     return VideoList(paths, problems=(*problems, *notes))
 
 
-def _expand(text: str, place: Path, of: KindOfFiles, notes: list[Problem]) -> Iterator[Path]:
+def _expand(text: str, place: Path, of: KindOfFiles, notes: list[Problem]) -> Iterator[Location]:
+    if is_address(text):
+        address = Address.parse(text)
+        if of.kind not in ("video", "audio"):
+            raise VideoError(f"{address}: a {of.noun} is read from a file: download it first")
+        yield address
+        return
     if text.startswith("@"):
         yield from _read_list(place / text[1:], of, notes)
         return
@@ -122,7 +139,7 @@ def _ignored_note(others: Counter[str]) -> str:
     return f"{counted(count, 'file')} {of} ignored: {suffixes}"
 
 
-def _read_list(file: Path, of: KindOfFiles, notes: list[Problem]) -> Iterator[Path]:
+def _read_list(file: Path, of: KindOfFiles, notes: list[Problem]) -> Iterator[Location]:
     try:
         lines = read_text(file, DOCUMENT).splitlines()
     except FileNotFoundError as error:
@@ -139,16 +156,20 @@ def _read_list(file: Path, of: KindOfFiles, notes: list[Problem]) -> Iterator[Pa
                 raise VideoError(f"{file}, line {number}: {error}") from error
 
 
-def _index_by_id(paths: Iterable[Path], of: KindOfFiles) -> tuple[dict[str, Path], list[Problem]]:
+def _index_by_id(
+    paths: Iterable[Location], of: KindOfFiles
+) -> tuple[dict[str, Location], list[Problem]]:
     """Index files by id; a second one of the same id is a problem."""
-    by_id: dict[str, Path] = {}
+    by_id: dict[str, Location] = {}
     problems = []
     for path in paths:
         name = canonical_id(path.stem)
         first = by_id.setdefault(name, path)
         if first.resolve() != path.resolve():
             what = f"another {of.noun} has this name: {first}"
-            problems.append(Problem(name, str(path), what, "rename one of the two", Skipped.FILE))
+            is_file = isinstance(path, Path)
+            remedy = "rename one of the two" if is_file else "give it to a command of its own"
+            problems.append(Problem(name, str(path), what, remedy, Skipped.FILE))
     return by_id, problems
 
 
@@ -179,9 +200,9 @@ def _annotation_problems(faults: Iterable[Problem]) -> Iterator[Problem]:
 
 
 def probe_videos(
-    paths: Mapping[str, Path],
+    paths: Mapping[str, Location],
     progress: Progress = no_progress,
-    open_file: Callable[[Path], Any] = VideoFile,
+    open_file: Callable[[Location], Any] = VideoFile,
 ) -> tuple[dict[str, float], list[Problem]]:
     """Open every file; return the announced lengths, seconds, and the problems of the others.
 
@@ -198,7 +219,7 @@ def probe_videos(
     return lengths, problems
 
 
-def video_problem(name: str, path: Path, error: VideoError) -> Problem:
+def video_problem(name: str, path: Location, error: VideoError) -> Problem:
     """Return the problem of a video that cannot be used."""
     return Problem(name, str(path), str(error).removeprefix(f"{path}: "), error.remedy)
 

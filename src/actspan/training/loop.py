@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -41,8 +41,12 @@ class Plan:
 
     @classmethod
     def of(cls, optim: OptimConfig, videos: int) -> Self:
-        """Plan at least the requested passes and steps, in equal epochs."""
-        total = max(optim.passes * math.ceil(videos / optim.batch), optim.steps)
+        """Plan the requested passes, or more of them to reach `optim.steps`, in equal epochs."""
+        batches = math.ceil(videos / optim.batch)
+        steps = optim.steps
+        if optim.most_passes:
+            steps = min(steps, math.ceil(optim.most_passes * videos / optim.batch))
+        total = max(optim.passes * batches, steps, optim.least_steps)
         epoch_steps = math.ceil(total / optim.epochs)
         return cls(optim.epochs * epoch_steps, epoch_steps)
 
@@ -126,10 +130,11 @@ class Fit:
 
 
 class _Best:
-    """The best epoch so far: its number from 1, its losses, and its weights."""
+    """The epoch to keep so far: its number from 1, its losses, and its weights."""
 
-    def __init__(self) -> None:
+    def __init__(self, select: Literal["best", "last"]) -> None:
         self.values: dict[str, Any] = {}
+        self._select = select
 
     def state_dict(self) -> dict[str, Any]:
         return self.values
@@ -138,8 +143,9 @@ class _Best:
         self.values = values
 
     def add(self, epoch: int, training: float, validation: float | None, net: Network) -> None:
-        """Keep this epoch if its validation loss is the lowest, or if there is none."""
-        if validation is None or not self.values or validation < self.values["validation"]:
+        """Keep this epoch if it is chosen as the last one, or has the lowest validation loss."""
+        last = validation is None or self._select == "last"
+        if last or not self.values or validation < self.values["validation"]:
             weights = {name: value.clone() for name, value in net.state_dict().items()}
             self.values = {"epoch": epoch, "training": training, "validation": validation}
             self.values["weights"] = weights
@@ -148,7 +154,8 @@ class _Best:
         """Return the end of a line of progress."""
         if self.values.get("validation") is None:
             return ""
-        return f", best validation {self.values['validation']:.4f} ({self.values['epoch']})"
+        loss = f"validation {self.values['validation']:.4f} ({self.values['epoch']})"
+        return f", best {loss}" if self._select == "best" else f", {loss}"
 
 
 def fit(
@@ -161,16 +168,16 @@ def fit(
     report: Report,
     member: int = 0,
 ) -> Fit:
-    """Train `net`, a member of an ensemble, in place, and load the weights of the best epoch.
+    """Train `net`, a member of an ensemble, in place, and load the weights of the chosen epoch.
 
-    The best epoch is the one with the lowest loss over the whole validation set, or the last one
-    without such a set.
+    It is the last one, or with `optim.select` "best" the one with the lowest loss over the whole
+    validation set, if there is one.
     """
     plan, batches = Plan.of(optim, task.videos), math.ceil(task.videos / optim.batch)
     kept = copy.deepcopy(net) if optim.average else net  # running average of the weights
     kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
     optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
-    best = _Best()
+    best = _Best(optim.select)
 
     def losses(steps: range) -> Losses:
         epoch = steps.start // plan.epoch_steps

@@ -10,8 +10,14 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from actspan.config.stages import PemConfig, SoftNmsConfig, TemConfig
-from actspan.config.training import TrainConfig
+from actspan.config.stages import (
+    FusionConfig,
+    PemConfig,
+    PipelineConfig,
+    SoftNmsConfig,
+    TemConfig,
+)
+from actspan.config.training import TrainConfig, WindowTrainConfig
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Skipped, raise_errors
 from actspan.core.progress import Report
@@ -26,7 +32,6 @@ from actspan.pipeline.steps import feature_inputs
 from actspan.training.samples import Samples, read_samples
 
 TRAINING, VALIDATION, TESTING = "training", "validation", "testing"  # subsets
-_WINDOW_PICKS = 1000  # proposals per recording: the largest AN that is evaluated
 
 
 def trainable(dataset: Dataset, **checks: Any) -> Dataset:
@@ -88,26 +93,40 @@ def _with_meaning(subset: str) -> str:
 
 
 def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """Set the options that depend on the dataset: channels, edges and mode."""
+    """Set the options that depend on the dataset: channels, edges, mode and what windows need."""
     settings, channels = config.pipeline, dataset.spec.channels
     if channels is None:
         raise ConfigError(f"{dataset.path}: its channels are not known; use trainable(dataset)")
-    tem, nms = settings.tem or TemConfig(), settings.soft_nms
+    tem, nms, fusion = settings.tem or TemConfig(), settings.soft_nms, settings.fusion
     edge = dataset.edge if settings.rescale.edge == "auto" else settings.rescale.edge
     mode = _mode(dataset, tem.length) if config.mode == "auto" else config.mode
-    usual = SoftNmsConfig()
-    if mode == "window" and (nms.picks, nms.keep) == (usual.picks, usual.keep):
-        nms = msgspec.structs.replace(nms, picks=_WINDOW_PICKS, keep=_WINDOW_PICKS)
+    if mode == "window":
+        nms, fusion = _of_windows(settings, config.windows)
     pipeline = msgspec.structs.replace(
         settings,
         mode=mode,
         soft_nms=nms,
+        fusion=fusion,
         tem=msgspec.structs.replace(tem, channels=channels),
         pem=msgspec.structs.replace(settings.pem or PemConfig(), inputs=settings.bsp.size),
         rescale=msgspec.structs.replace(settings.rescale, edge=edge),
     )
     dataset.require_fit(pipeline)
     return msgspec.structs.replace(config, mode=mode, pipeline=pipeline)
+
+
+def _of_windows(
+    settings: PipelineConfig, windows: WindowTrainConfig
+) -> tuple[SoftNmsConfig, FusionConfig]:
+    """Return suppression and fusion for windows: own settings, or those of `windows`."""
+    nms, usual = settings.soft_nms, SoftNmsConfig()
+    if nms == usual:
+        nms = windows.soft_nms
+    elif (nms.picks, nms.keep) == (usual.picks, usual.keep):
+        picks, keep = windows.soft_nms.picks, windows.soft_nms.keep
+        nms = msgspec.structs.replace(nms, picks=picks, keep=keep)
+    fusion = msgspec.structs.replace(settings.fusion, label_free=0.0)  # it needs whole videos
+    return nms, windows.fusion if fusion == FusionConfig() else fusion
 
 
 def _mode(dataset: Dataset, length: int) -> Literal["rescale", "window"]:
@@ -126,8 +145,8 @@ def set_apart(
         return dataset, []
     if share is None:
         report.say(
-            "no validation videos: the last epoch is kept, and the model is not evaluated; set "
-            "some apart: --validation-split 0.1"
+            "no validation videos, so the model is not evaluated; set some apart: "
+            "--validation-split 0.1"
         )
         return dataset, []
     apart = draw_videos(dataset.videos, share, seed)

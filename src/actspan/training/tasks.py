@@ -242,20 +242,24 @@ def score_samples(tem: Network, samples: Samples) -> Float32:
     return joined
 
 
-def standardize(tem: Tem, samples: Samples) -> None:
-    """Set TEM's input standardisation from the samples."""
-    count, mean, square = 0, 0.0, 0.0
+def input_statistics(samples: Samples) -> tuple[Float64, Float64]:
+    """Return the mean of every channel and the inverse of its deviation: (C,), (C,)."""
+    count, mean, square = 0, np.zeros(1), np.zeros(1)
     for batch in _chunks(samples):  # Chan's parallel variance, chunk by chunk
         chunk = batch.features
         size = chunk.shape[0] * chunk.shape[2]
         of_chunk = chunk.mean(axis=(0, 2), dtype=np.float64)
         step = of_chunk - mean
-        square += np.square(chunk - of_chunk[:, None]).sum(axis=(0, 2))
-        square += np.square(step) * (count * size / (count + size))
-        mean += step * (size / (count + size))
+        square = square + np.square(chunk - of_chunk[:, None]).sum(axis=(0, 2))
+        square = square + np.square(step) * (count * size / (count + size))
+        mean = mean + step * (size / (count + size))
         count += size
-    scale = inverse_deviation(np.sqrt(square / count))  # (C,)
-    tem.standardize(torch.from_numpy(mean), torch.from_numpy(scale))
+    return mean, inverse_deviation(np.sqrt(square / count))
+
+
+def standardize(tem: Tem, samples: Samples) -> None:
+    """Set TEM's input standardisation from the samples."""
+    tem.standardize(*(torch.from_numpy(values) for values in input_statistics(samples)))
 
 
 def inverse_deviation(deviation: Float64) -> Float64:

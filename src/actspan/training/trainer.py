@@ -30,6 +30,7 @@ from actspan.core.types import Float64, Video
 from actspan.core.wording import listed, quoted
 from actspan.data.dataset import Dataset
 from actspan.evaluation.baselines import compare_with_guesses, not_beaten
+from actspan.model import LABEL_FREE
 from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source, check_new_bundle
@@ -44,6 +45,7 @@ from actspan.training.parts import (
     set_apart,
     videos_in,
 )
+from actspan.training.reduction import Reduction
 from actspan.training.samples import Samples, fingerprint
 from actspan.training.state import StateFolder
 from actspan.training.tasks import Candidates, PemTask, TemTask, standardize
@@ -71,8 +73,8 @@ def train(
     Parameters
     ----------
     dataset : Dataset
-        Output of `trainable`: its training videos are trained on, its validation videos choose
-        the best epoch.
+        Output of `trainable`: its training videos are trained on, its validation videos measure
+        the model, and choose the epoch if the settings select the best one.
     out : path
         Path of the new bundle.
     config : TrainConfig, optional
@@ -84,7 +86,6 @@ def train(
         ensemble use this seed and the following ones.
     validation_split : float, optional
         If the dataset has no validation videos: the share of the training videos to hold out.
-        With neither, the last epoch is kept.
     restart, overwrite : bool
         Discard an unfinished training; replace an existing bundle.
 
@@ -177,23 +178,31 @@ def _train_nets(
     parts: Mapping[str, Samples], config: TrainConfig, seed: int, state: StateFolder, report: Report
 ) -> tuple[dict[str, Network], dict[str, list[Fit]]]:
     """Train TEM, then PEM on its candidates; return them, and the results of their members."""
-    training, validation = parts[TRAINING], parts.get(VALIDATION)
     pipeline = config.pipeline
+    options: Any = {"seed": seed, "state": state, "report": report}
+    count = config.ensemble
+    reduction = Reduction.of(parts[TRAINING], config.tem.components)
+    if reduction is not None:
+        parts = {name: reduction.project(samples) for name, samples in parts.items()}
+    training, validation = parts[TRAINING], parts.get(VALIDATION)
 
     def build_tem() -> Tem:
         dropouts = {"dropout": config.tem.dropout, "hidden_dropout": config.tem.hidden_dropout}
+        if reduction is not None:
+            return reduction.build(pipeline.tem, **dropouts)
         tem = Tem(pipeline.tem, **dropouts)
         if config.tem.standardize:
             standardize(tem, training)
         return tem
 
-    options: Any = {"seed": seed, "state": state, "report": report}
-    count, tem_task = config.ensemble, TemTask(training, validation, config.tem)
+    tem_task = TemTask(training, validation, config.tem)
     tem, tem_fits = train_ensemble(build_tem, tem_task, config.tem.optim, count, **options)
     validated = None if validation is None else Candidates(validation, tem, pipeline)
     pem_task = PemTask(Candidates(training, tem, pipeline), validated, config.pem)
     build_pem = partial(Pem, pipeline.pem, dropout=config.pem.dropout)
     pem, pem_fits = train_ensemble(build_pem, pem_task, config.pem.optim, count, **options)
+    if reduction is not None:
+        tem = reduction.merge_into(tem)
     return {"tem": tem, "pem": pem}, {"tem": tem_fits, "pem": pem_fits}
 
 
@@ -217,17 +226,21 @@ def _evaluate(bundle: Bundle, dataset: Dataset, seed: int, report: Report) -> di
     segments = np.concatenate([v.segments for v in dataset if v.subset != VALIDATION])
     lengths: Float64 = np.diff(segments, axis=1)[:, 0]
     try:
-        proposals = propose_videos(bundle, dataset, videos, "torch", "evaluating", report)
-        figures = compare_with_guesses(videos, proposals, lengths, seed=seed)
+        proposals, label_free = (
+            propose_videos(model, dataset, videos, "torch", "evaluating", report)
+            for model in (bundle, Bundle.load(LABEL_FREE))
+        )
+        figures = compare_with_guesses(videos, proposals, label_free, lengths, seed=seed)
     except ActSpanError as error:  # must not discard the trained networks
         report.say(f"the model is not evaluated: {error}")
         return None
     if guesses := not_beaten(figures):
         rivals = listed(f"{name} {figures[name]['AUC']:.1f}" for name in guesses)
         report.say(
-            f"warning: the model is no better than guessing: AUC {figures['model']['AUC']:.1f} on "
-            f"the validation videos, {rivals}; try longer training (--epochs), more hidden units "
-            "(--tem-hidden), more training videos or other features"
+            "warning: the model is no better than without labels: AUC "
+            f"{figures['model']['AUC']:.1f} on the validation videos, {rivals}; try longer "
+            "training (--epochs), more hidden units (--tem-hidden), more training videos or other "
+            "features"
         )
     instances = sum(len(video.segments) for video in videos)
     return {"videos": len(videos), "instances": instances, "figures": figures}

@@ -63,9 +63,13 @@ class StagedExample:
 
 
 def make_example(
-    folder: Path, *, mode: Literal["rescale", "window"] = "rescale", videos: int = 5
+    folder: Path,
+    *,
+    mode: Literal["rescale", "window"] = "rescale",
+    videos: int = 5,
+    label_free: float = 0.0,
 ) -> StagedExample:
     """Make features of 20 to 60 snippets, and small networks with T = 20."""
-    write_bundle(folder / "bundle", mode=mode)
+    write_bundle(folder / "bundle", mode=mode, label_free=label_free)
     write_dataset(folder / "set", videos=videos)
     return StagedExample(folder / "bundle", folder / "set", folder / "stage")

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+from actspan.core.errors import DatasetError
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
 from actspan.deploy.staged.stage import Stage
@@ -25,6 +26,16 @@ def test_synthetic(tmp_path: Path, mode: Literal["rescale", "window"]) -> None:
     assert len(json.loads(staged)["results"]) == 5
     windows = [item.window for item in Stage.load(example.stage).table("tem").items]
     assert len(windows) > 5 if mode == "window" else windows == [None] * 5
+
+
+def test_label_free_proposals_are_kept_for_the_last_step(tmp_path: Path) -> None:
+    example = make_example(tmp_path, label_free=1.0)
+    assert example.run_all() == example.proposed(tmp_path / "x.json")
+    stage = Stage.load(example.stage)
+    (first, *_) = sorted((stage.path / "tem" / "label-free").iterdir())
+    first.unlink()
+    with pytest.raises(DatasetError, match=rf"missing .*{first.name}\): start again"):
+        write_pem_results(stage, Dumps(stage.outputs("pem")))
 
 
 def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:

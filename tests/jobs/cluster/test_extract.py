@@ -13,11 +13,12 @@ pytest.importorskip("onnx", reason="needs the extra 'video'")
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_engine import ray_engine, ray_extraction
+from actspan.pipeline.labelling import LabelChoice
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import ExtractRequest, Grid, Span
 from actspan.streams.extraction import extract_videos
 from actspan.streams.snippet_features import Extractor
-from tests.examples import write_bundle
+from tests.examples import add_classifier, write_bundle
 from tests.jobs.cluster.conftest import WORKERS
 from tests.runs import contents
 from tests.streams.encoders import write_encoder
@@ -82,11 +83,14 @@ def test_videos_give_the_same_run_on_workers(ray: Any, tmp_path: Path) -> None:
         spec = extractor.spec
     assert spec.channels is not None
     bundle = write_bundle(tmp_path / "m", channels=spec.channels, mode="window", features=spec)
+    add_classifier(bundle)
+    labels = LabelChoice(classify=True)
     request = ProposeRequest(
-        bundle.path, out=tmp_path / "here", videos=(str(videos),), backbone=encoder
+        bundle.path, out=tmp_path / "here", videos=(str(videos),), backbone=encoder, labels=labels
     )
     here = propose(request)
     there = propose(replace(request, out=tmp_path / "there"), engine=ray_engine(WORKERS))
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert there.detections == here.detections > 0
     assert (there.videos, there.problems) == (here.videos, here.problems)
     assert [problem.video for problem in here.problems] == ["broken"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from actspan import Bundle
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import Grid, Span
 from actspan.streams.snippet_features import Extractor
-from tests.examples import write_bundle
+from tests.examples import add_classifier, write_bundle
 from tests.streams.encoders import write_encoder
 from tests.streams.example_videos import steady, write_video
 
@@ -53,4 +54,17 @@ def model(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[M
         )
         for mode in modes
     }
+    return made.__getitem__
+
+
+@pytest.fixture(scope="session")
+def labelling_model(
+    model: Callable[[Mode], Bundle], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Mode], Bundle]:
+    """The same bundles with a classifier."""
+    folder = tmp_path_factory.mktemp("labelling")
+    modes: tuple[Mode, ...] = ("rescale", "window")
+    for mode in modes:
+        shutil.copytree(model(mode).path, folder / mode)
+    made = {mode: add_classifier(Bundle.load(folder / mode)) for mode in modes}
     return made.__getitem__

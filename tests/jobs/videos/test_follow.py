@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +71,13 @@ class Followed:
     def __init__(self, stream: GrowingVideo, model: Bundle, encoder: str, **settings: Any) -> None:
         self.request = ProposeRequest(model.path, live=stream, backbone=encoder, **settings)
         self.seconds: list[float] = []
+        self.labels: list[str] = []
         self.first, self.over, self.early = threading.Event(), threading.Event(), False
         self.segments = SegmentList()
 
-    def report(self, seconds: float, proposals: Proposals) -> None:
+    def report(self, seconds: float, proposals: Proposals, labels: Sequence[str] | None) -> None:
         self.seconds.append(seconds)
+        self.labels += labels or []
         self.early |= not self.over.is_set()
         self.first.set()
 
@@ -201,7 +203,7 @@ def test_every_segment_is_reported_once_and_in_time() -> None:
         mode="window", tem=TemConfig(length=LENGTH), soft_nms=SoftNmsConfig(picks=999, keep=999)
     )
     reports: list[tuple[float, Proposals]] = []
-    sink, snippets = NewSegments(Selection(), lambda *report: reports.append(report)), 96
+    sink, snippets = NewSegments(Selection(), lambda *report: reports.append(report[:2])), 96
     sink._config = config
     for outcome in outcomes(snippets):
         sink.add(outcome)

@@ -317,7 +317,14 @@ def test_a_changed_video_is_named_when_a_job_is_resumed(
         pytest.param({"resume": True}, "nothing can be resumed", id="resume"),
         pytest.param({"scores": Path()}, "belong to a dataset", id="scores"),
         pytest.param(
-            {"labels": LabelChoice(classify=True)}, "run actspan extract", id="classifier"
+            {
+                "videos": (),
+                "dataset": Path(),
+                "scores": Path(),
+                "labels": LabelChoice(classify=True),
+            },
+            "boundary scores come without",
+            id="classifier",
         ),
     ],
 )

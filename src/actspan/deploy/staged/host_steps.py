@@ -55,9 +55,12 @@ from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece, Recordings
 from actspan.pipeline.steps import final_proposals, find_candidates, pieces_of, tem_input
+from actspan.proposals.agreement import combine
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import fuse
+from actspan.proposals.label_free import propose_label_free
 
+_LABEL_FREE = "label-free"  # start, end and score of label-free proposals: (3, M) float64
 _SIDES = ("xmin", "xmax", "xmin_score", "xmax_score")  # float64, N values per file
 
 
@@ -82,7 +85,9 @@ def write_tem_inputs(request: TemRequest, progress: Progress = no_progress) -> S
     report = StepReport("tem-inputs", len(dataset), out, progress, problems, notes)
     with atomic_folder(request.out) as stage:
         folder = stage / "tem"
-        make_folders(folder, "input", *(() if request.lean else ("xmin", "xmax")))
+        sides = () if request.lean else ("xmin", "xmax")
+        added = (_LABEL_FREE,) if bundle.config.fusion.label_free else ()
+        make_folders(folder, "input", *sides, *added)
         work = partial(_write_tem_input, folder, bundle.config, edge, request.lean)
         write_items(folder, work, pieces_of(jobs, bundle.config), report)
         record = DatasetRecord(
@@ -110,6 +115,11 @@ def _write_tem_input(
     values = tem_input(features, config, edge)
     data = write_array(folder / "input" / f"{name}.bin", values.T)
     rows = len(features) if config.mode == "window" else len(values)
+    if config.fusion.label_free:
+        _, found = propose_label_free(features.values)
+        write_array(
+            folder / _LABEL_FREE / f"{name}.bin", np.stack([found.start, found.end, found.score])
+        )
     if not lean:
         for side, anchors in zip(("xmin", "xmax"), _anchors(rows), strict=True):
             write_array(folder / side / f"{name}.bin", anchors)
@@ -261,7 +271,14 @@ def _candidate_files(stage: Stage, item: Item) -> list[Path]:
 def _candidate_problem(stage: Stage, item: Item) -> Problem | None:
     remedy = "make PEM's inputs again: actspan staged pem-inputs"
     problems = (size_problem(item, f, 8 * item.rows, remedy) for f in _candidate_files(stage, item))
-    return next(filter(None, problems), None)
+    problem, found = next(filter(None, problems), None), _label_free_file(stage, item)
+    if problem is None and stage.config.fusion.label_free and not found.is_file():
+        return Problem(item.video, str(found), "missing", "start again: actspan staged tem-inputs")
+    return problem
+
+
+def _label_free_file(stage: Stage, item: Item) -> Path:
+    return stage.path / "tem" / _LABEL_FREE / f"{item.name}.bin"
 
 
 def _rate_item(
@@ -275,6 +292,9 @@ def _rate_item(
     confidence = dumps.read(item)[: item.rows]
     if folder is not None:
         write_csv(folder / f"{item.name}.csv", {**_columns(candidates), "iou_score": confidence})
+    if stage.config.fusion.label_free:
+        found = Proposals(*np.fromfile(_label_free_file(stage, item)).reshape(3, -1))
+        candidates, confidence = combine(candidates, confidence, found, stage.config.fusion)
     if item.window is not None:
         return item, candidates.with_score(fuse(candidates, confidence, stage.config.fusion))
     alone = RaggedProposals.of([candidates])

@@ -1,0 +1,63 @@
+"""Features of the video that is decoded now, in a temporary file, for its labels."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from actspan.core.errors import ActSpanError, FeatureError
+from actspan.core.types import Float32
+from actspan.data.dataset import Recording
+from actspan.data.features import Entry
+from actspan.data.timebase import SnippetGrid
+
+
+class FeatureSpool:
+    """Snippets of one video at a time, (n, C) float32, which can be read while they are written.
+
+    They are kept in an unnamed file of the folder for temporary files (TMPDIR), so that memory does
+    not grow with the video.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="actspan-")  # noqa: SIM115  closed by `close`
+        self._path = Path(tempfile.gettempdir())
+        self._rows, self._channels, self._stride = 0, 0, 0.0
+
+    def start(self) -> None:
+        """Remove the snippets of the video before."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._rows = 0
+
+    def add(self, rows: Float32, stride: float) -> None:
+        """Append snippets, (k, C), that are `stride` seconds apart.
+
+        Raises ActSpanError if the disk is full.
+        """
+        if not len(rows):
+            return
+        try:
+            self._file.write(np.ascontiguousarray(rows, dtype=np.float32).tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise ActSpanError(
+                f"{self._path}: features that labels need cannot be kept there: {error.strerror}; "
+                "set TMPDIR to a folder with more space"
+            ) from error
+        self._rows, self._channels, self._stride = self._rows + len(rows), rows.shape[1], stride
+
+    def recording(self) -> Recording:
+        """Return the snippets so far; raise FeatureError if there are none."""
+        if not self._rows:
+            raise FeatureError("no snippets of this video were decoded, so it cannot be labelled")
+        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        values = np.frombuffer(mapped, np.float32).reshape(self._rows, self._channels)
+        return Recording(Entry(self._path), values, SnippetGrid(self._stride, self._stride))
+
+    def close(self) -> None:
+        """Remove the file. May be called twice."""
+        self._file.close()
