@@ -22,7 +22,7 @@ from actspan.evaluation.baselines import (
 INSTANCES = ((3.0, 6.0), (11.0, 25.0))
 VIDEO = Video("v", 30.0, "test", INSTANCES, ("", ""))
 LENGTHS = np.array([3.0, 14.0])
-NOTHING = {"v": Proposals.empty()}
+FOUND = {"v": Proposals([20.0], [29.0], [1.0])}
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,19 @@ def test_guesses_have_the_lengths_of_training() -> None:
     ("rows", "expected"),
     [
         pytest.param([(3, 6, 0.9), (11, 25, 0.8)], [], id="found at once"),
-        pytest.param([(29, 30, 0.9)], ["plain windows", "training lengths"], id="found nothing"),
+        pytest.param(
+            [(29, 30, 0.9)],
+            ["label-free", "plain windows", "training lengths"],
+            id="found nothing",
+        ),
     ],
 )
 def test_a_model_is_compared_with_guesses(
     rows: list[tuple[float, float, float]], expected: list[str]
 ) -> None:
     proposals = {"v": Proposals(*np.array(rows).T)}
-    figures = compare_with_guesses([VIDEO], proposals, NOTHING, LENGTHS)
+    figures = compare_with_guesses([VIDEO], proposals, FOUND, LENGTHS)
     assert list(figures) == ["model", "label-free", "plain windows", "training lengths"]
+    assert "label-free" not in compare_with_guesses([VIDEO], proposals, {}, LENGTHS)
     assert not_beaten(figures) == expected
-    assert figures == compare_with_guesses([VIDEO], proposals, NOTHING, LENGTHS)
+    assert figures == compare_with_guesses([VIDEO], proposals, FOUND, LENGTHS)

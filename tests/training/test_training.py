@@ -64,7 +64,8 @@ def test_a_model_no_better_than_guesses_is_reported(
     judged = (train(dataset, tmp_path / "model", config, report=report).training or {})["judged"]
     model, *guesses = (row["AUC"] for row in judged["figures"].values())
     warned = [line for line in report.lines if line.startswith("warning: the model is no better")]
-    assert len(warned) == (model <= max(guesses)) == (kept == 1)
+    assert len(warned) == (model <= max(guesses))
+    assert warned or kept > 1
     assert all("--tem-hidden" in line and f"AUC {model:.1f}" in line for line in warned)
 
 

@@ -72,12 +72,12 @@ def compare_with_guesses(
 
     The videos have instances and durations; proposals and the `lengths` (M,) of the instances that
     the model learned from are in seconds. Figures in percent are returned for `model`,
-    `label-free`, `plain windows` and `training lengths`.
+    `label-free` (unless that finds nothing), `plain windows` and `training lengths`.
 
     Examples
     --------
     >>> video = Video("a", 60.0, "", [[10, 20]], ("run",))
-    >>> model, label_free = {"a": Proposals([10], [20], [1])}, {"a": Proposals.empty()}
+    >>> model, label_free = {"a": Proposals([10], [20], [1])}, {"a": Proposals([1], [5], [1])}
     >>> found = compare_with_guesses([video], model, label_free, np.array([9.0]))
     >>> found["model"]["AUC"], found["training lengths"]["AUC"] < 90
     (99.0, True)
@@ -86,7 +86,9 @@ def compare_with_guesses(
         "plain windows": plain_windows,
         "training lengths": partial(of_lengths, lengths),
     }
-    found = {"model": proposals, "label-free": label_free}
+    found = {"model": proposals}
+    if any(map(len, label_free.values())):
+        found["label-free"] = label_free
     rows = {name: evaluate_recall(videos, f, subset=None).summary() for name, f in found.items()}
     guessed = {n: evaluate_guess(g, videos, seed=seed, draws=DRAWS) for n, g in guesses.items()}
     return {**rows, **guessed}

@@ -226,21 +226,21 @@ def _evaluate(bundle: Bundle, dataset: Dataset, seed: int, report: Report) -> di
     segments = np.concatenate([v.segments for v in dataset if v.subset != VALIDATION])
     lengths: Float64 = np.diff(segments, axis=1)[:, 0]
     try:
-        proposals, label_free = (
+        found, without_labels = (
             propose_videos(model, dataset, videos, "torch", "evaluating", report)
             for model in (bundle, Bundle.load(LABEL_FREE))
         )
-        figures = compare_with_guesses(videos, proposals, label_free, lengths, seed=seed)
+        figures = compare_with_guesses(videos, found, without_labels, lengths, seed=seed)
     except ActSpanError as error:  # must not discard the trained networks
         report.say(f"the model is not evaluated: {error}")
         return None
     if guesses := not_beaten(figures):
         rivals = listed(f"{name} {figures[name]['AUC']:.1f}" for name in guesses)
+        auc = figures["model"]["AUC"]
         report.say(
-            "warning: the model is no better than without labels: AUC "
-            f"{figures['model']['AUC']:.1f} on the validation videos, {rivals}; try longer "
-            "training (--epochs), more hidden units (--tem-hidden), more training videos or other "
-            "features"
+            f"warning: the model is no better than what needs no model: AUC {auc:.1f} on the "
+            f"validation videos, {rivals}; try longer training (--epochs), more hidden units "
+            "(--tem-hidden), more training videos or other features"
         )
     instances = sum(len(video.segments) for video in videos)
     return {"videos": len(videos), "instances": instances, "figures": figures}
