@@ -11,8 +11,8 @@ from fastapi import APIRouter, FastAPI, Query, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
-from actspan.config.stages import SoftNmsConfig
 from actspan.server.browsed_run import TILE, BrowsedRun, ShownProposals
+from actspan.server.changed_runs import Setting
 from actspan.server.corrections import (
     WRITABLE,
     Corrected,
@@ -180,15 +180,8 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
         """Return the proposals of a run with other settings of Soft-NMS."""
         library.video(name)
         browsed = library.run(run)
-        settings = browsed.config.soft_nms
-        config = SoftNmsConfig(
-            threshold_short=threshold_short,
-            threshold_long=threshold_long,
-            decay=decay,
-            keep=keep,
-            picks=keep + max(settings.picks - settings.keep, 0),  # as many more as in the run
-        )
-        return _columns(browsed.suppressed(name, config))
+        setting = Setting(run, threshold_short, threshold_long, decay, keep)
+        return _columns(browsed.suppressed(name, setting.config(browsed)))
 
 
 def _add_files(routes: APIRouter, library: Library) -> None:

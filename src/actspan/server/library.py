@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any, Literal
+from threading import Event, Lock, Thread
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from actspan.core.errors import ActSpanError, AnnotationError
 from actspan.core.types import Proposals, Video
@@ -23,13 +23,19 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.recall import evaluate_video
 from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun, check_index
+from actspan.server.changed_runs import PAUSE, ChangedRun, ListedRun, RunMetrics, Setting
 from actspan.server.error_responses import ProblemError
 from actspan.streams.video_lists import find_videos
 
-_PAUSE = 0.001  # seconds after each evaluation, so that requests go first
+_CHANGED = 8  # number of runs with changed settings whose figures stay in memory
 _DIGITS = re.compile(r"(\d+)")
 
 Order = Literal["source", "id", "seconds", "instances", "proposals", "score", "auc", "difference"]
+
+
+def _check_setting(text: str) -> str:
+    Setting.parse(text)
+    return text
 
 
 class ListQuery(BaseModel):
@@ -40,25 +46,13 @@ class ListQuery(BaseModel):
     corrected: bool = Field(False, description="Only videos that were corrected.")
     order: Order = Field("source", description="Sort key; videos without a value come last.")
     descending: bool = False
+    suppression: list[Annotated[str, AfterValidator(_check_setting)]] = Field(
+        [],
+        max_length=7,
+        description="Other settings of Soft-NMS for a run: RUN:SHORT,LONG,DECAY,KEEP; repeatable.",
+    )
     offset: int = Field(0, ge=0, le=2**31)
     limit: int = Field(100, ge=1, le=500)
-
-
-class RunMetrics(BaseModel):
-    """Evaluation of a run on one video."""
-
-    auc: float = Field(description="Percent.")
-    missed: int = Field(description="Instances that no proposal reaches at the lowest tIoU.")
-
-
-class ListedRun(BaseModel):
-    """Result of one run on a video."""
-
-    proposals: int = Field(description="Number of proposals.")
-    score: float | None = Field(description="Best score.")
-    metrics: RunMetrics | None = Field(
-        description="Null without instances, and before the evaluation."
-    )
 
 
 class ListedVideo(BaseModel):
@@ -105,6 +99,8 @@ class Library:
         # Evaluation of every run by video, without videos that have no instances.
         self.metrics: list[dict[str, RunMetrics]] = [{} for _ in self.runs]
         self._evaluation = Thread(target=self._evaluate, name="evaluation", daemon=True)
+        self._changed: dict[Setting, ChangedRun] = {}  # most recently used last
+        self._changing = Lock()
         self._stop = Event()
 
     def _read_truth(self, path_given: Path | None) -> None:
@@ -132,7 +128,7 @@ class Library:
                 run.warm()
             for run, metrics in zip(self.runs, self.metrics, strict=True):
                 for name, proposals in run.result.items():
-                    if self._stop.wait(_PAUSE):
+                    if self._stop.wait(PAUSE):
                         return
                     video = self.truth.get(name)
                     if video is not None and len(video.segments):
@@ -144,6 +140,8 @@ class Library:
         self._stop.set()
         if self._evaluation.ident is not None:
             self._evaluation.join()
+        for changed in self._changed.values():
+            changed.close()
         for run in self.runs:
             run.close()
 
@@ -193,13 +191,31 @@ class Library:
 
     def page(self, query: ListQuery, corrected: frozenset[str]) -> VideoPage:
         """Return a page of the videos that match; `corrected` are the ids of corrected ones."""
-        evaluating = self._evaluation.is_alive()  # read first, so that no metrics are missed
-        ids = self._matching(query, corrected)
+        changed = self._changed_runs(map(Setting.parse, query.suppression))
+        # read first, so that no metrics are missed
+        evaluating = self._evaluation.is_alive() or not all(
+            run.is_complete for run in changed.values()
+        )
+        ids = self._matching(query, corrected, changed)
         shown = ids[query.offset : query.offset + query.limit]
-        rows = [self._row(name, name in corrected) for name in shown]
+        rows = [self._row(name, name in corrected, changed) for name in shown]
         return VideoPage(total=len(ids), evaluating=evaluating, videos=rows)
 
-    def _matching(self, query: ListQuery, corrected: frozenset[str]) -> list[str]:
+    def _changed_runs(self, settings: Iterable[Setting]) -> dict[int, ChangedRun]:
+        """Return the runs with other settings of Soft-NMS, by index."""
+        found = {}
+        with self._changing:
+            for setting in settings:
+                run = self._changed.pop(setting, None)
+                run = run or ChangedRun(self.run(setting.run), setting, self.truth)
+                found[setting.run] = self._changed[setting] = run
+            while len(self._changed) > _CHANGED:
+                self._changed.pop(next(iter(self._changed))).close()
+        return found
+
+    def _matching(
+        self, query: ListQuery, corrected: frozenset[str], changed: Mapping[int, ChangedRun]
+    ) -> list[str]:
         """Return the ids of the videos that match, in order."""
         find = query.find.strip().casefold()
         chosen = [
@@ -207,11 +223,13 @@ class Library:
             for name in self.ids
             if self._contains(name, find)
             and (not query.corrected or name in corrected)
-            and (not query.missed or any(metrics.missed for metrics in self._metrics(name)))
+            and (
+                not query.missed or any(metrics.missed for metrics in self._metrics(name, changed))
+            )
         ]
         if query.order == "source":
             return chosen[::-1] if query.descending else chosen
-        keys = {name: self._key(name, query.order) for name in chosen}
+        keys = {name: self._key(name, query.order, changed) for name in chosen}
         with_key = [name for name in chosen if keys[name] is not None]
         without_key = [name for name in chosen if keys[name] is None]
         return sorted(with_key, key=keys.__getitem__, reverse=query.descending) + without_key
@@ -222,10 +240,12 @@ class Library:
         video = self.truth.get(name)
         return video is not None and any(find in label.casefold() for label in video.labels)
 
-    def _metrics(self, name: str) -> list[RunMetrics]:
-        return [run[name] for run in self.metrics if name in run]
+    def _metrics(self, name: str, changed: Mapping[int, ChangedRun]) -> list[RunMetrics]:
+        """Return the metrics of a video that are known, one per run."""
+        rows = (self._known_row(number, name, changed) for number in range(len(self.runs)))
+        return [row.metrics for row in rows if row is not None and row.metrics is not None]
 
-    def _key(self, name: str, order: Order) -> Any:
+    def _key(self, name: str, order: Order, changed: Mapping[int, ChangedRun]) -> Any:
         """Return a video's sort key, or None if it has none."""
         if order == "id":  # video9 comes before video10; every second part is a number
             parts = enumerate(_DIGITS.split(name.casefold()))
@@ -235,13 +255,14 @@ class Library:
         if order == "instances":
             return len(self.video(name).segments)
         if order in ("proposals", "score"):
-            return getattr(self._run_row(0, name), order) if self.runs else None
-        auc = [metrics.auc for metrics in self._metrics(name)]
+            row = self._known_row(0, name, changed) if self.runs else None
+            return None if row is None else getattr(row, order)
+        auc = [metrics.auc for metrics in self._metrics(name, changed)]
         if order == "difference":  # between the best and the worst run
             return max(auc) - min(auc) if len(auc) > 1 else None
         return sum(auc) / len(auc) if auc else None
 
-    def _row(self, name: str, is_corrected: bool) -> ListedVideo:
+    def _row(self, name: str, is_corrected: bool, changed: Mapping[int, ChangedRun]) -> ListedVideo:
         video = self.video(name)
         return ListedVideo(
             id=name,
@@ -250,8 +271,18 @@ class Library:
             labels=list(dict.fromkeys(video.labels)),
             has_media=name in self.media,
             corrected=is_corrected,
-            runs=[self._run_row(number, name) for number in range(len(self.runs))],
+            runs=[
+                changed[number].row(name) if number in changed else self._run_row(number, name)
+                for number in range(len(self.runs))
+            ],
         )
+
+    def _known_row(
+        self, number: int, name: str, changed: Mapping[int, ChangedRun]
+    ) -> ListedRun | None:
+        """Return the figures of a run, or None if they are not known yet."""
+        run = changed.get(number)
+        return self._run_row(number, name) if run is None else run.known_row(name)
 
     def _run_row(self, number: int, name: str) -> ListedRun:
         scores = self.runs[number].result.get(name, Proposals.empty()).score
