@@ -27,7 +27,7 @@ def test_a_service_that_goes_away_leaves_the_list_and_loses_no_correction(
     cut_off(visit)
     visit.drag(CORRECTIONS, 200, 400)
     visit.until(f"{MESSAGES}.includes('does not answer')")
-    visit.until(f"{MESSAGES}.includes('The corrections of video20 are not saved')")
+    visit.until(f"{MESSAGES}.includes('The corrections of video20 are not saved yet')")
     assert visit.page.locator("#messages").bounding_box()["y"] < 60
     assert visit.text("#saved") == "Not saved"
     assert visit.page.locator("#rows .row-name").all_text_contents()[:10] == names

@@ -5,6 +5,7 @@ const FIRST = 500, LONGEST = 8000; // milliseconds between two attempts
 /** Events: "lost" and "back". */
 class Connection extends EventTarget {
   isLost = false;
+  #timer = 0;
 
   lose() {
     if (this.isLost) return;
@@ -15,7 +16,12 @@ class Connection extends EventTarget {
 
   /** @param {number} wait */
   #tryAfter(wait) {
-    setTimeout(() => this.#try(wait), wait);
+    this.#timer = setTimeout(() => this.#try(wait), wait);
+  }
+
+  tryNow() {
+    clearTimeout(this.#timer);
+    this.#try(FIRST);
   }
 
   /** @param {number} wait */

@@ -8,7 +8,7 @@ import { remember } from "./remember.js";
 import { plural } from "./text.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const forced = matchMedia("(forced-colors: active)");
+const others = [matchMedia("(forced-colors: active)"), matchMedia("print")]; // have colours of their own
 
 function isDark() {
   return (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
@@ -24,7 +24,7 @@ export function followTheme(changed) {
     name();
     changed();
   });
-  for (const query of [dark, forced]) {
+  for (const query of [dark, ...others]) {
     query.addEventListener("change", () => {
       name();
       changed();

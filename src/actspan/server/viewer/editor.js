@@ -23,6 +23,7 @@ export class Editor extends EventTarget {
   /** @type {"" | "saving" | "saved" | "failed"} */
   state = "";
   message = ""; // why saving failed
+  hasNoAnswer = false; // it failed because the service does not answer
   #revision = 0;
   /** @type {(Segment[] | null)[]} */
   #past = [];
@@ -205,6 +206,7 @@ export class Editor extends EventTarget {
     if (error instanceof api.Refused && error.status === 409) {
       try {
         this.#take(await api.readCorrections(this.id));
+        this.hasNoAnswer = false;
         this.#report("failed", "Someone else changed these corrections; the newest ones are shown.");
         return;
       } catch {
@@ -215,6 +217,7 @@ export class Editor extends EventTarget {
       this.#timer = setTimeout(() => this.save(), this.#wait);
       this.#wait = Math.min(this.#wait * 2, LONGEST);
     }
+    this.hasNoAnswer = error instanceof api.Refused && error.status === 0;
     this.#report("failed", `The corrections of ${this.id} are not saved: ${api.messageOf(error)}`);
   }
 

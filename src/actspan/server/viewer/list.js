@@ -187,10 +187,12 @@ export class List {
     const link = make(item, "a", { href: addressOf({ id: video.id }) });
     link.dataset.index = String(index);
     if (video.id === this.#current) link.setAttribute("aria-current", "true");
-    make(link, "span", { className: "row-name" }, video.id);
-    make(link, "span", { className: "row-auc" }, aucOf(video));
-    const facts = make(link, "span", { className: "row-facts" }, factsOf(video, this.about));
-    if (video.corrected) make(facts, "span", { className: "badge" }, "corrected");
+    make(link, "span", { className: "row-name", title: video.id }, video.id);
+    if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
+    make(link, "span", { className: "row-facts" }, factsOf(video, this.about));
+    const figures = aucOf(video), auc = make(link, "span", { className: "row-auc" });
+    if (figures) make(auc, "span", { className: video.runs.length > 1 ? "hidden" : "" }, "AUC ");
+    auc.append(figures);
     return item;
   }
 
@@ -233,7 +235,7 @@ function addOrders({ ground_truth: truth, runs }) {
  */
 function aucOf({ runs }) {
   const figures = runs.map(({ metrics }, r) => metrics && `${letterOf(runs, r)}${metrics.auc.toFixed(1)}`);
-  return figures.some(Boolean) ? `AUC ${figures.filter(Boolean).join(" ")}` : "";
+  return figures.filter(Boolean).join(" ");
 }
 
 /**

@@ -160,9 +160,9 @@ class Page {
   }
 
   #connection() {
-    connection.addEventListener("lost", () => say("connection", "The service does not answer. Trying again…"));
+    connection.addEventListener("lost", () => this.opening.reportFailures());
     connection.addEventListener("back", () => {
-      say("connection", "");
+      this.opening.reportFailures();
       this.opening.saveAll();
       this.list.refresh();
       if (!this.store.video || readAddress()) this.#reopen();

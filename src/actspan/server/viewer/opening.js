@@ -5,6 +5,7 @@
 /** @import { Store } from "./store.js" */
 
 import * as api from "./api.js";
+import { connection } from "./connection.js";
 import { Curves } from "./curves.js";
 import { Editor } from "./editor.js";
 import { say } from "./messages.js";
@@ -126,11 +127,21 @@ export class Opening {
   #watch(editor) {
     editor.addEventListener("change", () => {
       if (editor === this.store.editor) this.store.emit("edit");
-      const failed = this.editors.filter((one) => one.state === "failed");
-      say("save", failed.map((one) => one.message).join(" "), failed.some((one) => one.isUnsaved)
-        ? { name: "Save now", act: () => this.saveAll() } : undefined);
+      this.reportFailures();
     });
     editor.addEventListener("saved", () => this.saved());
+  }
+
+  // Say which corrections are not saved; that the service does not answer is one message.
+  reportFailures() {
+    const failed = this.editors.filter((one) => one.state === "failed");
+    const others = failed.filter((one) => !one.hasNoAnswer);
+    const remedy = { name: "Save now", act: () => this.saveAll() };
+    say("save", others.map((one) => one.message).join(" "), others.some((one) => one.isUnsaved) ? remedy : undefined);
+    const waiting = failed.filter((one) => one.hasNoAnswer).map((one) => one.id).join(", ");
+    const unsaved = waiting && ` The corrections of ${waiting} are not saved yet: keep this page open.`;
+    const message = connection.isLost ? `The service does not answer. Trying again…${unsaved}` : "";
+    say("connection", message, { name: "Try now", act: () => connection.tryNow() });
   }
 
   get editors() {

@@ -15,7 +15,7 @@ import { Scrubber } from "./scrubber.js";
 import { clip } from "./segments.js";
 import { makeTracks } from "./tracks.js";
 
-const GAP = 6; // pixels
+const GAP = 6, FOOT = 4; // pixels between tracks and below the last
 
 /** @param {string} id */
 function contextOf(id) {
@@ -72,7 +72,7 @@ export class Timeline {
 
   // The height that all tracks can use.
   get needed() {
-    return this.#tracks().reduce((sum, track) => sum + track.most + GAP, 0);
+    return this.#tracks().reduce((sum, track) => sum + track.most + GAP, FOOT);
   }
 
   get isNarrow() {
@@ -93,10 +93,10 @@ export class Timeline {
     const middle = tracks.filter((track) => !track.pin);
     const total = (/** @type {Track[]} */ some) => some.reduce((sum, track) => sum + track.height + GAP, 0);
     this.#top = total(pinned("top"));
-    this.#bottom = total(pinned("bottom"));
-    const spare = height - total(tracks);
+    this.#bottom = total(pinned("bottom")) + FOOT;
+    const spare = height - total(tracks) - FOOT;
     const usable = middle.reduce((sum, track) => sum + track.most - track.height, 0);
-    byId("tracks").style.height = `${Math.max(total(tracks), height)}px`;
+    byId("tracks").style.height = `${Math.max(total(tracks) + FOOT, height)}px`;
     this.rows = [];
     this.#place(pinned("top"), 0, 0);
     this.#place(middle, this.#top - this.room.scrollTop, usable ? clip(spare / usable, 0, 1) : 0);
