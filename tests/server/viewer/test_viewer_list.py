@@ -89,6 +89,18 @@ def test_back_shows_what_the_address_names(browser: Any, live: Live) -> None:
     visit.close()
 
 
+def test_the_skip_link_keeps_the_video(browser: Any, live: Live) -> None:
+    visit = Visit(browser, live).open("video3")
+    visit.press("Tab")
+    assert visit.page.evaluate("document.activeElement.className") == "skip"
+    visit.press("Enter")
+    assert visit.page.evaluate("document.activeElement.id") == "overlay"
+    visit.page.wait_for_timeout(200)
+    assert visit.text("#name") == "video3"
+    assert visit.page.url.endswith("#id=video3")
+    visit.close()
+
+
 def test_an_unknown_address_shows_no_video(browser: Any, live: Live) -> None:
     visit = Visit(browser, live).open("video3")
     visit.page.goto(f"{live.url}/#id=nothing")

@@ -124,9 +124,12 @@ def test_nothing_needed_scrolls_away(visit: Visit) -> None:
     inside = """() => ["stage", "play", "tab-corrections", "splitter", "overlay", "open-export"]
       .map((id) => document.getElementById(id).getBoundingClientRect())
       .every((box) => box.top >= 0 && box.bottom <= innerHeight && box.right <= innerWidth)"""
+    visit.tab("Corrections").page.get_by_role("button", name="Add", exact=True).click()
     for tab in ("Corrections", "Proposals", "Settings"):
         visit.tab(tab)
         assert page.evaluate(inside)
+        panel = f"document.getElementById('{tab.lower()}')"
+        assert page.evaluate(f"{panel}.scrollWidth <= {panel}.clientWidth")
         assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
     before = page.locator("#base").screenshot()
     page.locator("#timeline").evaluate("(e) => { e.style.height = '160px'; }")
@@ -136,6 +139,8 @@ def test_nothing_needed_scrolls_away(visit: Visit) -> None:
     assert page.locator("#base").screenshot() != before
     page.mouse.click(*visit.point(600, RULER))  # the ruler is still at the top
     assert visit.seconds() > 10
+    visit.tab("Corrections").page.get_by_role("button", name="Discard").click()
+    visit.until_saved()
 
 
 def test_two_fingers_zoom(browser: Any, live: Live) -> None:

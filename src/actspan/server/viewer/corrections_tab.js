@@ -47,7 +47,7 @@ export class CorrectionsTab {
     if (!editor) return;
     const segments = editor.shown, room = byId("segments");
     if (!segments.length) {
-      room.replaceChildren(make(null, "p", { className: "soft" }, nothing(editor)));
+      room.replaceChildren(make(null, "p", { className: "soft" }, nothing(this.store)));
       this.#filled = null;
     } else if (this.#filled !== editor || this.#body.rows.length !== segments.length) {
       this.#build(editor, segments);
@@ -209,9 +209,13 @@ function report(input, fault) {
   else input.removeAttribute("aria-invalid");
 }
 
-/** @param {Editor} editor */
-function nothing(editor) {
-  return editor.segments === null
-    ? "This video has no corrections. Drag on the track, press M, or start from the ground truth or the proposals."
-    : "Corrected: this video has no segments.";
+/**
+ * Say why there are no rows, and how to begin.
+ * @param {Store} store
+ */
+function nothing({ editor, truth, runs }) {
+  if (editor?.segments) return "Corrected: this video has no segments.";
+  const others = [truth.length && "the ground truth", runs.length && "the proposals"].filter(Boolean);
+  const start = others.length ? `, press M, or start from ${others.join(" or ")}` : " or press M";
+  return `This video has no corrections. Drag on the track${start}.`;
 }

@@ -10,6 +10,14 @@ import { clip } from "./segments.js";
 const SHORTEST = 120, ABOVE = 280, STEP = 20; // pixels
 const wide = matchMedia("(min-width: 64rem)");
 
+// The link that skips to the timeline; following it would change the address of the video.
+export function skipLink() {
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("overlay").focus();
+  });
+}
+
 // The list of videos: beside the workspace on wide screens, above it on others.
 export function drawer() {
   const open = byId("open-list");

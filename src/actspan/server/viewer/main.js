@@ -10,7 +10,7 @@ import { CorrectionsTab } from "./corrections_tab.js";
 import { exportDialog, followTheme, helpDialog } from "./dialogs.js";
 import { byId, dialog, element, field, make } from "./dom.js";
 import { listen } from "./keys.js";
-import { drawer, Splitter } from "./layout.js";
+import { drawer, skipLink, Splitter } from "./layout.js";
 import { List } from "./list.js";
 import { say } from "./messages.js";
 import { Opening } from "./opening.js";
@@ -50,6 +50,7 @@ class Page {
     new ProposalsTab(this.store, this.actions);
     new SettingsTab(this.store, this.opening);
     this.side = drawer();
+    skipLink();
     followTheme(() => this.timeline.recolour());
     helpDialog();
     exportDialog(about);

@@ -53,7 +53,7 @@ export class Opening {
     const signal = this.#restart();
     const { store } = this, runs = store.served;
     const [video, ...columns] = await Promise.all([
-      api.openVideo(id, signal), ...runs.map((run) => api.proposals(id, run.number, run.settings, signal)),
+      api.openVideo(id, signal), ...runs.map((run) => proposalsOf(id, run, signal)),
     ]);
     runs.forEach((run, r) => {
       run.all = ranked(columns[r]);
@@ -167,7 +167,7 @@ export class Opening {
     const asking = new AbortController();
     this.#suppressing.set(run.number, asking);
     try {
-      run.all = ranked(await api.proposals(video.id, run.number, run.settings, asking.signal));
+      run.all = ranked(await proposalsOf(video.id, run, asking.signal));
       say("suppress", "");
       if (this.store.chosen?.run === run) this.store.chosen = null;
       this.store.refreshProposals();
@@ -175,6 +175,22 @@ export class Opening {
     } catch (error) {
       if (!api.wasAborted(error)) say("suppress", api.messageOf(error));
     }
+  }
+}
+
+/**
+ * Return the proposals of a run with its settings; those of the run if it kept no candidates of
+ * this video, to which settings could be applied.
+ * @param {string} id
+ * @param {Run} run
+ * @param {AbortSignal} signal
+ */
+async function proposalsOf(id, run, signal) {
+  try {
+    return await api.proposals(id, run.number, run.settings, signal);
+  } catch (error) {
+    if (!(error instanceof api.Refused) || error.status !== 409) throw error;
+    return api.proposals(id, run.number, null, signal);
   }
 }
 

@@ -62,8 +62,8 @@ export class Tabs {
     const { editor, shownRuns } = this.store;
     this.#tab("corrections").hidden = editor === null;
     if (!editor && this.shown === "corrections") this.show("proposals", false);
-    const proposals = shownRuns.reduce((sum, run) => sum + run.visible.length, 0);
+    const { runs } = this.store, proposals = shownRuns.reduce((sum, run) => sum + run.visible.length, 0);
     byId("corrections-number").textContent = editor?.segments ? String(editor.segments.length) : "";
-    byId("proposals-number").textContent = String(proposals);
+    byId("proposals-number").textContent = runs.length ? String(proposals) : "";
   }
 }
