@@ -62,6 +62,28 @@ def test_the_next_video_is_found_after_the_current_one_was_filtered_out(visit: V
     visit.until_text("name", "video1")
 
 
+def test_the_next_video_is_found_after_the_current_one_has_left_the_list(
+    browser: Any, live: Live
+) -> None:
+    ids = ("video30", "video31", "video32")
+    body = {"revision": 0, "segments": [{"start": 1.0, "end": 2.0, "label": ""}]}
+    for name in ids:
+        live.ask("/api/browse/corrections", method="PUT", body=body, id=name)
+    visit = Visit(browser, live).open("video31", "Corrections")
+    page = visit.page
+    page.get_by_label("corrected", exact=True).check()
+    visit.until_text("count", "3 videos")
+    page.get_by_role("button", name="Discard").click()
+    visit.until_text("count", "2 videos")
+    visit.press("n")
+    visit.until_text("name", "video32")
+    visit.press("p")
+    visit.until_text("name", "video30")
+    for name in ("video30", "video32"):
+        live.ask("/api/browse/corrections", method="DELETE", id=name, revision=1)
+    visit.close()
+
+
 def test_space_plays_after_a_click_on_a_video(visit: Visit) -> None:
     visit.page.locator("#rows a").nth(3).click()
     visit.until_text("name", "video3")

@@ -117,19 +117,36 @@ def test_print_shows_the_whole_timeline(visit: Visit) -> None:
     page.emulate_media(media="screen")
 
 
-def test_forced_colours_keep_the_overview(browser: Any, live: Live) -> None:
-    """The part of the overview that is not visible differs from its ground truth and its frame."""
-    visit = Visit(browser, live, forced_colors="active").open("video7")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_forced_colours_keep_the_overview(browser: Any, live: Live, scheme: str) -> None:
+    """Segments and the frame of the visible part stand out from the colour that is forced."""
+    visit = Visit(browser, live, forced_colors="active", color_scheme=scheme).open("video7")
     visit.focus_timeline()
     visit.press("+", "+")
     visit.page.wait_for_timeout(300)
-    colours = visit.page.evaluate(
+    background, *others = visit.page.evaluate(
         """() => { const c = document.getElementById("base"), ratio = devicePixelRatio;
-        const { data } = c.getContext("2d").getImageData(86 * ratio, c.height - 10 * ratio,
+        const { data } = c.getContext("2d").getImageData(86 * ratio, c.height - 14 * ratio,
           c.width - 96 * ratio, 1);
-        const seen = new Set();
-        for (let i = 0; i < data.length; i += 4) seen.add([...data.slice(i, i + 4)].join());
-        return seen.size; }"""
+        const seen = new Map();
+        for (let i = 0; i < data.length; i += 4) {
+          const colour = [...data.slice(i, i + 3)];
+          seen.set(colour.join(), colour);
+        }
+        const forced = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g);
+        return [forced.slice(0, 3).map(Number), ...seen.values()]; }"""
     )
-    assert colours >= 3
+    assert sum(contrast(colour, background) >= 3 for colour in others) >= 2
     visit.close()
+
+
+def contrast(first: list[int], second: list[int]) -> float:
+    """Return the contrast of two colours, by WCAG."""
+
+    def luminance(colour: list[int]) -> float:
+        parts = [x / 255 for x in colour]
+        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)

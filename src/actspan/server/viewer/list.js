@@ -72,6 +72,7 @@ export class List {
     this.#asking.abort();
     this.#asking = new AbortController();
     this.#pages.clear();
+    this.#place = 0; // of other videos than before
     this.room.scrollTop = 0;
     await this.#get(0);
   }
