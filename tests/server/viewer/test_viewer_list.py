@@ -129,6 +129,7 @@ def test_an_unknown_address_shows_no_video(browser: Any, live: Live) -> None:
     visit.page.wait_for_selector("#empty:not([hidden])")
     assert "no video 'nothing' is served" in visit.text("#empty")
     assert not visit.page.locator("#video").is_visible()
+    assert visit.text("#name") == ""  # keys do not act on the video before
     visit.page.get_by_role("link", name="Show the first video").click()
     visit.until_text("name", "video0")
     visit.close("404")
