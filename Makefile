@@ -1,16 +1,18 @@
 # Everything a developer needs, from a bare machine with Python 3.11, pip and make.
 PYTHON ?= python3.11
 BIN := .venv/bin
+# node and npm of the environment, before those of the machine
+NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 # pins what is installed and what builds it: two installs a month apart are the same
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: help setup demo demo-train test fuzz faults docs lint format bench bench-memory bench-ray test-cluster clean
+.PHONY: help setup demo demo-train test fuzz faults docs lint lint-python lint-page format bench bench-memory bench-ray test-cluster clean
 
 help:
 	@echo "make demo        install the core and see the main job on synthetic data"
 	@echo "make test        install everything and run the tests"
 	@echo "make setup       .venv with everything for development"
-	@echo "make lint        linter, format check and strict type check"
+	@echo "make lint        linters, format check and strict type checks, of Python and of the page"
 	@echo "make fuzz        test readers with hostile bytes [SECONDS=60] [READER=arrays]"
 	@echo "make bench       the speed tables of the README"
 	@echo "make bench-memory  check that memory does not grow with the number and length of videos"
@@ -52,10 +54,23 @@ docs: .venv/dev
 	$(BIN)/python docs/generate_cli.py
 	$(BIN)/python docs/generate_settings.py
 
-lint: .venv/dev
+lint: lint-python lint-page
+
+lint-python: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lint-page: node_modules/.package-lock.json
+	$(NODE) node_modules/.bin/tsc --project jsconfig.json
+	$(NODE) node_modules/.bin/eslint .
+
+# the checks of the page's JavaScript; their versions are those of package-lock.json
+node_modules/.package-lock.json: package.json package-lock.json .venv/dev
+	$(NODE) npm ci --no-audit --no-fund --loglevel=error || { echo "TypeScript and ESLint could not be \
+	installed, so the page's JavaScript is not checked. npm needs a package registry: the public one, or \
+	that of npm config set registry URL."; exit 1; }
+	@touch $@
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
@@ -91,4 +106,4 @@ test-cluster: .venv/dev
 	$(BIN)/python -m pytest -m "slow or not slow" tests/jobs/cluster
 
 clean:
-	rm -rf .venv build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv node_modules build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,12 +9,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import av
 import click
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video
 from actspan.core.files import atomic_folder
 from actspan.data.annotations.formats import write_annotations
+from actspan.data.dataset import Dataset
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.sinks import run_writer, write_info
@@ -26,7 +28,8 @@ from benchmarks.serve import running_service
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 PROPOSALS, CELLS = 100, 100  # per video of the large run
-DESKTOP, PHONE = (1280, 900), (390, 844)
+DESKTOP, PHONE = (1280, 800), (390, 844)
+SHOWN = 2  # row of the list that the pictures show
 
 # from a pointer's event to the frame that shows what it did: a message posted in an animation
 # frame comes after that frame was painted
@@ -138,13 +141,37 @@ def measure(
     return found
 
 
+def draw_video(path: Path, video: Video, fps: int = 10) -> None:
+    """Write moving pictures: a disc that moves during the instances and rests otherwise."""
+    height, width = 270, 480
+    rows, columns = np.mgrid[:height, :width]
+    shade = np.stack([30 + columns / 8, 40 + rows / 6, 90 - columns / 12], axis=-1)
+    path.parent.mkdir()
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        moved = 0.0
+        for number in range(int(video.duration * fps)):
+            start, end = video.segments.T
+            moved += float(((start <= number / fps) & (number / fps < end)).any()) * 0.25
+            x, y = width * (0.5 + 0.3 * np.cos(moved)), height * (0.5 + 0.25 * np.sin(1.7 * moved))
+            disc = ((columns - x) ** 2 + (rows - y) ** 2 < 34**2)[..., np.newaxis]
+            pixels = np.where(disc, (240, 200, 90), shade).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+
+
 def take_screenshots(out: Path, folder: Path, media: Path | None, runs: tuple[Path, ...]) -> None:
     """Take pictures of the demo, or of given runs with their videos."""
     options: list[object] = [option for run in runs for option in ("--results", run)]
     if media is not None:
         options += ["--videos", media, "--ground-truth", media]
     if not runs:
-        options = ["--results", run_demo(folder / "demo").run]
+        demo = run_demo(folder / "demo")
+        videos = [video for video in Dataset.load(demo.dataset) if video.subset == "validation"]
+        video = videos[SHOWN]
+        draw_video(folder / "videos" / f"{video.id}.mp4", video)
+        options = ["--results", demo.run, "--videos", folder / "videos"]
     out.mkdir(parents=True, exist_ok=True)
     name = "viewer-video" if runs else "viewer"
     service = running_service("--data", folder / "data", *options)
@@ -152,7 +179,7 @@ def take_screenshots(out: Path, folder: Path, media: Path | None, runs: tuple[Pa
         for scheme, size in product(("light", "dark"), (DESKTOP, PHONE)):
             phone = {"has_touch": size == PHONE, "is_mobile": size == PHONE}
             page = open_page(browser, url, size, color_scheme=scheme, **phone)
-            page.locator("#rows a").nth(2).evaluate("(link) => link.click()")
+            page.locator("#rows a").nth(SHOWN).evaluate("(link) => link.click()")
             page.wait_for_timeout(700)
             box = page.locator("#overlay").bounding_box()
             page.mouse.click(box["x"] + 0.42 * box["width"], box["y"] + 8)

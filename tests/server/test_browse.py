@@ -288,7 +288,7 @@ class TestCorrections:
     def test_unknown_fields_are_refused_by_name(self, live: Live) -> None:
         answer = self.put(live, "video5", 0, [{"start": 0.0, "end": 1.0, "lable": "x"}])
         message = "unknown field 'lable' (did you mean 'label'?); available: start, end, label"
-        assert (answer.status, answer.json["detail"]) == (422, f"body.segments.0: {message}")
+        assert (answer.status, answer.json["detail"]) == (422, f"segments.0: {message}")
 
     @pytest.mark.parametrize(
         "segment",

@@ -145,7 +145,7 @@ def test_what_is_no_id_of_a_job_is_one_line(
         answer = client.get(f"/api/{path}")
     assert answer.status_code == 422
     line = "'7' is not a job id: 32 hexadecimal digits, as POST /api/jobs returns"
-    assert answer.json()["detail"] == f"path.job_id: {line}"
+    assert answer.json()["detail"] == f"job_id: {line}"
 
 
 def test_too_many_jobs_are_answered_429(window_bundle: Bundle, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from fastapi import APIRouter, FastAPI, Query, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
-from actspan.config.stages import SoftNmsConfig
 from actspan.server.browsed_run import BrowsedRun, ShownProposals
+from actspan.server.changed_runs import Setting
 from actspan.server.corrections import (
     WRITABLE,
     Corrected,
@@ -156,10 +156,10 @@ def _add_overview(routes: APIRouter, library: Library, corrections: Corrections)
             forms=[ExportForm(name=form.name, what=form.what) for form in WRITABLE],
         )
 
-    @routes.get("/videos", responses=failures(422))
+    @routes.get("/videos", responses=failures(404, 409, 422))
     def videos(query: Annotated[ListQuery, Query()]) -> VideoPage:
         """Return a page of the list of videos."""
-        return VideoList(library).page(query, corrections.ids())
+        return VideoList(library, query).page(corrections.ids())
 
 
 def _add_video(routes: APIRouter, library: Library, corrections: Corrections) -> None:
@@ -199,15 +199,8 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
         """Return the proposals of a run with other settings of Soft-NMS."""
         library.video(name)
         browsed = library.run(run)
-        settings = browsed.config.soft_nms
-        config = SoftNmsConfig(
-            threshold_short=threshold_short,
-            threshold_long=threshold_long,
-            decay=decay,
-            keep=keep,
-            picks=keep + max(settings.picks - settings.keep, 0),  # as many more as in the run
-        )
-        return _columns(browsed.suppressed(name, config))
+        setting = Setting(run, threshold_short, threshold_long, decay, keep)
+        return _columns(browsed.suppressed(name, setting.config(browsed)))
 
 
 def _add_files(routes: APIRouter, library: Library) -> None:

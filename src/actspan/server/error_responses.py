@@ -34,6 +34,12 @@ SECURITY_HEADERS: Final = {  # of every answer
 }
 _BAD_INPUT = (ConfigError, ShapeError, DataError)
 _NEEDS_MODEL = re.compile(r"/?(api/propos|api/job|v\d|propos|job)")
+# pydantic's sentences, without the reason that repeats them: "Input should be a valid integer, ..."
+_SUBJECT = re.compile(
+    r"(?:Input|String|List|Tuple|Dictionary|Data|Value) should (.*?)(, unable .*)?"
+)
+_PLACES = (["query"], ["path"], ["header"], ["body"])  # of FastAPI, before the name of a field
+_LONGEST_VALUE = 60  # characters of a value that is repeated in a message
 log = logging.getLogger("actspan.server")
 
 
@@ -97,9 +103,24 @@ def request_body(content: dict[str, Any], description: str) -> dict[str, Any]:
 
 def validation_detail(error: ValidationError | RequestValidationError) -> str:
     """Return one line that names each invalid field or parameter and what is wrong with it."""
-    faults = ((".".join(map(str, e["loc"])), e["msg"]) for e in error.errors())
-    lines = ((place, message.removeprefix("Value error, ")) for place, message in faults)
-    return "; ".join(f"{place}: {message}" if place else message for place, message in lines)
+    return "; ".join(_fault_in_words(fault) for fault in error.errors())
+
+
+def _fault_in_words(fault: Mapping[str, Any]) -> str:
+    """Return a line on one fault: the field by its own name, what it must be, and what it is."""
+    location = [str(part) for part in fault["loc"]]
+    name = ".".join(location[1:] if location[:1] in _PLACES else location)
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "missing":
+        return f"{name} is missing" if name else "a body is needed"
+    said = _SUBJECT.fullmatch(message)
+    if said is None:
+        return f"{name}: {message}" if name else message
+    given = fault.get("input")
+    value = f", not {given!r}" if isinstance(given, str | int | float) else ""
+    if len(value) > _LONGEST_VALUE:
+        value = ""
+    return f"{name or 'the body'} must {said[1]}{value}"
 
 
 def unknown_names(what: str, unknown: Iterable[str], known: Collection[str]) -> str:

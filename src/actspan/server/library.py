@@ -6,13 +6,11 @@ Names from requests are looked up, never used as paths.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from threading import Event, Thread
-
-from pydantic import BaseModel, Field
+from threading import Event, Lock, Thread
 
 from actspan.core.errors import ActSpanError, AnnotationError, DataError
 from actspan.core.types import Video
@@ -21,19 +19,14 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.paired import evaluate_each
 from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun
+from actspan.server.changed_runs import ChangedRun, RunMetrics, Setting
 from actspan.server.error_responses import ProblemError
 from actspan.server.zoom_levels import check_index
 from actspan.streams.video_lists import find_videos
 
 _PAUSE = 0.001  # seconds after each part of the evaluation, so that requests go first
 _TOGETHER = 200  # videos that are evaluated together
-
-
-class RunMetrics(BaseModel):
-    """Evaluation of a run on one video."""
-
-    auc: float = Field(description="Percent.")
-    missed: int = Field(description="Instances that no proposal reaches at the lowest tIoU.")
+_CHANGED = 8  # runs with other settings of Soft-NMS that stay in memory
 
 
 class Library:
@@ -68,7 +61,9 @@ class Library:
         self.metrics: list[dict[str, RunMetrics]] = [{} for _ in self.runs]
         self._evaluation = Thread(target=self._evaluate, name="evaluation", daemon=True)
         self._stop, self._wake = Event(), Event()
-        self.is_evaluating = False
+        self._is_busy = False
+        self._changed: dict[Setting, ChangedRun] = {}  # most recently used last
+        self._changing = Lock()
 
     def _read_truth(self, path_given: Path | None) -> None:
         recorded = (browsed.run.recorded_annotations() for browsed in self.runs if browsed.run)
@@ -86,15 +81,20 @@ class Library:
 
     def warm(self) -> None:
         """Start to read and evaluate in the background what the list of videos needs."""
-        self.is_evaluating = True
         self._wake.set()
         if self._evaluation.ident is None:
             self._evaluation.start()
 
+    @property
+    def is_evaluating(self) -> bool:
+        """Whether metrics of the runs are still missing; `changed_runs` say it of themselves."""
+        return self._wake.is_set() or self._is_busy
+
     def add_run(self, name: str, path: Path) -> None:
         """Show one more run, after the others. Raises like the constructor."""
         run = BrowsedRun(name, path)
-        self.runs, self.metrics = (*self.runs, run), [*self.metrics, {}]
+        self.metrics = [*self.metrics, {}]  # before the runs, each of which has metrics
+        self.runs = (*self.runs, run)
         self.__dict__.pop("ids", None)
         self.__dict__.pop("known", None)
         if self._evaluation.ident is not None:
@@ -111,18 +111,45 @@ class Library:
         if self._evaluation.ident is not None:
             self.warm()
 
+    def changed_runs(self, settings: Iterable[Setting]) -> dict[int, ChangedRun]:
+        """Return the runs with other settings of Soft-NMS, by index; new ones are evaluated.
+
+        Raises ProblemError if a run is not served (404), or kept no candidates (409).
+        """
+        found = {}
+        with self._changing:
+            for setting in settings:
+                changed = self._changed.pop(setting, None)
+                if changed is None:
+                    changed = ChangedRun(self.run(setting.run), setting, self.reference)
+                    self.warm()
+                found[setting.run] = self._changed[setting] = changed
+            while len(self._changed) > _CHANGED:
+                del self._changed[next(iter(self._changed))]
+        return found
+
     def reference(self, name: str) -> Video | None:
         """Return a video as corrected, or else as in the ground truth, or None."""
         return self._corrected.get(name) or self.truth.get(name)
 
     def _evaluate(self) -> None:
-        while not self._stop.is_set():
+        while True:
+            self._wake.wait()
+            self._is_busy = True  # set before the event is cleared: `is_evaluating` has no gap
             self._wake.clear()
-            self.is_evaluating = True
+            if self._stop.is_set():
+                return
             with suppress(ActSpanError):  # a request for damaged data reports the error
                 self._evaluate_missing()
-            self.is_evaluating = self._wake.is_set()
-            self._wake.wait()
+            self._is_busy = False
+            self._evaluate_changed()
+
+    def _evaluate_changed(self) -> None:
+        """Evaluate the runs with other settings, most recently used first, until interrupted."""
+        with self._changing:
+            changed = list(self._changed.values())
+        for run in reversed(changed):
+            run.evaluate(lambda: self._stop.wait(_PAUSE) or self._wake.is_set())
 
     def _evaluate_missing(self) -> None:
         for run in self.runs:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from actspan.core.types import Proposals
 from actspan.evaluation.matching import count_unshared
-from actspan.server.library import Library, RunMetrics
+from actspan.server.changed_runs import SHOWN, RunMetrics, Setting, VideoResult
+from actspan.server.library import Library
+from actspan.server.zoom_levels import check_index
 
 _DIGITS = re.compile(r"(\d+)")
-_SHARED_TIOU, _SHARED_TOP = 0.5, 20  # of the order "changes"; as `/shared` by default
+_SHARED_TIOU = 0.5  # of the order "changes"; as `/shared` by default
 
 Order = Literal[
     "source", "id", "seconds", "instances", "proposals", "score", "auc", "difference", "changes"
 ]
+
+
+def _check_setting(text: str) -> str:
+    Setting.parse(text)
+    return text
 
 
 class ListQuery(BaseModel):
@@ -33,12 +39,17 @@ class ListQuery(BaseModel):
     label: str | None = Field(None, max_length=200, description="Only videos with this label.")
     corrected: bool = Field(False, description="Only videos that were corrected.")
     segments: int = Field(
-        0, ge=0, le=20, description="Number of instances, and of proposals per run, to return."
+        0, ge=0, le=SHOWN, description="Number of instances, and of proposals per run, to return."
     )
     a: int = Field(0, ge=0, le=99, description="With b: the runs of the order 'changes'.")
     b: int = Field(1, ge=0, le=99)
     order: Order = Field("source", description="Sort key; videos without a value come last.")
     descending: bool = False
+    suppression: list[Annotated[str, AfterValidator(_check_setting)]] = Field(
+        [],
+        max_length=7,
+        description="Other settings of Soft-NMS for a run: RUN:SHORT,LONG,DECAY,KEEP; repeatable.",
+    )
     offset: int = Field(0, ge=0, le=2**31)
     limit: int = Field(100, ge=1, le=500)
 
@@ -77,57 +88,77 @@ class VideoPage(BaseModel):
 
 
 class VideoList:
-    """List of the videos of a library."""
+    """List of the videos of a library that match a query.
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    Raises ProblemError if a run of the query is not served (404), or if other settings of Soft-NMS
+    are asked for and the run kept no candidates (409).
+    """
 
-    def page(self, query: ListQuery, corrected: frozenset[str]) -> VideoPage:
-        """Return a page of the videos that match; `corrected` are the ids of corrected ones."""
-        evaluating = self._library.is_evaluating  # read first, so that no metrics are missed
-        ids = self._matching(query, corrected)
-        shown = ids[query.offset : query.offset + query.limit]
-        rows = [self._row(name, name in corrected, query.segments) for name in shown]
+    def __init__(self, library: Library, query: ListQuery) -> None:
+        self._library, self._query = library, query
+        self._changed = library.changed_runs(map(Setting.parse, query.suppression))
+        self._runs = library.runs  # of the moment: a job may add one during a request
+        self._run_metrics = [  # known metrics of a video by its id, per run
+            self._changed[number].metrics if number in self._changed else metrics.get
+            for number, metrics in enumerate(library.metrics)
+        ]
+
+    def page(self, corrected: frozenset[str]) -> VideoPage:
+        """Return the page of the query; `corrected` are the ids of corrected videos."""
+        evaluating = self._is_evaluating()  # read first, so that no metrics are missed
+        ids = self._matching(corrected)
+        shown = ids[self._query.offset : self._query.offset + self._query.limit]
+        rows = [self._row(name, name in corrected) for name in shown]
         return VideoPage(total=len(ids), evaluating=evaluating, videos=rows)
 
-    def _matching(self, query: ListQuery, corrected: frozenset[str]) -> list[str]:
+    def _is_evaluating(self) -> bool:
+        changed = self._changed.values()
+        return self._library.is_evaluating or not all(run.is_complete for run in changed)
+
+    def _matching(self, corrected: frozenset[str]) -> list[str]:
         """Return the ids of the videos that match, in order."""
-        find = query.find.strip().casefold()
+        query, find = self._query, self._query.find.strip().casefold()
         chosen = [
             name
             for name in self._library.ids
             if self._contains(name, find)
             and (not query.corrected or name in corrected)
             and (not query.missed or any(metrics.missed for metrics in self._metrics(name)))
-            and self._fits(name, query)
+            and self._fits(name)
         ]
         if query.order == "source":
             return chosen[::-1] if query.descending else chosen
         if query.order == "changes":
-            keys: dict[str, Any] = self._changes(chosen, query.a, query.b)
+            keys: dict[str, Any] = self._changes(chosen)
         else:
             keys = {name: self._key(name, query.order) for name in chosen}
-        with_key = [name for name in chosen if keys[name] is not None]
-        without_key = [name for name in chosen if keys[name] is None]
+        with_key = [name for name in chosen if keys.get(name) is not None]
+        without_key = [name for name in chosen if keys.get(name) is None]
         return sorted(with_key, key=keys.__getitem__, reverse=query.descending) + without_key
 
-    def _fits(self, name: str, query: ListQuery) -> bool:
-        """Return whether a video has the subset, the label and the misses of a query."""
-        video = self._library.reference(name)
+    def _fits(self, name: str) -> bool:
+        """Return whether a video has the subset, the label and the misses of the query."""
+        query, video = self._query, self._library.reference(name)
         if query.missed_by is not None:
-            self._library.run(query.missed_by)
-            metrics = self._library.metrics[query.missed_by].get(name)
+            check_index("run", query.missed_by, len(self._runs))
+            metrics = self._run_metrics[query.missed_by](name)
             if metrics is None or not metrics.missed:
                 return False
         if query.label is not None and (video is None or query.label not in video.labels):
             return False
         return query.subset is None or (video is not None and video.subset == query.subset)
 
-    def _changes(self, names: Sequence[str], a: int, b: int) -> dict[str, int]:
-        """Count the best proposals of each video that only one of two runs has."""
-        first, second = self._library.run(a).best_first, self._library.run(b).best_first
-        counts = count_unshared(first, second, names, _SHARED_TIOU, _SHARED_TOP)
-        return dict(zip(names, counts.tolist(), strict=True))
+    def _changes(self, names: Sequence[str]) -> dict[str, int]:
+        """Count the best proposals of each video that only one of two runs has, if known."""
+        first, second = (self._best(run, names) for run in (self._query.a, self._query.b))
+        known = [name for name in names if name in first and name in second]
+        counts = count_unshared(first, second, known, _SHARED_TIOU, SHOWN)
+        return dict(zip(known, counts.tolist(), strict=True))
+
+    def _best(self, number: int, names: Sequence[str]) -> dict[str, Proposals]:
+        check_index("run", number, len(self._runs))
+        results = ((name, self._known(number, name)) for name in names)
+        return {name: result.best for name, result in results if result is not None}
 
     def _contains(self, name: str, find: str) -> bool:
         if find in name.casefold():
@@ -136,7 +167,9 @@ class VideoList:
         return video is not None and any(find in label.casefold() for label in video.labels)
 
     def _metrics(self, name: str) -> list[RunMetrics]:
-        return [run[name] for run in self._library.metrics if name in run]
+        """Return the metrics of a video that are known, one per run."""
+        found = (metrics_of(name) for metrics_of in self._run_metrics)
+        return [metrics for metrics in found if metrics is not None]
 
     def _key(self, name: str, order: Order) -> Any:
         """Return a video's sort key, or None if it has none."""
@@ -149,33 +182,42 @@ class VideoList:
             video = self._library.reference(name)
             return 0 if video is None else len(video.segments)
         if order in ("proposals", "score"):
-            return getattr(self._run_row(0, name), order) if self._library.runs else None
+            result = self._known(0, name) if self._runs else None
+            return None if result is None else getattr(result, order)
         auc = [metrics.auc for metrics in self._metrics(name)]
         if order == "difference":  # between the best and the worst run
             return max(auc) - min(auc) if len(auc) > 1 else None
         return sum(auc) / len(auc) if auc else None
 
-    def _row(self, name: str, is_corrected: bool, segments: int) -> ListedVideo:
+    def _known(self, number: int, name: str) -> VideoResult | None:
+        """Return the result of a run, or None if it is not computed yet."""
+        changed = self._changed.get(number)
+        if changed is not None and name in self._runs[number].result:
+            return changed.known(name)
+        proposals = self._runs[number].best_first.get(name, Proposals.empty())
+        return VideoResult(len(proposals), proposals, self._run_metrics[number](name))
+
+    def _row(self, name: str, is_corrected: bool) -> ListedVideo:
         video = self._library.reference(name) or self._library.video(name)
+        edges = video.segments[: self._query.segments].tolist()
         return ListedVideo(
             id=name,
             seconds=self._library.known_seconds(video),
             instances=len(video.labels),
             labels=list(dict.fromkeys(video.labels)),
             subset=video.subset,
-            segments=[(start, end) for start, end in video.segments[:segments].tolist()],
+            segments=[(start, end) for start, end in edges],
             has_media=self._library.file(name) is not None,
             corrected=is_corrected,
-            runs=[
-                self._run_row(number, name, segments) for number in range(len(self._library.runs))
-            ],
+            runs=[self._listed(number, name) for number in range(len(self._runs))],
         )
 
-    def _run_row(self, number: int, name: str, segments: int = 0) -> ListedRun:
-        proposals = self._library.runs[number].result.get(name, Proposals.empty())
-        scores = proposals.score
-        shown = proposals[np.argsort(-scores, kind="stable")[:segments]] if segments else None
-        edges = [] if shown is None else zip(shown.start.tolist(), shown.end.tolist(), strict=True)
-        best = float(scores.max()) if len(scores) else None
-        metrics = self._library.metrics[number].get(name)
-        return ListedRun(proposals=len(scores), score=best, metrics=metrics, best=list(edges))
+    def _listed(self, number: int, name: str) -> ListedRun:
+        result = self._known(number, name) or self._changed[number].result(name)
+        best = result.best[: self._query.segments]
+        return ListedRun(
+            proposals=result.proposals,
+            score=result.score,
+            metrics=result.metrics,
+            best=list(zip(best.start.tolist(), best.end.tolist(), strict=True)),
+        )

@@ -1,47 +1,115 @@
-// Requests to the server; no other module sends any.
+// Requests to the service; no other module but connection.js sends any.
 
+/**
+ * @import {
+ *   Columns, Corrected, Job, JobResult, ListQuery, ModelInfo, Overview, Segment, ShownVideo, Suppression, VideoPage
+ * } from "./types.js"
+ */
+
+import { connection } from "./connection.js";
+
+/** Answer that is an error; status 0 if there was no answer. */
 export class Refused extends Error {
+  /**
+   * @param {number} status
+   * @param {string} message
+   */
   constructor(status, message) {
     super(message);
     this.status = status;
   }
+
+  // Whether the same request may succeed later.
+  get isTemporary() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
 }
 
-// Errors of FastAPI are a text, or a list of invalid fields.
-function reason(body) {
-  const message = body?.detail ?? body?.error?.message ?? body?.error ?? body;
-  if (Array.isArray(message)) return message.map((d) => `${d.loc?.slice(1).join(" ")}: ${d.msg}`).join("; ");
-  return typeof message === "string" ? message : JSON.stringify(message);
+/**
+ * @typedef {Record<string, string | number | boolean | string[]>} Query
+ * @typedef {RequestInit & { query?: Query }} How
+ */
+
+/** @param {Query} query */
+function encode(query) {
+  const pairs = Object.entries(query).flatMap(([name, value]) =>
+    [value].flat().map((one) => /** @type {[string, string]} */ ([name, String(one)])));
+  return new URLSearchParams(pairs).toString();
 }
 
+/**
+ * @param {string} path
+ * @param {How} [how]
+ */
 async function ask(path, { query = {}, ...how } = {}) {
-  const text = new URLSearchParams(query).toString();
+  const text = encode(query);
   let answer;
   try {
     answer = await fetch(text ? `${path}?${text}` : path, how);
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Refused(0, "The server does not answer. Is it still running?");
+    if (wasAborted(error)) throw error;
+    connection.lose();
+    throw new Refused(0, "The service does not answer.");
   }
   if (answer.ok) return answer;
-  const body = await answer.json().catch(() => answer.statusText);
-  throw new Refused(answer.status, reason(body));
+  const problem = await answer.json().catch(() => ({}));
+  throw new Refused(answer.status, problem.detail ?? answer.statusText);
 }
 
+/** @param {unknown} error */
+export const wasAborted = (error) => error instanceof DOMException && error.name === "AbortError";
+
+/** @param {unknown} error */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
+/**
+ * @param {string} path
+ * @param {How} [how]
+ */
 const json = async (path, how) => (await ask(path, how)).json();
-const BROWSE = "api/browse";
+const BROWSE = "api/browse", JOBS = "api/jobs";
 
+/** @returns {Promise<Overview>} */
 export const about = () => json(BROWSE);
-export const listVideos = (query, signal) => json(`${BROWSE}/videos`, { query, signal });
-export const openVideo = (id, signal) => json(`${BROWSE}/video`, { query: { id }, signal });
-export const proposals = (id, run, signal) =>
-  json(`${BROWSE}/proposals`, { query: { id, run }, signal });
-export const suppressed = (id, run, settings, signal) =>
-  json(`${BROWSE}/suppressed`, { query: { id, run, ...settings }, signal });
-export const mediaUrl = (id) => `${BROWSE}/media?${new URLSearchParams({ id })}`;
-export const exportUrl = (query) => `${BROWSE}/corrections/export?${new URLSearchParams(query)}`;
 
-// (2, 3, n) float32, little-endian: the lowest, then the highest of every column
+/**
+ * @param {ListQuery} query
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<VideoPage>}
+ */
+export const listVideos = (query, signal) => json(`${BROWSE}/videos`, { query: { ...query }, signal });
+
+/**
+ * @param {string} id
+ * @param {AbortSignal} signal
+ * @returns {Promise<ShownVideo>}
+ */
+export const openVideo = (id, signal) => json(`${BROWSE}/video`, { query: { id }, signal });
+
+/**
+ * Return the proposals of a run, with other settings of Soft-NMS if there are any.
+ * @param {string} id
+ * @param {number} run
+ * @param {Suppression | null} settings
+ * @param {AbortSignal} signal
+ * @returns {Promise<Columns>}
+ */
+export const proposals = (id, run, settings, signal) =>
+  json(`${BROWSE}/${settings ? "suppressed" : "proposals"}`, { query: { id, run, ...settings }, signal });
+
+/** @param {string} id */
+export const mediaUrl = (id) => `${BROWSE}/media?${encode({ id })}`;
+
+/** @param {Query} query */
+export const exportUrl = (query) => `${BROWSE}/corrections/export?${encode(query)}`;
+
+/**
+ * Return a tile of curves, (2, 3, n): the lowest, then the highest value of every column.
+ * @param {string} id
+ * @param {number} run
+ * @param {number} level
+ * @param {number} tile
+ */
 export async function curveTile(id, run, level, tile) {
   const answer = await ask(`${BROWSE}/curves`, { query: { id, run, level, tile } });
   const view = new DataView(await answer.arrayBuffer());
@@ -50,19 +118,54 @@ export async function curveTile(id, run, level, tile) {
   return values;
 }
 
-const JOBS = "api/jobs";
+/**
+ * @param {string} id
+ * @returns {Promise<Corrected>}
+ */
+export const readCorrections = (id) => json(`${BROWSE}/corrections`, { query: { id } });
+
+/**
+ * Replace the corrections of a video, or remove them (null).
+ * @param {string} id
+ * @param {number} revision
+ * @param {Segment[] | null} segments
+ * @returns {Promise<Corrected>}
+ */
+export function saveCorrections(id, revision, segments) {
+  const path = `${BROWSE}/corrections`;
+  if (segments === null) return json(path, { method: "DELETE", query: { id, revision } });
+  const body = JSON.stringify({ revision, segments });
+  return json(path, { method: "PUT", query: { id }, body, headers: { "Content-Type": "application/json" } });
+}
+
+/** @returns {Promise<{ model: ModelInfo | null }>} */
 export const service = () => json("api/service");
+
+/**
+ * @param {File} file
+ * @param {Query} query
+ * @param {AbortSignal} signal
+ * @returns {Promise<Job>}
+ */
 export const submitJob = (file, query, signal) =>
   json(JOBS, { method: "POST", query, body: file, signal, headers: { "Content-Type": "application/octet-stream" } });
-export const showJob = (id, signal) => json(`${JOBS}/${id}`, { signal });
-export const jobResult = (id, signal) => json(`${JOBS}/${id}/result`, { signal });
-export const removeJob = (id) => ask(`${JOBS}/${id}`, { method: "DELETE" });
 
-const body = (value) => ({
-  headers: { "Content-Type": "application/json" }, body: JSON.stringify(value),
-});
-export const readCorrections = (id) => json(`${BROWSE}/corrections`, { query: { id } });
-export const saveCorrections = (id, revision, segments) =>
-  json(`${BROWSE}/corrections`, { method: "PUT", query: { id }, ...body({ revision, segments }) });
-export const forgetCorrections = (id, revision) =>
-  json(`${BROWSE}/corrections`, { method: "DELETE", query: { id, revision } });
+/**
+ * @param {string} id
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Job>}
+ */
+export const showJob = (id, signal) => json(`${JOBS}/${encodeURIComponent(id)}`, { signal });
+
+/**
+ * @param {string} id
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<JobResult>}
+ */
+export const jobResult = (id, signal) => json(`${JOBS}/${encodeURIComponent(id)}/result`, { signal });
+
+/** @returns {Promise<{ jobs: Job[] }>} */
+export const listJobs = () => json(JOBS, { query: { limit: 20 } });
+
+/** @param {string} id */
+export const removeJob = (id) => ask(`${JOBS}/${encodeURIComponent(id)}`, { method: "DELETE" });

@@ -1,79 +1,130 @@
 // A run's three curves of one video, loaded in tiles of the current zoom level.
 
-// Lowest and highest value of action, start and end per column.
-class Columns {
+/** @import { CurvesInfo } from "./types.js" */
+
+import { clip } from "./segments.js";
+
+/** Lowest and highest value of action, start and end per column of a zoom level. */
+export class Columns {
+  /**
+   * @param {Curves} curves
+   * @param {number} level
+   */
   constructor(curves, level) {
-    Object.assign(this, { curves, level, size: 2 ** level });
+    this.curves = curves;
+    this.level = level;
+    this.size = 2 ** level; // cells per column
   }
 
+  /**
+   * @param {number} curve
+   * @param {number} column
+   */
   low(curve, column) {
     return this.#at(0, curve, column);
   }
 
+  /**
+   * @param {number} curve
+   * @param {number} column
+   */
   high(curve, column) {
     return this.#at(1, curve, column);
   }
 
+  /**
+   * @param {number} extreme
+   * @param {number} curve
+   * @param {number} column
+   */
   #at(extreme, curve, column) {
     const width = this.curves.tile;
     const tile = this.curves.tiles.get(`${this.level}/${Math.floor(column / width)}`);
+    if (!tile) return 0;
     const count = tile.length / 6;
     return tile[(3 * extreme + curve) * count + (column % width)];
   }
 }
 
 export class Curves {
+  /** @type {Map<string, Float32Array>} */
   tiles = new Map();
-  #asked = new Set();
-  #fetch;
+  /** @type {Set<string>} */
+  #requested = new Set();
+  #request;
   #arrived;
 
-  // fetch(level, tile) returns a promise of (2, 3, n) values.
-  constructor({ cells, levels, tile, span }, fetch, arrived) {
-    Object.assign(this, { cells, levels, tile, span });
-    this.#fetch = fetch;
+  /**
+   * @param {CurvesInfo} info
+   * @param {(level: number, tile: number) => Promise<Float32Array>} request returns (2, 3, n) values
+   * @param {() => void} arrived
+   */
+  constructor({ cells, levels, tile, span }, request, arrived) {
+    this.cells = cells;
+    this.levels = levels;
+    this.tile = tile;
+    this.span = span;
+    this.#request = request;
     this.#arrived = arrived;
   }
 
-  // The coarsest level, drawn until finer tiles are loaded.
-  async load() {
-    await this.#get(this.levels - 1, 0);
+  // Load the coarsest level, which is drawn until finer tiles are loaded.
+  load() {
+    this.#get(this.levels - 1, 0);
   }
 
-  // Return columns for a span that is `width` pixels wide, or null before any are loaded.
+  /**
+   * Return columns for a span that is `width` pixels wide, or null before any are loaded.
+   * @param {number} from
+   * @param {number} to
+   * @param {number} width
+   */
   columns(from, to, width) {
     const cells = ((to - from) / this.span) * this.cells;
     const wanted = Math.round(Math.log2(Math.max(cells / width, 1)));
     for (let level = Math.min(wanted, this.levels - 1); level < this.levels; level += 1) {
       const missing = this.#needed(level, from, to).filter((t) => !this.tiles.has(`${level}/${t}`));
       if (!missing.length) return new Columns(this, level);
-      for (const tile of missing) this.#get(level, tile).then(this.#arrived, () => {});
+      for (const tile of missing) this.#get(level, tile);
     }
     return null;
   }
 
-  // First and last column of a level in a span.
+  /**
+   * Return the first and the last column of a level in a span.
+   * @param {number} level
+   * @param {number} from
+   * @param {number} to
+   */
   range(level, from, to) {
     const size = 2 ** level, perSecond = this.cells / this.span / size;
     const last = Math.ceil(this.cells / size) - 1;
-    const clip = (column) => Math.min(Math.max(column, 0), last);
-    return [clip(Math.floor(from * perSecond) - 1), clip(Math.ceil(to * perSecond) + 1)];
+    return [clip(Math.floor(from * perSecond) - 1, 0, last), clip(Math.ceil(to * perSecond) + 1, 0, last)];
   }
 
+  /**
+   * @param {number} level
+   * @param {number} from
+   * @param {number} to
+   */
   #needed(level, from, to) {
     const [first, last] = this.range(level, from, to).map((c) => Math.floor(c / this.tile));
     return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   }
 
+  /**
+   * @param {number} level
+   * @param {number} tile
+   */
   async #get(level, tile) {
     const key = `${level}/${tile}`;
-    if (this.#asked.has(key)) return;
-    this.#asked.add(key);
+    if (this.#requested.has(key)) return;
+    this.#requested.add(key);
     try {
-      this.tiles.set(key, await this.#fetch(level, tile));
-    } catch (error) {
-      this.#asked.delete(key); // the next look asks again
-      throw error;
+      this.tiles.set(key, await this.#request(level, tile));
+      this.#arrived();
+    } catch {
+      this.#requested.delete(key); // the next painting requests it again
     }
   }
 }

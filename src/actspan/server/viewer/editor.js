@@ -1,40 +1,67 @@
-// Corrections of one video: every change can be undone, and is saved immediately.
+// Corrections of one video: every change can be undone, and is saved at once.
+
+/** @import { Corrected, Segment } from "./types.js" */
 
 import * as api from "./api.js";
 
-const copy = (segments) => segments && segments.map((s) => ({ ...s }));
-const sorted = (segments) => segments.sort((a, b) => a.start - b.start || a.end - b.end);
+const FIRST = 1000, LONGEST = 30_000; // milliseconds between two attempts to save
 
+/**
+ * @template {Segment[] | null} T
+ * @param {T} segments
+ * @returns {T}
+ */
+const copy = (segments) => /** @type {T} */ (segments && segments.map((s) => ({ ...s })));
+
+/** Events: "change", and "saved" when the service has stored the newest state. */
 export class Editor extends EventTarget {
-  segments = null; // null: this video has no corrections
+  /** @type {Segment[] | null} null: this video has no corrections */
+  segments = null;
   selected = -1;
-  state = ""; // "", "saving", "saved", or what went wrong
+  /** @type {{ index: number, segment: Segment } | null} during a drag; index -1 is a new segment */
+  draft = null;
+  /** @type {"" | "saving" | "saved" | "failed"} */
+  state = "";
+  message = ""; // why saving failed
+  hasNoAnswer = false; // it failed because the service does not answer
   #revision = 0;
+  /** @type {(Segment[] | null)[]} */
   #past = [];
+  /** @type {(Segment[] | null)[]} */
   #future = [];
   #saving = false;
   #dirty = false;
+  #timer = 0;
+  #wait = FIRST;
 
+  /**
+   * @param {string} id
+   * @param {Corrected} kept
+   */
   constructor(id, kept) {
     super();
     this.id = id;
     this.#take(kept);
   }
 
+  /** @param {Corrected} kept */
   #take({ revision, segments }) {
-    Object.assign(this, { segments: copy(segments), selected: -1, state: "" });
+    Object.assign(this, { segments: copy(segments), selected: -1, state: "", message: "", draft: null });
     this.#revision = revision;
     this.#past = [];
     this.#future = [];
     this.#dirty = false;
   }
 
-  // Load the server's state; undo stays possible if nothing changed there.
+  /**
+   * Load the state of the service; undo stays possible if nothing changed there.
+   * @param {Corrected} kept
+   */
   refresh(kept) {
-    if (!this.unsaved && kept.revision !== this.#revision) this.#take(kept);
+    if (!this.isUnsaved && kept.revision !== this.#revision) this.#take(kept);
   }
 
-  get unsaved() {
+  get isUnsaved() {
     return this.#dirty || this.#saving;
   }
 
@@ -46,37 +73,68 @@ export class Editor extends EventTarget {
     return this.#future.length > 0;
   }
 
-  select(index) {
-    this.selected = index;
-    this.#tell();
+  // The segments with the one that is being dragged or drawn as it is now.
+  get shown() {
+    const segments = this.segments ?? [];
+    if (!this.draft) return segments;
+    const { index, segment } = this.draft;
+    return index < 0 ? [...segments, segment] : segments.with(index, segment);
   }
 
-  // Return the index of the new segment.
+  /** @param {number} index */
+  select(index) {
+    if (this.selected === index) return;
+    this.selected = index;
+    this.#announce();
+  }
+
+  /**
+   * Show a segment as it is during a drag, without changing the corrections; null ends it.
+   * @param {{ index: number, segment: Segment } | null} draft
+   */
+  preview(draft) {
+    this.draft = draft;
+    this.#announce();
+  }
+
+  /**
+   * Add a segment, and select it.
+   * @param {number} start
+   * @param {number} end
+   * @param {string} [label]
+   */
   add(start, end, label = "") {
     const made = { start, end, label };
-    return this.#change([...(copy(this.segments) ?? []), made], made);
+    this.#change([...copy(this.segments ?? []), made], made);
   }
 
+  /** @param {Segment[]} segments */
   replaceAll(segments) {
     this.#change(segments.map(({ start, end, label }) => ({ start, end, label: label ?? "" })), null);
   }
 
+  /**
+   * Change a segment, and select it; return false if it would not end after its start.
+   * @param {number} index
+   * @param {Partial<Segment>} changes
+   */
   edit(index, changes) {
-    const next = copy(this.segments);
-    if (Object.entries(changes).every(([key, value]) => next[index][key] === value)) return index;
-    Object.assign(next[index], changes);
-    return next[index].end > next[index].start ? this.#change(next, next[index]) : index;
+    const next = copy(this.segments ?? []), segment = next[index];
+    const before = { ...segment };
+    Object.assign(segment, changes);
+    if (!(segment.end > segment.start)) return false;
+    const { start, end, label } = segment;
+    if (start !== before.start || end !== before.end || label !== before.label) this.#change(next, segment);
+    return true;
   }
 
+  /** @param {number} index */
   remove(index) {
-    if (!this.segments?.[index]) return;
-    const next = copy(this.segments);
-    next.splice(index, 1);
-    this.#change(next, null);
+    if (this.segments?.[index]) this.#change(this.segments.toSpliced(index, 1), null);
   }
 
   // Remove the corrections of this video.
-  forget() {
+  discard() {
     if (this.segments !== null) this.#change(null, null);
   }
 
@@ -88,44 +146,54 @@ export class Editor extends EventTarget {
     this.#travel(this.#future, this.#past);
   }
 
+  /**
+   * @param {(Segment[] | null)[]} from
+   * @param {(Segment[] | null)[]} to
+   */
   #travel(from, to) {
-    if (!from.length) return;
+    const segments = from.pop();
+    if (segments === undefined) return;
     to.push(this.segments);
-    this.segments = from.pop();
+    this.segments = segments;
     this.selected = -1;
     this.#changed();
   }
 
+  /**
+   * @param {Segment[] | null} segments
+   * @param {Segment | null} chosen
+   */
   #change(segments, chosen) {
     this.#past.push(this.segments);
     this.#future = [];
-    this.segments = segments && sorted(segments);
-    this.selected = chosen ? this.segments.indexOf(chosen) : -1;
+    this.draft = null;
+    this.segments = segments && segments.toSorted((a, b) => a.start - b.start || a.end - b.end);
+    this.selected = chosen && this.segments ? this.segments.indexOf(chosen) : -1;
     this.#changed();
-    return this.selected;
   }
 
   #changed() {
     this.#dirty = true;
-    this.#tell();
+    this.#announce();
     this.save();
   }
 
-  // Save the newest state, with one request at a time.
+  // Save the newest state, with one request at a time; try again if that may help.
   async save() {
-    if (this.#saving) return;
+    if (this.#saving || !this.#dirty) return;
+    clearTimeout(this.#timer);
     this.#saving = true;
-    this.#say("saving");
+    this.#report("saving");
     try {
       while (this.#dirty) {
         this.#dirty = false;
-        const kept = this.segments
-          ? await api.saveCorrections(this.id, this.#revision, this.segments)
-          : await api.forgetCorrections(this.id, this.#revision);
-        this.#revision = kept.revision;
+        const { revision } = await api.saveCorrections(this.id, this.#revision, this.segments);
+        this.#revision = revision;
       }
       this.#saving = false;
-      this.#say("saved");
+      this.#wait = FIRST;
+      this.#report("saved");
+      this.dispatchEvent(new Event("saved"));
     } catch (error) {
       this.#saving = false;
       this.#dirty = true;
@@ -133,25 +201,37 @@ export class Editor extends EventTarget {
     }
   }
 
+  /** @param {unknown} error */
   async #failed(error) {
-    let message = error.message;
-    if (error.status === 409) {
+    if (error instanceof api.Refused && error.status === 409) {
       try {
         this.#take(await api.readCorrections(this.id));
-        message = "Someone else changed these corrections; the latest version is shown.";
+        this.hasNoAnswer = false;
+        this.#report("failed", "Someone else changed these corrections; the newest ones are shown.");
+        return;
       } catch {
-        // The first reason is shown; the next change saves again.
+        // The first reason is reported; the next change saves again.
       }
     }
-    this.#say(message);
+    if (!(error instanceof api.Refused) || error.isTemporary) {
+      this.#timer = setTimeout(() => this.save(), this.#wait);
+      this.#wait = Math.min(this.#wait * 2, LONGEST);
+    }
+    this.hasNoAnswer = error instanceof api.Refused && error.status === 0;
+    this.#report("failed", `The corrections of ${this.id} are not saved: ${api.messageOf(error)}`);
   }
 
-  #say(state) {
+  /**
+   * @param {"saving" | "saved" | "failed"} state
+   * @param {string} [message]
+   */
+  #report(state, message = "") {
     this.state = state;
-    this.#tell();
+    this.message = message;
+    this.#announce();
   }
 
-  #tell() {
+  #announce() {
     this.dispatchEvent(new Event("change"));
   }
 }

@@ -1,16 +1,19 @@
 // Keyboard shortcuts: one table, for the help and for the event handler.
 
-import { byId, make } from "./text.js";
+import { byId, field, make } from "./dom.js";
+import { recall, remember } from "./remember.js";
 
-// [keys, description, name of the action]; a name with Shift needs Shift.
-export const KEYS = [
+/** @type {[keys: string, description: string, action: string][]} a key with Shift needs Shift */
+const KEYS = [
   ["Space", "play or pause", "toggle"],
   ["←", "one second back", "back"], ["→", "one second forward", "on"],
   ["Shift ←", "ten seconds back", "farBack"], ["Shift →", "ten seconds forward", "farOn"],
   [",", "one cell back", "cellBack"], [".", "one cell forward", "cellOn"],
   ["Home", "to the start", "start"], ["End", "to the end", "end"],
-  ["[", "previous proposal", "previous"], ["]", "next proposal", "next"],
-  ["Enter", "play the selected proposal or segment", "playChosen"],
+  ["[", "previous proposal by rank", "previous"], ["]", "next proposal by rank", "next"],
+  ["{", "previous proposal by time", "earlier"], ["}", "next proposal by time", "later"],
+  ["Enter", "play the selected proposal or segment alone", "playChosen"],
+  ["Escape", "cancel a drag, or play the whole video again", "leave"],
   ["+", "zoom in", "zoomIn"], ["-", "zoom out", "zoomOut"], ["0", "the whole video", "zoomAll"],
   ["N", "next video", "nextVideo"], ["P", "previous video", "previousVideo"],
   ["/", "find a video", "find"], ["1", "run A on or off", "run0"], ["2", "run B on or off", "run1"],
@@ -22,56 +25,90 @@ export const KEYS = [
   ["Ctrl Z", "undo", "undo"], ["Ctrl Shift Z", "redo", "redo"], ["?", "this help", "help"],
 ];
 
+/** @type {Record<string, string>} */
 const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", Backspace: "Delete", "=": "+", "−": "-" };
-const NAMED = new Set(["←", "→", "Home", "End", "Enter", "Delete", "Space"]);
+const NAMED = new Set(["←", "→", "Home", "End", "Enter", "Delete", "Space", "Escape"]);
+const TEXT = "input:not([type=checkbox]):not([type=range]):not([type=radio]), select, textarea";
 
+/** @param {KeyboardEvent} event */
 function pressed(event) {
   const key = NAMES[event.key] ?? (event.key.length === 1 ? event.key.toUpperCase() : event.key);
-  const shift = event.shiftKey && (NAMED.has(key) || event.ctrlKey || event.metaKey);
-  return [(event.ctrlKey || event.metaKey) && "Ctrl", shift && "Shift", key].filter(Boolean).join(" ");
+  const isShifted = event.shiftKey && (NAMED.has(key) || event.ctrlKey || event.metaKey);
+  return [(event.ctrlKey || event.metaKey) && "Ctrl", isShifted && "Shift", key].filter(Boolean).join(" ");
 }
 
-// Elements that use keys themselves.
-function isTaken(event) {
-  const { target } = event;
-  if (document.querySelector("dialog[open]")) return true;
-  const typing = target.closest?.("input:not([type=checkbox]):not([type=range]), select, textarea");
-  if (typing) return true;
-  const key = event.key;
-  const works = target.closest?.("button, a, summary, [type=checkbox]") && (key === " " || key === "Enter");
-  const slides = target.closest?.("[type=range]") && /^(Arrow|Home|End|Page)/.test(key);
-  return Boolean(works || slides);
+/**
+ * Return whether an element uses a key itself.
+ * @param {KeyboardEvent} event
+ * @param {Element} target
+ */
+function isTaken({ key }, target) {
+  if (document.querySelector("dialog[open]") || target.closest(TEXT)) return true;
+  const isSpace = key === " " && target.closest("button, summary, [type=checkbox], [type=radio]");
+  const isEnter = key === "Enter" && target.closest("button, a, summary, [role=separator]");
+  const isSlid = /^(Arrow|Home|End|Page)/.test(key) && target.closest("[type=range], [type=radio], [role=separator]");
+  return Boolean(isSpace || isEnter || isSlid);
 }
 
+/**
+ * Leave a text field with Enter or Escape, so that the shortcuts work again; Escape restores the
+ * text that the field had.
+ * @param {KeyboardEvent} event
+ * @param {Map<Element, string>} before text of a field when it was entered
+ */
+function leaveField(event, before) {
+  const { target, key } = event;
+  if (!(target instanceof HTMLInputElement) || !target.matches(TEXT) || target.closest("dialog")) return false;
+  if (key !== "Enter" && key !== "Escape") return false;
+  if (key === "Escape" && target.type === "text") target.value = before.get(target) ?? target.value;
+  event.preventDefault();
+  byId("overlay").focus({ preventScroll: true }); // a changed field is applied by its change event
+  return true;
+}
+
+/**
+ * Return the name of the action of some keys, or "".
+ * @param {string} keys
+ * @param {boolean} isSingle whether single characters are shortcuts
+ */
+function actionOf(keys, isSingle) {
+  if (keys.length === 1 && !NAMED.has(keys) && !isSingle) return "";
+  return KEYS.find(([written]) => written === keys)?.[2] ?? (keys === "Ctrl Y" ? "redo" : "");
+}
+
+/** @param {Record<string, () => unknown>} actions that return false if they do not apply */
 export function listen(actions) {
-  const single = byId("single-keys");
-  try {
-    single.checked = localStorage.getItem("actspan-keys") !== "off";
-  } catch {
-    // Storage may be disabled.
-  }
-  single.addEventListener("change", () => {
-    try {
-      localStorage.setItem("actspan-keys", single.checked ? "on" : "off");
-    } catch {
-      // The setting then lasts until the page is closed.
-    }
+  const single = field("single-keys");
+  single.checked = recall("keys") !== "off";
+  single.addEventListener("change", () => remember("keys", single.checked ? "on" : "off"));
+  /** @type {Map<Element, string>} */
+  const before = new Map();
+  document.addEventListener("focusin", ({ target }) => {
+    if (target instanceof HTMLInputElement) before.set(target, target.value);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.altKey || isTaken(event)) return;
-    const keys = pressed(event);
-    const found = KEYS.find(([written]) => written === keys)
-      ?? (keys === "Ctrl Y" ? ["", "", "redo"] : undefined);
-    if (!found || (keys.length === 1 && !NAMED.has(keys) && !single.checked)) return;
-    if (actions[found[2]]?.() === false) return;
-    event.preventDefault();
+    if (event.altKey || !(event.target instanceof Element)) return;
+    if (leaveField(event, before) || isTaken(event, event.target)) return;
+    const action = actionOf(pressed(event), single.checked);
+    if (action && actions[action]() !== false) event.preventDefault();
   });
-  const room = byId("keys");
-  const list = make(room, "dl");
+  releaseFocus();
+  const list = make(byId("keys"), "dl");
   for (const [keys, what] of KEYS) {
-    const entry = make(list, "div");
-    const term = make(entry, "dt");
+    const entry = make(list, "div"), term = make(entry, "dt");
     for (const key of keys.split(" ")) make(term, "kbd", {}, key);
     make(entry, "dd", {}, what);
   }
+}
+
+// After a click with a pointer, Space plays instead of pressing the same button again.
+function releaseFocus() {
+  document.addEventListener("click", ({ detail, target }) => {
+    if (detail === 0 || !(target instanceof Element)) return;
+    const control = target.closest("button, a, [type=checkbox], [type=radio]");
+    const { activeElement } = document;
+    if (control && control === activeElement && !control.closest("dialog") && activeElement instanceof HTMLElement) {
+      activeElement.blur();
+    }
+  });
 }

@@ -1,10 +1,17 @@
 // The list of videos: of thousands of rows, only those in view are requested and drawn.
 
+/** @import { ListedVideo, ListQuery, Overview } from "./types.js" */
+/** @import { Store } from "./store.js" */
+
+import { addressOf } from "./address.js";
 import * as api from "./api.js";
-import { byId, clock, LETTERS, make, plural } from "./text.js";
+import { byId, choice, field, make } from "./dom.js";
+import { clip } from "./segments.js";
+import { clock, LETTERS, plural } from "./text.js";
 
-const ROW = 60, PAGE = 100, AROUND = 6, AGAIN = 1500; // pixels, rows, rows, milliseconds
+const ROW = 46, PAGE = 100, AROUND = 6, AGAIN = 1500; // pixels, rows, rows, milliseconds
 
+/** @type {[order: string, words: string, descending: boolean][]} */
 const ORDERS = [
   ["source", "in original order", false], ["id", "by id", false],
   ["auc", "worst AUC first", false], ["auc", "best AUC first", true],
@@ -15,44 +22,49 @@ const ORDERS = [
 
 export class List {
   total = 0;
-  #pages = new Map(); // number -> videos, or null while it is on its way
+  /** @type {Map<number, ListedVideo[] | null>} number of the page -> videos, null while it is requested */
+  #pages = new Map();
   #asking = new AbortController();
-  #later = 0;
+  #timer = 0;
   #current = "";
+  #place = 0; // of the current video, when it was last listed
 
-  constructor(about, open) {
-    this.about = about;
-    this.open = open;
+  /** @param {Store} store */
+  constructor(store) {
+    this.store = store;
+    this.about = store.about;
     this.room = byId("list");
     this.rows = byId("rows");
-    this.#addOrders();
-    byId("missed-option").hidden = !about.ground_truth || !about.runs.length;
-    byId("find").addEventListener("input", () => this.#soon(() => this.reload(), 120));
-    for (const id of ["order", "missed", "corrected"]) byId(id).addEventListener("change", () => this.reload());
+    addOrders(this.about);
+    byId("missed-option").hidden = !this.about.ground_truth || !this.about.runs.length;
+    field("find").addEventListener("input", () => this.#soon(() => this.reload(), 120));
+    for (const id of ["order", "missed", "corrected"]) {
+      byId(id).addEventListener("change", () => this.reload());
+    }
     byId("filter").addEventListener("submit", (event) => event.preventDefault());
+    store.on("suppression", () => this.refresh());
     this.room.addEventListener("scroll", () => this.#draw(), { passive: true });
     this.room.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.#draw()).observe(this.room);
   }
 
-  #addOrders() {
-    const { ground_truth: truth, runs } = this.about;
-    const fits = ([order]) =>
-      (truth && runs.length) || !["auc", "instances"].includes(order)
-        ? order !== "difference" || (truth && runs.length > 1)
-        : false;
-    ORDERS.forEach((entry, i) => fits(entry) && make(byId("order"), "option", { value: i }, entry[1]));
-  }
-
+  /**
+   * @param {() => void} work
+   * @param {number} milliseconds
+   */
   #soon(work, milliseconds) {
-    clearTimeout(this.#later);
-    this.#later = setTimeout(work, milliseconds);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(work, milliseconds);
   }
 
-  get query() {
-    const [order, , descending] = ORDERS[Number(byId("order").value)];
-    const { checked: missed } = byId("missed"), { checked: corrected } = byId("corrected");
-    return { find: byId("find").value, missed, corrected, order, descending };
+  /** @param {number} page @returns {ListQuery} */
+  #query(page) {
+    const [order, , descending] = ORDERS[Number(choice("order").value)];
+    const suppression = this.store.served.map((run) => run.variant).filter((variant) => variant !== null);
+    return {
+      find: field("find").value, missed: field("missed").checked, corrected: field("corrected").checked,
+      order, descending, suppression, offset: page * PAGE, limit: PAGE,
+    };
   }
 
   // Load the list again, from the top.
@@ -60,22 +72,26 @@ export class List {
     this.#asking.abort();
     this.#asking = new AbortController();
     this.#pages.clear();
+    this.#place = 0; // of other videos than before
     this.room.scrollTop = 0;
     await this.#get(0);
   }
 
-  // Load the same rows again.
+  // Load the rows in view again; others are loaded when they come into view.
   async refresh() {
+    const [first, last] = this.#inView();
     const pages = [...this.#pages.keys()];
-    await Promise.all(pages.map((page) => this.#get(page)));
+    const shown = pages.filter((page) => page * PAGE < Math.max(last, 1) && (page + 1) * PAGE > first);
+    for (const page of pages) if (!shown.includes(page)) this.#pages.delete(page);
+    await Promise.all(shown.map((page) => this.#get(page)));
   }
 
+  /** @param {number} page */
   async #get(page) {
     if (!this.#pages.get(page)) this.#pages.set(page, null);
     const asking = this.#asking;
     try {
-      const query = { ...this.query, offset: page * PAGE, limit: PAGE };
-      const { total, videos, evaluating } = await api.listVideos(query, asking.signal);
+      const { total, videos, evaluating } = await api.listVideos(this.#query(page), asking.signal);
       if (asking !== this.#asking) return;
       this.#pages.set(page, videos);
       this.total = total;
@@ -83,90 +99,162 @@ export class List {
       if (evaluating) this.#soon(() => this.refresh(), AGAIN);
       this.#draw();
     } catch (error) {
-      if (error.name === "AbortError") return;
-      this.#pages.delete(page);
-      byId("count").textContent = error.message;
+      if (api.wasAborted(error)) return;
+      if (!this.#pages.get(page)) this.#pages.delete(page); // rows that are shown stay
+      if (error instanceof api.Refused && error.status === 0) return; // the connection reports it
+      byId("count").textContent = api.messageOf(error);
     }
   }
 
+  /** @param {number} index */
   at(index) {
     return this.#pages.get(Math.floor(index / PAGE))?.[index % PAGE];
   }
 
-  // Return the video before or after the current one, if it is listed.
-  neighbour(step) {
-    for (const [page, videos] of this.#pages) {
-      const i = videos?.findIndex((video) => video.id === this.#current) ?? -1;
-      if (i >= 0) return this.at(page * PAGE + i + step)?.id;
-    }
-    return undefined;
+  /**
+   * Return the id of the video before or after the current one. If the current one is not listed
+   * any more, its place in the list counts.
+   * @param {1 | -1} step
+   */
+  async neighbour(step) {
+    const now = this.#find();
+    const index = now >= 0 ? now + step : this.#place + (step > 0 ? 0 : -1);
+    if (index < 0 || index >= this.total) return undefined;
+    if (!this.at(index)) await this.#get(Math.floor(index / PAGE));
+    return this.at(index)?.id;
   }
 
+  // The place of the current video among the loaded rows, or -1.
+  #find() {
+    for (const [page, videos] of this.#pages) {
+      const i = videos?.findIndex((video) => video.id === this.#current) ?? -1;
+      if (i >= 0) return page * PAGE + i;
+    }
+    return -1;
+  }
+
+  /**
+   * Mark the current video, and scroll to it.
+   * @param {string} id
+   */
   mark(id) {
     this.#current = id;
+    const place = this.#find();
+    if (place >= 0) this.#reveal(place);
     this.#draw();
   }
 
-  #draw() {
+  /** @param {number} index */
+  #reveal(index) {
+    const { room } = this, top = index * ROW;
+    if (top < room.scrollTop) room.scrollTop = top;
+    if (top + ROW > room.scrollTop + room.clientHeight) room.scrollTop = top + ROW - room.clientHeight;
+  }
+
+  /** @returns {[first: number, last: number]} */
+  #inView() {
     const { scrollTop, clientHeight } = this.room;
-    this.rows.style.height = `${this.total * ROW}px`;
     const first = Math.max(Math.floor(scrollTop / ROW) - AROUND, 0);
-    const last = Math.min(Math.ceil((scrollTop + clientHeight) / ROW) + AROUND, this.total);
-    const focused = document.activeElement?.closest?.("#rows a")?.dataset.index;
-    const made = [];
-    for (let i = first; i < last; i += 1) made.push(this.#row(i));
-    this.rows.replaceChildren(...made);
-    if (focused !== undefined) this.rows.querySelector(`[data-index="${focused}"]`)?.focus({ preventScroll: true });
+    return [first, Math.min(Math.ceil((scrollTop + clientHeight) / ROW) + AROUND, this.total)];
+  }
+
+  #draw() {
+    this.rows.style.height = `${this.total * ROW}px`;
+    const place = this.#find();
+    if (place >= 0) this.#place = place;
+    const [first, last] = this.#inView();
+    const focused = focusedIndex();
+    this.rows.replaceChildren(...Array.from({ length: Math.max(last - first, 0) }, (_, i) => this.#row(first + i)));
+    if (focused !== undefined) this.#focus(focused);
     for (let page = Math.floor(first / PAGE); page * PAGE < last; page += 1) {
       if (!this.#pages.has(page)) this.#get(page);
     }
   }
 
+  /** @param {number} index */
+  #focus(index) {
+    const link = this.rows.querySelector(`[data-index="${index}"]`);
+    if (link instanceof HTMLElement) link.focus({ preventScroll: true });
+  }
+
+  /** @param {number} index */
   #row(index) {
     const video = this.at(index);
     const item = document.createElement("li");
     item.style.transform = `translateY(${index * ROW}px)`;
-    item.setAttribute("aria-setsize", this.total);
-    item.setAttribute("aria-posinset", index + 1);
+    item.setAttribute("aria-setsize", String(this.total));
+    item.setAttribute("aria-posinset", String(index + 1));
     if (!video) return item;
-    const link = make(item, "a", { href: `#${new URLSearchParams({ id: video.id })}` });
-    link.dataset.index = index;
+    const link = make(item, "a", { href: addressOf({ id: video.id }) });
+    link.dataset.index = String(index);
     if (video.id === this.#current) link.setAttribute("aria-current", "true");
-    const name = make(link, "span", { className: "row-name" }, video.id);
-    if (video.corrected) make(name, "span", { className: "badge" }, "corrected");
-    make(link, "span", { className: "row-facts" }, this.#facts(video));
+    make(link, "span", { className: "row-name", title: video.id }, video.id);
+    if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
+    make(link, "span", { className: "row-facts" }, factsOf(video, this.about));
+    const figures = aucOf(video), auc = make(link, "span", { className: "row-auc" });
+    if (figures) make(auc, "span", { className: video.runs.length > 1 ? "hidden" : "" }, "AUC ");
+    auc.append(figures);
     return item;
   }
 
-  #facts(video) {
-    const parts = video.seconds === null ? [] : [clock(video.seconds)];
-    if (this.about.ground_truth) parts.push(plural(video.instances, "instance"));
-    const name = (r) => (video.runs.length > 1 ? `${LETTERS[r]} ` : "");
-    const figures = video.runs
-      .map(({ metrics }, r) => metrics && `${name(r)}${metrics.auc.toFixed(1)}`)
-      .filter(Boolean);
-    if (figures.length) parts.push(`AUC ${figures.join(", ")}`);
-    else if (!this.about.ground_truth) {
-      parts.push(...video.runs.map(({ proposals }, r) => `${name(r)}${plural(proposals, "proposal")}`));
-    }
-    const missed = video.runs.length === 1 && video.runs[0].metrics?.missed;
-    if (missed) parts.push(`${missed} missed`);
-    return parts.join(" · ");
-  }
-
+  /** @param {KeyboardEvent} event */
   #key(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }[event.key];
-    const now = document.activeElement?.dataset?.index;
+    /** @type {Record<string, number>} */
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 };
+    const now = focusedIndex(), step = steps[event.key];
     if (!step || now === undefined) return;
     event.preventDefault();
     event.stopPropagation();
-    const index = Math.min(Math.max(Number(now) + step, 0), this.total - 1);
-    const top = index * ROW;
-    if (top < this.room.scrollTop) this.room.scrollTop = top;
-    if (top + ROW > this.room.scrollTop + this.room.clientHeight) {
-      this.room.scrollTop = top + ROW - this.room.clientHeight;
-    }
+    const index = clip(now + step, 0, this.total - 1);
+    this.#reveal(index);
     this.#draw();
-    this.rows.querySelector(`[data-index="${index}"]`)?.focus({ preventScroll: true });
+    this.#focus(index);
   }
+}
+
+// The index of the row that has the focus.
+function focusedIndex() {
+  const link = document.activeElement?.closest("#rows a");
+  return link instanceof HTMLElement ? Number(link.dataset.index) : undefined;
+}
+
+/** @param {Overview} about */
+function addOrders({ ground_truth: truth, runs }) {
+  const isEvaluated = Boolean(truth) && runs.length > 0;
+  ORDERS.forEach(([order, words], i) => {
+    const needsTruth = ["auc", "instances", "difference"].includes(order);
+    const needsRun = ["proposals", "score"].includes(order);
+    if ((needsTruth && !isEvaluated) || (needsRun && !runs.length)) return;
+    if (order === "difference" && runs.length < 2) return;
+    make(choice("order"), "option", { value: String(i) }, words);
+  });
+}
+
+/**
+ * Return the AUC of each run, percent, with the letter of the run if there are several.
+ * @param {ListedVideo} video
+ */
+function aucOf({ runs }) {
+  const figures = runs.map(({ metrics }, r) => metrics && `${letterOf(runs, r)}${metrics.auc.toFixed(1)}`);
+  return figures.filter(Boolean).join(" ");
+}
+
+/**
+ * @param {unknown[]} runs
+ * @param {number} run
+ */
+const letterOf = (runs, run) => (runs.length > 1 ? `${LETTERS[run]} ` : "");
+
+/**
+ * Return the second line of a row.
+ * @param {ListedVideo} video
+ * @param {Overview} about
+ */
+function factsOf({ seconds, instances, runs }, about) {
+  const parts = seconds === null ? [] : [clock(seconds)];
+  if (about.ground_truth) parts.push(plural(instances, "instance"));
+  else parts.push(...runs.map(({ proposals }, r) => `${letterOf(runs, r)}${plural(proposals, "proposal")}`));
+  const missed = runs.length === 1 && runs[0].metrics?.missed;
+  if (missed) parts.push(`${missed} missed`);
+  return parts.join(" · ");
 }

@@ -1,144 +1,228 @@
-// Start the page: the overview, the list, and the video in the address.
+// Start the page: connect its parts, and show what the address names.
 
+/** @import { Job } from "./types.js" */
+
+import { Actions } from "./actions.js";
+import { addressOf, goTo, readAddress } from "./address.js";
 import * as api from "./api.js";
+import { connection } from "./connection.js";
+import { CorrectionsTab } from "./corrections_tab.js";
+import { exportDialog, followTheme, helpDialog } from "./dialogs.js";
+import { byId, dialog, element, field, make } from "./dom.js";
 import { listen } from "./keys.js";
+import { drawer, skipLink, Splitter } from "./layout.js";
 import { List } from "./list.js";
-import { drawer, exportDialog, followTheme, helpDialog, say } from "./page.js";
+import { say } from "./messages.js";
+import { Opening } from "./opening.js";
+import { Player } from "./player.js";
+import { Pointer } from "./pointer.js";
+import { ProposalsTab } from "./proposals_tab.js";
 import { proposeDialog } from "./propose.js";
-import { Settings } from "./settings.js";
-import { byId, LETTERS, make } from "./text.js";
-import { COLOURS, Workspace } from "./workspace.js";
+import { SettingsTab } from "./settings_tab.js";
+import { Store } from "./store.js";
+import { Tabs } from "./tabs.js";
+import { clock, plural } from "./text.js";
+import { Timeline } from "./timeline.js";
+import { Tip } from "./tip.js";
+import { Transport } from "./transport.js";
 
-const addressed = () => new URLSearchParams(location.hash.slice(1));
+const NOTHING = "Nothing is served. Start the service with actspan serve --results RUN or --videos FOLDER. "
+  + "With --model, use Propose to find segments in a new recording.";
 
-function legend(about, workspace) {
-  const room = byId("runs");
-  room.replaceChildren();
-  about.runs.forEach((run, r) => {
-    const item = make(room, "li");
-    const several = about.runs.length > 1;
-    if (!several) {
-      make(item, "span", { className: "run-name" }, run.name);
+class Page {
+  /** @param {Awaited<ReturnType<typeof api.about>>} about */
+  constructor(about) {
+    this.store = new Store(about);
+    this.player = new Player(element("player", HTMLVideoElement));
+    this.actions = new Actions(this.store, this.player);
+    this.store.on("video", () => this.#title());
+    this.store.on("length", () => this.#title());
+    this.store.on("runs", () => this.#runs());
+    this.timeline = new Timeline(this.store, this.player);
+    new Splitter(this.store, this.timeline);
+    this.tip = new Tip(this.store, this.timeline);
+    this.pointer = new Pointer(this.timeline, (hit, point) => this.tip.hovered(hit, point));
+    new Transport(this.store, this.player, this.actions, this.timeline);
+    this.list = new List(this.store);
+    this.opening = new Opening(this.store, this.player, () => this.list.refresh());
+    this.tabs = new Tabs(this.store);
+    this.corrections = new CorrectionsTab(this.store, this.actions, this.player);
+    new ProposalsTab(this.store, this.actions);
+    new SettingsTab(this.store, this.opening);
+    this.side = drawer();
+    skipLink();
+    followTheme(() => this.timeline.recolour());
+    helpDialog();
+    exportDialog(about);
+    this.#keyboard();
+    this.#connection();
+    addEventListener("hashchange", () => this.show());
+    addEventListener("beforeunload", (event) => this.opening.isUnsaved && event.preventDefault());
+    proposeDialog(this.opening).catch((error) => say("propose", api.messageOf(error)));
+  }
+
+  // Show what the address names: a video, the result of a job, or the first video of the list.
+  async show() {
+    const address = readAddress();
+    this.side.close();
+    for (const cause of ["open", "picture"]) say(cause, "");
+    try {
+      if (address && "job" in address) {
+        this.list.mark("");
+        await this.opening.openJob(address.job, (job) => this.#progress(job));
+      } else await this.#showVideo(address ? address.id : await this.#first());
+    } catch (error) {
+      if (!api.wasAborted(error)) this.#failed(error);
+    }
+  }
+
+  /** @param {string | undefined} id */
+  async #showVideo(id) {
+    this.list.mark(id ?? "");
+    if (id === undefined) {
+      this.opening.close();
+      this.#empty(this.store.about.runs.length ? "The served runs contain no videos." : NOTHING);
+    } else await this.opening.openVideo(id);
+  }
+
+  async #first() {
+    if (!this.list.at(0)) await this.list.reload();
+    return this.list.at(0)?.id;
+  }
+
+  /** @param {unknown} error */
+  #failed(error) {
+    if (error instanceof api.Refused && error.status === 0) return; // shown again when it answers
+    this.opening.close();
+    this.#empty(api.messageOf(error));
+    const link = make(byId("empty"), "p");
+    make(link, "a", { href: addressOf({}) }, "Show the first video");
+  }
+
+  /** @param {string} text */
+  #empty(text) {
+    byId("empty").replaceChildren(make(null, "p", {}, text));
+    byId("empty").hidden = false;
+    byId("video").hidden = true;
+  }
+
+  /** @param {Job} job */
+  #progress({ id, name, state, progress }) {
+    if (this.store.video) {
+      this.player.open(0, null);
+      this.store.close();
+    }
+    this.#empty(state === "queued" ? `${name} is waiting.` : `${name} is being computed.`);
+    const bar = make(byId("empty"), "progress", { max: 1 });
+    bar.setAttribute("aria-label", "Progress");
+    if (state === "running") bar.value = progress;
+    const cancel = make(byId("empty"), "button", { type: "button" }, "Cancel");
+    cancel.addEventListener("click", () => api.removeJob(id).then(() => goTo({})));
+  }
+
+  #title() {
+    const { video, seconds, truth, about } = this.store;
+    byId("video").hidden = video === null;
+    if (!video) {
+      byId("name").textContent = byId("about").textContent = "";
+      document.title = "ActSpan";
       return;
     }
-    const chip = make(item, "button", { type: "button", className: `chip run${COLOURS[r]}` });
-    chip.setAttribute("aria-pressed", String(workspace.shown[r]));
-    chip.addEventListener("click", () => workspace.toggleRun(r));
-    make(chip, "b", {}, LETTERS[r]);
-    make(chip, "span", {}, ` ${run.name}`);
-  });
-}
+    byId("empty").hidden = true;
+    document.body.classList.toggle("no-picture", !video.has_media);
+    byId("name").textContent = video.id;
+    const parts = [clock(seconds), video.subset, about.ground_truth && plural(truth.length, "instance")];
+    byId("about").textContent = parts.filter(Boolean).join(" · ");
+    document.title = `${video.id} · ActSpan`;
+    this.#runs();
+  }
 
-function playback(workspace) {
-  const { player, view } = workspace;
-  const press = (id, action) => byId(id).addEventListener("click", action);
-  press("play", () => player.toggle());
-  press("previous", () => workspace.neighbour(-1));
-  press("next", () => workspace.neighbour(1));
-  press("zoom-in", () => view.zoom(0.5, player.time));
-  press("zoom-out", () => view.zoom(2, player.time));
-  press("zoom-all", () => view.show(0, view.seconds));
-  byId("loop").addEventListener("change", () => { player.loop = byId("loop").checked; });
-  byId("rate").addEventListener("change", () => player.setRate(Number(byId("rate").value)));
-}
+  // The runs at the top: a button each if there are several.
+  #runs() {
+    const { served, runs } = this.store, room = byId("runs");
+    room.replaceChildren();
+    if (runs !== served) return;
+    for (const run of served) {
+      const item = make(room, "li");
+      if (served.length < 2) {
+        make(item, "span", { className: "run-name" }, run.name);
+        continue;
+      }
+      const chip = make(item, "button", { type: "button", className: `chip ${run.colour}` });
+      chip.setAttribute("aria-pressed", String(run.shown));
+      chip.addEventListener("click", () => {
+        this.store.toggleRun(run.number);
+        const again = room.children[run.number]?.querySelector("button"); // it was made again
+        again?.focus();
+      });
+      make(chip, "b", {}, run.letter);
+      make(chip, "span", {}, ` ${run.name}`);
+    }
+  }
 
-function corrections(about, workspace) {
-  const press = (id, action) => byId(id).addEventListener("click", action);
-  press("add", () => workspace.addHere());
-  press("take-truth", () => workspace.editor.replaceAll(workspace.truth));
-  press("take-shown", () => {
-    const first = workspace.runs.find((run) => run.shown);
-    if (first) workspace.editor.replaceAll(first.visible);
-  });
-  press("undo", () => workspace.editor.undo());
-  press("redo", () => workspace.editor.redo());
-  press("forget", () => workspace.editor.forget());
-  for (const label of about.labels) make(byId("labels"), "option", { value: label });
-}
+  #connection() {
+    connection.addEventListener("lost", () => this.opening.reportFailures());
+    connection.addEventListener("back", () => {
+      this.opening.reportFailures();
+      this.opening.saveAll();
+      this.list.refresh();
+      if (!this.store.video || readAddress()) this.#reopen();
+    });
+  }
 
-function keyboard(workspace, list, goTo) {
-  const { player, view } = workspace;
-  const editing = (action) => () => workspace.editor && action(workspace.editor);
-  const neighbour = (step) => () => {
-    const id = list.neighbour(step);
-    if (id === undefined) return false;
-    goTo(id);
-    return true;
-  };
-  listen({
-    toggle: () => player.toggle(), help: () => byId("help").showModal(),
-    back: () => workspace.step(-1), on: () => workspace.step(1),
-    farBack: () => workspace.step(-10), farOn: () => workspace.step(10),
-    cellBack: () => workspace.step(-workspace.cell), cellOn: () => workspace.step(workspace.cell),
-    start: () => workspace.step(-Infinity), end: () => workspace.step(Infinity),
-    previous: () => workspace.neighbour(-1), next: () => workspace.neighbour(1),
-    playChosen: () => workspace.playChosen(),
-    zoomIn: () => view.zoom(0.5, player.time), zoomOut: () => view.zoom(2, player.time),
-    zoomAll: () => view.show(0, view.seconds),
-    nextVideo: neighbour(1), previousVideo: neighbour(-1), find: () => byId("find").focus(),
-    run0: () => workspace.toggleRun(0), run1: () => workspace.toggleRun(1),
-    add: editing(() => workspace.addHere()),
-    take: () => (workspace.chosen ? workspace.take(workspace.chosen) : false),
-    setStart: editing(() => workspace.setEdge("start")), setEnd: editing(() => workspace.setEdge("end")),
-    label: () => workspace.focusLabel(),
-    remove: editing((editor) => (editor.selected < 0 ? false : editor.remove(editor.selected))),
-    undo: editing((editor) => editor.undo()), redo: editing((editor) => editor.redo()),
-  });
+  // Show what the address names, if it could not be shown.
+  #reopen() {
+    const address = readAddress();
+    const isShown = address && "id" in address ? this.store.video?.id === address.id : this.store.video;
+    if (!isShown) this.show();
+  }
+
+  /** @param {1 | -1} step */
+  async #neighbour(step) {
+    const id = await this.list.neighbour(step);
+    if (id !== undefined) goTo({ id });
+  }
+
+  #keyboard() {
+    const { store, player, actions, pointer } = this;
+    const editing = (/** @type {() => unknown} */ action) => () => (store.editor ? action() : false);
+    listen({
+      toggle: () => player.toggle(), help: () => dialog("help").showModal(),
+      leave: () => pointer.cancel() || player.leaveRange(),
+      back: () => actions.step(-1), on: () => actions.step(1),
+      farBack: () => actions.step(-10), farOn: () => actions.step(10),
+      cellBack: () => actions.step(-actions.cell), cellOn: () => actions.step(actions.cell),
+      start: () => actions.step(-Infinity), end: () => actions.step(Infinity),
+      previous: () => actions.neighbour(-1, "rank"), next: () => actions.neighbour(1, "rank"),
+      earlier: () => actions.neighbour(-1, "start"), later: () => actions.neighbour(1, "start"),
+      playChosen: () => actions.playChosen(),
+      zoomIn: () => actions.zoom(0.5), zoomOut: () => actions.zoom(2), zoomAll: () => actions.zoomAll(),
+      nextVideo: () => { this.#neighbour(1); }, previousVideo: () => { this.#neighbour(-1); },
+      find: () => {
+        this.side.open();
+        field("find").focus();
+      },
+      run0: () => store.toggleRun(0), run1: () => store.toggleRun(1),
+      add: editing(() => actions.addHere()), take: () => actions.takeChosen(),
+      setStart: () => actions.setEdge("start"), setEnd: () => actions.setEdge("end"),
+      label: editing(() => this.#label()), remove: () => actions.remove(),
+      undo: editing(() => store.editor?.undo()), redo: editing(() => store.editor?.redo()),
+    });
+  }
+
+  #label() {
+    this.tabs.show("corrections");
+    return this.corrections.focusLabel();
+  }
 }
 
 async function start() {
-  const about = await api.about();
-  const settings = new Settings(about);
-  const workspace = new Workspace(about, settings);
-  const side = drawer();
-  const goTo = (id) => { location.hash = new URLSearchParams({ id }); };
-  const list = new List(about, goTo);
-  const show = async (id) => {
-    side.close();
-    say("");
-    list.mark(id);
-    try {
-      await workspace.open(id);
-    } catch (error) {
-      if (error.name !== "AbortError") say(error.message);
-    }
-  };
-
-  followTheme(() => workspace.timeline.recolour());
-  helpDialog();
-  exportDialog(about);
-  legend(about, workspace);
-  playback(workspace);
-  corrections(about, workspace);
-  keyboard(workspace, list, goTo);
-  workspace.addEventListener("runs", () => legend(about, workspace));
-  workspace.addEventListener("message", (event) => say(event.detail));
-  workspace.addEventListener("edit", () => workspace.editor?.state === "saved" && list.refresh());
-  addEventListener("hashchange", () => addressed().has("id") && show(addressed().get("id")));
-  addEventListener("beforeunload", (event) => workspace.unsaved && event.preventDefault());
-
-  proposeDialog(workspace, () => {
-    list.mark("");
-    say("");
-  }).catch((error) => say(error.message));
-
-  const id = addressed().get("id");
-  const listed = list.reload();
-  if (id !== null) await show(id);
-  else {
-    await listed;
-    if (list.total) await show(list.at(0).id);
-    else nothing(about);
-  }
+  const page = new Page(await api.about());
+  const listed = page.list.reload();
+  if (!readAddress()) await listed;
+  await page.show();
   document.body.dataset.ready = "true";
   performance.mark("usable");
 }
 
-function nothing(about) {
-  byId("empty").hidden = false;
-  byId("empty").textContent = about.runs.length
-    ? "The served runs contain no videos."
-    : "No run is served. Start the service with actspan serve --results RUN to show one. With --model, use Propose to find segments in a new recording.";
-}
-
-start().catch((error) => say(error.message));
+start().catch((error) => say("start", api.messageOf(error)));

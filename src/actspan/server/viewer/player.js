@@ -1,31 +1,48 @@
 // The position in the video: that of a <video>, or of a clock if there is none.
 
+/** @import { Span } from "./types.js" */
+
+import { clip } from "./segments.js";
+
+/**
+ * Events: "move" (the position), "state" (playing or paused), "range" (one segment is played, or no
+ * longer), "unplayable", and "length" (the file's duration is known).
+ */
 export class Player extends EventTarget {
   #at = 0; // seconds
   #since = 0; // performance.now() at which the position was #at
   #running = false;
+  /** @type {Span | null} the segment that is played alone */
   #range = null;
-  #pending = null; // time to seek to when the <video> is loaded
+  /** @type {number | null} time to seek to when the <video> is ready */
+  #pending = null;
   #element;
   rate = 1;
   loop = false;
   seconds = 0;
   hasVideo = false;
 
+  /** @param {HTMLVideoElement} element */
   constructor(element) {
     super();
     this.#element = element;
-    element.addEventListener("seeked", () => this.#seekOn());
+    element.addEventListener("seeked", () => this.#seekNext());
     element.addEventListener("play", () => this.#start());
     element.addEventListener("pause", () => this.#stopped());
     element.addEventListener("error", () => this.#withoutVideo());
-    element.addEventListener("loadedmetadata", () => this.#seekOn());
+    element.addEventListener("loadedmetadata", () => {
+      this.#announce("length");
+      this.#seekNext();
+    });
   }
 
-  // `url` is that of the video, or null.
+  /**
+   * @param {number} seconds
+   * @param {string | null} url of the video, if there is one
+   */
   open(seconds, url) {
     this.pause();
-    this.#range = null;
+    this.leaveRange();
     this.#pending = null;
     this.seconds = seconds;
     this.#at = 0;
@@ -35,35 +52,62 @@ export class Player extends EventTarget {
       this.#element.removeAttribute("src");
       this.#element.load();
     }
-    this.#tell("move");
+    this.#announce("move");
   }
 
   get time() {
     return this.#at;
   }
 
-  get paused() {
+  get isPaused() {
     return !this.#running;
   }
 
+  get range() {
+    return this.#range;
+  }
+
+  // The duration of the file, 0 if it is unknown.
+  get fileSeconds() {
+    const { duration } = this.#element;
+    return this.hasVideo && Number.isFinite(duration) ? duration : 0;
+  }
+
+  /** @param {number} seconds */
   seek(seconds) {
-    this.#at = Math.min(Math.max(seconds, 0), this.seconds);
+    this.#at = clip(seconds, 0, this.seconds);
     this.#since = performance.now();
     if (this.hasVideo) {
       this.#pending = this.#at;
-      this.#seekOn();
+      this.#seekNext();
     }
-    this.#tell("move");
+    this.#announce("move");
   }
 
-  // Seek because of the user, which ends the playback of a single segment.
+  /**
+   * Seek because of the user, which ends the playback of one segment.
+   * @param {number} seconds
+   */
   goTo(seconds) {
-    this.#range = null;
+    this.leaveRange();
     this.seek(seconds);
   }
 
+  // Play the whole video from here on; return whether one segment was played.
+  leaveRange() {
+    if (!this.#range) return false;
+    this.#setRange(null);
+    return true;
+  }
+
+  /** @param {Span | null} range */
+  #setRange(range) {
+    this.#range = range;
+    this.#announce("range");
+  }
+
   // One seek at a time: a decoder with a request per pixel of a drag would never finish.
-  #seekOn() {
+  #seekNext() {
     if (this.#pending === null || this.#element.seeking || this.#element.readyState < 1) return;
     const wanted = this.#pending;
     this.#pending = null;
@@ -72,24 +116,27 @@ export class Player extends EventTarget {
 
   toggle() {
     if (this.#running) this.pause();
-    else this.play(this.#range);
+    else this.play();
   }
 
-  // Play from here on, or one segment from its start to its end.
-  play(range = null) {
-    this.#range = range;
-    const outside = range && (this.#at < range.start || this.#at >= range.end - 0.01);
-    if (outside) this.seek(range.start);
+  // Play from here on, or the one segment again.
+  play() {
+    const range = this.#range;
+    const isOutside = range && (this.#at < range.start || this.#at >= range.end - 0.01);
+    if (isOutside) this.seek(range.start);
     else if (this.#at >= this.seconds - 0.01) this.seek(0);
-    if (this.hasVideo) {
+    if (!this.hasVideo) this.#start();
+    else {
       this.#element.playbackRate = this.rate;
       this.#element.play().catch(() => this.pause());
-    } else this.#start();
+    }
   }
 
-  playOnly(segment) {
-    this.seek(segment.start);
-    this.play({ start: segment.start, end: segment.end });
+  /** @param {Span} segment */
+  playOnly({ start, end }) {
+    this.#setRange({ start, end });
+    this.seek(start);
+    this.play();
   }
 
   pause() {
@@ -97,6 +144,7 @@ export class Player extends EventTarget {
     this.#stopped();
   }
 
+  /** @param {number} rate */
   setRate(rate) {
     this.#follow();
     this.rate = rate;
@@ -107,7 +155,7 @@ export class Player extends EventTarget {
     if (this.#running) return;
     this.#running = true;
     this.#since = performance.now();
-    this.#tell("state");
+    this.#announce("state");
     const step = () => {
       if (!this.#running) return;
       this.#follow();
@@ -119,7 +167,7 @@ export class Player extends EventTarget {
   #stopped() {
     if (!this.#running) return;
     this.#running = false;
-    this.#tell("state");
+    this.#announce("state");
   }
 
   #follow() {
@@ -130,9 +178,10 @@ export class Player extends EventTarget {
     this.#since = now;
     const end = this.#range?.end ?? this.seconds;
     if (this.#at >= end) this.#ended(end);
-    this.#tell("move");
+    this.#announce("move");
   }
 
+  /** @param {number} end */
   #ended(end) {
     if (this.loop) {
       this.seek(this.#range?.start ?? 0);
@@ -145,10 +194,11 @@ export class Player extends EventTarget {
   #withoutVideo() {
     if (!this.hasVideo || !this.#element.hasAttribute("src")) return;
     this.hasVideo = false;
-    this.#tell("unplayable");
+    this.#announce("unplayable");
   }
 
-  #tell(what) {
+  /** @param {"move" | "state" | "range" | "unplayable" | "length"} what */
+  #announce(what) {
     this.dispatchEvent(new Event(what));
   }
 }

@@ -1,74 +1,80 @@
-// Proposals for new features or videos: they are sent as a job, and the result is shown.
+// Proposals for new features or videos: a file is sent as a job, whose result has an address.
 
+/** @import { ModelInfo } from "./types.js" */
+/** @import { Opening } from "./opening.js" */
+
+import { addressOf, goTo } from "./address.js";
 import * as api from "./api.js";
-import { byId } from "./text.js";
+import { closable } from "./dialogs.js";
+import { button, byId, field, make, press } from "./dom.js";
 
-const AGAIN = 400; // milliseconds between two looks at a job
-
-export async function proposeDialog(workspace, shown) {
+/** @param {Opening} opening */
+export async function proposeDialog(opening) {
   const { model } = await api.service();
   if (!model) return;
-  const dialog = byId("propose"), button = byId("propose-start");
+  const dialog = closable("propose");
+  describe(model);
   let asking = new AbortController();
-  let job = null;
-
-  byId("file").accept = model.takes_videos ? ".npy,.arrow,video/*" : ".npy,.arrow";
-  byId("file-kinds").textContent = model.takes_videos ? "Features (.npy, Arrow) or a video" : "Features (.npy, Arrow)";
-  byId("stride-field").hidden = model.stride !== null;
-  byId("stride").required = model.stride === null;
   byId("open-propose").hidden = false;
-  byId("open-propose").addEventListener("click", () => dialog.showModal());
-  byId("propose-cancel").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => {
-    asking.abort();
-    if (job) api.removeJob(job).catch(() => {}); // it may be done and gone
-    job = null;
+  press("open-propose", () => {
+    dialog.showModal();
+    listJobs().catch((error) => tell(api.messageOf(error)));
   });
-
-  const tell = (text, share = null) => {
-    byId("propose-state").textContent = text;
-    byId("progress").hidden = share === null;
-    if (share > 0) byId("progress").value = share;
-    else byId("progress").removeAttribute("value");
-  };
-
-  async function run(file) {
-    const { signal } = asking;
-    tell("uploading", 0);
-    const stride = byId("stride").value;
-    const query = { name: file.name.slice(0, 200), ...(stride && !byId("stride-field").hidden && { stride }) };
-    let now = await api.submitJob(file, query, signal);
-    job = now.id;
-    while (now.state === "queued" || now.state === "running") {
-      tell(now.state === "queued" ? "waiting" : "computing", now.progress);
-      await new Promise((done) => setTimeout(done, AGAIN));
-      now = await api.showJob(job, signal);
-    }
-    if (now.state === "failed") throw new Error(now.error);
-    const found = await api.jobResult(job, signal);
-    dialog.close();
-    show(file, now.kind, found);
-  }
-
-  function show(file, kind, { seconds, proposals }) {
-    const columns = {
-      start: proposals.map((p) => p.segment[0]), end: proposals.map((p) => p.segment[1]),
-      score: proposals.map((p) => p.score), labels: null,
-    };
-    workspace.showNew(file.name, seconds, columns, kind === "video" ? URL.createObjectURL(file) : null);
-    shown();
-  }
-
+  press("propose-cancel", () => dialog.close());
+  dialog.addEventListener("close", () => asking.abort());
   byId("propose-form").addEventListener("submit", async (event) => {
     event.preventDefault();
+    const file = field("file").files?.[0];
+    if (!file) return;
     asking = new AbortController();
-    button.disabled = true;
+    button("propose-start").disabled = true;
     try {
-      await run(byId("file").files[0]);
+      tell("Uploading…");
+      const job = await api.submitJob(file, queryOf(file, model), asking.signal);
+      opening.files.set(job.id, file);
       tell("");
+      dialog.close();
+      goTo({ job: job.id });
     } catch (error) {
-      tell(error.name === "AbortError" ? "" : error.message);
+      tell(api.wasAborted(error) ? "" : api.messageOf(error));
     }
-    button.disabled = false;
+    button("propose-start").disabled = false;
   });
+}
+
+/** @param {ModelInfo} model */
+function describe({ takes_videos: takesVideos, stride }) {
+  field("file").accept = takesVideos ? ".npy,.arrow,video/*" : ".npy,.arrow";
+  byId("file-kinds").textContent = takesVideos ? "Features (.npy, Arrow) or a video" : "Features (.npy, Arrow)";
+  byId("stride-field").hidden = stride !== null;
+  field("stride").required = stride === null;
+}
+
+/**
+ * @param {File} file
+ * @param {ModelInfo} model
+ * @returns {Record<string, string>}
+ */
+function queryOf(file, { stride }) {
+  const name = file.name.slice(0, 200);
+  return stride === null ? { name, stride: field("stride").value } : { name };
+}
+
+/** @param {string} text */
+function tell(text) {
+  byId("propose-state").textContent = text;
+}
+
+// List the results that the service keeps.
+async function listJobs() {
+  const { jobs } = await api.listJobs();
+  const room = byId("jobs");
+  byId("jobs-title").hidden = !jobs.length;
+  room.replaceChildren();
+  for (const { id, name, state } of jobs) {
+    const item = make(room, "li");
+    const link = make(item, "a", { href: addressOf({ job: id }) }, name || id);
+    link.addEventListener("click", () => byId("propose").closest("dialog")?.close());
+    if (state !== "done") make(item, "span", { className: "soft" }, ` ${state}`);
+  }
 }

@@ -1,40 +1,47 @@
-// Times and numbers as text, and elements with text.
+// Times and numbers as text.
 
-export const LETTERS = "ABCDEFG";
+export const LETTERS = "ABCDEFG"; // of runs
 
-// 12.3 s, 4:05.2, 1:02:03
-export function clock(seconds, digits = 0) {
+/**
+ * Return seconds as text: 0:12.3, 4:05.2, 1:02:03.0.
+ * @param {number} seconds
+ * @param {number} [digits] decimals of the seconds
+ */
+export function clock(seconds, digits = 1) {
   if (!Number.isFinite(seconds)) return "–";
-  const unit = 10 ** digits, rounded = Math.round(seconds * unit) / unit;
-  if (rounded < 60) return `${rounded.toFixed(digits)} s`;
-  const two = (n) => String(n).padStart(2, "0");
-  const whole = Math.floor(rounded), hours = Math.floor(whole / 3600);
-  const fraction = digits ? (rounded - whole).toFixed(digits).slice(1) : "";
-  const minutes = Math.floor(whole / 60) % 60, rest = `${two(whole % 60)}${fraction}`;
-  return hours ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
+  const unit = 10 ** digits, units = Math.round(Math.max(seconds, 0) * unit);
+  const whole = Math.floor(units / unit);
+  const fraction = digits ? `.${String(units % unit).padStart(digits, "0")}` : "";
+  const hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
+  const start = hours ? `${hours}:${two(minutes)}` : `${minutes}`;
+  return `${start}:${two(whole % 60)}${fraction}`;
 }
 
-// Parse typed seconds, or 1:02:03.5.
+/** @param {number} number */
+const two = (number) => String(number).padStart(2, "0");
+
+/**
+ * Return the span of a segment as text.
+ * @param {import("./types.js").Span} span
+ * @param {number} [digits]
+ */
+export const clocks = ({ start, end }, digits = 1) => `${clock(start, digits)} – ${clock(end, digits)}`;
+
+/**
+ * Return typed seconds, or minutes and seconds as 1:47.0, in seconds; NaN if it is no time.
+ * @param {string} text
+ */
 export function parseClock(text) {
-  const parts = text.trim().replace(/\s*s$/, "").split(":").map(Number);
-  if (!parts.length || parts.length > 3 || !parts.every((p) => Number.isFinite(p) && p >= 0)) return NaN;
-  return parts.reduce((total, part) => total * 60 + part, 0);
+  const parts = text.trim().replace(/\s*s$/, "").split(":");
+  const numbers = parts.map((part) => (/^\d*\.?\d+$|^\d+\.$/.test(part.trim()) ? Number(part) : NaN));
+  if (parts.length > 3 || numbers.some(Number.isNaN)) return NaN;
+  return numbers.reduce((total, part) => total * 60 + part, 0);
 }
 
+/**
+ * @param {number} count
+ * @param {string} one
+ * @param {string} [many]
+ */
 export const plural = (count, one, many = `${one}s`) =>
   `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
-
-export function overlap(a, b) {
-  const inner = Math.max(Math.min(a.end, b.end) - Math.max(a.start, b.start), 0);
-  const union = a.end - a.start + (b.end - b.start) - inner;
-  return union > 0 ? inner / union : 0;
-}
-
-export function make(parent, tag, properties = {}, text = "") {
-  const made = Object.assign(document.createElement(tag), properties);
-  if (text) made.textContent = text;
-  parent?.append(made);
-  return made;
-}
-
-export const byId = (id) => document.getElementById(id);

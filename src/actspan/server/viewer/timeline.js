@@ -1,26 +1,63 @@
-// The timeline: layout of the tracks, and when they are painted.
+// The timeline: places of the tracks, and when they are painted.
 //
 // Two canvases lie on top of each other. The base depends on the data and the zoom; the overlay
-// on the pointer and the clock, so that scrubbing paints little.
+// on the pointer and the position, so that scrubbing paints little. Tracks that do not fit scroll
+// between those that are pinned to the top and the bottom.
 
-import { Painter, readColours } from "./paint.js";
-import { byId, clock, LETTERS } from "./text.js";
+/** @import { Box, Hit, Span, Track } from "./types.js" */
+/** @import { Palette } from "./painter.js" */
+/** @import { Player } from "./player.js" */
+/** @import { Store } from "./store.js" */
 
-const CURVES = 76, RULER = 24, BAR = 20, MAP = 22, GAP = 8, PITCH = 9;
+import { byId, element } from "./dom.js";
+import { Painter, readColours } from "./painter.js";
+import { Scrubber } from "./scrubber.js";
+import { clip } from "./segments.js";
+import { makeTracks } from "./tracks.js";
 
-export class Timeline extends EventTarget {
-  base = byId("base").getContext("2d");
-  overlay = byId("overlay").getContext("2d");
-  hovered = null; // what the pointer is over
-  draft = null; // a segment that is being drawn
+const GAP = 6, FOOT = 4; // pixels between tracks and below the last
+
+/** @param {string} id */
+function contextOf(id) {
+  const context = element(id, HTMLCanvasElement).getContext("2d");
+  if (!context) throw new Error("this browser has no canvas");
+  return context;
+}
+
+export class Timeline {
+  base = contextOf("base");
+  overlay = contextOf("overlay");
+  room = byId("timeline");
+  left = 0;
+  right = 1;
+  width = 0;
+  height = 0;
+  /** @type {{ track: Track, box: Box }[]} */
+  rows = [];
+  /** @type {Hit | null} */
+  hovered = null;
+  /** @type {Palette} */
+  colours = {};
+  #ratio = 1; // device pixels per pixel
+  #top = 0; // height of the tracks that are pinned there
+  #bottom = 0;
+  /** @type {Set<string>} */
   #waiting = new Set();
 
-  constructor(view, content) {
-    super();
-    this.view = view;
-    this.content = content; // () => {truth, corrections, canEdit, selected, chosen, runs, playhead}
-    this.room = byId("timeline");
-    view.addEventListener("change", () => this.paint());
+  /**
+   * @param {Store} store
+   * @param {Player} player
+   */
+  constructor(store, player) {
+    this.store = store;
+    this.view = store.view;
+    this.player = player;
+    this.scrubber = new Scrubber(this, player);
+    this.view.addEventListener("change", () => this.paint());
+    store.on(["video", "proposals", "runs", "edit", "length"], () => this.layout());
+    store.on("choice", () => this.paint());
+    for (const event of ["move", "range"]) player.addEventListener(event, () => this.paintOverlay());
+    this.room.addEventListener("scroll", () => this.layout(), { passive: true });
     new ResizeObserver(() => this.layout()).observe(this.room);
     this.recolour();
   }
@@ -30,47 +67,73 @@ export class Timeline extends EventTarget {
     this.paint();
   }
 
-  // Compute the places of the tracks, and paint them all.
+  /** @param {number} seconds */
+  inside = (seconds) => this.store.inside(seconds);
+
+  // The height that all tracks can use.
+  get needed() {
+    return this.#tracks().reduce((sum, track) => sum + track.most + GAP, FOOT);
+  }
+
+  get isNarrow() {
+    return this.room.clientWidth < 560;
+  }
+
+  #tracks() {
+    return makeTracks(this.store, this.scrubber, this.isNarrow);
+  }
+
+  // Compute the places of the tracks, and paint them.
   layout() {
-    const { truth, runs, canEdit } = this.content();
-    const width = this.room.clientWidth;
-    const narrow = width < 560;
-    const touch = matchMedia("(pointer: coarse)").matches;
-    this.left = narrow ? 22 : 84;
+    const { clientWidth: width, clientHeight: height } = this.room;
+    this.left = this.isNarrow ? 22 : 84;
     this.right = width - 8;
-    let y = 0;
+    const tracks = this.#tracks();
+    const pinned = (/** @type {string} */ pin) => tracks.filter((track) => track.pin === pin);
+    const middle = tracks.filter((track) => !track.pin);
+    const total = (/** @type {Track[]} */ some) => some.reduce((sum, track) => sum + track.height + GAP, 0);
+    this.#top = total(pinned("top"));
+    this.#bottom = total(pinned("bottom")) + FOOT;
+    const spare = height - total(tracks) - FOOT;
+    const usable = middle.reduce((sum, track) => sum + track.most - track.height, 0);
+    byId("tracks").style.height = `${Math.max(total(tracks) + FOOT, height)}px`;
     this.rows = [];
-    const add = (kind, height, more = {}) => {
-      this.rows.push({ kind, y, height, ...more });
-      y += height + GAP;
-    };
-    add("ruler", RULER);
-    y -= GAP / 2;
-    if (truth.length) add("truth", BAR, { name: narrow ? "" : "ground truth" });
-    if (canEdit) add("corrections", touch ? 36 : BAR + 2, { name: narrow ? "" : "corrections" });
-    runs.forEach((run) => {
-      if (!run.shown) return;
-      const name = runs.length > 1 || narrow ? LETTERS[run.number] : "";
-      if (run.curves) add("curves", CURVES, { run, name });
-      const lanes = Math.max(run.lanes.lanes, 1);
-      add("lanes", lanes * PITCH, { run, pitch: PITCH, name: run.curves ? "" : name });
-    });
-    this.foot = y;
-    add("map", touch ? 32 : MAP, { name: narrow ? "" : "whole video" });
-    this.#resize(width, y);
+    this.#place(pinned("top"), 0, 0);
+    this.#place(middle, this.#top - this.room.scrollTop, usable ? clip(spare / usable, 0, 1) : 0);
+    this.#place(pinned("bottom"), height - this.#bottom + GAP, 0);
+    this.#resize(width, height);
     this.paint();
   }
 
+  /**
+   * @param {Track[]} tracks
+   * @param {number} top
+   * @param {number} share of the additional pixels that tracks can use
+   */
+  #place(tracks, top, share) {
+    let y = top;
+    for (const track of tracks) {
+      const height = track.height + share * (track.most - track.height);
+      this.rows.push({ track, box: { y, height } });
+      y += height + GAP;
+    }
+  }
+
+  /**
+   * @param {number} width
+   * @param {number} height
+   */
   #resize(width, height) {
     const ratio = devicePixelRatio || 1;
+    if (this.width === width && this.height === height && this.#ratio === ratio) return;
     for (const { canvas } of [this.base, this.overlay]) {
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
       canvas.style.width = `${width}px`;
       canvas.style.height = `${height}px`;
     }
-    this.room.style.height = `${height}px`;
-    Object.assign(this, { width, height, ratio });
+    Object.assign(this, { width, height });
+    this.#ratio = ratio;
   }
 
   paint() {
@@ -82,150 +145,130 @@ export class Timeline extends EventTarget {
     this.#soon("overlay", () => this.#paintOverlay());
   }
 
+  /**
+   * @param {string} what
+   * @param {() => void} paint
+   */
   #soon(what, paint) {
     if (this.#waiting.has(what)) return;
     this.#waiting.add(what);
     requestAnimationFrame(() => {
       this.#waiting.delete(what);
-      if (this.rows && this.width) paint();
+      if (this.store.video && this.width) paint();
     });
   }
 
-  seconds(x) {
-    const share = (x - this.left) / (this.right - this.left);
-    return Math.min(Math.max(this.view.from + share * this.view.length, 0), this.view.seconds);
-  }
-
-  perPixel() {
+  // Seconds per pixel.
+  get scale() {
     return this.view.length / (this.right - this.left);
   }
 
+  /** @param {CanvasRenderingContext2D} context */
   #painter(context) {
-    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    context.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
     return new Painter(context, this.view, this.left, this.right, this.colours);
   }
 
-  #paintBase() {
-    const { truth, corrections, selected, runs, chosen } = this.content();
-    const painter = this.#painter(this.base);
-    const curves = this.rows.filter((row) => row.kind === "curves" || row.kind === "lanes");
-    painter.clipped(() => {
-      painter.ruler(this.rows[0], this.foot - GAP);
-      for (const row of curves) painter.shades(truth, row.y, row.height);
-      for (const row of this.rows) this.#paintRow(painter, row, { truth, corrections, selected, chosen });
+  // Paint tracks in the part of the canvas that is theirs.
+  /**
+   * @param {Painter} painter
+   * @param {number} left
+   * @param {number} right
+   * @param {(track: Track, box: Box) => void} paint
+   */
+  #eachTrack(painter, left, right, paint) {
+    const { height, rows } = this, inner = height - this.#top - this.#bottom;
+    painter.clipped(left, 0, right - left, height - this.#bottom, () => {
+      for (const { track, box } of rows.filter((row) => row.track.pin === "top")) paint(track, box);
     });
-    for (const row of this.rows) this.#paintName(painter, row, runs.length);
+    painter.clipped(left, this.#top - 2, right - left, inner + 4, () => {
+      for (const { track, box } of rows.filter((row) => !row.track.pin)) paint(track, box);
+    });
+    painter.clipped(left, height - this.#bottom, right - left, this.#bottom, () => {
+      for (const { track, box } of rows.filter((row) => row.track.pin === "bottom")) paint(track, box);
+    });
   }
 
-  #paintRow(painter, row, { truth, corrections, selected, chosen }) {
-    if (row.kind === "truth") painter.segments(row, truth, { colour: "truth" });
-    else if (row.kind === "corrections") this.#paintCorrections(painter, row, corrections, selected);
-    else if (row.kind === "curves") painter.curves(row, row.run.curves);
-    else if (row.kind === "lanes") {
-      painter.lanes(row, row.run.lanes.placed, `run${row.run.colour}`, row.run.best);
-      const here = chosen?.run === row.run && row.run.lanes.placed.find((p) => p.rank === chosen.rank);
-      if (here) painter.outline(...this.#boxOf(painter, { segment: here, box: laneBox(row, here.lane) }));
-    } else if (row.kind === "map") painter.map(row, corrections?.length ? corrections : truth);
+  #paintBase() {
+    const painter = this.#painter(this.base);
+    this.#eachTrack(painter, this.left, this.right, (track, box) => track.paint(painter, box));
+    this.#eachTrack(painter, 0, this.left, (track, box) => this.#paintName(painter, track, box));
   }
 
-  #paintCorrections(painter, row, corrections, selected) {
-    const { c } = painter;
-    c.strokeStyle = this.colours.rule;
-    c.lineWidth = 1;
-    c.setLineDash([3, 3]);
-    c.strokeRect(this.left + 0.5, row.y + 0.5, this.right - this.left - 1, row.height - 1);
-    c.setLineDash([]);
-    if (!corrections?.length) {
-      const words = this.left > 60 ? "drag here to mark a segment" : "drag to mark a segment";
-      painter.text(words, this.left + 8, row.y + row.height / 2 + 4);
-    }
-    const inner = { y: row.y + 1, height: row.height - 2 };
-    painter.segments(inner, corrections ?? [], { colour: "corrected", outlined: selected });
-  }
-
-  #paintName(painter, row, several) {
-    if (!row.name) return;
-    const letter = row.name.length === 1;
-    const middle = row.kind === "curves" ? row.y + 12 : row.y + row.height / 2 + 4;
-    if (letter && several > 1) {
-      painter.text(row.name, this.left - 8, middle, { align: "right", colour: `run${row.run.colour}`, weight: "700" });
-    } else if (!letter) painter.text(row.name, this.left - 8, middle, { align: "right" });
+  /**
+   * @param {Painter} painter
+   * @param {Track} track
+   * @param {Box} box
+   */
+  #paintName(painter, track, { y, height }) {
+    const { name, letter } = track;
+    if (letter) painter.text(letter.text, 6, y + 12, { colour: letter.colour, weight: "700" });
+    if (name) painter.text(name, this.left - 8, y + Math.min(height / 2 + 4, 14), { align: "right" });
+    track.paintName?.(painter, { y, height });
   }
 
   #paintOverlay() {
-    const { playhead } = this.content();
-    const painter = this.#painter(this.overlay);
-    const { c } = painter;
-    painter.clipped(() => {
-      if (this.hovered?.box) painter.outline(...this.#boxOf(painter, this.hovered));
-      if (this.draft) painter.segments(this.#row("corrections"), [this.draft], { colour: "corrected" });
+    const painter = this.#painter(this.overlay), { hovered } = this;
+    this.#eachTrack(painter, this.left, this.right, (track, box) => {
+      track.paintOver?.(painter, box);
+      const { segment, box: inner } = hovered ?? {};
+      if (hovered?.track.kind === track.kind && segment && inner && this.rowOf(hovered)?.track === track) {
+        painter.outline(segment, box.y + inner.y, inner.height);
+      }
     });
-    const x = painter.x(playhead);
-    if (x >= this.left - 1 && x <= this.right + 1) {
-      c.fillStyle = this.colours.ink;
-      c.fillRect(x - 0.75, RULER - 4, 1.5, this.foot - RULER);
-      c.beginPath();
-      c.moveTo(x - 6, RULER - 9);
-      c.lineTo(x + 6, RULER - 9);
-      c.lineTo(x, RULER - 1);
-      c.fill();
-    }
-    const map = this.#row("map");
-    const small = this.left + (playhead / this.view.seconds) * (this.right - this.left);
-    c.fillStyle = this.colours.ink;
-    c.fillRect(small - 0.75, map.y, 1.5, map.height);
+    const { range, time } = this.player, foot = this.height - this.#bottom;
+    painter.clipped(this.left - 6, 0, this.right - this.left + 12, foot, () => {
+      if (range) this.#range(painter, range, foot);
+      this.#playhead(painter, painter.x(time), foot);
+    });
   }
 
-  #row(kind) {
-    return this.rows.find((row) => row.kind === kind);
+  // Mark the segment that is played alone.
+  /**
+   * @param {Painter} painter
+   * @param {Span} range
+   * @param {number} foot
+   */
+  #range(painter, range, foot) {
+    painter.shade([range], 0, this.#top, "focus");
+    painter.c.fillStyle = this.colours.focus;
+    for (const seconds of [range.start, range.end]) painter.c.fillRect(painter.x(seconds) - 0.5, 0, 1, foot);
   }
 
-  #boxOf(painter, { segment, box }) {
-    const left = painter.x(segment.start);
-    return [left, box.y, Math.max(painter.x(segment.end) - left, 1.5), box.height];
+  /**
+   * @param {Painter} painter
+   * @param {number} x
+   * @param {number} foot
+   */
+  #playhead({ c, colours }, x, foot) {
+    c.fillStyle = colours.ink;
+    c.fillRect(x - 0.75, this.#top - 8, 1.5, foot - this.#top + 8);
+    c.beginPath();
+    c.moveTo(x - 6, this.#top - 14);
+    c.lineTo(x + 6, this.#top - 14);
+    c.lineTo(x, this.#top - 6);
+    c.fill();
   }
 
-  rowAt(y) {
-    return this.rows?.find((row) => y >= row.y - GAP / 2 && y < row.y + row.height + GAP / 2);
+  /** @param {Hit} hit */
+  rowOf(hit) {
+    return this.rows.find(({ track }) => track === hit.track);
   }
 
-  // Return what is at a point: {kind, segment, index, run, edge, box}.
+  /**
+   * Return what is at a point.
+   * @param {number} x
+   * @param {number} y
+   * @param {number} reach pixels
+   * @returns {Hit | null}
+   */
   hit(x, y, reach = 6) {
-    const row = this.rowAt(y);
+    const isPinned = y < this.#top || y >= this.height - this.#bottom;
+    const row = this.rows.find(({ track, box }) =>
+      Boolean(track.pin) === isPinned && y >= box.y - GAP / 2 && y < box.y + box.height + GAP / 2);
     if (!row) return null;
-    const t = this.seconds(x), near = reach * this.perPixel();
-    if (row.kind === "truth") return this.#hitBar(row, this.content().truth, t, 0);
-    if (row.kind === "corrections") return this.#hitBar(row, this.content().corrections ?? [], t, near);
-    return row.kind === "lanes" ? this.#hitLane(row, t, y, near / 2) : { kind: row.kind, row };
+    const seconds = this.scrubber.seconds(x), inner = clip(y - row.box.y, 0, row.box.height - 0.5);
+    return row.track.hit({ seconds, y: inner, reach: reach * this.scale }, row.box);
   }
-
-  #hitBar(row, segments, t, near) {
-    const box = { y: row.y, height: row.height };
-    for (let i = segments.length - 1; i >= 0; i -= 1) {
-      const s = segments[i];
-      if (t < s.start - near || t > s.end + near) continue;
-      const inner = Math.min(near, (s.end - s.start) / 3);
-      const edge = !near ? "" : t < s.start + inner ? "start" : t > s.end - inner ? "end" : "";
-      return { kind: row.kind, row, segment: s, index: i, edge, box };
-    }
-    return { kind: row.kind, row };
-  }
-
-  #hitLane(row, t, y, near) {
-    const lane = Math.min(Math.max(Math.floor((y - row.y) / row.pitch), 0), row.run.lanes.lanes - 1);
-    const found = row.run.lanes.placed.find(
-      (p) => p.lane === lane && t >= p.start - near && t <= p.end + near,
-    );
-    if (!found) return { kind: row.kind, row };
-    return { kind: "proposal", row, segment: found, run: row.run, box: laneBox(row, lane) };
-  }
-
-  describe(playhead) {
-    return `${clock(playhead, 1)} of ${clock(this.view.seconds, 1)}`;
-  }
-}
-
-function laneBox({ y, pitch }, lane) {
-  return { y: y + pitch * lane, height: pitch - 2 };
 }

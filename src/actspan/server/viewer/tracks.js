@@ -1,0 +1,35 @@
+// The tracks of the timeline, from top to bottom. A new kind of track is added here.
+
+/** @import { Track } from "./types.js" */
+/** @import { Scrubber } from "./scrubber.js" */
+/** @import { Store } from "./store.js" */
+
+import { CorrectionsTrack } from "./tracks/corrections.js";
+import { CurvesTrack } from "./tracks/curves.js";
+import { Overview } from "./tracks/overview.js";
+import { ProposalsTrack } from "./tracks/proposals.js";
+import { Ruler } from "./tracks/ruler.js";
+import { TruthTrack } from "./tracks/truth.js";
+
+/**
+ * Return the tracks for the current state; `isNarrow` leaves out their names.
+ * @param {Store} store
+ * @param {Scrubber} scrubber
+ * @param {boolean} isNarrow
+ * @returns {Track[]}
+ */
+export function makeTracks(store, scrubber, isNarrow) {
+  const isTouch = matchMedia("(pointer: coarse)").matches;
+  /** @param {string} name */
+  const named = (name) => (isNarrow ? "" : name);
+  /** @type {Track[]} */
+  const tracks = [new Ruler(scrubber)];
+  if (store.truth.length) tracks.push(new TruthTrack(named("ground truth"), store.truth, scrubber));
+  if (store.editor) tracks.push(new CorrectionsTrack(named("corrections"), store, scrubber, isTouch));
+  for (const run of store.shownRuns) {
+    if (run.curves) tracks.push(new CurvesTrack(run, store, scrubber));
+    tracks.push(new ProposalsTrack(named("proposals"), run, store, scrubber));
+  }
+  tracks.push(new Overview(named("whole video"), store, scrubber, isTouch));
+  return tracks;
+}

@@ -1,0 +1,88 @@
+// The visible proposals of a run in lanes, the best on top.
+
+/** @import { Box, Hit, Place, Press, Track } from "../types.js" */
+/** @import { Painter } from "../painter.js" */
+/** @import { Run } from "../run.js" */
+/** @import { Scrubber } from "../scrubber.js" */
+/** @import { Store } from "../store.js" */
+
+import { bestOverlap } from "../segments.js";
+import { clocks } from "../text.js";
+
+const THINNEST = 5, THICKEST = 9; // pixels of a lane
+
+/** @implements {Track} */
+export class ProposalsTrack {
+  kind = "proposals";
+
+  /**
+   * @param {string} name
+   * @param {Run} run
+   * @param {Store} store
+   * @param {Scrubber} scrubber
+   */
+  constructor(name, run, store, scrubber) {
+    this.name = name;
+    this.run = run;
+    this.store = store;
+    this.scrubber = scrubber;
+    this.count = Math.max(run.lanes.lanes, 1);
+    this.height = this.count * THINNEST;
+    this.most = this.count * THICKEST;
+    const named = store.isComparing && !run.curves;
+    this.letter = named ? { text: run.letter, colour: run.colour } : undefined;
+  }
+
+  /**
+   * @param {Painter} painter
+   * @param {Box} box
+   */
+  paint(painter, { y, height }) {
+    const { c, colours } = painter, { run } = this, { chosen } = this.store, lane = height / this.count;
+    painter.shade(this.store.truth, y, height);
+    c.fillStyle = colours[run.colour];
+    c.strokeStyle = colours[run.colour];
+    c.lineWidth = 1;
+    for (const p of run.lanes.placed) {
+      if (!painter.isVisible(p)) continue;
+      const [left, width] = painter.extent(p), top = y + lane * p.lane;
+      c.globalAlpha = 0.1 + 0.9 * Math.max(p.score, 0) / (run.best || 1);
+      c.fillRect(left + 0.5, top + 0.5, Math.max(width - 1, 1.5), lane - 3);
+      c.globalAlpha = 1;
+      c.strokeRect(left + 0.5, top + 0.5, Math.max(width - 1, 1.5), lane - 3);
+    }
+    const here = chosen?.run === run && run.lanes.placed.find((p) => p.rank === chosen.proposal.rank);
+    if (here) painter.outline(here, y + lane * here.lane, lane - 2);
+  }
+
+  /**
+   * @param {Place} place
+   * @param {Box} box
+   * @returns {Hit}
+   */
+  hit({ seconds, y, reach }, { height }) {
+    const { run, store } = this, pitch = height / this.count;
+    const lane = Math.floor(y / pitch), near = reach / 2;
+    const found = run.lanes.placed.find(
+      (p) => p.lane === lane && seconds >= p.start - near && seconds <= p.end + near,
+    );
+    if (!found) return { track: this };
+    const describe = () => [
+      `${store.isComparing ? `${run.letter} ` : ""}#${found.rank}`, found.label, clocks(found, 2),
+      `score ${found.score.toFixed(3)}`,
+      store.truth.length ? `tIoU ${bestOverlap(found, store.truth).toFixed(2)}` : "",
+    ].filter(Boolean).join(" · ");
+    const box = { y: pitch * lane, height: pitch - 2 };
+    return { track: this, segment: found, box, cursor: "pointer", describe };
+  }
+
+  /**
+   * @param {Hit} hit
+   * @param {Press} press
+   */
+  press({ segment }, press) {
+    const proposal = this.run.visible.find((p) => segment && "rank" in segment && p.rank === segment.rank);
+    if (!proposal) return this.scrubber.scrub(press);
+    return this.scrubber.clickOrScrub(proposal, () => this.store.choose(this.run, proposal));
+  }
+}

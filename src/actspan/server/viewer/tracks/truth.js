@@ -1,0 +1,55 @@
+// The ground truth; overlapping instances lie in lanes of their own.
+
+/** @import { Box, Hit, Place, Press, Segment, Track } from "../types.js" */
+/** @import { Painter } from "../painter.js" */
+/** @import { Scrubber } from "../scrubber.js" */
+
+import { packLanes } from "../segments.js";
+import { clocks } from "../text.js";
+
+const LANE = 18, MOST = 6; // pixels, lanes
+
+/** @implements {Track} */
+export class TruthTrack {
+  kind = "truth";
+
+  /**
+   * @param {string} name
+   * @param {Segment[]} segments
+   * @param {Scrubber} scrubber
+   */
+  constructor(name, segments, scrubber) {
+    this.name = name;
+    this.lanes = packLanes(segments, MOST);
+    this.scrubber = scrubber;
+    this.height = this.most = this.lanes.lanes * LANE;
+  }
+
+  /**
+   * @param {Painter} painter
+   * @param {Box} box
+   */
+  paint(painter, { y }) {
+    for (const placed of this.lanes.placed) painter.bar(placed, y + placed.lane * LANE, LANE - 2, "truth");
+  }
+
+  /**
+   * @param {Place} place
+   * @returns {Hit}
+   */
+  hit({ seconds, y }) {
+    const lane = Math.floor(y / LANE);
+    const segment = this.lanes.placed.find((p) => p.lane === lane && seconds >= p.start && seconds <= p.end);
+    if (!segment) return { track: this };
+    const describe = () => [segment.label, clocks(segment, 2)].filter(Boolean).join(" · ");
+    return { track: this, segment, box: { y: lane * LANE, height: LANE - 2 }, cursor: "pointer", describe };
+  }
+
+  /**
+   * @param {Hit} hit
+   * @param {Press} press
+   */
+  press({ segment }, press) {
+    return segment ? this.scrubber.clickOrScrub(segment) : this.scrubber.scrub(press);
+  }
+}

@@ -1,0 +1,176 @@
+// Types of the service's answers and of what the modules of the page exchange. Times are seconds.
+
+export interface Span {
+  start: number;
+  end: number;
+}
+
+export interface Segment extends Span {
+  label: string;
+}
+
+export interface Proposal extends Segment {
+  score: number;
+  rank: number;
+}
+
+export interface Placed extends Proposal {
+  lane: number;
+}
+
+// Answers of /api/browse
+
+export interface Suppression {
+  threshold_short: number;
+  threshold_long: number;
+  decay: number;
+  keep: number;
+}
+
+export interface RunInfo {
+  name: string;
+  created: string | null;
+  mode: string;
+  has_curves: boolean;
+  can_suppress: boolean;
+  suppression: Suppression;
+}
+
+export interface Overview {
+  runs: RunInfo[];
+  ground_truth: string;
+  has_media: boolean;
+  labels: string[];
+  forms: { name: string; what: string }[];
+}
+
+export interface CurvesInfo {
+  cells: number;
+  levels: number;
+  tile: number;
+  span: number;
+}
+
+export interface Corrected {
+  revision: number;
+  segments: Segment[] | null;
+}
+
+export interface ShownVideo {
+  id: string;
+  seconds: number | null;
+  subset: string;
+  ground_truth: Segment[];
+  has_media: boolean;
+  curves: (CurvesInfo | null)[];
+  corrections: Corrected | null;
+}
+
+export interface Columns {
+  start: number[];
+  end: number[];
+  score: number[];
+  labels: string[] | null;
+}
+
+export interface ListedVideo {
+  id: string;
+  seconds: number | null;
+  instances: number;
+  labels: string[];
+  has_media: boolean;
+  corrected: boolean;
+  runs: { proposals: number; score: number | null; metrics: { auc: number; missed: number } | null }[];
+}
+
+export interface VideoPage {
+  total: number;
+  evaluating: boolean;
+  videos: ListedVideo[];
+}
+
+export interface ListQuery {
+  find: string;
+  missed: boolean;
+  corrected: boolean;
+  order: string;
+  descending: boolean;
+  offset: number;
+  limit: number;
+  suppression: string[];
+}
+
+// Answers of /api/service and /api/jobs
+
+export interface ModelInfo {
+  name: string;
+  stride: number | null;
+  takes_videos: boolean;
+}
+
+export interface Job {
+  id: string;
+  name: string;
+  state: "queued" | "running" | "done" | "failed";
+  kind: string;
+  progress: number;
+  error: string | null;
+  created: string;
+}
+
+export interface JobResult {
+  seconds: number;
+  proposals: { segment: [number, number]; score: number }[];
+}
+
+// The timeline
+
+export interface Box {
+  y: number;
+  height: number;
+}
+
+// Where the pointer is: seconds, pixels below the top of a track, and the reach of the pointer.
+export interface Place {
+  seconds: number;
+  y: number;
+  reach: number; // seconds
+}
+
+export interface Hit {
+  track: Track;
+  segment?: Segment;
+  index?: number;
+  edge?: "" | "start" | "end";
+  box?: Box; // of the segment, relative to the track
+  cursor?: string;
+  describe?: () => string; // the text of the tip
+}
+
+export interface Press {
+  x: number;
+  touch: boolean;
+  shift: boolean;
+}
+
+// What a press that lasts does. Without a drag, `end` is called with moved = false.
+export interface Gesture {
+  move(x: number): void;
+  end(moved: boolean, x: number): void;
+  cancel?(): void;
+}
+
+// One track of the timeline. A new kind of track is a module in tracks/ and a line in tracks.js.
+export interface Track {
+  readonly kind: string;
+  readonly name: string; // shown beside the track
+  readonly letter?: { text: string; colour: string }; // of its run
+  readonly pin?: "top" | "bottom"; // stays visible while the other tracks scroll
+  readonly height: number; // pixels that it needs
+  readonly most: number; // pixels that it can use
+  paint(painter: import("./painter.js").Painter, box: Box): void;
+  paintName?(painter: import("./painter.js").Painter, box: Box): void; // beside the track
+  paintOver?(painter: import("./painter.js").Painter, box: Box): void; // with the playhead, often
+  hit(place: Place, box: Box): Hit | null;
+  press?(hit: Hit, press: Press): Gesture | null;
+}
