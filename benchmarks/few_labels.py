@@ -75,7 +75,12 @@ def main(
     keep: Path | None,
     folder: Path,
 ) -> None:
-    """Print the label-free row, and one per number of recordings and seed, for every SET."""
+    """Print the label-free row, and one per number of recordings and seed, for every SET.
+
+    \b
+    Example:
+      python -m benchmarks.few_labels hapt/ --recordings 10
+    """
     for path in sets:
         dataset = load(path, keep or folder)
         total = len(videos_in(dataset, TRAINING))

@@ -48,7 +48,12 @@ def from_videos(folder: Path) -> dict[str, Proposals]:
 @click.argument("sets", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--draws", default=5, help="Random draws of every guess.")
 def main(sets: tuple[Path, ...], draws: int, folder: Path) -> None:
-    """Print a row per guess, and one of the label-free proposals, for every SET."""
+    """Print a row per guess, and one of the label-free proposals, for every SET.
+
+    \b
+    Example:
+      python -m benchmarks.label_free hapt/ geotec-tug/
+    """
     del folder  # nothing is written
     for path in sets:
         dataset = Dataset.load(path, features=(path / "features").is_dir()).subset(SUBSET)

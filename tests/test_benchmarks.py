@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click import UsageError
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
@@ -17,12 +18,14 @@ pytest.importorskip("onnx")
 import actspan  # noqa: E402
 from actspan.bench import synthetic  # noqa: E402
 from actspan.config.stages import FeatureSpec  # noqa: E402
+from actspan.core.tiou import tiou_matrix  # noqa: E402
 from actspan.data.result_files import read_result  # noqa: E402
 from actspan.model.manifest import Source  # noqa: E402
 from actspan.runtime.export import export_bundle  # noqa: E402
 from benchmarks import (  # noqa: E402
     accuracy,
     data,
+    general,
     published_evaluation,
 )
 from benchmarks.published_evaluation import compare  # noqa: E402
@@ -36,8 +39,8 @@ from benchmarks.published_steps import (  # noqa: E402
 )
 
 BENCHMARKS = (
-    *("accuracy", "backends", "commands", "extract", "memory"),
-    *("scale", "serve", "stages", "viewer", "workspace"),
+    *("accuracy", "backends", "commands", "extract", "few_labels", "general"),
+    *("label_free", "memory", "scale", "serve", "stages", "viewer", "workspace"),
 )
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
 
@@ -166,6 +169,45 @@ def test_guesses_are_printed_one_per_line(capsys: pytest.CaptureFixture[str]) ->
     names = ["uniform-random", "plain windows", "training lengths"]
     assert [line[:20].strip() for line in lines] == names
     assert list(accuracy.guesses_of(videos[1:])) == names[:2]
+
+
+def recording(name: str, seed: int) -> general.Recording:
+    """A recording with one instance among random candidates, and one descriptor that knows it."""
+    draw = np.random.default_rng(seed)
+    ends = np.sort(draw.uniform(size=(300, 2)), axis=1)
+    candidates = actspan.Proposals(*ends.T, draw.uniform(0.5, 1, 300))
+    best = tiou_matrix(*ends.T, np.array([0.4]), np.array([0.6]))[:, 0]
+    described = np.column_stack([best, draw.normal(size=300)])
+    video = actspan.Video(name, 10.0, "training", [[4.0, 6.0]], ("",))
+    return general.Recording(video, 10.0, candidates, described)
+
+
+def test_general_weights_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(general, "GENERATIONS", 8)
+    config = actspan.SoftNmsConfig()
+    sets = [[recording(f"{name}{i}", i) for i in range(4)] for name in "ab"]
+    weights = general.fit(sets, config)
+    np.testing.assert_array_equal(weights, general.fit(sets, config))
+    unseen = [recording("c", 9)]
+    assert general.auc(unseen, weights, config) > general.auc(unseen, np.zeros(2), config) + 1
+
+
+def test_general_descriptors_do_not_prefer_a_length() -> None:
+    values = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    first, last = np.triu_indices(41, 2)
+    described = general.describe(values, values[:, 0].astype(float), first / 40, last / 40)
+    assert described.std(axis=0).min() > 0.01
+    for length in (2, 3, 4):  # each of these has a bin of its own
+        np.testing.assert_allclose(described[last - first == length].mean(axis=0), 0, atol=1e-9)
+
+
+def test_sets_that_share_recordings_are_left_out_together() -> None:
+    sets = {"a": [recording("x", 0)], "part of a": [recording("x", 1)], "b": [recording("y", 0)]}
+    assert general.apart("a", sets) == general.apart("part of a", sets) == ["b"]
+    assert general.apart("b", sets) == ["a", "part of a"]
+    del sets["b"]
+    with pytest.raises(UsageError, match="no other SET"):
+        general.apart("a", sets)
 
 
 @pytest.mark.parametrize("module", BENCHMARKS)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from actspan import BoundaryScores, Bundle, Features, FusionConfig, Pipeline, PipelineConfig
+from actspan.config.stages import LabelFreeConfig
 from actspan.core.errors import BundleError, ConfigError, ShapeError
 from actspan.pipeline.outcomes import Outcome, ScoredVideo, StageClock, VideoInput
 from tests.examples import CHANNELS, write_bundle
@@ -165,6 +166,6 @@ def test_label_free_proposals_beside_the_networks(tmp_path: Path, bundle: Bundle
             outcome_of(other, ScoredVideo(alone.scores, video.seconds))
 
 
-def test_label_free_proposals_need_whole_videos() -> None:
-    with pytest.raises(ConfigError, match="whole videos"):
-        PipelineConfig(mode="window", fusion=FusionConfig(label_free=1.0))
+def test_label_free_candidates_are_not_weighted_by_themselves() -> None:
+    with pytest.raises(ConfigError, match="label-free already"):
+        PipelineConfig(label_free=LabelFreeConfig(), fusion=FusionConfig(label_free=1.0))

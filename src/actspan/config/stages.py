@@ -253,8 +253,8 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(
-            self.fusion.label_free == 0 or (self.mode == "rescale" and self.label_free is None),
-            'fusion.label_free is for networks that see whole videos (mode "rescale")',
+            self.fusion.label_free == 0 or self.label_free is None,
+            "fusion.label_free weights the candidates of networks; these are label-free already",
         )
 
     @property

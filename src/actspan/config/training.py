@@ -129,8 +129,15 @@ class WindowTrainConfig(Config, frozen=True):
     # A window is used if it contains this share of an instance.
     instance_share: Annotated[float, Bounds(0, 1, excluded=0)] = 0.9
     empty_share: _Share = 0.25  # share of the other windows that is used too
-    # Suppression and fusion of windows, unless `pipeline` has other values than the published ones.
+    # Of the pipeline in windows, unless `pipeline` has other values than the published ones.
     soft_nms: SoftNmsConfig = SoftNmsConfig(picks=1000, keep=1000)
+    fusion: FusionConfig = FusionConfig()
+
+
+class WholeTrainConfig(Config, frozen=True):
+    """Settings for whole videos, rescaled to T cells."""
+
+    # Of the pipeline for whole videos, unless `pipeline` has other values than the published ones.
     fusion: FusionConfig = FusionConfig()
 
 
@@ -142,6 +149,7 @@ class TrainConfig(Config, frozen=True):
 
     # "auto": windows if the training videos' median length is above two windows
     mode: Literal["auto", "rescale", "window"] = "auto"
+    whole: WholeTrainConfig = WholeTrainConfig()
     windows: WindowTrainConfig = WindowTrainConfig()
     pipeline: PipelineConfig = PipelineConfig(tem=TemConfig(), pem=PemConfig())
     tem: TemTrainConfig = TemTrainConfig()
@@ -170,7 +178,7 @@ _WINDOWS = WindowTrainConfig(
     soft_nms=SoftNmsConfig(
         threshold_short=0.5, threshold_long=0.8, decay=0.5, picks=1000, keep=1000
     ),
-    fusion=FusionConfig(start=0.7, end=0.7),
+    fusion=FusionConfig(start=0.7, end=0.7, label_free=0.25),
 )
 # docs/log.md has the measurements behind "default". It counts optimiser steps, so that thirty
 # recordings are trained as long as thousands; a handful of them is trained less, and judged with
@@ -178,10 +186,9 @@ _WINDOWS = WindowTrainConfig(
 PRESETS: dict[str, TrainConfig] = {
     "published": TrainConfig(),
     "default": TrainConfig(
+        whole=WholeTrainConfig(fusion=FusionConfig(label_free=1.0)),
         windows=_WINDOWS,
-        pipeline=PipelineConfig(
-            tem=TemConfig(hidden=256), pem=PemConfig(), fusion=FusionConfig(label_free=1.0)
-        ),
+        pipeline=PipelineConfig(tem=TemConfig(hidden=256), pem=PemConfig()),
         tem=TemTrainConfig(
             optim=replace(_CYCLE, weight_decay=0.01, steps=1800, least_steps=600),
             standardize=True,

@@ -9,6 +9,7 @@ import numpy as np
 from actspan.config.stages import FusionConfig, LabelFreeConfig
 from actspan.core.errors import ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.data.cells import Window
 from actspan.pipeline.outcomes import ScoredVideo
 from actspan.proposals.agreement import combine
 from actspan.proposals.label_free import propose_label_free
@@ -32,18 +33,32 @@ def find_label_free(
 
 
 def with_label_free(
-    loaded: Loaded, candidates: RaggedProposals, confidence: Float32, config: FusionConfig
+    loaded: Loaded,
+    windows: Sequence[Window | None],
+    candidates: RaggedProposals,
+    confidence: Float32,
+    config: FusionConfig,
 ) -> tuple[RaggedProposals, Float32]:
-    """Combine the candidates and confidence of B videos with label-free proposals.
+    """Combine the candidates and confidence of B videos or windows with label-free proposals.
 
-    Raises ShapeError for a video that is not features.
+    Raises ShapeError for one that is not features.
     """
-    parts = [
-        combine(found, confidence[rows], _label_free(item)[1], config)
-        for item, found, rows in zip(loaded, candidates, candidates.rows(), strict=True)
-    ]
+    parts = []
+    inputs = zip(loaded, windows, candidates, candidates.rows(), strict=True)
+    for item, window, found, rows in inputs:
+        others = find_beside(item, window)
+        parts.append(combine(found, confidence[rows], others, config))
     together = RaggedProposals.of([found for found, _ in parts])
     return together, np.concatenate([scores for _, scores in parts])
+
+
+def find_beside(item: Features | ScoredVideo, window: Window | None) -> Proposals:
+    """Return label-free proposals of a video, or of a window without those that its edges cut."""
+    _, found = _label_free(item)
+    if window is None:
+        return found
+    before, after = window.inner_edges()
+    return found[~(before & (found.start <= 0) | after & (found.end >= 1))]
 
 
 def _label_free(

@@ -181,8 +181,9 @@ class Steps:
             confidence = self.pem(rows)
         if self.config.fusion.label_free:
             with clock.time("candidates"):
+                windows = [piece.window for piece in pieces]
                 candidates, confidence = with_label_free(
-                    loaded, candidates, confidence, self.config.fusion
+                    loaded, windows, candidates, confidence, self.config.fusion
                 )
         return Batch(pieces, features, video, output, scored, candidates, rows, confidence)
 

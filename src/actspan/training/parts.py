@@ -13,11 +13,10 @@ import numpy as np
 from actspan.config.stages import (
     FusionConfig,
     PemConfig,
-    PipelineConfig,
     SoftNmsConfig,
     TemConfig,
 )
-from actspan.config.training import TrainConfig, WindowTrainConfig
+from actspan.config.training import TrainConfig
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Skipped, raise_errors
 from actspan.core.progress import Report
@@ -97,11 +96,14 @@ def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     settings, channels = config.pipeline, dataset.spec.channels
     if channels is None:
         raise ConfigError(f"{dataset.path}: its channels are not known; use trainable(dataset)")
-    tem, nms, fusion = settings.tem or TemConfig(), settings.soft_nms, settings.fusion
+    tem = settings.tem or TemConfig()
     edge = dataset.edge if settings.rescale.edge == "auto" else settings.rescale.edge
     mode = _mode(dataset, tem.length) if config.mode == "auto" else config.mode
+    nms, fusion = settings.soft_nms, settings.fusion
     if mode == "window":
-        nms, fusion = _of_windows(settings, config.windows)
+        nms = _suppression_of_windows(nms, config.windows.soft_nms)
+    if fusion == FusionConfig():
+        fusion = (config.windows if mode == "window" else config.whole).fusion
     pipeline = msgspec.structs.replace(
         settings,
         mode=mode,
@@ -115,18 +117,14 @@ def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     return msgspec.structs.replace(config, mode=mode, pipeline=pipeline)
 
 
-def _of_windows(
-    settings: PipelineConfig, windows: WindowTrainConfig
-) -> tuple[SoftNmsConfig, FusionConfig]:
-    """Return suppression and fusion for windows: own settings, or those of `windows`."""
-    nms, usual = settings.soft_nms, SoftNmsConfig()
+def _suppression_of_windows(nms: SoftNmsConfig, windows: SoftNmsConfig) -> SoftNmsConfig:
+    """Return the suppression for windows: `windows`, with what `nms` changes."""
+    usual = SoftNmsConfig()
     if nms == usual:
-        nms = windows.soft_nms
-    elif (nms.picks, nms.keep) == (usual.picks, usual.keep):
-        picks, keep = windows.soft_nms.picks, windows.soft_nms.keep
-        nms = msgspec.structs.replace(nms, picks=picks, keep=keep)
-    fusion = msgspec.structs.replace(settings.fusion, label_free=0.0)  # it needs whole videos
-    return nms, windows.fusion if fusion == FusionConfig() else fusion
+        return windows
+    if (nms.picks, nms.keep) == (usual.picks, usual.keep):
+        return msgspec.structs.replace(nms, picks=windows.picks, keep=windows.keep)
+    return nms
 
 
 def _mode(dataset: Dataset, length: int) -> Literal["rescale", "window"]:

@@ -28,8 +28,11 @@ def test_synthetic(tmp_path: Path, mode: Literal["rescale", "window"]) -> None:
     assert len(windows) > 5 if mode == "window" else windows == [None] * 5
 
 
-def test_label_free_proposals_are_kept_for_the_last_step(tmp_path: Path) -> None:
-    example = make_example(tmp_path, label_free=1.0)
+@pytest.mark.parametrize("mode", ["rescale", "window"])
+def test_label_free_proposals_are_kept_for_the_last_step(
+    tmp_path: Path, mode: Literal["rescale", "window"]
+) -> None:
+    example = make_example(tmp_path, mode=mode, label_free=1.0)
     assert example.run_all() == example.proposed(tmp_path / "x.json")
     stage = Stage.load(example.stage)
     (first, *_) = sorted((stage.path / "tem" / "label-free").iterdir())

@@ -53,12 +53,12 @@ from actspan.deploy.staged.stage import (
 )
 from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
+from actspan.pipeline.label_free import find_beside
 from actspan.pipeline.outcomes import Piece, Recordings
 from actspan.pipeline.steps import final_proposals, find_candidates, pieces_of, tem_input
 from actspan.proposals.agreement import combine
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import fuse
-from actspan.proposals.label_free import propose_label_free
 
 _LABEL_FREE = "label-free"  # start, end and score of label-free proposals: (3, M) float64
 _SIDES = ("xmin", "xmax", "xmin_score", "xmax_score")  # float64, N values per file
@@ -116,7 +116,7 @@ def _write_tem_input(
     data = write_array(folder / "input" / f"{name}.bin", values.T)
     rows = len(features) if config.mode == "window" else len(values)
     if config.fusion.label_free:
-        _, found = propose_label_free(features.values)
+        found = find_beside(features, piece.window)
         write_array(
             folder / _LABEL_FREE / f"{name}.bin", np.stack([found.start, found.end, found.score])
         )
