@@ -15,7 +15,8 @@ from actspan.bench.records import BenchResult, Cost, Roof, SamplesPerSecond, Sta
 from actspan.core.errors import BenchError, ConfigError, DataError, MissingExtraError, ShapeError
 from actspan.report.charts import plot_recall
 from actspan.report.figures import check_picture
-from actspan.report.paper_pictures import plot_roofline, plot_timeline
+from actspan.report.paper_pictures import plot_timeline
+from actspan.report.roofline_picture import plot_roofline
 
 PNG = b"\x89PNG\r\n"
 FOUND = Proposals([0.0, 20.0, 5.0], [9.0, 41.0, 8.0], [0.4, 0.9, 0.1])
