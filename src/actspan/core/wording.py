@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 
@@ -26,7 +27,7 @@ def clock(seconds: float, digits: int = 1) -> str:
     >>> clock(107), clock(3725.25, 2), clock(59.96), clock(600, 0)
     ('1:47.0', '1:02:05.25', '1:00.0', '10:00')
     """
-    units = round(max(seconds, 0.0) * 10**digits)
+    units = math.floor(max(seconds, 0.0) * 10**digits + 0.5)
     whole, fraction = divmod(units, 10**digits)
     minutes, rest = divmod(whole, 60)
     start = f"{minutes // 60}:{minutes % 60:02d}" if minutes >= 60 else f"{minutes}"
