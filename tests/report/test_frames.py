@@ -7,6 +7,7 @@ import re
 import shutil
 from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,3 +126,26 @@ def test_pictures_are_in_the_page(folder: Path, tmp_path: Path) -> None:
     assert "img-src data:;" in page
     assert 'href="http://127.0.0.1:8000/#id=v0&amp;t=1.00"' in page
     assert written.size < 1_000_000
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_a_browser_shows_the_pictures(
+    browser: Any, folder: Path, tmp_path: Path, scheme: str, width: int
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe (dev)")
+    options = PageOptions(["2"], frames=True, videos=folder / "videos", viewer="http://localhost/")
+    truth, out = GroundTruth(folder / "set"), tmp_path / "r.html"
+    write_report([folder / "result.json"], out, truth=truth, options=options)
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text))
+    page.goto(out.as_uri())
+    widths = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
+    assert len(widths) == 12
+    assert min(widths) > 0  # decoded, and allowed by the policy
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert complaints == []
+    page.close()

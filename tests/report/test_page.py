@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -207,6 +208,16 @@ def test_a_page_without_ground_truth(material: Material, tmp_path: Path) -> None
     assert "without ground truth" in page
     assert 'id="recall"' not in page
     assert data_of(page)["videos"][0]["auc"] == [None]
+
+
+def test_a_page_without_charts_does_not_load_matplotlib(material: Material, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from actspan.report.page import write_report; "
+        f"write_report([Path({str(material.first)!r})], {str(tmp_path / 'r.html')!r}); "
+        "print([m for m in ('matplotlib', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_places_are_checked_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

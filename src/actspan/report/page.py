@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
@@ -21,11 +22,13 @@ from actspan.core.wording import clock
 from actspan.report.charts import LETTERS
 from actspan.report.colours import style_sheet
 from actspan.report.contents import Contents, GroundTruth, gather
-from actspan.report.frames import Frames, read_frames
 from actspan.report.page_data import pack
 from actspan.report.sections import facts, make_sections
 from actspan.report.summary import Verdict, as_csv, as_markdown, give_verdict, table_to_copy
 from actspan.report.video_list import VideoList, list_videos
+
+if TYPE_CHECKING:
+    from actspan.report.frames import Frames
 
 _EXTREMES = 3  # videos shown as the worst, and as the best
 
@@ -98,8 +101,10 @@ def write_report(
     out, options = check_page(out), options or PageOptions()
     contents = gather(runs, truth, progress)
     listing = list_videos(contents, options.listed)
-    frames = Frames()
+    frames: Frames | None = None
     if options.frames:
+        from actspan.report.frames import read_frames  # imported late: most pages have none
+
         frames = read_frames(contents, listing, options.videos)
         contents = replace(contents, notes=(*contents.notes, *frames.notes))
     verdict = give_verdict(contents)

@@ -17,14 +17,15 @@ reaches it with any instance.
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
-from actspan.core.types import BoundaryScores, Float32, Float64, Video
+from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
 from actspan.data.scores import ScoreFiles
 from actspan.report.contents import Contents, EvaluatedRun
 from actspan.report.video_list import VideoList
@@ -43,21 +44,25 @@ def pack(contents: Contents, listing: VideoList, viewer: str = "") -> dict[str, 
     shown = max(len(listing.videos) * len(contents.runs), 1)
     columns = min(max(_ALL_COLUMNS // shown, _FEWEST), _MOST)
     with _open_scores(contents) as archives:
-        videos = [
-            {
-                "id": video.id,
-                "end": _last_second(contents, video),
-                "truth": _floats(*video.segments.T),
-                "labels": labels.code(video.labels),
-                "runs": [
-                    _curves_of(run, scores, video.id, columns) | _proposals_of(run, video, labels)
-                    for run, scores in zip(contents.runs, archives, strict=True)
-                ],
-                "auc": _round_values(listing.auc[:, v], 1),
-                "missed": _round_values(listing.missed[:, v], 0),
-            }
-            for v, video in enumerate(listing.videos)
-        ]
+        videos = []
+        for v, video in enumerate(listing.videos):
+            best = [run.best(video.id)[:PROPOSALS] for run in contents.runs]
+            parts = zip(contents.runs, archives, best, strict=True)
+            videos.append(
+                {
+                    "id": video.id,
+                    "end": _last_second(contents, video, best),
+                    "truth": _floats(*video.segments.T),
+                    "labels": labels.code(video.labels),
+                    "runs": [
+                        _curves_of(run, scores, video.id, columns)
+                        | _proposals_of(run, video, shown, labels)
+                        for run, scores, shown in parts
+                    ],
+                    "auc": _round_values(listing.auc[:, v], 1),
+                    "missed": _round_values(listing.missed[:, v], 0),
+                }
+            )
     first = contents.runs[0].recall
     counts = [len(run.proposals.get(v.id, ())) for run in contents.runs for v in listing.videos]
     return {
@@ -98,8 +103,9 @@ def _curves_of(
     return {"span": round(run.spans[video], 3), "curves": _curves(scores.read(video), columns)}
 
 
-def _proposals_of(run: EvaluatedRun, video: Video, labels: _Labels) -> dict[str, Any]:
-    best = run.best(video.id)[:PROPOSALS]
+def _proposals_of(
+    run: EvaluatedRun, video: Video, best: Proposals, labels: _Labels
+) -> dict[str, Any]:
     packed: dict[str, Any] = {"proposals": _floats(best.start, best.end, best.score)}
     if video.id in run.detections:
         packed["labels"] = labels.code(run.detections[video.id].best_labels(best))
@@ -109,12 +115,14 @@ def _proposals_of(run: EvaluatedRun, video: Video, labels: _Labels) -> dict[str,
     return packed
 
 
-def _last_second(contents: Contents, video: Video) -> float:
+def _last_second(contents: Contents, video: Video, best: Sequence[Proposals]) -> float:
     """Return the end of a video, or of what is drawn of it if that is later or it is unknown."""
-    ends = [0.1, video.duration, *video.segments[:, 1].tolist()]
-    for run in contents.runs:
-        ends += [run.spans.get(video.id, 0.0), *run.best(video.id)[:PROPOSALS].end.tolist()]
-    return round(float(np.nanmax(ends)), 3)
+    ends: list[float] = [0.1, *video.segments[:, 1].tolist()]
+    if not math.isnan(video.duration):
+        ends.append(video.duration)
+    for run, proposals in zip(contents.runs, best, strict=True):
+        ends += [run.spans.get(video.id, 0.0), *proposals.end.tolist()]
+    return round(max(ends), 3)
 
 
 def _curves(scores: BoundaryScores, columns: int) -> str:
