@@ -17,7 +17,7 @@ def test_the_viewer_has_the_colours_of_the_report(tmp_path: Path) -> None:
         answer = live.ask("/colours.css")
         assert answer.headers["content-type"].startswith("text/css")
         assert answer.body.decode() == style_sheet()
-        assert '@import "colours.css"' in live.ask("/viewer.css").body.decode()
+        assert '<link rel="stylesheet" href="colours.css">' in live.ask("/").body.decode()
 
 
 def contrast(colour: str, other: str) -> float:
