@@ -99,14 +99,14 @@ def read_frames(contents: Contents, listing: VideoList, folder: Path | None = No
 def _find_videos(contents: Contents, folder: Path | None) -> dict[str, Path]:
     """Return files by id: those in the folder, or else those that the runs were made from."""
     if folder is not None:
-        return find_videos([str(folder)]).paths
+        return find_videos([str(folder)]).files
     found: dict[str, Path] = {}
     for run in contents.runs:
         recorded = run.info.get("dataset", {})
         dataset = Path(recorded.get("path", ""))
         if "path" in recorded and (dataset / "videos").is_dir():
             with suppress(ActSpanError):  # the folder contains no videos any more
-                found |= find_videos([str(dataset)]).paths
+                found |= find_videos([str(dataset)]).files
         files = recorded.get("files", {})
         found |= {video: Path(path) for video, path in files.items() if Path(path).is_file()}
     return found
