@@ -169,10 +169,10 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 
 
 def _is_changeable(key: str, config: PipelineConfig) -> bool:
-    stages, unused = _STAGES, _TRAINING
+    stage = key.partition(".")[0]
     if config.label_free is not None:
-        stages, unused = _LABEL_FREE_STAGES, _TRAINING + _NETWORKS
-    return key.partition(".")[0] in stages and key not in unused
+        return stage in _LABEL_FREE_STAGES and key not in _NETWORKS
+    return stage in _STAGES and key not in _TRAINING
 
 
 def _text(value: Any) -> str:
