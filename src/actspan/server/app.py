@@ -31,7 +31,6 @@ from actspan.server.error_responses import (
     install_handlers,
     refuse_unknown_parameters,
 )
-from actspan.server.figures import Figures
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.job_runner import JobRunner
 from actspan.server.job_store import UploadStore, WorkStore
@@ -41,6 +40,7 @@ from actspan.server.media import Media, MediaFile
 from actspan.server.proposal_routes import direct_router, job_router
 from actspan.server.requests import Metrics, RequestMiddleware
 from actspan.server.review import Reviews
+from actspan.server.run_figures import Figures
 from actspan.server.served_model import ServedModel
 from actspan.server.served_work import ServedWork
 from actspan.server.service import ProposalService
