@@ -66,6 +66,34 @@ export interface ShownVideo {
   corrections: Corrected | null;
 }
 
+// Content of the video's file
+
+export interface Filmstrip {
+  width: number; // pixels of a picture
+  height: number;
+  columns: number;
+  times: (number | null)[];
+  image: string; // address
+}
+
+export interface FrameGrid {
+  frames: number;
+  rate: number;
+  is_variable: boolean;
+  first: number;
+  last: number;
+  version: string;
+}
+
+export interface WaveformInfo {
+  has_sound: boolean;
+  intervals: number;
+  rate: number;
+  levels: number;
+  tile: number;
+  version: string;
+}
+
 export interface Columns {
   start: number[];
   end: number[];
