@@ -3,6 +3,7 @@
 /** @import { Overview, Proposal, Segment, ShownVideo } from "./types.js" */
 /** @import { Editor } from "./editor.js" */
 
+import { Labels } from "./labels.js";
 import { Media } from "./media.js";
 import { Run } from "./run.js";
 import { clip } from "./segments.js";
@@ -44,6 +45,7 @@ export class Store extends EventTarget {
   constructor(about) {
     super();
     this.about = about;
+    this.labels = new Labels(this);
     this.served = about.runs.map((info, number) => new Run(info, number));
   }
 

@@ -183,8 +183,8 @@ export interface Press {
 
 // What a press that lasts does. Without a drag, `end` is called with moved = false.
 export interface Gesture {
-  move(x: number): void;
-  end(moved: boolean, x: number): void;
+  move(x: number, isFree: boolean): void; // isFree: with Alt, nothing snaps
+  end(moved: boolean, x: number, isFree: boolean): void;
   cancel?(): void;
 }
 
