@@ -28,12 +28,18 @@ export class SelectionBar {
   }
 
   #fill() {
-    const { editor, labels } = this.store, count = editor?.chosen.length ?? 0;
-    byId("selection").hidden = !count && !this.editing.hasCopied;
+    const { editor } = this.store, count = editor?.chosen.length ?? 0;
+    // Always as high, so that a press on a row does not move the row away from the pointer.
+    byId("selection").hidden = !editor?.segments?.length && !this.editing.hasCopied;
     byId("selection-count").textContent = count ? `${plural(count, "segment")} selected` : "Nothing selected";
-    for (const id of ["split", "merge", "copy", "delete"]) button(id).hidden = !count;
-    button("paste").hidden = !this.editing.hasCopied;
-    byId("label-keys").hidden = !count;
+    this.#list();
+    for (const id of ["split", "merge", "copy", "delete"]) button(id).disabled = !count;
+    button("paste").disabled = !this.editing.hasCopied;
+    for (const chip of byId("label-keys").querySelectorAll("button")) chip.disabled = !count;
+  }
+
+  #list() {
+    const { labels } = this.store;
     if (this.#shown === labels.list.join("\n")) return;
     this.#shown = labels.list.join("\n");
     byId("label-keys").replaceChildren();

@@ -47,7 +47,7 @@ export class CorrectionsTrack {
     c.strokeRect(painter.left + 0.5, y + 0.5, painter.width - 1, height - 1);
     c.setLineDash([]);
     if (!this.lanes.lanes) painter.text("Drag here to mark a segment", painter.left + 8, y + height / 2 + 4);
-    this.isDense = isDense(this.lanes.placed, painter);
+    this.isDense = isDense(editor?.shown ?? [], painter);
     if (this.isDense) {
       paintDensity(painter, editor?.shown ?? [], y + 2, height - 4, "corrected");
       return;
@@ -165,8 +165,8 @@ export class CorrectionsTrack {
     return {
       move: (place, isFree) => {
         const draft = now(place, isFree);
-        editor?.preview(draft);
         scrubber.goTo(edge === "end" ? draft.segment.end : draft.segment.start);
+        editor?.preview(draft);
       },
       cancel: () => editor?.preview(null),
       end: (moved, place, isFree) => {
@@ -203,8 +203,8 @@ export class CorrectionsTrack {
     return {
       move: (place, isFree) => {
         const draft = now(place, isFree);
-        store.editor?.preview(draft);
         scrubber.goTo(draft.at);
+        store.editor?.preview(draft);
       },
       cancel: () => store.editor?.preview(null),
       end: (moved, place, isFree) => {
