@@ -32,6 +32,12 @@ export class Actions {
     this.step(frames ? frames.time(frames.at(time) + count) - time : count * this.cell);
   }
 
+  // Seconds of one frame, or of one cell of the curves if the frames are not known.
+  get frame() {
+    const { frames } = this.store.media;
+    return frames ? 1 / frames.rate : this.cell;
+  }
+
   // Seconds of one cell of the curves, or of a frame at 25 per second.
   get cell() {
     const curves = this.store.runs.find((run) => run.curves)?.curves;

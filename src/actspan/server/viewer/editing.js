@@ -5,6 +5,7 @@
 /** @import { Store } from "./store.js" */
 
 import { say } from "./messages.js";
+import { clip } from "./segments.js";
 import { plural } from "./text.js";
 
 const SHORTEST = 0.05; // seconds of a part
@@ -42,6 +43,35 @@ export class Editing {
     const isAny = this.#chosen.length > 0;
     if (isAny) this.store.select(-1);
     return isAny;
+  }
+
+  /**
+   * Select the next segment (1) or the previous one (-1), from the position if none is selected.
+   * @param {1 | -1} direction
+   */
+  neighbour(direction) {
+    const { editor } = this.store, segments = editor?.segments ?? [], { time } = this.player;
+    if (!editor || !segments.length) return false;
+    const before = segments.filter(({ start }) => start < time).length; // they are sorted by start
+    const next = direction > 0 ? before : before - 1;
+    const index = editor.selected < 0 ? next : editor.selected + direction;
+    const chosen = clip(index, 0, segments.length - 1);
+    this.store.select(chosen);
+    this.player.goTo(segments[chosen].start);
+    this.store.view.reveal(segments[chosen].start, segments[chosen].end);
+    return true;
+  }
+
+  /**
+   * Move the selected segments by some seconds, inside the video.
+   * @param {number} seconds
+   */
+  move(seconds) {
+    const chosen = this.#chosen;
+    if (!chosen.length) return false;
+    const first = Math.min(...chosen.map((s) => s.start)), last = Math.max(...chosen.map((s) => s.end));
+    const by = clip(seconds, -first, Math.max(this.store.seconds - last, 0));
+    return this.#replace(chosen, chosen.map((s) => ({ ...s, start: s.start + by, end: s.end + by })));
   }
 
   /** @param {string | undefined} label */

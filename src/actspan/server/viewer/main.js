@@ -216,6 +216,8 @@ class Page {
       // tracks: marks, labels and changes of several segments
       digit: ({ key }) => this.#digit(Number(key)),
       add: (event) => marking.hold(event), setStart: () => marking.start(), setEnd: () => marking.end(),
+      earlierSegment: () => edits.neighbour(-1), laterSegment: () => edits.neighbour(1),
+      moveBack: () => edits.move(-actions.frame), moveOn: () => edits.move(actions.frame),
       split: () => edits.split(), merge: () => edits.merge(), remove: () => edits.remove(),
       selectAll: () => edits.selectAll(), copy: () => edits.copy(), paste: () => edits.paste(),
       take: () => actions.takeChosen(),
