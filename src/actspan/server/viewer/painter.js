@@ -3,7 +3,8 @@
 /** @import { View } from "./view.js" */
 
 const NAMES = [
-  "paper", "raised", "ink", "soft", "rule", "edge", "focus", "truth", "corrected", "action", "start", "end",
+  "paper", "raised", "ink", "soft", "rule", "edge", "focus", "truth", "corrected", "action", "start",
+  "end", "hit", "miss",
   ...Array.from({ length: 7 }, (_, r) => `run${r}`),
 ];
 

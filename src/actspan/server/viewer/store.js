@@ -2,7 +2,9 @@
 
 /** @import { Overview, Proposal, Segment, ShownVideo } from "./types.js" */
 /** @import { Editor } from "./editor.js" */
+/** @import { Review } from "./review.js" */
 
+import { Hits } from "./hits.js";
 import { Run } from "./run.js";
 import { clip } from "./segments.js";
 import { View } from "./view.js";
@@ -18,7 +20,9 @@ const LANES = 14, SHARED = 20, FEWEST = 4; // lanes of proposals: of one run, of
  * - choice: the selected proposal or segment
  * - edit: the corrections, or a segment during a drag
  * - suppression: settings of Soft-NMS of a run
- * @typedef {"video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression"} Change
+ * - hits: the tIoU of a hit, or the chosen instance
+ * - review: the reviewed proposal
+ * @typedef {"video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression" | "hits" | "review"} Change
  */
 
 export class Store extends EventTarget {
@@ -35,6 +39,9 @@ export class Store extends EventTarget {
   chosen = null;
   filter = { score: 0, most: 20 };
   view = new View();
+  hits = new Hits(this);
+  /** @type {Review | null} */
+  review = null;
 
   /** @param {Overview} about */
   constructor(about) {
