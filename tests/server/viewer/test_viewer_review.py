@@ -167,8 +167,13 @@ def test_edges_move_by_keys_and_everything_is_undone(page: Visit, served: Live) 
     assert moved[0] < start
     assert moved[1] > end
     assert page.seconds() == pytest.approx(moved[1], abs=0.06)  # the frame of the edge
+    page.press("i")  # later than the end
+    assert "The start must be before the end" in page.text("#review-fault")
+    page.press("9")
+    assert page.text("#review-fault") == "No label has the number 9; L types another one."
     page.press("Control+z")
     assert span(page) == [moved[0], end]
+    assert page.text("#review-fault") == ""
     page.press("}", "a")
     until_shown(page, 1)
     stored(page)

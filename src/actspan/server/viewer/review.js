@@ -12,6 +12,7 @@ import { keepPast, recallPast } from "./decisions.js";
 import { say } from "./messages.js";
 import { keyOf, ReviewQueue } from "./review_queue.js";
 import { dragged } from "./segments.js";
+import { clock } from "./text.js";
 
 const CONTEXT = 1; // seconds before and after the proposal that are played as well
 const WIDEST = 3, LEAST = 8; // lengths of the proposal, seconds: what the timeline shows
@@ -27,6 +28,7 @@ export class Review extends EventTarget {
   query = { run: 0, order: "rank", top: 20 };
   isOneVideo = false;
   frame = 0.04; // seconds of a step
+  fault = ""; // why the latest key had no effect
   #queue;
   /** @type {Decision[]} */
   #past;
@@ -92,7 +94,14 @@ export class Review extends EventTarget {
     else this.leave();
   }
 
+  /** @param {string} fault */
+  refuse(fault) {
+    this.fault = fault;
+    this.dispatchEvent(new Event("change"));
+  }
+
   #changed() {
+    this.fault = "";
     this.store.emit("review");
     this.dispatchEvent(new Event("change"));
   }
@@ -254,13 +263,18 @@ export class Review extends EventTarget {
    * @param {"start" | "end"} edge
    */
   setEdge(edge) {
-    if (this.shown) this.move({ ...this.shown.segment, [edge]: this.player.time });
+    const { shown } = this, { time } = this.player;
+    if (!shown) return;
+    const { start, end } = shown.segment;
+    if (edge === "start" && time >= end) this.refuse(`The start must be before the end, ${clock(end, 2)}.`);
+    else if (edge === "end" && time <= start) this.refuse(`The end must be after the start, ${clock(start, 2)}.`);
+    else this.move({ ...shown.segment, [edge]: time });
   }
 
-  /** @param {Segment} segment with moved edges; it is ignored if it does not end after its start */
+  /** @param {Segment} segment with moved edges */
   move(segment) {
     const { shown } = this;
-    if (!shown || !(segment.end > segment.start)) return;
+    if (!shown) return;
     shown.past.push(shown.segment);
     this.#place(shown, segment);
   }

@@ -43,10 +43,11 @@ export class ReviewTab {
     }
   }
 
-  /** @param {number} number of a label, from 1; without such a label nothing happens */
+  /** @param {number} number of a label, from 1 */
   acceptWith(number) {
     const label = this.#labels[number - 1];
     if (label !== undefined) this.review.decide("accepted", label);
+    else this.review.refuse(`No label has the number ${number}; L types another one.`);
   }
 
   focusLabel() {
@@ -130,6 +131,7 @@ export class ReviewTab {
     byId("review-progress").hidden = !isOn;
     byId("review-choices").hidden = isOn;
     byId("review-note").textContent = this.#note();
+    byId("review-fault").textContent = review.fault;
     this.#item();
   }
 
