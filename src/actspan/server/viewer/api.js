@@ -2,8 +2,8 @@
 
 /**
  * @import {
- *   Columns, Corrected, Filmstrip, FrameGrid, Job, JobResult, ListQuery, ModelInfo, Overview, Segment, ShownVideo,
- *   Suppression, VideoPage, WaveformInfo
+ *   Columns, Corrected, Decision, Filmstrip, FrameGrid, Job, JobResult, ListQuery, ModelInfo, Overview, ReviewPage,
+ *   ReviewQuery, Segment, ShownVideo, Suppression, VideoPage, WaveformInfo
  * } from "./types.js"
  */
 
@@ -233,3 +233,24 @@ export const listJobs = () => json(JOBS, { query: { limit: 20 } });
 
 /** @param {string} id */
 export const removeJob = (id) => ask(`${JOBS}/${encodeURIComponent(id)}`, { method: "DELETE" });
+
+// Review
+
+/**
+ * @param {ReviewQuery} query
+ * @param {number} limit
+ * @returns {Promise<ReviewPage>}
+ */
+export const reviewQueue = (query, limit) => json(`${BROWSE}/review`, { query: { ...query, limit } });
+
+/**
+ * Store a decision about a proposal; the corrections follow.
+ * @param {Decision} decision
+ * @param {number} revision of the corrections
+ * @returns {Promise<{ corrections: Corrected }>}
+ */
+export function decide({ run, item, state, segment }, revision) {
+  const { video: id, start, end } = item, body = JSON.stringify({ start, end, state, segment, revision });
+  const headers = { "Content-Type": "application/json" };
+  return json(`${BROWSE}/review`, { method: "PUT", query: { id, run }, body, headers });
+}

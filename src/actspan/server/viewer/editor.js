@@ -73,6 +73,11 @@ export class Editor extends EventTarget {
     return this.#dirty || this.#saving;
   }
 
+  // Wait until the newest state is stored.
+  async settled() {
+    if (this.isUnsaved) await new Promise((done) => { this.addEventListener("saved", done, { once: true }); });
+  }
+
   get canUndo() {
     return this.#past.length > 0;
   }

@@ -16,6 +16,8 @@ const KEYS = [
   ["Escape", "cancel a drag or a mark, play the whole video again, or select nothing", "leave"],
   ["+", "zoom in", "zoomIn"], ["-", "zoom out", "zoomOut"], ["0", "the whole video", "zoomAll"],
   ["N", "next video", "nextVideo"], ["P", "previous video", "previousVideo"],
+  ["R", "review proposals, or end the review", "review"],
+  ["T", "next tIoU of a hit", "tiou"], ["X", "next missed instance", "missed"],
   ["/", "find a video", "find"],
   ["1 – 9", "label the selected segments; without a selection, 1 and 2 switch runs A and B", "digit"],
   ["M", "add a segment at the position; hold it to mark as long as the video plays", "add"],
@@ -78,15 +80,40 @@ function leaveField(event, before) {
  * Return the name of the action of some keys, or "".
  * @param {string} keys
  * @param {boolean} isSingle whether single characters are shortcuts
+ * @param {typeof KEYS} [table]
  */
-function actionOf(keys, isSingle) {
+function actionOf(keys, isSingle, table = KEYS) {
   if (keys.length === 1 && !NAMED.has(keys) && !isSingle) return "";
-  if (/^[1-9]$/.test(keys)) return "digit";
-  return KEYS.find(([written]) => written === keys)?.[2] ?? (keys === "Ctrl Y" ? "redo" : "");
+  const row = table.find(([written]) => written === keys || (/^1 ?– ?9$/.test(written) && /^[1-9]$/.test(keys)));
+  return row?.[2] ?? (keys === "Ctrl Y" ? "redo" : "");
 }
 
-/** @param {Record<string, (event: KeyboardEvent) => unknown>} actions that return false if they do not apply */
-export function listen(actions) {
+/**
+ * Keys of a mode, which come before the others while it is on.
+ * @typedef {object} Mode
+ * @property {string} title
+ * @property {typeof KEYS} keys "1–9" stands for nine keys
+ * @property {() => boolean} isOn
+ * @property {Record<string, (key: string) => unknown>} actions
+ */
+
+/**
+ * Return what a key does in a mode that is on, or undefined.
+ * @param {Mode[]} modes
+ * @param {string} keys
+ * @param {boolean} isSingle
+ */
+function inMode(modes, keys, isSingle) {
+  const mode = modes.find((one) => one.isOn());
+  const name = mode && actionOf(keys, isSingle, mode.keys);
+  return mode && name ? () => mode.actions[name](keys) : undefined;
+}
+
+/**
+ * @param {Record<string, (event: KeyboardEvent) => unknown>} actions that return false if they do not apply
+ * @param {Mode[]} [modes]
+ */
+export function listen(actions, modes = []) {
   const single = field("single-keys");
   single.checked = recall("keys") !== "off";
   single.addEventListener("change", () => remember("keys", single.checked ? "on" : "off"));
@@ -98,14 +125,24 @@ export function listen(actions) {
   document.addEventListener("keydown", (event) => {
     if (event.altKey || !(event.target instanceof Element)) return;
     if (leaveField(event, before) || isTaken(event, event.target)) return;
-    const action = actionOf(pressed(event), single.checked);
-    if (action && actions[action](event) !== false) event.preventDefault();
+    const keys = pressed(event);
+    const act = inMode(modes, keys, single.checked) ?? actions[actionOf(keys, single.checked)];
+    if (act && act(event) !== false) event.preventDefault();
   });
   releaseFocus();
+  writeKeys(KEYS);
+  for (const { title, keys } of modes) {
+    make(byId("keys"), "h3", {}, title);
+    writeKeys(keys);
+  }
+}
+
+/** @param {typeof KEYS} keys */
+function writeKeys(keys) {
   const list = make(byId("keys"), "dl");
-  for (const [keys, what] of KEYS) {
+  for (const [written, what] of keys) {
     const entry = make(list, "div"), term = make(entry, "dt");
-    for (const key of keys.split(" ")) make(term, "kbd", {}, key);
+    for (const key of written.split(" ")) make(term, "kbd", {}, key);
     make(entry, "dd", {}, what);
   }
 }

@@ -7,9 +7,11 @@ import { addressOf, goTo, readAddress } from "./address.js";
 import * as api from "./api.js";
 import { connection } from "./connection.js";
 import { CorrectionsTab } from "./corrections_tab.js";
+import { Decisions } from "./decisions.js";
 import { exportDialog, followTheme, helpDialog } from "./dialogs.js";
 import { byId, dialog, element, field, make } from "./dom.js";
 import { Editing } from "./editing.js";
+import { HitsPanel } from "./hits_panel.js";
 import { listen } from "./keys.js";
 import { drawer, skipLink, Splitter } from "./layout.js";
 import { List } from "./list.js";
@@ -22,6 +24,9 @@ import { Preview } from "./preview.js";
 import { ProposalsTab } from "./proposals_tab.js";
 import { proposeDialog } from "./propose.js";
 import { SelectionBar } from "./selection_bar.js";
+import { Review } from "./review.js";
+import { reviewKeys } from "./review_keys.js";
+import { ReviewTab } from "./review_tab.js";
 import { SettingsTab } from "./settings_tab.js";
 import { Store } from "./store.js";
 import { Tabs } from "./tabs.js";
@@ -47,6 +52,7 @@ class Page {
     this.tip = new Tip(this.store, this.timeline);
     this.preview = new Preview(this.store, this.player, this.timeline);
     this.pointer = new Pointer(this.timeline, (segment, point, hit) => {
+      this.store.hits.hovered(segment);
       this.tip.hovered(segment, point);
       this.preview.hovered(hit, point);
     });
@@ -60,6 +66,12 @@ class Page {
     this.corrections = new CorrectionsTab(this.store, this.actions, this.player);
     new ProposalsTab(this.store, this.actions);
     new SettingsTab(this.store, this.opening);
+    this.hits = new HitsPanel(this.store, this.player);
+    this.decisions = new Decisions(this.opening);
+    this.decisions.addEventListener("saved", () => this.list.refresh());
+    this.review = new Review(this.store, this.player, this.actions, this.decisions);
+    this.store.review = this.review;
+    this.reviewTab = new ReviewTab(this.store, this.review, this.tabs);
     this.side = drawer();
     skipLink();
     followTheme(() => this.timeline.recolour());
@@ -68,7 +80,9 @@ class Page {
     this.#keyboard();
     this.#connection();
     addEventListener("hashchange", () => this.show());
-    addEventListener("beforeunload", (event) => this.opening.isUnsaved && event.preventDefault());
+    addEventListener("beforeunload", (event) => {
+      if (this.opening.isUnsaved || this.decisions.isUnsaved) event.preventDefault();
+    });
     proposeDialog(this.opening).catch((error) => say("propose", api.messageOf(error)));
   }
 
@@ -82,6 +96,7 @@ class Page {
         this.list.mark("");
         await this.opening.openJob(address.job, (job) => this.#progress(job));
       } else await this.#showVideo(address ? address.id : await this.#first());
+      this.review.opened();
     } catch (error) {
       if (!api.wasAborted(error)) this.#failed(error);
     }
@@ -223,7 +238,9 @@ class Page {
       take: () => actions.takeChosen(),
       label: editing(() => this.#label()),
       undo: editing(() => store.editor?.undo()), redo: editing(() => store.editor?.redo()),
-    });
+      review: editing(() => this.reviewTab.toggle()),
+      tiou: () => this.hits.nextTiou(), missed: () => this.hits.nextMissed(),
+    }, [reviewKeys(this.review, this.reviewTab, this.pointer)]);
   }
 
   // Label the selected segments; without any, switch one of the first two runs.

@@ -1,6 +1,6 @@
 // Load videos, results of jobs and other settings of Soft-NMS into the store.
 
-/** @import { Job, JobResult, ShownVideo } from "./types.js" */
+/** @import { Corrected, Job, JobResult, ShownVideo } from "./types.js" */
 /** @import { Player } from "./player.js" */
 /** @import { Store } from "./store.js" */
 
@@ -130,6 +130,23 @@ export class Opening {
       this.reportFailures();
     });
     editor.addEventListener("saved", () => this.saved());
+  }
+
+  // Wait until the corrections of a video that were changed here are stored.
+  /** @param {string} id */
+  async settled(id) {
+    await this.#editors.get(id)?.settled();
+  }
+
+  /**
+   * Show corrections that the service has changed.
+   * @param {string} id
+   * @param {Corrected} corrected
+   */
+  adopt(id, corrected) {
+    const editor = this.#editors.get(id);
+    editor?.refresh(corrected);
+    if (editor && editor === this.store.editor) this.store.emit("edit");
   }
 
   // Say which corrections are not saved; that the service does not answer is one message.

@@ -12,7 +12,7 @@ export class Player extends EventTarget {
   #at = 0; // seconds
   #since = 0; // performance.now() at which the position was #at
   #running = false;
-  /** @type {Span | null} the segment that is played alone */
+  /** @type {(Span & { loops: boolean }) | null} the segment that is played alone */
   #range = null;
   /** @type {number | null} time to seek to when the <video> is ready */
   #pending = null;
@@ -29,6 +29,7 @@ export class Player extends EventTarget {
     element.addEventListener("seeked", () => this.#seekNext());
     element.addEventListener("play", () => this.#start());
     element.addEventListener("pause", () => this.#stopped());
+    element.addEventListener("ended", () => this.#fileEnded());
     element.addEventListener("error", () => this.#withoutVideo());
     element.addEventListener("loadedmetadata", () => {
       this.#announce("length");
@@ -100,7 +101,7 @@ export class Player extends EventTarget {
     return true;
   }
 
-  /** @param {Span | null} range */
+  /** @param {(Span & { loops: boolean }) | null} range */
   #setRange(range) {
     this.#range = range;
     this.#announce("range");
@@ -132,9 +133,18 @@ export class Player extends EventTarget {
     }
   }
 
+  /**
+   * Play only a segment from now on.
+   * @param {Span} segment
+   * @param {boolean} [loops] again and again
+   */
+  limit({ start, end }, loops = false) {
+    this.#setRange({ start, end, loops });
+  }
+
   /** @param {Span} segment */
   playOnly({ start, end }) {
-    this.#setRange({ start, end });
+    this.limit({ start, end });
     this.seek(start);
     this.play();
   }
@@ -181,9 +191,20 @@ export class Player extends EventTarget {
     this.#announce("move");
   }
 
+  get #isLooping() {
+    return this.loop || Boolean(this.#range?.loops);
+  }
+
+  // The file may end a little before the segment or the length that is shown.
+  #fileEnded() {
+    if (!this.#isLooping) return;
+    this.seek(this.#range?.start ?? 0);
+    this.play();
+  }
+
   /** @param {number} end */
   #ended(end) {
-    if (this.loop) {
+    if (this.#isLooping) {
       this.seek(this.#range?.start ?? 0);
       return;
     }

@@ -2,7 +2,9 @@
 
 /** @import { Overview, Proposal, Segment, ShownVideo } from "./types.js" */
 /** @import { Editor } from "./editor.js" */
+/** @import { Review } from "./review.js" */
 
+import { Hits } from "./hits.js";
 import { Labels } from "./labels.js";
 import { Media } from "./media.js";
 import { Run } from "./run.js";
@@ -22,7 +24,10 @@ const LANES = 14, SHARED = 20, FEWEST = 4; // lanes of proposals: of one run, of
  * - suppression: settings of Soft-NMS of a run
  * - media: frames, filmstrip or sound of the video are known, or cannot be read
  * - picture: a part of the filmstrip or of the sound is loaded
- * @typedef {"video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression" | "media" | "picture"} Change
+ * - hits: the tIoU of a hit, or the chosen instance
+ * - review: the reviewed proposal
+ * @typedef {"video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression" | "media" | "picture"
+ *   | "hits" | "review"} Change
  */
 
 export class Store extends EventTarget {
@@ -40,6 +45,9 @@ export class Store extends EventTarget {
   filter = { score: 0, most: 20 };
   view = new View();
   media = new Media(this);
+  hits = new Hits(this);
+  /** @type {Review | null} */
+  review = null;
 
   /** @param {Overview} about */
   constructor(about) {

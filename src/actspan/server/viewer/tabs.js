@@ -5,7 +5,7 @@
 import { byId, button } from "./dom.js";
 import { recall, remember } from "./remember.js";
 
-const NAMES = ["corrections", "proposals", "settings"];
+const NAMES = ["corrections", "proposals", "review", "settings"];
 
 export class Tabs {
   /** @param {Store} store */
@@ -61,7 +61,8 @@ export class Tabs {
   #count() {
     const { editor, shownRuns } = this.store;
     this.#tab("corrections").hidden = editor === null;
-    if (!editor && this.shown === "corrections") this.show("proposals", false);
+    this.#tab("review").hidden = editor === null || !this.store.served.length;
+    if (this.shown && this.#tab(this.shown).hidden) this.show("proposals", false);
     const { runs } = this.store, proposals = shownRuns.reduce((sum, run) => sum + run.visible.length, 0);
     byId("corrections-number").textContent = editor?.segments ? String(editor.segments.length) : "";
     byId("proposals-number").textContent = runs.length ? String(proposals) : "";

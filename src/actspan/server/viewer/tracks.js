@@ -7,8 +7,10 @@
 import { CorrectionsTrack } from "./tracks/corrections.js";
 import { CurvesTrack } from "./tracks/curves.js";
 import { FilmstripTrack } from "./tracks/filmstrip.js";
+import { HitsTrack } from "./tracks/hits.js";
 import { Overview } from "./tracks/overview.js";
 import { ProposalsTrack } from "./tracks/proposals.js";
+import { ReviewTrack } from "./tracks/review.js";
 import { Ruler } from "./tracks/ruler.js";
 import { TruthTrack } from "./tracks/truth.js";
 import { WaveformTrack } from "./tracks/waveform.js";
@@ -30,8 +32,10 @@ export function makeTracks(store, scrubber, isNarrow) {
   if (sound) tracks.push(new WaveformTrack(named("sound"), sound, scrubber));
   if (store.truth.length) tracks.push(new TruthTrack(named("ground truth"), store.truth, scrubber));
   if (store.editor) tracks.push(new CorrectionsTrack(named("corrections"), store, scrubber, isTouch));
+  if (store.review?.shown) tracks.push(new ReviewTrack(named("review"), store.review, store, scrubber));
   for (const run of store.shownRuns) {
     if (run.curves) tracks.push(new CurvesTrack(run, store, scrubber));
+    if (store.hits.instances.length) tracks.push(new HitsTrack(named("found"), run, store, scrubber));
     tracks.push(new ProposalsTrack(named("proposals"), run, store, scrubber));
   }
   tracks.push(new Overview(named("whole video"), store, scrubber, isTouch));

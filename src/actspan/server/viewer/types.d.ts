@@ -196,9 +196,52 @@ export interface Track {
   readonly pin?: "top" | "bottom"; // stays visible while the other tracks scroll
   readonly height: number; // pixels that it needs
   readonly most: number; // pixels that it can use
+  readonly run?: import("./run.js").Run; // whose results it shows
   paint(painter: import("./painter.js").Painter, box: Box): void;
   paintName?(painter: import("./painter.js").Painter, box: Box): void; // beside the track
   paintOver?(painter: import("./painter.js").Painter, box: Box): void; // with the playhead, often
   hit(place: Place, box: Box): Hit | null;
   press?(hit: Hit, press: Press): Gesture | null;
+}
+
+// Hits and misses
+
+export interface Matched extends Segment {
+  index: number;
+  tiou: number; // the largest of any proposal
+  isFound: boolean;
+  best: Proposal | null; // of the largest tIoU
+}
+
+// Review
+
+export type ReviewState = "open" | "accepted" | "rejected" | "edited";
+
+export interface ReviewItem extends Segment {
+  video: string;
+  rank: number; // from 0
+  score: number;
+  state: ReviewState;
+  segment: Segment | null; // what is in the corrections because of it
+}
+
+export interface ReviewPage {
+  total: number;
+  counts: Record<ReviewState, number>;
+  items: ReviewItem[];
+}
+
+export interface ReviewQuery {
+  run: number;
+  order: string; // rank or doubt
+  top: number; // the best proposals of each video
+  id?: string; // only this video
+}
+
+export interface Decision {
+  run: number;
+  runName: string;
+  item: ReviewItem; // as it was before
+  state: ReviewState;
+  segment: Segment | null;
 }

@@ -9,6 +9,7 @@
 import { clusterHit, isDense, openCluster, paintDensity } from "../density.js";
 import { bestOverlap } from "../segments.js";
 import { clocks } from "../text.js";
+import { paintJoin } from "./hits.js";
 
 const THINNEST = 5, THICKEST = 9; // pixels of a lane
 
@@ -60,6 +61,18 @@ export class ProposalsTrack {
     }
     const here = chosen?.run === run && run.lanes.placed.find((p) => p.rank === chosen.proposal.rank);
     if (here) painter.outline(here, y + lane * here.lane, lane - 2);
+  }
+
+  // Join the chosen instance with its best proposal; one that has no lane is drawn over the first.
+  /**
+   * @param {Painter} painter
+   * @param {Box} box
+   */
+  paintOver(painter, { y, height }) {
+    const { run } = this, joined = this.store.hits.joined(run), lane = height / this.count;
+    if (!joined) return;
+    const placed = run.lanes.placed.find((p) => p.rank === joined.best?.rank);
+    paintJoin(painter, joined, y, y + lane * (placed?.lane ?? 0), lane - 2);
   }
 
   /**

@@ -1,0 +1,191 @@
+// The tab of the review: what is reviewed, progress, and buttons for all that keys do.
+
+/** @import { Review } from "./review.js" */
+/** @import { Store } from "./store.js" */
+/** @import { Tabs } from "./tabs.js" */
+
+import { button, byId, choice, element, field, make, press } from "./dom.js";
+import { recall, remember } from "./remember.js";
+import { clocks } from "./text.js";
+
+const MOST = 9; // labels with a key
+const CHOICES = ["review-run", "review-order", "review-scope", "review-top"];
+const EDGES = /** @type {const} */ ([["start", "Start", "[", "]", "I"], ["end", "End", "{", "}", "O"]]);
+
+export class ReviewTab {
+  /** @type {string[]} in the order of their keys */
+  #labels;
+
+  /**
+   * @param {Store} store
+   * @param {Review} review
+   * @param {Tabs} tabs
+   */
+  constructor(store, review, tabs) {
+    this.store = store;
+    this.review = review;
+    this.tabs = tabs;
+    this.#labels = [...new Set([...store.about.labels, ...(recall("labels")?.split("\n") ?? [])])].filter(Boolean);
+    this.#choices();
+    this.#buttons();
+    field("review-label").addEventListener("keydown", (event) => event.key === "Enter" && this.#acceptNew());
+    review.addEventListener("change", () => this.#write());
+    review.decisions.addEventListener("change", () => this.#writeSaved());
+    this.#write();
+  }
+
+  // Show the tab, and start or end the review.
+  toggle() {
+    if (this.review.isOn) this.review.leave();
+    else {
+      this.tabs.show("review");
+      this.review.start();
+    }
+  }
+
+  /** @param {number} number of a label, from 1 */
+  acceptWith(number) {
+    const label = this.#labels[number - 1];
+    if (label !== undefined) this.review.decide("accepted", label);
+    else this.review.refuse(`No label has the number ${number}; L types another one.`);
+  }
+
+  focusLabel() {
+    this.tabs.show("review");
+    field("review-label").select();
+  }
+
+  #acceptNew() {
+    const input = field("review-label"), label = input.value.trim();
+    if (!label) return;
+    this.#learn(label);
+    input.value = "";
+    this.review.decide("accepted", label);
+  }
+
+  /** @param {string} label */
+  #learn(label) {
+    if (!label || this.#labels.includes(label)) return;
+    this.#labels.push(label);
+    remember("labels", this.#labels.join("\n"));
+  }
+
+  #choices() {
+    const { served } = this.store;
+    for (const { number, letter, name } of served) {
+      make(choice("review-run"), "option", { value: String(number) }, `${letter} ${name}`);
+    }
+    byId("review-run-field").hidden = served.length < 2;
+    for (const id of CHOICES) {
+      const before = recall(id), one = choice(id);
+      if (before !== null && [...one.options].some((option) => option.value === before)) one.value = before;
+      one.addEventListener("change", () => {
+        remember(id, one.value);
+        this.#choose();
+      });
+    }
+    this.#choose();
+  }
+
+  #choose() {
+    const [run, order, scope, top] = CHOICES.map((id) => choice(id).value);
+    this.review.query = { run: Number(run), order, top: Number(top) };
+    this.review.isOneVideo = scope === "one";
+  }
+
+  #buttons() {
+    const { review } = this;
+    press("review-start", () => this.toggle());
+    press("review-undo", () => review.undo());
+    press("review-redo", () => review.redo());
+    press("review-accept", () => review.decide("accepted"));
+    press("review-reject", () => review.decide("rejected"));
+    press("review-later", () => review.later());
+    for (const [edge, name, back, on, here] of EDGES) {
+      const line = make(byId("review-edges"), "div", { className: "tools" });
+      make(line, "span", {}, name);
+      const keys = /** @type {[string, string, () => void][]} */ ([
+        ["one frame back", back, () => review.step(edge, -1)], ["one frame forward", on, () => review.step(edge, 1)],
+        ["here", here, () => review.setEdge(edge)],
+      ]);
+      for (const [what, key, act] of keys) {
+        const made = make(line, "button", { type: "button", className: "small" });
+        made.setAttribute("aria-label", `${name} ${what}`);
+        made.append({ [back]: "−1", [on]: "+1", [here]: "Here" }[key] ?? "");
+        make(made, "kbd", {}, key);
+        made.addEventListener("click", act);
+      }
+    }
+  }
+
+  #write() {
+    const { review } = this, { counts, isOn } = review;
+    const done = counts.accepted + counts.edited + counts.rejected, total = done + counts.open;
+    byId("review-start").textContent = isOn ? "End review" : "Start review";
+    byId("review-start").classList.toggle("primary", !isOn);
+    button("review-undo").disabled = !review.canUndo;
+    button("review-redo").disabled = !review.canRedo;
+    element("review-bar", HTMLProgressElement).value = total ? done / total : 0;
+    const text = `${done} of ${total}, ${counts.accepted + counts.edited} accepted`;
+    byId("review-count").textContent = isOn ? text : "";
+    byId("review-progress").hidden = !isOn;
+    byId("review-choices").hidden = isOn;
+    byId("review-note").textContent = this.#note();
+    byId("review-fault").textContent = review.fault;
+    this.#item();
+  }
+
+  #note() {
+    const { review } = this;
+    if (!review.isOn) return "Each proposal is played again and again with a second before and after it. "
+      + "A accepts it, X rejects it, a digit accepts it with a label.";
+    if (review.isDone) return "Everything is reviewed.";
+    return review.shown ? "" : "Loading…";
+  }
+
+  #item() {
+    const { shown } = this.review;
+    if (!shown) {
+      if (byId("review-item").contains(document.activeElement)) byId("overlay").focus({ preventScroll: true });
+      byId("review-item").hidden = true;
+      return;
+    }
+    const { item, segment } = shown;
+    byId("review-item").hidden = false;
+    byId("review-span").textContent = clocks(segment, 2);
+    const changes = [change("start", segment.start - item.start), change("end", segment.end - item.end)];
+    byId("review-change").textContent = changes.filter(Boolean).join(", ");
+    const facts = [`#${item.rank + 1}`, `score ${item.score.toFixed(3)}`, item.label];
+    byId("review-facts").textContent = facts.filter(Boolean).join(" · ");
+    this.#learn(item.label);
+    this.#writeLabels(segment.label);
+  }
+
+  /** @param {string} now */
+  #writeLabels(now) {
+    const room = byId("review-labels"), labels = this.#labels.slice(0, MOST);
+    const key = [now, ...labels].join("\n");
+    if (room.dataset.key === key) return; // a focused button stays
+    room.dataset.key = key;
+    room.replaceChildren();
+    labels.forEach((label, i) => {
+      const made = make(room, "button", { type: "button", className: "small" }, `${label} `);
+      make(made, "kbd", {}, String(i + 1));
+      made.classList.toggle("current", label === now);
+      made.addEventListener("click", () => this.acceptWith(i + 1));
+    });
+  }
+
+  #writeSaved() {
+    byId("review-saved").textContent = this.review.decisions.isUnsaved ? "Saving…" : "Saved";
+  }
+}
+
+/**
+ * @param {string} edge
+ * @param {number} by seconds
+ */
+function change(edge, by) {
+  if (Math.abs(by) < 1e-9) return "";
+  return `${edge} ${by < 0 ? "−" : "+"}${Math.abs(by).toFixed(2)} s`;
+}

@@ -1,0 +1,88 @@
+// The reviewed proposal; its edges can be dragged.
+
+/** @import { Box, Gesture, Hit, Place, Press, Track } from "../types.js" */
+/** @import { Painter } from "../painter.js" */
+/** @import { Review } from "../review.js" */
+/** @import { Scrubber } from "../scrubber.js" */
+/** @import { Store } from "../store.js" */
+
+import { dragged } from "../segments.js";
+import { clocks } from "../text.js";
+
+const HEIGHT = 20; // pixels
+
+/** @implements {Track} */
+export class ReviewTrack {
+  kind = "review";
+  height = HEIGHT;
+  most = HEIGHT;
+
+  /**
+   * @param {string} name
+   * @param {Review} review
+   * @param {Store} store
+   * @param {Scrubber} scrubber
+   */
+  constructor(name, review, store, scrubber) {
+    this.name = name;
+    this.review = review;
+    this.store = store;
+    this.scrubber = scrubber;
+  }
+
+  /**
+   * @param {Painter} painter
+   * @param {Box} box
+   */
+  paint(painter, { y }) {
+    const { shown } = this.review;
+    if (!shown) return;
+    const { c, colours } = painter, { item, segment } = shown;
+    painter.bar(segment, y + 2, HEIGHT - 4, this.store.runs[this.review.query.run]?.colour ?? "run0");
+    painter.outline(segment, y + 3, HEIGHT - 6);
+    if (item.start === segment.start && item.end === segment.end) return;
+    const [left, width] = painter.extent(item); // as it was proposed
+    c.strokeStyle = colours.ink;
+    c.lineWidth = 1;
+    c.setLineDash([3, 3]);
+    c.strokeRect(left + 0.5, y + 0.5, width - 1, HEIGHT - 1);
+    c.setLineDash([]);
+  }
+
+  /**
+   * @param {Place} place
+   * @returns {Hit}
+   */
+  hit({ seconds, reach }) {
+    const segment = this.review.shown?.segment;
+    if (!segment || seconds < segment.start - reach || seconds > segment.end + reach) return { track: this };
+    const inner = Math.min(reach, (segment.end - segment.start) / 3);
+    const edge = seconds < segment.start + inner ? "start" : seconds > segment.end - inner ? "end" : "";
+    const describe = () => [segment.label, clocks(segment, 2)].filter(Boolean).join(" · ");
+    const box = { y: 2, height: HEIGHT - 4 };
+    return { track: this, segment, edge, box, cursor: edge ? "ew-resize" : "", describe };
+  }
+
+  /**
+   * @param {Hit} hit
+   * @param {Press} press
+   * @returns {Gesture}
+   */
+  press({ segment, edge = "" }, press) {
+    if (!segment || !edge) return this.scrubber.scrub(press);
+    const { review, scrubber, store } = this, from = scrubber.seconds(press.x);
+    /** @param {number} x */
+    const now = (x) => dragged(segment, edge, scrubber.seconds(x) - from, store.seconds, review.frame);
+    return {
+      move: (x) => {
+        review.preview(now(x));
+        scrubber.goTo(now(x)[edge]);
+      },
+      cancel: () => review.preview(segment),
+      end: (moved, x) => {
+        review.preview(segment);
+        if (moved) review.move(now(x));
+      },
+    };
+  }
+}
