@@ -22,6 +22,7 @@ const KEYS = [
   ["I", "move the start of the selected segment here", "setStart"],
   ["O", "move the end of the selected segment here", "setEnd"],
   ["L", "edit the label of the selected segment", "label"], ["Delete", "delete the selected segment", "remove"],
+  ["T", "propose in all videos, and train", "work"],
   ["Ctrl Z", "undo", "undo"], ["Ctrl Shift Z", "redo", "redo"], ["?", "this help", "help"],
 ];
 

@@ -25,6 +25,7 @@ import { clock, plural } from "./text.js";
 import { Timeline } from "./timeline.js";
 import { Tip } from "./tip.js";
 import { Transport } from "./transport.js";
+import { Loop } from "./work/loop.js";
 
 const NOTHING = "Nothing is served. Start the service with actspan serve --results RUN or --videos FOLDER. "
   + "With --model, use Propose to find segments in a new recording.";
@@ -54,6 +55,7 @@ class Page {
     followTheme(() => this.timeline.recolour());
     helpDialog();
     exportDialog(about);
+    this.loop = new Loop(this.store, this.opening);
     this.#keyboard();
     this.#connection();
     addEventListener("hashchange", () => this.show());
@@ -206,6 +208,7 @@ class Page {
       add: editing(() => actions.addHere()), take: () => actions.takeChosen(),
       setStart: () => actions.setEdge("start"), setEnd: () => actions.setEdge("end"),
       label: editing(() => this.#label()), remove: () => actions.remove(),
+      work: () => this.loop.open(),
       undo: editing(() => store.editor?.undo()), redo: editing(() => store.editor?.redo()),
     });
   }

@@ -18,7 +18,8 @@ const LANES = 14, SHARED = 20, FEWEST = 4; // lanes of proposals: of one run, of
  * - choice: the selected proposal or segment
  * - edit: the corrections, or a segment during a drag
  * - suppression: settings of Soft-NMS of a run
- * @typedef {"video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression"} Change
+ * - served: the service has other runs than before
+ * @typedef {"served" | "video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression"} Change
  */
 
 export class Store extends EventTarget {
@@ -41,6 +42,21 @@ export class Store extends EventTarget {
     super();
     this.about = about;
     this.served = about.runs.map((info, number) => new Run(info, number));
+  }
+
+  /**
+   * Take over which runs the service has; new ones are shown, with the one before them.
+   * @param {Overview} about
+   */
+  serve(about) {
+    const before = this.served;
+    this.about = about;
+    this.served = about.runs.map((info, number) =>
+      (before[number]?.name === info.name ? before[number] : new Run(info, number)));
+    if (this.served.length > before.length) {
+      for (const run of this.served) run.shown = run.number >= this.served.length - 2;
+    }
+    this.emit("served");
   }
 
   /**
