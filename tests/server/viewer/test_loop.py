@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
+from actspan.data.synthetic_dataset import write_synthetic_dataset
 from tests.server.live import Live, serving
 from tests.server.services import process_of
 from tests.server.viewer.visits import DESKTOP, PHONE, Visit
@@ -94,8 +96,8 @@ def test_a_folder_of_videos_becomes_a_model_without_leaving_the_page(
     wait(visit, JOBS, "Training mine · done: run mine")
     assert page.locator(".losses figure").count() == 2
     assert "PEM, epoch 2: loss" in visit.text(JOBS)
-    wait(visit, CHANGES, "On 3 corrected videos: ")
-    assert "On 1 held-out video, which no model here learned from: " in visit.text(CHANGES)
+    wait(visit, CHANGES, "On 3 corrected videos, learned from or not: ")
+    assert "On 1 held-out video, which neither model learned from: " in visit.text(CHANGES)
     page.get_by_label("Propose in 5 videos with").select_option(label="mine")
     page.get_by_role("button", name="Propose", exact=True).click()
     wait(visit, JOBS, "Proposing with mine · done: run mine (2)")
@@ -192,7 +194,7 @@ def test_axe_finds_nothing(browser: Any, proposed: Live, width: int, scheme: str
     check("body")
     page.get_by_role("button", name="Details").click()
     page.get_by_role("button", name="Cancel: ").click()
-    wait(visit, LINE, "")
+    visit.until("document.querySelectorAll('#work-jobs li').length === 1")
     assert page.evaluate("document.documentElement.scrollWidth") == width
     visit.close()
 
@@ -204,3 +206,34 @@ def test_without_videos_there_is_nothing_to_propose_in(browser: Any, tmp_path: P
         assert not visit.page.locator("#work").is_visible()
         assert not visit.page.locator("#open-work").is_visible()
         visit.close()
+
+
+def test_an_upload_can_be_kept_and_corrected(browser: Any, tmp_path: Path) -> None:
+    write_synthetic_dataset(tmp_path / "set", validation=1, seed=3)
+    upload = next((tmp_path / "set" / "features").glob("*.npy"))
+    bundle = as_file(files("actspan.model") / "demo")
+    with bundle as model, serving(tmp_path / "data", model=model) as live:
+        visit = Visit(browser, live).open(None)
+        page = visit.page
+        page.get_by_role("button", name="Propose in a new file").click()
+        page.get_by_label("Features").set_input_files(upload)
+        page.get_by_role("button", name="Propose", exact=True).click()
+        visit.until_text("name", upload.name)
+        assert page.get_by_label("Name of the video").input_value() == upload.stem
+        page.get_by_label("Name of the video").fill("my day")
+        page.get_by_role("button", name="Keep", exact=True).click()
+        visit.until_text("name", "my day")
+        assert not page.locator("#keep-upload").is_visible()
+        assert runs(visit) == ["upload my day"]
+        visit.press("]", "c")
+        visit.until_saved()
+        page.go_back()
+        visit.until_text("name", upload.name)
+        page.get_by_role("button", name="Keep", exact=True).click()
+        wait(visit, "#upload-error", "are kept already")
+        page.reload()
+        visit.open(None)
+        visit.until_text("name", "my day")
+        visit.tab("Corrections")
+        assert len(visit.times()) == 1
+        visit.close("409")

@@ -41,7 +41,9 @@ export class Changes {
     try {
       const groups = await api.compareRuns(a, b);
       groups.sort((one, other) => FIRST.indexOf(one.name) - FIRST.indexOf(other.name));
-      lines = groups.map((group) => sentenceOf(group, this.store.served[a].name, this.store.served[b].name));
+      const [first, second] = [a, b].map((run) => this.store.served[run].name);
+      const isTrained = groups.some(({ name }) => name === "held-out");
+      lines = groups.map((group) => sentenceOf(group, first, second, isTrained));
     } catch (error) {
       lines = [api.messageOf(error)];
     }

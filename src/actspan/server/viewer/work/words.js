@@ -29,21 +29,27 @@ function skippedOf(skipped) {
 /** @param {number} points */
 const signed = (points) => `${points < 0 ? "−" : "+"}${Math.abs(points).toFixed(1)}`;
 
-/** @type {Record<string, (count: number) => string>} */
-const GROUPS = {
-  "all": (count) => `On all ${plural(count, "video")} with segments`,
-  "corrected": (count) => `On ${plural(count, "corrected video")}`,
-  "held-out": (count) => `On ${plural(count, "held-out video")}, which no model here learned from`,
-};
+/**
+ * Return of which videos a group consists.
+ * @param {string} name
+ * @param {number} count
+ * @param {boolean} isTrained whether a model of the runs learned from videos here
+ */
+function videosOf(name, count, isTrained) {
+  if (name === "held-out") return `On ${plural(count, "held-out video")}, which neither model learned from`;
+  const videos = plural(count, name === "corrected" ? "corrected video" : "video");
+  return `On ${name === "all" ? `all ${videos} with segments` : videos}${isTrained ? ", learned from or not" : ""}`;
+}
 
 /**
  * Return in one sentence how much better run B is than run A.
  * @param {ComparedGroup} group
  * @param {string} a
  * @param {string} b
+ * @param {boolean} isTrained whether a model of the runs learned from videos here
  */
-export function sentenceOf({ name, a: first, b: second, difference: { auc, low, high } }, a, b) {
-  const where = (GROUPS[name] ?? GROUPS.all)(first.videos);
+export function sentenceOf({ name, a: first, b: second, difference: { auc, low, high } }, a, b, isTrained) {
+  const where = videosOf(name, first.videos, isTrained);
   const figures = `AUC ${first.figures.AUC.toFixed(1)} to ${second.figures.AUC.toFixed(1)}`;
   if (low === null || high === null) {
     return `${where}: ${b} against ${a}: ${signed(auc)} (${figures}). One video has no interval.`;
