@@ -71,7 +71,7 @@ class ServedWork:
         """Return what can be proposed with and trained from now."""
         from actspan.config.training import PRESETS
 
-        usual = NewTraining().preset
+        usual = NewTraining.model_fields["preset"].default
         return WorkOverview(
             videos=len(self._library.media),
             annotated=len(self._annotated()),
