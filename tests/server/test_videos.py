@@ -65,7 +65,10 @@ def test_a_job_returns_the_detections_of_the_command(
         job = client.post("/api/jobs", content=path.read_bytes(), params=asked).json()["id"]
         assert finished(client, job)["error"] is None
         result = client.get(f"/api/jobs/{job}/result").json()
-        assert client.post("/api/work/runs", json={"job": job}).json()["has_media"]
+        kept = client.post("/api/work/runs", json={"job": job}).json()
+        assert kept["has_media"]
+        shown = client.get("/api/browse/proposals", params={"id": kept["video"]}).json()
+        assert shown["labels"] == [row["label"] for row in result["detections"]]
         plain = client.post("/api/jobs", content=path.read_bytes()).json()["id"]
         finished(client, plain)
         assert "detections" not in client.get(f"/api/jobs/{plain}/result").json()

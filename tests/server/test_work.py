@@ -18,6 +18,7 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan import Video
 from actspan.server.served_work import divide
+from actspan.server.work_process import WorkReport
 from tests.server.live import Live, serving
 from tests.server.services import process_of
 from tests.streams.example_videos import cut, steady, write_video
@@ -189,3 +190,18 @@ def test_held_out_videos_are_stable_and_never_all() -> None:
     assert len(held_out([*empty, *annotated("one")], 0.8) & {"one"}) == 0
     own = annotated("a", "b", subset="training") + annotated("c", subset="validation")
     assert held_out(own, 0.5) == {"c"}
+
+
+def test_progress_does_not_fall_from_one_step_to_the_next() -> None:
+    sent: list[float] = []
+    report = WorkReport(lambda reply: sent.append(reply["progress"]))
+    report.start(0.0, 0.4)
+    report.progress("extracting", 4, 4)
+    report.start(0.4, 0.9, ("training TEM", "training PEM"))
+    steps = ("reading", "training TEM", "proposing", "training PEM", "evaluating")
+    for step in steps:
+        report.progress(step, 0, 0)
+        report.progress(step, 10, 10)
+    assert sent == sorted(sent)
+    assert sent[-1] == pytest.approx(0.9)
+    assert any(fraction == pytest.approx(0.65) for fraction in sent)  # between the networks

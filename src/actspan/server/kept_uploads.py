@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from actspan.core.files import atomic_folder
 from actspan.core.types import Proposals
+from actspan.data.detections import DETECTIONS_FILE, Detections, write_detections
 from actspan.data.result_writers import write_result
 from actspan.data.videos import canonical_id
 from actspan.jobs.run import RESULT
@@ -66,11 +68,13 @@ class KeptUploads:
         folder, name = self._runs / job.id, f"upload {video}"
         if folder.exists():
             raise ProblemError(409, "the proposals of this job are kept already")
-        rows = json.loads(content)["proposals"]
-        columns = np.array([(*row["segment"], row["score"]) for row in rows], np.float64)
-        result = {video: Proposals(*columns.reshape(-1, 3).T)}
+        answer = json.loads(content)
+        result = {video: _proposals(answer["proposals"])}
         with atomic_folder(folder) as partial:
             write_result(partial / RESULT, result)
+            if (rows := answer.get("detections")) is not None:
+                detections = Detections.of(_proposals(rows), [row["label"] for row in rows])
+                write_detections(partial / DETECTIONS_FILE, {video: detections})
         self._database.execute(
             "INSERT INTO runs VALUES (?, ?, '', ?)", *(job.id, name, time.time())
         )
@@ -85,3 +89,9 @@ class KeptUploads:
     def _show(self, path: Path, result: dict[str, Proposals]) -> None:
         for video in result:  # there is one
             self._library.uploads[video] = path
+
+
+def _proposals(rows: list[dict[str, Any]]) -> Proposals:
+    """Return the segments of an answer, seconds."""
+    columns = np.array([(*row["segment"], row["score"]) for row in rows], np.float64)
+    return Proposals(*columns.reshape(-1, 3).T)

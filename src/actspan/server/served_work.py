@@ -18,62 +18,23 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
-
 from actspan.core.types import Video
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.model import LABEL_FREE
 from actspan.server.corrections import Corrections, corrected_videos
 from actspan.server.database import Database
-from actspan.server.error_responses import ProblemError, RequestBody
+from actspan.server.error_responses import ProblemError
 from actspan.server.job_runner import Check
 from actspan.server.job_store import ClaimedJob, EpochLosses, WorkStatus, WorkStore
 from actspan.server.library import Library
 from actspan.server.settings import ServeSettings
 from actspan.server.work_process import WorkTask
+from actspan.server.work_requests import NewProposals, NewTraining, TrainedModel, WorkOverview
 from actspan.server.worker_process import Reply, WorkerProcess
 
 TRAINING, VALIDATION = "training", "validation"
 _UPDATE = 0.5  # seconds between two updates of progress
 _MOST_RUNS = 100  # of the library
-Name = Field("", max_length=100, description="Name to show; made from the model if empty.")
-
-
-class NewProposals(RequestBody):
-    """Request to propose over all served videos."""
-
-    model: str = Field(
-        "label-free",
-        max_length=40,
-        description="label-free, served (the model of the command line), or a trained model's id.",
-    )
-    name: str = Name
-
-
-class NewTraining(RequestBody):
-    """Request to train a model from all annotated videos, then to propose over all videos."""
-
-    name: str = Name
-    preset: str = Field("default", max_length=40)
-    epochs: int | None = Field(None, ge=1, le=10_000, description="Of every network.")
-    held_out: float = Field(
-        0.2,
-        ge=0,
-        le=0.8,
-        description="Share of the annotated videos that are not learned from, so that the model "
-        "can be evaluated on them; not used if the ground truth has a validation subset.",
-    )
-    seed: int = Field(0, ge=0, le=2**31)
-
-
-class TrainedModel(BaseModel):
-    """Model that was trained here."""
-
-    id: str
-    name: str
-    created: float
-    trained: list[str] = Field(description="Ids of the videos that it learned from.")
-    held_out: list[str] = Field(description="Ids of the annotated videos that it did not see.")
 
 
 class ServedWork:
@@ -106,6 +67,30 @@ class ServedWork:
     def _run(self, job: str) -> Path:
         return self._settings.data / "runs" / job
 
+    def overview(self) -> WorkOverview:
+        """Return what can be proposed with and trained from now."""
+        from actspan.config.training import PRESETS
+
+        usual = NewTraining.model_fields["preset"].default
+        return WorkOverview(
+            videos=len(self._library.media),
+            annotated=len(self._annotated()),
+            models=self._names(),
+            presets=sorted(PRESETS, key=lambda name: name != usual),
+        )
+
+    def _names(self) -> dict[str, str]:
+        """Return the names of the models that can propose, by id."""
+        names = {"label-free": "label-free"}
+        if self._settings.model is not None:
+            names["served"] = self._settings.model.resolve().name
+        return names | {model.id: model.name for model in self.models()}
+
+    def _annotated(self) -> list[Video]:
+        """Return the served videos with corrections or ground truth."""
+        videos = corrected_videos(self._library, self._corrections, everything=True)
+        return [video for video in videos if video.id in self._library.media]
+
     def models(self) -> list[TrainedModel]:
         """Return the trained models, oldest first."""
         rows = self._database.rows("SELECT * FROM models ORDER BY created")
@@ -122,10 +107,7 @@ class ServedWork:
     def propose(self, new: NewProposals) -> str:
         """Accept a job that proposes over all served videos, and return its id."""
         self._check_room()
-        names = {model.id: model.name for model in self.models()}
-        if self._settings.model is not None:
-            names["served"] = self._settings.model.resolve().name
-        names["label-free"] = "label-free"
+        names = self._names()
         if new.model not in names:
             raise ProblemError(422, f"model {new.model!r} is not one of {', '.join(names)}")
         job, name = self._store.new_id(), new.name.strip() or names[new.model]
@@ -139,9 +121,7 @@ class ServedWork:
         self._check_room()
         if new.preset not in PRESETS:
             raise ProblemError(422, f"preset {new.preset!r} is not one of {', '.join(PRESETS)}")
-        media = self._library.media
-        videos = corrected_videos(self._library, self._corrections, everything=True)
-        annotated = [video for video in videos if video.id in media]
+        annotated = self._annotated()
         if not any(len(video.segments) for video in annotated):
             raise ProblemError(
                 409, "no served video has an annotated segment to learn from: correct some first"

@@ -51,39 +51,56 @@ class WorkTask:
         return asdict(self)
 
 
-class _Report:
-    """Sender of the progress of steps, each of which has a share of the whole."""
+class WorkReport:
+    """Sender of the progress of parts, each of which has a share of the whole."""
 
     def __init__(self, send: Send) -> None:
         self._send, self._sent = send, 0.0
         self._first, self._share = 0.0, 1.0
+        self._steps: tuple[str, ...] = ()
+        self._fraction = 0.0  # never falls
 
-    def start(self, first: float, last: float) -> None:
-        """Begin a step whose share of the progress goes from `first` to `last`."""
-        self._first, self._share = first, last - first
+    def start(self, first: float, last: float, steps: tuple[str, ...] = ()) -> None:
+        """Begin a part whose share of the progress goes from `first` to `last`.
+
+        If the names of its long steps are given, they have equal shares of it, and its other steps
+        do not count.
+        """
+        self._first, self._share, self._steps = first, last - first, steps
 
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Send `done` of `total` steps of `what`, several times per second."""
         if monotonic() - self._sent >= _PAUSE or done == total:
             self._sent = monotonic()
-            fraction = self._first + self._share * (done / total if total else 0.0)
+            fraction = self._first + self._share * self._part(what, done / total if total else 0.0)
+            self._fraction = max(self._fraction, fraction)
             report = {"step": what, "done": done, "total": total, "note": note}
-            self._send({"progress": fraction, **report})
+            self._send({"progress": self._fraction, **report})
+
+    def _part(self, what: str, fraction: float) -> float:
+        """Return the done share of the current part from that of one of its steps."""
+        if not self._steps:
+            return fraction
+        if what not in self._steps:
+            return 0.0
+        return (self._steps.index(what) + fraction) / len(self._steps)
 
     def say(self, message: str) -> None:
+        """Send a message of one line."""
         self._send({"message": message})
 
     def losses(self, net: str, epoch: int, training: float, validation: float | None) -> None:
+        """Send the mean losses of an epoch, from 1, of a network."""
         values = {"epoch": epoch, "training": training, "validation": validation}
         self._send({"net": net, "losses": values})
 
 
 def _answer(values: dict[str, Any], send: Send) -> Reply:
     """Run a task; return what was skipped, by video."""
-    task, report = WorkTask(**values), _Report(send)
+    task, report = WorkTask(**values), WorkReport(send)
     training = task.kind == "train"
     skipped = [*_extract(task, report)] if training or _shares_features(task) else []
     if training:
-        report.start(0.4, 0.9)
         _train(task, report)
     report.start(0.9 if training else 0.8, 1.0)
     skipped += _propose(task, report)
@@ -97,7 +114,7 @@ def _shares_features(task: WorkTask) -> bool:
     return to_dict(wanted) == to_dict(kept)
 
 
-def _extract(task: WorkTask, report: _Report) -> Sequence[Problem]:
+def _extract(task: WorkTask, report: WorkReport) -> Sequence[Problem]:
     """Extract the features of the videos that have none yet."""
     from actspan.streams.extract_request import ExtractRequest
     from actspan.streams.extraction import extract_videos
@@ -122,7 +139,7 @@ def _is_of_video(problem: Problem) -> bool:
     return problem.skipped is Skipped.VIDEO
 
 
-def _train(task: WorkTask, report: _Report) -> None:
+def _train(task: WorkTask, report: WorkReport) -> None:
     from actspan.config.training import preset
     from actspan.data.annotations.formats import read_annotations
     from actspan.data.dataset import Dataset
@@ -136,13 +153,16 @@ def _train(task: WorkTask, report: _Report) -> None:
     config = preset(task.preset)
     if task.epochs is not None:
         config = config.of_epochs(task.epochs)
+    members = ["", *(f" {number}" for number in range(2, config.ensemble + 1))]
+    steps = tuple(f"training {net}{member}" for net in ("TEM", "PEM") for member in members)
+    report.start(0.4, 0.9, steps)
     dataset = Dataset.load(Path(task.features))
     chosen = dataset.select(read_annotations(Path(task.annotations)))
     checked = trainable(chosen, on_error="skip", progress=report.progress)
     train(checked, out, config, seed=task.seed, report=report)
 
 
-def _propose(task: WorkTask, report: _Report) -> Sequence[Problem]:
+def _propose(task: WorkTask, report: WorkReport) -> Sequence[Problem]:
     from actspan.jobs.driver import propose
     from actspan.jobs.propose_request import ProposeRequest
 

@@ -12,7 +12,8 @@ from actspan.server.job_runner import JobRunner
 from actspan.server.job_store import WorkAnswer, WorkStore
 from actspan.server.kept_uploads import KeptRun, KeptUploads, NewRun
 from actspan.server.proposal_routes import JobId
-from actspan.server.served_work import NewProposals, NewTraining, ServedWork, TrainedModel
+from actspan.server.served_work import ServedWork
+from actspan.server.work_requests import NewProposals, NewTraining, TrainedModel, WorkOverview
 
 
 def work_router(
@@ -27,6 +28,8 @@ def work_router(
 
     routes = APIRouter(prefix="/api/work", tags=["work"], lifespan=lifespan)
     accepted = failures(409, 422, 429)
+
+    _add_models(routes, work)
 
     @routes.post("/propose", status_code=202, responses=accepted)
     def propose(new: NewProposals) -> WorkAnswer:
@@ -69,9 +72,16 @@ def work_router(
         """Make a run of the proposals of an upload, so that they can be corrected and exported."""
         return uploads.keep(new)
 
+    return routes
+
+
+def _add_models(routes: APIRouter, work: ServedWork) -> None:
+    @routes.get("")
+    def overview() -> WorkOverview:
+        """Return what can be proposed with and trained from now."""
+        return work.overview()
+
     @routes.get("/models")
     def models() -> list[TrainedModel]:
         """Return the models that were trained here, oldest first."""
         return work.models()
-
-    return routes

@@ -2,8 +2,8 @@
 
 /**
  * @import {
- *   Columns, Corrected, Decision, Filmstrip, FrameGrid, Job, JobResult, ListQuery, ModelInfo, Overview, ReviewPage,
- *   ReviewQuery, Segment, ShownVideo, Suppression, VideoPage, WaveformInfo
+ *   Columns, ComparedGroup, Corrected, Decision, Filmstrip, FrameGrid, Job, JobResult, ListQuery, ModelInfo, NewTraining,
+ *   Overview, ReviewPage, ReviewQuery, Segment, ShownVideo, Suppression, VideoPage, WaveformInfo, WorkJob, WorkOverview
  * } from "./types.js"
  */
 
@@ -254,3 +254,50 @@ export function decide({ run, item, state, segment }, revision) {
   const headers = { "Content-Type": "application/json" };
   return json(`${BROWSE}/review`, { method: "PUT", query: { id, run }, body, headers });
 }
+
+// The loop
+
+const WORK = "api/work";
+
+/**
+ * @param {string} path
+ * @param {object} body
+ */
+const post = (path, body) =>
+  json(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+
+/** @returns {Promise<WorkOverview>} */
+export const workOverview = () => json(WORK);
+
+/** @returns {Promise<WorkJob[]>} */
+export const listWork = () => json(`${WORK}/jobs`);
+
+/**
+ * @param {string} model
+ * @returns {Promise<WorkJob>}
+ */
+export const proposeInAll = (model) => post(`${WORK}/propose`, { model });
+
+/**
+ * @param {NewTraining} training
+ * @returns {Promise<WorkJob>}
+ */
+export const trainModel = (training) => post(`${WORK}/train`, training);
+
+/** @param {string} id */
+export const removeWork = (id) => ask(`${WORK}/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
+
+/**
+ * Make a run of the proposals of an upload.
+ * @param {string} job
+ * @param {string} video id of the video
+ * @returns {Promise<{ video: string }>}
+ */
+export const keepUpload = (job, video) => post(`${WORK}/runs`, { job, video });
+
+/**
+ * @param {number} a
+ * @param {number} b
+ * @returns {Promise<ComparedGroup[]>}
+ */
+export const compareRuns = (a, b) => json(`${BROWSE}/comparison`, { query: { a, b } });

@@ -31,7 +31,7 @@ export class CorrectionsTab {
     press("undo", () => store.editor?.undo());
     press("redo", () => store.editor?.redo());
     press("discard", () => store.editor?.discard());
-    store.on(["video", "edit"], () => this.#fill());
+    store.on(["video", "runs", "edit"], () => this.#fill());
     store.on("choice", () => this.#mark());
   }
 

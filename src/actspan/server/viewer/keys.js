@@ -17,7 +17,7 @@ const KEYS = [
   ["+", "zoom in", "zoomIn"], ["-", "zoom out", "zoomOut"], ["0", "the whole video", "zoomAll"],
   ["N", "next video", "nextVideo"], ["P", "previous video", "previousVideo"],
   ["R", "review proposals, or end the review", "review"],
-  ["T", "next tIoU of a hit", "tiou"], ["X", "next missed instance", "missed"],
+  ["U", "next tIoU of a hit", "tiou"], ["X", "next missed instance", "missed"],
   ["/", "find a video", "find"],
   ["1 – 9", "label the selected segments; without a selection, 1 and 2 switch runs A and B", "digit"],
   ["M", "add a segment at the position; hold it to mark as long as the video plays", "add"],
@@ -32,6 +32,7 @@ const KEYS = [
   ["L", "edit the label of the selected segment", "label"],
   ["Delete", "delete the selected segments", "remove"], ["Ctrl A", "select all segments", "selectAll"],
   ["Ctrl C", "copy the selected segments", "copy"], ["Ctrl V", "paste at the position, also in another video", "paste"],
+  ["T", "propose in all videos, and train", "work"],
   ["Ctrl Z", "undo", "undo"], ["Ctrl Shift Z", "redo", "redo"], ["?", "this help", "help"],
 ];
 

@@ -7,7 +7,7 @@ import { addressOf } from "./address.js";
 import * as api from "./api.js";
 import { byId, choice, field, make } from "./dom.js";
 import { clip } from "./segments.js";
-import { clock, LETTERS, plural } from "./text.js";
+import { clock, letterOf, plural } from "./text.js";
 
 const ROW = 46, PAGE = 100, AROUND = 6, AGAIN = 1500; // pixels, rows, rows, milliseconds
 
@@ -35,17 +35,27 @@ export class List {
     this.about = store.about;
     this.room = byId("list");
     this.rows = byId("rows");
-    addOrders(this.about);
-    byId("missed-option").hidden = !this.about.ground_truth || !this.about.runs.length;
+    this.#options();
     field("find").addEventListener("input", () => this.#soon(() => this.reload(), 120));
     for (const id of ["order", "missed", "corrected"]) {
       byId(id).addEventListener("change", () => this.reload());
     }
     byId("filter").addEventListener("submit", (event) => event.preventDefault());
     store.on("suppression", () => this.refresh());
+    store.on("served", () => {
+      this.about = store.about;
+      this.#options();
+      this.refresh();
+    });
     this.room.addEventListener("scroll", () => this.#draw(), { passive: true });
     this.room.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.#draw()).observe(this.room);
+  }
+
+  // Offer what depends on the runs that are served.
+  #options() {
+    addOrders(this.about);
+    byId("missed-option").hidden = !this.about.ground_truth || !this.about.runs.length;
   }
 
   /**
@@ -220,13 +230,14 @@ function focusedIndex() {
 
 /** @param {Overview} about */
 function addOrders({ ground_truth: truth, runs }) {
-  const isEvaluated = Boolean(truth) && runs.length > 0;
+  const isEvaluated = Boolean(truth) && runs.length > 0, before = choice("order").value;
+  choice("order").replaceChildren();
   ORDERS.forEach(([order, words], i) => {
     const needsTruth = ["auc", "instances", "difference"].includes(order);
     const needsRun = ["proposals", "score"].includes(order);
     if ((needsTruth && !isEvaluated) || (needsRun && !runs.length)) return;
     if (order === "difference" && runs.length < 2) return;
-    make(choice("order"), "option", { value: String(i) }, words);
+    make(choice("order"), "option", { value: String(i), selected: String(i) === before }, words);
   });
 }
 
@@ -235,7 +246,7 @@ function addOrders({ ground_truth: truth, runs }) {
  * @param {ListedVideo} video
  */
 function aucOf({ runs }) {
-  const figures = runs.map(({ metrics }, r) => metrics && `${letterOf(runs, r)}${metrics.auc.toFixed(1)}`);
+  const figures = runs.map(({ metrics }, r) => metrics && `${letterIn(runs, r)}${metrics.auc.toFixed(1)}`);
   return figures.filter(Boolean).join(" ");
 }
 
@@ -243,7 +254,7 @@ function aucOf({ runs }) {
  * @param {unknown[]} runs
  * @param {number} run
  */
-const letterOf = (runs, run) => (runs.length > 1 ? `${LETTERS[run]} ` : "");
+const letterIn = (runs, run) => (runs.length > 1 ? `${letterOf(run)} ` : "");
 
 /**
  * Return the second line of a row.
@@ -253,7 +264,7 @@ const letterOf = (runs, run) => (runs.length > 1 ? `${LETTERS[run]} ` : "");
 function factsOf({ seconds, instances, runs }, about) {
   const parts = seconds === null ? [] : [clock(seconds)];
   if (about.ground_truth) parts.push(plural(instances, "instance"));
-  else parts.push(...runs.map(({ proposals }, r) => `${letterOf(runs, r)}${plural(proposals, "proposal")}`));
+  else parts.push(...runs.map(({ proposals }, r) => `${letterIn(runs, r)}${plural(proposals, "proposal")}`));
   const missed = runs.length === 1 && runs[0].metrics?.missed;
   if (missed) parts.push(`${missed} missed`);
   return parts.join(" · ");

@@ -34,6 +34,7 @@ import { clock, plural } from "./text.js";
 import { Timeline } from "./timeline.js";
 import { Tip } from "./tip.js";
 import { Transport } from "./transport.js";
+import { Loop } from "./work/loop.js";
 
 const NOTHING = "Nothing is served. Start the service with actspan serve --results RUN or --videos FOLDER. "
   + "With --model, use Propose to find segments in a new recording.";
@@ -77,6 +78,7 @@ class Page {
     followTheme(() => this.timeline.recolour());
     helpDialog();
     exportDialog(about);
+    this.loop = new Loop(this.store, this.opening);
     this.#keyboard();
     this.#connection();
     addEventListener("hashchange", () => this.show());
@@ -237,6 +239,7 @@ class Page {
       selectAll: () => edits.selectAll(), copy: () => edits.copy(), paste: () => edits.paste(),
       take: () => actions.takeChosen(),
       label: editing(() => this.#label()),
+      work: () => this.loop.open(),
       undo: editing(() => store.editor?.undo()), redo: editing(() => store.editor?.redo()),
       review: editing(() => this.reviewTab.toggle()),
       tiou: () => this.hits.nextTiou(), missed: () => this.hits.nextMissed(),

@@ -55,6 +55,10 @@ export class Opening {
     const [video, ...columns] = await Promise.all([
       api.openVideo(id, signal), ...runs.map((run) => proposalsOf(id, run, signal)),
     ]);
+    if (runs !== store.served) { // others were added meanwhile
+      await this.openVideo(id);
+      return;
+    }
     runs.forEach((run, r) => {
       run.all = ranked(columns[r]);
       run.curves = this.#curves(video, r);
@@ -63,6 +67,27 @@ export class Opening {
     store.show(video, runs, this.#editorOf(video));
     this.player.open(store.seconds, video.has_media ? api.mediaUrl(id) : null);
     for (const run of runs) run.curves?.load();
+  }
+
+  // Show the runs that the service made meanwhile; what else is shown stays as it is.
+  async addRuns() {
+    const { store } = this;
+    store.serve(await api.about());
+    const { video, served } = store, signal = this.#opening.signal;
+    if (!video || !store.editor) return; // nothing of the library is shown
+    const added = served.filter((run) => !store.runs.includes(run));
+    const [changed, ...columns] = await Promise.all([
+      api.openVideo(video.id, signal), ...added.map((run) => proposalsOf(video.id, run, signal)),
+    ]);
+    if (served !== store.served) return; // a later call shows all of them
+    added.forEach((run, i) => {
+      run.all = ranked(columns[i]);
+      run.curves = this.#curves(changed, run.number);
+    });
+    store.runs = served;
+    store.emit("runs");
+    store.refreshProposals();
+    for (const run of added) run.curves?.load();
   }
 
   /**
@@ -212,7 +237,16 @@ async function proposalsOf(id, run, signal) {
 }
 
 /** @param {JobResult} result */
-const columnsOf = ({ proposals }) => ({
-  start: proposals.map((p) => p.segment[0]), end: proposals.map((p) => p.segment[1]),
-  score: proposals.map((p) => p.score), labels: null,
-});
+function columnsOf({ proposals, detections }) {
+  /** @type {Map<string, string>} the best label by segment; detections are best first */
+  const best = new Map();
+  for (const { segment, label } of detections ?? []) {
+    const key = segment.join();
+    if (!best.has(key)) best.set(key, label);
+  }
+  return {
+    start: proposals.map((p) => p.segment[0]), end: proposals.map((p) => p.segment[1]),
+    score: proposals.map((p) => p.score),
+    labels: detections ? proposals.map((p) => best.get(p.segment.join()) ?? "") : null,
+  };
+}

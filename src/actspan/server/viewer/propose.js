@@ -55,9 +55,9 @@ function describe({ takes_videos: takesVideos, stride }) {
  * @param {ModelInfo} model
  * @returns {Record<string, string>}
  */
-function queryOf(file, { stride }) {
-  const name = file.name.slice(0, 200);
-  return stride === null ? { name, stride: field("stride").value } : { name };
+function queryOf(file, { stride, labels }) {
+  const query = { name: file.name.slice(0, 200), keep: "true", detections: String(labels.length > 0) };
+  return stride === null ? { ...query, stride: field("stride").value } : query;
 }
 
 /** @param {string} text */

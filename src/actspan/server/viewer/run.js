@@ -4,7 +4,7 @@
 /** @import { Curves } from "./curves.js" */
 
 import { packLanes } from "./segments.js";
-import { LETTERS } from "./text.js";
+import { letterOf } from "./text.js";
 
 const COLOURS = [0, 3, 4, 5, 6, 1, 2]; // of runs; curves have 1 and 2 already
 export class Run {
@@ -26,8 +26,8 @@ export class Run {
   constructor(info, number) {
     this.number = number;
     this.name = info?.name ?? "";
-    this.letter = LETTERS[number];
-    this.colour = `run${COLOURS[number]}`;
+    this.letter = letterOf(number);
+    this.colour = `run${COLOURS[number % COLOURS.length]}`;
     this.shown = number < 2;
     this.asRun = info?.can_suppress ? info.suppression : null;
   }

@@ -23,15 +23,21 @@ export class SettingsTab {
   constructor(store, opening) {
     this.store = store;
     this.opening = opening;
-    this.runs = store.served.filter((run) => run.canSuppress);
+    this.runs = suppressible(store);
     field("score").addEventListener("input", () => store.setFilter({ score: Number(field("score").value) }));
     choice("most").addEventListener("change", () => store.setFilter({ most: Number(choice("most").value) }));
     for (const name of FIELDS) field(name).addEventListener("input", () => this.#moved());
     button("as-run").addEventListener("click", () => this.#reset());
-    store.on("video", () => this.#opened());
+    store.on(["video", "runs"], () => this.#opened());
+    store.on("served", () => {
+      this.runs = suppressible(store);
+      if (!this.#run || !this.runs.includes(this.#run)) [this.#run] = this.runs;
+      this.#choices();
+      this.#write();
+    });
     store.on("proposals", () => this.#writeScore());
-    this.#choices();
     [this.#run] = this.runs;
+    this.#choices();
     this.#write();
   }
 
@@ -39,9 +45,10 @@ export class SettingsTab {
   #choices() {
     const room = byId("suppression-runs");
     room.hidden = this.runs.length < 2;
+    room.replaceChildren();
     for (const run of this.runs) {
       const label = make(room, "label", { className: `check ${run.colour}` });
-      const radio = make(label, "input", { type: "radio", name: "suppressed-run", checked: run === this.runs[0] });
+      const radio = make(label, "input", { type: "radio", name: "suppressed-run", checked: run === this.#run });
       make(label, "b", { className: "letter" }, run.letter);
       make(label, "span", {}, run.name);
       radio.addEventListener("change", () => {
@@ -117,3 +124,6 @@ export class SettingsTab {
     this.#timer = setTimeout(() => this.opening.suppress(run), WAIT);
   }
 }
+
+/** @param {Store} store */
+const suppressible = (store) => store.served.filter((run) => run.canSuppress);

@@ -22,12 +22,13 @@ const LANES = 14, SHARED = 20, FEWEST = 4; // lanes of proposals: of one run, of
  * - choice: the selected proposal or segment
  * - edit: the corrections, or a segment during a drag
  * - suppression: settings of Soft-NMS of a run
+ * - served: the service has other runs than before
  * - media: frames, filmstrip or sound of the video are known, or cannot be read
  * - picture: a part of the filmstrip or of the sound is loaded
  * - hits: the tIoU of a hit, or the chosen instance
  * - review: the reviewed proposal
- * @typedef {"video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression" | "media" | "picture"
- *   | "hits" | "review"} Change
+ * @typedef {"served" | "video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression"
+ *   | "media" | "picture" | "hits" | "review"} Change
  */
 
 export class Store extends EventTarget {
@@ -55,6 +56,21 @@ export class Store extends EventTarget {
     this.about = about;
     this.labels = new Labels(this);
     this.served = about.runs.map((info, number) => new Run(info, number));
+  }
+
+  /**
+   * Take over which runs the service has; new ones are shown, with the one before them.
+   * @param {Overview} about
+   */
+  serve(about) {
+    const before = this.served;
+    this.about = about;
+    this.served = about.runs.map((info, number) =>
+      (before[number]?.name === info.name ? before[number] : new Run(info, number)));
+    if (this.served.length > before.length) {
+      for (const run of this.served) run.shown = run.number >= this.served.length - 2;
+    }
+    this.emit("served");
   }
 
   /**

@@ -1,6 +1,10 @@
 // Times and numbers as text.
 
-export const LETTERS = "ABCDEFG"; // of runs
+/**
+ * Return the letter of a run: A, B, ..., Z, 27, 28, ...
+ * @param {number} run from 0
+ */
+export const letterOf = (run) => (run < 26 ? String.fromCharCode(65 + run) : String(run + 1));
 
 /**
  * Return seconds as text: 0:12.3, 4:05.2, 1:02:03.0.

@@ -134,6 +134,7 @@ export interface ModelInfo {
   name: string;
   stride: number | null;
   takes_videos: boolean;
+  labels: string[];
 }
 
 export interface Job {
@@ -149,6 +150,47 @@ export interface Job {
 export interface JobResult {
   seconds: number;
   proposals: { segment: [number, number]; score: number }[];
+  detections?: { segment: [number, number]; label: string }[];
+}
+
+// The loop: answers of /api/work, and of /api/browse/comparison
+
+export interface WorkOverview {
+  videos: number;
+  annotated: number;
+  models: Record<string, string>;
+  presets: string[];
+}
+
+export interface EpochLosses {
+  epoch: number;
+  training: number;
+  validation: number | null;
+}
+
+export interface WorkJob extends Omit<Job, "kind"> {
+  kind: "propose" | "train";
+  status: { step: string; done: number; total: number; note: string; losses: Record<string, EpochLosses[]> };
+  result: { run: string; model?: string; skipped: Record<string, string> } | null;
+}
+
+export interface NewTraining {
+  name: string;
+  preset: string;
+  epochs: number | null;
+  held_out: number;
+}
+
+export interface ComparedRun {
+  videos: number;
+  figures: Record<string, number>;
+}
+
+export interface ComparedGroup {
+  name: string;
+  a: ComparedRun;
+  b: ComparedRun;
+  difference: { auc: number; low: number | null; high: number | null };
 }
 
 // The timeline

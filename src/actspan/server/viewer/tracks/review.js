@@ -72,7 +72,7 @@ export class ReviewTrack {
     if (!segment || !edge) return this.scrubber.scrub(press);
     const { review, scrubber, store } = this, from = scrubber.seconds(press.x);
     /** @param {number} x */
-    const now = (x) => dragged(segment, edge, scrubber.seconds(x) - from, store.seconds, review.frame);
+    const now = (x) => dragged(segment, edge, scrubber.seconds(x) - from, store.seconds, review.actions.frame);
     return {
       move: (x) => {
         review.preview(now(x));

@@ -1,0 +1,87 @@
+// The jobs on the served videos, followed while one is unfinished; they outlive the page.
+
+/** @import { WorkJob } from "../types.js" */
+
+import * as api from "../api.js";
+import { connection } from "../connection.js";
+import { say } from "../messages.js";
+
+const AGAIN = 700; // milliseconds between two looks at unfinished jobs
+
+/** Events: "change". */
+export class WorkJobs extends EventTarget {
+  /** @type {WorkJob[]} newest first */
+  all = [];
+  /** @type {WorkJob | null} the last one that ended while the page was open */
+  ended = null;
+  /** @type {Set<string> | null} ids of those that have ended; null before the first answer */
+  #ended = null;
+  #timer = 0;
+
+  /** @param {(job: WorkJob) => Promise<void>} made is called with every job that made a run meanwhile */
+  constructor(made) {
+    super();
+    this.made = made;
+    connection.addEventListener("back", () => this.refresh());
+  }
+
+  // The job that runs, or the one that runs next.
+  get current() {
+    return this.all.find(({ state }) => state === "running") ?? this.all.findLast(({ state }) => state === "queued");
+  }
+
+  async refresh() {
+    clearTimeout(this.#timer);
+    try {
+      this.all = await api.listWork();
+      say("work", "");
+      await this.#note();
+    } catch (error) {
+      if (error instanceof api.Refused && error.status === 0) return; // asked again when it answers
+      say("work", api.messageOf(error));
+    }
+    clearTimeout(this.#timer);
+    if (this.current) this.#timer = setTimeout(() => this.refresh(), AGAIN);
+    this.dispatchEvent(new Event("change"));
+  }
+
+  // Note which jobs have ended since the last look.
+  async #note() {
+    const before = this.#ended, ended = this.all.filter(({ state }) => state === "done" || state === "failed");
+    this.#ended = new Set(ended.map(({ id }) => id));
+    for (const job of ended.reverse()) {
+      if (before && !before.has(job.id)) this.ended = job;
+      if (job.state === "done" && !before?.has(job.id)) await this.made(job);
+    }
+  }
+
+  /**
+   * Send a request that starts a job.
+   * @param {Promise<WorkJob>} request
+   */
+  async start(request) {
+    const job = await request;
+    this.ended = null;
+    await this.refresh();
+    return job;
+  }
+
+  /**
+   * Cancel an unfinished job, or remove a finished one from the list.
+   * @param {string} id
+   */
+  async remove(id) {
+    try {
+      await api.removeWork(id);
+    } catch (error) {
+      say("work", api.messageOf(error));
+    }
+    if (this.ended?.id === id) this.ended = null;
+    await this.refresh();
+  }
+
+  dismiss() {
+    this.ended = null;
+    this.dispatchEvent(new Event("change"));
+  }
+}

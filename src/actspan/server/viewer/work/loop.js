@@ -1,0 +1,149 @@
+// The loop over a folder of videos: propose, correct, train, propose again, and see what changed.
+
+/** @import { Opening } from "../opening.js" */
+/** @import { Store } from "../store.js" */
+/** @import { WorkJob, WorkOverview } from "../types.js" */
+
+import * as api from "../api.js";
+import { closable } from "../dialogs.js";
+import { button, byId, choice, field, make, press } from "../dom.js";
+import { say } from "../messages.js";
+import { plural } from "../text.js";
+import { Changes } from "./changes.js";
+import { JobList } from "./job_list.js";
+import { WorkJobs } from "./jobs.js";
+import { keepForm } from "./keep.js";
+import { Strip } from "./strip.js";
+
+export class Loop {
+  /** @type {WorkOverview} */
+  #about = { videos: 0, annotated: 0, models: {}, presets: [] };
+  #dialog = closable("work");
+
+  /**
+   * @param {Store} store
+   * @param {Opening} opening
+   */
+  constructor(store, opening) {
+    this.store = store;
+    this.opening = opening;
+    this.jobs = new WorkJobs((job) => this.#made(job));
+    this.list = new JobList(this.jobs);
+    this.changes = new Changes(store);
+    this.strip = new Strip(store, this.jobs, {
+      open: () => this.open(), propose: () => this.#propose("label-free"), compare: (job) => this.#compare(job),
+    });
+    this.jobs.addEventListener("change", () => this.#draw());
+    press("open-work", () => this.open());
+    byId("work-propose").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#propose(choice("work-model").value);
+    });
+    byId("work-train").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#train();
+    });
+    keepForm(store, opening);
+    this.#start();
+  }
+
+  async #start() {
+    try {
+      await this.#read();
+      if (this.#about.videos) await this.jobs.refresh();
+    } catch (error) {
+      say("work", api.messageOf(error));
+    }
+  }
+
+  // Open the dialog; return false if no videos are served, so that there is nothing to do.
+  open() {
+    if (!this.#about.videos) return false;
+    this.#tell("");
+    this.#read().catch((error) => this.#tell(api.messageOf(error)));
+    this.jobs.refresh();
+    this.changes.show();
+    this.#dialog.showModal();
+    return true;
+  }
+
+  /** @param {WorkJob} job */
+  #compare(job) {
+    const run = this.store.served.find(({ name }) => name === job.result?.run);
+    this.open();
+    this.changes.show(run?.number);
+    byId("changes-title").scrollIntoView();
+  }
+
+  // Read what can be proposed with and trained from.
+  async #read() {
+    this.#about = await api.workOverview();
+    const { videos, annotated, models, presets } = this.#about;
+    byId("open-work").hidden = !videos;
+    fill("work-model", Object.entries(models));
+    fill("train-preset", presets.map((name) => [name, name]));
+    byId("work-videos").textContent = plural(videos, "video");
+    const count = Object.keys(models).length;
+    field("train-name").placeholder = `model ${count - Number("served" in models)}`;
+    byId("work-annotated").textContent = annotated
+      ? `Learns from ${plural(annotated, "video")} with corrections or ground truth, then proposes in all ${videos}.`
+      : "Correct some videos first: a model learns from them.";
+    button("train-start").disabled = !annotated;
+  }
+
+  #draw() {
+    this.strip.draw(this.#about);
+    this.list.draw();
+  }
+
+  // Show the run of a job that is done.
+  /** @param {WorkJob} job */
+  async #made(job) {
+    if (this.store.served.some(({ name }) => name === job.result?.run)) return;
+    await this.opening.addRuns();
+    await this.#read();
+    if (this.#dialog.open) this.changes.show();
+  }
+
+  /** @param {string} model */
+  #propose(model) {
+    return this.#send(api.proposeInAll(model));
+  }
+
+  #train() {
+    const name = field("train-name").value, preset = choice("train-preset").value;
+    const epochs = field("train-epochs").value, heldOut = field("train-held-out").valueAsNumber;
+    return this.#send(api.trainModel({
+      name, preset, epochs: epochs === "" ? null : Number(epochs), held_out: Number.isNaN(heldOut) ? 0 : heldOut / 100,
+    }));
+  }
+
+  /** @param {Promise<WorkJob>} request */
+  async #send(request) {
+    try {
+      await this.jobs.start(request);
+      this.#tell("");
+    } catch (error) {
+      if (this.#dialog.open) this.#tell(api.messageOf(error));
+      else say("work", api.messageOf(error));
+    }
+  }
+
+  /** @param {string} text */
+  #tell(text) {
+    byId("work-error").textContent = text;
+  }
+}
+
+/**
+ * Replace the options of a list; what is chosen stays chosen.
+ * @param {string} id
+ * @param {[value: string, words: string][]} options
+ */
+function fill(id, options) {
+  const list = choice(id), before = list.value;
+  if (list.options.length === options.length) return;
+  list.replaceChildren();
+  for (const [value, words] of options) make(list, "option", { value }, words);
+  if (options.some(([value]) => value === before)) list.value = before;
+}

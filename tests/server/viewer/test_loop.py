@@ -1,0 +1,239 @@
+"""The loop in a real browser: from a folder of videos to a second model, over a restart."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("av", reason="needs the extra 'video'")
+pytest.importorskip("torch", reason="needs the extra 'train'")
+
+from actspan.data.synthetic_dataset import write_synthetic_dataset
+from tests.server.live import Live, serving
+from tests.server.services import process_of
+from tests.server.viewer.visits import DESKTOP, PHONE, Visit
+from tests.streams.example_videos import cut, steady, write_video
+
+LINE, CHANGES, JOBS = "#work-line", "#changes", "#work-jobs"
+CONTAINS = "([selector, text]) => document.querySelector(selector)?.textContent.includes(text)"
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loop") / "videos"
+    folder.mkdir()
+    for number in range(4):
+        write_video(folder / f"film{number}.mp4", steady(8.0))
+    cut(write_video(folder / "broken.mp4", steady(2.0)), 0.3)
+    return folder
+
+
+@pytest.fixture
+def live(videos: Path, tmp_path: Path) -> Iterator[Live]:
+    with serving(tmp_path / "data", videos=videos, threads=2) as live:
+        yield live
+
+
+def wait(visit: Visit, selector: str, text: str) -> None:
+    """Wait for a text that takes as long as a job."""
+    for _ in range(8):
+        for _ in range(400):
+            if visit.page.evaluate(CONTAINS, [selector, text]):
+                return
+            visit.page.wait_for_timeout(25)
+    pytest.fail(f"never in {selector}: {text}; it is {visit.text(selector)}")
+
+
+def runs(visit: Visit) -> list[str]:
+    found: list[str] = visit.page.locator("#runs li").all_inner_texts()
+    return found
+
+
+def correct(visit: Visit, *names: str) -> None:
+    """Take the three best proposals of videos as their segments."""
+    for name in names:
+        visit.page.goto(f"{visit.live.url}/#id={name}")
+        visit.until_text("name", name)
+        visit.tab("Corrections").focus_timeline()
+        for _ in range(3):
+            visit.press("]", "c")
+        visit.until_saved()
+
+
+def train(visit: Visit, name: str, epochs: int) -> None:
+    """Start a small training by the dialog; leave the dialog open."""
+    page = visit.page
+    visit.focus_timeline()
+    visit.press("t")
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_text("Settings", exact=True).last.click()
+    page.get_by_label("Preset").select_option("published")
+    page.get_by_label("Epochs").fill(str(epochs))
+    page.get_by_role("button", name="Train", exact=True).click()
+
+
+def test_a_folder_of_videos_becomes_a_model_without_leaving_the_page(
+    browser: Any, live: Live
+) -> None:
+    visit = Visit(browser, live).open("film0")
+    page = visit.page
+    assert "5 videos, no proposals yet." in visit.text(LINE)
+    page.get_by_role("button", name="Propose in all 5").click()
+    wait(visit, LINE, "done: run label-free; 1 video skipped: broken")
+    assert "then train a model" in visit.text(LINE)
+    assert runs(visit) == ["label-free"]
+    assert visit.text("#name") == "film0"  # what was shown stays
+    assert visit.rows()
+    correct(visit, "film0", "film1", "film2")
+    train(visit, "mine", 2)
+    wait(visit, JOBS, "Training mine · done: run mine")
+    assert page.locator(".losses figure").count() == 2
+    assert "PEM, epoch 2: loss" in visit.text(JOBS)
+    wait(visit, CHANGES, "On 3 corrected videos, learned from or not: ")
+    assert "On 1 held-out video, which neither model learned from: " in visit.text(CHANGES)
+    page.get_by_label("Propose in 5 videos with").select_option(label="mine")
+    page.get_by_role("button", name="Propose", exact=True).click()
+    wait(visit, JOBS, "Proposing with mine · done: run mine (2)")
+    visit.press("Escape")
+    assert runs(visit) == ["A label-free", "B mine", "C mine (2)"]
+    pressed = page.locator("#runs button").evaluate_all("e => e.map((x) => x.ariaPressed)")
+    assert pressed == ["false", "true", "true"]
+    page.get_by_role("button", name="What changed").click()
+    wait(visit, CHANGES, "no clear difference, +0.0")  # the same model
+    page.get_by_role("button", name="Remove: Training mine").click()
+    visit.until("document.querySelectorAll('#work-jobs li').length === 2")
+    page.reload()
+    visit.until("document.querySelectorAll('#runs li').length === 3")
+    visit.close()
+
+
+def test_the_page_follows_a_training_over_a_restart(
+    browser: Any, videos: Path, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ("--videos", videos, "--data", tmp_path / "data", "--port", port)
+    with process_of(*words) as service:
+        visit = Visit(browser, service.live).open("film0")
+        for name in ("film0", "film1"):
+            visit.page.goto(f"{service.live.url}/#id={name}")
+            visit.until_text("name", name)
+            visit.focus_timeline()
+            visit.press("m")
+            visit.until_saved()
+        train(visit, "long", 30)
+        wait(visit, JOBS, "TEM, epoch ")
+        assert service.end(signal.SIGKILL) == -signal.SIGKILL
+        wait(visit, "#messages", "The service does not answer.")
+    with process_of(*words):
+        wait(visit, JOBS, "Training long · done: run long")
+        assert "TEM, epoch 30: loss" in visit.text(JOBS)
+        visit.press("Escape")
+        assert runs(visit) == ["long"]
+        assert "does not answer" not in visit.text("#messages")
+        visit.close("ERR_CONNECTION", "Failed to load", "ERR_EMPTY_RESPONSE", "ERR_SOCKET")
+
+
+def test_a_job_can_be_cancelled(browser: Any, live: Live) -> None:
+    visit = Visit(browser, live).open("film0")
+    page = visit.page
+    visit.focus_timeline()
+    visit.press("t")
+    assert page.get_by_role("button", name="Train", exact=True).is_disabled()
+    assert "Correct some videos first" in visit.text("#work-annotated")
+    for _ in range(2):
+        page.get_by_role("button", name="Propose", exact=True).click()
+    visit.until("document.querySelectorAll('#work-jobs li').length === 2")
+    wait(visit, JOBS, "waiting")  # one at a time
+    while page.get_by_role("button", name="Cancel: ").count():
+        page.get_by_role("button", name="Cancel: ").first.click()
+        page.wait_for_timeout(100)
+    assert live.ask("/api/work/jobs").json == []
+    visit.press("Escape")
+    wait(visit, LINE, "no proposals yet")
+    visit.close()
+
+
+@pytest.fixture(scope="module")
+def proposed(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A service with a run, and a finished job."""
+    with serving(tmp_path_factory.mktemp("proposed"), videos=videos, threads=2) as live:
+        job = live.ask("/api/work/propose", method="POST", body={}).json["id"]
+        while live.ask(f"/api/work/jobs/{job}").json["state"] in ("queued", "running"):
+            time.sleep(0.05)
+        yield live
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "dark")]
+)
+def test_axe_finds_nothing(browser: Any, proposed: Live, width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe (dev)")
+    visit = Visit(browser, proposed, width, color_scheme=scheme).open("film0")
+    page = visit.page
+    correct(visit, "film0")
+
+    def check(place: str) -> None:
+        found = axe.Axe().run(page, context=place)
+        assert found.violations_count == 0, found.generate_report()
+
+    page.get_by_role("button", name="Propose and train", exact=True).click()
+    page.get_by_text("Settings", exact=True).last.click()
+    page.get_by_role("button", name="Train", exact=True).click()
+    wait(visit, JOBS, "%")
+    check("#work")
+    visit.press("Escape")
+    check("body")
+    page.get_by_role("button", name="Details").click()
+    page.get_by_role("button", name="Cancel: ").click()
+    visit.until("document.querySelectorAll('#work-jobs li').length === 1")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    visit.close()
+
+
+def test_without_videos_there_is_nothing_to_propose_in(browser: Any, tmp_path: Path) -> None:
+    with serving(tmp_path) as live:
+        visit = Visit(browser, live).open(None)
+        visit.press("t")
+        assert not visit.page.locator("#work").is_visible()
+        assert not visit.page.locator("#open-work").is_visible()
+        visit.close()
+
+
+def test_an_upload_can_be_kept_and_corrected(browser: Any, tmp_path: Path) -> None:
+    write_synthetic_dataset(tmp_path / "set", validation=1, seed=3)
+    upload = next((tmp_path / "set" / "features").glob("*.npy"))
+    bundle = as_file(files("actspan.model") / "demo")
+    with bundle as model, serving(tmp_path / "data", model=model) as live:
+        visit = Visit(browser, live).open(None)
+        page = visit.page
+        page.get_by_role("button", name="Propose in a new file").click()
+        page.get_by_label("Features").set_input_files(upload)
+        page.get_by_role("button", name="Propose", exact=True).click()
+        visit.until_text("name", upload.name)
+        assert page.get_by_label("Name of the video").input_value() == upload.stem
+        page.get_by_label("Name of the video").fill("my day")
+        page.get_by_role("button", name="Keep", exact=True).click()
+        visit.until_text("name", "my day")
+        assert not page.locator("#keep-upload").is_visible()
+        assert runs(visit) == ["upload my day"]
+        visit.press("]", "c")
+        visit.until_saved()
+        page.go_back()
+        visit.until_text("name", upload.name)
+        page.get_by_role("button", name="Keep", exact=True).click()
+        wait(visit, "#upload-error", "are kept already")
+        page.reload()
+        visit.open(None)
+        visit.until_text("name", "my day")
+        visit.tab("Corrections")
+        assert len(visit.times()) == 1
+        visit.close("409")
