@@ -1,5 +1,6 @@
 // Requests to the service; no other module but connection.js sends any.
 
+/** @import { Compared, PerVideo, RunFigures, Shared } from "./types.js" */
 /**
  * @import {
  *   Columns, Corrected, Job, JobResult, ListQuery, ModelInfo, Overview, Segment, ShownVideo, Suppression, VideoPage
@@ -96,6 +97,32 @@ export const openVideo = (id, signal) => json(`${BROWSE}/video`, { query: { id }
  */
 export const proposals = (id, run, settings, signal) =>
   json(`${BROWSE}/${settings ? "suppressed" : "proposals"}`, { query: { id, run, ...settings }, signal });
+
+// Home and comparing
+
+/** @returns {Promise<(RunFigures | null)[]>} */
+export const figures = () => json(`${BROWSE}/figures`);
+
+/**
+ * @param {number} a
+ * @param {number} b
+ * @returns {Promise<Compared[]>}
+ */
+export const compare = (a, b) => json(`${BROWSE}/comparison`, { query: { a, b } });
+
+/** @returns {Promise<PerVideo>} */
+export const perVideo = () => json(`${BROWSE}/per-video`);
+
+/**
+ * Return which of the best proposals two runs share, with their settings of Soft-NMS.
+ * @param {Query} query
+ * @param {AbortSignal} signal
+ * @returns {Promise<Shared>}
+ */
+export const sharedProposals = (query, signal) => json(`${BROWSE}/shared`, { query, signal });
+
+/** @param {string} id */
+export const thumbnailUrl = (id) => `${BROWSE}/thumbnail?${encode({ id })}`;
 
 /** @param {string} id */
 export const mediaUrl = (id) => `${BROWSE}/media?${encode({ id })}`;

@@ -16,6 +16,7 @@ const KEYS = [
   ["Escape", "cancel a drag, or play the whole video again", "leave"],
   ["+", "zoom in", "zoomIn"], ["-", "zoom out", "zoomOut"], ["0", "the whole video", "zoomAll"],
   ["N", "next video", "nextVideo"], ["P", "previous video", "previousVideo"],
+  ["H", "home: the figures and all videos", "home"], ["V", "compare two runs on one axis, or not", "compare"],
   ["/", "find a video", "find"], ["1", "run A on or off", "run0"], ["2", "run B on or off", "run1"],
   ["M", "add a segment at the position", "add"],
   ["C", "copy the selected proposal to the corrections", "take"],
@@ -62,6 +63,7 @@ function leaveField(event, before) {
   if (key !== "Enter" && key !== "Escape") return false;
   if (key === "Escape" && target.type === "text") target.value = before.get(target) ?? target.value;
   event.preventDefault();
+  target.blur();
   byId("overlay").focus({ preventScroll: true }); // a changed field is applied by its change event
   return true;
 }

@@ -3,6 +3,7 @@
 /** @import { Overview, Proposal, Segment, ShownVideo } from "./types.js" */
 /** @import { Editor } from "./editor.js" */
 
+import { Comparison } from "./comparison.js";
 import { Run } from "./run.js";
 import { clip } from "./segments.js";
 import { View } from "./view.js";
@@ -18,7 +19,8 @@ const LANES = 14, SHARED = 20, FEWEST = 4; // lanes of proposals: of one run, of
  * - choice: the selected proposal or segment
  * - edit: the corrections, or a segment during a drag
  * - suppression: settings of Soft-NMS of a run
- * @typedef {"video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression"} Change
+ * - comparison: whether and how two runs are compared on one axis
+ * @typedef {"video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression" | "comparison"} Change
  */
 
 export class Store extends EventTarget {
@@ -41,6 +43,8 @@ export class Store extends EventTarget {
     super();
     this.about = about;
     this.served = about.runs.map((info, number) => new Run(info, number));
+    this.comparison = new Comparison(this);
+    this.comparison.addEventListener("change", () => this.emit("comparison"));
   }
 
   /**
@@ -91,6 +95,11 @@ export class Store extends EventTarget {
     return this.runs.filter((run) => run.shown);
   }
 
+  // The two runs that are compared: the first two that are switched on.
+  get pair() {
+    return this.served.filter((run) => run.shown).slice(0, 2);
+  }
+
   get isComparing() {
     return this.runs.length > 1;
   }
@@ -121,8 +130,9 @@ export class Store extends EventTarget {
 
   /** @param {number} number */
   toggleRun(number) {
-    const run = this.runs[number];
-    if (!run || !this.isComparing) return false;
+    const run = this.served[number];
+    const isOther = this.video !== null && this.runs !== this.served; // the result of a job
+    if (!run || this.served.length < 2 || isOther) return false;
     run.shown = !run.shown;
     this.emit("runs");
     this.refreshProposals();

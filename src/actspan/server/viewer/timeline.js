@@ -54,7 +54,7 @@ export class Timeline {
     this.player = player;
     this.scrubber = new Scrubber(this, player);
     this.view.addEventListener("change", () => this.paint());
-    store.on(["video", "proposals", "runs", "edit", "length"], () => this.layout());
+    store.on(["video", "proposals", "runs", "edit", "length", "comparison"], () => this.layout());
     store.on("choice", () => this.paint());
     for (const event of ["move", "range"]) player.addEventListener(event, () => this.paintOverlay());
     this.room.addEventListener("scroll", () => this.layout(), { passive: true });

@@ -7,6 +7,7 @@
 import { CorrectionsTrack } from "./tracks/corrections.js";
 import { CurvesTrack } from "./tracks/curves.js";
 import { Overview } from "./tracks/overview.js";
+import { makePairTracks } from "./tracks/pair.js";
 import { ProposalsTrack } from "./tracks/proposals.js";
 import { Ruler } from "./tracks/ruler.js";
 import { TruthTrack } from "./tracks/truth.js";
@@ -26,7 +27,9 @@ export function makeTracks(store, scrubber, isNarrow) {
   const tracks = [new Ruler(scrubber)];
   if (store.truth.length) tracks.push(new TruthTrack(named("ground truth"), store.truth, scrubber));
   if (store.editor) tracks.push(new CorrectionsTrack(named("corrections"), store, scrubber, isTouch));
-  for (const run of store.shownRuns) {
+  const { pair } = store.comparison;
+  if (pair) tracks.push(...makePairTracks(named, pair, store, scrubber));
+  for (const run of store.shownRuns.filter((one) => one !== pair?.a && one !== pair?.b)) {
     if (run.curves) tracks.push(new CurvesTrack(run, store, scrubber));
     tracks.push(new ProposalsTrack(named("proposals"), run, store, scrubber));
   }
