@@ -1,19 +1,28 @@
 // Comparing two runs on one axis: which proposals both have, and which only one has.
 
-/** @import { Proposal, Shared } from "./types.js" */
+/** @import { Placed, Proposal, Shared } from "./types.js" */
 /** @import { Run } from "./run.js" */
 /** @import { Store } from "./store.js" */
 
 import * as api from "./api.js";
 import { say } from "./messages.js";
+import { packLanes } from "./segments.js";
 
-const MOST = 1000; // proposals of a run that the service compares
+const MOST = 1000, LANES = 20; // proposals of a run that the service compares; lanes of a run in a group
 
+/**
+ * @typedef {object} Group proposals that both runs have, or that only one has, in lanes
+ * @property {string} name
+ * @property {Run | null} only
+ * @property {number} lanes
+ * @property {{ run: Run, p: Placed }[]} placed
+ */
 /**
  * @typedef {object} Pair
  * @property {Run} a
  * @property {Run} b
- * @property {(run: Run, proposal: Proposal) => boolean} isShared
+ * @property {Group[]} groups
+ * @property {number} hidden visible proposals that have no lane
  */
 
 /** Event: "change". */
@@ -23,6 +32,10 @@ export class Comparison extends EventTarget {
   #known = null;
   #asking = new AbortController();
   #asked = "";
+  /** @type {Pair | null} made from what is known, until that or the visible proposals change */
+  #pair = null;
+  /** @type {Proposal[][]} */
+  #visible = [];
 
   /** @param {Store} store */
   constructor(store) {
@@ -63,7 +76,11 @@ export class Comparison extends EventTarget {
     if (!this.#isOn || !this.isPossible || !known || known.id !== video?.id) return null;
     const { a, b, shared } = known; // of the settings before, until the new ones are known
     if (pair[0] !== a || pair[1] !== b) return null;
-    return { a, b, isShared: (run, { rank }) => typeof (run === a ? shared.a : shared.b)[rank - 1] === "number" };
+    if (this.#visible[0] !== a.visible || this.#visible[1] !== b.visible || this.#pair?.a !== a) {
+      this.#visible = [a.visible, b.visible];
+      this.#pair = pairOf(a, b, shared);
+    }
+    return this.#pair;
   }
 
   #query() {
@@ -86,6 +103,7 @@ export class Comparison extends EventTarget {
     this.#asked = key;
     try {
       const query = this.#query(), shared = await sharedOf(query, this.#asking.signal);
+      this.#pair = null;
       this.#known = { key, id: query.id, a, b, shared };
       say("comparison", "");
       this.dispatchEvent(new Event("change"));
@@ -112,4 +130,39 @@ async function sharedOf(query, signal) {
     if (!(error instanceof api.Refused) || error.status !== 409) throw error;
     return api.sharedProposals({ ...query, suppression: [] }, signal);
   }
+}
+
+/**
+ * @param {Run} a
+ * @param {Run} b
+ * @param {Shared} shared
+ * @returns {Pair}
+ */
+function pairOf(a, b, shared) {
+  const isShared = (/** @type {Run} */ run, /** @type {Proposal} */ { rank }) =>
+    typeof (run === a ? shared.a : shared.b)[rank - 1] === "number";
+  const groups = [
+    groupOf("both", null, [a, b], isShared),
+    ...[a, b].map((run) => groupOf(`only ${run.letter}`, run, [run], (_, p) => !isShared(run, p))),
+  ];
+  const placed = groups.reduce((sum, group) => sum + group.placed.length, 0);
+  return { a, b, groups, hidden: a.visible.length + b.visible.length - placed };
+}
+
+/**
+ * Place the proposals of runs in lanes, those of B below those of A.
+ * @param {string} name
+ * @param {Run | null} only
+ * @param {Run[]} runs
+ * @param {(run: Run, proposal: Proposal) => boolean} keep
+ * @returns {Group}
+ */
+function groupOf(name, only, runs, keep) {
+  let below = 0;
+  const placed = runs.flatMap((run) => {
+    const packed = packLanes(run.visible.filter((p) => keep(run, p)), LANES), first = below;
+    below += Math.min(packed.lanes, LANES);
+    return packed.placed.map((p) => ({ run, p: { ...p, lane: first + p.lane } }));
+  });
+  return { name, only, lanes: below, placed };
 }

@@ -1,13 +1,12 @@
 // Two runs on one axis: their curves over each other, and their proposals by who has them.
 
-/** @import { Box, Hit, Place, Placed, Press, Proposal, Track } from "../types.js" */
-/** @import { Pair } from "../comparison.js" */
+/** @import { Box, Hit, Place, Press, Track } from "../types.js" */
+/** @import { Group, Pair } from "../comparison.js" */
 /** @import { Painter } from "../painter.js" */
 /** @import { Run } from "../run.js" */
 /** @import { Scrubber } from "../scrubber.js" */
 /** @import { Store } from "../store.js" */
 
-import { packLanes } from "../segments.js";
 import { clocks } from "../text.js";
 
 const CURVES = ["action", "start", "end"];
@@ -88,32 +87,23 @@ export class PairCurvesTrack {
 /** Visible proposals that both runs have, or one alone, in lanes. @implements {Track} */
 export class PairProposalsTrack {
   kind = "pair-proposals";
-  /** @type {Track["letter"]} */
-  letter = undefined;
-  /** @type {{ run: Run, p: Placed }[]} */
-  #placed;
 
   /**
    * @param {string} name
-   * @param {Run[]} runs
-   * @param {(run: Run, proposal: Proposal) => boolean} keep
+   * @param {Group} group
    * @param {Store} store
    * @param {Scrubber} scrubber
    */
-  constructor(name, runs, keep, store, scrubber) {
-    this.name = this.group = name; // the name is empty on narrow screens
+  constructor(name, group, store, scrubber) {
+    this.name = name;
+    this.group = group;
     this.store = store;
     this.scrubber = scrubber;
-    const lists = runs.map((run) => ({ run, ...packLanes(run.lanes.placed.filter((p) => keep(run, p)), Infinity) }));
-    let below = 0; // the lanes of B lie below those of A
-    this.#placed = lists.flatMap(({ run, lanes, placed }) => {
-      const first = below;
-      below += lanes;
-      return placed.map((p) => ({ run, p: { ...p, lane: first + p.lane } }));
-    });
-    this.count = Math.max(below, 1);
+    this.count = Math.max(group.lanes, 1);
     this.height = Math.max(this.count * THINNEST, LEAST);
     this.most = Math.max(this.count * THICKEST, LEAST);
+    const { only } = group; // narrow screens have room for a letter only
+    this.letter = name ? undefined : { text: only?.letter ?? "+", colour: only?.colour ?? "soft" };
   }
 
   /**
@@ -124,7 +114,7 @@ export class PairProposalsTrack {
     const { c, colours } = painter, { chosen } = this.store, lane = Math.min(height / this.count, THICKEST);
     painter.shade(this.store.truth, y, height);
     c.lineWidth = 1;
-    for (const { run, p } of this.#placed) {
+    for (const { run, p } of this.group.placed) {
       if (!painter.isVisible(p)) continue;
       const [left, width] = painter.extent(p), top = y + lane * p.lane;
       c.fillStyle = c.strokeStyle = colours[run.colour];
@@ -143,12 +133,12 @@ export class PairProposalsTrack {
    */
   hit({ seconds, y, reach }, { height }) {
     const pitch = Math.min(height / this.count, THICKEST), lane = Math.floor(y / pitch), near = reach / 2;
-    const found = this.#placed.find(({ p }) =>
+    const found = this.group.placed.find(({ p }) =>
       p.lane === lane && seconds >= p.start - near && seconds <= p.end + near);
     if (!found) return { track: this };
     const { run, p } = found;
     const describe = () => [
-      this.group, `${run.letter} #${p.rank}`, p.label, clocks(p, 2), `score ${p.score.toFixed(3)}`,
+      this.group.name, `${run.letter} #${p.rank}`, p.label, clocks(p, 2), `score ${p.score.toFixed(3)}`,
     ].filter(Boolean).join(" · ");
     return { track: this, segment: p, box: { y: pitch * lane, height: pitch - 2 }, cursor: "pointer", describe };
   }
@@ -158,7 +148,7 @@ export class PairProposalsTrack {
    * @param {Press} press
    */
   press({ segment }, press) {
-    const found = this.#placed.find(({ p }) => p === segment);
+    const found = this.group.placed.find(({ p }) => p === segment);
     if (!found) return this.scrubber.scrub(press);
     const { run, p: { rank } } = found, proposal = run.visible.find((one) => one.rank === rank);
     if (!proposal) return this.scrubber.scrub(press);
@@ -174,20 +164,10 @@ export class PairProposalsTrack {
  * @param {Scrubber} scrubber
  * @returns {Track[]}
  */
-export function makePairTracks(named, pair, store, scrubber) {
-  const { a, b, isShared } = pair, runs = [a, b];
-  const curves = runs.some((run) => run.curves)
-    ? CURVES.map((name, curve) => new PairCurvesTrack(named(name), curve, runs, store, scrubber)) : [];
-  const both = new PairProposalsTrack("both", runs, isShared, store, scrubber);
-  const alone = runs.map((run) => {
-    const isAlone = (/** @type {Run} */ one, /** @type {Proposal} */ p) => one === run && !isShared(one, p);
-    return new PairProposalsTrack(`only ${run.letter}`, runs, isAlone, store, scrubber);
-  });
-  const tracks = [both, ...alone];
-  tracks.forEach((track, i) => {
-    track.name = named(track.group);
-    const run = runs[i - 1]; // narrow screens have room for a letter only
-    if (!track.name) track.letter = { text: run?.letter ?? a.letter + b.letter, colour: run?.colour ?? "soft" };
-  });
-  return [...curves, ...tracks];
+export function makePairTracks(named, { a, b, groups }, store, scrubber) {
+  const curves = a.curves || b.curves ? CURVES : [];
+  return [
+    ...curves.map((name, curve) => new PairCurvesTrack(named(name), curve, [a, b], store, scrubber)),
+    ...groups.map((group) => new PairProposalsTrack(named(group.name), group, store, scrubber)),
+  ];
 }
