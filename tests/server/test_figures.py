@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -125,6 +126,26 @@ def test_proposals_of_two_runs_are_shared_or_not(live: Live) -> None:
         counts.append((one["a"] + one["b"]).count(None))
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1]
+
+
+def test_shared_proposals_follow_changed_settings(live: Live) -> None:
+    found = live.ask(f"{BROWSE}/shared", id="video3", top=100, suppression="1:0.3,0.4,0.75,3").json
+    assert (len(found["a"]), len(found["b"])) == (40, 3)
+    assert live.ask(f"{BROWSE}/shared", id="video3", suppression="1:2,2,1,3").status == 422
+
+
+def test_the_list_is_filtered_by_the_auc_of_runs(live: Live) -> None:
+    of_videos = live.ask(f"{BROWSE}/per-video").json
+    auc = dict(zip(of_videos["ids"], zip(*of_videos["auc"], strict=True), strict=True))
+    low, high = (round(sorted(run)[len(auc) // 2], 1) for run in zip(*auc.values(), strict=True))
+    query = urlencode([("auc", f"0:{low},100"), ("auc", f"1:0,{high}")])
+    rows = live.ask(f"{BROWSE}/videos?{query}").json["videos"]
+    expected = {name for name, (a, b) in auc.items() if low <= a and b <= high}
+    assert {row["id"] for row in rows} == expected
+    assert 0 < len(rows) < len(auc)
+    for wrong in ("0:1", "x:0,1", "0:-1,1"):
+        assert live.ask(f"{BROWSE}/videos", auc=wrong).status == 422
+    assert live.ask(f"{BROWSE}/videos", auc="7:0,50").status == 404
 
 
 def test_the_list_is_filtered_by_label_subset_and_misses(live: Live) -> None:

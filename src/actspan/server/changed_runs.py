@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from actspan.config.stages import SoftNmsConfig
 from actspan.core.errors import ActSpanError
@@ -84,6 +84,14 @@ class Setting(NamedTuple):
             keep=self.keep,
             picks=self.keep + max(of_run.picks - of_run.keep, 0),
         )
+
+
+def _check_setting(text: str) -> str:
+    Setting.parse(text)
+    return text
+
+
+SettingText = Annotated[str, AfterValidator(_check_setting)]  # of a query
 
 
 class ChangedRun:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from actspan.core.types import Proposals
 from actspan.evaluation.matching import count_unshared
-from actspan.server.changed_runs import SHOWN, RunMetrics, Setting, VideoResult
+from actspan.server.changed_runs import SHOWN, RunMetrics, Setting, SettingText, VideoResult
 from actspan.server.library import Library
 from actspan.server.zoom_levels import check_index
 
@@ -22,8 +22,34 @@ Order = Literal[
 ]
 
 
-def _check_setting(text: str) -> str:
-    Setting.parse(text)
+_AUC_RANGE = re.compile(r"(\d{1,2}):(\d{1,3}(?:\.\d+)?),(\d{1,3}(?:\.\d+)?)")
+
+
+class AucRange(NamedTuple):
+    """Range of the AUC of a run on a video, percent, both ends included."""
+
+    run: int
+    low: float
+    high: float
+
+    @classmethod
+    def parse(cls, text: str) -> AucRange:
+        """Return the range of a text RUN:LOW,HIGH; raise ValueError for others.
+
+        Examples
+        --------
+        >>> AucRange.parse("0:40,50").high
+        50.0
+        """
+        found = _AUC_RANGE.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r}: RUN:LOW,HIGH is needed, as 0:40,50")
+        run, low, high = found.groups()
+        return cls(int(run), float(low), float(high))
+
+
+def _check_range(text: str) -> str:
+    AucRange.parse(text)
     return text
 
 
@@ -37,6 +63,11 @@ class ListQuery(BaseModel):
     )
     subset: str | None = Field(None, max_length=100, description="Only videos of this subset.")
     label: str | None = Field(None, max_length=200, description="Only videos with this label.")
+    auc: list[Annotated[str, AfterValidator(_check_range)]] = Field(
+        [],
+        max_length=7,
+        description="Only videos whose AUC of a run is in a range, percent: RUN:LOW,HIGH.",
+    )
     corrected: bool = Field(False, description="Only videos that were corrected.")
     segments: int = Field(
         0, ge=0, le=SHOWN, description="Number of instances, and of proposals per run, to return."
@@ -45,7 +76,7 @@ class ListQuery(BaseModel):
     b: int = Field(1, ge=0, le=99)
     order: Order = Field("source", description="Sort key; videos without a value come last.")
     descending: bool = False
-    suppression: list[Annotated[str, AfterValidator(_check_setting)]] = Field(
+    suppression: list[SettingText] = Field(
         [],
         max_length=7,
         description="Other settings of Soft-NMS for a run: RUN:SHORT,LONG,DECAY,KEEP; repeatable.",
@@ -102,6 +133,9 @@ class VideoList:
             self._changed[number].metrics if number in self._changed else metrics.get
             for number, metrics in enumerate(library.metrics)
         ]
+        self._auc_ranges = list(map(AucRange.parse, query.auc))
+        for number in {found.run for found in self._auc_ranges}:
+            check_index("run", number, len(self._runs))
 
     def page(self, corrected: frozenset[str]) -> VideoPage:
         """Return the page of the query; `corrected` are the ids of corrected videos."""
@@ -125,6 +159,7 @@ class VideoList:
             and (not query.corrected or name in corrected)
             and (not query.missed or any(metrics.missed for metrics in self._metrics(name)))
             and self._fits(name)
+            and all(self._is_within(name, found) for found in self._auc_ranges)
         ]
         if query.order == "source":
             return chosen[::-1] if query.descending else chosen
@@ -147,6 +182,11 @@ class VideoList:
         if query.label is not None and (video is None or query.label not in video.labels):
             return False
         return query.subset is None or (video is not None and video.subset == query.subset)
+
+    def _is_within(self, name: str, wanted: AucRange) -> bool:
+        """Return whether the AUC of a video is known and in a range."""
+        metrics = self._run_metrics[wanted.run](name)
+        return metrics is not None and wanted.low <= metrics.auc <= wanted.high
 
     def _changes(self, names: Sequence[str]) -> dict[str, int]:
         """Count the best proposals of each video that only one of two runs has, if known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +13,7 @@ from actspan.core.errors import ResultError
 from actspan.core.types import Proposals, Video
 from actspan.evaluation.matching import match_instances, partners
 from actspan.evaluation.paired import Estimate, VideoRecall, compare_recall, recall_by_video
+from actspan.server.changed_runs import Setting, SettingText
 from actspan.server.corrections import Corrections, VideoId
 from actspan.server.error_responses import failures
 from actspan.server.library import Library
@@ -23,6 +24,11 @@ Subset = Annotated[
 ]
 Tiou = Annotated[float, Query(gt=0, le=1, description="Overlap from which two segments match.")]
 Top = Annotated[int, Query(ge=1, le=1000, description="Only the best proposals of a run.")]
+
+Suppressions = Annotated[
+    Sequence[SettingText],
+    Query(max_length=7, description="Other settings of Soft-NMS: RUN:SHORT,LONG,DECAY,KEEP."),
+]
 
 
 class RunFigures(BaseModel):
@@ -191,17 +197,23 @@ class Figures:
             proposals=list(map(_known, found.instance.tolist())),
         )
 
-    def shared(self, name: str, a: int, b: int, tiou: float, top: int) -> SharedAnswer:
-        """Return which proposals of a video two runs share."""
-        first, second = self._best(name, a, top), self._best(name, b, top)
+    def shared(
+        self, name: str, a: int, b: int, tiou: float, top: int, settings: list[Setting]
+    ) -> SharedAnswer:
+        """Return which proposals of a video two runs share, with other settings of Soft-NMS."""
+        changed = {setting.run: setting for setting in settings}
+        first, second = (self._best(name, run, top, changed.get(run)) for run in (a, b))
         return SharedAnswer(
             a=list(map(_known, partners(first, second, tiou).tolist())),
             b=list(map(_known, partners(second, first, tiou).tolist())),
         )
 
-    def _best(self, name: str, run: int, top: int) -> Proposals:
+    def _best(self, name: str, run: int, top: int, setting: Setting | None = None) -> Proposals:
         self._library.video(name)
-        return self._library.run(run).proposals(name).proposals[:top]
+        browsed = self._library.run(run)
+        if setting is None:
+            return browsed.proposals(name).proposals[:top]
+        return browsed.suppressed(name, setting.config(browsed)).proposals[:top]
 
 
 def _known(index: int) -> int | None:
@@ -248,9 +260,14 @@ def add_figures_routes(routes: APIRouter, figures: Figures) -> None:
         """Return which instances of a video are found, as corrected or as in the ground truth."""
         return figures.matches(name, run, tiou, top)
 
-    @routes.get("/shared", responses=failures(404, 422))
+    @routes.get("/shared", responses=failures(404, 409, 422))
     def shared(
-        name: VideoId, a: RunNumber = 0, b: RunNumber = 1, tiou: Tiou = 0.5, top: Top = 20
+        name: VideoId,
+        a: RunNumber = 0,
+        b: RunNumber = 1,
+        tiou: Tiou = 0.5,
+        top: Top = 20,
+        suppression: Suppressions = (),
     ) -> SharedAnswer:
         """Return which proposals of a video two runs share, and which only one has."""
-        return figures.shared(name, a, b, tiou, top)
+        return figures.shared(name, a, b, tiou, top, list(map(Setting.parse, suppression)))

@@ -35,6 +35,20 @@ def submit(visit: Visit, path: Path) -> None:
     visit.page.get_by_role("button", name="Propose", exact=True).click()
 
 
+def test_a_dropped_file_is_proposed_in(browser: Any, proposing: Live, features: Path) -> None:
+    visit = Visit(browser, proposing).open(None)
+    visit.page.evaluate(
+        """([name, bytes]) => { const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], name));
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+        }""",
+        ["dropped.npy", list(features.read_bytes())],
+    )
+    visit.until_text("name", "dropped.npy")
+    assert len(visit.rows()) == 20
+    visit.close()
+
+
 def test_a_new_file_is_proposed_in_and_kept_after_a_reload(
     browser: Any, proposing: Live, features: Path
 ) -> None:

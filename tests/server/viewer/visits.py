@@ -31,7 +31,8 @@ class Visit:
         self.page.on("request", self._note)
 
     def _note(self, request: Any) -> None:
-        self.requests.append(request.url.removeprefix(self.live.url))
+        if not request.url.endswith("/icon.svg"):  # Chromium asks when the address changes
+            self.requests.append(request.url.removeprefix(self.live.url))
         if not request.url.startswith((self.live.url, "blob:")):
             self.complaints.append(f"asked for {request.url}")
 

@@ -1,9 +1,10 @@
 // Requests to the service; no other module but connection.js sends any.
 
+/** @import { Compared, PerVideo, RunFigures, Shared } from "./types.js" */
 /**
  * @import {
- *   Columns, ComparedGroup, Corrected, Decision, Filmstrip, FrameGrid, Job, JobResult, ListQuery, ModelInfo, NewTraining,
- *   Overview, ReviewPage, ReviewQuery, Segment, ShownVideo, Suppression, VideoPage, WaveformInfo, WorkJob, WorkOverview
+ *   Columns, Corrected, Decision, Filmstrip, FrameGrid, Job, JobResult, ListQuery, ModelInfo, Overview,
+ *   ReviewPage, ReviewQuery, Segment, ShownVideo, Suppression, VideoPage, WaveformInfo
  * } from "./types.js"
  */
 
@@ -42,7 +43,7 @@ function encode(query) {
  * @param {string} path
  * @param {How} [how]
  */
-async function ask(path, { query = {}, ...how } = {}) {
+export async function ask(path, { query = {}, ...how } = {}) {
   const text = encode(query);
   let answer;
   try {
@@ -67,7 +68,7 @@ export const messageOf = (error) => (error instanceof Error ? error.message : St
  * @param {string} path
  * @param {How} [how]
  */
-const json = async (path, how) => (await ask(path, how)).json();
+export const json = async (path, how) => (await ask(path, how)).json();
 const BROWSE = "api/browse", JOBS = "api/jobs";
 
 /** @returns {Promise<Overview>} */
@@ -97,6 +98,32 @@ export const openVideo = (id, signal) => json(`${BROWSE}/video`, { query: { id }
  */
 export const proposals = (id, run, settings, signal) =>
   json(`${BROWSE}/${settings ? "suppressed" : "proposals"}`, { query: { id, run, ...settings }, signal });
+
+// Home and comparing
+
+/** @returns {Promise<(RunFigures | null)[]>} */
+export const figures = () => json(`${BROWSE}/figures`);
+
+/**
+ * @param {number} a
+ * @param {number} b
+ * @returns {Promise<Compared[]>}
+ */
+export const compare = (a, b) => json(`${BROWSE}/comparison`, { query: { a, b } });
+
+/** @returns {Promise<PerVideo>} */
+export const perVideo = () => json(`${BROWSE}/per-video`);
+
+/**
+ * Return which of the best proposals two runs share, with their settings of Soft-NMS.
+ * @param {Query} query
+ * @param {AbortSignal} signal
+ * @returns {Promise<Shared>}
+ */
+export const sharedProposals = (query, signal) => json(`${BROWSE}/shared`, { query, signal });
+
+/** @param {string} id */
+export const thumbnailUrl = (id) => `${BROWSE}/thumbnail?${encode({ id })}`;
 
 /** @param {string} id */
 export const mediaUrl = (id) => `${BROWSE}/media?${encode({ id })}`;
@@ -254,50 +281,3 @@ export function decide({ run, item, state, segment }, revision) {
   const headers = { "Content-Type": "application/json" };
   return json(`${BROWSE}/review`, { method: "PUT", query: { id, run }, body, headers });
 }
-
-// The loop
-
-const WORK = "api/work";
-
-/**
- * @param {string} path
- * @param {object} body
- */
-const post = (path, body) =>
-  json(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
-
-/** @returns {Promise<WorkOverview>} */
-export const workOverview = () => json(WORK);
-
-/** @returns {Promise<WorkJob[]>} */
-export const listWork = () => json(`${WORK}/jobs`);
-
-/**
- * @param {string} model
- * @returns {Promise<WorkJob>}
- */
-export const proposeInAll = (model) => post(`${WORK}/propose`, { model });
-
-/**
- * @param {NewTraining} training
- * @returns {Promise<WorkJob>}
- */
-export const trainModel = (training) => post(`${WORK}/train`, training);
-
-/** @param {string} id */
-export const removeWork = (id) => ask(`${WORK}/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
-
-/**
- * Make a run of the proposals of an upload.
- * @param {string} job
- * @param {string} video id of the video
- * @returns {Promise<{ video: string }>}
- */
-export const keepUpload = (job, video) => post(`${WORK}/runs`, { job, video });
-
-/**
- * @param {number} a
- * @param {number} b
- * @returns {Promise<ComparedGroup[]>}
- */
-export const compareRuns = (a, b) => json(`${BROWSE}/comparison`, { query: { a, b } });

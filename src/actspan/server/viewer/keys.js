@@ -16,6 +16,7 @@ const KEYS = [
   ["Escape", "cancel a drag or a mark, play the whole video again, or select nothing", "leave"],
   ["+", "zoom in", "zoomIn"], ["-", "zoom out", "zoomOut"], ["0", "the whole video", "zoomAll"],
   ["N", "next video", "nextVideo"], ["P", "previous video", "previousVideo"],
+  ["H", "home: the figures and all videos", "home"], ["V", "compare two runs on one axis, or not", "compare"],
   ["R", "review proposals, or end the review", "review"],
   ["U", "next tIoU of a hit", "tiou"], ["X", "next missed instance", "missed"],
   ["/", "find a video", "find"],
@@ -73,6 +74,7 @@ function leaveField(event, before) {
   if (key !== "Enter" && key !== "Escape") return false;
   if (key === "Escape" && target.type === "text") target.value = before.get(target) ?? target.value;
   event.preventDefault();
+  target.blur();
   byId("overlay").focus({ preventScroll: true }); // a changed field is applied by its change event
   return true;
 }

@@ -10,11 +10,12 @@ import { clip } from "./segments.js";
 const SHORTEST = 120, ABOVE = 280, STEP = 20; // pixels
 const wide = matchMedia("(min-width: 64rem)");
 
-// The link that skips to the timeline; following it would change the address of the video.
+// The link that skips to the timeline, or to all videos; following it would change the address of the video.
 export function skipLink() {
   byId("skip").addEventListener("click", (event) => {
     event.preventDefault();
-    byId("overlay").focus();
+    const timeline = byId("overlay");
+    (timeline.offsetParent ? timeline : byId("main")).focus();
   });
 }
 
@@ -57,7 +58,7 @@ export class Splitter {
    */
   constructor(store, timeline) {
     this.timeline = timeline;
-    store.on(["video", "runs", "media"], () => this.apply());
+    store.on(["video", "runs", "media", "comparison"], () => this.apply());
     addEventListener("resize", () => this.apply());
     this.#bar.addEventListener("pointerdown", (event) => this.#press(event));
     this.#bar.addEventListener("keydown", (event) => this.#key(event));

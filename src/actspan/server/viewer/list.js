@@ -5,57 +5,48 @@
 
 import { addressOf } from "./address.js";
 import * as api from "./api.js";
-import { byId, choice, field, make } from "./dom.js";
+import { byId, make } from "./dom.js";
+import { Filters } from "./filters.js";
 import { clip } from "./segments.js";
 import { clock, letterOf, plural } from "./text.js";
 
 const ROW = 46, PAGE = 100, AROUND = 6, AGAIN = 1500; // pixels, rows, rows, milliseconds
+const DRAWN = 8; // instances and proposals of a video on its card
 
-/** @type {[order: string, words: string, descending: boolean][]} */
-const ORDERS = [
-  ["source", "in original order", false], ["id", "by id", false],
-  ["auc", "worst AUC first", false], ["auc", "best AUC first", true],
-  ["difference", "largest difference first", true], ["seconds", "longest first", true],
-  ["seconds", "shortest first", false], ["instances", "most instances first", true],
-  ["proposals", "most proposals first", true], ["score", "best score first", true],
-];
-
-export class List {
+/** Event: "change" (the total, or videos of a page). */
+export class List extends EventTarget {
   total = 0;
+  isEvaluating = false;
+  /** @type {() => [first: number, last: number]} rows that are shown elsewhere, as cards */
+  alsoInView = () => [0, 0];
   /** @type {Map<number, ListedVideo[] | null>} number of the page -> videos, null while it is requested */
   #pages = new Map();
   #asking = new AbortController();
+  /** @type {Promise<void> | null} */
+  #loaded = null;
   #timer = 0;
   #current = "";
   #place = 0; // of the current video, when it was last listed
 
   /** @param {Store} store */
   constructor(store) {
+    super();
     this.store = store;
     this.about = store.about;
     this.room = byId("list");
     this.rows = byId("rows");
-    this.#options();
-    field("find").addEventListener("input", () => this.#soon(() => this.reload(), 120));
-    for (const id of ["order", "missed", "corrected"]) {
-      byId(id).addEventListener("change", () => this.reload());
-    }
-    byId("filter").addEventListener("submit", (event) => event.preventDefault());
+    this.filters = new Filters(this.about);
+    this.filters.addEventListener("change", () => this.reload());
     store.on("suppression", () => this.refresh());
+    store.on("runs", () => this.filters.order === "-changes" && this.refresh());
     store.on("served", () => {
       this.about = store.about;
-      this.#options();
+      this.filters.offer(this.about);
       this.refresh();
     });
     this.room.addEventListener("scroll", () => this.#draw(), { passive: true });
     this.room.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.#draw()).observe(this.room);
-  }
-
-  // Offer what depends on the runs that are served.
-  #options() {
-    addOrders(this.about);
-    byId("missed-option").hidden = !this.about.ground_truth || !this.about.runs.length;
   }
 
   /**
@@ -69,29 +60,34 @@ export class List {
 
   /** @param {number} page @returns {ListQuery} */
   #query(page) {
-    const [order, , descending] = ORDERS[Number(choice("order").value)];
     const suppression = this.store.served.map((run) => run.variant).filter((variant) => variant !== null);
-    return {
-      find: field("find").value, missed: field("missed").checked, corrected: field("corrected").checked,
-      order, descending, suppression, offset: page * PAGE, limit: PAGE,
-    };
+    const [a, b] = this.store.pair;
+    const pair = a && b ? { a: a.number, b: b.number } : {};
+    return { ...this.filters.query, ...pair, suppression, segments: DRAWN, offset: page * PAGE, limit: PAGE };
+  }
+
+  // Load the list, unless it is loaded or being loaded.
+  ready() {
+    return this.#loaded ?? this.reload();
   }
 
   // Load the list again, from the top.
-  async reload() {
+  reload() {
     this.#asking.abort();
     this.#asking = new AbortController();
     this.#pages.clear();
     this.#place = 0; // of other videos than before
     this.room.scrollTop = 0;
-    await this.#get(0);
+    this.#loaded = this.#get(0);
+    return this.#loaded;
   }
 
   // Load the rows in view again; others are loaded when they come into view.
   async refresh() {
-    const [first, last] = this.#inView();
+    const views = [this.#inView(), this.alsoInView()];
     const pages = [...this.#pages.keys()];
-    const shown = pages.filter((page) => page * PAGE < Math.max(last, 1) && (page + 1) * PAGE > first);
+    const shown = pages.filter((page) => views.some(([first, last]) =>
+      page * PAGE < Math.max(last, 1) && (page + 1) * PAGE > first));
     for (const page of pages) if (!shown.includes(page)) this.#pages.delete(page);
     await Promise.all(shown.map((page) => this.#get(page)));
   }
@@ -105,9 +101,11 @@ export class List {
       if (asking !== this.#asking) return;
       this.#pages.set(page, videos);
       this.total = total;
+      this.isEvaluating = evaluating;
       byId("count").textContent = plural(total, "video") + (evaluating ? " · evaluating" : "");
       if (evaluating) this.#soon(() => this.refresh(), AGAIN);
       this.#draw();
+      this.dispatchEvent(new Event("change"));
     } catch (error) {
       if (api.wasAborted(error)) return;
       if (!this.#pages.get(page)) this.#pages.delete(page); // rows that are shown stay
@@ -176,6 +174,15 @@ export class List {
     const focused = focusedIndex();
     this.rows.replaceChildren(...Array.from({ length: Math.max(last - first, 0) }, (_, i) => this.#row(first + i)));
     if (focused !== undefined) this.#focus(focused);
+    this.need(first, last);
+  }
+
+  /**
+   * Request the pages of some rows that are not loaded yet.
+   * @param {number} first
+   * @param {number} last
+   */
+  need(first, last) {
     for (let page = Math.floor(first / PAGE); page * PAGE < last; page += 1) {
       if (!this.#pages.has(page)) this.#get(page);
     }
@@ -228,24 +235,11 @@ function focusedIndex() {
   return link instanceof HTMLElement ? Number(link.dataset.index) : undefined;
 }
 
-/** @param {Overview} about */
-function addOrders({ ground_truth: truth, runs }) {
-  const isEvaluated = Boolean(truth) && runs.length > 0, before = choice("order").value;
-  choice("order").replaceChildren();
-  ORDERS.forEach(([order, words], i) => {
-    const needsTruth = ["auc", "instances", "difference"].includes(order);
-    const needsRun = ["proposals", "score"].includes(order);
-    if ((needsTruth && !isEvaluated) || (needsRun && !runs.length)) return;
-    if (order === "difference" && runs.length < 2) return;
-    make(choice("order"), "option", { value: String(i), selected: String(i) === before }, words);
-  });
-}
-
 /**
  * Return the AUC of each run, percent, with the letter of the run if there are several.
  * @param {ListedVideo} video
  */
-function aucOf({ runs }) {
+export function aucOf({ runs }) {
   const figures = runs.map(({ metrics }, r) => metrics && `${letterIn(runs, r)}${metrics.auc.toFixed(1)}`);
   return figures.filter(Boolean).join(" ");
 }
@@ -261,7 +255,7 @@ const letterIn = (runs, run) => (runs.length > 1 ? `${letterOf(run)} ` : "");
  * @param {ListedVideo} video
  * @param {Overview} about
  */
-function factsOf({ seconds, instances, runs }, about) {
+export function factsOf({ seconds, instances, runs }, about) {
   const parts = seconds === null ? [] : [clock(seconds)];
   if (about.ground_truth) parts.push(plural(instances, "instance"));
   else parts.push(...runs.map(({ proposals }, r) => `${letterIn(runs, r)}${plural(proposals, "proposal")}`));

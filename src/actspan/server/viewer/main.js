@@ -9,15 +9,18 @@ import { connection } from "./connection.js";
 import { CorrectionsTab } from "./corrections_tab.js";
 import { Decisions } from "./decisions.js";
 import { exportDialog, followTheme, helpDialog } from "./dialogs.js";
-import { byId, dialog, element, field, make } from "./dom.js";
+import { byId, dialog, element, field, make, press } from "./dom.js";
+import { acceptDrops } from "./drop.js";
 import { Editing } from "./editing.js";
 import { HitsPanel } from "./hits_panel.js";
+import { Home } from "./home.js";
 import { listen } from "./keys.js";
 import { drawer, skipLink, Splitter } from "./layout.js";
 import { List } from "./list.js";
 import { Marking } from "./marking.js";
 import { say } from "./messages.js";
 import { Opening } from "./opening.js";
+import { Place } from "./place.js";
 import { Player } from "./player.js";
 import { Pointer } from "./pointer.js";
 import { Preview } from "./preview.js";
@@ -63,6 +66,8 @@ class Page {
     new Transport(this.store, this.player, this.actions, this.timeline);
     this.list = new List(this.store);
     this.opening = new Opening(this.store, this.player, () => this.list.refresh());
+    this.home = new Home(this.store, this.list);
+    this.place = new Place(this.store, this.player, this.list.filters);
     this.tabs = new Tabs(this.store);
     this.corrections = new CorrectionsTab(this.store, this.actions, this.player);
     new ProposalsTab(this.store, this.actions);
@@ -79,6 +84,11 @@ class Page {
     helpDialog();
     exportDialog(about);
     this.loop = new Loop(this.store, this.opening);
+    acceptDrops();
+    press("one-axis", () => this.store.comparison.toggle());
+    for (const change of /** @type {const} */ (["video", "runs", "comparison"])) {
+      this.store.on(change, () => this.#axis());
+    }
     this.#keyboard();
     this.#connection();
     addEventListener("hashchange", () => this.show());
@@ -88,34 +98,34 @@ class Page {
     proposeDialog(this.opening).catch((error) => say("propose", api.messageOf(error)));
   }
 
-  // Show what the address names: a video, the result of a job, or the first video of the list.
+  // Show what the address names: a video, the result of a job, or all videos.
   async show() {
     const address = readAddress();
     this.side.close();
     for (const cause of ["open", "picture"]) say(cause, "");
     try {
-      if (address && "job" in address) {
-        this.list.mark("");
-        await this.opening.openJob(address.job, (job) => this.#progress(job));
-      } else await this.#showVideo(address ? address.id : await this.#first());
+      this.place.prepare(address);
+      this.list.ready();
+      this.list.mark(address.id ?? "");
+      if (address.id !== undefined || address.job !== undefined) this.home.leave();
+      if (address.job !== undefined) await this.opening.openJob(address.job, (job) => this.#progress(job));
+      else if (address.id !== undefined) await this.opening.openVideo(address.id);
+      else await this.#showHome();
+      this.place.restore(address);
       this.review.opened();
     } catch (error) {
       if (!api.wasAborted(error)) this.#failed(error);
     }
   }
 
-  /** @param {string | undefined} id */
-  async #showVideo(id) {
-    this.list.mark(id ?? "");
-    if (id === undefined) {
-      this.opening.close();
-      this.#empty(this.store.about.runs.length ? "The served runs contain no videos." : NOTHING);
-    } else await this.opening.openVideo(id);
-  }
-
-  async #first() {
-    if (!this.list.at(0)) await this.list.reload();
-    return this.list.at(0)?.id;
+  async #showHome() {
+    this.opening.close();
+    byId("empty").hidden = true;
+    await this.list.ready();
+    const { id, job } = readAddress();
+    if (id !== undefined || job !== undefined) return; // another address was chosen in the meantime
+    if (this.list.total || this.list.filters.isActive) this.home.show();
+    else this.#empty(this.store.about.runs.length ? "The served runs contain no videos." : NOTHING);
   }
 
   /** @param {unknown} error */
@@ -124,7 +134,7 @@ class Page {
     this.opening.close();
     this.#empty(api.messageOf(error));
     const link = make(byId("empty"), "p");
-    make(link, "a", { href: addressOf({}) }, "Show the first video");
+    make(link, "a", { href: addressOf({}) }, "Show all videos");
   }
 
   /** @param {string} text */
@@ -154,6 +164,7 @@ class Page {
     if (!video) {
       byId("name").textContent = byId("about").textContent = "";
       document.title = "ActSpan";
+      this.#runs();
       return;
     }
     byId("empty").hidden = true;
@@ -169,7 +180,7 @@ class Page {
   #runs() {
     const { served, runs } = this.store, room = byId("runs");
     room.replaceChildren();
-    if (runs !== served) return;
+    if (this.store.video && runs !== served) return;
     for (const run of served) {
       const item = make(room, "li");
       if (served.length < 2) {
@@ -188,20 +199,27 @@ class Page {
     }
   }
 
+  // The button that compares two runs on one axis.
+  #axis() {
+    const { comparison } = this.store;
+    byId("one-axis").hidden = !comparison.isPossible;
+    byId("one-axis").setAttribute("aria-pressed", String(comparison.isOn));
+  }
+
   #connection() {
     connection.addEventListener("lost", () => this.opening.reportFailures());
     connection.addEventListener("back", () => {
       this.opening.reportFailures();
       this.opening.saveAll();
       this.list.refresh();
-      if (!this.store.video || readAddress()) this.#reopen();
+      this.#reopen();
     });
   }
 
   // Show what the address names, if it could not be shown.
   #reopen() {
-    const address = readAddress();
-    const isShown = address && "id" in address ? this.store.video?.id === address.id : this.store.video;
+    const { video } = this.store, { id, job } = readAddress();
+    const isShown = id === undefined ? (job === undefined ? this.home.isShown : video) : video?.id === id;
     if (!isShown) this.show();
   }
 
@@ -227,7 +245,7 @@ class Page {
       zoomIn: () => actions.zoom(0.5), zoomOut: () => actions.zoom(2), zoomAll: () => actions.zoomAll(),
       nextVideo: () => { this.#neighbour(1); }, previousVideo: () => { this.#neighbour(-1); },
       find: () => {
-        this.side.open();
+        if (!this.home.isShown) this.side.open();
         field("find").focus();
       },
       // tracks: marks, labels and changes of several segments
@@ -240,6 +258,7 @@ class Page {
       take: () => actions.takeChosen(),
       label: editing(() => this.#label()),
       work: () => this.loop.open(),
+      home: () => goTo({}), compare: () => store.comparison.toggle(),
       undo: editing(() => store.editor?.undo()), redo: editing(() => store.editor?.redo()),
       review: editing(() => this.reviewTab.toggle()),
       tiou: () => this.hits.nextTiou(), missed: () => this.hits.nextMissed(),
@@ -261,8 +280,6 @@ class Page {
 
 async function start() {
   const page = new Page(await api.about());
-  const listed = page.list.reload();
-  if (!readAddress()) await listed;
   await page.show();
   document.body.dataset.ready = "true";
   performance.mark("usable");

@@ -19,7 +19,7 @@ export class ProposalsTab {
   constructor(store, actions) {
     this.store = store;
     this.actions = actions;
-    store.on("proposals", () => this.#fill());
+    store.on(["proposals", "comparison"], () => this.#fill());
     store.on("choice", () => this.#mark(true));
     store.on("edit", () => this.#mark(false));
   }
@@ -27,7 +27,8 @@ export class ProposalsTab {
   #fill() {
     const { store } = this, rows = store.ranking;
     const room = byId("proposal-rows");
-    const without = store.shownRuns.reduce((sum, run) => sum + run.visible.length - run.lanes.placed.length, 0);
+    const { pair } = store.comparison, others = store.shownRuns.filter((run) => run !== pair?.a && run !== pair?.b);
+    const without = others.reduce((sum, run) => sum + run.visible.length - run.lanes.placed.length, pair?.hidden ?? 0);
     byId("hidden-lanes").textContent = without
       ? `${without} of ${plural(rows.length, "proposal")} are not on the timeline: it has too few lanes.` : "";
     room.replaceChildren();

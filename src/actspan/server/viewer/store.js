@@ -4,6 +4,7 @@
 /** @import { Editor } from "./editor.js" */
 /** @import { Review } from "./review.js" */
 
+import { Comparison } from "./comparison.js";
 import { Hits } from "./hits.js";
 import { Labels } from "./labels.js";
 import { Media } from "./media.js";
@@ -27,8 +28,9 @@ const LANES = 14, SHARED = 20, FEWEST = 4; // lanes of proposals: of one run, of
  * - picture: a part of the filmstrip or of the sound is loaded
  * - hits: the tIoU of a hit, or the chosen instance
  * - review: the reviewed proposal
+ * - comparison: whether and how two runs are compared on one axis
  * @typedef {"served" | "video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression"
- *   | "media" | "picture" | "hits" | "review"} Change
+ *   | "media" | "picture" | "hits" | "review" | "comparison"} Change
  */
 
 export class Store extends EventTarget {
@@ -56,6 +58,8 @@ export class Store extends EventTarget {
     this.about = about;
     this.labels = new Labels(this);
     this.served = about.runs.map((info, number) => new Run(info, number));
+    this.comparison = new Comparison(this);
+    this.comparison.addEventListener("change", () => this.emit("comparison"));
   }
 
   /**
@@ -121,6 +125,11 @@ export class Store extends EventTarget {
     return this.runs.filter((run) => run.shown);
   }
 
+  // The two runs that are compared: the first two that are switched on.
+  get pair() {
+    return this.served.filter((run) => run.shown).slice(0, 2);
+  }
+
   get isComparing() {
     return this.runs.length > 1;
   }
@@ -151,8 +160,9 @@ export class Store extends EventTarget {
 
   /** @param {number} number */
   toggleRun(number) {
-    const run = this.runs[number];
-    if (!run || !this.isComparing) return false;
+    const run = this.served[number];
+    const isOther = this.video !== null && this.runs !== this.served; // the result of a job
+    if (!run || this.served.length < 2 || isOther) return false;
     run.shown = !run.shown;
     this.emit("runs");
     this.refreshProposals();

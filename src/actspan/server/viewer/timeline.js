@@ -54,7 +54,8 @@ export class Timeline {
     this.player = player;
     this.scrubber = new Scrubber(this, player);
     this.view.addEventListener("change", () => this.paint());
-    store.on(["video", "proposals", "runs", "edit", "length", "media", "hits", "review"], () => this.layout());
+    store.on(["video", "proposals", "runs", "edit", "length", "media", "hits", "review", "comparison"],
+      () => this.layout());
     store.on(["choice", "picture"], () => this.paint());
     for (const event of ["move", "range"]) player.addEventListener(event, () => this.paintOverlay());
     this.room.addEventListener("scroll", () => this.layout(), { passive: true });

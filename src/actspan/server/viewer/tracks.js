@@ -9,6 +9,7 @@ import { CurvesTrack } from "./tracks/curves.js";
 import { FilmstripTrack } from "./tracks/filmstrip.js";
 import { HitsTrack } from "./tracks/hits.js";
 import { Overview } from "./tracks/overview.js";
+import { makePairTracks } from "./tracks/pair.js";
 import { ProposalsTrack } from "./tracks/proposals.js";
 import { ReviewTrack } from "./tracks/review.js";
 import { Ruler } from "./tracks/ruler.js";
@@ -33,7 +34,9 @@ export function makeTracks(store, scrubber, isNarrow) {
   if (store.truth.length) tracks.push(new TruthTrack(named("ground truth"), store.truth, scrubber));
   if (store.editor) tracks.push(new CorrectionsTrack(named("corrections"), store, scrubber, isTouch));
   if (store.review?.shown) tracks.push(new ReviewTrack(named("review"), store.review, store, scrubber));
-  for (const run of store.shownRuns) {
+  const { pair } = store.comparison;
+  if (pair) tracks.push(...makePairTracks(named, pair, store, scrubber));
+  for (const run of store.shownRuns.filter((one) => one !== pair?.a && one !== pair?.b)) {
     if (run.curves) tracks.push(new CurvesTrack(run, store, scrubber));
     if (store.hits.instances.length) tracks.push(new HitsTrack(named("found"), run, store, scrubber));
     tracks.push(new ProposalsTrack(named("proposals"), run, store, scrubber));

@@ -41,6 +41,7 @@ export interface Overview {
   ground_truth: string;
   has_media: boolean;
   labels: string[];
+  subsets: string[];
   forms: { name: string; what: string }[];
 }
 
@@ -106,9 +107,17 @@ export interface ListedVideo {
   seconds: number | null;
   instances: number;
   labels: string[];
+  segments: [number, number][];
   has_media: boolean;
   corrected: boolean;
-  runs: { proposals: number; score: number | null; metrics: { auc: number; missed: number } | null }[];
+  runs: ListedRun[];
+}
+
+export interface ListedRun {
+  proposals: number;
+  score: number | null;
+  metrics: { auc: number; missed: number } | null;
+  best: [number, number][];
 }
 
 export interface VideoPage {
@@ -126,6 +135,39 @@ export interface ListQuery {
   offset: number;
   limit: number;
   suppression: string[];
+  missed_by?: number;
+  subset?: string;
+  label?: string;
+  auc?: string[];
+  segments?: number;
+  a?: number;
+  b?: number;
+}
+
+// Figures of runs: the home page, and comparing
+
+export interface RunFigures {
+  videos: number;
+  instances: number;
+  missed: number;
+  figures: Record<string, number>; // percent
+}
+
+export interface Compared {
+  name: string;
+  a: RunFigures;
+  b: RunFigures;
+  difference: { auc: number; low: number | null; high: number | null };
+}
+
+export interface PerVideo {
+  ids: string[];
+  auc: (number | null)[][]; // by run and video, percent
+}
+
+export interface Shared {
+  a: (number | null)[];
+  b: (number | null)[];
 }
 
 // Answers of /api/service and /api/jobs

@@ -39,7 +39,7 @@ export class Changes {
     const [a, b] = ["changes-a", "changes-b"].map((id) => Number(choice(id).value));
     let lines;
     try {
-      const groups = await api.compareRuns(a, b);
+      const groups = await api.compare(a, b);
       groups.sort((one, other) => FIRST.indexOf(one.name) - FIRST.indexOf(other.name));
       const [first, second] = [a, b].map((run) => this.store.served[run].name);
       const isTrained = groups.some(({ name }) => name === "held-out");

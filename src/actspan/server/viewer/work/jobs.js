@@ -3,6 +3,7 @@
 /** @import { WorkJob } from "../types.js" */
 
 import * as api from "../api.js";
+import * as requests from "./requests.js";
 import { connection } from "../connection.js";
 import { say } from "../messages.js";
 
@@ -33,7 +34,7 @@ export class WorkJobs extends EventTarget {
   async refresh() {
     clearTimeout(this.#timer);
     try {
-      this.all = await api.listWork();
+      this.all = await requests.listWork();
       say("work", "");
       await this.#note();
     } catch (error) {
@@ -72,7 +73,7 @@ export class WorkJobs extends EventTarget {
    */
   async remove(id) {
     try {
-      await api.removeWork(id);
+      await requests.removeWork(id);
     } catch (error) {
       say("work", api.messageOf(error));
     }

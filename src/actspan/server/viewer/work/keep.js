@@ -5,6 +5,7 @@
 
 import { goTo, readAddress } from "../address.js";
 import * as api from "../api.js";
+import * as requests from "./requests.js";
 import { button, byId, field } from "../dom.js";
 
 /**
@@ -15,17 +16,17 @@ export function keepForm(store, opening) {
   const form = byId("keep-upload");
   store.on("video", () => {
     const { video } = store, address = readAddress();
-    form.hidden = !video || !address || !("job" in address);
+    form.hidden = !video || address.job === undefined;
     byId("upload-error").textContent = "";
     if (video && !form.hidden) field("keep-name").value = video.id.replace(/\.[^.]*$/, "");
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const address = readAddress();
-    if (!address || !("job" in address)) return;
+    if (address.job === undefined) return;
     button("keep-start").disabled = true;
     try {
-      const { video } = await api.keepUpload(address.job, field("keep-name").value);
+      const { video } = await requests.keepUpload(address.job, field("keep-name").value);
       await opening.addRuns();
       goTo({ id: video });
     } catch (error) {

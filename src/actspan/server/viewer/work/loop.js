@@ -5,6 +5,7 @@
 /** @import { WorkJob, WorkOverview } from "../types.js" */
 
 import * as api from "../api.js";
+import * as requests from "./requests.js";
 import { closable } from "../dialogs.js";
 import { button, byId, choice, field, make, press } from "../dom.js";
 import { say } from "../messages.js";
@@ -77,7 +78,7 @@ export class Loop {
 
   // Read what can be proposed with and trained from.
   async #read() {
-    this.#about = await api.workOverview();
+    this.#about = await requests.workOverview();
     const { videos, annotated, models, presets } = this.#about;
     byId("open-work").hidden = !videos;
     fill("work-model", Object.entries(models));
@@ -107,13 +108,13 @@ export class Loop {
 
   /** @param {string} model */
   #propose(model) {
-    return this.#send(api.proposeInAll(model));
+    return this.#send(requests.proposeInAll(model));
   }
 
   #train() {
     const name = field("train-name").value, preset = choice("train-preset").value;
     const epochs = field("train-epochs").value, heldOut = field("train-held-out").valueAsNumber;
-    return this.#send(api.trainModel({
+    return this.#send(requests.trainModel({
       name, preset, epochs: epochs === "" ? null : Number(epochs), held_out: Number.isNaN(heldOut) ? 0 : heldOut / 100,
     }));
   }
