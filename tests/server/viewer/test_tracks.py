@@ -125,7 +125,7 @@ def test_several_segments_are_labelled_split_joined_and_moved_together(film: Vis
     film.press("l")
     film.page.keyboard.type("jump")
     film.press("Enter", "Control+a")
-    assert film.text("#selection-count") == "2 segments selected"
+    assert film.text("#selection-count") == "2 selected"
     film.press("1")
     assert labels(film) == ["jump", "jump"]
     film.drag(MARKS, place(1.5), place(2.02))
