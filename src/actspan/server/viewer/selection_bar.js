@@ -4,7 +4,6 @@
 /** @import { Store } from "./store.js" */
 
 import { button, byId, make, press } from "./dom.js";
-import { plural } from "./text.js";
 
 export class SelectionBar {
   #shown = ""; // labels
@@ -31,7 +30,7 @@ export class SelectionBar {
     const { editor } = this.store, count = editor?.chosen.length ?? 0;
     // Always as high, so that a press on a row does not move the row away from the pointer.
     byId("selection").hidden = !editor?.segments?.length && !this.editing.hasCopied;
-    byId("selection-count").textContent = count ? `${plural(count, "segment")} selected` : "Nothing selected";
+    byId("selection-count").textContent = `${count || "none"} selected`;
     this.#list();
     for (const id of ["split", "merge", "copy", "delete"]) button(id).disabled = !count;
     button("paste").disabled = !this.editing.hasCopied;
