@@ -18,7 +18,7 @@ export class Home {
   #charts = byId("charts");
   /** @type {PerVideo | null} */
   #perVideo = null;
-  #wasEvaluating = false;
+  #isStale = false; // whether the figures have to be loaded once the list is complete
   #asked = 0; // times that the figures were requested
 
   /**
@@ -29,7 +29,6 @@ export class Home {
     this.store = store;
     this.list = list;
     this.cards = new Cards(store, list);
-    this.isEvaluated = Boolean(store.about.ground_truth) && store.served.length > 0;
     list.addEventListener("change", () => this.#listed());
     list.filters.addEventListener("change", () => this.#draw());
     store.on("runs", () => this.isShown && this.#load());
@@ -41,7 +40,7 @@ export class Home {
 
   // Show the page; the filters move between it and the list beside the workspace.
   show() {
-    byId("home").hidden = byId("empty").hidden = false;
+    byId("home").hidden = false;
     byId("empty").hidden = true;
     document.body.classList.add("at-home");
     byId("home-filter").append(byId("filter"), byId("count"));
@@ -56,19 +55,20 @@ export class Home {
     byId("list").before(byId("filter"), byId("count"));
   }
 
-  // Load the figures again once all videos are evaluated.
+  // Load the figures again once all videos are evaluated, or the service answers again.
   #listed() {
-    const isReady = this.#wasEvaluating && !this.list.isEvaluating;
-    this.#wasEvaluating = this.list.isEvaluating;
-    if (isReady && this.isShown) this.#load();
+    this.#isStale ||= this.list.isEvaluating;
+    if (this.#isStale && !this.list.isEvaluating && this.isShown) this.#load();
   }
 
   async #load() {
     const number = (this.#asked += 1), [a, b] = this.store.pair;
+    this.#isStale = this.list.isEvaluating;
     this.cards.draw();
     try {
       const [figures, perVideo] = await Promise.all([api.figures(), api.perVideo()]);
       if (number !== this.#asked) return;
+      say("home", "");
       this.#perVideo = perVideo;
       this.#table(figures, []);
       this.#draw();
@@ -76,6 +76,7 @@ export class Home {
       const groups = await api.compare(a.number, b.number);
       if (number === this.#asked) this.#table(figures, groups.map((group) => ({ group, a, b })));
     } catch (error) {
+      this.#isStale = true;
       if (error instanceof api.Refused && error.status === 0) return; // the connection reports it
       say("home", api.messageOf(error));
     }
