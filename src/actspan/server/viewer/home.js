@@ -18,7 +18,7 @@ export class Home {
   #charts = byId("charts");
   /** @type {PerVideo | null} */
   #perVideo = null;
-  #wasEvaluating = false;
+  #isStale = false; // whether the figures have to be loaded once the list is complete
   #asked = 0; // times that the figures were requested
 
   /**
@@ -44,7 +44,7 @@ export class Home {
 
   // Show the page; the filters move between it and the list beside the workspace.
   show() {
-    byId("home").hidden = byId("empty").hidden = false;
+    byId("home").hidden = false;
     byId("empty").hidden = true;
     document.body.classList.add("at-home");
     byId("home-filter").append(byId("filter"), byId("count"));
@@ -59,19 +59,20 @@ export class Home {
     byId("list").before(byId("filter"), byId("count"));
   }
 
-  // Load the figures again once all videos are evaluated.
+  // Load the figures again once all videos are evaluated, or the service answers again.
   #listed() {
-    const isReady = this.#wasEvaluating && !this.list.isEvaluating;
-    this.#wasEvaluating = this.list.isEvaluating;
-    if (isReady && this.isShown) this.#load();
+    this.#isStale ||= this.list.isEvaluating;
+    if (this.#isStale && !this.list.isEvaluating && this.isShown) this.#load();
   }
 
   async #load() {
     const number = (this.#asked += 1), [a, b] = this.store.pair;
+    this.#isStale = this.list.isEvaluating;
     this.cards.draw();
     try {
       const [figures, perVideo] = await Promise.all([api.figures(), api.perVideo()]);
       if (number !== this.#asked) return;
+      say("home", "");
       this.#perVideo = perVideo;
       this.#table(figures, []);
       this.#draw();
@@ -79,6 +80,7 @@ export class Home {
       const groups = await api.compare(a.number, b.number);
       if (number === this.#asked) this.#table(figures, groups.map((group) => ({ group, a, b })));
     } catch (error) {
+      this.#isStale = true;
       if (error instanceof api.Refused && error.status === 0) return; // the connection reports it
       say("home", api.messageOf(error));
     }
