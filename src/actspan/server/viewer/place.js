@@ -26,6 +26,7 @@ export class Place {
     this.usualRuns = this.#runs;
     for (const event of ["move", "state"]) player.addEventListener(event, () => this.#later());
     for (const source of [store.view, filters]) source.addEventListener("change", () => this.#later());
+    store.on("served", () => { this.usualRuns = this.#runs; });
     store.on(["runs", "comparison"], () => this.#later());
   }
 
