@@ -30,7 +30,7 @@ def run(*arguments: object) -> Result:
 def test_a_report_and_its_pictures(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra 'report'")
     out = ("--out", tmp_path / "report.html", "--pictures", tmp_path / "pictures")
-    done = run(folder / "old", *out, "--ground-truth", folder / "set", "--videos", 2)
+    done = run(folder / "old", *out, "--ground-truth", folder / "set", "--list", 2)
     assert done.exit_code == 0, done.output
     assert "1 run, 2 videos" in done.stdout
     assert "Videos that are not listed: 6." in (tmp_path / "report.html").read_text()
@@ -48,6 +48,7 @@ def test_the_answer_for_machines(folder: Path, tmp_path: Path) -> None:
     assert document["bytes"] == out.stat().st_size
     assert [each["name"] for each in document["runs"]] == ["old", "new"]
     assert document["runs"][0]["AUC"] > 0
+    assert "95 % interval" in document["verdict"]
 
 
 def test_notes_are_said(folder: Path, tmp_path: Path) -> None:
@@ -61,7 +62,10 @@ def test_notes_are_said(folder: Path, tmp_path: Path) -> None:
     ("arguments", "message", "code"),
     [
         pytest.param(["old", "old"], "given twice", 1, id="twice"),
-        pytest.param(["old", "--videos", "nobody"], "nobody", 1, id="unknown-video"),
+        pytest.param(["old", "--list", "nobody"], "nobody", 1, id="unknown-video"),
+        pytest.param(["old", "--videos", "set"], "without --frames", 2, id="no-frames"),
+        pytest.param(["old", "--frames"], "pass --videos", 1, id="no-videos"),
+        pytest.param(["old", "--viewer", "localhost"], "http://", 1, id="no-address"),
         pytest.param([], "missing argument", 2, id="no-run"),
         pytest.param(["absent"], "does not exist", 1, id="absent"),
         pytest.param(["set"], "no result.json", 1, id="not-a-run"),

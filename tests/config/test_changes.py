@@ -73,6 +73,13 @@ def test_the_settings_of_a_bundle_are_a_file_of_settings(tmp_path: Path) -> None
     assert with_changes(MODEL, read_changes(file=file)) == other
 
 
+def test_label_free_proposals_have_no_weight_of_label_free_support() -> None:
+    alone = PipelineConfig(label_free=LabelFreeConfig())
+    assert "fusion.confidence" in changeable(alone)
+    with pytest.raises(ConfigError, match="no effect without networks"):
+        with_changes(alone, {"fusion": {"label_free": 1.0}})
+
+
 def test_all_changeable_settings_exist() -> None:
     assert changeable() == [
         *("rescale.edge", "pgm.peak_ratio", "pgm.keep"),

@@ -11,7 +11,7 @@ from actspan import Proposals, Video
 from actspan.core.errors import ResultError
 from actspan.core.tiou import evaluated_tiou
 from actspan.evaluation.matching import count_unshared, match_instances, partners
-from actspan.evaluation.paired import compare_recall, evaluate_each, recall_by_video
+from actspan.evaluation.paired import compare_recall, estimate_auc, evaluate_each, recall_by_video
 from actspan.evaluation.recall import evaluate_recall, evaluate_video
 
 
@@ -55,10 +55,11 @@ def test_each_video_is_evaluated_as_if_alone(seed: int) -> None:
     counts = [0, 100, 3, 100, 3, 100, 250, 1]
     found = {v.id: random_proposals(rng, n) for v, n in zip(videos, counts, strict=True)}
     del found["v0"]
-    each = evaluate_each(videos, found)
-    for video in videos:
-        auc, missed = evaluate_video(video, found.get(video.id))
-        assert each[video.id] == (pytest.approx(auc), missed)
+    for options in ({}, {"max_proposals": 20, "tiou": [0.3, 0.7]}):
+        each = evaluate_each(videos, found, **options)
+        for video in videos:
+            auc, missed = evaluate_video(video, found.get(video.id), **options)
+            assert each[video.id] == (pytest.approx(auc), missed)
 
 
 @given(seeds, st.integers(2, 30))
@@ -77,6 +78,19 @@ def test_the_interval_is_that_of_the_videos(seed: int, count: int) -> None:
     per_video = b.auc - a.auc
     assert per_video.min() - 1e-9 <= forwards.low
     assert forwards.high <= per_video.max() + 1e-9
+
+
+def test_the_interval_of_a_run_is_that_of_its_videos() -> None:
+    videos, found = random_set(3, 40)
+    recall = recall_by_video(videos, found)
+    estimate = estimate_auc(recall, resamples=300)
+    assert estimate == estimate_auc(recall, resamples=300)  # seeded
+    assert estimate.auc == recall.figures()["AUC"]
+    assert estimate.low < estimate.auc < estimate.high
+    nothing = {video.id: Proposals([59.9], [60.0], [1.0]) for video in videos}
+    none = recall_by_video(videos, nothing)
+    difference = compare_recall(none, recall, resamples=300)  # from a run that finds nothing
+    assert (difference.low, difference.high) == pytest.approx((estimate.low, estimate.high))
 
 
 def test_an_interval_covers_the_difference_of_all_videos_as_often_as_it_says() -> None:

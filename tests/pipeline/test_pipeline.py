@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actspan import BoundaryScores, Bundle, Features, FusionConfig, Pipeline, PipelineConfig
-from actspan.config.stages import LabelFreeConfig
-from actspan.core.errors import BundleError, ConfigError, ShapeError
+from actspan import BoundaryScores, Bundle, Features, Pipeline
+from actspan.core.errors import BundleError, ShapeError
 from actspan.pipeline.outcomes import Outcome, ScoredVideo, StageClock, VideoInput
 from tests.examples import CHANNELS, write_bundle
 
@@ -164,8 +163,3 @@ def test_label_free_proposals_beside_the_networks(tmp_path: Path, bundle: Bundle
         assert len(with_them.candidates) > count
         with pytest.raises(ShapeError, match=r"--set fusion\.label_free=0"):
             outcome_of(other, ScoredVideo(alone.scores, video.seconds))
-
-
-def test_label_free_candidates_are_not_weighted_by_themselves() -> None:
-    with pytest.raises(ConfigError, match="label-free already"):
-        PipelineConfig(label_free=LabelFreeConfig(), fusion=FusionConfig(label_free=1.0))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import numpy as np
 import pytest
 
 from actspan import Proposals, Video
+from actspan.core.wording import clock
 from actspan.data.result_writers import write_result
+from actspan.jobs.run import Run
 from actspan.report.contents import GroundTruth
-from actspan.report.page import write_report
+from actspan.report.page import PageOptions, write_report
 from tests.report.conftest import Material
 from tests.report.runs import write_truth
 from tests.report.test_page import NASTY
@@ -68,7 +72,7 @@ def test_timelines_are_drawn_when_they_come_near(visit: Visit) -> None:
     drawn = visit.page.locator("#list .card").nth(2).locator("svg.timeline")
     assert "Timeline of video2, " in drawn.get_attribute("aria-label")
     assert drawn.locator(".start").count() == 2  # a curve a run
-    assert drawn.locator(".proposal").count() == 20
+    assert drawn.locator("rect.hit, rect.miss").count() >= 20  # ten proposals a run, and instances
     assert visit.count("#list svg.timeline") < 20
 
 
@@ -105,6 +109,83 @@ def test_proposals_have_a_table(visit: Visit) -> None:
     assert rows.first.locator("td").last.text_content() in ("jump", "throw")
 
 
+def test_timelines_share_an_axis_and_a_layout(visit: Visit) -> None:
+    page = visit.page
+    longest_first = page.get_by_label("Order")
+    longest_first.select_option("longest first")
+
+    def layout() -> list[tuple[float, float, str]]:
+        """Pixels per second, height and first row of the first three timelines."""
+        found = []
+        for card in page.locator("#list .card").all()[:3]:
+            card.scroll_into_view_if_needed()
+            card.locator("svg.timeline").wait_for()
+            ticks = card.locator(".tick[text-anchor=middle]").all()
+            x = [float(tick.get_attribute("x")) for tick in ticks[:2]]
+            texts = [tick.text_content().split(":") for tick in ticks[:2]]
+            seconds = [60 * int(minutes) + float(rest) for minutes, rest in texts]
+            box = card.locator("svg.timeline").get_attribute("viewBox").split()
+            curve = card.locator(".grid").first.get_attribute("y1")
+            found.append((round((x[1] - x[0]) / (seconds[1] - seconds[0]), 3), box[3], curve))
+        return found
+
+    assert page.get_by_label("one time axis").is_checked()
+    assert len(set(layout())) == 1
+    page.get_by_label("one time axis").uncheck()
+    assert len({scale for scale, _, _ in layout()}) == 3
+
+
+def test_an_instance_is_ticked_or_crossed(browser: Any, tmp_path: Path) -> None:
+    nested = [[0.0, 50.0], [10.0, 20.0], [30.0, 40.0]]
+    video = Video("a", 60.0, "validation", nested, ("long", "found", "missed"))
+    write_result(tmp_path / "result.json", {"a": Proposals([0, 11], [50, 20], [0.9, 0.5])})
+    truth, out = GroundTruth(write_truth(tmp_path / "set", [video])), tmp_path / "report.html"
+    write_report([tmp_path / "result.json"], out, truth=truth)
+    visit = Visit(browser, out)
+    visit.page.locator("#list .card").scroll_into_view_if_needed()
+    visit.page.wait_for_selector("#list svg.timeline")
+    marks = visit.page.locator("#list svg.timeline :is(.on-hit, .on-miss)").all_text_contents()
+    assert marks == ["✓ long", "✓ found", "✗ missed"]
+    tops = [
+        float(bar.get_attribute("y"))
+        for bar in visit.page.locator("#list svg.timeline rect[height='16']").all()
+    ]
+    assert tops[1] == tops[2] > tops[0]  # nested instances are below the long one
+    tips = visit.page.locator("#list svg.timeline title").all_text_contents()
+    assert "found 0:10.0 – 0:20.0: found by proposal 2" in tips
+    assert "missed 0:30.0 – 0:40.0: missed" in tips
+    visit.page.close()
+
+
+def test_times_are_written_as_everywhere(visit: Visit) -> None:
+    times = [0.0, 59.94, 59.96, 107.0, 3599.99, 3725.25]
+    cells = visit.page.locator(".card summary").first
+    cells.click()
+    shown = visit.page.locator(".card table td").first.text_content()
+    assert re.fullmatch(r"\d:\d\d\.\d", shown)
+    source = (files("actspan.report") / "assets" / "timeline.js").read_text()
+    function = re.search(r"^function clock.*?^}", source, re.MULTILINE | re.DOTALL)
+    assert function is not None
+    called = f"times => {{ {function[0]}; return times.map((t) => clock(t)); }}"
+    written = visit.page.evaluate(called, times)
+    assert written == [clock(time) for time in times]
+
+
+def test_proposals_lead_to_the_viewer(browser: Any, material: Material, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    options = PageOptions(["video3"], viewer="http://127.0.0.1:8000/")
+    write_report([material.first], out, truth=GroundTruth(material.truth), options=options)
+    visit = Visit(browser, out)
+    address = "http://127.0.0.1:8000/#id=video3&t="
+    link = visit.page.get_by_role("link", name="Open in the viewer")
+    assert link.get_attribute("href") == f"{address}0.00"
+    visit.page.locator("#list summary").click()
+    best = Run.load(material.first).proposals()["video3"]
+    first = visit.page.locator("#list td a").first
+    assert first.get_attribute("href") == f"{address}{best.start[0]:.2f}"
+    visit.page.close()
+
+
 def test_the_theme_can_be_chosen(visit: Visit) -> None:
     page = visit.page
     colour = "getComputedStyle(document.body).backgroundColor"
@@ -129,9 +210,8 @@ def test_axe_finds_nothing(
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe (dev)")
     out, runs = tmp_path / "report.html", [material.first, material.second]
-    write_report(
-        runs, out, truth=GroundTruth(material.truth), videos=["2"]
-    )  # axe reads every element
+    options = PageOptions(["2"], viewer="http://127.0.0.1:8000/")  # axe reads every element
+    write_report(runs, out, truth=GroundTruth(material.truth), options=options)
     visit = Visit(browser, out, width, color_scheme=scheme)
     visit.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     visit.page.locator("#list .card").first.scroll_into_view_if_needed()

@@ -18,7 +18,7 @@ from actspan.data.result_writers import write_result
 from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run
 from actspan.jobs.sinks import write_info
 from actspan.report.contents import GroundTruth, gather, name_runs
-from actspan.report.page import list_videos
+from actspan.report.video_list import list_videos
 from tests.report.conftest import Material
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,12 +17,16 @@ import numpy as np
 import pytest
 
 from actspan import BoundaryScores, Proposals, Video
-from actspan.core.errors import DataError, MissingExtraError
+from actspan.core.errors import ConfigError, DataError, MissingExtraError
+from actspan.core.tiou import evaluated_tiou_matrix
 from actspan.data.result_writers import write_result
 from actspan.jobs.run import RESULT, Run
 from actspan.report.contents import GroundTruth, gather
 from actspan.report.figures import inline_svg, new_figure, set_tip
-from actspan.report.page import check_page, list_videos, pack, render, write_report
+from actspan.report.page import PageOptions, check_page, render, write_report
+from actspan.report.page_data import pack
+from actspan.report.summary import give_verdict
+from actspan.report.video_list import list_videos
 from tests.report.conftest import Material
 from tests.report.runs import synthetic_videos, write_synthetic_run, write_truth
 
@@ -52,7 +57,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def page(material: Material) -> str:
     contents = gather([material.first, material.second], GroundTruth(material.truth))
-    return render(contents, list_videos(contents)).decode()
+    return render(contents, list_videos(contents), give_verdict(contents)).decode()
 
 
 def data_of(page: str) -> dict[str, Any]:
@@ -63,15 +68,26 @@ def data_of(page: str) -> dict[str, Any]:
 
 def test_the_page_has_every_chapter(page: str) -> None:
     ids = {attributes.get("id") for _, attributes in Page(page).elements}
-    chapters = {"recall", "stages", "gains", "kinds", "calibration", "detections", "videos", "runs"}
+    chapters = {
+        "verdict",
+        "tables",
+        "recall",
+        "stages",
+        "gains",
+        "kinds",
+        "calibration",
+        "detections",
+        "videos",
+        "runs",
+    }
     assert chapters <= ids
     assert "B - A" in page
 
 
 def test_the_same_contents_give_the_same_bytes(material: Material) -> None:
     contents = gather([material.first], GroundTruth(material.truth))
-    listing = list_videos(contents)
-    assert render(contents, listing) == render(contents, listing)
+    listing, verdict = list_videos(contents), give_verdict(contents)
+    assert render(contents, listing, verdict) == render(contents, listing, verdict)
 
 
 def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
@@ -130,6 +146,33 @@ def test_data_are_what_the_run_holds(material: Material, page: str) -> None:
     assert set(labels) <= {"jump", "throw"}
 
 
+def test_hits_are_those_of_the_evaluation(material: Material, tmp_path: Path) -> None:
+    few = {name: found[:4] for name, found in Run.load(material.first).proposals().items()}
+    write_result(tmp_path / RESULT, few)  # so that instances are missed
+    contents = gather([tmp_path / RESULT], GroundTruth(material.truth))
+    outcomes = set()
+    for video in pack(contents, list_videos(contents))["videos"]:
+        packed, best = video["runs"][0], few[video["id"]]
+        if video["auc"][0] is None:
+            assert "ranks" not in packed
+            continue
+        starts, ends = np.frombuffer(base64.b64decode(video["truth"]), "<f4").reshape(2, -1)
+        reached = evaluated_tiou_matrix(starts, ends, best.start, best.end) >= 0.5
+        assert packed["ranks"] == [int(r.argmax()) if r.any() else -1 for r in reached]
+        assert packed["hits"] == reached.any(axis=0).astype(int).tolist()
+        assert video["missed"][0] == sum(rank < 0 for rank in packed["ranks"])
+        outcomes |= set(packed["ranks"])
+    assert {-1, 0, 1} <= outcomes
+
+
+def test_links_to_the_viewer(material: Material, tmp_path: Path) -> None:
+    options = PageOptions(viewer="http://127.0.0.1:8000/#id=other")
+    written = write_report([material.first], tmp_path / "report.html", options=options)
+    assert data_of(written.path.read_text())["viewer"] == "http://127.0.0.1:8000/"
+    with pytest.raises(ConfigError, match="actspan serve"):
+        PageOptions(viewer="javascript:alert(1)")
+
+
 def test_long_curves_keep_their_peaks(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
     action = np.zeros(5000, np.float32)
     action[[7, 4999]] = 1
@@ -165,6 +208,16 @@ def test_a_page_without_ground_truth(material: Material, tmp_path: Path) -> None
     assert "without ground truth" in page
     assert 'id="recall"' not in page
     assert data_of(page)["videos"][0]["auc"] == [None]
+
+
+def test_a_page_without_charts_does_not_load_matplotlib(material: Material, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from actspan.report.page import write_report; "
+        f"write_report([Path({str(material.first)!r})], {str(tmp_path / 'r.html')!r}); "
+        "print([m for m in ('matplotlib', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_places_are_checked_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

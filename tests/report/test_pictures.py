@@ -14,8 +14,10 @@ from actspan import BoundaryScores, Proposals, RecallResult, Video, evaluate_rec
 from actspan.bench.records import BenchResult, Cost, Roof, SamplesPerSecond, Stage
 from actspan.core.errors import BenchError, ConfigError, DataError, MissingExtraError, ShapeError
 from actspan.report.charts import plot_recall
+from actspan.report.colours import HIT, MISS
 from actspan.report.figures import check_picture
-from actspan.report.paper_pictures import plot_roofline, plot_timeline
+from actspan.report.paper_pictures import plot_timeline
+from actspan.report.roofline_picture import plot_roofline
 
 PNG = b"\x89PNG\r\n"
 FOUND = Proposals([0.0, 20.0, 5.0], [9.0, 41.0, 8.0], [0.4, 0.9, 0.1])
@@ -99,6 +101,20 @@ def test_timeline_shows_the_best_by_score(tmp_path: Path) -> None:
     assert "0.90" in drawn
     assert "0.40" in drawn
     assert "0.10" not in drawn
+
+
+def test_timeline_shows_hits_and_misses_in_the_colours_of_the_report(tmp_path: Path) -> None:
+    path = tmp_path / "t.svg"
+    plot_timeline("a video", None, 125.0, [[0.0, 10.0]], FOUND[:1], path)
+    assert HIT.light in texts(path)
+    assert MISS.light not in texts(path)
+    plot_timeline("a video", None, 125.0, [[0.0, 10.0], [60.0, 70.0]], FOUND[:1], path, tiou=0.95)
+    assert HIT.light not in texts(path)
+    assert MISS.light in texts(path)
+    assert all(f"<!-- {time} -->" in texts(path) for time in ("0:00", "0:15", "2:00"))
+    plot_timeline("a video", None, 125.0, [], FOUND, path)  # nothing to hit or miss
+    assert HIT.light not in texts(path)
+    assert MISS.light not in texts(path)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def _write(result: BenchResult, outputs: tuple[Path | None, ...], summary: Path 
             with atomic_file(path) as stream:
                 stream.write(text(result).encode())
     if roofline is not None:
-        from actspan.report.paper_pictures import plot_roofline
+        from actspan.report.roofline_picture import plot_roofline
 
         plot_roofline(result, roofline)
     summaries = () if summary is None else write_summaries(result, summary)

@@ -25,6 +25,7 @@ from actspan.config.base import (
     Bounds,
     Existing,
     ExistingFile,
+    ExistingFolder,
     OnError,
     OutputFile,
     OutputFolder,
@@ -132,8 +133,11 @@ def label(request: LabelRequest, *, json_: bool = False) -> None:
     ground_truth="Annotations or a dataset folder. [default: the dataset of a run, if unchanged]",
     subset="Evaluate on the videos of this subset.",
     protocol="Thresholds and budgets, as in `actspan evaluate`.",
-    videos="List N videos, half of them the worst and half the best, or the videos with these "
+    list_="List N videos, half of them the worst and half the best, or the videos with these "
     "ids, separated by commas; v_7 is the video with the id 7. [default: all]",
+    frames="Show frames of the worst videos: start, middle and end of instances and proposals.",
+    videos="Folder of the videos, for --frames. [default: where the runs found them]",
+    viewer="Address of `actspan serve` with the same runs, to link videos and proposals to.",
     pictures="Also write recall curves and timelines into this folder, as PNG and SVG.",
     on_error="Stop at annotations that cannot be read, or skip them.",
 )
@@ -144,33 +148,41 @@ def report(
     ground_truth: Existing | None = None,
     subset: str = "validation",
     protocol: Literal["activitynet", "thumos14"] = "activitynet",
-    videos: Annotated[str, Text("N|IDS")] | None = None,
+    list_: Annotated[str, Text("N|IDS")] | None = None,
+    frames: bool = False,
+    videos: ExistingFolder | None = None,
+    viewer: Annotated[str, Text("URL")] | None = None,
     pictures: OutputFolder | None = None,
     on_error: OnError = "fail",
     json_: bool = False,
 ) -> None:
     """Write a page about one or more RUNs, to open in a browser.
 
-    The page shows average recall side by side, the stages at which instances are missed, the
-    quality of scores, detections if there are any, and a timeline per video. A RUN is a run folder
-    or a result.json; what a result.json alone cannot show is listed on the page.
+    The page shows the verdict with its interval, average recall side by side, the stages at which
+    instances are missed, the quality of scores, detections if there are any, and a timeline per
+    video. A RUN is a run folder or a result.json; what a result.json alone cannot show is listed on
+    the page.
 
     \b
     Example:
       actspan report run/ --out report.html
       actspan report old-run/ new-run/ --out report.html --ground-truth my-videos/
-      actspan report run/ --out report.html --videos 40 --pictures figures/
+      actspan report run/ --out report.html --list 40 --pictures figures/
+      actspan report run/ --out report.html --frames --videos my-videos/
     """
     from actspan.report.contents import GroundTruth
-    from actspan.report.page import write_report
+    from actspan.report.page import PageOptions, write_report
     from actspan.report.paper_pictures import check_pictures, write_pictures
 
+    if not frames:
+        refuse_options(["videos"], "without --frames")
     if pictures is not None:
         check_pictures(pictures)
-    wanted = [name for name in (videos or "").split(",") if name.strip()]
+    wanted = [name for name in (list_ or "").split(",") if name.strip()]
+    options = PageOptions(wanted, frames, videos, viewer or "")
     truth = GroundTruth(ground_truth, subset, protocol, on_error)
     with progress_report() as progress:
-        written = write_report(run, out, truth=truth, videos=wanted, progress=progress)
+        written = write_report(run, out, truth=truth, options=options, progress=progress)
     contents, listing = written.contents, written.listing
     drawn = write_pictures(contents, listing, pictures) if pictures else ()
     if json_:
@@ -179,6 +191,7 @@ def report(
             {
                 "out": written.path,
                 "bytes": written.size,
+                "verdict": written.verdict.sentence,
                 "ground_truth": contents.source or None,
                 "runs": [
                     {"name": n, **(recall.summary() if recall else {})} for n, recall in recalls
@@ -191,12 +204,13 @@ def report(
         )
         return
     print_notes(contents.notes)
+    click.echo(written.verdict.sentence)
     count = f"{counted(len(contents.runs), 'run')}, {counted(len(listing.videos), 'video')}"
     click.echo(f"{out}: {count}, {written.size / 1e6:.1f} MB; open it in a browser")
     if drawn:
         click.echo(f"{counted(len(drawn), 'picture')} in {pictures}")
     if written.size > _LARGE:
-        say("a large page opens slowly: --videos N lists fewer videos")
+        say("a large page opens slowly: --list N lists fewer videos")
     print_findings(contents.problems)
 
 

@@ -17,6 +17,7 @@ PIPELINE = "pipeline"  # the table of a file with these settings, as for `train 
 _STAGES = ("rescale", "pgm", "fusion", "soft_nms")  # the networks do not depend on them
 _LABEL_FREE_STAGES = ("label_free", "fusion", "soft_nms")
 _TRAINING = ("pgm.keep_training",)  # has no effect on a trained model
+_NETWORKS = ("fusion.label_free",)  # has no effect without networks
 _EXAMPLE = "soft_nms.decay=0.4"
 
 
@@ -168,8 +169,10 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 
 
 def _is_changeable(key: str, config: PipelineConfig) -> bool:
-    stages = _STAGES if config.label_free is None else _LABEL_FREE_STAGES
-    return key.partition(".")[0] in stages and key not in _TRAINING
+    stage = key.partition(".")[0]
+    if config.label_free is not None:
+        return stage in _LABEL_FREE_STAGES and key not in _NETWORKS
+    return stage in _STAGES and key not in _TRAINING
 
 
 def _text(value: Any) -> str:

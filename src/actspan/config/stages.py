@@ -250,13 +250,6 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     classifier: ClassifierConfig | None = None
     label_free: LabelFreeConfig | None = None  # instead of TEM and PEM, in mode "window"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(
-            self.fusion.label_free == 0 or self.label_free is None,
-            "fusion.label_free weights the candidates of networks; these are label-free already",
-        )
-
     @property
     def cells(self) -> int:
         """Number of cells per video, T, or of snippets per window."""

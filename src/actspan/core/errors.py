@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -146,12 +146,22 @@ def shortened(text: str, limit: int) -> str:
     return f"{text[:half]} ... ({len(text) - 2 * half:,} characters) ... {text[-half:]}"
 
 
+def require_installed(module: str, *, extra: str, purpose: str) -> None:
+    """Raise like `require` without an optional module, which is not imported."""
+    if importlib.util.find_spec(module) is None:
+        raise _missing(module, extra, purpose)
+
+
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     """Import an optional module; raise MissingExtraError, which names its extra, without it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = module.partition(".")[0]
-        raise MissingExtraError(
-            f"{purpose} needs {package}, which is not installed: pip install 'actspan[{extra}]'"
-        ) from error
+        raise _missing(module, extra, purpose) from error
+
+
+def _missing(module: str, extra: str, purpose: str) -> MissingExtraError:
+    package = module.partition(".")[0]
+    return MissingExtraError(
+        f"{purpose} needs {package}, which is not installed: pip install 'actspan[{extra}]'"
+    )

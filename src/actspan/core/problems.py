@@ -62,7 +62,7 @@ class Problem:
 
     @property
     def record(self) -> dict[str, str]:
-        """The problem as a record in run.toml and JSON output, for `problem_of_record`."""
+        """Return the problem as a record in run.toml and JSON output, for `problem_of_record`."""
         return {
             "video": self.video,
             "file": self.file,

@@ -1,7 +1,8 @@
-"""Words of messages: numbers with nouns, lists of names, suggestions; and tables in Markdown."""
+"""Words of messages: numbers with nouns, times, lists of names, suggestions; Markdown tables."""
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 
@@ -16,6 +17,21 @@ def counted(number: int, thing: str) -> str:
     """
     plural = "es" if thing.endswith("s") else "s"
     return f"{number:,} {thing}{'' if number == 1 else plural}"
+
+
+def clock(seconds: float, digits: int = 1) -> str:
+    """Return a time as minutes and seconds, with hours if there are any.
+
+    Examples
+    --------
+    >>> clock(107), clock(3725.25, 2), clock(59.96), clock(600, 0)
+    ('1:47.0', '1:02:05.25', '1:00.0', '10:00')
+    """
+    units = math.floor(max(seconds, 0.0) * 10**digits + 0.5)
+    whole, fraction = divmod(units, 10**digits)
+    minutes, rest = divmod(whole, 60)
+    start = f"{minutes // 60}:{minutes % 60:02d}" if minutes >= 60 else f"{minutes}"
+    return f"{start}:{rest:02d}" + (f".{fraction:0{digits}d}" if digits else "")
 
 
 def quoted(path: object) -> str:

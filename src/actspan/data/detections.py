@@ -54,7 +54,7 @@ class Detections:
 
     @property
     def labels(self) -> list[str]:
-        """The label of each entry, as text."""
+        """Return the label of each entry, as text."""
         return [self.names[code] for code in self.label.tolist()]
 
     @classmethod

@@ -183,7 +183,7 @@ class PackedFeatures(NamedTuple):
 
     @property
     def values(self) -> NDArray[Any]:
-        """The features, (n, C), float32 or float16; a view if the file is local."""
+        """Return the features, (n, C), float32 or float16; a view if the file is local."""
         batch, place = self.shard.find(self.row)
         blocks = self.shard.blocks
         rows, bounds = blocks(batch) if callable(blocks) else blocks[batch]
@@ -191,13 +191,13 @@ class PackedFeatures(NamedTuple):
 
     @property
     def grid(self) -> SnippetGrid:
-        """The snippet grid, as determined when the features were packed."""
+        """Return the snippet grid, as determined when the features were packed."""
         stride, length, span = (column.item(self.row) for column in self.shard.seconds)
         return SnippetGrid(stride, length, None if isnan(span) else span)
 
     @property
     def times(self) -> tuple[float, float]:
-        """The seconds that the features cover, and the larger of stride and length.
+        """Return the seconds that the features cover, and the larger of stride and length.
 
         NaN if the number of snippets is unknown before download.
         """

@@ -63,7 +63,7 @@ class DetectionResult(EvaluatedData):
 
     @property
     def mean_average_precision(self) -> Float64:
-        """The mAP at every threshold, (K,); in [0, 1]."""
+        """Return the mAP at every threshold, (K,); in [0, 1]."""
         mean: Float64 = self.average_precision.mean(axis=1)
         return mean
 

@@ -1,8 +1,8 @@
-"""Two runs on the same videos: recall of each video, and the difference with its interval."""
+"""Recall of each video; AUC of a run and the difference of two runs, with their intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,8 +67,8 @@ class VideoRecall:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """AUC of B minus that of A in points of percent, and its bootstrap interval of 95 %."""
+class Estimate:
+    """AUC, percent, or a difference of two in points, and its bootstrap interval of 95 %."""
 
     auc: float
     low: float
@@ -117,7 +117,11 @@ def recall_by_video(
 
 
 def evaluate_each(
-    videos: Sequence[Video], proposals: Mapping[str, Proposals]
+    videos: Sequence[Video],
+    proposals: Mapping[str, Proposals],
+    *,
+    max_proposals: int = 100,
+    tiou: ArrayLike | None = None,
 ) -> dict[str, tuple[float, int]]:
     """Return the AUC of each video alone, percent, and the number of its missed instances, by id.
 
@@ -129,29 +133,45 @@ def evaluate_each(
         by_count.setdefault(len(proposals.get(video.id, ())), []).append(video)
     found = {video.id: (0.0, len(video.segments)) for video in by_count.pop(0, ())}
     for alike in by_count.values():
-        recall = recall_by_video(alike, proposals)
+        recall = recall_by_video(alike, proposals, max_proposals=max_proposals, tiou=tiou)
         rows = zip(alike, recall.auc.tolist(), recall.missed.tolist(), strict=True)
         found |= {video.id: (auc, missed) for video, auc, missed in rows}
     return found
 
 
+def estimate_auc(recall: VideoRecall, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+    """Compute the AUC of a run and its interval, as `compare_recall` does for a difference."""
+    interval = _interval(len(recall.instances), recall.resampled_auc, seed, resamples)
+    return Estimate(recall.figures()["AUC"], *interval)
+
+
 def compare_recall(
     a: VideoRecall, b: VideoRecall, *, seed: int = 0, resamples: int = RESAMPLES
-) -> Difference:
+) -> Estimate:
     """Compute the difference of AUC, B - A, and its interval, of two runs on the same videos.
 
     Videos are drawn with replacement, the same for both runs, and the budgets of the whole set are
     kept. The interval goes from the 2.5th to the 97.5th percentile of the differences. It says how
     much depends on the choice of videos, not on the seed of a training.
     """
-    count = len(a.instances)
+
+    def difference(weights: Float64) -> Float64:
+        return b.resampled_auc(weights) - a.resampled_auc(weights)
+
+    interval = _interval(len(a.instances), difference, seed, resamples)
+    return Estimate(b.figures()["AUC"] - a.figures()["AUC"], *interval)
+
+
+def _interval(
+    count: int, value_of: Callable[[Float64], Float64], seed: int, resamples: int
+) -> tuple[float, float]:
+    """Return the interval of a value of resampled videos, (R,), from their weights, (R, V)."""
     rng = np.random.default_rng([seed, 0xB007])
-    differences = []
+    values = []
     for first in range(0, resamples, _BLOCK):
         size = min(_BLOCK, resamples - first)
         drawn = rng.integers(0, count, (size, count)) + np.arange(size)[:, None] * count
         times = np.bincount(drawn.ravel(), minlength=size * count)
-        weights = times.reshape(size, count).astype(np.float64)
-        differences.append(b.resampled_auc(weights) - a.resampled_auc(weights))
-    low, high = np.percentile(np.concatenate(differences), [2.5, 97.5]).tolist()
-    return Difference(b.figures()["AUC"] - a.figures()["AUC"], low, high)
+        values.append(value_of(times.reshape(size, count).astype(np.float64)))
+    low, high = np.percentile(np.concatenate(values), [2.5, 97.5]).tolist()
+    return low, high

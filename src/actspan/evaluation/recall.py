@@ -68,12 +68,12 @@ class RecallResult(EvaluatedData):
 
     @property
     def auc_percent(self) -> float:
-        """The `auc` in percent, as in papers."""
+        """Return the `auc` in percent, as in papers."""
         return 100.0 * self.auc
 
     @property
     def max_proposals(self) -> int:
-        """The largest budget, A."""
+        """Return the largest budget, A."""
         return len(self.average_recall)
 
     def at(self, proposals: int) -> float:

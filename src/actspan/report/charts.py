@@ -14,9 +14,9 @@ from actspan.evaluation.baselines import Calibration
 from actspan.evaluation.diagnosis import Diagnosis
 from actspan.evaluation.recall import RecallResult
 from actspan.evaluation.stage_losses import STAGES
+from actspan.report.colours import HIT
 from actspan.report.figures import (
     COLOURS,
-    GRID,
     INK,
     PAPER,
     SOFT,
@@ -30,7 +30,7 @@ from actspan.report.figures import (
 LETTERS = "ABCDEFG"  # letters of the runs, in addition to colours
 
 _WIDTH, _HEIGHT = 5.6, 4.0  # inches
-_STAGE_COLOURS = (SOFT, COLOURS[4], COLOURS[1], COLOURS[3], COLOURS[2], COLOURS[5], GRID)
+_STAGE_COLOURS = (SOFT, COLOURS[4], COLOURS[1], COLOURS[3], COLOURS[0], COLOURS[5], HIT.light)
 _HATCHES = ("", "//", "", "..", "", "||", "")
 
 
@@ -147,6 +147,7 @@ def stage_chart(diagnosis: Diagnosis) -> str:
             height=0.8,
             color=_STAGE_COLOURS[number],
             hatch=_HATCHES[number],
+            alpha=0.5 if names[number] == "found" else 1.0,
             edgecolor=PAPER,
             linewidth=0.5,
             label=names[number],

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from actspan.config.base import OnError
 from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.problems import Problem, problem_of_record, skipped_line
@@ -29,6 +31,8 @@ from actspan.evaluation.detection import (
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
 from actspan.evaluation.input_checks import no_match_error
 from actspan.evaluation.inputs import EvaluatedVideos, load_videos
+from actspan.evaluation.matching import Matches, match_instances
+from actspan.evaluation.paired import VideoRecall, recall_by_video
 from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.jobs.run import CANDIDATES, RUN_FILE, SCORES, Run
@@ -64,6 +68,27 @@ class EvaluatedRun:
     diagnosis: Diagnosis | None = None  # also None without `spans`
     detection: DetectionResult | None = None  # these two also without detections
     mistakes: Mistakes | None = None
+    by_video: VideoRecall | None = None  # of the videos with instances
+
+    def best(self, video: str) -> Proposals:
+        """Return the proposals of a video within the budget, best first."""
+        proposals = self.proposals.get(video, Proposals.empty())
+        most = None if self.recall is None else self.recall.max_proposals
+        return proposals[np.argsort(-proposals.score, kind="stable")[:most]]
+
+    def matches(self, video: Video) -> Matches | None:
+        """Join the instances of a video with the `best` proposals at the lowest threshold.
+
+        None without ground truth, and for a video without instances.
+        """
+        if self.recall is None or not len(video.segments):
+            return None
+        return match_instances(video.segments, self.best(video.id), float(self.recall.tiou[0]))
+
+    @property
+    def is_label_free(self) -> bool:
+        """Return whether the run was made without a model."""
+        return bool(self.info.get("pipeline", {}).get("label_free"))
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -211,14 +236,18 @@ def _evaluate(
     run: EvaluatedRun, videos: Sequence[Video], truth: GroundTruth, progress: Progress
 ) -> EvaluatedRun:
     protocol = PROTOCOLS[truth.protocol]
-    budget, tiou = protocol.max_proposals, parse_thresholds(protocol.tiou("proposal"))
-    segments = {video.id: video.segments for video in videos if len(video.segments)}
-    counts: dict[str, Any] = {"subset": None, "max_proposals": budget, "tiou": tiou}
+    annotated = [video for video in videos if len(video.segments)]
+    budget = protocol.max_proposals
+    counts: dict[str, Any] = {
+        "max_proposals": budget,
+        "tiou": parse_thresholds(protocol.tiou("proposal")),
+    }
     diagnosis = detection = mistakes = None
     if run.folder is not None and run.spans:
         diagnosis = diagnose(
             run.folder,
             videos,
+            subset=None,
             progress=lambda what, done, total: progress(f"{what} {run.name}", done, total),
             **counts,
         )
@@ -226,9 +255,11 @@ def _evaluate(
         tiou = parse_thresholds(protocol.tiou("detection"))
         detection = evaluate_detection(videos, run.detections, subset=None, tiou=tiou)
         mistakes = diagnose_detections(videos, run.detections, subset=None, tiou=tiou)
+    segments = {video.id: video.segments for video in annotated}
     return replace(
         run,
-        recall=evaluate_recall(videos, run.proposals, **counts),
+        recall=evaluate_recall(videos, run.proposals, subset=None, **counts),
+        by_video=recall_by_video(annotated, run.proposals, **counts),
         calibration=calibrate(segments, run.proposals, most=budget),
         diagnosis=diagnosis,
         detection=detection,

@@ -13,20 +13,17 @@ from typing import Any
 
 from actspan.core.errors import ConfigError, DataError, require
 from actspan.core.files import atomic_file
+from actspan.report import colours
+from actspan.report.colours import RUNS, VARIABLES
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
-# These colours stay distinct for colour-blind readers (Okabe and Ito); strongest first.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-INK, SOFT, GRID, PAPER = "#262626", "#707070", "#DDDDDD", "#FFFFFF"
+COLOURS = tuple(colour.light for colour in RUNS)
+INK, SOFT, GRID, PAPER = (
+    colour.light for colour in (colours.INK, colours.SOFT, colours.RULE, colours.PAPER)
+)
 # In a page they are variables of its style sheet, which follow light, dark and print.
-_VARIABLES = {
-    **{colour.lower(): f"var(--run{i})" for i, colour in enumerate(COLOURS)},
-    INK: "var(--ink)",
-    SOFT: "var(--soft)",
-    GRID.lower(): "var(--rule)",
-    PAPER.lower(): "var(--paper)",
-}
+_VARIABLES = {colour.light: f"var(--{name})" for name, colour in VARIABLES.items()}
 _TIP = "tip: "  # begins the id of an artist with a tooltip
 _FONT_SIZE = re.compile(r"([\d.]+)px")
 

@@ -20,6 +20,7 @@ from pydantic.json_schema import models_json_schema
 
 from actspan import __version__
 from actspan.core.errors import ActSpanError, ConfigError
+from actspan.report.colours import style_sheet
 from actspan.server import browse_routes, inference_routes
 from actspan.server.corrections import Corrections
 from actspan.server.database import Database
@@ -30,7 +31,6 @@ from actspan.server.error_responses import (
     install_handlers,
     refuse_unknown_parameters,
 )
-from actspan.server.figures import Figures
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.job_runner import JobRunner
 from actspan.server.job_store import UploadStore, WorkStore
@@ -40,6 +40,7 @@ from actspan.server.media import Media, MediaFile
 from actspan.server.proposal_routes import direct_router, job_router
 from actspan.server.requests import Metrics, RequestMiddleware
 from actspan.server.review import Reviews
+from actspan.server.run_figures import Figures
 from actspan.server.served_model import ServedModel
 from actspan.server.served_work import ServedWork
 from actspan.server.service import ProposalService
@@ -149,7 +150,7 @@ class ServiceInfo(BaseModel):
 
 
 def _operations(model: ServedModel | None, limits: Limits, metrics: Metrics) -> APIRouter:
-    """Return `/healthz`, `/readyz` (both without a token), `/metrics` and `/api/service`."""
+    """Return the probes (without a token), `/metrics`, `/colours.css` and `/api/service`."""
     routes = APIRouter(tags=["operations"])
 
     @routes.get("/healthz")
@@ -170,6 +171,13 @@ def _operations(model: ServedModel | None, limits: Limits, metrics: Metrics) -> 
         """Return metrics in Prometheus' text format."""
         content = generate_latest(metrics.registry)
         return Response(content, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    @routes.get(
+        "/colours.css", response_class=Response, responses={200: {"content": {"text/css": {}}}}
+    )
+    async def colours() -> Response:
+        """Return the colours of the viewer, which are those of reports and pictures."""
+        return Response(style_sheet(), media_type="text/css")
 
     @routes.get("/api/service")
     async def service() -> ServiceInfo:

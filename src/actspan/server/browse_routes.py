@@ -23,12 +23,12 @@ from actspan.server.corrections import (
     corrected_video,
 )
 from actspan.server.error_responses import ProblemError, Responses, failures
-from actspan.server.figures import Figures, add_figures_routes
 from actspan.server.library import Library
+from actspan.server.library_list import ListQuery, VideoList, VideoPage
 from actspan.server.media import Media
 from actspan.server.media_routes import VideoReader, add_media_routes
 from actspan.server.review import Reviews, add_review_routes
-from actspan.server.video_list import ListQuery, VideoList, VideoPage
+from actspan.server.run_figures import Figures, add_figures_routes
 from actspan.server.zoom_levels import TILE
 
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Index of the run, from 0.")]

@@ -62,12 +62,12 @@ class BrowsedRun:
 
     @property
     def has_curves(self) -> bool:
-        """Whether boundary scores and candidates were kept; the latter say what the scores span."""
+        """Return True if scores and candidates were kept; the latter say what the scores span."""
         return self.can_suppress and (self.path / SCORES).is_file()
 
     @property
     def can_suppress(self) -> bool:
-        """Whether candidates were kept, so that suppression can be repeated."""
+        """Return True if candidates were kept, so that suppression can be repeated."""
         return self.run is not None and (self.path / CANDIDATES).is_file()
 
     def warm(self) -> None:

@@ -40,7 +40,7 @@ class VideoResult(NamedTuple):
 
     @property
     def score(self) -> float | None:
-        """The best score, or None without proposals."""
+        """Return the best score, or None without proposals."""
         return float(self.best.score[0]) if len(self.best) else None
 
 
@@ -104,7 +104,7 @@ class ChangedRun:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the results of all videos are known, or cannot be computed."""
+        """Return True if the results of all videos are known, or cannot be computed."""
         return self._failed or all(self.known(name) is not None for name in self._run.result)
 
     def evaluate(self, interrupted: Callable[[], bool]) -> None:

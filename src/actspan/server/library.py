@@ -87,7 +87,7 @@ class Library:
 
     @property
     def is_evaluating(self) -> bool:
-        """Whether metrics of the runs are still missing; `changed_runs` say it of themselves."""
+        """Return True if metrics of runs are missing; `changed_runs` say it of themselves."""
         return self._wake.is_set() or self._is_busy
 
     def add_run(self, name: str, path: Path) -> None:
@@ -204,7 +204,7 @@ class Library:
 
     @cached_property
     def known(self) -> frozenset[str]:
-        """The same ids, as a set."""
+        """Return the same ids, as a set."""
         return frozenset(self.ids)
 
     def video(self, name: str) -> Video:

@@ -188,7 +188,7 @@ class ServedModel:
 
     @property
     def takes_videos(self) -> bool:
-        """Whether video files are accepted: the bundle allows it, and PyAV is installed."""
+        """Return True if video files are accepted: the bundle allows it, and PyAV is installed."""
         made = self.bundle.features.extraction
         return made is not None and made.kind == "video" and find_spec("av") is not None
 

@@ -148,7 +148,7 @@ class Address:
 
     @property
     def stem(self) -> str:
-        """The name without the suffix of the path."""
+        """Return the name without the suffix of the path."""
         return self.name.removesuffix(self.suffix) or self.name
 
     def resolve(self) -> Self:
@@ -166,7 +166,7 @@ class Address:
             raise self.failure("cannot be opened", TimeoutError() if is_late else error) from error
 
     def _options(self) -> dict[str, str]:
-        """Return the options for FFmpeg, which accepts any certificate unless it is told."""
+        """Return the options for FFmpeg, which accepts any certificate by default."""
         if not self.is_secure:
             return _OPTIONS[self.scheme]
         trusted = ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE, or that of the system

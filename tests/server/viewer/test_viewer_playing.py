@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.server.live import Live, serving
-from tests.server.viewer.visits import CORRECTIONS, RULER, Visit
+from tests.server.viewer.visits import CORRECTIONS, FILMSTRIP, RULER, Visit
 
 pytest.importorskip("av", reason="needs the extra 'video'")
 
@@ -42,7 +42,7 @@ def test_a_folder_of_videos_is_annotated_over_their_whole_length(film: Visit) ->
     assert film.text("#length") == f"0:0{SECONDS:.1f}"
     film.page.mouse.click(*film.point(940, RULER))
     assert film.seconds() > 5
-    film.drag(CORRECTIONS - 24, 800, 900)  # there is no ground truth above
+    film.drag(CORRECTIONS - 24 + FILMSTRIP, 800, 900)  # there is no ground truth above
     ((start, end),) = film.times()
     assert 4 < start < end
     film.until_saved()
@@ -67,7 +67,7 @@ def test_a_click_on_the_picture_plays_and_space_pauses(film: Visit) -> None:
 
 def test_the_picture_follows_a_dragged_edge(film: Visit) -> None:
     film.until("document.getElementById('overlay').ariaValueMax >= 5.9")
-    below = CORRECTIONS - 24
+    below = CORRECTIONS - 24 + FILMSTRIP
     film.drag(below, 200, 500)
     film.drag(below, 500, 700, release=False)
     now = "document.getElementById('player').currentTime"
@@ -85,4 +85,4 @@ def test_a_file_that_cannot_be_played_is_reported(browser: Any, films: Live) -> 
     visit.page.locator("#rows a", has_text="first").click()
     visit.until("document.getElementById('messages').textContent === ''")
     visit.until("document.getElementById('overlay').ariaValueMax >= 5.9")
-    visit.close()
+    visit.close("the server responded with a status of")

@@ -10,6 +10,7 @@ from tests.server.live import Live
 
 PHONE, DESKTOP = 390, 1280
 RULER, CORRECTIONS, CURVES = 8, 64, 100  # pixels below the top, with one lane of ground truth
+FILMSTRIP = 50  # pixels by which the pictures of a video move the tracks below
 
 
 class Visit:

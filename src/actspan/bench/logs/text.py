@@ -70,7 +70,7 @@ class Text:
 
     @cached_property
     def document(self) -> Any:
-        """The JSON document; None if the file is not JSON."""
+        """Return the JSON document; None if the file is not JSON."""
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError):
@@ -134,7 +134,7 @@ class Text:
 
     @property
     def batch(self) -> int | None:
-        """The batch size in the file's name; None if there is none."""
+        """Return the batch size in the file's name; None if there is none."""
         return batch_in_name(self.path)
 
 

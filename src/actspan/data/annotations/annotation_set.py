@@ -115,7 +115,7 @@ class Source:
 
     @cached_property
     def json(self) -> bytes | None:
-        """The content without blanks between values; None unless name or start suggest JSON.
+        """Return the content without blanks between values; None unless name or start suggest JSON.
 
         Invalid JSON, and JSON with NaN, is unchanged.
         """
@@ -135,12 +135,12 @@ class Source:
 
     @cached_property
     def object(self) -> tuple[dict[str, Any], list[str]] | None:
-        """The parts of a JSON object and its repeated keys, as `split` returns them, or None."""
+        """Return the parts of a JSON object and its repeated keys, as `split` does, or None."""
         return None if self.json is None else split(self.json)
 
     @cached_property
     def document(self) -> tuple[Any, list[str]]:
-        """The decoded JSON, None if it is none, and all repeated keys."""
+        """Return the decoded JSON, None if it is none, and all repeated keys."""
         return (None, []) if self.json is None else decode(self.json)
 
 

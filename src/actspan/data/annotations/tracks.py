@@ -18,7 +18,7 @@ from pathlib import Path
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.core.wording import counted, listed
+from actspan.core.wording import clock, counted, listed
 from actspan.data.annotations.annotation_set import Source, text_of
 from actspan.data.annotations.fields import seconds
 from actspan.data.annotations.video_builder import VideoBuilder
@@ -105,7 +105,7 @@ def encode_youtube(videos: Sequence[Video], options: WriteOptions) -> Iterator[t
     """Yield name and content of a .txt file per video."""
     for name, video in named_files(videos, ".txt"):
         chapters = {0: _START, **_chapters(video)}
-        lines = (f"{_clock(second)} {text}\n" for second, text in sorted(chapters.items()))
+        lines = (f"{clock(second, 0)} {text}\n" for second, text in sorted(chapters.items()))
         yield name, "".join(lines).encode()
 
 
@@ -136,8 +136,3 @@ def _chapters(video: Video) -> dict[int, str]:
         if fits and all(abs(second - other) >= _SHORTEST for other in chosen):
             chosen[second] = one_line(label).translate(_BRACKETS)
     return chosen
-
-
-def _clock(second: int) -> str:
-    hours, minutes, rest = second // 3600, second // 60 % 60, second % 60
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

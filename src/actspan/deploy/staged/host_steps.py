@@ -53,7 +53,7 @@ from actspan.deploy.staged.stage import (
 )
 from actspan.jobs.source import inputs_from_features
 from actspan.model.bundle import Bundle
-from actspan.pipeline.label_free import find_beside
+from actspan.pipeline.label_free_steps import find_beside
 from actspan.pipeline.outcomes import Piece, Recordings
 from actspan.pipeline.steps import final_proposals, find_candidates, pieces_of, tem_input
 from actspan.proposals.agreement import combine

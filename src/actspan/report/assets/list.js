@@ -2,8 +2,8 @@
 
 const PAGE = 20;
 const PAPER = 720; // pixels across a printed page
+const MUCH_LONGER = 4; // than the median video: too long for an axis with the others
 const byId = (id) => document.getElementById(id);
-const rated = data.videos.some((video) => video.auc[0] !== null);
 
 function html(parent, tag, properties = {}, text = "") {
   const made = Object.assign(document.createElement(tag), properties);
@@ -14,6 +14,8 @@ function html(parent, tag, properties = {}, text = "") {
 
 // timelines
 
+const placed = [...document.querySelectorAll(".card[data-video]")]; // in the page from the start
+const indexOf = (card) => Number(card.dataset.video);
 const drawn = new Map(); // place on the page: what it shows, decoded
 const near = new IntersectionObserver(
   (entries) => entries.filter((e) => e.isIntersecting).forEach((e) => draw(e.target)),
@@ -22,11 +24,13 @@ const near = new IntersectionObserver(
 const resized = new ResizeObserver((entries) => entries.forEach((e) => redraw(e.target)));
 
 function place(card, index) {
+  const id = data.videos[index].id;
+  if (data.viewer) card.querySelector(".facts").append(moment(id, 0, "Open in the viewer"));
   const room = html(card, "div", { className: "room" });
+  card.querySelector(".facts").after(room);
   room.dataset.video = index;
   near.observe(room);
   const details = html(card, "details");
-  const id = data.videos[index].id;
   const summary = html(details, "summary", {}, "Proposals");
   html(summary, "span", { className: "hidden" }, ` of ${id}`);
   details.addEventListener("toggle", () => fill(details, index), { once: true });
@@ -39,11 +43,25 @@ function draw(room) {
   resized.observe(room);
 }
 
+// The end of the axis that a timeline shares with the others of its list, shown or not.
+function axisOf(room) {
+  const list = room.closest("ol");
+  const sharing = list.id ? chosen : placed.filter((card) => list.contains(card)).map(indexOf);
+  return Math.max(...sharing.map((index) => data.videos[index].end));
+}
+
+function redrawAll(width) {
+  for (const room of drawn.keys()) {
+    delete room.dataset.width;
+    redraw(room, width);
+  }
+}
+
 function redraw(room, width = Math.round(room.clientWidth)) {
   const video = drawn.get(room);
   if (!video || !width || room.dataset.width === String(width)) return;
   room.dataset.width = width;
-  room.replaceChildren(timeline(video, width));
+  room.replaceChildren(timeline(video, width, byId("shared").checked ? axisOf(room) : video.seconds));
 }
 
 function fill(details, index) {
@@ -56,13 +74,20 @@ function fill(details, index) {
     if (video.truth.length) header.push("tIoU");
     if (labelled) header.push("label");
     const rows = run.proposals.map((p, i) => {
-      const row = [`${i + 1}`, clock(p.start, 1), clock(p.end, 1), p.score.toFixed(3)];
+      const row = [`${i + 1}`, moment(video.id, p.start), clock(p.end), p.score.toFixed(3)];
       if (video.truth.length) row.push(p.tiou.toFixed(2));
       if (labelled) row.push(p.label || "–");
       return row;
     });
     addTable(details, caption, header, rows);
   });
+}
+
+// A time, as a link to it in the viewer if its address is known.
+function moment(id, seconds, text = clock(seconds)) {
+  if (!data.viewer) return text;
+  const href = `${data.viewer}#${new URLSearchParams({ id, t: seconds.toFixed(2) })}`;
+  return Object.assign(document.createElement("a"), { href, textContent: text });
 }
 
 function addTable(parent, caption, header, rows) {
@@ -76,7 +101,7 @@ function addTable(parent, caption, header, rows) {
   const body = html(table, "tbody");
   for (const row of rows) {
     const line = html(body, "tr");
-    row.forEach((cell, i) => html(line, i ? "td" : "th", i ? {} : { scope: "row" }, cell));
+    row.forEach((cell, i) => html(line, i ? "td" : "th", i ? {} : { scope: "row" }).append(cell));
   }
 }
 
@@ -88,7 +113,7 @@ const text = data.videos.map((video) => {
   const labels = [video.labels, ...video.runs.map((run) => run.labels ?? [])].flat();
   return [video.id, ...new Set(labels.map((l) => data.labels[l] ?? ""))].join("\n").toLowerCase();
 });
-const seconds = (i) => data.videos[i].seconds ?? data.videos[i].runs[0].span ?? 0;
+const seconds = (i) => data.videos[i].end;
 const auc = (i, r) => data.videos[i].auc[r];
 const rising = (value) => (a, b) => value(a) - value(b);
 
@@ -151,19 +176,19 @@ function showMore() {
 function addCard(index) {
   const video = data.videos[index];
   const card = html(byId("list"), "li", { className: "card" });
-  html(card, "h4", { tabIndex: -1 }, video.id);
-  html(card, "p", { className: "about" }, about(index));
+  const facts = html(card, "div", { className: "facts" });
+  html(facts, "h4", { tabIndex: -1 }, video.id);
+  html(facts, "p", { className: "about" }, about(index));
   place(card, index);
   return card;
 }
 
 function about(index) {
   const video = data.videos[index];
-  const parts = seconds(index) ? [clock(seconds(index))] : [];
-  if (!rated) return parts.join(" · ");
+  const parts = [clock(seconds(index))];
+  if (video.auc[0] === null) return parts.join(" · ");
   parts.push(`instances: ${video.labels.length}`);
   data.runs.forEach((_, r) => {
-    if (video.auc[r] === null) return;
     const name = data.runs.length > 1 ? `${LETTERS[r]}: ` : "";
     const missed = video.missed[r] ? `, ${video.missed[r]} missed at the lowest tIoU` : "";
     parts.push(`${name}AUC ${video.auc[r].toFixed(1)}${missed}`);
@@ -196,9 +221,13 @@ dark.addEventListener("change", nameTheme);
 nameTheme();
 byId("theme").hidden = false;
 
-for (const card of document.querySelectorAll(".card[data-video]")) {
-  place(card, Number(card.dataset.video));
-}
+// One axis, unless most videos would be drawn short on it.
+const ends = places.map(seconds).sort((a, b) => a - b);
+byId("shared").checked = ends.at(-1) <= MUCH_LONGER * ends[ends.length >> 1];
+byId("shared").addEventListener("change", () => redrawAll());
+byId("shared").closest("p").hidden = ends.length < 2;
+
+for (const card of placed) place(card, indexOf(card));
 for (const name of comparisons.keys()) html(byId("order"), "option", { value: name }, name);
 let waiting = 0;
 byId("order").value = "by id"; // the extremes stand above the list already
@@ -212,10 +241,8 @@ byId("more").addEventListener("click", () => showMore()?.querySelector("h4").foc
 document.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("beforeprint", () => {
   for (const room of document.querySelectorAll(".room:not([data-width])")) draw(room);
-  for (const room of drawn.keys()) redraw(room, PAPER);
+  redrawAll(PAPER);
 });
-addEventListener("afterprint", () => {
-  for (const room of drawn.keys()) redraw(room);
-});
+addEventListener("afterprint", () => redrawAll());
 byId("all").hidden = false;
 choose();

@@ -23,6 +23,21 @@ export class Actions {
     this.store.view.reveal(this.player.time);
   }
 
+  /**
+   * Go some frames on, or cells of the curves if the frames are not known.
+   * @param {number} count
+   */
+  stepFrames(count) {
+    const { frames } = this.store.media, { time } = this.player;
+    this.step(frames ? frames.time(frames.at(time) + count) - time : count * this.cell);
+  }
+
+  // Seconds of one frame, or of one cell of the curves if the frames are not known.
+  get frame() {
+    const { frames } = this.store.media;
+    return frames ? 1 / frames.rate : this.cell;
+  }
+
   // Seconds of one cell of the curves, or of a frame at 25 per second.
   get cell() {
     const curves = this.store.runs.find((run) => run.curves)?.curves;
@@ -117,24 +132,7 @@ export class Actions {
 
   addHere() {
     const { store } = this, length = Math.max(store.view.length / 20, 0.5);
-    const start = Math.min(this.player.time, Math.max(store.seconds - 0.1, 0));
+    const start = Math.min(store.media.snap(this.player.time), Math.max(store.seconds - 0.1, 0));
     store.editor?.add(start, Math.min(start + length, store.view.seconds));
-  }
-
-  /**
-   * Move an edge of the selected segment to the position.
-   * @param {"start" | "end"} edge
-   */
-  setEdge(edge) {
-    const { editor } = this.store;
-    if (!editor || !this.store.selected) return false;
-    return editor.edit(editor.selected, { [edge]: this.player.time });
-  }
-
-  remove() {
-    const { editor } = this.store;
-    if (!editor || editor.selected < 0) return false;
-    editor.remove(editor.selected);
-    return true;
   }
 }

@@ -2,8 +2,8 @@
 
 /**
  * @import {
- *   Columns, ComparedGroup, Corrected, Job, JobResult, ListQuery, ModelInfo, NewTraining, Overview, Segment,
- *   ShownVideo, Suppression, VideoPage, WorkJob, WorkOverview
+ *   Columns, ComparedGroup, Corrected, Filmstrip, FrameGrid, Job, JobResult, ListQuery, ModelInfo, NewTraining,
+ *   Overview, Segment, ShownVideo, Suppression, VideoPage, WaveformInfo, WorkJob, WorkOverview
  * } from "./types.js"
  */
 
@@ -112,7 +112,11 @@ export const exportUrl = (query) => `${BROWSE}/corrections/export?${encode(query
  * @param {number} tile
  */
 export async function curveTile(id, run, level, tile) {
-  const answer = await ask(`${BROWSE}/curves`, { query: { id, run, level, tile } });
+  return floats(await ask(`${BROWSE}/curves`, { query: { id, run, level, tile } }));
+}
+
+/** @param {Response} answer little-endian float32 */
+async function floats(answer) {
   const view = new DataView(await answer.arrayBuffer());
   const values = new Float32Array(view.byteLength / 4);
   for (let i = 0; i < values.length; i += 1) values[i] = view.getFloat32(4 * i, true);
@@ -138,6 +142,65 @@ export function saveCorrections(id, revision, segments) {
   const body = JSON.stringify({ revision, segments });
   return json(path, { method: "PUT", query: { id }, body, headers: { "Content-Type": "application/json" } });
 }
+
+// Content of the video's file
+
+/**
+ * @param {{ id: string, start: number, end: number, count: number, height: number }} query
+ * @param {AbortSignal} signal
+ * @returns {Promise<Filmstrip>}
+ */
+export const filmstrip = (query, signal) => json(`${BROWSE}/filmstrip`, { query, signal });
+
+/**
+ * Return a picture whose address the service gave.
+ * @param {string} address
+ * @param {AbortSignal} signal
+ */
+export async function picture(address, signal) {
+  return createImageBitmap(await (await ask(address.replace(/^\//, ""), { signal })).blob());
+}
+
+/**
+ * Return the frame that is shown at a time.
+ * @param {{ id: string, time: number, height: number, version: string }} query
+ * @param {AbortSignal} signal
+ */
+export async function frame(query, signal) {
+  return createImageBitmap(await (await ask(`${BROWSE}/frame`, { query, signal })).blob());
+}
+
+/**
+ * @param {string} id
+ * @param {AbortSignal} signal
+ * @returns {Promise<FrameGrid>}
+ */
+export const frames = (id, signal) => json(`${BROWSE}/frames`, { query: { id }, signal });
+
+/**
+ * Return the seconds at which frames appear, as many as one answer has.
+ * @param {string} id
+ * @param {number} first number of the first frame
+ * @param {AbortSignal} signal
+ */
+export async function frameTimes(id, first, signal) {
+  const answer = await ask(`${BROWSE}/frame-times`, { query: { id, first }, signal });
+  const view = new DataView(await answer.arrayBuffer());
+  return Float64Array.from({ length: view.byteLength / 8 }, (_, i) => view.getFloat64(8 * i, true));
+}
+
+/**
+ * @param {string} id
+ * @param {AbortSignal} signal
+ * @returns {Promise<WaveformInfo>}
+ */
+export const waveform = (id, signal) => json(`${BROWSE}/waveform`, { query: { id }, signal });
+
+/**
+ * Return a tile of a waveform, (2, 1, n): the lowest, then the highest sample of every column.
+ * @param {{ id: string, level: number, tile: number, version: string }} query
+ */
+export const waveformTile = async (query) => floats(await ask(`${BROWSE}/waveform/tile`, { query }));
 
 /** @returns {Promise<{ model: ModelInfo | null }>} */
 export const service = () => json("api/service");

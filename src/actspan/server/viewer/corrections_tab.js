@@ -92,7 +92,7 @@ export class CorrectionsTab {
    */
   #row(editor, index) {
     const line = make(this.#body, "tr"), number = `segment ${index + 1}`;
-    line.addEventListener("focusin", () => editor.selected !== index && this.store.select(index));
+    line.addEventListener("focusin", () => editor.chosen.includes(index) || this.store.select(index));
     const head = make(line, "th", { scope: "row" });
     const play = make(head, "button", { type: "button", className: "small rank" }, `${index + 1}`);
     play.setAttribute("aria-label", `Play ${number}`);
@@ -191,8 +191,9 @@ export class CorrectionsTab {
     if (!editor?.shown.length) return;
     const index = editor.draft?.index ?? editor.selected;
     const marked = editor.draft && index < 0 ? editor.shown.length - 1 : index; // a new segment is the last
+    const chosen = new Set(editor.chosen).add(marked);
     [...this.#body.rows].forEach((line, i) => {
-      line.classList.toggle("chosen", i === marked);
+      line.classList.toggle("chosen", chosen.has(i));
       if (i === marked) reveal(byId("corrections"), line);
     });
   }

@@ -1,10 +1,10 @@
-// A run's three curves of one video, loaded in tiles of the current zoom level.
+// Curves over one video (a run's three, or its sound), loaded in tiles of the current zoom level.
 
 /** @import { CurvesInfo } from "./types.js" */
 
 import { clip } from "./segments.js";
 
-/** Lowest and highest value of action, start and end per column of a zoom level. */
+/** Lowest and highest value of every curve per column of a zoom level. */
 export class Columns {
   /**
    * @param {Curves} curves
@@ -41,8 +41,8 @@ export class Columns {
     const width = this.curves.tile;
     const tile = this.curves.tiles.get(`${this.level}/${Math.floor(column / width)}`);
     if (!tile) return 0;
-    const count = tile.length / 6;
-    return tile[(3 * extreme + curve) * count + (column % width)];
+    const { rows } = this.curves, count = tile.length / (2 * rows);
+    return tile[(rows * extreme + curve) * count + (column % width)];
   }
 }
 
@@ -56,10 +56,12 @@ export class Curves {
 
   /**
    * @param {CurvesInfo} info
-   * @param {(level: number, tile: number) => Promise<Float32Array>} request returns (2, 3, n) values
+   * @param {(level: number, tile: number) => Promise<Float32Array>} request returns (2, rows, n) values
    * @param {() => void} arrived
+   * @param {number} [rows] number of curves
    */
-  constructor({ cells, levels, tile, span }, request, arrived) {
+  constructor({ cells, levels, tile, span }, request, arrived, rows = 3) {
+    this.rows = rows;
     this.cells = cells;
     this.levels = levels;
     this.tile = tile;

@@ -4,6 +4,11 @@
 
 import * as api from "./api.js";
 
+/**
+ * A segment as it is during a drag; index -1 is a new one. `others` move with it, `to` is what it snaps to.
+ * @typedef {{ index: number, segment: Segment, others?: Map<number, Segment>, to?: string }} Draft
+ */
+
 const FIRST = 1000, LONGEST = 30_000; // milliseconds between two attempts to save
 
 /**
@@ -18,7 +23,9 @@ export class Editor extends EventTarget {
   /** @type {Segment[] | null} null: this video has no corrections */
   segments = null;
   selected = -1;
-  /** @type {{ index: number, segment: Segment } | null} during a drag; index -1 is a new segment */
+  /** @type {Set<number>} more segments that are selected */
+  #also = new Set();
+  /** @type {Draft | null} during a drag */
   draft = null;
   /** @type {"" | "saving" | "saved" | "failed"} */
   state = "";
@@ -47,6 +54,7 @@ export class Editor extends EventTarget {
   /** @param {Corrected} kept */
   #take({ revision, segments }) {
     Object.assign(this, { segments: copy(segments), selected: -1, state: "", message: "", draft: null });
+    this.#also.clear();
     this.#revision = revision;
     this.#past = [];
     this.#future = [];
@@ -77,20 +85,51 @@ export class Editor extends EventTarget {
   get shown() {
     const segments = this.segments ?? [];
     if (!this.draft) return segments;
-    const { index, segment } = this.draft;
-    return index < 0 ? [...segments, segment] : segments.with(index, segment);
+    const { index, segment, others } = this.draft;
+    if (index < 0) return [...segments, segment];
+    return segments.map((one, i) => (i === index ? segment : others?.get(i) ?? one));
+  }
+
+  // The indices of all selected segments, the first selected one first.
+  get chosen() {
+    return this.selected < 0 ? [] : [this.selected, ...this.#also];
   }
 
   /** @param {number} index */
   select(index) {
-    if (this.selected === index) return;
+    if (this.selected === index && !this.#also.size) return;
+    this.#also.clear();
     this.selected = index;
     this.#announce();
   }
 
   /**
+   * Add a segment to the selection, or remove it.
+   * @param {number} index
+   */
+  toggle(index) {
+    const chosen = new Set(this.chosen);
+    if (!chosen.delete(index)) chosen.add(index);
+    this.#choose([...chosen]);
+    this.#announce();
+  }
+
+  // Select all segments; return false if there are none.
+  selectAll() {
+    this.#choose((this.segments ?? []).map((_, index) => index));
+    this.#announce();
+    return this.selected >= 0;
+  }
+
+  /** @param {number[]} indices */
+  #choose([first = -1, ...others]) {
+    this.selected = first;
+    this.#also = new Set(others);
+  }
+
+  /**
    * Show a segment as it is during a drag, without changing the corrections; null ends it.
-   * @param {{ index: number, segment: Segment } | null} draft
+   * @param {Draft | null} draft
    */
   preview(draft) {
     this.draft = draft;
@@ -105,12 +144,12 @@ export class Editor extends EventTarget {
    */
   add(start, end, label = "") {
     const made = { start, end, label };
-    this.#change([...copy(this.segments ?? []), made], made);
+    this.change([...copy(this.segments ?? []), made], [made]);
   }
 
   /** @param {Segment[]} segments */
   replaceAll(segments) {
-    this.#change(segments.map(({ start, end, label }) => ({ start, end, label: label ?? "" })), null);
+    this.change(segments.map(({ start, end, label }) => ({ start, end, label: label ?? "" })), []);
   }
 
   /**
@@ -124,18 +163,31 @@ export class Editor extends EventTarget {
     Object.assign(segment, changes);
     if (!(segment.end > segment.start)) return false;
     const { start, end, label } = segment;
-    if (start !== before.start || end !== before.end || label !== before.label) this.#change(next, segment);
+    if (start !== before.start || end !== before.end || label !== before.label) this.change(next, [segment]);
     return true;
+  }
+
+  /**
+   * Keep what a drag moved; the same segments stay selected.
+   * @param {Draft} draft
+   */
+  move({ index, segment, others = new Map() }) {
+    const next = copy(this.segments ?? []);
+    const moved = new Map([[index, segment], ...others]);
+    for (const [i, one] of moved) next[i] = one;
+    if (segment.start !== this.segments?.[index].start || segment.end !== this.segments[index].end) {
+      this.change(next, [...moved.values()]);
+    }
   }
 
   /** @param {number} index */
   remove(index) {
-    if (this.segments?.[index]) this.#change(this.segments.toSpliced(index, 1), null);
+    if (this.segments?.[index]) this.change(this.segments.toSpliced(index, 1), []);
   }
 
   // Remove the corrections of this video.
   discard() {
-    if (this.segments !== null) this.#change(null, null);
+    if (this.segments !== null) this.change(null, []);
   }
 
   undo() {
@@ -155,20 +207,21 @@ export class Editor extends EventTarget {
     if (segments === undefined) return;
     to.push(this.segments);
     this.segments = segments;
-    this.selected = -1;
+    this.#choose([]);
     this.#changed();
   }
 
   /**
-   * @param {Segment[] | null} segments
-   * @param {Segment | null} chosen
+   * Replace the corrections, as one change that can be undone.
+   * @param {Segment[] | null} segments null removes them
+   * @param {Segment[]} chosen those of them that are then selected
    */
-  #change(segments, chosen) {
+  change(segments, chosen) {
     this.#past.push(this.segments);
     this.#future = [];
     this.draft = null;
     this.segments = segments && segments.toSorted((a, b) => a.start - b.start || a.end - b.end);
-    this.selected = chosen && this.segments ? this.segments.indexOf(chosen) : -1;
+    this.#choose(chosen.map((segment) => this.segments?.indexOf(segment) ?? -1));
     this.#changed();
   }
 

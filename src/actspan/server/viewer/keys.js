@@ -8,21 +8,29 @@ const KEYS = [
   ["Space", "play or pause", "toggle"],
   ["←", "one second back", "back"], ["→", "one second forward", "on"],
   ["Shift ←", "ten seconds back", "farBack"], ["Shift →", "ten seconds forward", "farOn"],
-  [",", "one cell back", "cellBack"], [".", "one cell forward", "cellOn"],
+  [",", "one frame back", "frameBack"], [".", "one frame forward", "frameOn"],
   ["Home", "to the start", "start"], ["End", "to the end", "end"],
   ["[", "previous proposal by rank", "previous"], ["]", "next proposal by rank", "next"],
   ["{", "previous proposal by time", "earlier"], ["}", "next proposal by time", "later"],
   ["Enter", "play the selected proposal or segment alone", "playChosen"],
-  ["Escape", "cancel a drag, or play the whole video again", "leave"],
+  ["Escape", "cancel a drag or a mark, play the whole video again, or select nothing", "leave"],
   ["+", "zoom in", "zoomIn"], ["-", "zoom out", "zoomOut"], ["0", "the whole video", "zoomAll"],
   ["N", "next video", "nextVideo"], ["P", "previous video", "previousVideo"],
-  ["/", "find a video", "find"], ["1", "run A on or off", "run0"], ["2", "run B on or off", "run1"],
-  ["M", "add a segment at the position", "add"],
+  ["/", "find a video", "find"],
+  ["1 – 9", "label the selected segments; without a selection, 1 and 2 switch runs A and B", "digit"],
+  ["M", "add a segment at the position; hold it to mark as long as the video plays", "add"],
   ["C", "copy the selected proposal to the corrections", "take"],
-  ["I", "move the start of the selected segment here", "setStart"],
-  ["O", "move the end of the selected segment here", "setEnd"],
-  ["L", "edit the label of the selected segment", "label"], ["Delete", "delete the selected segment", "remove"],
-  ["T", "propose in all videos, and train", "work"],
+  ["I", "move the start of the selected segment here, or start a new one", "setStart"],
+  ["O", "move the end of the selected segment here, or end the new one", "setEnd"],
+  ["<", "select the previous segment", "earlierSegment"], [">", "select the next segment", "laterSegment"],
+  ["Ctrl ←", "move the selected segments one frame back", "moveBack"],
+  ["Ctrl →", "move the selected segments one frame forward", "moveOn"],
+  ["S", "split the segment at the position", "split"],
+  ["J", "join the selected segments, or one with the next", "merge"],
+  ["L", "edit the label of the selected segment", "label"],
+  ["Delete", "delete the selected segments", "remove"], ["Ctrl A", "select all segments", "selectAll"],
+  ["Ctrl C", "copy the selected segments", "copy"], ["Ctrl V", "paste at the position, also in another video", "paste"],
+  ["W", "propose in all videos, and train", "work"],
   ["Ctrl Z", "undo", "undo"], ["Ctrl Shift Z", "redo", "redo"], ["?", "this help", "help"],
 ];
 
@@ -74,10 +82,11 @@ function leaveField(event, before) {
  */
 function actionOf(keys, isSingle) {
   if (keys.length === 1 && !NAMED.has(keys) && !isSingle) return "";
+  if (/^[1-9]$/.test(keys)) return "digit";
   return KEYS.find(([written]) => written === keys)?.[2] ?? (keys === "Ctrl Y" ? "redo" : "");
 }
 
-/** @param {Record<string, () => unknown>} actions that return false if they do not apply */
+/** @param {Record<string, (event: KeyboardEvent) => unknown>} actions that return false if they do not apply */
 export function listen(actions) {
   const single = field("single-keys");
   single.checked = recall("keys") !== "off";
@@ -91,7 +100,7 @@ export function listen(actions) {
     if (event.altKey || !(event.target instanceof Element)) return;
     if (leaveField(event, before) || isTaken(event, event.target)) return;
     const action = actionOf(pressed(event), single.checked);
-    if (action && actions[action]() !== false) event.preventDefault();
+    if (action && actions[action](event) !== false) event.preventDefault();
   });
   releaseFocus();
   const list = make(byId("keys"), "dl");

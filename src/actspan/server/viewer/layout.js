@@ -57,7 +57,7 @@ export class Splitter {
    */
   constructor(store, timeline) {
     this.timeline = timeline;
-    store.on(["video", "runs"], () => this.apply());
+    store.on(["video", "runs", "media"], () => this.apply());
     addEventListener("resize", () => this.apply());
     this.#bar.addEventListener("pointerdown", (event) => this.#press(event));
     this.#bar.addEventListener("keydown", (event) => this.#key(event));

@@ -9,15 +9,19 @@ import { connection } from "./connection.js";
 import { CorrectionsTab } from "./corrections_tab.js";
 import { exportDialog, followTheme, helpDialog } from "./dialogs.js";
 import { byId, dialog, element, field, make } from "./dom.js";
+import { Editing } from "./editing.js";
 import { listen } from "./keys.js";
 import { drawer, skipLink, Splitter } from "./layout.js";
 import { List } from "./list.js";
+import { Marking } from "./marking.js";
 import { say } from "./messages.js";
 import { Opening } from "./opening.js";
 import { Player } from "./player.js";
 import { Pointer } from "./pointer.js";
+import { Preview } from "./preview.js";
 import { ProposalsTab } from "./proposals_tab.js";
 import { proposeDialog } from "./propose.js";
+import { SelectionBar } from "./selection_bar.js";
 import { SettingsTab } from "./settings_tab.js";
 import { Store } from "./store.js";
 import { Tabs } from "./tabs.js";
@@ -42,7 +46,14 @@ class Page {
     this.timeline = new Timeline(this.store, this.player);
     new Splitter(this.store, this.timeline);
     this.tip = new Tip(this.store, this.timeline);
-    this.pointer = new Pointer(this.timeline, (hit, point) => this.tip.hovered(hit, point));
+    this.preview = new Preview(this.store, this.player, this.timeline);
+    this.pointer = new Pointer(this.timeline, (segment, point, hit) => {
+      this.tip.hovered(segment, point);
+      this.preview.hovered(hit, point);
+    });
+    this.editing = new Editing(this.store, this.player);
+    this.marking = new Marking(this.store, this.player, this.actions);
+    new SelectionBar(this.store, this.editing);
     new Transport(this.store, this.player, this.actions, this.timeline);
     this.list = new List(this.store);
     this.opening = new Opening(this.store, this.player, () => this.list.refresh());
@@ -186,14 +197,14 @@ class Page {
   }
 
   #keyboard() {
-    const { store, player, actions, pointer } = this;
+    const { store, player, actions, pointer, editing: edits, marking } = this;
     const editing = (/** @type {() => unknown} */ action) => () => (store.editor ? action() : false);
     listen({
       toggle: () => player.toggle(), help: () => dialog("help").showModal(),
-      leave: () => pointer.cancel() || player.leaveRange(),
+      leave: () => pointer.cancel() || marking.cancel() || player.leaveRange() || edits.deselect(),
       back: () => actions.step(-1), on: () => actions.step(1),
       farBack: () => actions.step(-10), farOn: () => actions.step(10),
-      cellBack: () => actions.step(-actions.cell), cellOn: () => actions.step(actions.cell),
+      frameBack: () => actions.stepFrames(-1), frameOn: () => actions.stepFrames(1),
       start: () => actions.step(-Infinity), end: () => actions.step(Infinity),
       previous: () => actions.neighbour(-1, "rank"), next: () => actions.neighbour(1, "rank"),
       earlier: () => actions.neighbour(-1, "start"), later: () => actions.neighbour(1, "start"),
@@ -204,13 +215,25 @@ class Page {
         this.side.open();
         field("find").focus();
       },
-      run0: () => store.toggleRun(0), run1: () => store.toggleRun(1),
-      add: editing(() => actions.addHere()), take: () => actions.takeChosen(),
-      setStart: () => actions.setEdge("start"), setEnd: () => actions.setEdge("end"),
-      label: editing(() => this.#label()), remove: () => actions.remove(),
+      // tracks: marks, labels and changes of several segments
+      digit: ({ key }) => this.#digit(Number(key)),
+      add: (event) => marking.hold(event), setStart: () => marking.start(), setEnd: () => marking.end(),
+      earlierSegment: () => edits.neighbour(-1), laterSegment: () => edits.neighbour(1),
+      moveBack: () => edits.move(-actions.frame), moveOn: () => edits.move(actions.frame),
+      split: () => edits.split(), merge: () => edits.merge(), remove: () => edits.remove(),
+      selectAll: () => edits.selectAll(), copy: () => edits.copy(), paste: () => edits.paste(),
+      take: () => actions.takeChosen(),
+      label: editing(() => this.#label()),
       work: () => this.loop.open(),
       undo: editing(() => store.editor?.undo()), redo: editing(() => store.editor?.redo()),
     });
+  }
+
+  // Label the selected segments; without any, switch one of the first two runs.
+  /** @param {number} number */
+  #digit(number) {
+    if (this.store.selected) return this.editing.label(this.store.labels.list[number - 1]);
+    return number <= 2 && this.store.toggleRun(number - 1);
   }
 
   #label() {

@@ -4,7 +4,7 @@
 
 const NAMES = [
   "paper", "raised", "ink", "soft", "rule", "edge", "focus", "truth", "corrected", "action", "start", "end",
-  ...Array.from({ length: 7 }, (_, r) => `run${r}`),
+  ...Array.from({ length: 7 }, (_, r) => `run${r}`), ...Array.from({ length: 9 }, (_, i) => `label${i + 1}`),
 ];
 
 /** @typedef {Record<string, string>} Palette */

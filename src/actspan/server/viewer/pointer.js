@@ -18,7 +18,7 @@ export class Pointer {
 
   /**
    * @param {Timeline} timeline
-   * @param {(hit: Hit | null, point: Point) => void} hovered
+   * @param {(segment: Hit | null, point: Point, hit: Hit | null) => void} hovered
    */
   constructor(timeline, hovered) {
     this.timeline = timeline;
@@ -78,7 +78,7 @@ export class Pointer {
     if (this.#pinch) this.#stretch(this.#pinch);
     else if (this.#gesture) {
       this.#begin.moved ||= Math.abs(point.x - this.#begin.x) > FAR;
-      if (this.#begin.moved) this.#gesture.move(point.x);
+      if (this.#begin.moved) this.#gesture.move(point.x, event.altKey);
     }
   }
 
@@ -97,7 +97,7 @@ export class Pointer {
     if (isCancelled) this.cancel();
     const gesture = this.#gesture;
     this.#gesture = null;
-    gesture?.end(this.#begin.moved, point.x);
+    gesture?.end(this.#begin.moved, point.x, event.altKey);
   }
 
   #fingers() {
@@ -140,6 +140,6 @@ export class Pointer {
     const found = hit?.segment ? hit : null, { timeline } = this;
     if (found?.segment !== timeline.hovered?.segment) timeline.paintOverlay();
     timeline.hovered = found;
-    this.hovered(found, point);
+    this.hovered(found, point, hit);
   }
 }

@@ -18,6 +18,11 @@ export class Scrubber {
     return this.player.time;
   }
 
+  // Seconds per pixel.
+  get scale() {
+    return this.timeline.scale;
+  }
+
   /** @param {number} x */
   share(x) {
     return (x - this.timeline.left) / (this.timeline.right - this.timeline.left);
@@ -51,20 +56,27 @@ export class Scrubber {
     return { move, end: (moved) => moved || move(x) };
   }
 
+  // A click does something, a drag moves the position.
+  /**
+   * @param {() => void} click
+   * @returns {Gesture}
+   */
+  clickOr(click) {
+    return {
+      move: (x) => this.goTo(this.seconds(x)),
+      end: (moved) => moved || click(),
+    };
+  }
+
   // A click plays a segment, a drag moves the position.
   /**
    * @param {Span} span
    * @param {() => void} [choose]
-   * @returns {Gesture}
    */
   clickOrScrub(span, choose) {
-    return {
-      move: (x) => this.goTo(this.seconds(x)),
-      end: (moved) => {
-        if (moved) return;
-        choose?.();
-        this.playOnly(span);
-      },
-    };
+    return this.clickOr(() => {
+      choose?.();
+      this.playOnly(span);
+    });
   }
 }

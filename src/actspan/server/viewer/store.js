@@ -3,6 +3,8 @@
 /** @import { Overview, Proposal, Segment, ShownVideo } from "./types.js" */
 /** @import { Editor } from "./editor.js" */
 
+import { Labels } from "./labels.js";
+import { Media } from "./media.js";
 import { Run } from "./run.js";
 import { clip } from "./segments.js";
 import { View } from "./view.js";
@@ -19,7 +21,10 @@ const LANES = 14, SHARED = 20, FEWEST = 4; // lanes of proposals: of one run, of
  * - edit: the corrections, or a segment during a drag
  * - suppression: settings of Soft-NMS of a run
  * - served: the service has other runs than before
- * @typedef {"served" | "video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression"} Change
+ * - media: frames, filmstrip or sound of the video are known, or cannot be read
+ * - picture: a part of the filmstrip or of the sound is loaded
+ * @typedef {"served" | "video" | "length" | "proposals" | "runs" | "choice" | "edit" | "suppression" | "media"
+ *   | "picture"} Change
  */
 
 export class Store extends EventTarget {
@@ -36,11 +41,13 @@ export class Store extends EventTarget {
   chosen = null;
   filter = { score: 0, most: 20 };
   view = new View();
+  media = new Media(this);
 
   /** @param {Overview} about */
   constructor(about) {
     super();
     this.about = about;
+    this.labels = new Labels(this);
     this.served = about.runs.map((info, number) => new Run(info, number));
   }
 

@@ -54,8 +54,8 @@ export class Timeline {
     this.player = player;
     this.scrubber = new Scrubber(this, player);
     this.view.addEventListener("change", () => this.paint());
-    store.on(["video", "proposals", "runs", "edit", "length"], () => this.layout());
-    store.on("choice", () => this.paint());
+    store.on(["video", "proposals", "runs", "edit", "length", "media"], () => this.layout());
+    store.on(["choice", "picture"], () => this.paint());
     for (const event of ["move", "range"]) player.addEventListener(event, () => this.paintOverlay());
     this.room.addEventListener("scroll", () => this.layout(), { passive: true });
     new ResizeObserver(() => this.layout()).observe(this.room);

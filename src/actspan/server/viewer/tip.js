@@ -38,11 +38,11 @@ export class Tip {
       this.#hide();
       return;
     }
-    const { index, segment } = editor.draft, before = editor.segments?.[index];
+    const { index, segment, to } = editor.draft, before = editor.segments?.[index];
     const row = this.timeline.rows.find(({ track }) => track.kind === "corrections");
     const { scrubber, view, left, right } = this.timeline;
     const x = left + ((scrubber.time - view.from) / view.length) * (right - left);
-    if (row) this.#show(changeOf(segment, before), x, row.box.y);
+    if (row) this.#show([changeOf(segment, before), to].filter(Boolean).join(" · "), x, row.box.y);
   }
 
   #hide() {

@@ -6,10 +6,12 @@
 
 import { CorrectionsTrack } from "./tracks/corrections.js";
 import { CurvesTrack } from "./tracks/curves.js";
+import { FilmstripTrack } from "./tracks/filmstrip.js";
 import { Overview } from "./tracks/overview.js";
 import { ProposalsTrack } from "./tracks/proposals.js";
 import { Ruler } from "./tracks/ruler.js";
 import { TruthTrack } from "./tracks/truth.js";
+import { WaveformTrack } from "./tracks/waveform.js";
 
 /**
  * Return the tracks for the current state; `isNarrow` leaves out their names.
@@ -23,7 +25,9 @@ export function makeTracks(store, scrubber, isNarrow) {
   /** @param {string} name */
   const named = (name) => (isNarrow ? "" : name);
   /** @type {Track[]} */
-  const tracks = [new Ruler(scrubber)];
+  const tracks = [new Ruler(scrubber)], { film, sound } = store.media;
+  if (film) tracks.push(new FilmstripTrack(named("pictures"), film, scrubber));
+  if (sound) tracks.push(new WaveformTrack(named("sound"), sound, scrubber));
   if (store.truth.length) tracks.push(new TruthTrack(named("ground truth"), store.truth, scrubber));
   if (store.editor) tracks.push(new CorrectionsTrack(named("corrections"), store, scrubber, isTouch));
   for (const run of store.shownRuns) {

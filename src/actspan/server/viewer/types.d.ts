@@ -66,6 +66,34 @@ export interface ShownVideo {
   corrections: Corrected | null;
 }
 
+// Content of the video's file
+
+export interface Filmstrip {
+  width: number; // pixels of a picture
+  height: number;
+  columns: number;
+  times: (number | null)[];
+  image: string; // address
+}
+
+export interface FrameGrid {
+  frames: number;
+  rate: number;
+  is_variable: boolean;
+  first: number;
+  last: number;
+  version: string;
+}
+
+export interface WaveformInfo {
+  has_sound: boolean;
+  intervals: number;
+  rate: number;
+  levels: number;
+  tile: number;
+  version: string;
+}
+
 export interface Columns {
   start: number[];
   end: number[];
@@ -197,8 +225,8 @@ export interface Press {
 
 // What a press that lasts does. Without a drag, `end` is called with moved = false.
 export interface Gesture {
-  move(x: number): void;
-  end(moved: boolean, x: number): void;
+  move(x: number, isFree: boolean): void; // isFree: with Alt, nothing snaps
+  end(moved: boolean, x: number, isFree: boolean): void;
   cancel?(): void;
 }
 

@@ -1,19 +1,23 @@
-// The corrections: edges are dragged, segments moved and drawn, also over others.
+// The corrections: edges are dragged and snap, segments are moved, selected and drawn, also over others.
 
 /** @import { Box, Gesture, Hit, Place, Press, Segment, Track } from "../types.js" */
 /** @import { Painter } from "../painter.js" */
 /** @import { Scrubber } from "../scrubber.js" */
 /** @import { Store } from "../store.js" */
 
-import { dragged, packLanes } from "../segments.js";
+import { clusterHit, isDense, openCluster, paintDensity } from "../density.js";
+import { clip, dragged, packLanes } from "../segments.js";
+import { Snapping } from "../snapping.js";
 import { clocks } from "../text.js";
 
 const MOST = 8; // lanes
 const SHORTEST = 0.05; // seconds of a segment that is drawn
+const REACH = 6; // pixels within which an edge snaps
 
 /** @implements {Track} */
 export class CorrectionsTrack {
   kind = "corrections";
+  isDense = false;
 
   /**
    * @param {string} name
@@ -36,17 +40,22 @@ export class CorrectionsTrack {
    * @param {Box} box
    */
   paint(painter, { y, height }) {
-    const { c } = painter, { editor } = this.store;
+    const { c } = painter, { editor, labels } = this.store, chosen = new Set(editor?.chosen);
     c.strokeStyle = painter.colours.edge;
     c.lineWidth = 1;
     c.setLineDash([3, 3]);
     c.strokeRect(painter.left + 0.5, y + 0.5, painter.width - 1, height - 1);
     c.setLineDash([]);
     if (!this.lanes.lanes) painter.text("Drag here to mark a segment", painter.left + 8, y + height / 2 + 4);
+    this.isDense = isDense(editor?.shown ?? [], painter);
+    if (this.isDense) {
+      paintDensity(painter, editor?.shown ?? [], y + 2, height - 4, "corrected");
+      return;
+    }
     for (const placed of this.lanes.placed) {
       const top = y + 2 + placed.lane * this.lane;
-      painter.bar(placed, top, this.lane - 2, "corrected");
-      if (placed.index === editor?.selected) painter.outline(placed, top + 1, this.lane - 4);
+      painter.bar(placed, top, this.lane - 2, labels.colour(placed.label));
+      if (chosen.has(placed.index)) painter.outline(placed, top + 1, this.lane - 4);
     }
   }
 
@@ -56,6 +65,7 @@ export class CorrectionsTrack {
    */
   hit({ seconds, y, reach }) {
     const { editor } = this.store;
+    if (this.isDense) return clusterHit(this, editor?.shown ?? [], seconds, this.scrubber);
     const lane = Math.floor((y - 1) / this.lane);
     const found = this.lanes.placed
       .filter((p) => p.lane === lane && seconds >= p.start - reach && seconds <= p.end + reach)
@@ -63,7 +73,7 @@ export class CorrectionsTrack {
     if (!found) return { track: this, cursor: "crosshair" };
     const inner = Math.min(reach, (found.end - found.start) / 3);
     const edge = seconds < found.start + inner ? "start" : seconds > found.end - inner ? "end" : "";
-    const cursor = edge ? "ew-resize" : found.index === editor?.selected ? "grab" : "pointer";
+    const cursor = edge ? "ew-resize" : editor?.chosen.includes(found.index) ? "grab" : "pointer";
     return {
       track: this, segment: found, index: found.index, edge, cursor,
       box: { y: 2 + lane * this.lane, height: this.lane - 2 },
@@ -76,7 +86,9 @@ export class CorrectionsTrack {
    * @param {Press} press
    */
   press({ segment, index = -1, edge = "" }, { x, shift }) {
-    if (!segment || shift) return this.#drawing(x);
+    if (this.isDense && segment) return openCluster(segment, this.scrubber.seconds(x), this.scrubber);
+    if (!segment) return this.#drawing(x);
+    if (shift) return this.#adding(index, x);
     if (edge) return this.#dragging(segment, index, edge, x);
     return this.#onSegment(segment, index, x);
   }
@@ -89,12 +101,12 @@ export class CorrectionsTrack {
    * @returns {Gesture}
    */
   #onSegment(segment, index, x) {
-    const isSelected = this.store.editor?.selected === index;
+    const isSelected = this.store.editor?.chosen.includes(index);
     const drag = isSelected ? this.#dragging(segment, index, "", x) : this.#drawing(x);
     return {
       ...drag,
-      end: (moved, place) => {
-        if (moved) drag.end(moved, place);
+      end: (moved, place, isFree) => {
+        if (moved) drag.end(moved, place, isFree);
         else {
           this.store.select(index);
           this.scrubber.playOnly(segment);
@@ -103,6 +115,24 @@ export class CorrectionsTrack {
     };
   }
 
+  // With Shift, a click adds to the selection, and a drag draws a segment over this one.
+  /**
+   * @param {number} index
+   * @param {number} x
+   * @returns {Gesture}
+   */
+  #adding(index, x) {
+    const drawing = this.#drawing(x);
+    return {
+      ...drawing,
+      end: (moved, place, isFree) => {
+        if (moved) drawing.end(moved, place, isFree);
+        else this.store.editor?.toggle(index);
+      },
+    };
+  }
+
+  // Other selected segments move with one that is moved.
   /**
    * @param {Segment} segment
    * @param {number} index
@@ -111,23 +141,37 @@ export class CorrectionsTrack {
    * @returns {Gesture}
    */
   #dragging({ start, end, label }, index, edge, x) {
-    const { store, scrubber } = this;
-    const from = scrubber.seconds(x);
-    /** @param {number} place */
-    const now = (place) =>
-      dragged({ start, end, label }, edge, scrubber.seconds(place) - from, store.seconds, SHORTEST);
-    store.select(index);
+    const { store, scrubber } = this, { editor } = store, segment = { start, end, label };
+    const isOne = edge || !editor?.chosen.includes(index);
+    if (isOne) store.select(index);
+    const moving = editor?.chosen ?? [], segments = editor?.segments ?? [];
+    const first = Math.min(...moving.map((i) => segments[i].start));
+    const last = Math.max(...moving.map((i) => segments[i].end));
+    const snapping = new Snapping(store, scrubber.time, moving), from = scrubber.seconds(x);
+    /**
+     * @param {number} place
+     * @param {boolean} isFree
+     */
+    const now = (place, isFree) => {
+      const by = scrubber.seconds(place) - from;
+      const snap = isFree ? { by, to: "" } : snapped(segment, edge, by, snapping, REACH * scrubber.scale);
+      const share = edge ? snap.by : clip(snap.by, -first, Math.max(store.seconds - last, 0));
+      /** @param {Segment} one */
+      const move = (one) => dragged(one, edge, share, store.seconds, SHORTEST);
+      const moved = new Map(moving.filter((i) => i !== index).map((i) => [i, move(segments[i])]));
+      return { index, segment: move(segment), others: moved, to: snap.to };
+    };
     if (edge) scrubber.goTo(edge === "start" ? start : end);
     return {
-      move: (place) => {
-        const segment = now(place);
-        store.editor?.preview({ index, segment });
-        scrubber.goTo(edge === "end" ? segment.end : segment.start);
+      move: (place, isFree) => {
+        const draft = now(place, isFree);
+        scrubber.goTo(edge === "end" ? draft.segment.end : draft.segment.start);
+        editor?.preview(draft);
       },
-      cancel: () => store.editor?.preview(null),
-      end: (moved, place) => {
-        store.editor?.preview(null);
-        if (moved) store.editor?.edit(index, now(place));
+      cancel: () => editor?.preview(null),
+      end: (moved, place, isFree) => {
+        editor?.preview(null);
+        if (moved) editor?.move(now(place, isFree));
       },
     };
   }
@@ -137,23 +181,36 @@ export class CorrectionsTrack {
    * @returns {Gesture}
    */
   #drawing(x) {
-    const { store, scrubber } = this;
-    const from = scrubber.seconds(x);
-    /** @param {number} place */
-    const now = (place) => {
-      const to = scrubber.seconds(place);
-      return { start: Math.min(from, to), end: Math.max(from, to), label: "" };
+    const { store, scrubber } = this, snapping = new Snapping(store, scrubber.time, []);
+    const pressed = scrubber.seconds(x), reach = REACH * scrubber.scale;
+    /**
+     * @param {number} place
+     * @param {boolean} isFree
+     */
+    const now = (place, isFree) => {
+      const moving = scrubber.seconds(place), isForward = moving >= pressed;
+      /**
+       * @param {number} seconds
+       * @param {"start" | "end"} edge
+       */
+      const at = (seconds, edge) => (isFree ? { seconds, to: "" } : snapping.snap(seconds, edge, reach));
+      const from = at(pressed, isForward ? "start" : "end"), to = at(moving, isForward ? "end" : "start");
+      const segment = {
+        start: Math.min(from.seconds, to.seconds), end: Math.max(from.seconds, to.seconds), label: "",
+      };
+      return { index: -1, segment, to: to.to, at: to.seconds };
     };
     return {
-      move: (place) => {
-        store.editor?.preview({ index: -1, segment: now(place) });
-        scrubber.goTo(scrubber.seconds(place));
+      move: (place, isFree) => {
+        const draft = now(place, isFree);
+        scrubber.goTo(draft.at);
+        store.editor?.preview(draft);
       },
       cancel: () => store.editor?.preview(null),
-      end: (moved, place) => {
+      end: (moved, place, isFree) => {
         store.editor?.preview(null);
-        const { start, end } = now(place);
-        if (!moved) scrubber.goTo(from);
+        const { start, end } = now(place, isFree).segment;
+        if (!moved) scrubber.goTo(pressed);
         else if (end - start >= SHORTEST) store.editor?.add(start, end);
       },
     };
@@ -166,3 +223,20 @@ export class CorrectionsTrack {
  * @param {number} seconds
  */
 const distance = ({ start, end }, seconds) => Math.min(Math.abs(seconds - start), Math.abs(seconds - end));
+
+/**
+ * Return by how much a segment moves when the dragged edge, or the nearer of both, snaps.
+ * @param {Segment} segment
+ * @param {"" | "start" | "end"} edge
+ * @param {number} by
+ * @param {Snapping} snapping
+ * @param {number} reach
+ */
+function snapped(segment, edge, by, snapping, reach) {
+  const found = (edge ? [edge] : /** @type {const} */ (["start", "end"])).map((one) => {
+    const { seconds, to } = snapping.snap(segment[one] + by, one, reach);
+    return { by: seconds - segment[one], to };
+  });
+  const named = found.filter(({ to }) => to);
+  return (named.length ? named : found).sort((a, b) => Math.abs(a.by - by) - Math.abs(b.by - by))[0];
+}

@@ -6,6 +6,7 @@
 /** @import { Scrubber } from "../scrubber.js" */
 /** @import { Store } from "../store.js" */
 
+import { clusterHit, isDense, openCluster, paintDensity } from "../density.js";
 import { bestOverlap } from "../segments.js";
 import { clocks } from "../text.js";
 
@@ -14,6 +15,7 @@ const THINNEST = 5, THICKEST = 9; // pixels of a lane
 /** @implements {Track} */
 export class ProposalsTrack {
   kind = "proposals";
+  isDense = false;
 
   /**
    * @param {string} name
@@ -39,6 +41,11 @@ export class ProposalsTrack {
    */
   paint(painter, { y, height }) {
     const { c, colours } = painter, { run } = this, { chosen } = this.store, lane = height / this.count;
+    this.isDense = isDense(run.visible, painter);
+    if (this.isDense) {
+      paintDensity(painter, run.visible, y, height, run.colour);
+      return;
+    }
     painter.shade(this.store.truth, y, height);
     c.fillStyle = colours[run.colour];
     c.strokeStyle = colours[run.colour];
@@ -61,6 +68,7 @@ export class ProposalsTrack {
    * @returns {Hit}
    */
   hit({ seconds, y, reach }, { height }) {
+    if (this.isDense) return clusterHit(this, this.run.visible, seconds, this.scrubber);
     const { run, store } = this, pitch = height / this.count;
     const lane = Math.floor(y / pitch), near = reach / 2;
     const found = run.lanes.placed.find(
@@ -81,6 +89,8 @@ export class ProposalsTrack {
    * @param {Press} press
    */
   press({ segment }, press) {
+    const { scrubber } = this;
+    if (this.isDense && segment) return openCluster(segment, scrubber.seconds(press.x), scrubber);
     const proposal = this.run.visible.find((p) => segment && "rank" in segment && p.rank === segment.rank);
     if (!proposal) return this.scrubber.scrub(press);
     return this.scrubber.clickOrScrub(proposal, () => this.store.choose(this.run, proposal));

@@ -4,6 +4,7 @@
 /** @import { Painter } from "../painter.js" */
 /** @import { Scrubber } from "../scrubber.js" */
 
+import { clusterHit, isDense, openCluster, paintDensity } from "../density.js";
 import { packLanes } from "../segments.js";
 import { clocks } from "../text.js";
 
@@ -12,6 +13,7 @@ const LANE = 18, MOST = 6; // pixels, lanes
 /** @implements {Track} */
 export class TruthTrack {
   kind = "truth";
+  isDense = false;
 
   /**
    * @param {string} name
@@ -20,6 +22,7 @@ export class TruthTrack {
    */
   constructor(name, segments, scrubber) {
     this.name = name;
+    this.segments = segments;
     this.lanes = packLanes(segments, MOST);
     this.scrubber = scrubber;
     this.height = this.most = this.lanes.lanes * LANE;
@@ -29,7 +32,12 @@ export class TruthTrack {
    * @param {Painter} painter
    * @param {Box} box
    */
-  paint(painter, { y }) {
+  paint(painter, { y, height }) {
+    this.isDense = isDense(this.segments, painter);
+    if (this.isDense) {
+      paintDensity(painter, this.segments, y, height, "truth");
+      return;
+    }
     for (const placed of this.lanes.placed) painter.bar(placed, y + placed.lane * LANE, LANE - 2, "truth");
   }
 
@@ -38,6 +46,7 @@ export class TruthTrack {
    * @returns {Hit}
    */
   hit({ seconds, y }) {
+    if (this.isDense) return clusterHit(this, this.segments, seconds, this.scrubber);
     const lane = Math.floor(y / LANE);
     const segment = this.lanes.placed.find((p) => p.lane === lane && seconds >= p.start && seconds <= p.end);
     if (!segment) return { track: this };
@@ -50,6 +59,8 @@ export class TruthTrack {
    * @param {Press} press
    */
   press({ segment }, press) {
+    const { scrubber } = this;
+    if (this.isDense && segment) return openCluster(segment, scrubber.seconds(press.x), scrubber);
     return segment ? this.scrubber.clickOrScrub(segment) : this.scrubber.scrub(press);
   }
 }

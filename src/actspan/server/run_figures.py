@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from actspan.core.errors import ResultError
 from actspan.core.types import Proposals, Video
 from actspan.evaluation.matching import match_instances, partners
-from actspan.evaluation.paired import Difference, VideoRecall, compare_recall, recall_by_video
+from actspan.evaluation.paired import Estimate, VideoRecall, compare_recall, recall_by_video
 from actspan.server.corrections import Corrections, VideoId
 from actspan.server.error_responses import failures
 from actspan.server.library import Library
@@ -217,7 +217,7 @@ def _figures(recall: VideoRecall) -> RunFigures:
     )
 
 
-def _interval(difference: Difference, videos: int) -> Interval:
+def _interval(difference: Estimate, videos: int) -> Interval:
     if videos < 2:
         return Interval(auc=difference.auc, low=None, high=None)
     return Interval(auc=difference.auc, low=difference.low, high=difference.high)
