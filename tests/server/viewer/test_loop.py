@@ -71,7 +71,7 @@ def train(visit: Visit, name: str, epochs: int) -> None:
     """Start a small training by the dialog; leave the dialog open."""
     page = visit.page
     visit.focus_timeline()
-    visit.press("t")
+    visit.press("w")
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_text("Settings", exact=True).last.click()
     page.get_by_label("Preset").select_option("published")
@@ -146,7 +146,7 @@ def test_a_job_can_be_cancelled(browser: Any, live: Live) -> None:
     visit = Visit(browser, live).open("film0")
     page = visit.page
     visit.focus_timeline()
-    visit.press("t")
+    visit.press("w")
     assert page.get_by_role("button", name="Train", exact=True).is_disabled()
     assert "Correct some videos first" in visit.text("#work-annotated")
     for _ in range(2):
@@ -202,7 +202,7 @@ def test_axe_finds_nothing(browser: Any, proposed: Live, width: int, scheme: str
 def test_without_videos_there_is_nothing_to_propose_in(browser: Any, tmp_path: Path) -> None:
     with serving(tmp_path) as live:
         visit = Visit(browser, live).open(None)
-        visit.press("t")
+        visit.press("w")
         assert not visit.page.locator("#work").is_visible()
         assert not visit.page.locator("#open-work").is_visible()
         visit.close()

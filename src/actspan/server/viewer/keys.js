@@ -18,7 +18,7 @@ const KEYS = [
   ["N", "next video", "nextVideo"], ["P", "previous video", "previousVideo"],
   ["H", "home: the figures and all videos", "home"], ["V", "compare two runs on one axis, or not", "compare"],
   ["R", "review proposals, or end the review", "review"],
-  ["U", "next tIoU of a hit", "tiou"], ["X", "next missed instance", "missed"],
+  ["T", "next tIoU of a hit", "tiou"], ["X", "next missed instance", "missed"],
   ["/", "find a video", "find"],
   ["1 – 9", "label the selected segments; without a selection, 1 and 2 switch runs A and B", "digit"],
   ["M", "add a segment at the position; hold it to mark as long as the video plays", "add"],
@@ -33,7 +33,7 @@ const KEYS = [
   ["L", "edit the label of the selected segment", "label"],
   ["Delete", "delete the selected segments", "remove"], ["Ctrl A", "select all segments", "selectAll"],
   ["Ctrl C", "copy the selected segments", "copy"], ["Ctrl V", "paste at the position, also in another video", "paste"],
-  ["T", "propose in all videos, and train", "work"],
+  ["W", "propose in all videos, and train", "work"],
   ["Ctrl Z", "undo", "undo"], ["Ctrl Shift Z", "redo", "redo"], ["?", "this help", "help"],
 ];
 

@@ -47,7 +47,7 @@ export class ProposalsTab {
 
   #reason() {
     const { store } = this;
-    if (!store.runs.length) return "No run is served. Propose in the videos (T), or serve a run with --results RUN.";
+    if (!store.runs.length) return "No run is served. Propose in the videos (W), or serve a run with --results RUN.";
     if (!store.shownRuns.length) return "No run is switched on. Press its name at the top.";
     const isEmpty = store.shownRuns.every((run) => !run.all.length);
     return isEmpty ? "The run has no proposals of this video." : "No proposal has a score this high.";
