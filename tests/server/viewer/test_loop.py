@@ -232,8 +232,7 @@ def test_an_upload_can_be_kept_and_corrected(browser: Any, tmp_path: Path) -> No
         page.get_by_role("button", name="Keep", exact=True).click()
         wait(visit, "#upload-error", "are kept already")
         page.reload()
-        visit.open(None)
-        visit.until_text("name", "my day")
+        visit.open("my day")
         visit.tab("Corrections")
         assert len(visit.times()) == 1
         visit.close("409")
