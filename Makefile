@@ -63,7 +63,7 @@ lint-python: .venv/dev
 
 lint-page: node_modules/.package-lock.json
 	$(NODE) node_modules/.bin/tsc --project jsconfig.json
-	$(NODE) node_modules/.bin/eslint .
+	$(NODE) node_modules/.bin/eslint src eslint.config.js
 
 # the checks of the page's JavaScript; their versions are those of package-lock.json
 node_modules/.package-lock.json: package.json package-lock.json .venv/dev
