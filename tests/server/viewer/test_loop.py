@@ -84,10 +84,10 @@ def test_a_folder_of_videos_becomes_a_model_without_leaving_the_page(
 ) -> None:
     visit = Visit(browser, live).open("film0")
     page = visit.page
-    assert "5 videos, no proposals yet." in visit.text(LINE)
+    wait(visit, LINE, "5 videos, no proposals yet.")
     page.get_by_role("button", name="Propose in all 5").click()
     wait(visit, LINE, "done: run label-free; 1 video skipped: broken")
-    assert "then train a model" in visit.text(LINE)
+    wait(visit, LINE, "then train a model")
     assert runs(visit) == ["label-free"]
     assert visit.text("#name") == "film0"  # what was shown stays
     assert visit.rows()
