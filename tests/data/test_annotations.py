@@ -60,7 +60,7 @@ def test_ids_lose_one_literal_prefix() -> None:
         pytest.param("[1]", "JSON in an unknown format, list; known are", id="a-list"),
         pytest.param(
             '{"a": 1}',
-            "JSON in an unknown format, an object with 'a'; known are: JSON with a 'database'",
+            "JSON in an unknown format, an object with 'a'; known are: .*JSON with a 'database'",
             id="something-else",
         ),
         pytest.param('{"database": ' + "[" * 100000, "nested too deeply", id="deep"),
