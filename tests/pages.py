@@ -16,7 +16,7 @@ QUICK = {"train": ["--epochs", "1", "--length", "20", "--tem-hidden", "8", "--pe
 
 
 def page(name: str) -> str:
-    """Return the text of a page of docs/."""
+    """Return the text of a page of docs/, such as `how-to/videos.md`."""
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 

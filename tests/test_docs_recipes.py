@@ -1,4 +1,4 @@
-"""The commands of docs/recipes.md, run on pieces of real videos, or on synthetic ones."""
+"""The commands of docs/how-to/recipes.md, run on pieces of real videos, or on synthetic ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.data.annotation_files import task, timeline_region, write_elan, write
 from tests.pages import blocks, run
 from tests.streams.example_videos import steady, write_video
 
-BLOCKS = blocks("recipes.md")
+BLOCKS = blocks("how-to/recipes.md")
 NAMES = ("one", "two", "three")
 REAL = DATA / "jhmdb-spliced"
 SECONDS = 3.0

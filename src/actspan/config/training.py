@@ -180,9 +180,9 @@ _WINDOWS = WindowTrainConfig(
     ),
     fusion=FusionConfig(start=0.7, end=0.7, label_free=0.25),
 )
-# docs/log.md has the measurements behind "default". It counts optimiser steps, so that thirty
-# recordings are trained as long as thousands; a handful of them is trained less, and judged with
-# the help of label-free proposals.
+# docs/project/log.md has the measurements behind "default". It counts optimiser steps, so that
+# thirty recordings are trained as long as thousands; a handful of them is trained less, and judged
+# with the help of label-free proposals.
 PRESETS: dict[str, TrainConfig] = {
     "published": TrainConfig(),
     "default": TrainConfig(
