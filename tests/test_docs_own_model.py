@@ -1,4 +1,7 @@
-"""The commands of docs/how-to/recipes.md, run on pieces of real videos, or on synthetic ones."""
+"""The commands from videos to a model, clips and corrections, run on pieces of real videos.
+
+Without these, the videos are synthetic.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,13 @@ from tests.data.annotation_files import task, timeline_region, write_elan, write
 from tests.pages import blocks, run
 from tests.streams.example_videos import steady, write_video
 
-BLOCKS = blocks("how-to/recipes.md")
+BLOCKS = blocks(
+    "start/first-segments.md",
+    "start/own-model.md",
+    "how-to/segments.md",
+    "how-to/correct.md",
+    "how-to/live.md",
+)
 NAMES = ("one", "two", "three")
 REAL = DATA / "jhmdb-spliced"
 SECONDS = 3.0
@@ -52,7 +61,7 @@ def make_recording(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the recipe was followed up to a model."""
+    """A folder in which the pages were followed up to a model."""
     folder = tmp_path_factory.mktemp("recipe")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

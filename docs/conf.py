@@ -1,0 +1,80 @@
+"""Settings of the documentation site, which `make docs` builds with Sphinx."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+import actspan
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+
+project = "ActSpan"
+author = "the authors of ActSpan"
+project_copyright = "the authors of ActSpan, Apache-2.0"
+release = actspan.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
+exclude_patterns = ["*.py", "**/.ipynb_checkpoints"]
+default_role = "code"  # `name` in docstrings
+nitpicky = True  # with -W of `make docs`, a reference to nothing fails the build
+
+html_theme = "furo"
+html_title = f"ActSpan {release}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+
+nb_execution_mode = "auto"  # notebooks are committed without outputs, so that all are executed
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # docstrings give types with shapes and units
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+copybutton_prompt_text = "$ "
+
+_log = logging.getLogger(__name__)
+
+
+def require_docstring(
+    app: Sphinx, kind: str, name: str, found: Any, options: object, lines: list[str]
+) -> None:
+    """Warn of a name in the reference, or a method or property of it, without a docstring."""
+    missing = [] if any(lines) else [name]
+    if inspect.isclass(found):
+        members = {k: v for k, v in vars(found).items() if not k.startswith("_")}
+        missing += [
+            f"{name}.{member}"
+            for member, value in members.items()
+            if (callable(value) or isinstance(value, property | classmethod | staticmethod))
+            and not inspect.getdoc(value)
+        ]
+    for member in missing:
+        _log.warning("%s has no docstring", member)
+
+
+def require_public_names(app: Sphinx, environment: Any) -> None:
+    """Warn of names in `actspan.__all__` that no page of the reference describes."""
+    described = {name for name, *_ in environment.get_domain("py").get_objects()}
+    for name in actspan.__all__:
+        if f"actspan.{name}" not in described:
+            _log.warning("actspan.%s is not in the reference (docs/reference/python.md)", name)
+
+
+def setup(app: Sphinx) -> None:
+    """Register the checks of the reference."""
+    app.connect("autodoc-process-docstring", require_docstring, priority=1)
+    app.connect("env-check-consistency", require_public_names)
