@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,15 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 import actspan
+from actspan.config.base import Config
+from actspan.report.colours import style_sheet
 
 DOCS = Path(__file__).parent
+STATIC = DOCS.parent / "build" / "static"
+STATIC.mkdir(parents=True, exist_ok=True)
 sys.path.insert(0, str(DOCS))
+# notebooks run the command `actspan` of this environment
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 project = "ActSpan"
 author = "the authors of ActSpan"
@@ -27,8 +34,8 @@ nitpicky = True  # with -W of `make docs`, a reference to nothing fails the buil
 
 html_theme = "furo"
 html_title = f"ActSpan {release}"
-html_static_path = ["static"]
-html_css_files = ["site.css"]
+html_static_path = ["static", str(STATIC)]
+html_css_files = ["colours.css", "site.css"]
 html_copy_source = False
 html_show_sphinx = False
 
@@ -38,6 +45,7 @@ myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist
 nb_execution_mode = "auto"  # notebooks are committed without outputs, so that all are executed
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
+nb_execution_in_temp = True
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"
@@ -47,6 +55,23 @@ numpydoc_xref_param_type = False
 copybutton_prompt_text = "$ "
 
 _log = logging.getLogger(__name__)
+
+
+def make_parts(app: Sphinx) -> None:
+    """Draw the pictures, and write the colours of charts, before pages are read."""
+    from draw_concepts import draw_all
+
+    (STATIC / "colours.css").write_text(style_sheet(), encoding="utf-8")
+    for _ in draw_all():
+        pass
+
+
+def hide_fields(
+    app: Sphinx, kind: str, name: str, found: Any, *rest: object
+) -> tuple[str, str] | None:
+    """Leave the fields of settings to their page, docs/reference/settings.md."""
+    is_settings = inspect.isclass(found) and issubclass(found, Config)
+    return ("", "") if is_settings else None
 
 
 def require_docstring(
@@ -75,6 +100,8 @@ def require_public_names(app: Sphinx, environment: Any) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the checks of the reference."""
+    """Register the generated parts, and the checks of the reference."""
+    app.connect("builder-inited", make_parts)
+    app.connect("autodoc-process-signature", hide_fields)
     app.connect("autodoc-process-docstring", require_docstring, priority=1)
     app.connect("env-check-consistency", require_public_names)
