@@ -32,6 +32,7 @@ exclude_patterns = ["*.py", "**/.ipynb_checkpoints"]
 default_role = "code"  # `name` in docstrings
 nitpicky = True  # with -W of `make docs`, a reference to nothing fails the build
 
+highlight_language = "none"  # of blocks that name no language
 html_theme = "furo"
 html_title = f"ActSpan {release}"
 html_static_path = ["static", str(STATIC)]

@@ -102,7 +102,8 @@ def draw_candidates(example: Example) -> Any:
     axes.scatter(start, length, s=8 + 40 * shade, color=_ACTION, alpha=0.45, linewidth=0)
     instances = example.truth[:, 0], example.truth[:, 1] - example.truth[:, 0]
     axes.plot(*instances, "+", color=MISS.light, markersize=14, markeredgewidth=2, label="instance")
-    axes.set_xlabel("start", color=INK)
+    axes.set_ylim(0, example.span)
+    axes.set_xlabel("start, seconds", color=INK)
     _legend(axes)
     return figure
 
