@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from sphinx.application import Sphinx
-from sphinx.util import logging
 
 import actspan
-from actspan.config.base import Config
 from actspan.report.colours import style_sheet
 
 DOCS = Path(__file__).parent
@@ -27,7 +23,7 @@ author = "the authors of ActSpan"
 project_copyright = "the authors of ActSpan, Apache-2.0"
 release = actspan.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc", "reference_checks", "sphinx_copybutton"]
 exclude_patterns = ["*.py", "**/.ipynb_checkpoints"]
 default_role = "code"  # `name` in docstrings
 nitpicky = True  # with -W of `make docs`, a reference to nothing fails the build
@@ -55,8 +51,6 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 copybutton_prompt_text = "$ "
 
-_log = logging.getLogger(__name__)
-
 
 def make_parts(app: Sphinx) -> None:
     """Draw the pictures, and write the colours of charts, before pages are read."""
@@ -67,42 +61,6 @@ def make_parts(app: Sphinx) -> None:
         pass
 
 
-def hide_fields(
-    app: Sphinx, kind: str, name: str, found: Any, *rest: object
-) -> tuple[str, str] | None:
-    """Leave the fields of settings to their page, docs/reference/settings.md."""
-    is_settings = inspect.isclass(found) and issubclass(found, Config)
-    return ("", "") if is_settings else None
-
-
-def require_docstring(
-    app: Sphinx, kind: str, name: str, found: Any, options: object, lines: list[str]
-) -> None:
-    """Warn of a name in the reference, or a method or property of it, without a docstring."""
-    missing = [] if any(lines) else [name]
-    if inspect.isclass(found):
-        members = {k: v for k, v in vars(found).items() if not k.startswith("_")}
-        missing += [
-            f"{name}.{member}"
-            for member, value in members.items()
-            if (callable(value) or isinstance(value, property | classmethod | staticmethod))
-            and not inspect.getdoc(value)
-        ]
-    for member in missing:
-        _log.warning("%s has no docstring", member)
-
-
-def require_public_names(app: Sphinx, environment: Any) -> None:
-    """Warn of names in `actspan.__all__` that no page of the reference describes."""
-    described = {name for name, *_ in environment.get_domain("py").get_objects()}
-    for name in actspan.__all__:
-        if f"actspan.{name}" not in described:
-            _log.warning("actspan.%s is not in the reference (docs/reference/python.md)", name)
-
-
 def setup(app: Sphinx) -> None:
-    """Register the generated parts, and the checks of the reference."""
+    """Register the generated parts."""
     app.connect("builder-inited", make_parts)
-    app.connect("autodoc-process-signature", hide_fields)
-    app.connect("autodoc-process-docstring", require_docstring, priority=1)
-    app.connect("env-check-consistency", require_public_names)
