@@ -135,6 +135,17 @@ export class Painter {
   }
 
   /**
+   * Draw the frame of a track.
+   * @param {number} y
+   * @param {number} height
+   */
+  frame(y, height) {
+    this.c.strokeStyle = this.colours.rule;
+    this.c.lineWidth = 1;
+    this.c.strokeRect(this.left + 0.5, Math.round(y) + 0.5, this.width - 1, Math.round(height) - 1);
+  }
+
+  /**
    * Draw a frame around a segment.
    * @param {import("./types.js").Span} segment
    * @param {number} y

@@ -65,6 +65,18 @@ export function distinct(segments) {
 }
 
 /**
+ * Return the edge of a segment at a time, "" between both; a short segment keeps a middle part.
+ * @param {Span} segment
+ * @param {number} seconds
+ * @param {number} reach seconds
+ */
+export function edgeAt({ start, end }, seconds, reach) {
+  const inner = Math.min(reach, (end - start) / 3);
+  if (seconds < start + inner) return "start";
+  return seconds > end - inner ? "end" : "";
+}
+
+/**
  * Return a segment after a drag by some seconds, inside the video and with start < end.
  * @param {Segment} segment
  * @param {"" | "start" | "end"} edge what is dragged; "" is the whole segment

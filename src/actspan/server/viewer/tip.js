@@ -1,6 +1,6 @@
 // The tip on the timeline: what is under the pointer, or the segment that is dragged.
 
-/** @import { Hit, Segment } from "./types.js" */
+/** @import { TrackHit, Segment } from "./types.js" */
 /** @import { Store } from "./store.js" */
 /** @import { Timeline } from "./timeline.js" */
 
@@ -23,7 +23,7 @@ export class Tip {
   }
 
   /**
-   * @param {Hit | null} hit
+   * @param {TrackHit | null} hit
    * @param {{ x: number, y: number }} point
    */
   hovered(hit, { x }) {

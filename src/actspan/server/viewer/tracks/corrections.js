@@ -6,7 +6,7 @@
 /** @import { Store } from "../store.js" */
 
 import { clusterHit, isDense, openCluster, paintDensity } from "../density.js";
-import { clip, dragged, packLanes } from "../segments.js";
+import { clip, dragged, edgeAt, packLanes } from "../segments.js";
 import { Snapping } from "../snapping.js";
 import { clocks } from "../text.js";
 
@@ -61,21 +61,20 @@ export class CorrectionsTrack {
 
   /**
    * @param {Place} place
-   * @returns {Hit}
+   * @returns {Hit | null}
    */
   hit({ seconds, y, reach }) {
     const { editor } = this.store;
-    if (this.isDense) return clusterHit(this, editor?.shown ?? [], seconds, this.scrubber);
+    if (this.isDense) return clusterHit(this.height, editor?.shown ?? [], seconds, this.scrubber);
     const lane = Math.floor((y - 1) / this.lane);
     const found = this.lanes.placed
       .filter((p) => p.lane === lane && seconds >= p.start - reach && seconds <= p.end + reach)
       .sort((a, b) => distance(a, seconds) - distance(b, seconds))[0];
-    if (!found) return { track: this, cursor: "crosshair" };
-    const inner = Math.min(reach, (found.end - found.start) / 3);
-    const edge = seconds < found.start + inner ? "start" : seconds > found.end - inner ? "end" : "";
+    if (!found) return { cursor: "crosshair" };
+    const edge = edgeAt(found, seconds, reach);
     const cursor = edge ? "ew-resize" : editor?.chosen.includes(found.index) ? "grab" : "pointer";
     return {
-      track: this, segment: found, index: found.index, edge, cursor,
+      segment: found, index: found.index, edge, cursor,
       box: { y: 2 + lane * this.lane, height: this.lane - 2 },
       describe: () => [found.label, clocks(found, 2)].filter(Boolean).join(" · "),
     };

@@ -6,7 +6,7 @@
 /** @import { Scrubber } from "../scrubber.js" */
 /** @import { Store } from "../store.js" */
 
-import { dragged } from "../segments.js";
+import { dragged, edgeAt } from "../segments.js";
 import { clocks } from "../text.js";
 
 const HEIGHT = 20; // pixels
@@ -51,25 +51,24 @@ export class ReviewTrack {
 
   /**
    * @param {Place} place
-   * @returns {Hit}
+   * @returns {Hit | null}
    */
   hit({ seconds, reach }) {
     const segment = this.review.shown?.segment;
-    if (!segment || seconds < segment.start - reach || seconds > segment.end + reach) return { track: this };
-    const inner = Math.min(reach, (segment.end - segment.start) / 3);
-    const edge = seconds < segment.start + inner ? "start" : seconds > segment.end - inner ? "end" : "";
+    if (!segment || seconds < segment.start - reach || seconds > segment.end + reach) return null;
+    const edge = edgeAt(segment, seconds, reach);
     const describe = () => [segment.label, clocks(segment, 2)].filter(Boolean).join(" · ");
     const box = { y: 2, height: HEIGHT - 4 };
-    return { track: this, segment, edge, box, cursor: edge ? "ew-resize" : "", describe };
+    return { segment, edge, box, cursor: edge ? "ew-resize" : "", describe };
   }
 
   /**
    * @param {Hit} hit
    * @param {Press} press
-   * @returns {Gesture}
+   * @returns {Gesture | null}
    */
   press({ segment, edge = "" }, press) {
-    if (!segment || !edge) return this.scrubber.scrub(press);
+    if (!segment || !edge) return null;
     const { review, scrubber, store } = this, from = scrubber.seconds(press.x);
     /** @param {number} x */
     const now = (x) => dragged(segment, edge, scrubber.seconds(x) - from, store.seconds, review.actions.frame);
