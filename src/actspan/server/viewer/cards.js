@@ -6,10 +6,9 @@
 
 import { addressOf } from "./address.js";
 import { thumbnailUrl } from "./api.js";
-import { byId, make } from "./dom.js";
+import { byId, drawing, drawn, make } from "./dom.js";
 import { aucOf, factsOf } from "./list.js";
 import { clip } from "./segments.js";
-import { drawing, drawn } from "./svg.js";
 
 const NARROWEST = 215, GAP = 10, PICTURE = 118, TEXT = 50, LANE = 8; // pixels
 

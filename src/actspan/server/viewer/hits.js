@@ -16,7 +16,7 @@ const TOP = 100; // best proposals of a run that count, as in the evaluation
  * @param {number} tiou
  * @returns {Matched[]}
  */
-export function match(instances, proposals, tiou) {
+function match(instances, proposals, tiou) {
   return instances.map((instance, index) => {
     const overlaps = proposals.map((proposal) => overlap(instance, proposal));
     const largest = Math.max(0, ...overlaps);

@@ -32,16 +32,14 @@ export class List extends EventTarget {
   constructor(store) {
     super();
     this.store = store;
-    this.about = store.about;
     this.room = byId("list");
     this.rows = byId("rows");
-    this.filters = new Filters(this.about);
+    this.filters = new Filters(store.about);
     this.filters.addEventListener("change", () => this.reload());
     store.on("suppression", () => this.refresh());
     store.on("runs", () => this.filters.order === "-changes" && this.refresh());
     store.on("served", () => {
-      this.about = store.about;
-      this.filters.offer(this.about);
+      this.filters.offer(store.about);
       this.refresh();
     });
     this.room.addEventListener("scroll", () => this.#draw(), { passive: true });
@@ -207,7 +205,7 @@ export class List extends EventTarget {
     if (video.id === this.#current) link.setAttribute("aria-current", "true");
     make(link, "span", { className: "row-name", title: video.id }, video.id);
     if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
-    make(link, "span", { className: "row-facts" }, factsOf(video, this.about));
+    make(link, "span", { className: "row-facts" }, factsOf(video, this.store.about));
     const figures = aucOf(video), auc = make(link, "span", { className: "row-auc" });
     if (figures) make(auc, "span", { className: video.runs.length > 1 ? "hidden" : "" }, "AUC ");
     auc.append(figures);

@@ -77,7 +77,7 @@ export class Preview {
     const { frames } = this.store.media;
     if (!frames) return;
     this.#wanted = frames.at(seconds);
-    this.#caption.textContent = `${clock(frames.time(this.#wanted), 2)} · frame ${this.#wanted}`;
+    this.#caption.textContent = `${clock(frames.time(this.#wanted))} · frame ${this.#wanted}`;
     const known = this.#known.get(this.#wanted);
     if (known) this.#draw(known);
     else this.#load();

@@ -8,7 +8,7 @@
 /** @type {[keys: string, description: string, action: string][]} */
 const REVIEW_KEYS = [
   ["A", "accept", "accept"], ["Enter", "accept", "accept"], ["X", "reject", "reject"],
-  ["1–9", "accept with the label of this number", "label"], ["L", "accept with another label", "other"],
+  ["1 – 9", "accept with the label of this number", "label"], ["L", "accept with another label", "other"],
   ["S", "decide later", "later"],
   ["[", "start one frame back", "startBack"], ["]", "start one frame forward", "startOn"],
   ["{", "end one frame back", "endBack"], ["}", "end one frame forward", "endOn"],

@@ -43,6 +43,13 @@ export function parseClock(text) {
 }
 
 /**
+ * Return a change with its sign: +1.2, −0.4.
+ * @param {number} by
+ * @param {number} [digits]
+ */
+export const signed = (by, digits = 1) => `${by < 0 ? "−" : "+"}${Math.abs(by).toFixed(digits)}`;
+
+/**
  * @param {number} count
  * @param {string} one
  * @param {string} [many]

@@ -6,7 +6,7 @@
 
 import { byId } from "./dom.js";
 import { clip } from "./segments.js";
-import { clock, clocks } from "./text.js";
+import { clock, clocks, signed } from "./text.js";
 
 export class Tip {
   #element = byId("tip");
@@ -73,8 +73,8 @@ function changeOf(now, before) {
   if (!before) return `${clocks(now, 2)} · ${(now.end - now.start).toFixed(2)} s`;
   const starts = now.start - before.start, ends = now.end - before.end;
   const by = Math.abs(starts) > Math.abs(ends) ? starts : ends;
-  const signed = `${by < 0 ? "−" : "+"}${Math.abs(by).toFixed(2)} s`;
-  if (Math.abs(ends) < 1e-9) return `start ${clock(now.start, 2)} · ${signed}`;
-  if (Math.abs(starts) < 1e-9) return `end ${clock(now.end, 2)} · ${signed}`;
-  return `${clocks(now, 2)} · ${signed}`;
+  const change = `${signed(by, 2)} s`;
+  if (Math.abs(ends) < 1e-9) return `start ${clock(now.start, 2)} · ${change}`;
+  if (Math.abs(starts) < 1e-9) return `end ${clock(now.end, 2)} · ${change}`;
+  return `${clocks(now, 2)} · ${change}`;
 }

@@ -195,7 +195,7 @@ export interface JobResult {
   detections?: { segment: [number, number]; label: string }[];
 }
 
-// The loop: answers of /api/work, and of /api/browse/comparison
+// The loop: answers of /api/work
 
 export interface WorkOverview {
   videos: number;
@@ -221,18 +221,6 @@ export interface NewTraining {
   preset: string;
   epochs: number | null;
   held_out: number;
-}
-
-export interface ComparedRun {
-  videos: number;
-  figures: Record<string, number>;
-}
-
-export interface ComparedGroup {
-  name: string;
-  a: ComparedRun;
-  b: ComparedRun;
-  difference: { auc: number; low: number | null; high: number | null };
 }
 
 // The timeline

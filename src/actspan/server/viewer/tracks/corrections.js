@@ -76,7 +76,7 @@ export class CorrectionsTrack {
     return {
       segment: found, index: found.index, edge, cursor,
       box: { y: 2 + lane * this.lane, height: this.lane - 2 },
-      describe: () => [found.label, clocks(found, 2)].filter(Boolean).join(" · "),
+      describe: () => [found.label, clocks(found)].filter(Boolean).join(" · "),
     };
   }
 

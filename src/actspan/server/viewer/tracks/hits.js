@@ -71,7 +71,7 @@ export class HitsTrack {
     const found = this.lanes.placed.find((p) => p.lane === lane && seconds >= p.start && seconds <= p.end);
     if (!found) return null;
     const describe = () => [
-      found.isFound ? "✓ found" : "✗ missed", found.label, clocks(found, 2), bestOf(found),
+      found.isFound ? "✓ found" : "✗ missed", found.label, clocks(found), bestOf(found),
       found.best && !this.run.visible.includes(found.best) ? "which is not shown" : "",
     ].filter(Boolean).join(" · ");
     const box = { y: lane * LANE, height: LANE - 2 };

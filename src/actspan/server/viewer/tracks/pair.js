@@ -14,7 +14,7 @@ const CURVES = ["action", "start", "end"];
 const THINNEST = 6, THICKEST = 10, LEAST = 16; // pixels of a lane, and of a track
 
 /** One of the three curves, of both runs. @implements {Track} */
-export class PairCurvesTrack {
+class PairCurvesTrack {
   kind = "pair-curves";
   height = 24;
   most = 60;
@@ -64,7 +64,7 @@ export class PairCurvesTrack {
 }
 
 /** Visible proposals that both runs have, or one alone, in lanes. @implements {Track} */
-export class PairProposalsTrack {
+class PairProposalsTrack {
   kind = "pair-proposals";
 
   /**
@@ -111,7 +111,7 @@ export class PairProposalsTrack {
     if (!found) return null;
     const { run, p } = found;
     const describe = () => [
-      this.group.name, `${run.letter} #${p.rank}`, p.label, clocks(p, 2), `score ${p.score.toFixed(3)}`,
+      this.group.name, `${run.letter} #${p.rank}`, p.label, clocks(p), `score ${p.score.toFixed(3)}`,
     ].filter(Boolean).join(" · ");
     return { segment: p, box: { y: pitch * lane, height: pitch - 2 }, cursor: "pointer", describe };
   }

@@ -79,7 +79,7 @@ export class ProposalsTrack {
     );
     if (!found) return null;
     const describe = () => [
-      `${store.isComparing ? `${run.letter} ` : ""}#${found.rank}`, found.label, clocks(found, 2),
+      `${store.isComparing ? `${run.letter} ` : ""}#${found.rank}`, found.label, clocks(found),
       `score ${found.score.toFixed(3)}`,
       store.truth.length ? `tIoU ${bestOverlap(found, store.truth).toFixed(2)}` : "",
     ].filter(Boolean).join(" · ");

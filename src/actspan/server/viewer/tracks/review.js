@@ -57,7 +57,7 @@ export class ReviewTrack {
     const segment = this.review.shown?.segment;
     if (!segment || seconds < segment.start - reach || seconds > segment.end + reach) return null;
     const edge = edgeAt(segment, seconds, reach);
-    const describe = () => [segment.label, clocks(segment, 2)].filter(Boolean).join(" · ");
+    const describe = () => [segment.label, clocks(segment)].filter(Boolean).join(" · ");
     const box = { y: 2, height: HEIGHT - 4 };
     return { segment, edge, box, cursor: edge ? "ew-resize" : "", describe };
   }

@@ -50,7 +50,7 @@ export class TruthTrack {
     const lane = Math.floor(y / LANE);
     const segment = this.lanes.placed.find((p) => p.lane === lane && seconds >= p.start && seconds <= p.end);
     if (!segment) return null;
-    const describe = () => [segment.label, clocks(segment, 2)].filter(Boolean).join(" · ");
+    const describe = () => [segment.label, clocks(segment)].filter(Boolean).join(" · ");
     return { segment, box: { y: lane * LANE, height: LANE - 2 }, cursor: "pointer", describe };
   }
 
