@@ -39,9 +39,7 @@ def test_only_two_modules_send_requests() -> None:
 
 
 def test_the_documented_keys_are_those_of_the_page() -> None:
-    scripts = [
-        (VIEWER / name).read_text(encoding="utf-8") for name in ("keys.js", "review_keys.js")
-    ]
+    scripts = [(VIEWER / name).read_text(encoding="utf-8") for name in ("keys.js", "review_tab.js")]
     known = re.findall(r'\["([^"]+)", "([^"]+)", "\w+"\]', "".join(scripts))
     page = (ROOT / "docs/viewer.md").read_text(encoding="utf-8")
     written = re.findall(r"^\| (`.*`) \| (.*) \|$", page, re.MULTILINE)
