@@ -35,7 +35,7 @@ def test_a_module_says_what_it_is_for_and_is_short(module: Path) -> None:
 
 def test_only_two_modules_send_requests() -> None:
     sending = {module.name for module in MODULES if "fetch(" in module.read_text(encoding="utf-8")}
-    assert sending == {"api.js", "connection.js"}
+    assert sending == {"request.js", "connection.js"}
 
 
 def test_the_documented_keys_are_those_of_the_page() -> None:

@@ -1,4 +1,4 @@
-// All requests to the service, except whether it answers (connection.js).
+// The requests to the service, by subject; request.js sends them.
 
 /**
  * @import {
@@ -7,7 +7,6 @@
  *   WaveformInfo, WorkJob, WorkOverview
  * } from "./types.js"
  */
-
 /** @import { Query } from "./request.js" */
 
 import { ask, encode, json, send } from "./request.js";
