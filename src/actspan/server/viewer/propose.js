@@ -1,5 +1,4 @@
-// Proposals for new features or videos: a file that is chosen or dropped is sent as a job, whose result
-// has an address and can be kept as a run.
+// Proposals for new features or videos: a chosen or dropped file becomes a job, its result can be kept as a run.
 
 /** @import { ModelInfo } from "./types.js" */
 /** @import { Opening } from "./opening.js" */

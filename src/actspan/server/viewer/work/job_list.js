@@ -1,5 +1,4 @@
-// The list of jobs in the dialog, with the losses of trainings. A row is kept while its job changes,
-// so that it keeps the focus.
+// The list of jobs in the dialog, with the losses of trainings.
 
 /** @import { EpochLosses, WorkJob } from "../types.js" */
 /** @import { WorkJobs } from "./jobs.js" */
@@ -9,6 +8,7 @@ import { stateOf, titleOf } from "./jobs.js";
 
 const WIDTH = 160, HEIGHT = 44; // units of a chart of losses
 
+// A row is kept while its job changes, so that it keeps the focus.
 class Row {
   /** @param {(id: string) => void} remove @param {string} id */
   constructor(remove, id) {
