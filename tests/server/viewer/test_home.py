@@ -147,21 +147,32 @@ def test_an_address_shows_the_filters(home: Visit, browser: Any, live: Live) -> 
     home.page.get_by_label("Find a video").fill("video1")
     home.page.get_by_label("with missed instances").check()
     home.page.get_by_label("Missed by").select_option("1")
+    home.page.locator("#label").select_option("jump")
     field = home.page.get_by_label("AUC of A to, percent")
     field.fill("95")
     field.press("Enter")
     home.until("location.hash.includes('auc=')")
-    assert home.page.url.endswith("#find=video1&missed=B&auc=A%3A0-95")
+    assert home.page.url.endswith("#find=video1&missed=B&label=jump&auc=A%3A0-95")
     home.until("!document.getElementById('count').textContent.startsWith('61 ')")
     other = Visit(browser, live)
     other.page.goto(home.page.url)
     other.page.wait_for_selector("body[data-ready]")
     other.until_text("count", home.text("#count"))
     assert other.page.locator("#find").input_value() == "video1"
+    assert other.page.locator("#label").input_value() == "jump"
     assert other.text("#auc-filter-text") == "AUC of A 0 to 95"
     other.page.evaluate("location.hash = 'id=video2'")  # another page keeps the filters
     other.until("location.hash.startsWith('#id=video2') && location.hash.includes('missed=B')")
     other.close()
+
+
+def test_filters_of_an_address_that_are_not_offered_are_named(browser: Any, live: Live) -> None:
+    visit = Visit(browser, live)
+    visit.page.goto(f"{live.url}/#order=-auc&subset=none&label=unknown")
+    visit.page.wait_for_selector("body[data-ready]")
+    assert "are ignored: subset=none, label=unknown." in visit.text("#messages")
+    visit.until("location.hash === '#order=-auc'")
+    visit.close()
 
 
 def test_keys_that_play_scroll_the_home_page(home: Visit) -> None:

@@ -3,6 +3,7 @@
 /** @import { ListQuery, Overview } from "./types.js" */
 
 import { byId, button, choice, field, fill, press } from "./dom.js";
+import { say } from "./messages.js";
 import { letterOf } from "./text.js";
 
 /** @type {[order: string, words: string, descending: boolean][]} */
@@ -110,7 +111,7 @@ export class Filters extends EventTarget {
   }
 
   /**
-   * Apply the filters and the order of an address.
+   * Apply the filters and the order of an address; name those that are not offered here.
    * @param {Record<string, string>} parts
    */
   restore(parts) {
@@ -128,6 +129,7 @@ export class Filters extends EventTarget {
     for (const [, run, low, high] of auc.matchAll(/(\w+):([\d.]+)-([\d.]+)/g)) {
       if (runs.includes(run)) this.auc.set(runs.indexOf(run), [Number(low), Number(high)]);
     }
+    reportIgnored(parts, this.address);
     this.#changed();
   }
 
@@ -143,6 +145,17 @@ export class Filters extends EventTarget {
       auc: [...this.auc].map(([run, range]) => `${run}:${range.join()}`),
     };
   }
+}
+
+/**
+ * Say which parts of an address are not offered here.
+ * @param {Record<string, string>} parts
+ * @param {Record<string, string>} applied
+ */
+function reportIgnored(parts, applied) {
+  const ignored = Object.entries(parts).filter(([name, text]) => text && !applied[name]);
+  const list = ignored.map((part) => part.join("=")).join(", ");
+  say("filters", list && `Parts of the address that cannot be applied here are ignored: ${list}.`);
 }
 
 /** @param {[order: string, words: string, descending: boolean]} order */

@@ -8,7 +8,7 @@ import * as api from "./api.js";
 import { byId, make } from "./dom.js";
 import { Filters } from "./filters.js";
 import { clip } from "./segments.js";
-import { clock, letterOf, plural } from "./text.js";
+import { clock, dotted, letterOf, plural } from "./text.js";
 
 const ROW = 46, PAGE = 100, AROUND = 6, AGAIN = 1500; // pixels, rows, rows, milliseconds
 const DRAWN = 8; // instances and proposals of a video on its card
@@ -254,10 +254,8 @@ const letterIn = (runs, run) => (runs.length > 1 ? `${letterOf(run)} ` : "");
  * @param {Overview} about
  */
 export function factsOf({ seconds, instances, runs }, about) {
-  const parts = seconds === null ? [] : [clock(seconds)];
-  if (about.ground_truth) parts.push(plural(instances, "instance"));
-  else parts.push(...runs.map(({ proposals }, r) => `${letterIn(runs, r)}${plural(proposals, "proposal")}`));
+  const counts = about.ground_truth ? [plural(instances, "instance")]
+    : runs.map(({ proposals }, r) => `${letterIn(runs, r)}${plural(proposals, "proposal")}`);
   const missed = runs.length === 1 && runs[0].metrics?.missed;
-  if (missed) parts.push(`${missed} missed`);
-  return parts.join(" · ");
+  return dotted(seconds !== null && clock(seconds), ...counts, missed ? `${missed} missed` : "");
 }

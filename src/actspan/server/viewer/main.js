@@ -31,7 +31,7 @@ import { reviewKeys, ReviewTab } from "./review_tab.js";
 import { SettingsTab } from "./settings_tab.js";
 import { Store } from "./store.js";
 import { Tabs } from "./tabs.js";
-import { clock, plural } from "./text.js";
+import { clock, dotted, plural } from "./text.js";
 import { Timeline } from "./timeline.js";
 import { Tip } from "./tip.js";
 import { Transport } from "./transport.js";
@@ -169,8 +169,8 @@ class Page {
     byId("empty").hidden = true;
     document.body.classList.toggle("no-picture", !video.has_media);
     byId("name").textContent = video.id;
-    const parts = [clock(seconds), video.subset, about.ground_truth && plural(truth.length, "instance")];
-    byId("about").textContent = parts.filter(Boolean).join(" · ");
+    const instances = about.ground_truth && plural(truth.length, "instance");
+    byId("about").textContent = dotted(clock(seconds), video.subset, instances);
     document.title = `${video.id} · ActSpan`;
     this.#runs();
   }

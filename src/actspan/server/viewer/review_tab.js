@@ -8,7 +8,8 @@
 
 import { button, byId, choice, element, field, fill, make, press } from "./dom.js";
 import { recall, remember } from "./remember.js";
-import { clocks, signed } from "./text.js";
+import { runOptions } from "./run.js";
+import { clocks, dotted, signed } from "./text.js";
 
 const CHOICES = ["review-run", "review-order", "review-scope", "review-top"];
 const EDGES = /** @type {const} */ ([["start", "Start", "[", "]", "I"], ["end", "End", "{", "}", "O"]]);
@@ -79,7 +80,7 @@ export class ReviewTab {
 
   #offerRuns() {
     const { served } = this.store;
-    fill("review-run", served.map(({ number, letter, name }) => [String(number), `${letter} ${name}`]));
+    fill("review-run", runOptions(served));
     byId("review-run-field").hidden = served.length < 2;
   }
 
@@ -151,8 +152,7 @@ export class ReviewTab {
     byId("review-span").textContent = clocks(segment, 2);
     const changes = [change("start", segment.start - item.start), change("end", segment.end - item.end)];
     byId("review-change").textContent = changes.filter(Boolean).join(", ");
-    const facts = [`#${item.rank + 1}`, `score ${item.score.toFixed(3)}`, item.label];
-    byId("review-facts").textContent = facts.filter(Boolean).join(" · ");
+    byId("review-facts").textContent = dotted(`#${item.rank + 1}`, `score ${item.score.toFixed(3)}`, item.label);
     this.store.labels.learn(item.label);
     this.#writeLabels(segment.label);
   }

@@ -2,6 +2,16 @@
 
 /** @import { Columns, Proposal, Segment, Span } from "./types.js" */
 
+export const SHORTEST = 0.05; // seconds of a segment that is drawn, marked or split off
+
+/**
+ * Return the span from the first start to the last end.
+ * @param {Span[]} segments
+ */
+export const hull = (segments) => ({
+  start: Math.min(...segments.map((s) => s.start)), end: Math.max(...segments.map((s) => s.end)),
+});
+
 /**
  * Return the tIoU of two segments.
  * @param {Span} a

@@ -50,6 +50,12 @@ export function parseClock(text) {
 export const signed = (by, digits = 1) => `${by < 0 ? "−" : "+"}${Math.abs(by).toFixed(digits)}`;
 
 /**
+ * Return the parts that are not empty, with dots between them.
+ * @param {(string | false | undefined)[]} parts
+ */
+export const dotted = (...parts) => parts.filter(Boolean).join(" · ");
+
+/**
  * @param {number} count
  * @param {string} one
  * @param {string} [many]

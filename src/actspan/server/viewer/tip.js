@@ -6,7 +6,7 @@
 
 import { byId } from "./dom.js";
 import { clip } from "./segments.js";
-import { clock, clocks, signed } from "./text.js";
+import { clock, clocks, dotted, signed } from "./text.js";
 
 export class Tip {
   #element = byId("tip");
@@ -42,7 +42,7 @@ export class Tip {
     const row = this.timeline.rows.find(({ track }) => track.kind === "corrections");
     const { scrubber, view, left, right } = this.timeline;
     const x = left + ((scrubber.time - view.from) / view.length) * (right - left);
-    if (row) this.#show([changeOf(segment, before), to].filter(Boolean).join(" · "), x, row.box.y);
+    if (row) this.#show(dotted(changeOf(segment, before), to), x, row.box.y);
   }
 
   #hide() {

@@ -13,7 +13,7 @@
  * @property {(value: number) => number} up
  */
 
-const LEGEND = [["action", "action"], ["start", "start"], ["end", "end"]];
+export const CURVES = ["action", "start", "end"]; // also the names of their colours
 
 /** @implements {Track} */
 export class CurvesTrack {
@@ -61,8 +61,8 @@ export class CurvesTrack {
    */
   paintName(painter, { y, height }) {
     if (painter.left < 60 || height < 40) return;
-    LEGEND.forEach(([name, colour], i) =>
-      painter.text(name, painter.left - 8, y + 12 + 13 * i, { align: "right", colour }));
+    CURVES.forEach((name, i) =>
+      painter.text(name, painter.left - 8, y + 12 + 13 * i, { align: "right", colour: name }));
   }
 }
 

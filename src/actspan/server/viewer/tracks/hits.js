@@ -7,7 +7,7 @@
 /** @import { Store } from "../store.js" */
 
 import { packLanes } from "../segments.js";
-import { clocks } from "../text.js";
+import { clocks, dotted } from "../text.js";
 
 const LANE = 15, MOST = 4; // pixels, lanes
 const GAP = 6; // pixels between this track and the proposals below it
@@ -70,10 +70,10 @@ export class HitsTrack {
     const lane = Math.floor(y / LANE);
     const found = this.lanes.placed.find((p) => p.lane === lane && seconds >= p.start && seconds <= p.end);
     if (!found) return null;
-    const describe = () => [
+    const describe = () => dotted(
       found.isFound ? "✓ found" : "✗ missed", found.label, clocks(found), bestOf(found),
       found.best && !this.run.visible.includes(found.best) ? "which is not shown" : "",
-    ].filter(Boolean).join(" · ");
+    );
     const box = { y: lane * LANE, height: LANE - 2 };
     return { segment: found, index: found.index, box, cursor: "pointer", describe };
   }

@@ -7,10 +7,10 @@
 /** @import { Scrubber } from "../scrubber.js" */
 /** @import { Store } from "../store.js" */
 
-import { clocks } from "../text.js";
+import { clocks, dotted } from "../text.js";
+import { CURVES } from "./curves.js";
 import { paintProposal } from "./proposals.js";
 
-const CURVES = ["action", "start", "end"];
 const THINNEST = 6, THICKEST = 10, LEAST = 16; // pixels of a lane, and of a track
 
 /** One of the three curves, of both runs. @implements {Track} */
@@ -110,9 +110,9 @@ class PairProposalsTrack {
       p.lane === lane && seconds >= p.start - near && seconds <= p.end + near);
     if (!found) return null;
     const { run, p } = found;
-    const describe = () => [
+    const describe = () => dotted(
       this.group.name, `${run.letter} #${p.rank}`, p.label, clocks(p), `score ${p.score.toFixed(3)}`,
-    ].filter(Boolean).join(" · ");
+    );
     return { segment: p, box: { y: pitch * lane, height: pitch - 2 }, cursor: "pointer", describe };
   }
 

@@ -8,7 +8,7 @@
 
 import { clusterHit, isDense, openCluster, paintDensity } from "../density.js";
 import { bestOverlap } from "../segments.js";
-import { clocks } from "../text.js";
+import { clocks, dotted } from "../text.js";
 import { paintJoin } from "./hits.js";
 
 const THINNEST = 5, THICKEST = 9; // pixels of a lane
@@ -78,11 +78,11 @@ export class ProposalsTrack {
       (p) => p.lane === lane && seconds >= p.start - near && seconds <= p.end + near,
     );
     if (!found) return null;
-    const describe = () => [
+    const describe = () => dotted(
       `${store.isComparing ? `${run.letter} ` : ""}#${found.rank}`, found.label, clocks(found),
       `score ${found.score.toFixed(3)}`,
       store.truth.length ? `tIoU ${bestOverlap(found, store.truth).toFixed(2)}` : "",
-    ].filter(Boolean).join(" · ");
+    );
     const box = { y: pitch * lane, height: pitch - 2 };
     return { segment: found, box, cursor: "pointer", describe };
   }

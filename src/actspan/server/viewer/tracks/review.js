@@ -7,7 +7,7 @@
 /** @import { Store } from "../store.js" */
 
 import { dragged, edgeAt } from "../segments.js";
-import { clocks } from "../text.js";
+import { clocks, dotted } from "../text.js";
 
 const HEIGHT = 20; // pixels
 
@@ -37,16 +37,12 @@ export class ReviewTrack {
   paint(painter, { y }) {
     const { shown } = this.review;
     if (!shown) return;
-    const { c, colours } = painter, { item, segment } = shown;
+    const { item, segment } = shown;
     painter.bar(segment, y + 2, HEIGHT - 4, this.store.runs[this.review.query.run]?.colour ?? "run0");
     painter.outline(segment, y + 3, HEIGHT - 6);
     if (item.start === segment.start && item.end === segment.end) return;
-    const [left, width] = painter.extent(item); // as it was proposed
-    c.strokeStyle = colours.ink;
-    c.lineWidth = 1;
-    c.setLineDash([3, 3]);
-    c.strokeRect(left + 0.5, y + 0.5, width - 1, HEIGHT - 1);
-    c.setLineDash([]);
+    const [left, width] = painter.extent(item);
+    painter.dashed(left, width, { y, height: HEIGHT }, "ink"); // as it was proposed
   }
 
   /**
@@ -57,7 +53,7 @@ export class ReviewTrack {
     const segment = this.review.shown?.segment;
     if (!segment || seconds < segment.start - reach || seconds > segment.end + reach) return null;
     const edge = edgeAt(segment, seconds, reach);
-    const describe = () => [segment.label, clocks(segment)].filter(Boolean).join(" · ");
+    const describe = () => dotted(segment.label, clocks(segment));
     const box = { y: 2, height: HEIGHT - 4 };
     return { segment, edge, box, cursor: edge ? "ew-resize" : "", describe };
   }

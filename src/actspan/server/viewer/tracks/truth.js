@@ -6,7 +6,7 @@
 
 import { clusterHit, isDense, openCluster, paintDensity } from "../density.js";
 import { packLanes } from "../segments.js";
-import { clocks } from "../text.js";
+import { clocks, dotted } from "../text.js";
 
 const LANE = 18, MOST = 6; // pixels, lanes
 
@@ -50,7 +50,7 @@ export class TruthTrack {
     const lane = Math.floor(y / LANE);
     const segment = this.lanes.placed.find((p) => p.lane === lane && seconds >= p.start && seconds <= p.end);
     if (!segment) return null;
-    const describe = () => [segment.label, clocks(segment)].filter(Boolean).join(" · ");
+    const describe = () => dotted(segment.label, clocks(segment));
     return { segment, box: { y: lane * LANE, height: LANE - 2 }, cursor: "pointer", describe };
   }
 

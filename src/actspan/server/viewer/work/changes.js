@@ -4,6 +4,7 @@
 
 import * as api from "../api.js";
 import { byId, choice, fill, make } from "../dom.js";
+import { runOptions } from "../run.js";
 import { verdicts } from "../verdict.js";
 
 export class Changes {
@@ -24,7 +25,7 @@ export class Changes {
     byId("changes-part").hidden = served.length < 2;
     if (served.length < 2) return;
     for (const [id, chosen] of /** @type {const} */ ([["changes-a", Math.max(run - 1, 0)], ["changes-b", run]])) {
-      fill(id, served.map(({ number, letter, name }) => [String(number), `${letter} ${name}`]));
+      fill(id, runOptions(served));
       choice(id).value = String(chosen);
     }
     this.#load();
