@@ -169,7 +169,7 @@ export class List extends EventTarget {
     const place = this.#find();
     if (place >= 0) this.#place = place;
     const [first, last] = this.#inView();
-    const focused = focusedIndex();
+    const focused = focusedIndex(this.rows);
     this.rows.replaceChildren(...Array.from({ length: Math.max(last - first, 0) }, (_, i) => this.#row(first + i)));
     if (focused !== undefined) this.#focus(focused);
     this.need(first, last);
@@ -186,6 +186,31 @@ export class List extends EventTarget {
     }
   }
 
+  /**
+   * Return a new item of the list with its place in it, and its link once the video is loaded.
+   * @param {number} index
+   */
+  entry(index) {
+    const item = make(null, "li"), video = this.at(index);
+    item.setAttribute("aria-setsize", String(this.total));
+    item.setAttribute("aria-posinset", String(index + 1));
+    const link = video ? make(item, "a", { href: addressOf({ id: video.id }) }) : null;
+    if (link) link.dataset.index = String(index);
+    return { item, link };
+  }
+
+  /**
+   * Write the name and the facts of a video into its link.
+   * @param {HTMLElement} link
+   * @param {ListedVideo} video
+   * @param {string} className of the name
+   */
+  describe(link, video, className) {
+    make(link, "span", { className, title: video.id }, video.id);
+    if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
+    make(link, "span", { className: "row-facts" }, factsOf(video, this.store.about));
+  }
+
   /** @param {number} index */
   #focus(index) {
     const link = this.rows.querySelector(`[data-index="${index}"]`);
@@ -194,18 +219,11 @@ export class List extends EventTarget {
 
   /** @param {number} index */
   #row(index) {
-    const video = this.at(index);
-    const item = document.createElement("li");
+    const video = this.at(index), { item, link } = this.entry(index);
     item.style.transform = `translateY(${index * ROW}px)`;
-    item.setAttribute("aria-setsize", String(this.total));
-    item.setAttribute("aria-posinset", String(index + 1));
-    if (!video) return item;
-    const link = make(item, "a", { href: addressOf({ id: video.id }) });
-    link.dataset.index = String(index);
+    if (!video || !link) return item;
     if (video.id === this.#current) link.setAttribute("aria-current", "true");
-    make(link, "span", { className: "row-name", title: video.id }, video.id);
-    if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
-    make(link, "span", { className: "row-facts" }, factsOf(video, this.store.about));
+    this.describe(link, video, "row-name");
     const figures = aucOf(video), auc = make(link, "span", { className: "row-auc" });
     if (figures) make(auc, "span", { className: video.runs.length > 1 ? "hidden" : "" }, "AUC ");
     auc.append(figures);
@@ -216,7 +234,7 @@ export class List extends EventTarget {
   #key(event) {
     /** @type {Record<string, number>} */
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 };
-    const now = focusedIndex(), step = steps[event.key];
+    const now = focusedIndex(this.rows), step = steps[event.key];
     if (!step || now === undefined) return;
     event.preventDefault();
     event.stopPropagation();
@@ -227,10 +245,13 @@ export class List extends EventTarget {
   }
 }
 
-// The index of the row that has the focus.
-function focusedIndex() {
-  const link = document.activeElement?.closest("#rows a");
-  return link instanceof HTMLElement ? Number(link.dataset.index) : undefined;
+/**
+ * Return the index of the video whose link in a list has the focus.
+ * @param {HTMLElement} room
+ */
+export function focusedIndex(room) {
+  const link = document.activeElement;
+  return link instanceof HTMLElement && room.contains(link) ? Number(link.dataset.index) : undefined;
 }
 
 /**
@@ -253,7 +274,7 @@ const letterIn = (runs, run) => (runs.length > 1 ? `${letterOf(run)} ` : "");
  * @param {ListedVideo} video
  * @param {Overview} about
  */
-export function factsOf({ seconds, instances, runs }, about) {
+function factsOf({ seconds, instances, runs }, about) {
   const counts = about.ground_truth ? [plural(instances, "instance")]
     : runs.map(({ proposals }, r) => `${letterIn(runs, r)}${plural(proposals, "proposal")}`);
   const missed = runs.length === 1 && runs[0].metrics?.missed;
