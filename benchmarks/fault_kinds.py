@@ -197,7 +197,7 @@ def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
 
     def setup() -> None:
         from actspan.jobs.checkpoint import Plan
-        from actspan.jobs.source import FeatureSource
+        from actspan.jobs.feature_source import FeatureSource
 
         check = FeatureSource.check
 

@@ -22,8 +22,8 @@ from actspan.core.storage import FolderStorage
 from actspan.data.result_writers import result_writer
 from actspan.jobs.checkpoint import Checkpoint, Plan
 from actspan.jobs.driver import LocalEngine
+from actspan.jobs.feature_source import FeatureSource
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.source import FeatureSource
 from actspan.pipeline.outcomes import STAGES, Outcome, StageClock, VideoInput
 from benchmarks.data import make_store
 from benchmarks.harness import benchmark, duration, group, print_table

@@ -84,6 +84,17 @@ def test_the_pipeline_takes_the_settings(tmp_path: Path) -> None:
         assert pipeline.config.soft_nms.keep == 3
 
 
+def test_changes_act_without_networks(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", videos=2)
+    texts = ["soft_nms.keep=3", "label_free.keep=20"]
+    request = ProposeRequest(dataset=tmp_path / "set", out=tmp_path / "run")
+    propose(replace(request, changes=read_changes(texts)))
+    run = Run.load(tmp_path / "run")
+    assert sorted(run.changes) == sorted(texts)
+    assert {len(found) for found in run.proposals().values()} == {3}
+    assert {len(part.proposals) for part in run.candidates()} == {20}
+
+
 def test_changes_are_recorded(tmp_path: Path) -> None:
     request = made(tmp_path)
     propose(replace(request, changes=read_changes(SETTINGS)))

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from actspan import Proposals
 from actspan.core.errors import ConfigError, ResultError
 from actspan.data.detections import read_detections
-from actspan.pipeline.labels import LabelFile, ScoredLabels, detection_writer, read_labels
+from actspan.data.result_writers import write_result
+from actspan.pipeline.labelling import LabelChoice, LabelRequest, label_result
+from actspan.pipeline.labels import LabelFile, ScoredLabels, read_labels
 
 PROPOSALS = Proposals([0, 5], [4, 9], [0.8, 0.5])
 
@@ -137,10 +139,11 @@ def test_scores_never_rise_and_come_best_first(scores: list[float], top: int) ->
 def test_many_videos_in_order(tmp_path: Path) -> None:
     names = [f"video{i}" for i in range(50)]
     labels = read(tmp_path, dict.fromkeys(names, SCORES))
-    with detection_writer(tmp_path / "detections.json", labels.label, threads=3) as writer:
-        for name in names:
-            writer.add(name, PROPOSALS)
-    assert writer.detections == len(names) * len(labels.label(names[0], PROPOSALS))
+    write_result(tmp_path / "result.json", dict.fromkeys(names, PROPOSALS))
+    choice = LabelChoice(labels_from=labels.path)
+    out = tmp_path / "detections.json"
+    summary = label_result(LabelRequest(tmp_path / "result.json", choice, out=out))
+    assert summary.detections == len(names) * len(labels.label(names[0], PROPOSALS))
     assert list(read_detections(tmp_path / "detections.json")) == names
 
 

@@ -159,9 +159,8 @@ class _Bench:
             batch = size or work.samples
             assert batch is not None
             self.announce(f"{work.name}, batch {batch}")
-            streams = work.streams or request.streams
             rule = replace(self.rule, least=work.least)
-            measured = measure(work.call, streams=streams, rule=rule)
+            measured = measure(work.call, streams=work.streams or request.streams, rule=rule)
             share = batch / (work.samples or batch)  # of a batch in one repeat
             rate = BatchesPerSecond(measured.rate / share)
             has_networks = work.name in _OF_NETWORKS

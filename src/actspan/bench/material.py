@@ -19,7 +19,7 @@ from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
 from actspan.deploy.reference import CheckpointSession, compare_outputs, compare_proposals
 from actspan.deploy.variants import LIMITS, Variant, find_variants
-from actspan.jobs.source import inputs_from_features
+from actspan.jobs.feature_source import inputs_from_features
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline

@@ -29,7 +29,7 @@ COMMANDS = {
     "label": ("results", "Label proposals, which makes them detections."),
     "annotate": ("annotate", "Convert annotations, and exchange them with tools."),
     "evaluate": ("evaluate", "Compute average recall of proposals, or mAP of detections."),
-    "tune": ("evaluate", "Find better settings of the ranking of a run."),
+    "tune": ("tune", "Find better settings of the ranking of a run."),
     "report": ("results", "Write a page about one or more runs."),
     "serve": ("results", "Serve proposals over HTTP, with a viewer of runs."),
     "bench": ("bench", "Measure how fast a model runs here, and check its output."),

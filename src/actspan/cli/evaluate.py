@@ -7,21 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import click
-
 from actspan.cli.console import print_notes, progress_report, say, step_report
-from actspan.cli.evaluation_output import print_evaluation, print_remarks, print_tuning
+from actspan.cli.evaluation_output import print_evaluation, print_remarks
 from actspan.cli.options import Text, command, refuse_options
-from actspan.config.base import (
-    Bounds,
-    Existing,
-    ExistingFile,
-    ExistingFolder,
-    ExistingOrUrl,
-    OnError,
-    OutputFile,
-    Positive,
-)
+from actspan.config.base import Existing, ExistingFile, ExistingOrUrl, OnError, OutputFile, Positive
 
 if TYPE_CHECKING:
     from actspan.data.annotations.annotation_set import Annotations
@@ -113,77 +102,6 @@ def evaluate(
         plot_recall(evaluation, plot)
         say(f"picture: {plot}")
     print_remarks(evaluation)
-
-
-@command(
-    ground_truth="Annotations in any format that `actspan annotate convert` reads, or a dataset "
-    "folder.",
-    subset="Use the videos of this subset.",
-    held_out="Share of the instances that settings are checked on, not chosen by.",
-    by="Groups of videos that stay in one part, as for `actspan annotate split`. [default: every "
-    "video is a group]",
-    seed="Seed of the two parts.",
-    protocol="Budgets, as in `actspan evaluate`.",
-    on_error="Stop at annotations that cannot be read, or skip them.",
-    out="TOML file to write with the settings, if they are better on the held-out part.",
-    force="Replace the file if it exists.",
-)
-def tune(
-    run: ExistingFolder,
-    *,
-    ground_truth: Existing,
-    subset: str = "validation",
-    held_out: Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)] = 0.5,
-    by: Annotated[str, Text("GROUP")] | None = None,
-    seed: Annotated[int, Bounds(0)] = 0,
-    protocol: Literal["activitynet", "thumos14"] = "activitynet",
-    out: OutputFile | None = None,
-    force: bool = False,
-    on_error: OnError = "fail",
-    json_: bool = False,
-) -> None:
-    """Find better settings of the ranking of RUN, from the candidates that it kept.
-
-    The score of a candidate (exponents of its start score, end score and confidence) and Soft-NMS
-    (thresholds and decay) are changed one after the other, to the largest AUC on one part of the
-    videos. The other part, which is held out, decides whether the settings are recommended.
-
-    \b
-    Example:
-      actspan tune run/ --ground-truth my-videos/
-      actspan tune run/ --ground-truth my-videos/ --by '^([^_]+)_' --out settings.toml
-      actspan propose --model bsn/ --dataset my-videos/ --settings settings.toml --out better/
-    """
-    from actspan.config.changes import settings_file
-    from actspan.core.errors import ResultError
-    from actspan.core.files import atomic_file
-    from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds, read_truth, with_set_apart
-    from actspan.evaluation.tuning import tune as find_settings
-
-    if out is not None and out.exists() and not force:
-        raise ResultError(f"{out}: already exists; --force replaces it")
-    agreed = PROTOCOLS[protocol]
-    truth = with_set_apart(read_truth(ground_truth, (), agreed, subset), run, subset)
-    print_notes(truth.notes)
-    with progress_report("tune") as report:
-        found = find_settings(
-            run,
-            truth,
-            subset=subset,
-            held_out=held_out,
-            by=by,
-            seed=seed,
-            max_proposals=agreed.max_proposals,
-            tiou=parse_thresholds(agreed.proposal_tiou),
-            on_error=on_error,
-            progress=report,
-        )
-    if out is not None and found.is_recommended:
-        with atomic_file(out) as stream:
-            stream.write(settings_file(found.changes).encode())
-    print_tuning(found, out, as_json=json_)
-    if out is not None and not found.is_recommended:
-        raise ResultError(f"{out}: not written, because no settings are recommended")
 
 
 def _evaluate(

@@ -6,7 +6,6 @@ All shares and gains are in percent, segments in seconds.
 from __future__ import annotations
 
 import math
-import shlex
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +13,12 @@ import click
 
 from actspan.cli.console import findings, print_findings, print_json, say
 from actspan.cli.tables import count_and_names, print_figures, print_table
-from actspan.config.changes import settings_text
 from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from actspan.evaluation.detection import DetectionResult, Mistakes
     from actspan.evaluation.diagnosis import Diagnosis
     from actspan.evaluation.recall import RecallResult
-    from actspan.evaluation.tuning import Tuning
 
 _SHOWN = (0.5, 0.75, 0.95)  # thresholds that get a row, if they were evaluated
 
@@ -68,48 +63,6 @@ def print_evaluation(
     if mistakes is not None:
         details["detections"] = _mistakes_document(mistakes)
     print_json({**document, "diagnosis": details} if details else document)
-
-
-def print_tuning(result: Tuning, out: Path | None, *, as_json: bool) -> None:
-    """Print the parts with both settings, and the options to use if they are recommended."""
-    parts = {"tuning": result.tuning, "held out": result.held_out}
-    options = [word for text in settings_text(result.changes) for word in ("--set", text)]
-    if as_json:
-        figures = {
-            name.replace(" ", "_"): {
-                "groups": part.groups,
-                "videos": part.now.videos,
-                "instances": part.now.instances,
-                "now": part.now.summary(),
-                "best": part.best.summary(),
-            }
-            for name, part in parts.items()
-        }
-        document = {**figures, "tried": result.tried, "settings": result.settings}
-        document |= {"recommended": result.is_recommended, "options": options}
-        document |= {"out": out if result.is_recommended else None}
-        print_json({**document, **findings(result.problems, result.notes)})
-        return
-    rows = []
-    for name, part in parts.items():
-        for settings, recall in (("now", part.now), ("best", part.best)):
-            counts = (f"{part.groups:,}", f"{recall.videos:,}", f"{recall.instances:,}")
-            shown = (f"{value:.2f}" for value in recall.summary().values())
-            rows.append([name, settings, *counts, *shown])
-    columns = ["part", "settings", "groups", "videos", "instances", *result.tuning.now.summary()]
-    print_table(columns, rows, left=2)
-    click.echo(
-        f"best of {result.tried:,} settings: {', '.join(result.settings) or 'those of the run'}"
-    )
-    if result.is_recommended:
-        click.echo(f"AUC on the held-out part: {result.held_out.gain:+.2f}; use them:")
-        click.echo(f"  actspan propose {shlex.join(options)}")
-        if out is not None:
-            click.echo(f"written: {out}")
-    elif result.settings:
-        gain = f"AUC on the held-out part changes by {result.held_out.gain:+.2f}"
-        click.echo(f"not recommended: {gain}; keep the settings of the run")
-    print_findings(result.problems, result.notes)
 
 
 def print_remarks(evaluation: RecallResult | DetectionResult) -> None:

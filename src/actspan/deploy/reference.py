@@ -17,7 +17,7 @@ from actspan.core.errors import ShapeError
 from actspan.core.problems import Problem, dataset_notes
 from actspan.core.types import BoundaryScores, Features, Float32, Float64, Proposals, Video
 from actspan.data.dataset import Dataset
-from actspan.jobs.source import check_features
+from actspan.jobs.feature_source import check_features
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net

@@ -23,6 +23,7 @@ from actspan.core.wording import suggestion
 from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.data.result_writers import check_answer_target
 from actspan.jobs.checkpoint import Checkpoint, locked_storage, remove_shards
+from actspan.jobs.feature_source import FeatureSource
 from actspan.jobs.labelled_results import add_detections, open_labels, select
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.resume import Saved, find_unfinished, finished_run, resume
@@ -30,7 +31,7 @@ from actspan.jobs.run import PLAN_FILE, RUN_FILE
 from actspan.jobs.score_source import ScoreSource
 from actspan.jobs.shard_format import Result
 from actspan.jobs.sinks import Output, Sink
-from actspan.jobs.source import FeatureSource, Source
+from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import ProposalClassifier, require_classifier
 from actspan.pipeline.core import Pipeline

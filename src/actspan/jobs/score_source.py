@@ -16,8 +16,8 @@ from actspan.data.dataset import Dataset
 from actspan.data.faults import annotation_problems, missing_features
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.checkpoint import Plan
+from actspan.jobs.feature_source import FeatureSource
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.jobs.source import FeatureSource
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece, ScoredVideo, VideoInput
 from actspan.pipeline.steps import pieces_of

@@ -1,4 +1,4 @@
-"""The bundle: load, create, read weights, add files and networks."""
+"""Bundles: load, create, read weights, add files and networks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from typing import Any, Self
 import msgspec
 from numpy.typing import ArrayLike
 
-from actspan import __version__
-from actspan.config.base import dump_toml, from_dict, read_toml
+from actspan.config.base import dump_toml
 from actspan.config.stages import ClassifierConfig, FeatureSpec, PipelineConfig
-from actspan.core.errors import ActSpanError, BundleError, ConfigError, ShapeError
+from actspan.core.errors import ActSpanError, BundleError, ShapeError
 from actspan.core.files import (
     atomic_file,
     atomic_folder,
     check_size,
-    folder_kind,
     is_plain_name,
     sha256,
     sync,
@@ -35,6 +33,7 @@ from actspan.model.manifest import (
     Source,
     check_new_bundle,
     mismatch,
+    read_manifest,
     remedy,
     unreadable,
     writing_command,
@@ -105,24 +104,7 @@ class Bundle:
         Raises BundleError if the folder is not a bundle, has a newer format, or is damaged.
         """
         path = Path(path)
-        where = path / MANIFEST
-        if not where.is_file():
-            raise BundleError(
-                f"{path}{folder_kind(path)} is not a bundle: there is no {where}. Make one: "
-                "actspan convert CHECKPOINT... --out BUNDLE, or actspan train"
-            )
-        try:
-            values = read_toml(where)
-            version = values.get("format_version")
-            if version != FORMAT_VERSION:
-                raise BundleError(
-                    f"{where}: format version {version!r} is not known; actspan {__version__} "
-                    f"reads version {FORMAT_VERSION}: use a newer actspan, or write the bundle "
-                    "again"
-                )
-            manifest = from_dict(Manifest, values, where=str(where))
-        except ConfigError as error:
-            raise BundleError(f"{error}. Repair it, or write the bundle again") from error
+        manifest = read_manifest(path)
         return cls(
             path,
             manifest.pipeline,

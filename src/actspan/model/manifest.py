@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from actspan import __version__
-from actspan.config.base import Config
+from actspan.config.base import Config, from_dict, read_toml
 from actspan.config.stages import FeatureSpec, PipelineConfig
-from actspan.core.errors import BundleError
-from actspan.core.files import check_size, folder_name_error, sha256
+from actspan.core.errors import BundleError, ConfigError
+from actspan.core.files import check_size, folder_kind, folder_name_error, sha256
 from actspan.core.limits import WEIGHTS
 from actspan.core.wording import quoted
 
@@ -76,6 +76,30 @@ class Manifest(Config, frozen=True):
     pipeline: PipelineConfig
     files: dict[str, FileRecord]
     training: dict[str, Any] | None = None
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a bundle's `model.toml`.
+
+    Raises BundleError if the folder is not a bundle, has a newer format, or is damaged.
+    """
+    where = folder / MANIFEST
+    if not where.is_file():
+        raise BundleError(
+            f"{folder}{folder_kind(folder)} is not a bundle: there is no {where}. Make one: "
+            "actspan convert CHECKPOINT... --out BUNDLE, or actspan train"
+        )
+    try:
+        values = read_toml(where)
+        version = values.get("format_version")
+        if version != FORMAT_VERSION:
+            raise BundleError(
+                f"{where}: format version {version!r} is not known; actspan {__version__} reads "
+                f"version {FORMAT_VERSION}: use a newer actspan, or write the bundle again"
+            )
+        return from_dict(Manifest, values, where=str(where))
+    except ConfigError as error:
+        raise BundleError(f"{error}. Repair it, or write the bundle again") from error
 
 
 class CompiledFile(Config, frozen=True):

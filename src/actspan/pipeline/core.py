@@ -110,8 +110,9 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             The runtime is absent or refuses the model.
         """
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        if bundle.config.label_free is not None:
-            return cls(None, None, bundle.config, threads=threads)
+        config = bundle.config if config is None else config
+        if config.label_free is not None:
+            return cls(None, None, config, threads=threads)
         if pem and "pem" not in bundle.nets:
             raise BundleError(
                 f"{bundle.path}: contains no PEM, which proposals need; convert both: "
@@ -121,7 +122,6 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         nets: list[Net] = ["tem"] if tem and "tem" in bundle.nets else []
         nets += ["pem"] if pem else []
         sessions = open_nets(bundle, nets, backend, threads)
-        config = bundle.config if config is None else config
         return cls(sessions.get("tem"), sessions.get("pem"), config, threads=threads, edge=edge)
 
     def __exit__(self, *details: object) -> None:

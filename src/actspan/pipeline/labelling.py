@@ -5,7 +5,9 @@ Heavy imports are inside functions, because commands make their options of the r
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -21,11 +23,13 @@ from actspan.config.base import (
     doc,
 )
 from actspan.core.errors import ConfigError
+from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, raise_errors
 from actspan.core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from actspan.core.types import Proposals
+    from actspan.data.detections import Detections
     from actspan.pipeline.labels import Labeller
 
 
@@ -151,12 +155,18 @@ def _write(
     problems: Iterable[Problem],
     progress: Progress,
 ) -> LabelSummary:
-    from actspan.pipeline.labels import detection_writer
+    """Label all results on all cores, and write the detections in order."""
+    from actspan.data.result_writers import result_writer
 
-    started = perf_counter()
-    with detection_writer(out, label) as writer:
-        for done, (video, proposals) in enumerate(results.items(), start=1):
-            writer.add(video, proposals)
+    def detect(result: tuple[str, Proposals]) -> tuple[str, Detections]:
+        return result[0], label(*result)
+
+    started, detections, workers = perf_counter(), 0, os.cpu_count() or 1
+    with result_writer(out, labelled=True) as file, ThreadPoolExecutor(workers) as pool:
+        labelled = map_ordered(pool, detect, results.items(), ahead=2 * workers)
+        for done, (video, found) in enumerate(labelled, start=1):
+            file.add(video, found.segments, found.labels)
+            detections += len(found)
             progress("label", done, len(results))
     seconds = perf_counter() - started
-    return LabelSummary(out, len(results), writer.detections, seconds, tuple(problems))
+    return LabelSummary(out, len(results), detections, seconds, tuple(problems))

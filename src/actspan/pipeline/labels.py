@@ -1,13 +1,10 @@
-"""Labels of proposals: from a file (bsn.md section 12), and the writer of labelled proposals."""
+"""Labels of proposals from a file of scores (bsn.md section 12)."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +20,6 @@ from actspan.core.types import Float64, Proposals
 from actspan.core.wording import counted, listed
 from actspan.data.detections import Detections
 from actspan.data.result_files import result_bytes
-from actspan.data.result_writers import ResultWriter, result_writer
 from actspan.data.videos import canonical_id
 
 # Labels the proposals of a video (seconds): a method of a file or of a classifier. Best first.
@@ -257,47 +253,3 @@ def read_labels(
         what, consequence = note.split(": ", 1)
         problems.append(Problem("", str(path), what, consequence, Skipped.NOTHING))
     return labels, tuple(problems)
-
-
-@contextmanager
-def detection_writer(
-    path: Path, label: Labeller, *, threads: int | None = None
-) -> Iterator[DetectionWriter]:
-    """Open a detections file for writing; it appears only if the block succeeds."""
-    threads = threads or os.cpu_count() or 1
-    with result_writer(path, labelled=True) as file:
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="label")
-        try:
-            writer = DetectionWriter(file, label, pool, 2 * threads)
-            yield writer
-            writer.write(0)
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-class DetectionWriter:
-    """Writer of labelled proposals, which are labelled on all cores and written in order.
-
-    `detections` is their number, complete when the `detection_writer` is closed.
-    """
-
-    detections = 0
-
-    def __init__(
-        self, file: ResultWriter, label: Labeller, pool: ThreadPoolExecutor, ahead: int
-    ) -> None:
-        self._file, self._label, self._pool, self._ahead = file, label, pool, ahead
-        self._waiting: deque[tuple[str, Future[Detections]]] = deque()
-
-    def add(self, video: str, proposals: Proposals) -> None:
-        """Label a video's proposals, seconds; a bounded number of videos waits for this."""
-        self._waiting.append((video, self._pool.submit(self._label, video, proposals)))
-        self.write(self._ahead)
-
-    def write(self, ahead: int) -> None:
-        """Write videos until at most `ahead` wait."""
-        while len(self._waiting) > ahead:
-            video, future = self._waiting.popleft()
-            detections = future.result()
-            self._file.add(video, detections.segments, detections.labels)
-            self.detections += len(detections)

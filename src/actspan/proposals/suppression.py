@@ -172,11 +172,8 @@ def _decay_and_pick(
     low, high = (end.min(), end.max()) if len(end) else (0.0, 0.0)
     scale = count / (high - low) if high > low else 0.0  # buckets per unit
     rank, first = _bucket_by_end(end, low, scale, count)
-    xmin, xmax, remaining = (
-        start[rank],
-        end[rank],
-        score[rank],
-    )  # remaining: current score, -inf once picked
+    xmin, xmax = start[rank], end[rank]
+    remaining = score[rank]  # current scores, -inf once picked
     best = np.full(count, -1)  # best proposal of each bucket; -1 if the bucket is empty
     top = np.full(count, -np.inf)  # score of that proposal
     _find_best(remaining, first, 0, count, best, top)

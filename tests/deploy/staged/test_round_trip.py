@@ -36,9 +36,15 @@ def test_label_free_proposals_are_kept_for_the_last_step(
     assert example.run_all() == example.proposed(tmp_path / "x.json")
     stage = Stage.load(example.stage)
     (first, *_) = sorted((stage.path / "tem" / "label-free").iterdir())
-    first.unlink()
-    with pytest.raises(DatasetError, match=rf"missing .*{first.name}\): start again"):
-        write_pem_results(stage, Dumps(stage.outputs("pem")))
+    content = first.read_bytes()
+    for damaged, what in (
+        (content[:-8], "damaged: .* bytes"),
+        (content[:-24], "damaged: values that are not"),
+        (None, "cannot be read: No such file"),
+    ):
+        first.unlink() if damaged is None else first.write_bytes(damaged)
+        with pytest.raises(DatasetError, match=rf"{what}.*{first.name}\): start again"):
+            write_pem_results(stage, Dumps(stage.outputs("pem")))
 
 
 def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:

@@ -39,6 +39,12 @@ from actspan.deploy.staged.dumps import (
     write_csv,
     write_items,
 )
+from actspan.deploy.staged.label_free_files import (
+    LABEL_FREE,
+    add_label_free,
+    label_free_problem,
+    write_label_free,
+)
 from actspan.deploy.staged.stage import (
     LONGEST_NAME,
     TABLE,
@@ -51,16 +57,13 @@ from actspan.deploy.staged.stage import (
     record_model,
     write_stage_file,
 )
-from actspan.jobs.source import inputs_from_features
+from actspan.jobs.feature_source import inputs_from_features
 from actspan.model.bundle import Bundle
-from actspan.pipeline.label_free_steps import find_beside
 from actspan.pipeline.outcomes import Piece, Recordings
 from actspan.pipeline.steps import final_proposals, find_candidates, pieces_of, tem_input
-from actspan.proposals.agreement import combine
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import fuse
 
-_LABEL_FREE = "label-free"  # start, end and score of label-free proposals: (3, M) float64
 _SIDES = ("xmin", "xmax", "xmin_score", "xmax_score")  # float64, N values per file
 
 
@@ -86,7 +89,7 @@ def write_tem_inputs(request: TemRequest, progress: Progress = no_progress) -> S
     with atomic_folder(request.out) as stage:
         folder = stage / "tem"
         sides = () if request.lean else ("xmin", "xmax")
-        added = (_LABEL_FREE,) if bundle.config.fusion.label_free else ()
+        added = (LABEL_FREE,) if bundle.config.fusion.label_free else ()
         make_folders(folder, "input", *sides, *added)
         work = partial(_write_tem_input, folder, bundle.config, edge, request.lean)
         write_items(folder, work, pieces_of(jobs, bundle.config), report)
@@ -116,10 +119,7 @@ def _write_tem_input(
     data = write_array(folder / "input" / f"{name}.bin", values.T)
     rows = len(features) if config.mode == "window" else len(values)
     if config.fusion.label_free:
-        found = find_beside(features, piece.window)
-        write_array(
-            folder / _LABEL_FREE / f"{name}.bin", np.stack([found.start, found.end, found.score])
-        )
+        write_label_free(folder / LABEL_FREE / f"{name}.bin", features, piece.window)
     if not lean:
         for side, anchors in zip(("xmin", "xmax"), _anchors(rows), strict=True):
             write_array(folder / side / f"{name}.bin", anchors)
@@ -271,14 +271,10 @@ def _candidate_files(stage: Stage, item: Item) -> list[Path]:
 def _candidate_problem(stage: Stage, item: Item) -> Problem | None:
     remedy = "make PEM's inputs again: actspan staged pem-inputs"
     problems = (size_problem(item, f, 8 * item.rows, remedy) for f in _candidate_files(stage, item))
-    problem, found = next(filter(None, problems), None), _label_free_file(stage, item)
-    if problem is None and stage.config.fusion.label_free and not found.is_file():
-        return Problem(item.video, str(found), "missing", "start again: actspan staged tem-inputs")
+    problem = next(filter(None, problems), None)
+    if problem is None and stage.config.fusion.label_free:
+        return label_free_problem(stage, item)
     return problem
-
-
-def _label_free_file(stage: Stage, item: Item) -> Path:
-    return stage.path / "tem" / _LABEL_FREE / f"{item.name}.bin"
 
 
 def _rate_item(
@@ -293,8 +289,7 @@ def _rate_item(
     if folder is not None:
         write_csv(folder / f"{item.name}.csv", {**_columns(candidates), "iou_score": confidence})
     if stage.config.fusion.label_free:
-        found = Proposals(*np.fromfile(_label_free_file(stage, item)).reshape(3, -1))
-        candidates, confidence = combine(candidates, confidence, found, stage.config.fusion)
+        candidates, confidence = add_label_free(stage, item, candidates, confidence)
     if item.window is not None:
         return item, candidates.with_score(fuse(candidates, confidence, stage.config.fusion))
     alone = RaggedProposals.of([candidates])
