@@ -104,10 +104,13 @@ def test_a_folder_of_videos_becomes_a_model_without_leaving_the_page(
     wait(visit, JOBS, "Proposing with mine · done: run mine (2)")
     visit.press("Escape")
     until_runs(visit, "A label-free", "B mine", "C mine (2)")
+    page.get_by_role("tab", name="Review").click()
+    offered = page.locator("#review-run option").all_text_contents()
+    assert offered == ["A label-free", "B mine", "C mine (2)"]
     pressed = page.locator("#runs button").evaluate_all("e => e.map((x) => x.ariaPressed)")
     assert pressed == ["false", "true", "true"]
     page.get_by_role("button", name="What changed").click()
-    wait(visit, CHANGES, "no clear difference, +0.0")  # the same model
+    wait(visit, CHANGES, "no clear difference, C − B is +0.0")  # the same model
     page.get_by_role("button", name="Remove: Training mine").click()
     visit.until("document.querySelectorAll('#work-jobs li').length === 2")
     page.reload()
