@@ -191,7 +191,7 @@ PRESETS: dict[str, TrainConfig] = {
             )
         ),
         ranking=RankingConfig(fusion=FusionConfig(label_free=1.0)),
-        few_videos=10,
+        few_videos=5,
         few=RankingConfig(
             SoftNmsConfig(threshold_short=0.35, threshold_long=0.65, decay=0.5),
             FusionConfig(start=0.5, end=0.5, label_free=1.0),
