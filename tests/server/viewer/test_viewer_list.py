@@ -1,4 +1,4 @@
-"""The list of videos and the address in a real browser."""
+"""Test the list of videos and the address in a real browser."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_an_unknown_address_shows_no_video(browser: Any, live: Live) -> None:
 
 
 def test_one_click_needs_few_requests(visit: Visit) -> None:
-    """Selecting and saving corrections request the rows in view again, not the whole list."""
+    """Check that corrections request the rows in view again, not the whole list."""
     visit.tab("Corrections")
     visit.focus_timeline()
     visit.press("m")

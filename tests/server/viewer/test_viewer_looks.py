@@ -1,4 +1,4 @@
-"""How the page looks and can be used: axe, themes, phones, print, forced colours."""
+"""Test how the page looks and can be used: axe, themes, phones, print, forced colours."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_print_shows_the_whole_timeline(visit: Visit) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_forced_colours_keep_the_overview(browser: Any, live: Live, scheme: str) -> None:
-    """Segments and the frame of the visible part stand out from the colour that is forced."""
+    """Check that segments and the visible part's frame stand out from the forced colour."""
     visit = Visit(browser, live, forced_colors="active", color_scheme=scheme).open("video7")
     visit.focus_timeline()
     visit.press("+", "+")

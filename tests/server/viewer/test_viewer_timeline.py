@@ -1,4 +1,4 @@
-"""The timeline in a real browser: look, scrub, zoom, resize."""
+"""Test the timeline in a real browser: look, scrub, zoom, resize."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.server.viewer.visits import CURVES, PHONE, RULER, Visit, parse_clock
 
 
 def painted(visit: Visit) -> int:
-    """How many pixels of the base have colour."""
+    """Return how many pixels of the base have colour."""
     count: int = visit.page.evaluate(
         """() => { const c = document.getElementById("base");
         const data = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
@@ -119,7 +119,7 @@ def test_the_timeline_is_resized_and_stays_so(visit: Visit) -> None:
 
 
 def test_nothing_needed_scrolls_away(visit: Visit) -> None:
-    """At 1280 x 800 the page does not scroll; tracks that do not fit scroll below the ruler."""
+    """Check 1280 x 800: the page does not scroll, tracks that do not fit scroll below the ruler."""
     page = visit.page
     inside = """() => ["stage", "play", "tab-corrections", "splitter", "overlay", "open-export"]
       .map((id) => document.getElementById(id).getBoundingClientRect())
