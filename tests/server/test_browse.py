@@ -278,6 +278,11 @@ class TestCorrections:
             assert "someone else" in stale.json["detail"]
             assert len(live.ask(f"{BROWSE}/corrections", id="video3").json["segments"]) == 2
 
+    def test_their_labels_follow_those_of_the_ground_truth(self, place: dict[str, Any]) -> None:
+        with serving(**place) as live:
+            self.put(live, "video3", 0, [{"start": 0.0, "end": 1.0, "label": "a new one"}])
+            assert live.ask(BROWSE).json["labels"] == ["jump", "throw", "a new one"]
+
     def test_they_can_be_forgotten(self, place: dict[str, Any]) -> None:
         with serving(**place) as live:
             self.put(live, "video3", 0, SEGMENTS)
