@@ -1,4 +1,4 @@
-"""The viewer's routes: they return a run unchanged, and corrections survive a restart."""
+"""Test that the viewer's routes return a run unchanged, and corrections survive a restart."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_suppression_is_the_pipelines_own(live: Live, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a recording in windows, and of one shorter than a window."""
+    """Return a run of a recording in windows, and of one shorter than a window."""
     pytest.importorskip("onnx", reason="needs the extra 'export'")
     folder = tmp_path_factory.mktemp("recording")
     bundle = make_window_bundle(folder / "bundle", seed=0)

@@ -1,4 +1,4 @@
-"""The home page, comparing on one axis, and addresses, in a real browser."""
+"""Test the home page, the comparison on one axis, and addresses, in a real browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop in a real browser: from a folder of videos to a second model, over a restart."""
+"""Test the loop in a real browser: from videos to a second model, over a restart."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_job_can_be_cancelled(browser: Any, live: Live) -> None:
 
 @pytest.fixture(scope="module")
 def proposed(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A service with a run, and a finished job."""
+    """Yield a service with a run, and a finished job."""
     with serving(tmp_path_factory.mktemp("proposed"), videos=videos, threads=2) as live:
         job = live.ask("/api/work/propose", method="POST", body={}).json["id"]
         while live.ask(f"/api/work/jobs/{job}").json["state"] in ("queued", "running"):

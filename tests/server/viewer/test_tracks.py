@@ -1,4 +1,4 @@
-"""The timeline in a real browser: pictures, frames, selections, labels, long recordings."""
+"""Test the timeline in a real browser: pictures, frames, selections, labels, long films."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def film(browser: Any, films: Live) -> Iterator[Visit]:
 
 
 def place(seconds: float) -> float:
-    """Pixels from the left, while the whole film is visible."""
+    """Return pixels from the left, while the whole film is visible."""
     return LEFT + seconds / SECONDS * (RIGHT - LEFT)
 
 

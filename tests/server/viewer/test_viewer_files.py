@@ -1,4 +1,4 @@
-"""The files of the page: modules, types, inline code, documented keys."""
+"""Test the files of the page: modules, types, inline code, documented keys."""
 
 from __future__ import annotations
 
