@@ -1,4 +1,4 @@
-"""How the page looks and can be used: axe, themes, phones, print, forced colours."""
+"""Test how the page looks and can be used: axe, themes, phones, print, forced colours."""
 
 from __future__ import annotations
 

@@ -243,6 +243,26 @@ def test_decisions_wait_for_a_service_that_is_away(page: Visit, served: Live) ->
     page.complaints.clear()  # of the request that was not answered
 
 
+def test_decisions_follow_an_edit_that_someone_else_overtook(page: Visit, served: Live) -> None:
+    held: list[Any] = []
+    page.page.route(
+        "**/api/browse/corrections?*",
+        lambda route: held.append(route) if route.request.method == "PUT" else route.continue_(),
+    )
+    page.tab("Corrections").focus_timeline()
+    page.press("m")
+    review(page, scope="one")
+    page.press("x")
+    until_shown(page, 1)
+    body = {"revision": 0, "segments": []}
+    assert served.ask(f"{BROWSE}/corrections", method="PUT", body=body, id=MANY).status == 200
+    held.pop().continue_()
+    stored(page)
+    assert queue(served)["counts"]["rejected"] == 1
+    assert "Someone else changed" in page.text("#messages")
+    page.complaints.clear()  # of the request that was refused
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
 def test_axe_finds_nothing_in_a_review(browser: Any, served: Live, width: int, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe (dev)")
