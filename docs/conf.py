@@ -28,6 +28,7 @@ exclude_patterns = ["*.py", "**/.ipynb_checkpoints"]
 default_role = "code"  # `name` in docstrings
 nitpicky = True  # with -W of `make docs`, a reference to nothing fails the build
 
+smartquotes = False  # the pages have code in quotation marks
 highlight_language = "none"  # of blocks that name no language
 html_theme = "furo"
 html_title = f"ActSpan {release}"

@@ -49,9 +49,9 @@ decay = 0.4
 Changes are recorded in `run.toml` (`changes`, and `pipeline` with all settings), and `--resume`
 needs the same. `actspan serve` has both options too. A change that contradicts the networks, such
 as `tem.length`, is an error. `actspan tune` finds settings of `fusion` and `soft_nms` for annotated
-videos ([tuning.md](../how-to/tuning.md#tune-the-ranking)).
+videos ([splits and tuning](../how-to/tuning.md#tune-the-ranking)).
 
-Options of commands are in [cli.md](cli.md)."""
+Options of commands are in [commands](cli.md)."""
 
 _ROOTS: tuple[tuple[str, type[Config], str, str], ...] = (
     (

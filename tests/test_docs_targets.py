@@ -34,8 +34,8 @@ def test_tensorrt() -> None:
 
 
 def test_ascend() -> None:
-    """`staged run` replaces the NPU's host."""
-    commands = blocks("deploy/ascend.md")
+    # `staged run` replaces the NPU's host.
+    commands = blocks("targets/ascend.md")
     assert list(commands) == ["deploy", "record", "inputs", "between", "result"]
     run(commands["deploy"])
     assert "--output=tem.fp16.bs16" in Path("npu/compile-ascend.sh").read_text()
@@ -52,8 +52,8 @@ def test_ascend() -> None:
 
 
 def test_the_pages_show_what_is_written() -> None:
-    """Command lines of other programs on the pages equal those that are written."""
-    ascend = page("deploy/ascend.md")
+    # Command lines of other programs on the pages equal those that are written.
+    ascend = page("targets/ascend.md")
     for net, shape in (("tem", "video:16,400,100"), ("pem", "video_feature:16,1000,32")):
         line = (
             f"atc --framework=5 --model={net}.ascend.bs16.onnx --output={net}.fp16.bs16 "
