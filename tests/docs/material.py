@@ -1,0 +1,231 @@
+"""Small files that the pages of the documentation assume, by the names in their marks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from click.testing import CliRunner
+from pyarrow import csv, parquet
+
+from actspan import PemConfig, TemConfig
+from actspan.cli import main
+from actspan.data.annotations.formats import read_annotations
+from actspan.model.bsn.networks import Pem, Tem
+from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
+from tests.docs.annotated_sets import SETS
+from tests.examples import add_classifier, write_bundle, write_dataset
+from tests.streams.encoders import write_encoder
+from tests.streams.example_videos import steady, write_audio, write_video
+from tests.streams.test_audio import tone, write_wav
+
+NAMES = ("one", "two", "three")
+INSTANCE = (0.5, 1.5)  # seconds, in every video
+TINY = ["--epochs", "1", "--length", "20", "--tem-hidden", "8", "--pem-hidden", "8"]
+
+
+def actspan(*words: object) -> None:
+    """Run a command that must work."""
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert done.exit_code == 0, done.output
+
+
+class Material:
+    """Files that are made once, and copied to where a page expects them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def place(self, names: str, target: Path) -> None:
+        """Write what a mark names into a folder, which is the working folder."""
+        for name in filter(None, map(str.strip, names.split(","))):
+            if name in SETS:
+                SETS[name]()
+            else:
+                kind, path = name.split()
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                copy(self._made(kind), target / path)
+
+    def _made(self, kind: str) -> Path:
+        path = self._folder / kind
+        if not path.exists():
+            getattr(self, f"_make_{kind.replace('-', '_')}")(path)
+        return path
+
+    def _make_folder(self, path: Path) -> None:
+        path.mkdir()
+
+    # features, models and runs
+
+    def _make_features(self, path: Path) -> None:
+        write_dataset(path, videos=6)
+
+    def _make_camera_features(self, path: Path) -> None:
+        """Features whose videos have a camera and a group in their names."""
+        write_dataset(path, videos=6)
+        document = json.loads((path / "annotations.json").read_text())
+        for i, (name, video) in enumerate(list(document["database"].items())):
+            video["camera"] = f"c{i // 2}"
+            document["database"][f"p{i // 2}_{name}"] = document["database"].pop(name)
+            (path / "features" / f"{name}.npy").rename(path / "features" / f"p{i // 2}_{name}.npy")
+        (path / "annotations.json").write_text(json.dumps(document))
+
+    def _make_annotations(self, path: Path) -> None:
+        copy(self._made("camera-features") / "annotations.json", path)
+
+    def _make_segments(self, path: Path) -> None:
+        """A table with a column of persons."""
+        lines = [
+            f"v{i},{i + 1}.5,{i + 4}.5,act,training,60,{person}"
+            for i, person in enumerate(("anna", "anna", "ben", "ben", "carl", "carl"))
+        ]
+        path.write_text("\n".join(["video,start,end,label,subset,duration,person", *lines]))
+
+    def _make_store(self, path: Path) -> None:
+        actspan("pack", self._made("features"), "--out", path)
+
+    def _make_bundle(self, path: Path) -> None:
+        write_bundle(path)
+
+    def _make_labelling_bundle(self, path: Path) -> None:
+        add_classifier(write_bundle(path))
+
+    def _make_checkpoint_tem(self, path: Path) -> None:
+        torch.save(
+            {"state_dict": Tem(TemConfig(channels=6, length=20, hidden=8)).state_dict()}, path
+        )
+
+    def _make_checkpoint_pem(self, path: Path) -> None:
+        torch.save({"state_dict": Pem(PemConfig(hidden=8)).state_dict()}, path)
+
+    def _make_run(self, path: Path) -> None:
+        model, dataset = self._made("bundle"), self._made("features")
+        words = ["propose", "--model", model, "--dataset", dataset, "--subset", "validation"]
+        actspan(*words, "--out", path)
+
+    def _make_camera_run(self, path: Path) -> None:
+        model, dataset = self._made("bundle"), self._made("camera-features")
+        actspan("propose", "--model", model, "--dataset", dataset, "--out", path)
+
+    def _make_result(self, path: Path) -> None:
+        copy(self._made("run") / "result.json", path)
+
+    def _make_scores(self, path: Path) -> None:
+        """Labels of videos, as a classifier of whole videos gives them."""
+        videos = read_annotations(self._made("features")).videos
+        path.write_text(json.dumps({v.id: [{"label": "act", "score": 0.9}] for v in videos}))
+
+    def _make_detections(self, path: Path) -> None:
+        model, dataset = self._made("bundle"), self._made("features")
+        words = ["propose", "--model", model, "--dataset", dataset, "--subset", "validation"]
+        actspan(*words, "--labels-from", self._made("scores"), "--out", self._folder / "d.json")
+        (self._folder / "d.json").rename(path)
+
+    # videos
+
+    def _make_video(self, path: Path) -> None:
+        made = write_video(path.with_suffix(".mp4"), steady(3.0))
+        made.rename(path)
+
+    def _make_recording(self, path: Path) -> None:
+        """Eight seconds in a container that is readable from front to back."""
+        made = write_video(path.with_suffix(".ts"), steady(8.0), codec="mpeg2video")
+        made.rename(path)
+
+    def _make_films(self, path: Path) -> None:
+        path.mkdir()
+        for name in NAMES:
+            write_video(path / f"{name}.mp4", steady(2.5))
+
+    def _make_film_features(self, path: Path) -> None:
+        actspan("extract", self._made("films"), "--out", path)
+        document = json.loads((path / "annotations.json").read_text())
+        for name, subset in zip(NAMES, ("training", "training", "validation"), strict=True):
+            entry = {"segment": list(INSTANCE), "label": "jump"}
+            document["database"][name] |= {"subset": subset, "annotations": [entry]}
+        (path / "annotations.json").write_text(json.dumps(document))
+
+    def _make_film_model(self, path: Path) -> None:
+        words = ["train", "--dataset", self._made("film-features"), "--out", path]
+        actspan(*words, *TINY, "--classifier")
+
+    def _make_live_model(self, path: Path) -> None:
+        words = ["train", "--dataset", self._made("film-features"), "--out", path]
+        actspan(*words, *TINY, "--mode", "window", "--classifier")
+
+    def _make_moments(self, path: Path) -> None:
+        rows = [f"{name},{INSTANCE[0]},{INSTANCE[1]},jump,training" for name in NAMES]
+        path.write_text("\n".join(["video,start,end,label,subset", *rows]))
+
+    def _make_sessions(self, path: Path) -> None:
+        path.mkdir()
+        for name in NAMES:
+            tiers = {"a": [(*INSTANCE, "jump")]}
+            write_elan(path / f"{name}.eaf", tiers, media=f"{name}.mp4")
+
+    def _make_export(self, path: Path) -> None:
+        regions = [timeline_region(13, 37, "jump")]
+        write_label_studio(path, [task(f"{name}.mp4", *regions) for name in NAMES])
+
+    # other streams
+
+    def _make_table(self, path: Path) -> None:
+        names, columns = ["time", "ax", "ay", "az"], [np.arange(1000) / 50, *noise(3)]
+        csv.write_csv(pa.table(dict(zip(names, columns, strict=True))), path)
+
+    def _make_bare_table(self, path: Path) -> None:
+        table = pa.table(dict(zip(["ax", "ay", "az"], noise(3), strict=True)))
+        csv.write_csv(table, path, csv.WriteOptions(include_header=False))
+
+    def _make_uptime_table(self, path: Path) -> None:
+        parquet.write_table(pa.table({"uptime": 20.0 * np.arange(1000), "ax": noise(1)[0]}), path)
+
+    def _make_walks(self, path: Path) -> None:
+        """Annotated tables of sensors."""
+        (path / "recordings").mkdir(parents=True)
+        database = {}
+        for i, subset in enumerate(("training", "training", "validation")):
+            copy(self._made("table"), path / "recordings" / f"w{i}.csv")
+            entry = {"segment": [4.0 + i, 9.0], "label": "walk"}
+            database[f"w{i}"] = {"duration": 20.0, "subset": subset, "annotations": [entry]}
+        (path / "annotations.json").write_text(json.dumps({"database": database}))
+
+    def _make_sound(self, path: Path) -> None:
+        write_wav(path, tone(3000, 1.0))
+
+    def _make_sound_film(self, path: Path) -> None:
+        write_audio(path.with_suffix(".mp4")).rename(path)
+
+    def _make_tracks(self, path: Path) -> None:
+        """Places of two paws, as DeepLabCut writes them."""
+        path.mkdir()
+        names = [(joint, axis) for joint in ("left_paw", "right_paw") for axis in ("x", "y")]
+        lines = [",".join(("scorer", *["net"] * 4))]
+        for title, row in zip(("bodyparts", "coords"), zip(*names, strict=True), strict=True):
+            lines.append(",".join((title, *row)))
+        lines += [f"{i},{i},2,{i},9" for i in range(90)]
+        (path / "a.csv").write_text("\n".join(lines) + "\n")
+
+    # ONNX files
+
+    def _make_tem(self, path: Path) -> None:
+        copy(self._made("bundle") / "tem.onnx", path)
+
+    def _make_speech(self, path: Path) -> None:
+        """A network with axes of free sizes: a batch, a sequence and the state."""
+        write_encoder(path, ["batch", "sequence", 3, 4], toml=None)
+
+
+def noise(count: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(count, 1000))
+
+
+def copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copy(source, target)

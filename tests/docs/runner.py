@@ -1,0 +1,279 @@
+"""Run the blocks of a page in order, as a reader who types them.
+
+Commands of `actspan` alone run in this process, other lines in a shell, Python in one namespace per
+page. Trainings, measurements and the demo get options that make them small. A service runs until
+the page starts another one. The service, the camera and the web site of a page are on loopback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from itertools import groupby
+from pathlib import Path
+from socket import socket
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from click.testing import CliRunner
+
+import actspan
+from actspan.cli import main
+from tests.conftest import ROOT
+from tests.docs.material import TINY, Material
+from tests.docs.pages import Block
+from tests.streams.http_server import video_server
+
+SMALLER = {
+    r"\bactspan train\b": f"actspan train {' '.join(TINY)}",
+    r"\bactspan demo\b": "actspan demo --videos 3",
+    r"\bactspan bench\b": "actspan bench --seconds 0.02",
+    r"--rounds \d+": "--rounds 2",
+    r"--workers \d+": "--workers 2",
+}
+HERE = "http://127.0.0.1:{}/ranges"
+OFFERED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+# what a mark may say, and what would show that the block could run here
+NEEDS = {
+    "a GPU": lambda: shutil.which("nvidia-smi"),
+    "an NPU": lambda: shutil.which("npu-smi"),
+    "a package index": lambda: None,
+    "a model hub": lambda: None,
+    "a second machine": lambda: None,
+    "a person": lambda: None,
+    "minutes": lambda: None,
+}
+_SPECIAL = re.compile(r"[|&;<>$`*]")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"$`]*\"|(?<=\s)#.*")
+_NOT_A_COMMAND_HERE = ("pip ", "make ")
+
+
+class Reader:
+    """Someone who follows one page, in folders of their own."""
+
+    def __init__(self, folder: Path, material: Material) -> None:
+        self._folder, self._material = folder, material
+        self._folders = 0
+        self._names: dict[str, Any] = {"__name__": "__main__"}
+        self._printed = ""
+        self._variables = dict(os.environ)
+        self._variables["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self._variables["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+        self._service: subprocess.Popen[str] | None = None
+        self._port = free_port()
+        self._open = ExitStack()
+        self._new_folder("")
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_service()
+        self._open.close()
+
+    def follow(self, block: Block) -> None:
+        """Do what a block says; raise AssertionError with the page and the line if it fails."""
+        try:
+            self._follow(block)
+        except (Exception, SystemExit) as error:
+            raise AssertionError(f"{block}: {type(error).__name__}: {error}") from error
+
+    def _follow(self, block: Block) -> None:
+        if "runs on" in block.marks:
+            self._new_folder(block.marks["runs on"])
+        if "not run" in block.marks:
+            _, _, instead = block.marks["not run"].partition("; instead: ")
+            return self._run_lines(instead)
+        if "file" in block.marks:
+            Path(block.marks["file"]).write_text(block.text)
+        if "output" in block.marks:
+            compare(block.text, self._printed, vary=block.marks["output"] == "numbers vary")
+        elif block.language == "sh":
+            self._run_lines(block.text)
+        elif block.language == "console":
+            for command, shown in console(block.text):
+                self._run_lines(command)
+                compare(shown, self._printed, vary=False)
+        elif block.language == "python":
+            self._run_python(block)
+        elif block.language in READERS:
+            READERS[block.language](block.text)
+        return None
+
+    def _new_folder(self, names: str) -> None:
+        self._end_service()
+        self._folders += 1
+        folder = self._folder / str(self._folders)
+        folder.mkdir()
+        os.chdir(folder)
+        self._material.place(names, folder)
+
+    def _run_python(self, block: Block) -> None:
+        source = "\n" * block.line + self._adapted(block.text)  # a traceback has the page's lines
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(source, str(block.page), "exec"), self._names)
+        self._printed = printed.getvalue()
+
+    def _run_lines(self, text: str) -> None:
+        lines = commands(self._adapted(text))
+        in_shell = any(map(needs_a_shell, lines))
+        self._printed = ""
+        for kind, group in groupby(lines, key=lambda line: kind_of(line, in_shell=in_shell)):
+            getattr(self, f"_run_{kind}")(list(group))
+
+    def _run_installation(self, lines: list[str]) -> None:
+        """Check what would be installed or made; it needs a package index."""
+        for line in lines:
+            check_installation(line)
+
+    def _run_service(self, lines: list[str]) -> None:
+        for line in lines:
+            self._end_service()
+            words = ["bash", "-c", f"exec {line.split(' #')[0]} --port {self._port}"]
+            self._service = subprocess.Popen(
+                words,
+                env=self._variables,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            wait_for(self._service, f"http://127.0.0.1:{self._port}/readyz")
+
+    def _run_here(self, lines: list[str]) -> None:
+        for line in lines:
+            done = CliRunner().invoke(main, shlex.split(line, comments=True)[1:])
+            assert done.exit_code == 0, f"{line}\n{done.output}"
+            self._printed += done.stdout
+
+    def _run_shell(self, lines: list[str]) -> None:
+        """Run lines in bash; variables that they set are kept for later blocks."""
+        kept = Path(self._folder / "variables")
+        script = "\n".join(["set -aeuo pipefail", *lines, f"env -0 > '{kept}'"])
+        done = subprocess.run(
+            ["bash", "-c", script], env=self._variables, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        pairs = (pair.split("=", 1) for pair in kept.read_text().split("\0") if "=" in pair)
+        self._variables = dict(pairs)
+        self._printed += done.stdout
+
+    def _adapted(self, text: str) -> str:
+        """Return a text with small work, and with addresses on loopback."""
+        for pattern, replacement in SMALLER.items():
+            text = re.sub(pattern, replacement, text)
+        if "https://example.org/" in text or "rtsp://" in text:
+            server = self._open.enter_context(video_server(Path.cwd()))
+            here = server.url("ranges/")
+            text = text.replace("https://example.org/", here)
+            text = re.sub(r"rtsp://(\w+:\w+@)?camera/stream", f"{here}recording.ts", text)
+        text = text.replace("127.0.0.1:8000", f"127.0.0.1:{self._port}")
+        return text.replace("--host 0.0.0.0", "--host 127.0.0.1").replace("/var/lib/", "var/lib/")
+
+    def _end_service(self) -> None:
+        if self._service is not None:
+            self._service.terminate()
+            printed, _ = self._service.communicate(timeout=30)
+            assert self._service.returncode == 0, printed
+            self._service = None
+
+
+def commands(text: str) -> list[str]:
+    """Return the commands of a block: its lines, of which those that end in \\ go on."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [line for line in map(str.strip, lines) if line and not line.startswith("#")]
+
+
+def needs_a_shell(line: str) -> bool:
+    if line.startswith((*_NOT_A_COMMAND_HERE, "actspan serve ")):
+        return False
+    return not line.startswith("actspan ") or bool(_SPECIAL.search(_QUOTED.sub("", line)))
+
+
+def kind_of(line: str, *, in_shell: bool) -> str:
+    if line.startswith(_NOT_A_COMMAND_HERE):
+        return "installation"
+    if line.startswith("actspan serve "):
+        return "service"
+    return "shell" if in_shell else "here"
+
+
+def check_installation(line: str) -> None:
+    """Raise AssertionError if a line of pip or make names something that does not exist."""
+    words = shlex.split(line, comments=True)
+    if words[0] == "make":
+        subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+    for name, extras in re.findall(
+        r"(?:^|/)(\.|actspan[^\[ ]*)(?:\[(.*?)\])?$", "\n".join(words), re.M
+    ):
+        unknown = set(filter(None, extras.split(","))) - OFFERED.keys()
+        assert not unknown, f"{line}: no such extra: {', '.join(unknown)}"
+        assert name != "actspan", f"{line}: no index has the package: pip install '.[...]'"
+
+
+def console(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the commands of a session, which follow `$ `, with the output of each."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, shown = part.partition("\n")
+        yield command, shown
+
+
+def compare(shown: str, printed: str, *, vary: bool) -> None:
+    """Raise AssertionError if the output of a page is not what was printed.
+
+    Spaces and rules of tables may differ, and numbers if they vary. `...` stands for any text.
+    """
+
+    def plain(text: str) -> str:
+        text = " ".join(re.sub("─+", "─", text).split())
+        return re.sub(r"\d[\d.,:]*", "#", text) if vary else text
+
+    pattern = re.escape(plain(shown)).replace(re.escape("..."), ".*")
+    assert re.fullmatch(pattern, plain(printed)), f"the page shows\n{shown}\nbut it is\n{printed}"
+
+
+def wait_for(service: subprocess.Popen[str], address: str) -> None:
+    """Wait until a service answers."""
+    for _ in range(600):
+        assert service.poll() is None, service.communicate()[0]
+        with contextlib.suppress(URLError), urlopen(address, timeout=5):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{address} does not answer")
+
+
+def free_port() -> int:
+    with socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def check_reason(reason: str) -> None:
+    """Raise AssertionError if a block is left out without a reason, or could run here."""
+    need = reason.partition("; instead: ")[0].removeprefix("needs ")
+    kind, _, name = need.removeprefix("the ").partition(" ")
+    if need.startswith("the ") and kind == "program":
+        found = shutil.which(name)
+    elif need.startswith("the ") and kind == "package":
+        found = find_spec(name)
+    elif need.startswith("the ") and kind == "function":
+        found = getattr(actspan, name.removeprefix("actspan."), None)
+    else:
+        assert need in NEEDS, f"not run without a known reason: {reason or 'none'}"
+        found = NEEDS[need]()
+    assert not found, f"is not run, but could be: {need} is here"
+
+
+READERS = {"json": json.loads, "toml": tomllib.loads}
