@@ -33,7 +33,6 @@ from actspan.config.base import (
     Seconds,
 )
 from actspan.config.stages import BATCH
-from actspan.core.installation import install_command
 from actspan.core.wording import counted, quoted
 from actspan.pipeline.labelling import LabelRequest
 from actspan.server.settings import HOUR, MIB, Limits, ServeSettings

@@ -135,8 +135,9 @@ def write_result(path: Path | str, proposals: Mapping[str, Proposals]) -> None:
 def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) -> None:
     """Raise ResultError if writing a result would replace another file, before any work is done.
 
-    Raises MissingExtraError for Parquet without pyarrow. The folder must exist. Files and folders of `inputs`, and their content, are never replaced;
-    other files only with `replace`, unless they are results.
+    The folder must exist. Files and folders of `inputs`, and their content, are never replaced;
+    other files only with `replace`, unless they are results. Raises MissingExtraError for Parquet
+    without pyarrow.
     """
     if path.suffix.lower() == ".parquet":
         require_arrow("writing Parquet")
