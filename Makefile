@@ -49,8 +49,9 @@ demo-train: .venv/dev
 	mkdir -p src/actspan/model/demo
 	cp $(addprefix build/demo-bundle/,model.toml tem.safetensors pem.safetensors tem.onnx pem.onnx) src/actspan/model/demo/
 
+# worksteal: most modules run in one worker, which makes their services, browsers and videos once
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 dist: .venv/dev
 	rm -rf dist

@@ -52,7 +52,7 @@ def make_recording(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the recipe was followed up to a model."""
+    """Return a folder in which the recipe was followed up to a model."""
     folder = tmp_path_factory.mktemp("recipe")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

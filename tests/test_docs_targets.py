@@ -34,7 +34,7 @@ def test_tensorrt() -> None:
 
 
 def test_ascend() -> None:
-    """`staged run` replaces the NPU's host."""
+    # `staged run` replaces the NPU's host.
     commands = blocks("targets/ascend.md")
     assert list(commands) == ["deploy", "record", "inputs", "between", "result"]
     run(commands["deploy"])
@@ -52,7 +52,7 @@ def test_ascend() -> None:
 
 
 def test_the_pages_show_what_is_written() -> None:
-    """Command lines of other programs on the pages equal those that are written."""
+    # Command lines of other programs on the pages equal those that are written.
     ascend = page("targets/ascend.md")
     for net, shape in (("tem", "video:16,400,100"), ("pem", "video_feature:16,1000,32")):
         line = (

@@ -15,10 +15,11 @@ pytest.importorskip("torch")
 import torch
 
 from actspan import Dataset, PemConfig, Pipeline, PipelineConfig, TemConfig
-from actspan.config.stages import RescaleConfig, SoftNmsConfig
+from actspan.config.stages import FusionConfig, RescaleConfig, SoftNmsConfig
 from actspan.config.training import (
     OptimConfig,
     PemTrainConfig,
+    RankingConfig,
     TemTrainConfig,
     TrainConfig,
     WindowTrainConfig,
@@ -161,7 +162,7 @@ def samples_of(features: np.ndarray, instances: np.ndarray) -> RescaledVideos:
 
 
 def test_features_and_targets_move_together() -> None:
-    """Features that equal the targets still do so after a crop, away from fractions of a cell."""
+    # Features that equal the targets still do so after a crop, away from fractions of a cell.
     length, instances = 20, np.array([[0.25, 0.5], [0.7, 0.9]])
     samples = samples_of(tem_targets(instances, length)[None], instances)
     config = TemTrainConfig(crop=1.0, crop_shortest=0.5, crop_longest=0.5)
@@ -189,8 +190,26 @@ def test_cells_outside_the_span_repeat_the_outer_ones() -> None:
 
 @pytest.mark.parametrize("decay", [0.75, 0.4])
 def test_models_of_windows_keep_more_proposals(dataset: Dataset, decay: float) -> None:
-    """Other settings of suppression, as `actspan tune` writes them, do not change the number."""
+    # Other settings of suppression, as `actspan tune` writes them, do not change the number.
     pipeline = msgspec.structs.replace(TINY.pipeline, soft_nms=SoftNmsConfig(decay=decay))
     config = msgspec.structs.replace(TINY, mode="window", pipeline=pipeline)
     suppression = for_dataset(config, dataset).pipeline.soft_nms
     assert suppression == SoftNmsConfig(decay=decay, picks=1000, keep=1000)
+
+
+@pytest.mark.parametrize(("videos", "decay"), [(2, 0.75), (3, 0.3)])
+def test_few_training_videos_are_ranked_by_their_own_settings(
+    dataset: Dataset, videos: int, decay: float
+) -> None:
+    """Check that `few` counts up to `few_videos`; the dataset has 3 training videos."""
+    few = RankingConfig(SoftNmsConfig(decay=0.3), FusionConfig(start=0.5))
+    config = msgspec.structs.replace(TINY, mode="rescale", few_videos=videos, few=few)
+    pipeline = for_dataset(config, dataset).pipeline
+    assert pipeline.soft_nms.decay == decay
+    assert pipeline.fusion.start == (0.5 if decay == 0.3 else 1.0)
+    own = msgspec.structs.replace(
+        config.pipeline, soft_nms=SoftNmsConfig(decay=0.9), fusion=FusionConfig(end=0.2)
+    )
+    changed = for_dataset(msgspec.structs.replace(config, pipeline=own), dataset).pipeline
+    assert changed.soft_nms.decay == 0.9
+    assert changed.fusion == FusionConfig(end=0.2)

@@ -96,7 +96,7 @@ def test_the_authors_layout_with_its_second_span(
 
 
 def test_hapt_in_windows(data: Path, tmp_path: Path) -> None:
-    """Real recordings of many windows, with random networks."""
+    # Real recordings of many windows, with random networks.
     write_bundle(tmp_path / "b", channels=72, length=100, mode="window")
     example = StagedExample(tmp_path / "b", data / "hapt", tmp_path / "stage", "validation")
     assert example.run_all() == example.proposed(tmp_path / "x.json")
