@@ -58,7 +58,6 @@ dist: .venv/dev
 	$(BIN)/python -m build --outdir dist . > build.log 2>&1 || { cat build.log; rm build.log; exit 1; }
 	@rm build.log
 	$(BIN)/python .ci/check_dist.py dist
-	$(BIN)/twine check --strict dist/*
 
 test-package: dist
 	$(BIN)/python .ci/smoke.py dist --python $(PYTHON) $(addprefix --also ,$(ALSO))

@@ -7,6 +7,8 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from packaging.metadata import InvalidMetadata, Metadata
+
 ROOT = Path(__file__).resolve().parents[1]
 # Kinds of files of the package; everything else is debris, or was added without a decision.
 SUFFIXES = {
@@ -51,6 +53,10 @@ def wheel_faults(path: Path) -> list[str]:
     faults += [f"{name} is in the wheel only" for name in sorted(package - source)]
     if "efficientnet-lite0.onnx" not in notice:
         faults.append("NOTICE does not name the backbone")
+    try:
+        Metadata.from_email(metadata, validate=True)
+    except* InvalidMetadata as invalid:
+        faults += [f"METADATA: {error}" for error in invalid.exceptions]
     if "](docs/" in metadata:
         faults.append("the readme has links that are relative, which an index cannot follow")
     if path.stat().st_size > LARGEST:
