@@ -72,7 +72,6 @@ def test_what_is_not_installed_is_installed_as_documented(monkeypatch: pytest.Mo
 
 
 def test_pages_install_what_can_be_installed() -> None:
-    """Links to wheels on disk are fine; an index has the package only once it is released."""
     extras = PROJECT["project"]["optional-dependencies"]
     found = 0
     for page in PAGES:
