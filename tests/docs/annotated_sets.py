@@ -44,9 +44,9 @@ def activitynet() -> None:
         segment = {"segment": [10.0 + i, 30.0], "label": "act"}
         document[f"v_{i}"] = {**facts, "annotations": [segment]}
         table.append(f"v_{i},{('training', 'validation')[i % 2]}")
-        header = ",".join(f"f{c}" for c in range(8))
+        header = ",".join(f"f{c}" for c in range(6))
         np.savetxt(
-            folder / "csv_mean_100" / f"v_{i}.csv", rng.normal(size=(100, 8)), "%.5f", ",",
+            folder / "csv_mean_100" / f"v_{i}.csv", rng.normal(size=(100, 6)), "%.5f", ",",
             header=header, comments="",
         )  # fmt: skip
     (folder / "anet_anno_action.json").write_text(json.dumps(document))

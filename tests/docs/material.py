@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import torch
 from click.testing import CliRunner
+from onnx import TensorProto, helper
 from pyarrow import csv, parquet
 
 from actspan import PemConfig, TemConfig
 from actspan.cli import main
 from actspan.data.annotations.formats import read_annotations
 from actspan.model.bsn.networks import Pem, Tem
+from tests.conftest import ROOT
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
 from tests.docs.annotated_sets import SETS
-from tests.examples import add_classifier, write_bundle, write_dataset
-from tests.streams.encoders import write_encoder
+from tests.examples import write_bundle, write_dataset
 from tests.streams.example_videos import steady, write_audio, write_video
 from tests.streams.test_audio import tone, write_wav
 
@@ -66,12 +69,12 @@ class Material:
 
     def _make_camera_features(self, path: Path) -> None:
         """Features whose videos have a camera and a group in their names."""
-        write_dataset(path, videos=6)
+        write_dataset(path, videos=12)
         document = json.loads((path / "annotations.json").read_text())
         for i, (name, video) in enumerate(list(document["database"].items())):
-            video["camera"] = f"c{i // 2}"
-            document["database"][f"p{i // 2}_{name}"] = document["database"].pop(name)
-            (path / "features" / f"{name}.npy").rename(path / "features" / f"p{i // 2}_{name}.npy")
+            video["camera"] = f"c{i // 4}"
+            document["database"][f"p{i % 4}_{name}"] = document["database"].pop(name)
+            (path / "features" / f"{name}.npy").rename(path / "features" / f"p{i % 4}_{name}.npy")
         (path / "annotations.json").write_text(json.dumps(document))
 
     def _make_annotations(self, path: Path) -> None:
@@ -91,8 +94,8 @@ class Material:
     def _make_bundle(self, path: Path) -> None:
         write_bundle(path)
 
-    def _make_labelling_bundle(self, path: Path) -> None:
-        add_classifier(write_bundle(path))
+    def _make_settings(self, path: Path) -> None:
+        path.write_text("[pipeline.soft_nms]\ndecay = 0.4\n")
 
     def _make_checkpoint_tem(self, path: Path) -> None:
         torch.save(
@@ -125,6 +128,58 @@ class Material:
         actspan(*words, "--labels-from", self._made("scores"), "--out", self._folder / "d.json")
         (self._folder / "d.json").rename(path)
 
+    def _make_labelled_run(self, path: Path) -> None:
+        model, dataset = self._made("bundle"), self._made("features")
+        words = ["propose", "--model", model, "--dataset", dataset, "--subset", "validation"]
+        actspan(*words, "--labels-from", self._made("scores"), "--out", path)
+
+    def _make_annotations_of_run(self, path: Path) -> None:
+        copy(self._made("features") / "annotations.json", path)
+
+    def _make_films_of_run(self, path: Path) -> None:
+        path.mkdir()
+        for video in read_annotations(self._made("features")).videos:
+            assert video.duration is not None
+            write_video(path / f"{video.id}.mp4", steady(video.duration, fps=2))
+
+    def _make_two_annotations(self, path: Path) -> None:
+        """Ground truth of the videos in the page about evaluation."""
+        entry = {"duration": 60.0, "subset": "validation"}
+        instances = [{"segment": [4.0, 5.5], "label": "jump"}]
+        database = {name: entry | {"annotations": instances} for name in ("video_1", "video_2")}
+        path.write_text(json.dumps({"database": database}))
+
+    def _make_two_detections(self, path: Path) -> None:
+        found = {"segment": [3.98, 5.46], "score": 0.82, "label": "jump"}
+        path.write_text(json.dumps({"results": {"video_1": [found], "video_2": []}}))
+
+    # speed
+
+    def _make_bench(self, path: Path) -> None:
+        words = ["--seconds", "0.02", "--videos", "2", "--batch", "1", "--json"]
+        actspan("bench", "--model", self._made("bundle"), *words, path.with_suffix(".json"))
+        path.with_suffix(".json").rename(path)
+
+    def _make_guide(self, path: Path) -> None:
+        """The logs and the report of the guide."""
+        copy(ROOT / "tests" / "bench" / "guide", path)
+
+    def _make_logs(self, path: Path) -> None:
+        """Logs of two networks, which a command groups by name."""
+        (path / "logs").mkdir(parents=True)
+        for net in ("tem", "pem"):
+            log = ROOT / "tests" / "bench" / "guide" / "t4" / f"{net}_bs1.txt"
+            copy(log, path / f"{net}.log")
+            copy(log, path / "logs" / f"{net}.log")
+
+    def _make_claims(self, path: Path) -> None:
+        path.write_text("3275.55 x 4 = 13102.2\n")
+
+    def _make_program(self, path: Path) -> None:
+        """The command of an installation."""
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m actspan "$@"\n')
+        path.chmod(0o755)
+
     # videos
 
     def _make_video(self, path: Path) -> None:
@@ -156,6 +211,13 @@ class Material:
     def _make_live_model(self, path: Path) -> None:
         words = ["train", "--dataset", self._made("film-features"), "--out", path]
         actspan(*words, *TINY, "--mode", "window", "--classifier")
+
+    def _make_annotated_films(self, path: Path) -> None:
+        copy(self._made("films"), path / "videos")
+        copy(self._made("film-features") / "annotations.json", path / "annotations.json")
+
+    def _make_list(self, path: Path) -> None:
+        path.write_text("video.mp4\n")
 
     def _make_moments(self, path: Path) -> None:
         rows = [f"{name},{INSTANCE[0]},{INSTANCE[1]},jump,training" for name in NAMES]
@@ -194,6 +256,16 @@ class Material:
             database[f"w{i}"] = {"duration": 20.0, "subset": subset, "annotations": [entry]}
         (path / "annotations.json").write_text(json.dumps({"database": database}))
 
+    def _make_walk_model(self, path: Path) -> None:
+        features = self._folder / "walk-features"
+        actspan("extract", self._made("walks"), "--out", features, "--stride", "0.5s")
+        actspan("train", "--dataset", features, "--out", path, *TINY, "--classifier")
+
+    def _make_array(self, path: Path) -> None:
+        """Features of a recording, for a model of 32 channels."""
+        np.save(path.with_suffix(".npy"), noise(32).T.astype(np.float32))
+        path.with_suffix(".npy").rename(path)
+
     def _make_sound(self, path: Path) -> None:
         write_wav(path, tone(3000, 1.0))
 
@@ -216,8 +288,18 @@ class Material:
         copy(self._made("bundle") / "tem.onnx", path)
 
     def _make_speech(self, path: Path) -> None:
-        """A network with axes of free sizes: a batch, a sequence and the state."""
-        write_encoder(path, ["batch", "sequence", 3, 4], toml=None)
+        """A network with free axes: a batch and a sequence with names, a state without."""
+        value = helper.make_tensor_value_info
+        shapes = {"x": ["batch", "sequence", 4], "state": ["batch", None]}
+        made = {f"{name}_out": shape for name, shape in shapes.items()}
+        nodes = [helper.make_node("Relu", [name], [f"{name}_out"]) for name in shapes]
+        inputs, outputs = (
+            [value(name, TensorProto.FLOAT, shape) for name, shape in table.items()]
+            for table in (shapes, made)
+        )
+        graph = helper.make_graph(nodes, "speech", inputs, outputs)
+        opsets = [helper.make_opsetid("", 17)]
+        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
 
 
 def noise(count: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from markdown_it import MarkdownIt
 
 from tests.conftest import ROOT
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 KINDS = {"runs on", "not run", "output", "file"}
 _COMMANDS = re.compile(r"^(\$ )?(actspan|python3?|pip|make|curl) ", re.MULTILINE)
 

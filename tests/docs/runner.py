@@ -40,12 +40,14 @@ from tests.streams.http_server import video_server
 SMALLER = {
     r"\bactspan train\b": f"actspan train {' '.join(TINY)}",
     r"\bactspan demo\b": "actspan demo --videos 3",
-    r"\bactspan bench\b": "actspan bench --seconds 0.02",
-    r"--rounds \d+": "--rounds 2",
+    r"\bactspan bench\b": "actspan bench --seconds 0.02 --batch 1 --videos 2",
+    r"\bactspan bench\b(?!.* --model)": "actspan bench --channels 8 --length 20",
+    r"(?<=openvino:bf16) --batch 16": "",
+    r"\bcurl ": "curl -sSf ",
+    r"\bsleep 1\b": "sleep 0.1",
+    r"--rounds \d+": "--rounds 5",
     r"--workers \d+": "--workers 2",
 }
-HERE = "http://127.0.0.1:{}/ranges"
-OFFERED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 # what a mark may say, and what would show that the block could run here
 NEEDS = {
     "a GPU": lambda: shutil.which("nvidia-smi"),
@@ -70,10 +72,9 @@ class Reader:
         self._names: dict[str, Any] = {"__name__": "__main__"}
         self._printed = ""
         self._variables = dict(os.environ)
-        self._variables["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self._variables["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         self._service: subprocess.Popen[str] | None = None
         self._port = free_port()
+        self._check = True
         self._open = ExitStack()
         self._new_folder("")
 
@@ -99,16 +100,17 @@ class Reader:
             return self._run_lines(instead)
         if "file" in block.marks:
             Path(block.marks["file"]).write_text(block.text)
-        if "output" in block.marks:
-            compare(block.text, self._printed, vary=block.marks["output"] == "numbers vary")
-        elif block.language == "sh":
+        vary = block.marks.get("output") == "numbers vary"
+        if block.language == "sh":
             self._run_lines(block.text)
         elif block.language == "console":
             for command, shown in console(block.text):
-                self._run_lines(command)
-                compare(shown, self._printed, vary=False)
+                self._run_lines(command, check=False)  # its output is checked
+                compare(shown, self._printed, vary=vary)
         elif block.language == "python":
             self._run_python(block)
+        elif "output" in block.marks:
+            compare(block.text, self._printed, vary=vary)
         elif block.language in READERS:
             READERS[block.language](block.text)
         return None
@@ -127,7 +129,8 @@ class Reader:
             exec(compile(source, str(block.page), "exec"), self._names)
         self._printed = printed.getvalue()
 
-    def _run_lines(self, text: str) -> None:
+    def _run_lines(self, text: str, *, check: bool = True) -> None:
+        self._check = check
         lines = commands(self._adapted(text))
         in_shell = any(map(needs_a_shell, lines))
         self._printed = ""
@@ -135,9 +138,11 @@ class Reader:
             getattr(self, f"_run_{kind}")(list(group))
 
     def _run_installation(self, lines: list[str]) -> None:
-        """Check what would be installed or made; it needs a package index."""
+        """Check that targets of make exist; tests/test_package.py checks what pip installs."""
         for line in lines:
-            check_installation(line)
+            if line.startswith("make "):
+                words = ["make", "-n", *shlex.split(line, comments=True)[1:]]
+                subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
 
     def _run_service(self, lines: list[str]) -> None:
         for line in lines:
@@ -155,7 +160,8 @@ class Reader:
     def _run_here(self, lines: list[str]) -> None:
         for line in lines:
             done = CliRunner().invoke(main, shlex.split(line, comments=True)[1:])
-            assert done.exit_code == 0, f"{line}\n{done.output}"
+            wrong = done.exit_code != 0 and (self._check or done.exit_code != 1)
+            assert not wrong, f"{line}\n{done.output}{done.exception or ''}"
             self._printed += done.stdout
 
     def _run_shell(self, lines: list[str]) -> None:
@@ -208,19 +214,6 @@ def kind_of(line: str, *, in_shell: bool) -> str:
     if line.startswith("actspan serve "):
         return "service"
     return "shell" if in_shell else "here"
-
-
-def check_installation(line: str) -> None:
-    """Raise AssertionError if a line of pip or make names something that does not exist."""
-    words = shlex.split(line, comments=True)
-    if words[0] == "make":
-        subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
-    for name, extras in re.findall(
-        r"(?:^|/)(\.|actspan[^\[ ]*)(?:\[(.*?)\])?$", "\n".join(words), re.M
-    ):
-        unknown = set(filter(None, extras.split(","))) - OFFERED.keys()
-        assert not unknown, f"{line}: no such extra: {', '.join(unknown)}"
-        assert name != "actspan", f"{line}: no index has the package: pip install '.[...]'"
 
 
 def console(text: str) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 @pytest.fixture
 def reader(tmp_path: Path, material: Material, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
     with Reader(tmp_path, material) as reader:
         yield reader
 
