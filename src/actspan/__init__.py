@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     )
     from actspan.config.training import TrainConfig
     from actspan.core.errors import ActSpanError
-    from actspan.core.types import BoundaryScores, Features, Proposals, Video
+    from actspan.core.segments import Proposals
+    from actspan.core.types import BoundaryScores, Features, Video
     from actspan.data.cells import rescale_features
     from actspan.data.dataset import Dataset
     from actspan.evaluation.recall import RecallResult, evaluate_recall
@@ -49,10 +50,11 @@ _HOME = {
     "PgmConfig": "actspan.config.stages",
     "Pipeline": "actspan.pipeline.core",
     "PipelineConfig": "actspan.config.stages",
-    "Proposals": "actspan.core.types",
+    "Proposals": "actspan.core.segments",
     "RecallResult": "actspan.evaluation.recall",
     "RescaleConfig": "actspan.config.stages",
     "Run": "actspan.jobs.run",
+    "Segment": "actspan.core.segments",
     "SoftNmsConfig": "actspan.config.stages",
     "TemConfig": "actspan.config.stages",
     "TrainConfig": "actspan.config.training",
@@ -81,6 +83,7 @@ __all__ = [
     "RecallResult",
     "RescaleConfig",
     "Run",
+    "Segment",
     "SoftNmsConfig",
     "TemConfig",
     "TrainConfig",

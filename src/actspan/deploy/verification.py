@@ -11,7 +11,7 @@ from typing import Literal
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.core.wording import counted
 from actspan.deploy.reference import (
     Agreement,

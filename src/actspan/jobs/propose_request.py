@@ -28,7 +28,7 @@ from actspan.pipeline.labelling import LabelChoice
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
     from actspan.pipeline.outcomes import Stage
     from actspan.streams.addresses import Location
     from actspan.streams.video_decoding import FollowedVideo

@@ -21,8 +21,9 @@ from msgspec.structs import replace
 from actspan.config.stages import Edge
 from actspan.core.errors import ClusterError, ConfigError, ShapeError, VideoError
 from actspan.core.progress import Progress, no_progress
+from actspan.core.segments import Proposals
 from actspan.core.storage import open_storage
-from actspan.core.types import Features, Proposals
+from actspan.core.types import Features
 from actspan.data.dataset import local_folder, location_of
 from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import Engine, EngineMaker, LocalEngine, open_source

@@ -22,7 +22,8 @@ import numpy as np
 from actspan.config.base import read_toml
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.files import check_size, folder_kind, sha256
-from actspan.core.types import Float32, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import Float32
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
@@ -166,7 +167,12 @@ def _rows(batch: Any) -> Iterator[Candidates]:
         }
         score = columns["start_score"].astype(np.float64) * columns["end_score"]
         proposals = Proposals(
-            columns["start"], columns["end"], score, columns["start_score"], columns["end_score"]
+            columns["start"],
+            columns["end"],
+            score,
+            columns["start_score"],
+            columns["end_score"],
+            unit="fraction",
         )
         name, offset, seconds = (
             batch.column(key)[row].as_py() for key in ("video", "offset", "seconds")

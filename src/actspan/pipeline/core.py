@@ -21,7 +21,8 @@ import numpy as np
 from actspan.config.stages import BATCH, Edge, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError
 from actspan.core.parallel import chunked, map_ordered
-from actspan.core.types import BoundaryScores, Features, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import BoundaryScores, Features
 from actspan.data.cells import fit_to_cells
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net

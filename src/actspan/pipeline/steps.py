@@ -21,7 +21,8 @@ from actspan.config.stages import (
     TemConfig,
 )
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
-from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.core.segments import Proposals, RaggedProposals
+from actspan.core.types import BoundaryScores, Features, Float32
 from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
 from actspan.data.dataset import Dataset
 from actspan.pipeline.label_free_steps import find_label_free, with_label_free
@@ -117,7 +118,7 @@ def final_proposals(
     start = proposals.start[best].clip(min=0) * unit
     end = proposals.end[best].clip(max=1) * unit
     boundaries = (s if s is None else s[best] for s in (proposals.start_score, proposals.end_score))
-    return RaggedProposals(Proposals(start, end, score, *boundaries), ends)
+    return RaggedProposals(Proposals(start, end, score, *boundaries, unit="seconds"), ends)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,8 @@ import numpy as np
 from actspan.config.changes import with_changes
 from actspan.config.stages import TemConfig
 from actspan.core.errors import BundleError
-from actspan.core.types import Features, Float32, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import Features, Float32
 from actspan.data.cells import plan_windows
 from actspan.data.dataset import Recording
 from actspan.data.detections import Detections
