@@ -1,8 +1,8 @@
 """ActSpan: when do actions happen in a long video?
 
-Boundary-sensitive temporal action proposals (BSN), from trained checkpoint to accelerator to
-scored segments. The names in `__all__` are the stable interface. They are loaded when first used,
-so that `import actspan` stays fast and light.
+Temporal action proposals, from a video or its features to scored segments. The names in `__all__`
+are the stable interface. They are loaded when first used, so that `import actspan` stays fast and
+light.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+
     from actspan.config.stages import (
         BspConfig,
         FusionConfig,
@@ -24,19 +25,25 @@ if TYPE_CHECKING:
         TemConfig,
     )
     from actspan.config.training import TrainConfig
-    from actspan.core.errors import ActSpanError
-    from actspan.core.segments import Proposals
+    from actspan.core.errors import ActSpanError, UnitError
+    from actspan.core.segments import Proposals, Segment
     from actspan.core.types import BoundaryScores, Features, Video
     from actspan.data.cells import rescale_features
     from actspan.data.dataset import Dataset
+    from actspan.evaluation.detection import DetectionResult
+    from actspan.evaluation.evaluate import evaluate
     from actspan.evaluation.recall import RecallResult, evaluate_recall
+    from actspan.jobs.propose import propose
     from actspan.jobs.run import Run
     from actspan.model.bundle import Bundle
     from actspan.pipeline.core import Pipeline
+    from actspan.pipeline.loading import load
     from actspan.proposals.bsp import bsp_features
     from actspan.proposals.candidates import generate_proposals
     from actspan.proposals.suppression import soft_nms
     from actspan.streams.arrays import extract_samples
+    from actspan.streams.extract import extract
+    from actspan.training.train import train
 
 _HOME = {
     "ActSpanError": "actspan.core.errors",
@@ -44,6 +51,7 @@ _HOME = {
     "BspConfig": "actspan.config.stages",
     "Bundle": "actspan.model.bundle",
     "Dataset": "actspan.data.dataset",
+    "DetectionResult": "actspan.evaluation.detection",
     "Features": "actspan.core.types",
     "FusionConfig": "actspan.config.stages",
     "PemConfig": "actspan.config.stages",
@@ -58,13 +66,19 @@ _HOME = {
     "SoftNmsConfig": "actspan.config.stages",
     "TemConfig": "actspan.config.stages",
     "TrainConfig": "actspan.config.training",
+    "UnitError": "actspan.core.errors",
     "Video": "actspan.core.types",
     "bsp_features": "actspan.proposals.bsp",
+    "evaluate": "actspan.evaluation.evaluate",
     "evaluate_recall": "actspan.evaluation.recall",
+    "extract": "actspan.streams.extract",
     "extract_samples": "actspan.streams.arrays",
     "generate_proposals": "actspan.proposals.candidates",
+    "load": "actspan.pipeline.loading",
+    "propose": "actspan.jobs.propose",
     "rescale_features": "actspan.data.cells",
     "soft_nms": "actspan.proposals.suppression",
+    "train": "actspan.training.train",
 }
 
 __all__ = [
@@ -73,6 +87,7 @@ __all__ = [
     "BspConfig",
     "Bundle",
     "Dataset",
+    "DetectionResult",
     "Features",
     "FusionConfig",
     "PemConfig",
@@ -87,13 +102,19 @@ __all__ = [
     "SoftNmsConfig",
     "TemConfig",
     "TrainConfig",
+    "UnitError",
     "Video",
     "bsp_features",
+    "evaluate",
     "evaluate_recall",
+    "extract",
     "extract_samples",
     "generate_proposals",
+    "load",
+    "propose",
     "rescale_features",
     "soft_nms",
+    "train",
 ]
 
 
@@ -106,4 +127,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return ["__version__", *__all__]

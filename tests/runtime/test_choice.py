@@ -8,7 +8,7 @@ import pytest
 
 from actspan import Bundle
 from actspan.core.errors import BackendError
-from actspan.pipeline.core import open_nets
+from actspan.pipeline.opening import open_nets
 from actspan.runtime.backends import BACKENDS, Support
 from actspan.runtime.opening import choose_backend
 from tests.examples import write_bundle

@@ -27,7 +27,7 @@ def html_of_segments(proposals: Proposals) -> str:
 
     The text has the colours of the page around it. Ids and labels are escaped.
     """
-    best = best_first(proposals)[:_BARS]
+    best = proposals.best(_BARS, -np.inf)
     title = counted(len(proposals), "segment")
     if proposals.video is not None:
         title = f"<b>{escape(proposals.video)}</b>: {title}"
@@ -35,11 +35,6 @@ def html_of_segments(proposals: Proposals) -> str:
     if len(best):
         parts += [_timeline(best), _table(best[:_ROWS])]
     return f'<div style="max-width: 45em">{"".join(parts)}</div>'
-
-
-def best_first(proposals: Proposals) -> Proposals:
-    """Return the proposals by falling score; equal scores keep their order."""
-    return proposals[np.argsort(-proposals.score, kind="stable")]
 
 
 def _timeline(best: Proposals) -> str:
@@ -92,7 +87,7 @@ def plot_segments(proposals: Proposals, ax: Axes | None, top: int) -> Axes:
         pyplot = require("matplotlib.pyplot", extra="report", purpose="plot")
         _, ax = pyplot.subplots(figsize=(8, 2.5), layout="constrained")
         assert ax is not None
-    best = best_first(proposals)[:top]
+    best = proposals.best(top, -np.inf)
     rows = np.arange(len(best))
     ax.barh(rows, best.end - best.start, left=best.start, color=RUNS[0].light, height=0.8)
     for row, segment in enumerate(best):

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actspan.core.errors import ShapeError, UnitError, require
+from actspan.core.errors import ConfigError, ShapeError, UnitError, require
 from actspan.core.types import Float64, set_columns
 from actspan.core.wording import counted
 
@@ -130,21 +130,39 @@ class Proposals:
             )
         columns = {name: getattr(self, name) for name in (*_COLUMNS, "label")}
         chosen: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
-        known: dict[str, Any] = {"unit": self.unit, "video": self.video}
         if not (isinstance(index, slice) and index.step is None):
-            return type(self)(**chosen, **known)
-        view = object.__new__(type(self))  # of columns that are valid, so that it is not checked
-        for name, value in (chosen | known).items():
+            return type(self)(**chosen, unit=self.unit, video=self.video)
+        return self._view(chosen, self.video)
+
+    def _view(self, columns: dict[str, Any], video: str | None) -> Self:
+        """Return proposals of columns that are known to be valid, without checking them again."""
+        view = object.__new__(type(self))
+        for name, value in (columns | {"unit": self.unit, "video": video}).items():
             object.__setattr__(view, name, value)
         return view
+
+    def best(self, top: int | None = None, min_score: float = 0.0) -> Self:
+        """Return the `top` segments of the highest scores, of those that reach `min_score`.
+
+        They are sorted by falling score; equal scores keep their order. Raises ConfigError if
+        `top` is not positive.
+        """
+        if top is not None and top < 1:
+            raise ConfigError(f"top is {top}; it must be at least 1")
+        chosen = self[self.score >= min_score]
+        return chosen[np.argsort(-chosen.score, kind="stable")][:top]
 
     def with_score(self, score: ArrayLike) -> Self:
         """Return the same segments, ranked by `score`, (N,) float64."""
         return replace(self, score=np.asarray(score, dtype=np.float64))
 
+    def with_label(self, label: Sequence[str]) -> Self:
+        """Return the same segments with a label each."""
+        return replace(self, label=np.asarray(label, dtype=np.str_))
+
     def of_video(self, video: str | None) -> Self:
         """Return the same proposals with the id of their video."""
-        return replace(self, video=video)
+        return self._view({name: getattr(self, name) for name in (*_COLUMNS, "label")}, video)
 
     def to_seconds(self, span: float) -> Self:
         """Return the proposals in seconds, if position 1.0 corresponds to `span` seconds.

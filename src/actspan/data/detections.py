@@ -60,6 +60,10 @@ class Detections:
         """Return the label of each entry, as text."""
         return [self.names[code] for code in self.label.tolist()]
 
+    def labelled(self) -> Proposals:
+        """Return the segments with their labels."""
+        return self.segments.with_label(self.labels)
+
     @classmethod
     def of(cls, segments: Proposals, labels: Sequence[str]) -> Self:
         """Return detections from labels as text, one per segment."""
@@ -95,7 +99,7 @@ class ProposalLabels:
         count, top = self.label.shape
         row = np.repeat(np.arange(count), top)
         score = proposals.score[row] * self.factor.ravel()
-        segments = Proposals(proposals.start[row], proposals.end[row], score, unit="seconds")
+        segments = proposals[row].with_score(score)
         return Detections(segments, self.label.ravel(), names).ranked()
 
 

@@ -18,10 +18,10 @@ from actspan.core.problems import Problem, dataset_notes
 from actspan.core.segments import Proposals
 from actspan.core.types import BoundaryScores, Features, Float32, Float64, Video
 from actspan.data.dataset import Dataset
-from actspan.jobs.feature_source import check_features
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
+from actspan.pipeline.inputs import check_features
 from actspan.pipeline.outcomes import ScoredVideo, VideoInput
 from actspan.pipeline.steps import feature_inputs
 from actspan.runtime.opening import INPUT

@@ -47,8 +47,8 @@ class Selection(Config, frozen=True):
     min_score: Annotated[float, doc("Leave out proposals that score less than this.")] = 0.0
 
     def of(self, proposals: Proposals) -> Proposals:
-        """Return the chosen proposals of some that are sorted best first."""
-        return proposals[proposals.score >= self.min_score][: self.top]
+        """Return the chosen proposals."""
+        return proposals.best(self.top, self.min_score)
 
 
 class LiveVideo(Protocol):

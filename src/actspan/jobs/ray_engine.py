@@ -32,7 +32,8 @@ from actspan.jobs.ray_pool import Work, ray_session, work_through
 from actspan.jobs.source import Source, versions
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import with_classifier_graph
-from actspan.pipeline.core import Pipeline, with_onnx
+from actspan.pipeline.core import Pipeline
+from actspan.pipeline.opening import with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.opening import choose_backend, find_backend
 from actspan.streams.addresses import Location, argument_of

@@ -124,7 +124,7 @@ class LabelFile:
             return Detections(Proposals.empty("seconds", video), np.empty(0, np.int64), self.names)
         row, chosen = self._pairs(video, proposals, scored)
         score = proposals.score[row] * scored.score[chosen]
-        segments = Proposals(proposals.start[row], proposals.end[row], score, unit="seconds")
+        segments = proposals[row].with_score(score)
         return Detections(segments, scored.label[chosen], self.names).ranked()
 
     def _pairs(

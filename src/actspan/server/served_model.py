@@ -26,7 +26,8 @@ from actspan.data.detections import Detections
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.pipeline.classifier import ProposalClassifier
-from actspan.pipeline.core import Pipeline, open_nets
+from actspan.pipeline.core import Pipeline
+from actspan.pipeline.opening import open_nets
 from actspan.pipeline.outcomes import VideoInput
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session

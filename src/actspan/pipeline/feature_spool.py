@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from actspan.core.types import Float32
 from actspan.data.dataset import Recording
 from actspan.data.features import Entry
 from actspan.data.timebase import SnippetGrid
+from actspan.streams.snippet_features import Part
 
 
 class FeatureSpool:
@@ -49,6 +51,13 @@ class FeatureSpool:
                 "set TMPDIR to a folder with more space"
             ) from error
         self._rows, self._channels, self._stride = self._rows + len(rows), rows.shape[1], stride
+
+    def keep(self, parts: Iterable[Part]) -> Iterator[Part]:
+        """Yield the parts of one video, and keep their snippets instead of those before."""
+        self.start()
+        for part in parts:
+            self.add(part.rows, part.stride)
+            yield part
 
     def recording(self) -> Recording:
         """Return the snippets so far; raise FeatureError if there are none."""
