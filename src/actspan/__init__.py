@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-
     from actspan.config.stages import (
         BspConfig,
         FusionConfig,

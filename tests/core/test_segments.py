@@ -41,7 +41,7 @@ def test_columns_are_vectors() -> None:
 
 def test_a_unit_must_be_given() -> None:
     with pytest.raises(TypeError, match="unit"):
-        Proposals([0.1], [0.2], [1.0])  # type: ignore[call-arg]
+        Proposals([0.1], [0.2], [1.0], unit="seconds")  # type: ignore[call-arg]
     with pytest.raises(UnitError, match="'minutes': 'fraction' or 'seconds'"):
         Proposals([0.1], [0.2], [1.0], unit="minutes")  # type: ignore[arg-type]
 

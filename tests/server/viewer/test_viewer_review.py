@@ -106,16 +106,14 @@ def test_an_instance_is_joined_to_its_best_proposal(page: Visit) -> None:
             break
     assert "✓ found · jump · " in page.text("#tip")
     assert " · best #" in page.text("#tip")
-    page.page.wait_for_timeout(200)
-    painted = page.page.evaluate(
+    page.until(
         """() => {
         const hit = getComputedStyle(document.querySelector("#hit-counts .hit")).color;
         const wanted = hit.match(/\\d+/g).map(Number), c = document.getElementById("overlay");
         const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
         return data.filter((alpha, i) => i % 4 === 3 && alpha > 100
-          && wanted.every((value, k) => Math.abs(data[i - 3 + k] - value) < 10)).length; }"""
-    )
-    assert painted > 50  # lines in the colour of a hit, which nothing else there has
+          && wanted.every((value, k) => Math.abs(data[i - 3 + k] - value) < 10)).length > 50; }"""
+    )  # lines in the colour of a hit, which nothing else there has
 
 
 def test_keys_go_through_the_missed_instances(page: Visit) -> None:
@@ -239,6 +237,26 @@ def test_decisions_wait_for_a_service_that_is_away(page: Visit, served: Live) ->
     page.until("!document.getElementById('messages').textContent.includes('not saved yet')")
     assert queue(served)["counts"]["rejected"] == 1
     page.complaints.clear()  # of the request that was not answered
+
+
+def test_decisions_follow_an_edit_that_someone_else_overtook(page: Visit, served: Live) -> None:
+    held: list[Any] = []
+    page.page.route(
+        "**/api/browse/corrections?*",
+        lambda route: held.append(route) if route.request.method == "PUT" else route.continue_(),
+    )
+    page.tab("Corrections").focus_timeline()
+    page.press("m")
+    review(page, scope="one")
+    page.press("x")
+    until_shown(page, 1)
+    body = {"revision": 0, "segments": []}
+    assert served.ask(f"{BROWSE}/corrections", method="PUT", body=body, id=MANY).status == 200
+    held.pop().continue_()
+    stored(page)
+    assert queue(served)["counts"]["rejected"] == 1
+    assert "Someone else changed" in page.text("#messages")
+    page.complaints.clear()  # of the request that was refused
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
