@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import numpy as np
@@ -40,8 +41,12 @@ def test_columns_are_vectors() -> None:
 
 
 def test_a_unit_must_be_given() -> None:
+    columns: dict[str, list[float]] = {"start": [0.1], "end": [0.2], "score": [1.0]}
+    without_unit: Callable[..., Proposals] = Proposals
+    columns: dict[str, list[float]] = {"start": [0.1], "end": [0.2], "score": [1.0]}
+    without_unit: Callable[..., Proposals] = Proposals
     with pytest.raises(TypeError, match="unit"):
-        Proposals([0.1], [0.2], [1.0], unit="seconds")  # type: ignore[call-arg]
+        without_unit(**columns)
     with pytest.raises(UnitError, match="'minutes': 'fraction' or 'seconds'"):
         Proposals([0.1], [0.2], [1.0], unit="minutes")  # type: ignore[arg-type]
 

@@ -138,7 +138,7 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
     names = tuple(codes)
     return {
         video: Detections(
-            Proposals(segments[:, 0], segments[:, 1], np.array(score, np.float64), unit="seconds"),
+            Proposals(segments[:, 0], segments[:, 1], score, unit="seconds", video=video),
             np.array([codes[name] for name in labels], np.int64),
             names,
         )

@@ -165,6 +165,9 @@ def _rows(batch: Any) -> Iterator[Candidates]:
             name: np.from_dlpack(batch.column(name)[row].values).copy()
             for name in CANDIDATE_COLUMNS
         }
+        name, offset, seconds = (
+            batch.column(key)[row].as_py() for key in ("video", "offset", "seconds")
+        )
         score = columns["start_score"].astype(np.float64) * columns["end_score"]
         proposals = Proposals(
             columns["start"],
@@ -173,8 +176,6 @@ def _rows(batch: Any) -> Iterator[Candidates]:
             columns["start_score"],
             columns["end_score"],
             unit="fraction",
-        )
-        name, offset, seconds = (
-            batch.column(key)[row].as_py() for key in ("video", "offset", "seconds")
+            video=name,
         )
         yield Candidates(name, offset, seconds, proposals, columns["confidence"])

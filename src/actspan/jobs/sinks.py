@@ -74,7 +74,7 @@ class SegmentList(Sink):
     def add(self, outcome: Outcome) -> None:
         """Append a video."""
         if outcome.proposals is not None:
-            self.proposals[outcome.id] = outcome.proposals
+            self.proposals[outcome.id] = outcome.proposals.of_video(outcome.id)
         if outcome.detections is not None:
             self.detections[outcome.id] = outcome.detections
 

@@ -132,8 +132,7 @@ class InputReader(AbstractContextManager["InputReader"]):
             kind = type(source).__name__
             raise ShapeError(f"{kind}: features, an array (n, C), or the path of a file is needed")
         values = np.asarray(source)
-        channels = values.shape[1] if values.ndim == 2 else None
-        grid = self._grid("an array", channels, stride, length)
+        grid = self._grid("an array", stride, length)
         return self._of_features(None, Features(values, grid.stride, grid.length))
 
     def read_dataset(self, dataset: Dataset) -> Iterator[Input]:
@@ -180,8 +179,10 @@ class InputReader(AbstractContextManager["InputReader"]):
         suffix = path.suffix.lower()
         if suffix not in SUFFIXES:
             return False
-        made = self._bundle.features.extraction
-        kind = made.kind if made is not None and self._bundle.nets else kind_of(path)
+        kind = kind_of(path)
+        if self._bundle.nets:
+            made = self._bundle.features.extraction
+            kind = None if made is None else made.kind
         return suffix in _ONLY_FEATURES or stride is not None or kind_of(path) != kind
 
     def _open_features(self, path: Path, stride: float | None, length: float | None) -> Recording:
@@ -190,15 +191,13 @@ class InputReader(AbstractContextManager["InputReader"]):
         entry = only_entry(path, spec)
         values = read_table(entry, mapped=self._config.mode == "window").values
         values = values.T if spec.layout == "CT" else values
-        grid = self._grid(str(path), values.shape[1], stride, length)
+        grid = self._grid(str(path), stride, length)
         return Recording(entry, values, grid)
 
-    def _grid(
-        self, where: str, channels: int | None, stride: float | None, length: float | None
-    ) -> SnippetGrid:
+    def _grid(self, where: str, stride: float | None, length: float | None) -> SnippetGrid:
         """Return the times of snippets: as given, or those of the features of the model."""
         spec = self._bundle.features
-        if stride is None and self._bundle.nets and channels in (None, spec.channels):
+        if stride is None and self._bundle.nets:
             stride, length = spec.stride_seconds, length or spec.length_seconds
         if stride is None:
             raise ConfigError(
