@@ -10,7 +10,8 @@ import pytest
 
 from actspan import BoundaryScores, Proposals, Segment, bsp_features, evaluate_recall, soft_nms
 from actspan.core.errors import ShapeError, UnitError
-from actspan.core.segments import RaggedProposals, Unit
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Unit
 from actspan.core.types import Video
 from actspan.data.detections import Detections
 from actspan.data.result_writers import write_result

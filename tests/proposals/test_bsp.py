@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import BoundaryScores, BspConfig, Proposals, bsp_features, generate_proposals
-from actspan.core.segments import RaggedProposals
+from actspan.core.ragged import RaggedProposals
 from actspan.proposals.bsp import bsp_features_batch, bsp_features_plain
 from tests.strategies import boundary_scores
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from actspan import Proposals, SoftNmsConfig, soft_nms
 from actspan.core.errors import ShapeError
-from actspan.core.segments import RaggedProposals
+from actspan.core.ragged import RaggedProposals
 from actspan.proposals.suppression import soft_nms_batch, soft_nms_plain
 from tests.strategies import ranked_proposals
 

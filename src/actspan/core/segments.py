@@ -132,12 +132,8 @@ class Proposals:
         chosen: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
         if not (isinstance(index, slice) and index.step is None):
             return type(self)(**chosen, unit=self.unit, video=self.video)
-        return self._view(chosen, self.video)
-
-    def _view(self, columns: dict[str, Any], video: str | None) -> Self:
-        """Return proposals of columns that are known to be valid, without checking them again."""
-        view = object.__new__(type(self))
-        for name, value in (columns | {"unit": self.unit, "video": video}).items():
+        view = object.__new__(type(self))  # of columns that are valid, so that it is not checked
+        for name, value in (chosen | {"unit": self.unit, "video": self.video}).items():
             object.__setattr__(view, name, value)
         return view
 
@@ -162,7 +158,7 @@ class Proposals:
 
     def of_video(self, video: str | None) -> Self:
         """Return the same proposals with the id of their video."""
-        return self._view({name: getattr(self, name) for name in (*_COLUMNS, "label")}, video)
+        return replace(self, video=video)
 
     def to_seconds(self, span: float) -> Self:
         """Return the proposals in seconds, if position 1.0 corresponds to `span` seconds.
@@ -296,38 +292,3 @@ def require_unit(proposals: Proposals, unit: Unit, function: str) -> None:
             f"{'in ' * (proposals.unit == 'seconds')}{_UNITS[proposals.unit]}; convert them: "
             f"proposals.{method}(span), where span is the seconds that the features cover"
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RaggedProposals:
-    """Proposals of several videos in common columns, video after video.
-
-    Examples
-    --------
-    >>> some = Proposals([0.1], [0.3], [0.8], unit="fraction")
-    >>> [len(part) for part in RaggedProposals.of([some, Proposals.empty("fraction")])]
-    [1, 0]
-    """
-
-    together: Proposals  # of all videos
-    ends: NDArray[np.int64]  # (B,); rows of video b end before ends[b]
-
-    @classmethod
-    def of(cls, parts: Sequence[Proposals]) -> Self:
-        """Join the proposals of several videos, one part per video, at least one."""
-        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-        return cls(Proposals.concat(parts), ends)
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def __iter__(self) -> Iterator[Proposals]:
-        """Iterate over the videos; yield each one's proposals, without a copy."""
-        return (self.together[rows] for rows in self.rows())
-
-    def rows(self) -> Iterator[slice]:
-        """Yield the rows of each video in the columns."""
-        begin = 0
-        for end in self.ends.tolist():
-            yield slice(begin, end)
-            begin = end

@@ -21,9 +21,8 @@ from actspan.jobs.checkpoint import Plan, digest
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
-from actspan.pipeline.feature_spool import FeatureSpool
+from actspan.pipeline.decoded import FeatureSpool, decoded_pieces
 from actspan.pipeline.outcomes import Piece
-from actspan.pipeline.steps import decoded_pieces
 from actspan.streams.addresses import Address, Location, is_address
 from actspan.streams.bundle_features import BundleFeatures
 from actspan.streams.extraction import VideoProgress

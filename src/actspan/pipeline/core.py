@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self, overload
 
 from actspan.config.stages import BATCH, Edge, PipelineConfig
-from actspan.core.errors import ActSpanError, BundleError, ConfigError
+from actspan.core.errors import ActSpanError, BundleError
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.segments import Proposals
 from actspan.core.types import Features
@@ -56,12 +56,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
     bundle : Bundle, optional
         The model on disk, which arrays, files, videos and labels need.
     backend, backbone : str
-        For the networks that `propose` opens when they are needed: the backbone of videos.
-
-    Examples
-    --------
-    >>> with Pipeline.load("bsn/") as pipeline:  # doctest: +SKIP
-    ...     proposals = pipeline.propose(Features(values, stride=0.5, length=0.5))
+        Those of `load`, for the backbone of videos, which is opened when it is needed.
     """
 
     def __init__(
@@ -84,9 +79,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self._steps = Steps(config, tem, pem, edge, threading.local())
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
         self._pool.submit(load_kernels)  # The kernels load while the caller checks its arguments.
-        self._inputs = InputReader(
-            bundle, config, backbone=backbone, threads=self.threads, backend=backend
-        )
+        self._reading: dict[str, Any] = {"backbone": backbone, "backend": backend}
 
     @classmethod
     def load(
@@ -142,10 +135,15 @@ class Pipeline(AbstractContextManager["Pipeline"]):
     def __exit__(self, *details: object) -> None:
         self.close()
 
+    @cached_property
+    def _inputs(self) -> InputReader:
+        return InputReader(self.bundle, self.config, threads=self.threads, **self._reading)
+
     def close(self) -> None:
         """Stop the workers and close the sessions."""
         self._pool.shutdown(cancel_futures=True)
-        self._inputs.close()
+        if "_inputs" in self.__dict__:
+            self._inputs.close()
         for session in self._sessions:
             session.close()
 
@@ -194,8 +192,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         min_score : float
             Leave out segments that score less than this.
         detections : bool
-            Label every segment with the model's classifier; the score of the label multiplies that
-            of the segment.
+            Label every segment with the model's classifier, whose score multiplies the segment's.
         stride, length : float, optional
             Seconds from snippet to snippet of arrays and feature files, and of a snippet: those
             of the model's features by default, if it states them.
@@ -221,13 +218,10 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         ...     print(model.propose("match.mp4", top=1)[0])
         Segment(start=3.98, end=5.46, score=0.82, label=None)
         """
-        if top is not None and top < 1:
-            raise ConfigError(f"top is {top}; it must be at least 1")
         read = partial(self._inputs.read, stride=stride, length=length, keep=detections)
         options: dict[str, Any] = {"top": top, "min_score": min_score, "detections": detections}
         if isinstance(source, Dataset):
-            inputs = self._inputs.read_dataset(source)
-            return self._answers(inputs, edge=source.edge, **options)
+            return self._answers(self._inputs.read_dataset(source), edge=source.edge, **options)
         if isinstance(source, Iterable) and not is_one(source):
             return self._answers(map(read, source), **options)
         return next(self._answers(iter([read(source)]), **options))

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +38,14 @@ from actspan.data.timebase import SnippetGrid
 from actspan.data.videos import canonical_id
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import ProposalClassifier
-from actspan.pipeline.feature_spool import FeatureSpool
+from actspan.pipeline.decoded import FeatureSpool, decoded_pieces
 from actspan.pipeline.outcomes import Failure, Outcome, Piece, VideoInput
-from actspan.pipeline.steps import decoded_pieces, feature_inputs, pieces_of
+from actspan.pipeline.steps import feature_inputs, pieces_of
 from actspan.streams.addresses import Address, Location, is_address
-from actspan.streams.bundle_features import BundleFeatures
-from actspan.streams.extractors import usual_features
 from actspan.streams.stream_kinds import kind_of
+
+if TYPE_CHECKING:
+    from actspan.streams.bundle_features import BundleFeatures
 
 Source = Features | NDArray[Any] | str | os.PathLike[str]  # one video
 _ONLY_FEATURES = (".npy", ".npz")  # suffixes of nothing but features
@@ -208,6 +209,10 @@ class InputReader(AbstractContextManager["InputReader"]):
 
     def _open_extractor(self, path: Location) -> BundleFeatures:
         """Return the extractor of the model's features; without networks that of a kind of file."""
+        # Loading these takes as long as loading everything that features need.
+        from actspan.streams.bundle_features import BundleFeatures
+        from actspan.streams.extractors import usual_features
+
         bundle, kind = self._bundle, kind_of(path)
         if bundle.config.label_free is not None and kind not in (None, "video"):
             bundle = replace(bundle, features=usual_features(kind, [path]))

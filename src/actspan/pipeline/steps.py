@@ -20,10 +20,11 @@ from actspan.config.stages import (
     PipelineConfig,
     TemConfig,
 )
-from actspan.core.errors import ActSpanError, BundleError, ShapeError, VideoError
-from actspan.core.segments import Proposals, RaggedProposals
+from actspan.core.errors import ActSpanError, BundleError, ShapeError
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals
 from actspan.core.types import BoundaryScores, Features, Float32
-from actspan.data.cells import Window, WindowCutter, fit_to_cells, pad_window, plan_windows
+from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
 from actspan.data.dataset import Dataset
 from actspan.pipeline.label_free_steps import find_label_free, with_label_free
 from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, StageClock, VideoInput
@@ -31,7 +32,6 @@ from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import fuse, generate_proposals_batch
 from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.session import Session
-from actspan.streams.snippet_features import Part
 
 PEM_ROWS = 4096  # rows per call
 
@@ -65,33 +65,6 @@ def feature_inputs(
 def _load_whole(video: VideoInput) -> Features | ScoredVideo:
     source = video.open()
     return source.rows(0, len(source))
-
-
-def decoded_pieces(video: str, parts: Iterable[Part], config: PipelineConfig) -> Iterator[Piece]:
-    """Yield the pieces of one video while it is decoded: its windows, or at the end all of it.
-
-    The last piece of a video that fails raises its error when it is loaded.
-    """
-    cutter = WindowCutter(config.cells)
-    arrays: list[Float32] = []  # all snippets, in rescale mode
-    for part in parts:
-        if config.mode == "rescale":
-            arrays.append(part.rows)
-        else:
-            for window, rows in cutter.feed(part.rows):
-                yield _decoded_piece(video, rows, part.stride, window)
-        if isinstance(part.ending, VideoError):
-            yield failed_piece(video, part.ending)
-        elif part.ending is not None and config.mode == "rescale":
-            yield _decoded_piece(video, np.concatenate(arrays), part.stride, None)
-        elif part.ending is not None:
-            window, rows = cutter.finish()
-            yield _decoded_piece(video, rows, part.stride, window)
-
-
-def _decoded_piece(video: str, rows: Float32, stride: float, window: Window | None) -> Piece:
-    features = Features(rows, stride, length=stride)  # the length of snippets is not used later
-    return Piece(video, lambda: features, window)
 
 
 def failed_piece(video: str, error: ActSpanError) -> Piece:

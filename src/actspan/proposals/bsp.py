@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from actspan.config.stages import BspConfig
 from actspan.core.kernels import inlined, kernel
-from actspan.core.segments import Proposals, RaggedProposals, require_unit
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals, require_unit
 from actspan.core.types import BoundaryScores, Float32, Float64
 
 

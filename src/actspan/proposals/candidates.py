@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from actspan.config.stages import FusionConfig, PgmConfig
 from actspan.core.errors import ShapeError
 from actspan.core.kernels import descending, kernel
-from actspan.core.segments import Proposals, RaggedProposals
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals
 from actspan.core.tiou import ioa_matrix, tiou_matrix
 from actspan.core.types import BoundaryScores, Float32, Float64
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from actspan.config.stages import SoftNmsConfig
 from actspan.core.errors import ShapeError, UnitError
 from actspan.core.kernels import descending, inlined, kernel, tiou
-from actspan.core.segments import Proposals, RaggedProposals
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import Float64
 from actspan.core.wording import counted

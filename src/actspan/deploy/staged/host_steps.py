@@ -21,7 +21,8 @@ from actspan.core.errors import StageError
 from actspan.core.files import atomic_folder
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
-from actspan.core.segments import Proposals, RaggedProposals
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals
 from actspan.core.types import Features, Float64
 from actspan.data.dataset import Dataset
 from actspan.data.result_files import RESULT_FILE
