@@ -287,7 +287,7 @@ class ProposeStage:
         )
         proposals = list(self._pipeline.propose(features))
         everything, counts = (
-            Proposals.concat(proposals),
+            Proposals.concat([Proposals.empty("seconds"), *proposals]),
             np.array([len(part) for part in proposals], np.int64),
         )
         return {
