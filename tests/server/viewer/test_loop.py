@@ -30,7 +30,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("loop") / "videos"
     folder.mkdir()
     for number in range(4):
-        write_video(folder / f"film{number}.mp4", steady(8.0))
+        write_video(folder / f"film{number}.mp4", steady(4.0))
     cut(write_video(folder / "broken.mp4", steady(2.0)), 0.3)
     return folder
 
@@ -234,8 +234,6 @@ def test_an_upload_can_be_kept_and_corrected(browser: Any, tmp_path: Path) -> No
         visit.until_text("name", upload.name)
         page.get_by_role("button", name="Keep", exact=True).click()
         wait(visit, "#upload-error", "are kept already")
-        page.reload()
-        visit.open("my day")
-        visit.tab("Corrections")
+        visit.open("my day", "Corrections")
         assert len(visit.times()) == 1
         visit.close("409")
