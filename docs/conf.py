@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from actspan.report.colours import style_sheet
 from sphinx.application import Sphinx
 
 import actspan
+from actspan.core.colours import style_sheet
 
 DOCS = Path(__file__).parent
 STATIC = DOCS.parent / "build" / "static"

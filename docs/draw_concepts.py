@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from actspan.report.colours import HIT, MISS, TRUTH
 
 from actspan import BoundaryScores, Dataset, Proposals, bsp_features, soft_nms
+from actspan.core.colours import HIT, MISS, TRUTH
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import Float64
 from actspan.data.synthetic_dataset import write_synthetic_dataset
