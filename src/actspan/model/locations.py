@@ -57,12 +57,7 @@ def bundle_folder(where: str | os.PathLike[str] | None) -> Path:
     if is_url(text):
         return local_folder(text)
     path = Path(text.removeprefix("file://"))
-    return _unpacked(path, path) if is_archive(path.name) and path.is_file() else path
-
-
-def is_archive(name: str) -> bool:
-    """Return whether a file's name is that of an archive."""
-    return name.lower().endswith(ARCHIVES)
+    return _unpacked(path, path) if text.lower().endswith(ARCHIVES) and path.is_file() else path
 
 
 @cache
@@ -70,7 +65,7 @@ def _fetched(url: str) -> Path:
     """Download a bundle over http: an archive, or a folder by its `model.toml`."""
     name = Path(urlsplit(url).path).name
     folder = _temporary_folder()
-    if is_archive(name):
+    if name.lower().endswith(ARCHIVES):
         _download(url, folder / name, WEIGHTS)
         return _unpacked(folder / name, url.partition("?")[0])
     bundle = folder / (name or "bundle")
