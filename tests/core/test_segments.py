@@ -5,7 +5,6 @@ from collections.abc import Callable
 from xml.etree import ElementTree
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from actspan import BoundaryScores, Proposals, Segment, bsp_features, evaluate_recall, soft_nms
@@ -148,12 +147,13 @@ def test_soft_nms_in_seconds_with_the_span_equals_fractions() -> None:
 
 
 def test_tables_have_the_columns_that_are_known() -> None:
+    pa = pytest.importorskip("pyarrow", reason="needs the extra 'arrow'")
     table = pa.table(FOUND)  # by the Arrow C stream
     assert table.column_names == ["video", "start", "end", "score", "label"]
     assert table.to_pylist()[1]["label"] == "foul"
     assert FOUND.to_arrow().schema.metadata == {b"unit": b"seconds"}
     assert FRACTIONS.to_arrow().column_names == ["start", "end", "score"]
-    pytest.importorskip("pandas")
+    pytest.importorskip("pandas", reason="needs the extra 'pandas'")
     frame = FOUND.to_pandas()
     assert frame.attrs == {"unit": "seconds"}
     assert frame["score"].tolist() == [0.82, 0.75]
@@ -199,7 +199,7 @@ def test_notebooks_show_a_timeline_and_a_table() -> None:
 
 
 def test_plot_draws_the_best_on_top() -> None:
-    pytest.importorskip("matplotlib").use("Agg")
+    pytest.importorskip("matplotlib", reason="needs the extra 'report'").use("Agg")
     from matplotlib.figure import Figure
 
     axes = Figure().add_subplot()

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actspan.core.errors import ConfigError, ShapeError, UnitError, require
+from actspan.core.errors import ConfigError, ShapeError, UnitError, require, require_arrow
 from actspan.core.types import Float64, set_columns
 from actspan.core.wording import counted
 
@@ -220,8 +220,10 @@ class Proposals:
 
         Columns are video, if it is known, start, end, score, and those of start_score, end_score
         and label that exist. The unit is in the metadata of the schema. Other libraries (polars,
-        DuckDB, pandas) read the proposals themselves, by `__arrow_c_stream__`.
+        DuckDB, pandas) read the proposals themselves, by `__arrow_c_stream__`. Raises
+        MissingExtraError without pyarrow.
         """
+        require_arrow("to_arrow")
         import pyarrow as pa
 
         return pa.table(self._columns()).replace_schema_metadata({"unit": self.unit})
