@@ -28,9 +28,8 @@ from actspan.evaluation.recall import evaluate_recall
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.opening import with_onnx
 from actspan.pipeline.outcomes import StageClock
-from actspan.runtime.opening import check_backend
+from actspan.runtime.opening import check_backend, with_onnx
 from actspan.runtime.session import Session
 
 # Rows whose outputs are compared: videos or windows of TEM, proposals of PEM.

@@ -33,9 +33,8 @@ from actspan.jobs.source import Source, versions
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import with_classifier_graph
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.opening import with_onnx
 from actspan.pipeline.outcomes import StageClock
-from actspan.runtime.opening import choose_backend, find_backend
+from actspan.runtime.opening import choose_backend, find_backend, with_onnx
 from actspan.streams.addresses import Location, argument_of
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import (

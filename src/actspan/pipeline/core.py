@@ -27,7 +27,6 @@ from actspan.data.dataset import Dataset
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.pipeline.inputs import Input, InputReader, Source, is_one, propose_each
-from actspan.pipeline.opening import load_kernels, open_nets
 from actspan.pipeline.outcomes import (
     Failure,
     Outcome,
@@ -37,7 +36,8 @@ from actspan.pipeline.outcomes import (
     StageClock,
     VideoInput,
 )
-from actspan.pipeline.steps import Steps, pieces_of
+from actspan.pipeline.steps import Steps, load_kernels, pieces_of
+from actspan.runtime.opening import open_nets
 from actspan.runtime.session import Session
 
 

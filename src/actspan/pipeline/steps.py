@@ -271,3 +271,15 @@ class Steps:
             memory = np.empty(size, dtype=np.float32)
             setattr(self.memory, name, memory)
         return memory[:size].reshape(shape)
+
+
+def load_kernels() -> None:
+    """Call every kernel once to load its compiled form, or to compile it the first time."""
+    cells = np.full((2, 1), 0.5, dtype=np.float32)
+    fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
+    scores = BoundaryScores(*(cells.ravel() for _ in range(3)))
+    config = PipelineConfig()
+    candidates = generate_proposals_batch([scores], config.pgm, [(False, False)])
+    rows = np.empty((len(candidates.together), config.bsp.size), dtype=np.float32)
+    bsp_features_batch(rows, [scores], candidates, config.bsp)
+    soft_nms_batch(candidates, candidates.together.score, config.soft_nms)

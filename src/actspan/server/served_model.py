@@ -27,9 +27,8 @@ from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.pipeline.classifier import ProposalClassifier
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.opening import open_nets
 from actspan.pipeline.outcomes import VideoInput
-from actspan.runtime.opening import choose_backend
+from actspan.runtime.opening import choose_backend, open_nets
 from actspan.runtime.session import Session
 from actspan.server.error_responses import ProblemError
 from actspan.server.requests import Metrics
