@@ -12,7 +12,7 @@ from actspan.bench.records import BenchRequest
 from actspan.cli.console import progress_report, say
 from actspan.cli.options import command, command_line, given_options
 from actspan.cli.tables import print_table
-from actspan.config.base import OutputFile, OutputFolder, Positive
+from actspan.config.base import OutputFile, OutputFolder, Positive, doc
 
 if TYPE_CHECKING:
     from actspan.bench.records import BenchResult
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 @command(
     without=["command"],
-    json_="Write the result, as input of actspan compare.",
-    csv="Write one row per stage.",
-    markdown="Write the tables as a Markdown page.",
-    summary="Write summary lines in the format of the NPU benchmark into this folder, one file per "
-    "network and batch.",
-    roofline="Write the roofline plot: .png, .svg or .pdf.",
+    json_=doc("Write the result, as input of actspan compare.", group="Output"),
+    csv=doc("Write one row per stage.", group="Output"),
+    markdown=doc("Write the tables as a Markdown page.", group="Output"),
+    summary=doc(
+        "Write summary lines in the format of the NPU benchmark into this folder, one file per "
+        "network and batch.",
+        group="Output",
+    ),
+    roofline=doc("Write the roofline plot: .png, .svg or .pdf.", group="Output"),
 )
 def bench(
     request: BenchRequest,
@@ -47,8 +50,10 @@ def bench(
     \b
     Example:
       actspan bench
-      actspan bench --model bsn/ --dataset my-videos/ --subset validation --json here.json
-      actspan bench --model bsn/ --backend openvino --batch 16 --roofline roofline.png
+      actspan bench --model bsn/ --dataset my-videos/ --subset validation \\
+          --json here.json
+      actspan bench --model bsn/ --backend openvino --batch 16 \\
+          --roofline roofline.png
       actspan compare before.json after.json --fail-if slower:5%
     """
     options = given_options()

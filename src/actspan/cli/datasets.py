@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 
 from actspan.cli.console import findings, print_findings, print_json, progress_report, say
-from actspan.cli.options import Text, command, ray_config, refuse_options
+from actspan.cli.options import command, ray_config, refuse_options
 from actspan.cli.tables import count_and_names
+from actspan.cli.values import Text
+from actspan.config.base import doc
 from actspan.core.wording import counted, quoted
 from actspan.data.data_requests import PackRequest
 from actspan.jobs.propose_request import ClusterConfig
@@ -49,9 +51,12 @@ def extract(
     \b
     Example:
       actspan extract my-videos/ --out my-features/
-      actspan extract /shared/videos/ --out /shared/set/ --engine ray --address auto --workers 8
-      actspan extract walks/ --out my-walks/ --stride 0.5s --column ax --column ay --column az
-      actspan extract 'day1/*.mp4' @more.txt --out day1/ --stride 8f --stream appearance
+      actspan extract /shared/videos/ --out /shared/set/ --engine ray \\
+          --address auto --workers 8
+      actspan extract walks/ --out my-walks/ --stride 0.5s --column ax \\
+          --column ay --column az
+      actspan extract 'day1/*.mp4' @more.txt --out day1/ --stride 8f \\
+          --stream appearance
     """
     ray = ray_config(engine, cluster)
     with progress_report() as report:
@@ -111,7 +116,7 @@ def _bytes(text: str) -> int:
 
 @command(
     arguments=["dataset"],
-    verify="Do not pack: check every byte of the store DATASET.",
+    verify=doc("Do not pack: check every byte of the store DATASET.", group="Output"),
 )
 def pack(
     request: PackRequest,

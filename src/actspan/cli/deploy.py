@@ -23,7 +23,7 @@ from actspan.cli.console import (
 from actspan.cli.models import print_verification
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_figures, print_table
-from actspan.config.base import Existing
+from actspan.config.base import Existing, doc
 from actspan.core.wording import counted
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest, DeployRequest
 
@@ -57,9 +57,11 @@ def compile_(
     \b
     Example:
       actspan compile bsn/ --target openvino
-      actspan compile bsn/ --target ascend --batch 1 --batch 16 --soc Ascend310P3
+      actspan compile bsn/ --target ascend --batch 1 --batch 16 \\
+          --soc Ascend310P3
       actspan compile bsn/ --target ascend --print
-      actspan compile bsn/ --target openvino --precision int8 --calibrate my-videos/
+      actspan compile bsn/ --target openvino --precision int8 \\
+          --calibrate my-videos/
     """
     if print_ and record:
         raise click.UsageError("--print writes the script, --record comes after it has run")
@@ -148,8 +150,10 @@ def _write_script(bundle: Bundle, request: CompileRequest, as_json: bool) -> Non
     names={"script_only": "print_"},
     batch="Videos per call; may be repeated.",
     calibrate="Dataset from which to compute the value ranges of int8. [default: --dataset]",
-    evaluate="Also propose on this dataset, and report recall and speed.",
-    run="Run folder of --evaluate. [default: NAME-run, next to the bundle]",
+    evaluate=doc("Also propose on this dataset, and report recall and speed.", group="Evaluation"),
+    run=doc(
+        "Run folder of --evaluate. [default: NAME-run, next to the bundle]", group="Evaluation"
+    ),
 )
 def deploy(
     request: DeployRequest,
@@ -168,9 +172,12 @@ def deploy(
 
     \b
     Example:
-      actspan deploy tem_best.pth.tar pem_best.pth.tar --target openvino --out bsn/
-      actspan deploy bsn/ --target openvino --dataset my-videos/ --evaluate my-videos/
-      actspan deploy tem_best.pth.tar pem_best.pth.tar --target ascend --out bsn/ --print
+      actspan deploy tem_best.pth.tar pem_best.pth.tar --target openvino \\
+          --out bsn/
+      actspan deploy bsn/ --target openvino --dataset my-videos/ \\
+          --evaluate my-videos/
+      actspan deploy tem_best.pth.tar pem_best.pth.tar --target ascend \\
+          --out bsn/ --print
     """
     sources, dataset = request.sources, request.dataset
     is_bundle = len(sources) == 1 and sources[0].is_dir()

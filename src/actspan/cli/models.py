@@ -18,7 +18,7 @@ from actspan.cli.console import (
 )
 from actspan.cli.options import command, command_line, split_names
 from actspan.cli.tables import print_table
-from actspan.config.base import Bounds, Existing, ExistingFolder, OutputFile, Positive
+from actspan.config.base import Bounds, Existing, ExistingFolder, OutputFile, Positive, doc
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
@@ -99,9 +99,12 @@ def _next_command(bundle: Bundle) -> str:
 
 @command(
     dataset="A dataset folder. [default: synthetic features]",
-    subset="Use only the videos of this subset: validation, ... [default: all]",
-    backends="Backends to check, comma-separated. [default: those that this project verifies, and "
-    "compiled files]",
+    subset=doc("Use only the videos of this subset: validation, ... [default: all]", "NAME"),
+    backends=doc(
+        "Backends to check, comma-separated. [default: those that this project verifies, and "
+        "compiled files]",
+        "NAMES",
+    ),
     threads="Number of threads.",
     markdown="Write the report as a Markdown page.",
 )
@@ -125,7 +128,8 @@ def verify(
     \b
     Example:
       actspan verify bsn/
-      actspan verify bsn/ --dataset my-videos/ --subset validation --markdown accuracy.md
+      actspan verify bsn/ --dataset my-videos/ --subset validation \\
+          --markdown accuracy.md
       actspan verify bsn/ --backends onnxruntime,openvino:bf16 --json
     """
     if subset is not None and dataset is None:
@@ -188,7 +192,8 @@ def backends(*, json_: bool = False) -> None:
     \b
     Example:
       actspan backends
-      actspan propose --model bsn/ --dataset my-videos/ --backend openvino --out run/
+      actspan propose --model bsn/ --dataset my-videos/ --backend openvino \\
+          --out run/
     """
     from actspan.runtime.backends import BACKENDS
     from actspan.runtime.opening import check_backend

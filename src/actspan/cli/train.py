@@ -17,9 +17,10 @@ from actspan.cli.console import (
     progress_report,
     say,
 )
-from actspan.cli.options import Text, command, given_options
+from actspan.cli.options import command, given_options
 from actspan.cli.tables import print_table
-from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive
+from actspan.cli.values import Text
+from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive, doc
 from actspan.config.training import DEFAULT_PRESET, PRESETS
 from actspan.core.errors import require
 from actspan.core.wording import counted, quoted
@@ -33,23 +34,36 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
 
 
 @command(
-    dataset="A dataset folder.",
-    out="Bundle to write.",
-    preset="Settings to start from.",
-    config="TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
-    epochs="Train every network for this many epochs.",
-    labels="Learn only from instances whose label matches, as in '*_TO_*'.",
-    classifier="Also train a small classifier of proposals, from the labels.",
-    ensemble="Train N networks with consecutive seeds, and merge them. [default: 1]",
-    mode="Rescale videos to T cells, or split recordings into windows of T snippets. [default: "
-    "auto]",
-    length="Temporal scale T. [default: 100]",
-    tem_hidden="Hidden size of TEM. [default: 256; published: 512]",
-    pem_hidden="Hidden size of PEM. [default: 256]",
-    validation_split="Fraction of the videos to hold out if the dataset has no validation subset.",
-    on_error="Stop at problems in the dataset, or skip what cannot be used.",
-    restart="Discard an unfinished training of this bundle.",
-    force="Replace an existing bundle.",
+    seed=doc("Seed of all random choices.", group="Training"),
+    dataset=doc("A dataset folder.", group="Input"),
+    out=doc("Bundle to write.", group="Output"),
+    preset=doc("Settings to start from.", group="Model"),
+    config=doc(
+        "TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
+        group="Model",
+    ),
+    epochs=doc("Train every network for this many epochs.", group="Training"),
+    labels=doc("Learn only from instances whose label matches, as in '*_TO_*'.", group="Input"),
+    classifier=doc("Also train a small classifier of proposals, from the labels.", group="Model"),
+    ensemble=doc(
+        "Train N networks with consecutive seeds, and merge them. [default: 1]", group="Model"
+    ),
+    mode=doc(
+        "Rescale videos to T cells, or split recordings into windows of T snippets. [default: "
+        "auto]",
+        group="Model",
+    ),
+    length=doc("Temporal scale T. [default: 100]", group="Model"),
+    tem_hidden=doc("Hidden size of TEM. [default: 256; published: 512]", group="Model"),
+    pem_hidden=doc("Hidden size of PEM. [default: 256]", group="Model"),
+    validation_split=doc(
+        "Fraction of the videos to hold out if the dataset has no validation subset.",
+        "SHARE",
+        group="Input",
+    ),
+    on_error=doc("Stop at problems in the dataset, or skip what cannot be used.", group="Input"),
+    restart=doc("Discard an unfinished training of this bundle.", group="Resume"),
+    force=doc("Replace an existing bundle.", group="Output"),
 )
 def train(
     *,
@@ -80,7 +94,8 @@ def train(
     \b
     Example:
       actspan train --dataset my-videos/ --out my-model/
-      actspan train --dataset my-videos/ --out my-model/ --preset published --seed 1
+      actspan train --dataset my-videos/ --out my-model/ --preset published \\
+          --seed 1
     """
     require("torch", extra="train", purpose="Training")
     from actspan.config.training import ClassifierTrainConfig
