@@ -66,8 +66,8 @@ def bench(
     outputs = (json_, csv, markdown, roofline)
     with progress_report() as report:
         from actspan.bench.benchmark import run_benchmark
-        from actspan.bench.machine import core_count
         from actspan.bench.result_tables import broken_limits
+        from actspan.core.machine import core_count
 
         _check_outputs(outputs, roofline)
         request = replace(

@@ -113,7 +113,7 @@ class Group(click.Group):
 
 
 def write_sections(
-    formatter: click.HelpFormatter, sections: Iterable[tuple[str, list[Row]]]
+    formatter: click.HelpFormatter, sections: Iterable[tuple[str, Sequence[Row]]]
 ) -> None:
     """Write lists of names with their help; the columns of all are aligned."""
     filled = [(title, rows) for title, rows in sections if rows]
