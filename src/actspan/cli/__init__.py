@@ -13,7 +13,7 @@ import click
 
 from actspan import __version__
 from actspan.cli.console import print_error
-from actspan.cli.help import Group, write_sections
+from actspan.cli.help import Group, range_text, write_sections
 from actspan.core.wording import suggestion
 
 if TYPE_CHECKING:
@@ -132,6 +132,9 @@ def one_line(error: click.UsageError, group: click.Context) -> UsageLine:
         Context of the group that ran the command.
     """
     message = " ".join(error.format_message().split()).removesuffix(".")
+    kind = error.param.type if isinstance(error, click.BadParameter) and error.param else None
+    if isinstance(kind, click.IntRange | click.FloatRange):
+        message = re.sub(r" is not in the range .*", f" is not {range_text(kind)}", message)
     message = re.sub(r"[.:]? \(?Did you mean (.*?)\?\)?$", r" (did you mean \1?)", message)
     choice = re.search(r"'([^']*)' is not (?:one of )?('.*')$", message)
     command = re.fullmatch(r"No such command '(.*)'", message)

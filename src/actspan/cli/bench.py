@@ -9,10 +9,11 @@ import click
 from msgspec.structs import replace
 
 from actspan.bench.records import BenchRequest
-from actspan.cli.console import progress_report, say
+from actspan.cli.console import print_error, progress_report, say
 from actspan.cli.options import command, command_line, given_options
 from actspan.cli.tables import print_table
 from actspan.config.base import OutputFile, OutputFolder, Positive, doc
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
     from actspan.bench.records import BenchResult
@@ -79,7 +80,10 @@ def bench(
         result = run_benchmark(request, report)
     _print(result)
     _write(result, outputs, summary)
-    click.get_current_context().exit(1 if broken_limits(result) else 0)
+    if broken := broken_limits(result):
+        what = counted(len(broken), "output")
+        print_error(f"{what} outside the limits of the precision, so the speed is void; see above")
+    click.get_current_context().exit(1 if broken else 0)
 
 
 def _check_outputs(outputs: tuple[Path | None, ...], roofline: Path | None) -> None:

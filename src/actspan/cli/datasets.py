@@ -59,6 +59,7 @@ def extract(
           --stream appearance
     """
     ray = ray_config(engine, cluster)
+    _ = request.grid  # raises an error, before any video is opened, if it makes no sense
     with progress_report() as report:
         from actspan.streams.extraction import extract_videos
 

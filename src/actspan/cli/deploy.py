@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from actspan.cli.console import (
     findings,
+    print_error,
     print_json,
     print_notes,
     print_skipped,
@@ -20,7 +21,7 @@ from actspan.cli.console import (
     say,
     step_report,
 )
-from actspan.cli.models import print_verification
+from actspan.cli.models import print_verification, report_failures
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_figures, print_table
 from actspan.config.base import Existing, doc
@@ -213,8 +214,18 @@ def deploy(
         print_json(_answer(done, evaluation))
     else:
         _print(done, evaluation)
-    ok = done.verification.passed and (request.script_only or not done.left)
-    click.get_current_context().exit(0 if ok else 1)
+    click.get_current_context().exit(0 if _print_end(done, request) else 1)
+
+
+def _print_end(done: Deployment, request: DeployRequest) -> bool:
+    """Print what failed and what has to be done elsewhere; return whether all was done."""
+    report_failures(done.verification)
+    for line in done.left:
+        say(f"not done here: {line}")
+    left = done.left and not request.script_only
+    if left:
+        print_error(f"{done.bundle.path}: not compiled; the lines above say what to do")
+    return done.verification.passed and not left
 
 
 def _check_datasets(folders: Iterable[Path | None], subset: str | None) -> None:
@@ -250,7 +261,7 @@ def _answer(done: Deployment, evaluated: Evaluation | None) -> dict[str, Any]:
     return {
         "bundle": done.bundle.path,
         "steps": steps,
-        "left": done.left,
+        "not_done": done.left,
         "unverified": done.unverified or None,
         "verification": {**to_dict(checked), **findings(checked.problems, checked.notes)},
         "evaluation": evaluation,
@@ -272,8 +283,6 @@ def _print(done: Deployment, evaluation: Evaluation | None) -> None:
     click.echo(f"bundle: {done.bundle.path}")
     if done.unverified:
         say(f"note: {done.unverified}")
-    for line in done.left:
-        say(f"left: {line}")
     print_skipped(checked.problems)
 
 

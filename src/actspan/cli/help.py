@@ -70,11 +70,17 @@ def _range(kind: Any) -> list[str]:
     """Return the range of a number, unless it is only that the number is positive."""
     if not isinstance(kind, click.IntRange | click.FloatRange):
         return []
-    if kind.max is None:
-        return [] if kind.min in (None, 0, 1) else [f"at least {kind.min:g}"]
+    return [] if kind.max is None and kind.min in (None, 0, 1) else [range_text(kind)]
+
+
+def range_text(kind: click.IntRange | click.FloatRange) -> str:
+    """Return the range of a number in words."""
+    low, high = kind.min or 0, kind.max
+    if high is None:
+        return f"{'above' if kind.min_open else 'at least'} {low:g}"
     if kind.min_open and kind.max_open:
-        return [f"between {kind.min:g} and {kind.max:g}"]
-    return [f"{'above ' * kind.min_open}{kind.min:g} to {kind.max:g}"]
+        return f"between {low:g} and {high:g}"
+    return f"above {low:g}, at most {high:g}" if kind.min_open else f"{low:g} to {high:g}"
 
 
 class Command(click.Command):

@@ -10,6 +10,7 @@ import click
 
 from actspan.cli.console import (
     findings,
+    print_error,
     print_json,
     print_notes,
     print_skipped,
@@ -158,12 +159,10 @@ def verify(
         click.echo(f"{verification.material}: {', '.join(counted(*count) for count in counts)}")
         print_verification(verification)
         print_notes(verification.notes)
-        if verification.ran:
-            limits = "every variant is" if verification.passed else "not every variant is"
-            click.echo(f"{limits} within the limits of its precision")
-        else:
-            click.echo("nothing could be run, so nothing was compared")
+        if verification.passed:
+            click.echo("every variant is within the limits of its precision")
         print_skipped(verification.problems)
+    report_failures(verification)
     click.get_current_context().exit(0 if verification.passed else 1)
 
 
@@ -177,6 +176,18 @@ def print_verification(verification: Verification) -> None:
     for result in verification.results:
         for reason in result.failures:
             say(f"{result.variant.name}: {reason}")
+
+
+def report_failures(verification: Verification) -> None:
+    """Print in one line which variants failed; nothing if none did."""
+    failed = [result.variant.name for result in verification.results if result.failures]
+    if not verification.ran:
+        print_error("nothing could be run, so nothing was compared; see actspan backends")
+    elif failed:
+        print_error(
+            f"{counted(len(failed), 'variant')} did not run, or outside the limits of the "
+            f"precision: {', '.join(failed)}"
+        )
 
 
 @command()

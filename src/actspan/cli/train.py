@@ -134,7 +134,7 @@ def train(
             raise
     training = dict(bundle.training or {})
     if json_:
-        names = ("preset", "seed", "data", "tem", "pem", "judged")
+        names = ("preset", "seed", "data", "tem", "pem", "evaluation")
         figures = {name: training[name] for name in names if name in training}
         print_json({"bundle": bundle.path, **figures})
     else:
@@ -193,8 +193,8 @@ def _print(bundle: Bundle, training: dict[str, Any]) -> None:
             if fit.get("validation") is not None:
                 losses += f", validation loss {fit['validation']:.4f}"
             click.echo(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
-    if "judged" in training:
-        _print_judged(training["judged"])
+    if "evaluation" in training:
+        _print_evaluation(training["evaluation"])
     if training.get("classifier") is not None:
         parts = training["classifier"]["accuracy"].items()
         shares = ", ".join(f"{100 * share:.1f} % of {part}" for part, share in parts)
@@ -203,13 +203,13 @@ def _print(bundle: Bundle, training: dict[str, Any]) -> None:
     click.echo(f"next:   actspan propose --model {quoted(bundle.path)} --dataset DIR --out run/")
 
 
-def _print_judged(judged: dict[str, Any]) -> None:
+def _print_evaluation(evaluation: dict[str, Any]) -> None:
     """Print one row for the model, one for label-free proposals, and one per guess."""
-    videos, instances = counted(judged["videos"], "video"), counted(judged["instances"], "instance")
+    videos, instances = (counted(evaluation[f"{thing}s"], thing) for thing in ("video", "instance"))
     click.echo(
         f"on {videos} of the validation part, {instances}, next to what needs no model; in percent"
     )
-    figures = judged["figures"]
+    figures = evaluation["figures"]
     columns = list(figures["model"])
     rows = [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in figures.items()]
     print_table(["", *columns], rows)

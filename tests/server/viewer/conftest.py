@@ -1,4 +1,4 @@
-"""Two runs of made-up videos, served, and a page that shows them."""
+"""Two runs of synthetic videos, served, and a page that shows them."""
 
 from __future__ import annotations
 
