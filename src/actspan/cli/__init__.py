@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from actspan import __version__
-from actspan.cli.console import print_error
 from actspan.cli.help import Group, range_text, write_sections
 from actspan.core.wording import suggestion
 
@@ -103,6 +102,8 @@ class UsageLine(click.UsageError):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the line on the standard error stream."""
+        from actspan.cli.console import print_error  # imported late: --help does not need it
+
         print_error(self.message)
 
 

@@ -273,7 +273,7 @@ def _print(done: Deployment, evaluation: Evaluation | None) -> None:
         (s.name, s.file, "" if math.isnan(s.seconds) else f"{s.seconds:.1f}", s.result)
         for s in done.steps
     ]
-    print_table(("step", "file", "seconds", "result"), rows)
+    print_table(("step", "file", "seconds", "result"), rows, left=2)
     checked = done.verification
     click.echo(f"parity on {checked.material}: {counted(checked.videos, 'video')}")
     print_verification(checked)

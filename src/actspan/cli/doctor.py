@@ -14,7 +14,7 @@ from actspan.cli.console import print_json
 from actspan.cli.doctor_checks import Finding, run_checks
 from actspan.cli.doctor_machine import check_folders, instructions, slow_parts
 from actspan.cli.doctor_packages import Extra, installed_extras
-from actspan.cli.help import Row, write_sections
+from actspan.cli.help import Row, print_sections
 from actspan.cli.options import command
 from actspan.core.machine import core_count, processor_name
 from actspan.core.wording import counted
@@ -73,9 +73,7 @@ def _print(
     absent = ", ".join(part.removeprefix("backend ") for part, _ in rows["absent"])
     others = [("not here", f"{absent}: actspan backends gives the reasons")] if absent else []
     machine = f"{system['processor']}, {counted(core_count(), 'core')}, {system['instructions']}"
-    formatter = click.get_current_context().make_formatter()
-    write_sections(
-        formatter,
+    print_sections(
         [
             (
                 "System",
@@ -89,6 +87,5 @@ def _print(
             ("Works", rows["works"] + others),
             ("Slow", slow),
             ("Does not work", rows["fails"]),
-        ],
+        ]
     )
-    click.echo(formatter.getvalue())

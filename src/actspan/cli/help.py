@@ -12,8 +12,6 @@ from typing import Any, get_args
 
 import click
 
-from actspan.config.base import OptionGroup
-
 FEW = 8  # options of a command that are listed without groups
 _WIDEST = 26  # characters of an option in its column; the help of a longer one starts below it
 _OTHER = "Other"  # heading of --help
@@ -40,8 +38,8 @@ class Option(click.Option):
         elif self._has_default:
             notes.append(f"default: {_shown(self.default)}")
         name = self.opts[0] if self.is_flag else f"{self.opts[0]} {self._value(ctx)}"
-        if isinstance(self.type, click.Choice) and len(name) > _LONGEST:
-            name = f"{self.opts[0]} {self.opts[0].strip('-').upper()}"
+        if isinstance(self.type, click.Choice) and (self.metavar or len(name) > _LONGEST):
+            name = f"{self.opts[0]} {self.metavar or self.opts[0].strip('-').upper()}"
             text += f" One of {', '.join(self.type.choices)}."
         notes += _range(self.type)
         return name, f"{text} [{'; '.join(notes)}]" if notes else text
@@ -91,6 +89,8 @@ class Command(click.Command):
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         groups: dict[str, list[Row]] = {"Options": []}
         if len(options) > FEW + 1:  # with --help
+            from actspan.config.base import OptionGroup  # imported late: actspan --help is fast
+
             groups = {name: [] for name in (*get_args(OptionGroup), _OTHER)}
         only = next(iter(groups)) if len(groups) == 1 else ""
         for option in options:
@@ -134,3 +134,10 @@ def write_sections(
                 ],
                 col_max=width,
             )
+
+
+def print_sections(sections: Iterable[tuple[str, Sequence[Row]]]) -> None:
+    """Print lists of names with their descriptions, in the layout of `--help`."""
+    formatter = click.get_current_context().make_formatter()
+    write_sections(formatter, sections)
+    click.echo(formatter.getvalue().rstrip("\n"))

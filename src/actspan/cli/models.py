@@ -17,6 +17,7 @@ from actspan.cli.console import (
     progress_report,
     say,
 )
+from actspan.cli.help import print_sections
 from actspan.cli.options import command, command_line, split_names
 from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFolder, OutputFile, Positive, doc
@@ -238,8 +239,9 @@ def backends(*, json_: bool = False) -> None:
     print_table(("backend", "device", "version", "usable", "verified"), rows, left=5)
     click.echo("verified: run by this project and compared with the checkpoint, on such a device")
     click.echo("differs: runs here, but changes the result; auto never uses it")
-    click.echo("not usable, because:")
+    reasons = []
     for row in entries:
         if not row["usable"]:
             install = f"not installed: {BACKENDS[row['backend']].install}"
-            click.echo(f"  {row['backend']}: {row['why_not'] if row['installed'] else install}")
+            reasons.append((row["backend"], row["why_not"] if row["installed"] else install))
+    print_sections([("Not usable", reasons)])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 
 from actspan.cli.console import print_json
+from actspan.cli.help import print_sections
 from actspan.cli.options import command, refuse_options, split_names
 from actspan.cli.tables import print_table
 from actspan.cli.values import Text
@@ -192,9 +193,15 @@ def _list_passes(as_json: bool) -> None:
     if as_json:
         print_json([dataclasses.asdict(c) | {"default": c.name in DEFAULT} for c in contracts()])
         return
-    for contract in contracts():
-        click.echo(contract.name + (" (default)" if contract.name in DEFAULT else ""))
-        click.echo(f"    {contract.summary}")
-        click.echo(f"    needs:     {contract.needs}")
-        click.echo(f"    ensures:   {contract.ensures}")
-        click.echo(f"    tolerance: {contract.tolerance:g}")
+    print_sections(
+        (
+            contract.name + (" (default)" if contract.name in DEFAULT else ""),
+            [
+                ("what", contract.summary),
+                ("needs", contract.needs),
+                ("ensures", contract.ensures),
+                ("tolerance", f"{contract.tolerance:g}"),
+            ],
+        )
+        for contract in contracts()
+    )

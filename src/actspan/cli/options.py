@@ -21,7 +21,7 @@ from msgspec import NODEFAULT, Meta, structs
 
 from actspan.cli.console import exit_on_errors
 from actspan.cli.help import Command, Option
-from actspan.cli.values import PathText, value_type
+from actspan.cli.values import PathText, complete_backend, value_type
 from actspan.config.base import doc, unwrapped
 
 T = TypeVar("T")
@@ -183,6 +183,7 @@ def _option(name: str, annotation: Any, default: Any, meta: Meta) -> Option:
         help=meta.description,
         metavar=extra.get("metavar"),
         group=extra.get("group", ""),
+        shell_complete=complete_backend if name == "backend" else None,
         **settings,
     )
 

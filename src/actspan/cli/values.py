@@ -73,6 +73,13 @@ class PathText(click.ParamType):  # type: ignore[type-arg]
         return [CompletionItem(incomplete, type="file")]
 
 
+def complete_backend(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of backends that begin like an incomplete one, for a shell."""
+    from actspan.runtime.backends import BACKENDS
+
+    return [name for name in ("auto", *BACKENDS) if name.startswith(incomplete)]
+
+
 def value_type(annotation: Any) -> tuple[Any, bool]:
     """Return the type for click of an annotation, and whether there may be many values."""
     plain, metadata = unwrapped(annotation)
