@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from actspan import __version__
-from actspan.cli.console import print_json
+from actspan.cli.console import print_error, print_json
 from actspan.cli.doctor_checks import Finding, run_checks
 from actspan.cli.doctor_machine import check_folders, instructions, slow_parts
 from actspan.cli.doctor_packages import Extra, installed_extras
@@ -37,8 +37,8 @@ def doctor(*, json_: bool = False) -> None:
     cache = next((finding.cache for finding in found if finding.cache), "")
     found += check_folders(cache)
     slow = list(slow_parts(found, cache))
-    ok = not any(finding.state == "fails" for finding in found)
-    ok = ok and not any(extra.broken for extra in extras)
+    broken = [finding.part for finding in found if finding.state == "fails"]
+    broken += [f"extra {extra.name}" for extra in extras if extra.broken]
     system = {
         "actspan": __version__,
         "folder": str(Path(__file__).parents[1]),
@@ -53,11 +53,19 @@ def doctor(*, json_: bool = False) -> None:
         parts = {e.name: {"complete": e.complete, "packages": e.packages} for e in extras}
         checks = [{"part": f.part, "state": f.state, "detail": f.detail} for f in found]
         reasons = [{"part": part, "reason": reason} for part, reason in slow]
-        print_json({**system, "extras": parts, "checks": checks, "slow": reasons, "ok": ok})
+        print_json({**system, "extras": parts, "checks": checks, "slow": reasons, "ok": not broken})
     else:
         _print(system, extras, found, slow)
-        click.echo("everything that is installed works" if ok else "not everything works")
-    click.get_current_context().exit(0 if ok else 1)
+        _print_verdict(broken)
+    click.get_current_context().exit(1 if broken else 0)
+
+
+def _print_verdict(broken: Sequence[str]) -> None:
+    if not broken:
+        click.echo("everything that is installed works")
+        return
+    verb = "does" if len(broken) == 1 else "do"
+    print_error(f"{', '.join(broken)} {verb} not work; the list above says why")
 
 
 def _print(

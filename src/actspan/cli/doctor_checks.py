@@ -194,10 +194,10 @@ _CHECKS: dict[str, tuple[str, Callable[[], Iterable[Finding]]]] = {
 def run_checks() -> list[Finding]:
     """Run the checks of all installed packages, as many at a time as there are cores."""
     with ThreadPoolExecutor(core_count()) as pool:
-        return [finding for found in pool.map(_run, _CHECKS) for finding in found]
+        return [finding for found in pool.map(run_check, _CHECKS) for finding in found]
 
 
-def _run(name: str) -> list[Finding]:
+def run_check(name: str) -> list[Finding]:
     """Run one check in a process of its own, and return what it found."""
     package, _ = _CHECKS[name]
     if find_spec(package) is None:
