@@ -18,6 +18,7 @@ from actspan.cli import doctor_checks, doctor_machine, doctor_packages, main
 from actspan.cli.doctor_checks import Finding
 from actspan.core import machine
 
+
 def by_part(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {entry["part"]: entry for entry in entries}
 
