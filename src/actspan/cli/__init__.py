@@ -135,7 +135,9 @@ def one_line(error: click.UsageError, group: click.Context) -> UsageLine:
     message = " ".join(error.format_message().split()).removesuffix(".")
     kind = error.param.type if isinstance(error, click.BadParameter) and error.param else None
     if isinstance(kind, click.IntRange | click.FloatRange):
-        message = re.sub(r" is not in the range .*", f" is out of range: {range_text(kind)}", message)
+        message = re.sub(
+            r" is not in the range .*", f" is out of range: {range_text(kind)}", message
+        )
     message = message.replace(" is a directory", " is a folder")
     message = re.sub(r"[.:]? \(?Did you mean (.*?)\?\)?$", r" (did you mean \1?)", message)
     choice = re.search(r"'([^']*)' is not (?:one of )?('.*')$", message)

@@ -35,12 +35,10 @@ def extract(
 ) -> None:
     """Extract snippet features from VIDEOS into a dataset, for training and proposing.
 
-    Besides videos, VIDEOS may be tables of sensors (CSV, Parquet), sound, or poses of DeepLabCut
-    and SLEAP: see docs/streams.md.
-
     VIDEOS are files, folders, patterns ('day1/*.mp4'), addresses of videos or sound (https://...),
     @list.txt with one of these per line, or a dataset folder that has videos/ instead of features/;
-    its annotations are copied.
+    its annotations are copied. Instead of videos they may be tables of sensors (CSV, Parquet),
+    sound, or poses of DeepLabCut and SLEAP (docs/streams.md).
 
     The same command, given again, processes only videos that are missing or have changed. With
     other settings it stops if features already exist, unless --force lets it remove them.

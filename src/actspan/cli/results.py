@@ -50,6 +50,9 @@ def demo(
 ) -> None:
     """Run the main steps on a small synthetic dataset.
 
+    Writes a dataset, proposes with small networks of the package, evaluates the proposals, and
+    draws pictures and a report of them if the extra for reports is installed.
+
     \b
     Example:
       actspan demo

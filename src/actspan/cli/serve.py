@@ -57,8 +57,13 @@ def serve(
 ) -> None:
     """Serve proposals over HTTP, with a viewer of runs at /.
 
+    With a model, clients send features or videos and get proposals (docs/serve.md). With --videos
+    alone, the page at / is a workspace without a model: it proposes in the videos, and people
+    review and correct the proposals and train on them (docs/viewer.md).
+
     \b
     Example:
+      actspan serve --videos films/
       actspan serve --model bsn/
       actspan serve --results run/ --results other-run/ --videos videos/
       actspan serve --model bsn/ --host 0.0.0.0 --port 80 \\

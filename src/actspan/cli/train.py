@@ -42,8 +42,12 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
         "TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
         group="Model",
     ),
-    epochs=doc("Train every network for this many epochs.", group="Training"),
-    labels=doc("Learn only from instances whose label matches, as in '*_TO_*'.", group="Input"),
+    epochs=doc("Train every network for N epochs. [default: of the preset]", group="Training"),
+    labels=doc(
+        "Learn only from instances whose label matches, as in '*_TO_*'; may be repeated. "
+        "[default: all]",
+        group="Input",
+    ),
     classifier=doc("Also train a small classifier of proposals, from the labels.", group="Model"),
     ensemble=doc(
         "Train N networks with consecutive seeds, and merge them. [default: 1]", group="Model"
@@ -57,12 +61,15 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
     tem_hidden=doc("Hidden size of TEM. [default: 256; published: 512]", group="Model"),
     pem_hidden=doc("Hidden size of PEM. [default: 256]", group="Model"),
     validation_split=doc(
-        "Fraction of the videos to hold out if the dataset has no validation subset.",
+        "Fraction of the videos to hold out if the dataset has no validation subset. "
+        "[default: none; the model is not evaluated]",
         "SHARE",
         group="Input",
     ),
     on_error=doc("Stop at problems in the dataset, or skip what cannot be used.", group="Input"),
-    restart=doc("Discard an unfinished training of this bundle.", group="Resume"),
+    restart=doc(
+        "Discard an unfinished training of this bundle, instead of resuming it.", group="Resume"
+    ),
     force=doc("Replace an existing bundle.", group="Output"),
 )
 def train(
@@ -88,8 +95,9 @@ def train(
 ) -> None:
     """Train TEM and PEM on a dataset folder, and write a bundle that is ready to run.
 
-    After an interruption, the same command resumes the training. Losses are logged for TensorBoard
-    in OUT.training/logs, and in OUT/logs at the end.
+    TEM computes the boundary scores of a video, and PEM the confidence of each proposal. After an
+    interruption, the same command resumes the training. Losses are logged for TensorBoard in
+    OUT.training/logs, and in OUT/logs at the end.
 
     \b
     Example:
