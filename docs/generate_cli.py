@@ -12,16 +12,19 @@ from actspan.cli import main
 WIDTH = 78  # of help in a terminal of 80 columns
 CONVENTIONS = """## For all commands
 
-* Results go to the standard output: text, or JSON with `--json`. Everything else goes to the standard error stream.
-* A line `error: ...` says what is wrong, where, and what to do; there is one per cause. `warning: ...` means that the
-  result may not be what you want, `note: ...` that something was decided for you.
-* The exit code is 0 if everything asked for was done, 2 for a command that is written wrongly, 130 and 143 after Ctrl-C
-  and SIGTERM, and 1 otherwise.
+* Results go to the standard output: text, or JSON with `--json`. Everything else goes to the
+  standard error stream.
+* A line `error: ...` says what is wrong, where, and what to do; there is one per cause.
+  `warning: ...` means that the result may not be what you want, `note: ...` that something was
+  decided for you.
+* The exit code is 0 if everything asked for was done, 2 for a command that is written wrongly, 130
+  and 143 after Ctrl-C and SIGTERM, and 1 otherwise.
 * `actspan doctor` checks what is installed, what works, and what makes this machine slow.
 * `$NO_COLOR` turns colours off.
 
-A shell completes commands, options, their values and paths after one of these lines, which belongs into the file that
-the shell reads when it starts (`~/.bashrc`, `~/.zshrc`, `~/.config/fish/config.fish`):
+A shell completes commands, options, their values and paths after one of these lines. It belongs
+into the file that the shell reads when it starts (`~/.bashrc`, `~/.zshrc`,
+`~/.config/fish/config.fish`):
 
 ```
 eval "$(actspan completion bash)"

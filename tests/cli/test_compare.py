@@ -111,7 +111,9 @@ def test_two_commands() -> None:
         pytest.param(["x", "--run-a", "x", "--run-b", "x"], "not both", id="both"),
         pytest.param(["x", "--fail-if", "5%"], "such as slower:5%", id="limit"),
         pytest.param(
-            ["--run-a", "x", "--run-b", "x", "--rounds", "2"], "2 is not at least 5", id="rounds"
+            ["--run-a", "x", "--run-b", "x", "--rounds", "2"],
+            "2 is out of range: at least 5",
+            id="rounds",
         ),
     ],
 )

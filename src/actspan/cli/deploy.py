@@ -220,8 +220,6 @@ def deploy(
 def _print_end(done: Deployment, request: DeployRequest) -> bool:
     """Print what failed and what has to be done elsewhere; return whether all was done."""
     report_failures(done.verification)
-    for line in done.left:
-        say(f"not done here: {line}")
     left = done.left and not request.script_only
     if left:
         print_error(f"{done.bundle.path}: not compiled; the lines above say what to do")
@@ -283,6 +281,8 @@ def _print(done: Deployment, evaluation: Evaluation | None) -> None:
     click.echo(f"bundle: {done.bundle.path}")
     if done.unverified:
         say(f"note: {done.unverified}")
+    for line in done.left:
+        say(f"not done here: {line}")
     print_skipped(checked.problems)
 
 
