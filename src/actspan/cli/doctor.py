@@ -62,7 +62,7 @@ def doctor(*, json_: bool = False) -> None:
 
 def _print_verdict(broken: Sequence[str]) -> None:
     if not broken:
-        click.echo("everything that is installed works")
+        click.echo("\neverything that is installed works")
         return
     verb = "does" if len(broken) == 1 else "do"
     print_error(f"{', '.join(broken)} {verb} not work; the list above says why")
