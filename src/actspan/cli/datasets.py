@@ -38,7 +38,7 @@ def extract(
     VIDEOS are files, folders, patterns ('day1/*.mp4'), addresses of videos or sound (https://...),
     @list.txt with one of these per line, or a dataset folder that has videos/ instead of features/;
     its annotations are copied. Instead of videos they may be tables of sensors (CSV, Parquet),
-    sound, or poses of DeepLabCut and SLEAP (docs/streams.md).
+    sound, or poses of DeepLabCut and SLEAP (docs/how-to/streams.md).
 
     The same command, given again, processes only videos that are missing or have changed. With
     other settings it stops if features already exist, unless --force lets it remove them.

@@ -57,9 +57,9 @@ def serve(
 ) -> None:
     """Serve proposals over HTTP, with a viewer of runs at /.
 
-    With a model, clients send features or videos and get proposals (docs/serve.md). With --videos
+    With a model, clients send features or videos and get proposals (docs/deploy/serve.md). With --videos
     alone, the page at / is a workspace without a model: it proposes in the videos, and people
-    review and correct the proposals and train on them (docs/viewer.md).
+    review and correct the proposals and train on them (docs/how-to/viewer.md).
 
     \b
     Example:
