@@ -12,8 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from actspan.cli import COMMANDS
-from actspan.cli.options import command
-from actspan.cli.values import Text
+from actspan.cli.options import Text, command
 from actspan.config.base import Bounds, Config, Positive, doc
 from actspan.core.errors import ConfigError
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -63,23 +61,21 @@ class LazyGroup(Group):
         )
         return command
 
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
-    ) -> click.Context:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the options before the command; colours are off if $NO_COLOR is set."""
         if os.environ.get("NO_COLOR"):
-            extra["color"] = False
-        return super().make_context(info_name, args, parent, **extra)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the options before the command, and report wrong ones in one line."""
-        with usage_in_one_line(ctx):
+            ctx.color = False
+        try:
             return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise one_line(error, ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and report wrong usage in one line."""
-        with usage_in_one_line(ctx):
+        try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            raise one_line(error, ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, without importing them."""
@@ -107,31 +103,18 @@ class UsageLine(click.UsageError):
         print_error(self.message)
 
 
-@contextmanager
-def usage_in_one_line(group: click.Context) -> Iterator[None]:
-    """Turn usage errors of click in a block into one line each.
-
-    Parameters
-    ----------
-    group : click.Context
-        Context of the group that runs the command.
-    """
-    try:
-        yield
-    except (click.exceptions.NoArgsIsHelpError, UsageLine):
-        raise
-    except click.UsageError as error:
-        raise one_line(error, group) from None
-
-
-def one_line(error: click.UsageError, group: click.Context) -> UsageLine:
+def one_line(error: click.UsageError, group: click.Context) -> click.UsageError:
     """Return a usage error of click as one line: what is wrong, the nearest name, the help command.
+
+    Help instead of missing arguments stays as it is.
 
     Parameters
     ----------
     group : click.Context
         Context of the group that ran the command.
     """
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error
     message = " ".join(error.format_message().split()).removesuffix(".")
     kind = error.param.type if isinstance(error, click.BadParameter) and error.param else None
     if isinstance(kind, click.IntRange | click.FloatRange):
@@ -151,10 +134,9 @@ def one_line(error: click.UsageError, group: click.Context) -> UsageLine:
     return UsageLine(f"{message[:1].lower()}{message[1:]}; see {command_path} --help", error.ctx)
 
 
-@click.group("actspan", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="actspan")
-def main() -> None:
-    """Find when actions happen in long videos, as scored segments (BSN).
+main = LazyGroup(
+    "actspan",
+    help="""Find when actions happen in long videos, as scored segments (BSN).
 
     \b
     Example:
@@ -163,4 +145,7 @@ def main() -> None:
       actspan train --dataset my-videos/ --out model/
       actspan propose --model model/ --dataset my-videos/ --out run/
       actspan evaluate run/ --ground-truth my-videos/
-    """
+    """,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+click.version_option(__version__, prog_name="actspan")(main)

@@ -149,8 +149,11 @@ def _write_script(bundle: Bundle, request: CompileRequest, as_json: bool) -> Non
 @command(
     arguments=["sources"],
     names={"script_only": "print_"},
-    batch="Videos per call; may be repeated.",
-    calibrate="Dataset from which to compute the value ranges of int8. [default: --dataset]",
+    batch=doc("Videos per call; may be repeated.", group="Device"),
+    calibrate=doc(
+        "Dataset from which to compute the value ranges of int8. [default: --dataset]",
+        group="Device",
+    ),
     evaluate=doc("Also propose on this dataset, and report recall and speed.", group="Evaluation"),
     run=doc(
         "Run folder of --evaluate. [default: NAME-run, next to the bundle]", group="Evaluation"

@@ -10,8 +10,9 @@ import click
 
 from actspan.cli.console import print_json, say
 from actspan.cli.optimize import goals, passes_answer, raise_if_missed
-from actspan.cli.options import command, refuse_options, split_names
+from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
+from actspan.cli.values import split_names
 from actspan.config.base import Existing, Positive, doc
 from actspan.core.errors import require
 

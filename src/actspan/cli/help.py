@@ -25,9 +25,7 @@ Row = tuple[str, str]
 class Option(click.Option):
     """An option with a group, and with notes about its values at the end of its help."""
 
-    def __init__(self, names: Sequence[str], *, group: str = "", **settings: Any) -> None:
-        super().__init__(names, **settings)
-        self.group = group
+    group: str = ""
 
     def get_help_record(self, ctx: click.Context) -> Row:
         """Return the option with the name of its values, and its help."""

@@ -18,8 +18,9 @@ from actspan.cli.console import (
     say,
 )
 from actspan.cli.help import print_sections
-from actspan.cli.options import command, command_line, split_names
+from actspan.cli.options import command, command_line
 from actspan.cli.tables import print_table
+from actspan.cli.values import split_names
 from actspan.config.base import Bounds, Existing, ExistingFolder, OutputFile, Positive, doc
 from actspan.core.wording import counted, quoted
 

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import inspect
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 from click.core import ParameterSource
 from msgspec import NODEFAULT, Meta, structs
 
-from actspan.cli.console import exit_on_errors
+from actspan.cli.console import exit_on_errors, print_error
 from actspan.cli.help import Command, Option
-from actspan.cli.values import PathText, complete_backend, value_type
-from actspan.config.base import doc, unwrapped
+from actspan.cli.values import PathText, amounts, complete_backend
+from actspan.config.base import Bounds, PathKind, doc, unwrapped
 
 T = TypeVar("T")
 
@@ -54,6 +57,46 @@ SHARED = {
 }
 
 
+class PathType(click.Path):
+    """A path to read, which has to exist, or to write, which may not be `-`; or a URL to read."""
+
+    url = False  # true if a URL is accepted too
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or the URL; end the command with the nearest name if it is missing."""
+        if self.url and "://" in str(value):
+            return value
+        if self.exists and not Path(value).exists():
+            from actspan.core.files import similar_path
+
+            print_error(f"{value}: does not exist{similar_path(Path(value))}")
+            sys.exit(1)
+        if not self.exists and str(value) == "-":
+            self.fail(
+                "'-' (standard input or output) is not accepted here: give a path", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
+@dataclass(frozen=True)
+class Text(click.ParamType):  # type: ignore[type-arg]
+    """A text with the name of its values in `--help`, which a function may parse."""
+
+    name: str
+    parse: Callable[[str], Any] = str
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the name of the values."""
+        return self.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the parsed value, or fail with the message of a ValueError."""
+        try:
+            return self.parse(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 def command(
     group: click.Group | None = None,
     /,
@@ -74,8 +117,8 @@ def command(
     without : sequence of str
         Fields that are no options.
     docs : str or Meta
-        Help of the options, by parameter, or their `doc`; what a `doc` leaves out is that of the
-        field. A trailing `_` is not part of an option's name.
+        Help of the options, by parameter, or their `doc`, instead of those of the fields. A
+        trailing `_` is not part of an option's name.
     """
     option_names = NAMES | dict(names or {})
 
@@ -95,13 +138,14 @@ def command(
             for option, row in _fields(kinds[name], option_names):
                 if option not in without:
                     rows[option] = row
-                    metas[option] = _merged(metas.get(option), *unwrapped(row[0])[1])
-        metas |= {name: _merged(metas.get(name), meta) for name, meta in docs.items()}
+                    given = (part for part in unwrapped(row[0])[1] if isinstance(part, Meta))
+                    metas[option] = next(given, metas.get(option, Meta()))
+        metas |= {name: doc(text) if isinstance(text, str) else text for name, text in docs.items()}
         if unknown := {*docs, *arguments} - rows.keys():
             raise TypeError(f"{function.__name__} has no option {', '.join(unknown)}")
         before = {*arguments, *(n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY)}
         params: list[click.Parameter] = [
-            _argument(name, *row) if name in before else _option(name, *row, metas[name])
+            _parameter(name, *row, None if name in before else metas[name])
             for name, row in rows.items()
         ]
 
@@ -134,18 +178,6 @@ def _fields(kind: Any, names: Mapping[str, str]) -> Iterator[tuple[str, tuple[An
         yield names.get(field.name, field.name), (field.type, default)
 
 
-def _merged(*details: Any) -> Meta:
-    """Return one `doc` of several, of which the last that gives a part decides it."""
-    text = ""
-    extra: dict[str, Any] = {}
-    for detail in details:
-        if isinstance(detail, str):
-            text = detail
-        elif isinstance(detail, Meta):
-            text, extra = detail.description or text, extra | (detail.extra or {})
-    return Meta(description=text, extra=extra)
-
-
 def _build(kind: Any, values: Mapping[str, Any], names: Mapping[str, str]) -> Any:
     """Return a struct with the values of its options."""
     fields = {}
@@ -158,34 +190,60 @@ def _build(kind: Any, values: Mapping[str, Any], names: Mapping[str, str]) -> An
     return kind(**fields)
 
 
-def _argument(name: str, annotation: Any, default: Any) -> click.Argument:
-    kind, many = value_type(annotation)
+def _parameter(name: str, annotation: Any, default: Any, meta: Meta | None) -> click.Parameter:
+    """Return the option with this `doc`, or the argument if there is none."""
+    kind, many = _value_type(annotation)
     required = default is inspect.Parameter.empty
-    if kind is str:
-        kind = PathText()
-    metavar = name.upper() if isinstance(kind, click.Choice) else None
-    nargs = -1 if many else 1
-    return click.Argument([name], type=kind, nargs=nargs, required=required, metavar=metavar)
-
-
-def _option(name: str, annotation: Any, default: Any, meta: Meta) -> Option:
-    kind, many = value_type(annotation)
-    required = default is inspect.Parameter.empty
-    extra = meta.extra or {}
-    settings = {} if required else {"default": default}
+    if meta is None:
+        metavar = name.upper() if isinstance(kind, click.Choice) else None
+        nargs = -1 if many else 1
+        kind = PathText() if kind is str else kind
+        return click.Argument([name], type=kind, nargs=nargs, required=required, metavar=metavar)
+    settings: dict[str, Any] = {} if required else {"default": default}
     if kind is bool:
         settings = {"is_flag": True}
-    return Option(
+    extra = meta.extra or {}
+    option = Option(
         [f"--{name.strip('_').replace('_', '-')}", name],
         type=kind,
         multiple=many,
         required=required,
         help=meta.description,
         metavar=extra.get("metavar"),
-        group=extra.get("group", ""),
         shell_complete=complete_backend if name == "backend" else None,
         **settings,
     )
+    option.group = extra.get("group", "")
+    return option
+
+
+def _value_type(annotation: Any) -> tuple[Any, bool]:
+    """Return the type for click of an annotation, and whether there may be many values."""
+    plain, metadata = unwrapped(annotation)
+    if plain is Path:
+        metadata = [*metadata, PathKind()]  # if there is no other
+    if plain in (int, float):
+        metadata = [*metadata, Bounds(-inf)]
+    for detail in metadata:
+        match detail:
+            case click.ParamType():
+                return detail, False
+            case PathKind(exists, kind, url):
+                path = PathType(exists, kind != "folder", kind != "file", path_type=Path)
+                path.url, path.name = url, "path" if kind == "any" else kind
+                return path, False
+            case Bounds(low, high, excluded):
+                limits = None if low == -inf else low, None if high == inf else high
+                number: Any = click.IntRange if plain is int else click.FloatRange
+                number = number(*limits, excluded == low, excluded == high)
+                number.name = "whole number" if plain is int else "number"
+                return number, False
+    origin, parts = get_origin(plain), get_args(plain)
+    if origin is Literal:
+        return click.Choice(parts), False
+    if origin is dict:
+        return Text("JSON", amounts), False
+    return (_value_type(parts[0])[0], True) if origin is tuple else (plain, False)
 
 
 def given_options() -> set[str]:
@@ -211,6 +269,14 @@ def refuse_options(names: Iterable[str], reason: str) -> None:
         raise click.UsageError(f"{', '.join(refused)}: no effect {reason}")
 
 
+def ray_config(engine: str, cluster: T) -> T | None:
+    """Return the options of Ray with --engine ray; else None, and refuse them."""
+    if engine == "ray":
+        return cluster
+    refuse_options(type(cluster).__struct_fields__, "without --engine ray")  # type: ignore[attr-defined]
+    return None
+
+
 def command_line() -> str:
     """Return the running command as a line that repeats it, with names of folders for paths."""
     context, given = click.get_current_context(), given_options()
@@ -226,18 +292,3 @@ def command_line() -> str:
             )
             words += option if item is True else [*option, str(shown)]
     return shlex.join(words)
-
-
-def ray_config(engine: str, cluster: T) -> T | None:
-    """Return the options of Ray with --engine ray; else None, and refuse them."""
-    if engine == "ray":
-        return cluster
-    refuse_options(type(cluster).__struct_fields__, "without --engine ray")  # type: ignore[attr-defined]
-    return None
-
-
-def split_names(text: str | None) -> list[str] | None:
-    """Return comma-separated names; None stays None, and an empty text gives no names."""
-    if text is None:
-        return None
-    return [name.strip() for name in text.split(",") if name.strip()]

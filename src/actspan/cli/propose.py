@@ -11,9 +11,8 @@ import click
 from msgspec.structs import replace
 
 from actspan.cli.console import progress_report, say
-from actspan.cli.options import command, given_options, ray_config, refuse_options
+from actspan.cli.options import Text, command, given_options, ray_config, refuse_options
 from actspan.cli.propose_output import ProposeOutput, print_new
-from actspan.cli.values import Text
 from actspan.config.base import Bounds, ExistingFile, OutputFolder, doc
 from actspan.core.progress import no_progress
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
@@ -89,8 +88,8 @@ def propose(
 
     VIDEOS are files, folders, patterns ('day1/*.mp4'), addresses (https://..., rtsp://...),
     @list.txt, or a dataset folder with videos/. A model of sensors, sound or poses takes such files
-    instead (docs/how-to/streams.md). A model for VIDEOS is trained on features of actspan extract; without
-    a model, segments are where the video changes.
+    instead (docs/how-to/streams.md). A model for VIDEOS is trained on features of actspan extract;
+    without a model, segments are where the video changes.
 
     Segments are printed as a table unless --out is given. --follow prints one line of JSON per
     segment, soon after the segment has ended.

@@ -9,8 +9,7 @@ import click
 from msgspec.structs import replace
 
 from actspan.cli.console import say
-from actspan.cli.options import command, refuse_options
-from actspan.cli.values import Text
+from actspan.cli.options import Text, command, refuse_options
 from actspan.config.base import Bounds, ExistingFile, Positive, Seconds, doc
 from actspan.config.stages import BATCH
 from actspan.server.settings import HOUR, MIB, Limits, ServeSettings
@@ -57,9 +56,9 @@ def serve(
 ) -> None:
     """Serve proposals over HTTP, with a viewer of runs at /.
 
-    With a model, clients send features or videos and get proposals (docs/deploy/serve.md). With --videos
-    alone, the page at / is a workspace without a model: it proposes in the videos, and people
-    review and correct the proposals and train on them (docs/how-to/viewer.md).
+    With a model, clients send features or videos and get proposals (docs/deploy/serve.md). With
+    --videos alone, the page at / is a workspace without a model: it proposes in the videos, and
+    people review and correct the proposals and train on them (docs/how-to/viewer.md).
 
     \b
     Example:

@@ -17,9 +17,8 @@ from actspan.cli.console import (
     progress_report,
     say,
 )
-from actspan.cli.options import command, given_options
+from actspan.cli.options import Text, command, given_options
 from actspan.cli.tables import print_table
-from actspan.cli.values import Text
 from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive, doc
 from actspan.config.training import DEFAULT_PRESET, PRESETS
 from actspan.core.errors import require

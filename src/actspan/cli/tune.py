@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 
 from actspan.cli.console import findings, print_findings, print_json, print_notes, progress_report
-from actspan.cli.options import command
+from actspan.cli.options import Text, command
 from actspan.cli.tables import print_table
-from actspan.cli.values import Text
 from actspan.config.base import Bounds, Existing, ExistingFolder, OnError, OutputFile, doc
 
 if TYPE_CHECKING:
