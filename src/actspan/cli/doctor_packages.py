@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from packaging.requirements import Requirement
 
+from actspan.core.installation import install_command
+
 _UNION = ("all", "dev")  # extras that are made of others, or of tools
 
 
@@ -36,7 +38,7 @@ class Extra:
     @property
     def description(self) -> str:
         """Description for people, with the remedy."""
-        install = "pip install ." if self.name == "core" else f"pip install '.[{self.name}]'"
+        install = install_command("" if self.name == "core" else self.name)
         if self.complete:
             return "complete: " + ", ".join(f"{n} {v}" for n, v in self.packages.items())
         if self.wrong:

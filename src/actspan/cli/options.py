@@ -37,7 +37,7 @@ SHARED = {
         "Inference runtime, with its precision; see actspan backends.", "NAME", group="Speed"
     ),
     "engine": doc(
-        "Where to compute: in this process, or on workers of Ray (extra cluster).", group="Speed"
+        "Where to compute: in this process, or on workers of Ray (extra 'cluster').", group="Speed"
     ),
     "force": doc("Replace existing files.", group="Output"),
     "json_": doc("Print the result as JSON.", group="Output"),
