@@ -11,6 +11,7 @@ from actspan.cli.console import findings, print_findings, print_json, progress_r
 from actspan.cli.help import Group
 from actspan.cli.options import command
 from actspan.config.base import Existing, OnError, doc
+from actspan.core.locks import lock_target
 from actspan.deploy.deploy_requests import RunRequest, StagedNet, TemRequest
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def tem_inputs(request: TemRequest, *, json_: bool = False) -> None:
     Example:
       actspan staged tem-inputs --model bsn/ --dataset my-videos/ --out stage/
     """
-    with progress_report() as report:
+    with lock_target(request.out), progress_report() as report:
         from actspan.deploy.staged.host_steps import write_tem_inputs
 
         done = write_tem_inputs(request, report)
