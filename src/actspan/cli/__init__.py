@@ -25,7 +25,7 @@ COMMANDS = {
     "convert": ("models", "Convert published checkpoints into a bundle."),
     "export": ("export", "Write a bundle's networks as ONNX files, and check them."),
     "optimize": ("optimize", "Rewrite any ONNX file with graph passes, and check it."),
-    "compile": ("deploy", "Compile a bundle's networks for a device."),
+    "compile": ("compile", "Compile a bundle's networks for a device."),
     "verify": ("models", "Compare every variant of a model with its checkpoint."),
     "deploy": ("deploy", "Convert, compile and verify a model for a device."),
     "backends": ("models", "List the inference runtimes, and which are usable here."),
