@@ -21,16 +21,7 @@ CONVENTIONS = """## For all commands
   and 143 after Ctrl-C and SIGTERM, and 1 otherwise.
 * `actspan doctor` checks what is installed, what works, and what makes this machine slow.
 * `$NO_COLOR` turns colours off.
-
-A shell completes commands, options, their values and paths after one of these lines. It belongs
-into the file that the shell reads when it starts (`~/.bashrc`, `~/.zshrc`,
-`~/.config/fish/config.fish`):
-
-```
-eval "$(actspan completion bash)"
-eval "$(actspan completion zsh)"
-actspan completion fish | source
-```"""
+* [A shell completes](../start/install.md#completion-in-a-shell) commands, options and paths."""
 
 
 def reference() -> str:

@@ -73,4 +73,4 @@ def test_scripts_and_their_lines_in_the_documentation(shell: str) -> None:
     done = CliRunner().invoke(main, ["completion", shell])
     assert done.exit_code == 0
     assert "_ACTSPAN_COMPLETE" in done.output
-    assert LINES[shell] in (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert LINES[shell] in (ROOT / "docs" / "start" / "install.md").read_text(encoding="utf-8")
