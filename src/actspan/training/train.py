@@ -13,6 +13,7 @@ from typing import Any, Literal
 from actspan.config.base import OnError, changed, read_toml
 from actspan.config.training import DEFAULT_PRESET, ClassifierTrainConfig, TrainConfig, preset
 from actspan.core.errors import require
+from actspan.core.locks import lock_target
 from actspan.core.progress import NoReport, Report
 from actspan.data.dataset import Dataset
 from actspan.data.instances import split_patterns
@@ -107,8 +108,8 @@ def train(
         A setting is unknown or out of range, or an unfinished training with others exists.
     AnnotationError, DatasetError
         There is nothing to learn from, or the dataset has problems.
-    BundleError
-        `out` already exists.
+    BundleError, DataError
+        `out` already exists, or another process writes it.
 
     Examples
     --------
@@ -135,19 +136,20 @@ def train(
     report = report or NoReport()
     given = dataset if isinstance(dataset, Dataset) else Dataset.load(os.fspath(dataset))
     patterns = split_patterns((labels,) if isinstance(labels, str) else tuple(labels))
-    chosen = trainable(given.with_labels(patterns), on_error=on_error, progress=report.progress)
-    checked(chosen)
-    return trainer.train(
-        chosen,
-        out,
-        settings,
-        classifier=classified,
-        seed=seed,
-        validation_split=validation_split,
-        restart=restart,
-        overwrite=force,
-        report=report,
-    )
+    with lock_target(Path(out)):  # before the check, which takes minutes for a large dataset
+        chosen = trainable(given.with_labels(patterns), on_error=on_error, progress=report.progress)
+        checked(chosen)
+        return trainer.train(
+            chosen,
+            out,
+            settings,
+            classifier=classified,
+            seed=seed,
+            validation_split=validation_split,
+            restart=restart,
+            overwrite=force,
+            report=report,
+        )
 
 
 def train_config(
