@@ -110,6 +110,10 @@ class BundleError(ModelError):
     """A bundle that is damaged, incomplete or does not fit the task."""
 
 
+class HubError(ModelError):
+    """A repository on a hub that cannot be reached or used."""
+
+
 class CheckpointError(ModelError):
     """A checkpoint that is not a BSN network, or is not safe to open."""
 

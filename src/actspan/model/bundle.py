@@ -25,6 +25,7 @@ from actspan.core.files import (
 )
 from actspan.core.limits import WEIGHTS
 from actspan.core.types import Float32
+from actspan.model.hub_address import is_hub_address
 from actspan.model.manifest import (
     FORMAT_VERSION,
     MANIFEST,
@@ -101,8 +102,14 @@ class Bundle:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Load a bundle's `model.toml`; the other files are checked when they are used.
 
-        Raises BundleError if the folder is not a bundle, has a newer format, or is damaged.
+        `path` may be hf://owner/name[@revision], which is downloaded at its first use.
+        Raises BundleError if the folder is not a bundle, has a newer format, or is damaged; for a
+        repository, the errors of `local_bundle`.
         """
+        if is_hub_address(path):
+            from actspan.model.hub import local_bundle  # imported late: it imports this module
+
+            path = local_bundle(str(path))
         path = Path(path)
         manifest = read_manifest(path)
         return cls(
