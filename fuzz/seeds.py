@@ -285,6 +285,10 @@ _INFER = (
     '"datatype": "FP32", "data": [[1, 2.5], [3e1, -4]]}, {"name": "lengths", "shape": [1], '
     '"datatype": "INT64", "data": [2]}], "outputs": [{"name": "output"}]}'
 )
+_FRAMES_OF_FIFTYONE = (
+    '{"classes": ["a", "b"], "labels": {"x": [{"label": 1, "support": [1, 25]}, '
+    '{"label": 0, "timestamps": ["00:00:01.5", 2], "attributes": {"k": 1}}], "y": null}}'
+)
 _CORRECTIONS = '{"revision": 0, "segments": [{"start": 1.5, "end": 2, "label": "jump"}]}'
 _PADDED = 160  # bytes of JSON
 
@@ -299,7 +303,15 @@ def _infer_bytes() -> bytes:
 _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
     "annotations": {
         "annotations.json": (lambda path: write_annotations(path, _videos()),),
-        "x.json": (_authors, _label_studio, _label_studio_min, _label_studio_box, _via),
+        "x.json": (
+            _authors,
+            _label_studio,
+            _label_studio_min,
+            _label_studio_box,
+            _via,
+            _written("fiftyone"),
+            _text(_FRAMES_OF_FIFTYONE),
+        ),
         "x.csv": (lambda path: write_annotations(path, _videos()),),
         "x.tsv": (_text("id\tbegin\tend\tclass\nv_a\t0:01,5\t1:02:03\tjump\n"),),
         "x.eaf": (_elan,),

@@ -214,7 +214,9 @@ def test_what_cannot_be_is_one_line(
 
 def test_a_file_is_no_folder(result: Path, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
-    assert "is a file; elan is one file per video" in bad(result, tmp_path / "out", "--to", "elan")
+    assert "is a file; elan is written as files in a folder" in bad(
+        result, tmp_path / "out", "--to", "elan"
+    )
 
 
 def test_annotations_have_no_scores(tmp_path: Path) -> None:
@@ -306,7 +308,20 @@ def test_what_chapters_leave_out_is_a_note(result: Path, tmp_path: Path) -> None
     assert (tmp_path / "chapters" / "clip.txt").read_text() == "0:00 action\n"
 
 
-@pytest.mark.parametrize("form", ["textgrid", "audacity", "losslesscut", "boris"])
+def test_fiftyone_gets_a_folder_with_links(result: Path, videos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    done = good(result, folder, "--to", "fiftyone", "--videos", videos, "--top", 1)
+    assert done.stdout.endswith(f"written: {folder}/labels.json, {folder}/data.json\n")
+    assert json.loads((folder / "data.json").read_text()) == {
+        "clip.mp4": "../media/day 1/clip.mp4",
+        "other.MKV": "../media/day 1/v_other.MKV",
+    }
+    said = bad(result, tmp_path / "y", "--to", "fiftyone", "--videos", "https://host/{id}.mp4")
+    assert "FiftyOne opens files: give the folder of the videos" in said
+    assert not (tmp_path / "y").exists()
+
+
+@pytest.mark.parametrize("form", ["textgrid", "audacity", "losslesscut", "boris", "fiftyone"])
 def test_corrections_come_back_exactly(form: str, result: Path, tmp_path: Path) -> None:
     target = tmp_path / ("p.boris" if form == "boris" else "out")
     good(result, target, "--to", form, "--label", "jump")

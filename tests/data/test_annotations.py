@@ -60,7 +60,7 @@ def test_ids_lose_one_literal_prefix() -> None:
         pytest.param("[1]", "JSON in an unknown format, list; known are", id="a-list"),
         pytest.param(
             '{"a": 1}',
-            "JSON in an unknown format, an object with 'a'; known are: JSON with a 'database'",
+            "JSON in an unknown format, an object with 'a'; known are: .*JSON with a 'database'",
             id="something-else",
         ),
         pytest.param('{"database": ' + "[" * 100000, "nested too deeply", id="deep"),
@@ -102,7 +102,7 @@ def test_ids_listed_twice_are_reported_and_the_first_is_kept(tmp_path: Path) -> 
 def test_a_folder_without_annotations_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         AnnotationError,
-        match=r"contains none of: annotations.json, anet_anno_action.json, .*\.srt files",
+        match=r"contains none of: .*annotations.json, anet_anno_action.json, .*\.srt files",
     ):
         read_annotations(tmp_path)
     assert read_annotations(write_dataset(tmp_path / "set")).format == "activitynet"

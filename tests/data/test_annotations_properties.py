@@ -110,6 +110,7 @@ KEPT = {
     "textgrid": labelled,
     "boris": labelled,
     "losslesscut": labelled,
+    "fiftyone": labelled,
     "otio": in_frames,
 }
 COUNTED = ("labelstudio", "otio")  # forms of frame numbers, which need a rate
@@ -197,7 +198,7 @@ def test_any_table_is_read_or_refused(rows: list[list[str]], separator: str) -> 
 
 _SUFFIXES = (
     ".json", ".boris", ".via.json", ".csv", ".eaf", ".vtt", ".srt", ".textgrid", "_val.txt", ".edl",
-    ".otio", ".llc", ".txt",
+    ".otio", ".llc", ".txt", ".fiftyone.json",
 )  # fmt: skip
 
 
@@ -219,7 +220,9 @@ _ANY_JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("suffix", [".json", ".boris", ".via.json", ".otio", ".llc"])
+@pytest.mark.parametrize(
+    "suffix", [".json", ".boris", ".via.json", ".otio", ".llc", ".fiftyone.json"]
+)
 @given(data=st.data())
 def test_any_value_in_any_place_is_read_or_refused(suffix: str, data: st.DataObject) -> None:
     document = json.loads(_good(suffix))
@@ -243,9 +246,10 @@ def _good(suffix: str) -> bytes:
         return json.dumps(boris_project([[1, "", "dig", "", ""], [2, "", "dig", "", ""]])).encode()
     if suffix == ".via.json":
         return json.dumps(via_project([{"z": [1, 2], "xy": [], "av": {"1": "0"}}])).encode()
-    if suffix in (".edl", ".otio", ".llc", ".txt"):
+    if suffix in (".edl", ".otio", ".llc", ".txt", ".fiftyone.json"):
         video = Video("a", 9.0, segments=[[1, 2], [1.5, 3]], labels=("x", "y"), fps=25.0)
-        format = {".llc": "losslesscut", ".txt": "audacity"}.get(suffix, suffix[1:])
+        names = {".llc": "losslesscut", ".txt": "audacity", ".fiftyone.json": "fiftyone"}
+        format = names.get(suffix, suffix[1:])
         (content,) = encode_annotations([video], format).values()
         return content
     if suffix == ".srt":

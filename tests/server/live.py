@@ -72,5 +72,6 @@ def serving(data: Path, **settings: Any) -> Iterator[Live]:
         yield Live(f"http://127.0.0.1:{listening.getsockname()[1]}")
     finally:
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(timeout=60)
         listening.close()
+    assert not thread.is_alive(), "the service did not end"

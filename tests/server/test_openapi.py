@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -12,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 
 from actspan import Bundle
+from actspan.server.app import create_app
+from actspan.server.settings import ServeSettings
 from tests.server.live import Live, serving
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis")
@@ -42,6 +48,23 @@ def test_every_operation_says_how_it_may_fail(live: Live) -> None:
             assert "HTTPValidationError" not in str(operation), (method, path)
     referred = {text.split("'")[0] for text in str(document).split("#/components/schemas/")[1:]}
     assert referred <= set(document["components"]["schemas"])
+
+
+def test_a_service_is_made_while_a_thread_changes_the_filters_of_warnings(tmp_path: Path) -> None:
+    stop = Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            with warnings.catch_warnings(record=True):  # as while a kernel is compiled
+                time.sleep(0.001)
+
+    thread = Thread(target=change)
+    thread.start()
+    try:
+        create_app(ServeSettings(data=tmp_path))
+    finally:
+        stop.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("mode", ["positive", "negative"])

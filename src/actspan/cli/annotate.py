@@ -15,10 +15,10 @@ from actspan.data.data_requests import ConvertRequest, ExportRequest, SplitReque
 
 # These repeat `FORMATS`, which is not imported so that --help stays fast. A test compares the two.
 READ = ["activitynet", "authors", "csv", "elan", "vtt", "srt", "textgrid", "thumos14"]
-READ += ["labelstudio", "boris", "via", "edl", "otio", "losslesscut", "audacity"]
+READ += ["labelstudio", "boris", "via", "edl", "otio", "losslesscut", "audacity", "fiftyone"]
 WRITTEN = ["activitynet", "csv"]
 EXPORTED = ["csv", "elan", "labelstudio", "vtt", "textgrid", "boris", "edl", "otio"]
-EXPORTED += ["losslesscut", "audacity", "youtube"]
+EXPORTED += ["losslesscut", "audacity", "fiftyone", "youtube"]
 
 _Name = Annotated[str, Text("NAME")]
 _ROLES = ("video", "label", "start", "end", "subset", "duration")  # of a table's columns
@@ -75,9 +75,10 @@ def convert(
     SOURCE is ActivityNet's JSON (also the format of HACS and THUMOS14), the BSN authors' JSON, a
     CSV table, ELAN's .eaf, WebVTT's .vtt, SubRip's .srt, Praat's .TextGrid, an .edl (with --fps),
     an .otio, LosslessCut's .llc, Audacity's labels (.txt) or a folder of them, THUMOS14's folder of
-    text files, Label Studio's JSON export, LosslessCut's table, or a project of BORIS or of VGG
-    Image Annotator 3. TARGET is ActivityNet's JSON (.json) or a table (.csv). Rows and entries that
-    cannot be used are reported together, with their places.
+    text files, Label Studio's JSON export, LosslessCut's table, FiftyOne's labels.json or its
+    folder, or a project of BORIS or of VGG Image Annotator 3. TARGET is ActivityNet's JSON (.json)
+    or a table (.csv). Rows and entries that cannot be used are reported together, with their
+    places.
 
     \b
     Example:
@@ -166,7 +167,8 @@ def export(
 
     SOURCE is a run (its detections, if it has any), a result or detections file, or annotations in
     any format. TARGET is a file for csv, labelstudio and boris, and a folder for the others, which
-    have one file per video. EDL and OpenTimelineIO count frames: the frame rate has to be known.
+    have one file per video; that of FiftyOne has labels.json and, with --videos, data.json with the
+    paths of the videos. EDL and OpenTimelineIO count frames: the frame rate has to be known.
     YouTube's chapters cannot be read back, because they have no ends. Label Studio gets proposals
     as predictions, and the labelling interface is written next to them (.xml). ELAN and Praat get
     them with their scores on separate tiers. Read corrections back with annotate convert.

@@ -135,6 +135,8 @@ def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | 
     """Return the link to every video that exists, or None if their place is not given."""
     if (where := request.videos) is None:
         return None
+    if ID in where and request.format == "fiftyone":
+        raise ConfigError(f"--videos {where}: FiftyOne opens files: give the folder of the videos")
     if ID in where:
         return {v.id: where.replace(ID, quote(v.id, safe="")) for v in videos}
     if request.format == "labelstudio":
@@ -144,7 +146,7 @@ def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | 
         )
     from actspan.streams.video_lists import find_videos
 
-    has_folder = format_named(request.format).file_per_video or request.target.is_dir()
+    has_folder = format_named(request.format).writes_folder or request.target.is_dir()
     folder = request.target.resolve() if has_folder else request.target.resolve().parent
     links = {}
     for name, path in find_videos([where]).files.items():

@@ -104,10 +104,8 @@ def test_a_dragged_edge_snaps_to_frames_and_shows_its_frame(film: Visit) -> None
 
 
 def test_steps_of_a_frame_follow_an_uneven_rate(browser: Any, films: Live) -> None:
-    visit = Visit(browser, films)
-    with visit.page.expect_response("**/frame-times?*"):
-        visit.open("uneven", "Corrections")
-    visit.page.wait_for_timeout(100)
+    visit = Visit(browser, films).open("uneven", "Corrections")
+    assert any("/frame-times?" in url for url in visit.requests)
     visit.focus_timeline()
     visit.press(".", ".", ".")
     assert visit.seconds() == 2.0

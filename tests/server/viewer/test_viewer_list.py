@@ -17,7 +17,7 @@ def test_the_list_is_found_and_ordered(visit: Visit) -> None:
     visit.until_text("count", "11 videos")
     page.get_by_label("Order of the videos").select_option(label="worst AUC first")
     visit.until("document.querySelectorAll('#rows .row-facts').length === 11")
-    page.wait_for_timeout(200)
+    visit.settle()
     texts = page.locator("#rows .row-auc").all_text_contents()
     found = [re.findall(r"[AB] ([\d.]+)", text) for text in texts if text]
     means = [sum(map(float, pair)) / 2 for pair in found]
@@ -137,12 +137,12 @@ def test_an_unknown_address_shows_no_video(browser: Any, live: Live) -> None:
 
 
 def test_one_click_needs_few_requests(visit: Visit) -> None:
-    """Selecting and saving corrections request the rows in view again, not the whole list."""
+    # Only saved corrections cause requests: of the rows in view, not of the whole list.
     visit.tab("Corrections")
     visit.focus_timeline()
     visit.press("m")
     visit.until_saved()
-    visit.page.wait_for_timeout(300)
+    visit.settle()
     visit.requests.clear()
     visit.page.get_by_label("Label of segment 1").click()
     visit.page.mouse.click(*visit.point(300, RULER))

@@ -12,7 +12,7 @@ from tests.server.viewer.visits import CURVES, PHONE, RULER, Visit, parse_clock
 
 
 def painted(visit: Visit) -> int:
-    """How many pixels of the base have colour."""
+    """Count the pixels of the base that have colour."""
     count: int = visit.page.evaluate(
         """() => { const c = document.getElementById("base");
         const data = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
@@ -24,7 +24,6 @@ def painted(visit: Visit) -> int:
 def test_a_video_is_shown_with_its_tracks(visit: Visit) -> None:
     assert visit.text("#name") == "video0"
     assert "2 instances" in visit.text("#about")
-    visit.page.wait_for_timeout(200)
     assert painted(visit) > 20_000
     assert len(visit.rows()) == 40  # 20 a run
     assert visit.text("#count").startswith("61 videos")
@@ -59,13 +58,13 @@ def test_the_keyboard_moves_zooms_and_helps(visit: Visit, videos: list[Video]) -
     visit.press("End")
     assert visit.seconds() == pytest.approx(videos[0].duration, abs=0.1)
     visit.press("Home")
-    page.wait_for_timeout(300)  # for the curves
+    visit.settle()
     before = page.locator("#base").screenshot()
     visit.press("+")
-    page.wait_for_timeout(100)
+    visit.settle()
     assert page.locator("#base").screenshot() != before
     visit.press("0")
-    page.wait_for_timeout(100)
+    visit.settle()
     assert page.locator("#base").screenshot() == before
     visit.press("?")
     assert page.get_by_role("dialog", name="Keyboard").is_visible()
@@ -119,7 +118,7 @@ def test_the_timeline_is_resized_and_stays_so(visit: Visit) -> None:
 
 
 def test_nothing_needed_scrolls_away(visit: Visit) -> None:
-    """At 1280 x 800 the page does not scroll; tracks that do not fit scroll below the ruler."""
+    # The page does not scroll; tracks that do not fit scroll below the ruler.
     page = visit.page
     inside = """() => ["stage", "play", "tab-corrections", "splitter", "overlay", "open-export"]
       .map((id) => document.getElementById(id).getBoundingClientRect())
@@ -133,9 +132,9 @@ def test_nothing_needed_scrolls_away(visit: Visit) -> None:
         assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
     before = page.locator("#base").screenshot()
     page.locator("#timeline").evaluate("(e) => { e.style.height = '160px'; }")
-    page.wait_for_timeout(200)
+    visit.settle()
     page.locator("#timeline").evaluate("(e) => { e.scrollTop = 60; }")
-    page.wait_for_timeout(200)
+    visit.settle()
     assert page.locator("#base").screenshot() != before
     page.mouse.click(*visit.point(600, RULER))  # the ruler is still at the top
     assert visit.seconds() > 10
@@ -154,15 +153,15 @@ def test_two_fingers_zoom(browser: Any, live: Live) -> None:
         touched = [] if kind == "touchEnd" else points
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
 
-    page.wait_for_timeout(300)  # for the curves
+    visit.settle()
     before = page.locator("#base").screenshot()
     fingers("touchStart", 30)
     for apart in (50, 80, 120):
         fingers("touchMove", apart)
     fingers("touchEnd", 0)
-    page.wait_for_timeout(100)
+    visit.settle()
     assert page.locator("#base").screenshot() != before
     page.get_by_role("button", name="All").tap()
-    page.wait_for_timeout(100)
+    visit.settle()
     assert page.locator("#base").screenshot() == before
     visit.close()

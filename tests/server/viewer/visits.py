@@ -11,6 +11,7 @@ from tests.server.live import Live
 PHONE, DESKTOP = 390, 1280
 RULER, CORRECTIONS, CURVES = 8, 64, 100  # pixels below the top, with one lane of ground truth
 FILMSTRIP = 50  # pixels by which the pictures of a video move the tracks below
+FRAMES = "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
 
 
 class Visit:
@@ -25,22 +26,45 @@ class Visit:
         self.live = live
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self._unanswered: set[Any] = set()
         self.page.on("console", lambda said: self.complaints.append(said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
         self.page.on("request", self._note)
+        self.page.on("requestfinished", self._answered)
+        self.page.on("requestfailed", self._answered)
 
     def _note(self, request: Any) -> None:
         if not request.url.endswith("/icon.svg"):  # Chromium asks when the address changes
             self.requests.append(request.url.removeprefix(self.live.url))
+            if request.resource_type != "media":  # which the player reads as it needs it
+                self._unanswered.add(request)
         if not request.url.startswith((self.live.url, "blob:")):
             self.complaints.append(f"asked for {request.url}")
 
+    def _answered(self, request: Any) -> None:
+        self._unanswered.discard(request)
+
     def open(self, video: str | None = "video0", tab: str | None = None) -> Visit:
+        """Load the page, also if it was open, and wait until all of it is shown."""
         hash_ = "" if video is None else f"#id={video}"
+        if self.page.url.startswith(self.live.url):  # another hash alone would load nothing
+            self.page.goto("about:blank")
+        self._unanswered.clear()
         self.page.goto(f"{self.live.url}/{hash_}")
         self.page.wait_for_selector("body[data-ready]")
+        self.settle()
         return self if tab is None else self.tab(tab)
+
+    def settle(self) -> None:
+        """Wait until all requests are answered, and the answers are drawn."""
+        quiet = 0
+        for _ in range(500):
+            self.page.evaluate(FRAMES)
+            quiet = 0 if self._unanswered else quiet + 1
+            if quiet == 2:
+                return
+        pytest.fail(f"no answer: {[request.url for request in self._unanswered]}")
 
     def tab(self, name: str) -> Visit:
         """Show a tab: Corrections, Proposals or Settings."""

@@ -14,6 +14,7 @@ from actspan.data.annotations import (
     activitynet,
     edl,
     elan,
+    fiftyone,
     labelstudio,
     losslesscut,
     otio,
@@ -63,15 +64,21 @@ class Format:
     needs: str = ""  # what JSON must have for `read`, for messages
     in_folder: str = ""  # files that are read from a folder, if it reads folders
     suffix: str = ""  # of a dataset's annotation file; empty for formats of other tools
-    file_per_video: bool = False  # each video is written to a separate file
+    writes_folder: bool = False  # it is written as files in a folder, mostly one per video
     has_tiers: bool = False  # its files have tiers that can be selected
     has_own_unit: bool = False  # it fixes the unit of its times
     links_videos: bool = False  # its files say where a video is
     notes: Notes | None = None  # yields what is assumed or left out in writing
 
 
-# The first format that fits a source is used.
+# The first format that fits a source is used. ActivityNet's would fit FiftyOne's files, too, if a
+# video is called "actions".
 ALL_FORMATS = (
+    Format("fiftyone", "FiftyOne's temporal detections: labels.json, or the folder with it",
+           fiftyone.fits, fiftyone.read, fiftyone.encode_fiftyone,
+           "not FiftyOne's temporal detections: 'classes' and an object 'labels' of videos are "
+           "needed in labels.json", fiftyone.LABELS, writes_folder=True, has_own_unit=True,
+           links_videos=True),
     Format("activitynet", "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, "
            "...)", activitynet.fits, activitynet.read, activitynet.encode,
            "not ActivityNet's format: an object 'database' of videos is needed", DATASET_JSON,
@@ -81,35 +88,35 @@ ALL_FORMATS = (
            "not the BSN authors' format: videos with 'duration_second' are needed", AUTHORS_JSON),
     Format("losslesscut", "LosslessCut's .llc projects, or its .csv: start,end,name",
            losslesscut.fits, losslesscut.read, losslesscut.encode_losslesscut,
-           in_folder=".llc files", file_per_video=True, has_own_unit=True, links_videos=True),
+           in_folder=".llc files", writes_folder=True, has_own_unit=True, links_videos=True),
     Format("csv", "a table: video,start,end,label", table_lines.fits, table.read, table.encode,
            in_folder=DATASET_TABLE, suffix=".csv"),
     Format("elan", "ELAN's .eaf file, or a folder of them", partial(has_files, ".eaf"),
-           elan.read, writing.encode_elan, in_folder=".eaf files", file_per_video=True,
+           elan.read, writing.encode_elan, in_folder=".eaf files", writes_folder=True,
            has_tiers=True, has_own_unit=True, links_videos=True),
     Format("vtt", "WebVTT, as players read it: a .vtt file, or a folder of them",
            partial(has_files, ".vtt"), partial(read_files, "vtt", ".vtt", text_files.read_vtt),
-           text_files.encode_vtt, in_folder=".vtt files", file_per_video=True, has_own_unit=True),
+           text_files.encode_vtt, in_folder=".vtt files", writes_folder=True, has_own_unit=True),
     Format("srt", "SubRip subtitles: an .srt file, or a folder of them",
            partial(has_files, ".srt"), partial(read_files, "srt", ".srt", text_files.read_srt),
            in_folder=".srt files", has_own_unit=True),
     Format("textgrid", "Praat's .TextGrid file, or a folder of them",
            partial(has_files, ".textgrid"),
            partial(read_files, "textgrid", ".textgrid", praat.read_textgrid),
-           praat.encode_textgrid, in_folder=".TextGrid files", file_per_video=True, has_tiers=True,
+           praat.encode_textgrid, in_folder=".TextGrid files", writes_folder=True, has_tiers=True,
            has_own_unit=True, notes=praat.unknown_ends),
     Format("edl", "an edit decision list of CMX 3600: an .edl file, or a folder of them",
            partial(has_files, ".edl"), edl.read, edl.encode_edl, in_folder=".edl files",
-           file_per_video=True, has_own_unit=True, links_videos=True),
+           writes_folder=True, has_own_unit=True, links_videos=True),
     Format("otio", "OpenTimelineIO's .otio file, or a folder of them",
            partial(has_files, ".otio"), partial(read_files, "otio", ".otio", otio.read_otio),
-           otio.encode_otio, in_folder=".otio files", file_per_video=True, has_own_unit=True,
+           otio.encode_otio, in_folder=".otio files", writes_folder=True, has_own_unit=True,
            links_videos=True),
     Format("thumos14", "a folder of <Class>_val.txt and <Class>_test.txt", text_files.fits_thumos,
            text_files.read_thumos, in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14"),
     Format("audacity", "Audacity's labels: a .txt file, or a folder of them", tracks.fits_audacity,
            partial(read_files, "audacity", ".txt", tracks.read_audacity), tracks.encode_audacity,
-           in_folder=".txt files of Audacity's labels", file_per_video=True, has_own_unit=True,
+           in_folder=".txt files of Audacity's labels", writes_folder=True, has_own_unit=True,
            notes=tracks.changed_ids),
     Format("labelstudio", "Label Studio's export: JSON or JSON-MIN", labelstudio.fits,
            labelstudio.read, writing.encode_labelstudio, "not a list of Label Studio tasks",
@@ -123,7 +130,7 @@ ALL_FORMATS = (
            "not a project of VGG Image Annotator 3: the objects 'attribute', 'file', 'view', "
            "'metadata' are needed", has_own_unit=True),
     Format("youtube", "chapters in the description of a YouTube video", lambda _: False, None,
-           tracks.encode_youtube, file_per_video=True, notes=tracks.left_out_of_chapters),
+           tracks.encode_youtube, writes_folder=True, notes=tracks.left_out_of_chapters),
 )  # fmt: skip
 FORMATS = {format.name: format for format in ALL_FORMATS}
 

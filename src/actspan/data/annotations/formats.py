@@ -158,12 +158,10 @@ def write_annotations(
     """
     path = Path(path)
     chosen = format_to_write(path, format)
-    if chosen.file_per_video and path.is_file():
-        raise AnnotationError(
-            f"{path}: is a file; {chosen.name} is one file per video, in a folder"
-        )
+    if chosen.writes_folder and path.is_file():
+        raise AnnotationError(f"{path}: is a file; {chosen.name} is written as files in a folder")
     encoded = encode_annotations(videos, chosen.name, media=media, fps=fps, document=document)
-    if chosen.file_per_video or path.is_dir():
+    if chosen.writes_folder or path.is_dir():
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
