@@ -18,7 +18,13 @@ from actspan.cli.console import (
 )
 from actspan.cli.options import command, command_line, split_names
 from actspan.cli.tables import print_table
-from actspan.config.base import Bounds, Existing, ExistingFolder, OutputFile, Positive
+from actspan.config.base import (
+    Bounds,
+    ExistingBundle,
+    ExistingFolder,
+    OutputFile,
+    Positive,
+)
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
@@ -106,7 +112,7 @@ def _next_command(bundle: Bundle) -> str:
     markdown="Write the report as a Markdown page.",
 )
 def verify(
-    bundle: Existing,
+    bundle: ExistingBundle,
     *,
     dataset: ExistingFolder | None = None,
     subset: str | None = None,

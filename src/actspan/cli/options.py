@@ -47,12 +47,20 @@ SHARED = {
 
 
 class PathType(click.Path):
-    """A path to read, which has to exist, or to write, which may not be `-`; or a URL to read."""
+    """A path to read, which has to exist, or to write, which may not be `-`; or a URL to read.
 
-    url = False  # true if a URL is accepted too
+    A bundle of a hub is downloaded, and becomes the path of its folder.
+    """
+
+    url = bundle = False  # as in PathKind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or the URL; end the command with the nearest name if it is missing."""
+        if self.bundle and str(value)[:4].lower() == "hf:/":
+            from actspan.model.hub import local_bundle
+
+            with exit_on_errors():
+                return local_bundle(str(value))
         if self.url and "://" in str(value):
             return value
         if self.exists and not Path(value).exists():
@@ -206,9 +214,9 @@ def _click_type(annotation: Any) -> tuple[Any, bool]:
         match detail:
             case click.ParamType():
                 return detail, False
-            case PathKind(exists, kind, url):
+            case PathKind(exists, kind, url, bundle):
                 path = PathType(exists, kind != "folder", kind != "file", path_type=Path)
-                path.url = url
+                path.url, path.bundle = url, bundle
                 return path, False
             case Bounds(low, high, excluded):
                 limits = low, None if high == inf else high, excluded == low, excluded == high

@@ -14,6 +14,7 @@ from actspan.config.base import (
     Bounds,
     Config,
     Existing,
+    ExistingBundle,
     ExistingOrUrl,
     OnError,
     Positive,
@@ -73,8 +74,11 @@ class ProposeRequest(Config, frozen=True):
     """
 
     model: Annotated[
-        ExistingOrUrl,
-        doc("Bundle: a folder or URL. [default: none, find label-free where the stream changes]"),
+        ExistingBundle,
+        doc(
+            "Bundle: a folder or hf://owner/name. [default: none, find label-free where the stream "
+            "changes]"
+        ),
     ] = LABEL_FREE
     dataset: Annotated[
         ExistingOrUrl | None, doc("A dataset of features: a folder or URL (s3://...).")

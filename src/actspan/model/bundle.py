@@ -103,23 +103,16 @@ class Bundle:
         """Load a bundle's `model.toml`; the other files are checked when they are used.
 
         `path` may be hf://owner/name[@revision], which is downloaded at its first use.
-        Raises BundleError if the folder is not a bundle, has a newer format, or is damaged; for a
-        repository, the errors of `local_bundle`.
+        Raises BundleError if the folder is not a bundle, has a newer format, or is damaged; and as
+        `local_bundle`.
         """
         if is_hub_address(path):
-            from actspan.model.hub import local_bundle  # imported late: it imports this module
+            from actspan.model.hub import local_bundle  # which imports this module
 
             path = local_bundle(str(path))
         path = Path(path)
-        manifest = read_manifest(path)
-        return cls(
-            path,
-            manifest.pipeline,
-            manifest.features,
-            manifest.source,
-            manifest.files,
-            manifest.training,
-        )
+        found = read_manifest(path)
+        return cls(path, found.pipeline, found.features, found.source, found.files, found.training)
 
     @classmethod
     def create(

@@ -66,8 +66,8 @@ class Hub:
     Parameters
     ----------
     address : HubAddress
-        With HF_HUB_OFFLINE=1, or without a connection, a branch or tag means the commit that it
-        had when it was last looked up.
+        With HF_HUB_OFFLINE=1, a branch or tag means the commit that it had when it was last looked
+        up.
 
     Attributes
     ----------
@@ -84,8 +84,13 @@ class Hub:
         self._library = require("huggingface_hub", extra="hub", purpose=f"reading {address}")
         self.address = address
         self._api = self._library.HfApi(library_name="actspan")
+        name, revision = address.repository, address.revision
+        is_offline = self._library.is_offline_mode()
         with name_hub_errors(address):
-            found = self._api.resolve_revision(address.repository, revision=address.revision)
+            if address.commit is None and not is_offline:
+                # Fails without a connection, where the next call takes an older commit.
+                self._api.model_info(name, revision=revision)
+            found = self._api.resolve_revision(name, revision=revision, local_files_only=is_offline)
         self.commit: str = found.resolved
 
     def folder(self, kind: str) -> Path:
@@ -201,15 +206,17 @@ def name_hub_errors(address: HubAddress, file: str = "") -> Iterator[None]:
         transport.TransportError,
     ) as error:
         raise HubError(f"{name}{_unreachable(error)}") from error
-    except (OSError, ValueError) as error:  # too few bytes, or a full disk
+    except ValueError as error:
+        raise HubError(f"{name}refused: {' '.join(str(error).split())}") from error
+    except OSError as error:  # too few bytes, or a full disk
         reason = str(error).strip().partition("\n")[0]
-        raise HubError(f"{name}the download failed: {reason}; run it again") from error
+        raise HubError(f"{name}the transfer failed: {reason}; run it again") from error
 
 
 def _refusal(status: int) -> str:
     """Return the message about a status of HTTP that has no error of its own."""
     if status in (401, 403):
-        return f"the hub refuses access (HTTP {status}): {_SIGN_IN}, with the permission needed"
+        return f"the hub refuses access (HTTP {status}): {_SIGN_IN}; its token needs the permission"
     if status == 429:
         return "the hub refuses more requests for now (HTTP 429): wait some minutes"
     return f"the hub fails (HTTP {status}): try again later"
@@ -217,15 +224,14 @@ def _refusal(status: int) -> str:
 
 def _unreachable(error: BaseException) -> str:
     """Return the message about a hub that cannot be reached."""
-    offline: Any = require("huggingface_hub", extra="hub", purpose="reading a hub")
-    if offline.is_offline_mode():
+    hub: Any = require("huggingface_hub", extra="hub", purpose="reading a hub")
+    if hub.is_offline_mode():
         return (
             "was not downloaded before, and HF_HUB_OFFLINE is set: unset it, or copy the bundle "
             "here and give its folder"
         )
-    endpoint = offline.constants.ENDPOINT
     reason = str(error.__cause__ or error).strip().partition("\n")[0]
     return (
-        f"{endpoint} cannot be reached ({reason}), and it was not downloaded before: check the "
-        f"network (HF_ENDPOINT names another hub, HTTPS_PROXY a proxy), or give a folder"
+        f"{hub.constants.ENDPOINT} cannot be reached ({reason}): check the network (HF_ENDPOINT "
+        "names another hub, HTTPS_PROXY a proxy); HF_HUB_OFFLINE=1 uses what was downloaded before"
     )
