@@ -49,9 +49,9 @@ class Repository:
 class LoopbackHub(ThreadingHTTPServer):
     """Hub with faults that a test chooses.
 
-    `cut` are files whose content ends in the middle, `flipped` those with a changed byte, `sizes`
-    gives files another size in listings, `down` answers everything by 503. `requests` are the
-    methods and paths that were asked for.
+    `short` are files (owner/name/file) of which the first half is sent, `flipped` those with a
+    changed byte, `sizes` gives files another size in listings, `down` answers everything by 503.
+    `requests` are the methods and paths that were asked for.
     """
 
     daemon_threads = True
@@ -62,7 +62,7 @@ class LoopbackHub(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.uploads: dict[str, bytes] = {}
         self.requests: list[str] = []
-        self.cut: set[str] = set()
+        self.short: set[str] = set()
         self.flipped: set[str] = set()
         self.sizes: dict[str, int] = {}
         self.down = False
@@ -142,15 +142,15 @@ class _Handler(BaseHTTPRequestHandler):
             repository, commit = found
             files = repository.commits[commit]
             wanted = parse_qs(self.body.decode())["paths"]
-            self._answer(200, [self._entry(p, files[p]) for p in wanted if p in files])
+            self._answer(200, [self._entry(name, p, files[p]) for p in wanted if p in files])
 
     def _tree(self, name: str, revision: str) -> None:
         if found := self._find(name, revision):
             files = found[0].commits[found[1]]
-            self._answer(200, [self._entry(path, files[path]) for path in files])
+            self._answer(200, [self._entry(name, path, files[path]) for path in files])
 
-    def _entry(self, path: str, content: bytes) -> dict[str, Any]:
-        size = self.server.sizes.get(path, len(content))
+    def _entry(self, name: str, path: str, content: bytes) -> dict[str, Any]:
+        size = self.server.sizes.get(f"{name}/{path}", len(content))
         entry = {"type": "file", "path": path, "size": size, "oid": _etag(content)}
         if len(content) >= LARGE:
             sha = hashlib.sha256(content).hexdigest()
@@ -172,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "EntryNotFound")
         headers = {"X-Repo-Commit": commit, "ETag": f'"{_etag(content)}"'}
         if len(content) < LARGE:
-            return self._send(path, content, headers)
+            return self._send(f"{name}/{path}", content, headers)
         digest = hashlib.sha256(content).hexdigest()
         headers |= {
             "X-Linked-Size": str(len(content)),
@@ -185,15 +185,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _cdn(self, name: str, commit: str, path: str) -> None:
         if "Authorization" in self.headers:
             return self._refuse(400, "TokenSentToAnotherHost")
-        return self._send(path, self.server.repositories[name].commits[commit][path], {})
+        return self._send(
+            f"{name}/{path}", self.server.repositories[name].commits[commit][path], {}
+        )
 
-    def _send(self, path: str, content: bytes, headers: dict[str, str]) -> None:
-        if path in self.server.flipped:
+    def _send(self, file: str, content: bytes, headers: dict[str, str]) -> None:
+        if file in self.server.flipped:
             content = content[:-1] + bytes([content[-1] ^ 1])
-        if path in self.server.cut and self.command == "GET":
-            self.close_connection = True
-            headers = headers | {"Content-Length": str(len(content))}
-            return self._answer(200, content[: len(content) // 2], headers)
+        if file in self.server.short and self.command == "GET":
+            content = content[: len(content) // 2]
         return self._answer(200, content, headers | {"Content-Length": str(len(content))})
 
     def _create(self) -> None:
@@ -315,6 +315,10 @@ class Client:
 
     def actspan(self, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of actspan."""
+        return self.python("-m", "actspan", *map(str, words), **environment)
+
+    def python(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run Python."""
         settings = {
             "HF_ENDPOINT": self.endpoint,
             "HF_HOME": str(self.home),
@@ -323,7 +327,7 @@ class Client:
         }
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
         return subprocess.run(
-            [sys.executable, "-m", "actspan", *map(str, words)],
+            [sys.executable, *words],
             capture_output=True,
             text=True,
             env=kept | settings | self.environment | environment,

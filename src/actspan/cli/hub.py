@@ -75,7 +75,7 @@ def push(
         return
     click.echo(f"pushed: {counted(len(pushed.files), 'file')} to {pushed.address}")
     click.echo(f"page:   {pushed.page}")
-    click.echo(f"next:   actspan propose --model {pushed.address} ...")
+    click.echo(f"next:   actspan propose --model {pushed.address} --dataset DIR --out run/")
 
 
 @command(
@@ -101,18 +101,21 @@ def pull(
       actspan propose --model hf://me/my-model@v1 match.mp4
     """
     from actspan.model.hub import local_bundle, pull_bundle
+    from actspan.model.hub_address import HubAddress
 
     _show_progress_in_terminals()
     if out is None:
         refuse_options(["force"], "without --out")
         path = local_bundle(repository)
+        model = f"hf://{HubAddress.parse(repository).repository}@{path.name}"
     else:
         path = pull_bundle(repository, out, overwrite=force).path
+        model = quoted(path)
     if json_:
         print_json({"bundle": path})
         return
     click.echo(f"bundle: {path}")
-    click.echo(f"next:   actspan propose --model {quoted(path)} ...")
+    click.echo(f"next:   actspan propose --model {model} --dataset DIR --out run/")
 
 
 def _show_progress_in_terminals() -> None:

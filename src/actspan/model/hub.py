@@ -169,9 +169,7 @@ class Hub:
         """Raise HubError if a file that was downloaded has another SHA-256 than expected."""
         if sha256(path) != expected:
             what = f"{path.name} is damaged: its SHA-256 is not the recorded one"
-            raise HubError(
-                f"{self.address}: {what}; download it again; if it stays: {self._repair}"
-            )
+            raise HubError(f"{self.address}: {what}; run it again; if it stays, {self._repair}")
 
     @property
     def _repair(self) -> str:

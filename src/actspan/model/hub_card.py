@@ -33,6 +33,7 @@ class Figures(Config, frozen=True, kw_only=True):
     note: str = ""  # what the command does not say
     videos: int
     instances: int
+    subset: str = "validation"
     values: dict[str, dict[str, float]]  # of the model and what it is compared with, by name
 
 
@@ -67,6 +68,7 @@ def read_figures(path: Path, repository: str) -> Figures:
             f"actspan evaluate run/ --ground-truth DATASET --subset {document['subset']}",
             videos=document["videos"],
             instances=document["instances"],
+            subset=document["subset"],
             values={"model": {k: v for k, v in document.items() if isinstance(v, float)}},
         )
     except (*NOT_JSON, KeyError, ConfigError) as error:
@@ -121,7 +123,7 @@ def _metadata(repository: str, request: CardRequest, figures: Figures | None) ->
         results.append(
             hub.EvalResult(
                 task_type="temporal-action-proposals",
-                dataset_type="validation",
+                dataset_type=figures.subset if figures else "",
                 dataset_name="videos of the model card",
                 metric_type=metric.lower(),
                 metric_name=metric,
@@ -233,7 +235,7 @@ def _figures(figures: Figures | None) -> str:
         "",
         *markdown_table(["", *names], rows),
         "",
-        f"In percent, measured on {counted(figures.videos, 'validation video')} with "
+        f"In percent, measured on {counted(figures.videos, f'{figures.subset} video')} with "
         f"{counted(figures.instances, 'instance')} by `{figures.command}`"
         f"{', ' * bool(figures.note)}{figures.note}.",
     ]
