@@ -44,8 +44,9 @@ demo-train: .venv/dev
 	mkdir -p src/actspan/model/demo
 	cp $(addprefix build/demo-bundle/,model.toml tem.safetensors pem.safetensors tem.onnx pem.onnx) src/actspan/model/demo/
 
+# worksteal: most modules run in one worker, which makes their services, browsers and videos once
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 fuzz: .venv/dev
 	$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(addprefix --reader ,$(READER))

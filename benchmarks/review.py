@@ -1,4 +1,4 @@
-"""How many keys a review takes: a scripted session of proposals, by keyboard only, in Chromium."""
+"""Count the keys that a scripted review of proposals takes in Chromium, without a pointer."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def write_run(folder: Path, planned: list[Planned], seed: int) -> None:
 
 
 class Session:
-    """A page on which proposals are reviewed; it counts the keys."""
+    """Page on which proposals are reviewed, with a count of the keys."""
 
     def __init__(self, page: Any) -> None:
         self.page = page

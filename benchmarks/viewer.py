@@ -1,4 +1,4 @@
-"""How soon the viewer answers: its page, a scrub and a zoom, in a headless Chromium on loopback."""
+"""Measure how soon the viewer shows its page, a scrub and a zoom, in a headless Chromium."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How soon the service answers the workspace: pictures of a video, and figures of many videos."""
+"""Measure the answers that the workspace needs: pictures of a video, figures of many videos."""
 
 from __future__ import annotations
 

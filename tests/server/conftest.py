@@ -1,4 +1,4 @@
-"""Small models, and a service of them."""
+"""Provide small models, and services with them."""
 
 from __future__ import annotations
 

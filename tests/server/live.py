@@ -1,4 +1,4 @@
-"""A service on an ephemeral port of loopback, for as long as a block lasts."""
+"""Run a service on an ephemeral port of loopback while a block runs."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Live:
-    """A running service."""
+    """Running service."""
 
     url: str
 
     def ask(
         self, path: str, *, method: str = "GET", body: Any = None, headers: Any = None, **query: Any
     ) -> Answer:
-        """One request; `query` is that of the address, without the `_` that a name may end with."""
-        told = urlencode({key.rstrip("_"): value for key, value in query.items()})
+        """Send a request; a name of `query` may end with `_`, which is dropped."""
+        parameters = urlencode({key.rstrip("_"): value for key, value in query.items()})
         data = None if body is None else json.dumps(body).encode()
         kind = {} if body is None else {"Content-Type": "application/json"}
-        address = f"{self.url}{path}" + (f"?{told}" if told else "")
+        address = f"{self.url}{path}" + (f"?{parameters}" if parameters else "")
         request = Request(address, data, {**kind, **(headers or {})}, method=method)
         try:
             with urlopen(request, timeout=30) as answer:

@@ -1,4 +1,4 @@
-"""Services for tests, in this process or in one of their own, and what is sent to them."""
+"""Start services for tests, in this process or in a new one, and make their requests."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tests.server.live import Live
 
 @contextmanager
 def client_of(data: Path, **settings: Any) -> Iterator[TestClient]:
-    """A client of a service in this process."""
-    told = {"backend": "onnxruntime", "threads": 2, **settings}
-    app = create_app(ServeSettings(data=data, **told))
+    """Yield a client of a service in this process."""
+    settings = {"backend": "onnxruntime", "threads": 2, **settings}
+    app = create_app(ServeSettings(data=data, **settings))
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         yield client
 
 
 def features(snippets: int = 40, seed: int = 0, channels: int = CHANNELS) -> np.ndarray:
-    """Snippet features, (n, C) float32."""
+    """Return random snippet features, (n, C) float32."""
     return np.random.default_rng(seed).normal(size=(snippets, channels)).astype(np.float32)
 
 
@@ -43,13 +43,13 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def list_table(array: np.ndarray) -> pa.Table:
-    """One column of lists."""
+    """Return a table with one column of lists."""
     flat = pa.array(array.ravel())
     return pa.table({"features": pa.FixedSizeListArray.from_arrays(flat, array.shape[1])})
 
 
 def column_table(array: np.ndarray) -> pa.Table:
-    """A column a channel."""
+    """Return a table with one column per channel."""
     return pa.table({f"f{i}": column for i, column in enumerate(array.T)})
 
 
@@ -88,7 +88,7 @@ class Process:
 
 @contextmanager
 def process_of(*words: object) -> Iterator[Process]:
-    """A service in a process of its own; it is gone when the block ends."""
+    """Run a service in a new process, which ends with the block."""
     opened = Process(*words)
     try:
         yield opened

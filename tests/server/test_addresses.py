@@ -1,7 +1,8 @@
-"""Requests to wrong addresses, with wrong methods, names and parameters: what they are answered."""
+"""Test the answers to wrong addresses, methods, names and parameters."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,6 +140,18 @@ def test_unknown_parameters_are_refused(both: TestClient) -> None:
     assert both.post("/api/propose?top=3", content=npy(features())).status_code == 200
     assert both.get("/healthz?x=1").json()["detail"] == "unknown parameter 'x'; available: none"
     assert both.get("/?x=1").status_code == 200  # a page, whose address others may extend
+
+
+def test_every_operation_knows_the_parameters_that_it_documents(both: TestClient) -> None:
+    paths = both.get("/openapi.json").json()["paths"]
+    operations = [(path, method) for path, methods in paths.items() for method in methods]
+    assert len(operations) > 40
+    for path, method in operations:
+        described = paths[path][method].get("parameters", ())
+        known = [one["name"] for one in described if one["in"] == "query"]
+        address = re.sub(r"\{.*?\}", JOB, path)
+        detail = both.request(method, f"{address}?other-name=1").json()["detail"]
+        assert detail.endswith(f"; available: {', '.join(known) or 'none'}"), (method, path)
 
 
 def test_a_service_without_videos_does_not_send_videos_to_jobs(both: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""The viewer's routes: they return a run unchanged, and corrections survive a restart."""
+"""Test that the viewer's routes return a run unchanged, and corrections survive a restart."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_suppression_is_the_pipelines_own(live: Live, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a recording in windows, and of one shorter than a window."""
+    """Return a run of a recording in windows, and of one shorter than a window."""
     pytest.importorskip("onnx", reason="needs the extra 'export'")
     folder = tmp_path_factory.mktemp("recording")
     bundle = make_window_bundle(folder / "bundle", seed=0)
@@ -277,6 +277,11 @@ class TestCorrections:
             assert stale.status == 409
             assert "someone else" in stale.json["detail"]
             assert len(live.ask(f"{BROWSE}/corrections", id="video3").json["segments"]) == 2
+
+    def test_their_labels_follow_those_of_the_ground_truth(self, place: dict[str, Any]) -> None:
+        with serving(**place) as live:
+            self.put(live, "video3", 0, [{"start": 0.0, "end": 1.0, "label": "a new one"}])
+            assert live.ask(BROWSE).json["labels"] == ["jump", "throw", "a new one"]
 
     def test_they_can_be_forgotten(self, place: dict[str, Any]) -> None:
         with serving(**place) as live:

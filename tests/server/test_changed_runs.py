@@ -1,4 +1,4 @@
-"""The list of videos with other settings of Soft-NMS, and errors in words."""
+"""Test the list of videos with other settings of Soft-NMS, and the messages of errors."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_changes_are_counted_with_changed_settings(live: Live, folder: Path) -> 
     changed = {
         name: first.suppressed(name, setting.config(first)).proposals for name in library.ids
     }
-    counts = count_unshared(changed, second.best_first, library.ids, 0.5, 20)
+    counts = count_unshared(changed, second.result, library.ids, 0.5, 20)
     expected = sorted(library.ids, key=dict(zip(library.ids, counts, strict=True)).__getitem__)
     rows = listed(live, suppression=CHANGED, order="changes")
     assert [row["id"] for row in rows] == expected

@@ -1,4 +1,4 @@
-"""Colours mean the same in the viewer, in reports and in pictures."""
+"""Check that colours mean the same in the viewer, in reports and in pictures."""
 
 from __future__ import annotations
 

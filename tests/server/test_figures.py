@@ -1,4 +1,4 @@
-"""Figures of runs over HTTP: they equal the evaluator's, and follow the corrections."""
+"""Test the figures of runs over HTTP: equal to the evaluator's, and of corrected videos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra 'server'")
 
 from actspan.evaluation.recall import evaluate_recall
-from actspan.jobs.run import Run
+from actspan.jobs.run import CANDIDATES, Run
 from tests.report.runs import synthetic_videos, write_synthetic_run, write_truth
 from tests.server.live import Live, serving
 
@@ -163,3 +163,15 @@ def test_the_list_is_filtered_by_label_subset_and_misses(live: Live) -> None:
     assert [one["id"] for one in missing] == expected
     assert live.ask(f"{BROWSE}/videos", missed_by=7).status == 404
     assert live.ask(BROWSE).json["subsets"] == ["validation"]
+
+
+def test_damaged_candidates_do_not_keep_the_list_from_its_evaluation(tmp_path: Path) -> None:
+    write_synthetic_run(tmp_path / "run", VIDEOS, seed=1)
+    write_truth(tmp_path / "set", VIDEOS)
+    (tmp_path / "run" / CANDIDATES).write_bytes(b"damaged")
+    served = {"results": (tmp_path / "run",), "ground_truth": tmp_path / "set"}
+    with serving(tmp_path / "data", **served) as live:
+        evaluated(live)
+        auc = live.ask(f"{BROWSE}/per-video").json["auc"][0]
+        assert len(auc) == sum(len(video.segments) > 0 for video in VIDEOS)
+        assert None not in auc

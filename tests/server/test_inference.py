@@ -1,4 +1,4 @@
-"""The inference protocol v2, by its own client against a live server."""
+"""Test the inference protocol v2 with its own client and a live server."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def pixels(answer: Answer) -> np.ndarray:
 
 
 def brightness(picture: np.ndarray) -> float:
-    """The brightness of a frame below the bright band that `write_video` paints."""
+    """Return the brightness of a frame below the bright band that `write_video` paints."""
     return float(picture[picture.shape[0] // 2 :].mean())
 
 

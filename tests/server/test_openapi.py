@@ -1,4 +1,4 @@
-"""The OpenAPI document, held against what the service does."""
+"""Compare the OpenAPI document with what the service does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue of proposals: its order, and decisions that survive a restart and can be taken back."""
+"""Test the review queue: its order, and decisions that survive a restart and can be undone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask, and what goes with every answer."""
+"""Check who may send requests, and the security headers of every answer."""
 
 from __future__ import annotations
 

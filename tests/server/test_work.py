@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tests.server.services import process_of
 from tests.streams.example_videos import cut, steady, write_video
 
 BROWSE, WORK = "/api/browse", "/api/work"
-SECONDS = 8.0
+SECONDS = 4.0
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,12 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_video(folder / f"film{number}.mp4", steady(SECONDS))
     cut(write_video(folder / "broken.mp4", steady(2.0)), 0.3)
     return folder
+
+
+@pytest.fixture(scope="module")
+def live(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with serving(tmp_path_factory.mktemp("data"), videos=videos) as live:
+        yield live
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 180) -> Any:
@@ -76,7 +82,7 @@ def test_the_loop_from_videos_to_a_second_run(videos: Path, tmp_path: Path) -> N
         made = {path.name: path.stat().st_mtime_ns for path in (data / "features").rglob("*.npy")}
         assert sorted(made) == [f"film{number}.npy" for number in range(4)]
         for number in range(3):
-            correct(live, f"film{number}", (1.0, 3.0), (4.0, 6.0))
+            correct(live, f"film{number}", (0.5, 1.5), (2.0, 3.0))
         body = {"name": "mine", "epochs": 2, "preset": "published"}
         job = live.ask(f"{WORK}/train", method="POST", body=body).json["id"]
         done = finished(live, job)
@@ -153,11 +159,8 @@ def test_a_job_can_be_cancelled_and_leaves_nothing(videos: Path, tmp_path: Path)
         ("train", {"held_out": 1}, 422),
     ],
 )
-def test_wrong_requests_are_refused(
-    path: str, body: Any, status: int, videos: Path, tmp_path: Path
-) -> None:
-    with serving(tmp_path, videos=videos) as live:
-        answer = live.ask(f"{WORK}/{path}", method="POST", body=body)
+def test_wrong_requests_are_refused(live: Live, path: str, body: Any, status: int) -> None:
+    answer = live.ask(f"{WORK}/{path}", method="POST", body=body)
     assert answer.status == status, answer.body
     assert json.loads(answer.body)["detail"]
 

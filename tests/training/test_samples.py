@@ -15,10 +15,11 @@ pytest.importorskip("torch")
 import torch
 
 from actspan import Dataset, PemConfig, Pipeline, PipelineConfig, TemConfig
-from actspan.config.stages import RescaleConfig, SoftNmsConfig
+from actspan.config.stages import FusionConfig, RescaleConfig, SoftNmsConfig
 from actspan.config.training import (
     OptimConfig,
     PemTrainConfig,
+    RankingConfig,
     TemTrainConfig,
     TrainConfig,
     WindowTrainConfig,
@@ -194,3 +195,21 @@ def test_models_of_windows_keep_more_proposals(dataset: Dataset, decay: float) -
     config = msgspec.structs.replace(TINY, mode="window", pipeline=pipeline)
     suppression = for_dataset(config, dataset).pipeline.soft_nms
     assert suppression == SoftNmsConfig(decay=decay, picks=1000, keep=1000)
+
+
+@pytest.mark.parametrize(("videos", "decay"), [(2, 0.75), (3, 0.3)])
+def test_few_training_videos_are_ranked_by_their_own_settings(
+    dataset: Dataset, videos: int, decay: float
+) -> None:
+    """Check that `few` counts up to `few_videos`; the dataset has 3 training videos."""
+    few = RankingConfig(SoftNmsConfig(decay=0.3), FusionConfig(start=0.5))
+    config = msgspec.structs.replace(TINY, mode="rescale", few_videos=videos, few=few)
+    pipeline = for_dataset(config, dataset).pipeline
+    assert pipeline.soft_nms.decay == decay
+    assert pipeline.fusion.start == (0.5 if decay == 0.3 else 1.0)
+    own = msgspec.structs.replace(
+        config.pipeline, soft_nms=SoftNmsConfig(decay=0.9), fusion=FusionConfig(end=0.2)
+    )
+    changed = for_dataset(msgspec.structs.replace(config, pipeline=own), dataset).pipeline
+    assert changed.soft_nms.decay == 0.9
+    assert changed.fusion == FusionConfig(end=0.2)

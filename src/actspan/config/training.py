@@ -110,6 +110,8 @@ class TemTrainConfig(Config, frozen=True):
         super().__post_init__()
         ordered = self.crop_shortest <= self.crop_longest
         _require(ordered, "tem: crop_shortest must not be above crop_longest")
+        scaled = self.standardize or not self.components
+        _require(scaled, "tem: components are those of standardized channels: set standardize")
 
 
 PemLoss = Literal["published", "weighted", "weighted-logistic"]
@@ -123,22 +125,20 @@ class PemTrainConfig(Config, frozen=True):
     dropout: _BelowOne = 0.0  # share of hidden units dropped
 
 
+class RankingConfig(Config, frozen=True):
+    """Suppression and fusion that a model gets, unless `pipeline` changes them."""
+
+    soft_nms: SoftNmsConfig = SoftNmsConfig()
+    fusion: FusionConfig = FusionConfig()
+
+
 class WindowTrainConfig(Config, frozen=True):
     """Selection of windows of long recordings for training (bsn.md section 11)."""
 
     # A window is used if it contains this share of an instance.
     instance_share: Annotated[float, Bounds(0, 1, excluded=0)] = 0.9
     empty_share: _Share = 0.25  # share of the other windows that is used too
-    # Of the pipeline in windows, unless `pipeline` has other values than the published ones.
-    soft_nms: SoftNmsConfig = SoftNmsConfig(picks=1000, keep=1000)
-    fusion: FusionConfig = FusionConfig()
-
-
-class WholeTrainConfig(Config, frozen=True):
-    """Settings for whole videos, rescaled to T cells."""
-
-    # Of the pipeline for whole videos, unless `pipeline` has other values than the published ones.
-    fusion: FusionConfig = FusionConfig()
+    ranking: RankingConfig = RankingConfig(soft_nms=SoftNmsConfig(picks=1000, keep=1000))
 
 
 class TrainConfig(Config, frozen=True):
@@ -149,8 +149,10 @@ class TrainConfig(Config, frozen=True):
 
     # "auto": windows if the training videos' median length is above two windows
     mode: Literal["auto", "rescale", "window"] = "auto"
-    whole: WholeTrainConfig = WholeTrainConfig()
     windows: WindowTrainConfig = WindowTrainConfig()
+    ranking: RankingConfig = RankingConfig()  # of models of whole videos
+    few_videos: _NaturalNumber = 0  # maximum number of training videos that `few` applies to
+    few: RankingConfig = RankingConfig()  # instead of `ranking`, for few training videos
     pipeline: PipelineConfig = PipelineConfig(tem=TemConfig(), pem=PemConfig())
     tem: TemTrainConfig = TemTrainConfig()
     pem: PemTrainConfig = PemTrainConfig()
@@ -174,20 +176,26 @@ _CYCLE = OptimConfig(
     select="last",
     average=0.99,
 )
-_WINDOWS = WindowTrainConfig(
-    soft_nms=SoftNmsConfig(
-        threshold_short=0.5, threshold_long=0.8, decay=0.5, picks=1000, keep=1000
-    ),
-    fusion=FusionConfig(start=0.7, end=0.7, label_free=0.25),
-)
 # docs/log.md has the measurements behind "default". It counts optimiser steps, so that thirty
-# recordings are trained as long as thousands; a handful of them is trained less, and judged with
-# the help of label-free proposals.
+# recordings are trained as long as thousands; a handful of them is trained less. Candidates are
+# weighted by label-free proposals.
 PRESETS: dict[str, TrainConfig] = {
     "published": TrainConfig(),
     "default": TrainConfig(
-        whole=WholeTrainConfig(fusion=FusionConfig(label_free=1.0)),
-        windows=_WINDOWS,
+        windows=WindowTrainConfig(
+            ranking=RankingConfig(
+                SoftNmsConfig(
+                    threshold_short=0.5, threshold_long=0.8, decay=0.5, picks=1000, keep=1000
+                ),
+                FusionConfig(start=0.7, end=0.7, label_free=0.25),
+            )
+        ),
+        ranking=RankingConfig(fusion=FusionConfig(label_free=1.0)),
+        few_videos=5,
+        few=RankingConfig(
+            SoftNmsConfig(threshold_short=0.35, threshold_long=0.65, decay=0.5),
+            FusionConfig(start=0.5, end=0.5, label_free=1.0),
+        ),
         pipeline=PipelineConfig(tem=TemConfig(hidden=256), pem=PemConfig()),
         tem=TemTrainConfig(
             optim=replace(_CYCLE, weight_decay=0.01, steps=1800, least_steps=600),

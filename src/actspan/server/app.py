@@ -25,11 +25,11 @@ from actspan.server import browse_routes, inference_routes
 from actspan.server.corrections import Corrections
 from actspan.server.database import Database
 from actspan.server.error_responses import (
+    ParameterCheck,
     ProblemDetails,
     check_ready,
     failures,
     install_handlers,
-    refuse_unknown_parameters,
 )
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.job_runner import JobRunner
@@ -101,8 +101,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
         if service is not None:
             routers += [direct_router(service), job_router(service)]
             routers.append(inference_routes.router(service))
+        checked = [Depends(ParameterCheck())]
         for router in routers:
-            app.include_router(router, dependencies=[Depends(refuse_unknown_parameters)])
+            app.include_router(router, dependencies=checked)
         app.frontend("/", directory=VIEWER, fallback=None)
         _complete_schemas(app)
         app.state.service, app.state.library, app.state.is_ready = service, library, False

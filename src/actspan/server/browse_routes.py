@@ -74,7 +74,7 @@ class Overview(BaseModel):
     runs: list[RunInfo]
     ground_truth: str = Field(description="Origin of the ground truth; empty if there is none.")
     has_media: bool
-    labels: list[str] = Field(description="Labels of the ground truth, sorted.")
+    labels: list[str] = Field(description="Labels of the ground truth, then others of corrections.")
     subsets: list[str] = Field(description="Subsets of the ground truth, sorted.")
     forms: list[ExportForm]
 
@@ -147,11 +147,12 @@ def _add_overview(routes: APIRouter, library: Library, corrections: Corrections)
     def overview() -> Overview:
         """Return the runs, the labels, and the forms of export."""
         labels = {label for video in library.truth.values() for label in video.labels}
+        corrected = {one.label for segments in corrections.all().values() for one in segments}
         return Overview(
             runs=[_run_info(run) for run in library.runs],
             ground_truth=library.source,
             has_media=bool(library.media or library.uploads),
-            labels=sorted(labels),
+            labels=sorted(labels) + sorted(corrected - labels - {""}),
             subsets=sorted({video.subset for video in library.truth.values()} - {""}),
             forms=[ExportForm(name=form.name, what=form.what) for form in WRITABLE],
         )

@@ -78,21 +78,16 @@ class BrowsedRun:
 
     @property
     def result(self) -> dict[str, Proposals]:
-        """Proposals of every video, seconds, in the file's order."""
+        """Proposals of every video, seconds, best first."""
         with self._reading:
             return self._result
 
     @cached_property
-    def best_first(self) -> dict[str, Proposals]:
-        """Proposals of every video, seconds, best first."""
+    def _result(self) -> dict[str, Proposals]:
         return {
             video: found[np.argsort(-found.score, kind="stable")]
-            for video, found in self.result.items()
+            for video, found in read_result(self.path).items()
         }
-
-    @cached_property
-    def _result(self) -> dict[str, Proposals]:
-        return read_result(self.path)
 
     @cached_property
     def _detections(self) -> dict[str, Detections]:
@@ -135,8 +130,7 @@ class BrowsedRun:
 
     def proposals(self, video: str) -> ShownProposals:
         """Return the run's proposals for a video, best first."""
-        proposals = self.result.get(video, Proposals.empty())
-        return self._labelled(video, proposals[np.argsort(-proposals.score, kind="stable")])
+        return self._labelled(video, self.result.get(video, Proposals.empty()))
 
     def suppressed(self, video: str, config: SoftNmsConfig) -> ShownProposals:
         """Suppress again with other settings of Soft-NMS, by the pipeline's own code.

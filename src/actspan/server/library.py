@@ -25,6 +25,7 @@ from actspan.server.zoom_levels import check_index
 from actspan.streams.video_lists import find_videos
 
 _PAUSE = 0.001  # seconds after each part of the evaluation, so that requests go first
+_LATER = 1.0  # seconds after the evaluation, so that the first page goes first
 _TOGETHER = 200  # videos that are evaluated together
 _CHANGED = 8  # runs with other settings of Soft-NMS that stay in memory
 
@@ -143,32 +144,44 @@ class Library:
                 self._evaluate_missing()
             self._is_busy = False
             self._evaluate_changed()
+            if not self._wake.wait(_LATER):
+                self._read_for_videos()
 
     def _evaluate_changed(self) -> None:
         """Evaluate the runs with other settings, most recently used first, until interrupted."""
         with self._changing:
             changed = list(self._changed.values())
         for run in reversed(changed):
-            run.evaluate(lambda: self._stop.wait(_PAUSE) or self._wake.is_set())
+            run.evaluate(lambda: self._pauses_to_stop() or self._wake.is_set())
 
     def _evaluate_missing(self) -> None:
-        for run in self.runs:
-            run.warm()
-        for run, metrics in zip(self.runs, self.metrics, strict=False):  # one may be added now
-            known = (self.reference(name) for name in run.result if name not in metrics)
+        """Read and evaluate what the list of videos shows."""
+        results = [run.result for run in self.runs]
+        for result, metrics in zip(results, self.metrics, strict=False):  # one may be added now
+            known = (self.reference(name) for name in result if name not in metrics)
             videos = [video for video in known if video is not None and len(video.segments)]
             for first in range(0, len(videos), _TOGETHER):
-                if self._stop.wait(_PAUSE):
+                if self._pauses_to_stop():
                     return
                 part = {video.id: video for video in videos[first : first + _TOGETHER]}
-                for name, (auc, missed) in evaluate_each([*part.values()], run.result).items():
+                for name, (auc, missed) in evaluate_each([*part.values()], result).items():
                     if self.reference(name) is part[name]:  # not corrected meanwhile
                         metrics[name] = RunMetrics(auc=auc, missed=missed)
         for name in self.ids:
             if math.isnan(self.video(name).duration) and name not in self._durations:
-                if self._stop.wait(_PAUSE):
+                if self._pauses_to_stop():
                     return
                 self._file_seconds(name)
+
+    def _read_for_videos(self) -> None:
+        """Read what the first request for a video of each run needs."""
+        for run in self.runs:
+            with suppress(ActSpanError):  # as above
+                run.warm()
+
+    def _pauses_to_stop(self) -> bool:
+        """Pause, so that requests go first; return whether the evaluation must stop."""
+        return self._stop.wait(_PAUSE)
 
     def close(self) -> None:
         """Stop the evaluation, and close the runs."""

@@ -234,7 +234,7 @@ class VideoList:
         changed = self._changed.get(number)
         if changed is not None and name in self._runs[number].result:
             return changed.known(name)
-        proposals = self._runs[number].best_first.get(name, Proposals.empty())
+        proposals = self._runs[number].result.get(name, Proposals.empty())
         return VideoResult(len(proposals), proposals, self._run_metrics[number](name))
 
     def _row(self, name: str, is_corrected: bool) -> ListedVideo:

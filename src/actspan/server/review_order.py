@@ -39,13 +39,13 @@ class ProposalTable:
     @classmethod
     def read(cls, run: BrowsedRun) -> Self:
         """Return the table of a run."""
-        parts = list(run.best_first.values())
+        parts = list(run.result.values())
         columns = (
             np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)])
             for name in ("start", "end", "score")
         )
         first = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
-        return cls(tuple(run.best_first), first.astype(np.int64), *columns)
+        return cls(tuple(run.result), first.astype(np.int64), *columns)
 
 
 def distance_from_doubt(

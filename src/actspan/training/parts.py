@@ -92,23 +92,23 @@ def _with_meaning(subset: str) -> str:
 
 
 def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """Set the options that depend on the dataset: channels, edges, mode and what windows need."""
+    """Set the options that depend on the dataset: channels, edges, mode and ranking."""
     settings, channels = config.pipeline, dataset.spec.channels
     if channels is None:
         raise ConfigError(f"{dataset.path}: its channels are not known; use trainable(dataset)")
     tem = settings.tem or TemConfig()
     edge = dataset.edge if settings.rescale.edge == "auto" else settings.rescale.edge
     mode = _mode(dataset, tem.length) if config.mode == "auto" else config.mode
-    nms, fusion = settings.soft_nms, settings.fusion
+    ranking = config.ranking
     if mode == "window":
-        nms = _suppression_of_windows(nms, config.windows.soft_nms)
-    if fusion == FusionConfig():
-        fusion = (config.windows if mode == "window" else config.whole).fusion
+        ranking = config.windows.ranking
+    elif len(videos_in(dataset, TRAINING)) <= config.few_videos:
+        ranking = config.few
     pipeline = msgspec.structs.replace(
         settings,
         mode=mode,
-        soft_nms=nms,
-        fusion=fusion,
+        soft_nms=_suppression(settings.soft_nms, ranking.soft_nms),
+        fusion=ranking.fusion if settings.fusion == FusionConfig() else settings.fusion,
         tem=msgspec.structs.replace(tem, channels=channels),
         pem=msgspec.structs.replace(settings.pem or PemConfig(), inputs=settings.bsp.size),
         rescale=msgspec.structs.replace(settings.rescale, edge=edge),
@@ -117,13 +117,13 @@ def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     return msgspec.structs.replace(config, mode=mode, pipeline=pipeline)
 
 
-def _suppression_of_windows(nms: SoftNmsConfig, windows: SoftNmsConfig) -> SoftNmsConfig:
-    """Return the suppression for windows: `windows`, with what `nms` changes."""
+def _suppression(nms: SoftNmsConfig, ranking: SoftNmsConfig) -> SoftNmsConfig:
+    """Return `ranking`, or `nms` if it was changed; its counts only if they were changed too."""
     usual = SoftNmsConfig()
     if nms == usual:
-        return windows
+        return ranking
     if (nms.picks, nms.keep) == (usual.picks, usual.keep):
-        return msgspec.structs.replace(nms, picks=windows.picks, keep=windows.keep)
+        return msgspec.structs.replace(nms, picks=ranking.picks, keep=ranking.keep)
     return nms
 
 

@@ -1,4 +1,4 @@
-"""The loop in a real browser: from a folder of videos to a second model, over a restart."""
+"""Test the loop in a real browser: from videos to a second model, over a restart."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("loop") / "videos"
     folder.mkdir()
     for number in range(4):
-        write_video(folder / f"film{number}.mp4", steady(8.0))
+        write_video(folder / f"film{number}.mp4", steady(4.0))
     cut(write_video(folder / "broken.mp4", steady(2.0)), 0.3)
     return folder
 
@@ -104,10 +104,13 @@ def test_a_folder_of_videos_becomes_a_model_without_leaving_the_page(
     wait(visit, JOBS, "Proposing with mine · done: run mine (2)")
     visit.press("Escape")
     until_runs(visit, "A label-free", "B mine", "C mine (2)")
+    page.get_by_role("tab", name="Review").click()
+    offered = page.locator("#review-run option").all_text_contents()
+    assert offered == ["A label-free", "B mine", "C mine (2)"]
     pressed = page.locator("#runs button").evaluate_all("e => e.map((x) => x.ariaPressed)")
     assert pressed == ["false", "true", "true"]
     page.get_by_role("button", name="What changed").click()
-    wait(visit, CHANGES, "no clear difference, +0.0")  # the same model
+    wait(visit, CHANGES, "no clear difference, C − B is +0.0")  # the same model
     page.get_by_role("button", name="Remove: Training mine").click()
     visit.until("document.querySelectorAll('#work-jobs li').length === 2")
     page.reload()
@@ -165,7 +168,7 @@ def test_a_job_can_be_cancelled(browser: Any, live: Live) -> None:
 
 @pytest.fixture(scope="module")
 def proposed(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A service with a run, and a finished job."""
+    """Yield a service with a run, and a finished job."""
     with serving(tmp_path_factory.mktemp("proposed"), videos=videos, threads=2) as live:
         job = live.ask("/api/work/propose", method="POST", body={}).json["id"]
         while live.ask(f"/api/work/jobs/{job}").json["state"] in ("queued", "running"):
@@ -231,8 +234,6 @@ def test_an_upload_can_be_kept_and_corrected(browser: Any, tmp_path: Path) -> No
         visit.until_text("name", upload.name)
         page.get_by_role("button", name="Keep", exact=True).click()
         wait(visit, "#upload-error", "are kept already")
-        page.reload()
-        visit.open("my day")
-        visit.tab("Corrections")
+        visit.open("my day", "Corrections")
         assert len(visit.times()) == 1
         visit.close("409")

@@ -1,4 +1,4 @@
-"""A service that goes away, refuses or changes, as a real browser shows it."""
+"""Test what a real browser shows when the service ends, refuses or changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of the page: modules, types, inline code, documented keys."""
+"""Test the files of the page: modules, types, inline code, documented keys."""
 
 from __future__ import annotations
 
@@ -35,13 +35,11 @@ def test_a_module_says_what_it_is_for_and_is_short(module: Path) -> None:
 
 def test_only_two_modules_send_requests() -> None:
     sending = {module.name for module in MODULES if "fetch(" in module.read_text(encoding="utf-8")}
-    assert sending == {"api.js", "connection.js"}
+    assert sending == {"request.js", "connection.js"}
 
 
 def test_the_documented_keys_are_those_of_the_page() -> None:
-    scripts = [
-        (VIEWER / name).read_text(encoding="utf-8") for name in ("keys.js", "review_keys.js")
-    ]
+    scripts = [(VIEWER / name).read_text(encoding="utf-8") for name in ("keys.js", "review_tab.js")]
     known = re.findall(r'\["([^"]+)", "([^"]+)", "\w+"\]', "".join(scripts))
     page = (ROOT / "docs/viewer.md").read_text(encoding="utf-8")
     written = re.findall(r"^\| (`.*`) \| (.*) \|$", page, re.MULTILINE)

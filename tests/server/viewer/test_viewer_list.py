@@ -1,4 +1,4 @@
-"""The list of videos and the address in a real browser."""
+"""Test the list of videos and the address in a real browser."""
 
 from __future__ import annotations
 

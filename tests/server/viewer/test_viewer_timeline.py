@@ -1,4 +1,4 @@
-"""The timeline in a real browser: look, scrub, zoom, resize."""
+"""Test the timeline in a real browser: look, scrub, zoom, resize."""
 
 from __future__ import annotations
 

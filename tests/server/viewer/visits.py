@@ -1,4 +1,4 @@
-"""A page in a real browser: what it shows, and what it complained of or requested."""
+"""Visit the viewer in a real browser, and record its requests and errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FRAMES = "() => new Promise((r) => requestAnimationFrame(() => requestAnimationF
 
 
 class Visit:
-    """A page that was opened, and what it complained of or requested."""
+    """Page in a browser, with its requests and errors."""
 
     def __init__(self, browser: Any, live: Live, width: int = DESKTOP, **how: Any) -> None:
         phone = {"has_touch": True, "is_mobile": True} if width == PHONE else {}
@@ -72,7 +72,7 @@ class Visit:
         return self
 
     def close(self, *expected: str) -> None:
-        """Close the page; it complained of nothing but what contains an expected text."""
+        """Close the page; fail if it reported errors without an expected text."""
         self.context.close()
         others = [said for said in self.complaints if not any(text in said for text in expected)]
         assert others == []
@@ -82,11 +82,11 @@ class Visit:
         return found
 
     def seconds(self) -> float:
-        """The position, as it is reported to those who cannot see it."""
+        """Return the position in seconds, as it is reported to screen readers."""
         return float(self.page.locator("#overlay").get_attribute("aria-valuenow"))
 
     def point(self, x: float, below: float) -> tuple[float, float]:
-        """A point of the timeline on the page, from pixels of the timeline."""
+        """Return the point on the page of a point of the timeline, pixels."""
         box = self.page.locator("#overlay").bounding_box()
         return box["x"] + x, box["y"] + below
 
@@ -105,13 +105,13 @@ class Visit:
         self.page.locator("#overlay").focus()
 
     def times(self) -> list[tuple[float, float]]:
-        """Starts and ends in the table of corrections, seconds."""
+        """Return starts and ends in the table of corrections, seconds."""
         values = self.page.locator("#segments .moment").evaluate_all("e => e.map((x) => x.value)")
         seconds = list(map(parse_clock, values))
         return list(zip(seconds[::2], seconds[1::2], strict=True))
 
     def rows(self, room: str = "#proposal-rows") -> list[list[str]]:
-        """The cells of a table."""
+        """Return the texts of the cells of a table."""
         found: list[list[str]] = self.page.locator(f"{room} tbody tr").evaluate_all(
             "rows => rows.map((row) => [...row.cells].map((cell) => cell.textContent))"
         )

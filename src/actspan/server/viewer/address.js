@@ -1,7 +1,9 @@
 // The address of what is shown, after "#": id=VIDEO or job=JOB; nothing is the home page.
 //
 // t, from and to (seconds), runs (letters of those that are switched on), axis=one (two runs are
-// compared on one axis) and order (of the list) are written if they differ from the usual.
+// compared on one axis) and the filters of the list are written if they differ from the usual.
+
+const FILTERS = new Set(["order", "find", "missed", "corrected", "subset", "label", "auc"]);
 
 /**
  * @typedef {object} Address
@@ -12,7 +14,7 @@
  * @property {number} [to]
  * @property {string} [runs]
  * @property {string} [axis]
- * @property {string} [order]
+ * @property {Record<string, string>} filters of the list, and its order
  * @property {boolean} isNew whether it was not shown before in this place of the history
  */
 
@@ -24,9 +26,10 @@ export function readAddress() {
     const number = Number(named.get(name) ?? NaN);
     return Number.isFinite(number) ? number : undefined;
   };
+  const filters = Object.fromEntries([...named].filter(([name]) => FILTERS.has(name)));
   return {
     id: text("id"), job: text("job"), t: seconds("t"), from: seconds("from"), to: seconds("to"),
-    runs: text("runs"), axis: text("axis"), order: text("order"), isNew: history.state === null,
+    runs: text("runs"), axis: text("axis"), filters, isNew: history.state === null,
   };
 }
 

@@ -1,75 +1,19 @@
-// Requests to the service; no other module but connection.js sends any.
+// The requests to the service, by subject; request.js sends them.
 
-/** @import { Compared, PerVideo, RunFigures, Shared } from "./types.js" */
 /**
  * @import {
- *   Columns, Corrected, Decision, Filmstrip, FrameGrid, Job, JobResult, ListQuery, ModelInfo, Overview,
- *   ReviewPage, ReviewQuery, Segment, ShownVideo, Suppression, VideoPage, WaveformInfo
+ *   Columns, Compared, Corrected, Decision, Filmstrip, FrameGrid, Job, JobResult, ListQuery, ModelInfo, NewTraining,
+ *   Overview, PerVideo, ReviewPage, ReviewQuery, RunFigures, Segment, Shared, ShownVideo, Suppression, VideoPage,
+ *   WaveformInfo, WorkJob, WorkOverview
  * } from "./types.js"
  */
+/** @import { Query } from "./request.js" */
 
-import { connection } from "./connection.js";
+import { ask, encode, json, send } from "./request.js";
 
-/** Answer that is an error; status 0 if there was no answer. */
-export class Refused extends Error {
-  /**
-   * @param {number} status
-   * @param {string} message
-   */
-  constructor(status, message) {
-    super(message);
-    this.status = status;
-  }
+export { messageOf, Refused, wasAborted } from "./request.js";
 
-  // Whether the same request may succeed later.
-  get isTemporary() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
-  }
-}
-
-/**
- * @typedef {Record<string, string | number | boolean | string[]>} Query
- * @typedef {RequestInit & { query?: Query }} How
- */
-
-/** @param {Query} query */
-function encode(query) {
-  const pairs = Object.entries(query).flatMap(([name, value]) =>
-    [value].flat().map((one) => /** @type {[string, string]} */ ([name, String(one)])));
-  return new URLSearchParams(pairs).toString();
-}
-
-/**
- * @param {string} path
- * @param {How} [how]
- */
-export async function ask(path, { query = {}, ...how } = {}) {
-  const text = encode(query);
-  let answer;
-  try {
-    answer = await fetch(text ? `${path}?${text}` : path, how);
-  } catch (error) {
-    if (wasAborted(error)) throw error;
-    connection.lose();
-    throw new Refused(0, "The service does not answer.");
-  }
-  if (answer.ok) return answer;
-  const problem = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status, problem.detail ?? answer.statusText);
-}
-
-/** @param {unknown} error */
-export const wasAborted = (error) => error instanceof DOMException && error.name === "AbortError";
-
-/** @param {unknown} error */
-export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
-
-/**
- * @param {string} path
- * @param {How} [how]
- */
-export const json = async (path, how) => (await ask(path, how)).json();
-const BROWSE = "api/browse", JOBS = "api/jobs";
+const BROWSE = "api/browse", JOBS = "api/jobs", WORK = "api/work";
 
 /** @returns {Promise<Overview>} */
 export const about = () => json(BROWSE);
@@ -128,6 +72,13 @@ export const thumbnailUrl = (id) => `${BROWSE}/thumbnail?${encode({ id })}`;
 /** @param {string} id */
 export const mediaUrl = (id) => `${BROWSE}/media?${encode({ id })}`;
 
+/**
+ * Return what an export would contain.
+ * @param {boolean} everything
+ * @returns {Promise<{ videos: number, segments: number, empty_videos: number }>}
+ */
+export const exportContents = (everything) => json(`${BROWSE}/corrections/contents`, { query: { everything } });
+
 /** @param {Query} query */
 export const exportUrl = (query) => `${BROWSE}/corrections/export?${encode(query)}`;
 
@@ -166,8 +117,7 @@ export const readCorrections = (id) => json(`${BROWSE}/corrections`, { query: { 
 export function saveCorrections(id, revision, segments) {
   const path = `${BROWSE}/corrections`;
   if (segments === null) return json(path, { method: "DELETE", query: { id, revision } });
-  const body = JSON.stringify({ revision, segments });
-  return json(path, { method: "PUT", query: { id }, body, headers: { "Content-Type": "application/json" } });
+  return send("PUT", path, { revision, segments }, { id });
 }
 
 // Content of the video's file
@@ -261,6 +211,14 @@ export const listJobs = () => json(JOBS, { query: { limit: 20 } });
 /** @param {string} id */
 export const removeJob = (id) => ask(`${JOBS}/${encodeURIComponent(id)}`, { method: "DELETE" });
 
+/**
+ * Make a run of the proposals of an upload.
+ * @param {string} job
+ * @param {string} video id of the video
+ * @returns {Promise<{ video: string }>}
+ */
+export const keepUpload = (job, video) => send("POST", `${WORK}/runs`, { job, video });
+
 // Review
 
 /**
@@ -277,7 +235,29 @@ export const reviewQueue = (query, limit) => json(`${BROWSE}/review`, { query: {
  * @returns {Promise<{ corrections: Corrected }>}
  */
 export function decide({ run, item, state, segment }, revision) {
-  const { video: id, start, end } = item, body = JSON.stringify({ start, end, state, segment, revision });
-  const headers = { "Content-Type": "application/json" };
-  return json(`${BROWSE}/review`, { method: "PUT", query: { id, run }, body, headers });
+  const { video: id, start, end } = item;
+  return send("PUT", `${BROWSE}/review`, { start, end, state, segment, revision }, { id, run });
 }
+
+// The loop: propose in all videos, and train
+
+/** @returns {Promise<WorkOverview>} */
+export const workOverview = () => json(WORK);
+
+/** @returns {Promise<WorkJob[]>} */
+export const listWork = () => json(`${WORK}/jobs`);
+
+/**
+ * @param {string} model
+ * @returns {Promise<WorkJob>}
+ */
+export const proposeInAll = (model) => send("POST", `${WORK}/propose`, { model });
+
+/**
+ * @param {NewTraining} training
+ * @returns {Promise<WorkJob>}
+ */
+export const trainModel = (training) => send("POST", `${WORK}/train`, training);
+
+/** @param {string} id */
+export const removeWork = (id) => ask(`${WORK}/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });

@@ -4,12 +4,10 @@
 /** @import { List } from "./list.js" */
 /** @import { Store } from "./store.js" */
 
-import { addressOf } from "./address.js";
 import { thumbnailUrl } from "./api.js";
-import { byId, make } from "./dom.js";
-import { aucOf, factsOf } from "./list.js";
+import { byId, drawing, drawn, make } from "./dom.js";
+import { aucOf, focusedIndex } from "./list.js";
 import { clip } from "./segments.js";
-import { drawing, drawn } from "./svg.js";
 
 const NARROWEST = 215, GAP = 10, PICTURE = 118, TEXT = 50, LANE = 8; // pixels
 
@@ -67,7 +65,7 @@ export class Cards {
 
   draw() {
     if (!this.isShown) return;
-    const [first, last] = this.#inView(), columns = this.#columns, focused = this.#focused();
+    const [first, last] = this.#inView(), columns = this.#columns, focused = focusedIndex(this.#room);
     this.#room.style.height = `${Math.ceil(this.list.total / columns) * this.#pitch}px`;
     const wide = (this.#room.clientWidth + GAP) / columns;
     this.#room.replaceChildren(...Array.from({ length: Math.max(last - first, 0) }, (_, i) => {
@@ -83,17 +81,11 @@ export class Cards {
 
   /** @param {number} index */
   #card(index) {
-    const card = document.createElement("li"), video = this.list.at(index);
-    card.setAttribute("aria-setsize", String(this.list.total));
-    card.setAttribute("aria-posinset", String(index + 1));
-    if (!video) return card;
-    const link = make(card, "a", { href: addressOf({ id: video.id }) });
-    link.dataset.index = String(index);
+    const video = this.list.at(index), { item: card, link } = this.list.entry(index);
+    if (!video || !link) return card;
     if (this.store.about.has_media) picture(link, video);
     this.#lines(link, video);
-    make(link, "span", { className: "card-name", title: video.id }, video.id);
-    if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
-    make(link, "span", { className: "row-facts" }, factsOf(video, this.store.about));
+    this.list.describe(link, video, "card-name");
     const figures = aucOf(video);
     if (figures) make(link, "span", { className: "row-auc" }, video.runs.length > 1 ? figures : `AUC ${figures}`);
     return card;
@@ -120,11 +112,6 @@ export class Cards {
     }));
   }
 
-  #focused() {
-    const link = document.activeElement?.closest("#cards a");
-    return link instanceof HTMLElement ? Number(link.dataset.index) : undefined;
-  }
-
   /** @param {number} index */
   #focus(index) {
     const link = this.#room.querySelector(`[data-index="${index}"]`);
@@ -135,7 +122,7 @@ export class Cards {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    const columns = this.#columns, now = this.#focused();
+    const columns = this.#columns, now = focusedIndex(this.#room);
     /** @type {Record<string, number>} */
     const steps = {
       ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, PageDown: 3 * columns, PageUp: -3 * columns,

@@ -3,9 +3,8 @@
 /** @import { PerVideo } from "./types.js" */
 /** @import { Run } from "./run.js" */
 
-import { make } from "./dom.js";
+import { drawing, drawn, make } from "./dom.js";
 import { clip } from "./segments.js";
-import { drawing, drawn } from "./svg.js";
 
 const BINS = 20, TALL = 34, SQUARE = 100, NEAR = 2.5; // bins, units of the drawings
 

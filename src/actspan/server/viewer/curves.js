@@ -4,16 +4,28 @@
 
 import { clip } from "./segments.js";
 
-/** Lowest and highest value of every curve per column of a zoom level. */
+/** Lowest and highest value of every curve per column of a zoom level, from `first` to `last` in view. */
 export class Columns {
   /**
    * @param {Curves} curves
    * @param {number} level
+   * @param {number} first
+   * @param {number} last
    */
-  constructor(curves, level) {
+  constructor(curves, level, first, last) {
     this.curves = curves;
     this.level = level;
-    this.size = 2 ** level; // cells per column
+    this.first = first;
+    this.last = last;
+    this.seconds = (2 ** level * curves.span) / curves.cells; // of a column
+  }
+
+  /**
+   * Return the time of the middle of a column.
+   * @param {number} column
+   */
+  middle(column) {
+    return Math.min((column + 0.5) * this.seconds, this.curves.span);
   }
 
   /**
@@ -85,8 +97,9 @@ export class Curves {
     const cells = ((to - from) / this.span) * this.cells;
     const wanted = Math.round(Math.log2(Math.max(cells / width, 1)));
     for (let level = Math.min(wanted, this.levels - 1); level < this.levels; level += 1) {
-      const missing = this.#needed(level, from, to).filter((t) => !this.tiles.has(`${level}/${t}`));
-      if (!missing.length) return new Columns(this, level);
+      const [first, last] = this.#range(level, from, to);
+      const missing = this.#tiles(first, last).filter((t) => !this.tiles.has(`${level}/${t}`));
+      if (!missing.length) return new Columns(this, level, first, last);
       for (const tile of missing) this.#get(level, tile);
     }
     return null;
@@ -98,20 +111,20 @@ export class Curves {
    * @param {number} from
    * @param {number} to
    */
-  range(level, from, to) {
+  #range(level, from, to) {
     const size = 2 ** level, perSecond = this.cells / this.span / size;
     const last = Math.ceil(this.cells / size) - 1;
     return [clip(Math.floor(from * perSecond) - 1, 0, last), clip(Math.ceil(to * perSecond) + 1, 0, last)];
   }
 
   /**
-   * @param {number} level
-   * @param {number} from
-   * @param {number} to
+   * Return the numbers of the tiles that have some columns.
+   * @param {number} first
+   * @param {number} last
    */
-  #needed(level, from, to) {
-    const [first, last] = this.range(level, from, to).map((c) => Math.floor(c / this.tile));
-    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  #tiles(first, last) {
+    const tile = Math.floor(first / this.tile);
+    return Array.from({ length: Math.floor(last / this.tile) - tile + 1 }, (_, i) => tile + i);
   }
 
   /**

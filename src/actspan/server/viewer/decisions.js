@@ -41,7 +41,7 @@ export class Decisions extends EventTarget {
 
   // Wait until all decisions are stored.
   async settled() {
-    if (this.isUnsaved) await new Promise((done) => { this.addEventListener("saved", done, { once: true }); });
+    while (this.isUnsaved) await new Promise((done) => { this.addEventListener("change", done, { once: true }); });
   }
 
   async save() {

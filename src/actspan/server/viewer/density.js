@@ -1,6 +1,6 @@
 // Segments that are too narrow to be drawn as bars: how many there are per pixel, and clusters of them.
 
-/** @import { Gesture, Hit, Span, Track } from "./types.js" */
+/** @import { Gesture, Hit, Span } from "./types.js" */
 /** @import { Painter } from "./painter.js" */
 /** @import { Scrubber } from "./scrubber.js" */
 
@@ -47,21 +47,19 @@ export function paintDensity(painter, segments, y, height, colour) {
 }
 
 /**
- * Return the cluster under the pointer.
- * @param {Track} track
+ * Return the cluster under the pointer, or null.
+ * @param {number} height of the track
  * @param {Span[]} segments
  * @param {number} seconds
  * @param {Scrubber} scrubber
- * @returns {Hit}
+ * @returns {Hit | null}
  */
-export function clusterHit(track, segments, seconds, { scale }) {
+export function clusterHit(height, segments, seconds, { scale }) {
   const cluster = clusterAt(segments, seconds, scale);
-  if (!cluster) return { track };
+  if (!cluster) return null;
   const { start, end, count } = cluster;
   const describe = () => `${plural(count, "segment")} · ${clocks(cluster)} · click to zoom in`;
-  return {
-    track, segment: { start, end, label: "" }, cursor: "zoom-in", describe, box: { y: 0, height: track.height },
-  };
+  return { segment: { start, end, label: "" }, cursor: "zoom-in", describe, box: { y: 0, height } };
 }
 
 /**

@@ -2,7 +2,7 @@
 
 /** @import { Overview } from "./types.js" */
 
-import { exportUrl, listVideos, messageOf } from "./api.js";
+import { exportContents, exportUrl, messageOf } from "./api.js";
 import { byId, choice, dialog, field, make, press } from "./dom.js";
 import { remember } from "./remember.js";
 import { plural } from "./text.js";
@@ -50,33 +50,33 @@ export function helpDialog() {
 export function exportDialog(about) {
   const one = closable("export");
   for (const { name, what } of about.forms) make(choice("export-form"), "option", { value: name }, what);
-  let corrected = 0;
-  const update = () => {
-    const everything = field("everything").checked, isEmpty = corrected === 0 && !everything;
-    const link = byId("download");
-    if (isEmpty) link.removeAttribute("href");
-    else link.setAttribute("href", exportUrl({ form: choice("export-form").value, everything }));
-    link.setAttribute("aria-disabled", String(isEmpty));
-    byId("export-count").textContent = isEmpty
-      ? "No video has been corrected, so there is nothing to export."
-      : `${plural(corrected, "video")} with corrections${everything ? ", and the ground truth of all others" : ""}.`;
-  };
-  for (const id of ["export-form", "everything"]) byId(id).addEventListener("change", update);
-  byId("everything-option").hidden = !about.ground_truth;
-  press("open-export", async () => {
-    one.showModal();
+  const update = async () => {
+    const everything = field("everything").checked, link = byId("download");
+    link.setAttribute("href", exportUrl({ form: choice("export-form").value, everything }));
     try {
-      corrected = await countCorrected();
-      update();
+      const contents = await exportContents(everything), isEmpty = contents.videos === 0;
+      if (isEmpty) link.removeAttribute("href");
+      link.setAttribute("aria-disabled", String(isEmpty));
+      byId("export-count").textContent = contentsOf(contents, everything);
     } catch (error) {
       byId("export-count").textContent = messageOf(error);
     }
+  };
+  for (const id of ["export-form", "everything"]) byId(id).addEventListener("change", update);
+  byId("everything-option").hidden = !about.ground_truth;
+  press("open-export", () => {
+    one.showModal();
+    update();
   });
 }
 
-async function countCorrected() {
-  const { total } = await listVideos({
-    find: "", missed: false, corrected: true, order: "source", descending: false, suppression: [], offset: 0, limit: 1,
-  });
-  return total;
+/**
+ * Describe what an export contains.
+ * @param {{ videos: number, segments: number, empty_videos: number }} contents
+ * @param {boolean} isEverything
+ */
+function contentsOf({ videos, segments, empty_videos: empty }, isEverything) {
+  if (!videos) return "No video has been corrected, so there is nothing to export.";
+  const without = empty ? `; ${empty.toLocaleString("en")} without segments` : "";
+  return `${plural(videos, isEverything ? "video" : "corrected video")}, ${plural(segments, "segment")}${without}.`;
 }

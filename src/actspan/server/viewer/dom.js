@@ -1,4 +1,4 @@
-// Elements of the page: found by id, or made.
+// Elements of the page and of its small drawings: found by id, or made.
 
 /**
  * Return the element with an id; throw if there is none of this class.
@@ -39,6 +39,43 @@ export function make(parent, tag, properties = {}, text = "") {
   parent?.append(made);
   return made;
 }
+
+/**
+ * Replace the options of a list; what is chosen stays chosen.
+ * @param {string} id
+ * @param {string[][]} options values and words
+ */
+export function fill(id, options) {
+  const list = choice(id), before = list.value;
+  list.replaceChildren();
+  for (const [value, words] of options) make(list, "option", { value }, words);
+  if (options.some(([value]) => value === before)) list.value = before;
+}
+
+/**
+ * Return a new element of a drawing in SVG, which follows the colours of the page; the last child of `parent`.
+ * @template {keyof SVGElementTagNameMap} K
+ * @param {Element | null} parent
+ * @param {K} tag
+ * @param {Record<string, string | number>} [attributes]
+ * @returns {SVGElementTagNameMap[K]}
+ */
+export function drawn(parent, tag, attributes = {}) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
+  parent?.append(made);
+  return made;
+}
+
+/**
+ * Return a drawing of a size in its own units.
+ * @param {Element} parent
+ * @param {number} width
+ * @param {number} height
+ * @param {Record<string, string | number>} [attributes]
+ */
+export const drawing = (parent, width, height, attributes = {}) =>
+  drawn(parent, "svg", { viewBox: `0 0 ${width} ${height}`, ...attributes });
 
 /**
  * Scroll a panel, and nothing else, so that a row in it is visible.

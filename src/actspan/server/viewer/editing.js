@@ -5,10 +5,8 @@
 /** @import { Store } from "./store.js" */
 
 import { say } from "./messages.js";
-import { clip } from "./segments.js";
+import { clip, hull, SHORTEST } from "./segments.js";
 import { plural } from "./text.js";
-
-const SHORTEST = 0.05; // seconds of a part
 
 export class Editing {
   /** @type {Segment[]} copied segments, also of another video */
@@ -69,8 +67,7 @@ export class Editing {
   move(seconds) {
     const chosen = this.#chosen;
     if (!chosen.length) return false;
-    const first = Math.min(...chosen.map((s) => s.start)), last = Math.max(...chosen.map((s) => s.end));
-    const by = clip(seconds, -first, Math.max(this.store.seconds - last, 0));
+    const { start, end } = hull(chosen), by = clip(seconds, -start, Math.max(this.store.seconds - end, 0));
     return this.#replace(chosen, chosen.map((s) => ({ ...s, start: s.start + by, end: s.end + by })));
   }
 
@@ -102,8 +99,7 @@ export class Editing {
       if (next) chosen.push(next);
     }
     if (chosen.length < 2) return false;
-    const start = Math.min(...chosen.map((s) => s.start)), end = Math.max(...chosen.map((s) => s.end));
-    return this.#replace(chosen, [{ ...chosen[0], start, end }]);
+    return this.#replace(chosen, [{ ...chosen[0], ...hull(chosen) }]);
   }
 
   copy() {
@@ -117,7 +113,7 @@ export class Editing {
   paste() {
     const { editor, seconds, media } = this.store;
     if (!editor || !this.hasCopied) return false;
-    const by = media.snap(this.player.time) - Math.min(...this.#copied.map(({ start }) => start));
+    const by = media.snap(this.player.time) - hull(this.#copied).start;
     const moved = this.#copied.map(({ start, end, label }) => ({ start: start + by, end: end + by, label }));
     const fitting = moved.filter(({ end }) => end <= seconds + 1e-6), others = moved.length - fitting.length;
     say("paste", others ? `${plural(others, "segment")} would end after the video and were not pasted.` : "");

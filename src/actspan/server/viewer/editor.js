@@ -75,7 +75,7 @@ export class Editor extends EventTarget {
 
   // Wait until the newest state is stored.
   async settled() {
-    if (this.isUnsaved) await new Promise((done) => { this.addEventListener("saved", done, { once: true }); });
+    while (this.isUnsaved) await new Promise((done) => { this.addEventListener("change", done, { once: true }); });
   }
 
   get canUndo() {

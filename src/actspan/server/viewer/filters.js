@@ -2,7 +2,8 @@
 
 /** @import { ListQuery, Overview } from "./types.js" */
 
-import { byId, button, choice, field, make, press } from "./dom.js";
+import { byId, button, choice, field, fill, press } from "./dom.js";
+import { say } from "./messages.js";
 import { letterOf } from "./text.js";
 
 /** @type {[order: string, words: string, descending: boolean][]} */
@@ -21,7 +22,6 @@ export class Filters extends EventTarget {
   /** @type {Map<number, [low: number, high: number]>} AUC by run, percent */
   auc = new Map();
   #timer = 0;
-
   #runs = 0;
 
   /** @param {Overview} about */
@@ -38,10 +38,10 @@ export class Filters extends EventTarget {
   offer(about) {
     const isEvaluated = Boolean(about.ground_truth) && about.runs.length > 0;
     this.#runs = about.runs.length;
-    refill("order", ordersOf(about, isEvaluated));
-    refill("subset", [["", ""], ...about.subsets.map((name) => [name, name])]);
-    refill("label", [["", ""], ...about.labels.map((name) => [name, name])]);
-    refill("missed-by", [["", ""], ...about.runs.map((_, r) => [String(r), `by ${letterOf(r)}`])]);
+    fill("order", ordersOf(about, isEvaluated));
+    fill("subset", [["", "all subsets"], ...about.subsets.map((name) => [name, name])]);
+    fill("label", [["", "all labels"], ...about.labels.map((name) => [name, name])]);
+    fill("missed-by", [["", "by any run"], ...about.runs.map((_, r) => [String(r), `by ${letterOf(r)}`])]);
     choice("subset").hidden = about.subsets.length < 2;
     choice("label").hidden = about.labels.length < 2;
     byId("missed-option").hidden = !isEvaluated;
@@ -53,16 +53,14 @@ export class Filters extends EventTarget {
       this.#timer = setTimeout(() => this.#changed(), TYPING);
     });
     for (const id of ["order", "missed", "missed-by", "corrected", "subset", "label"]) {
-      byId(id).addEventListener("change", () => {
-        choice("missed-by").hidden = !field("missed").checked || this.#runs < 2;
-        this.#changed();
-      });
+      byId(id).addEventListener("change", () => this.#changed());
     }
     press("auc-filter", () => this.clearAuc());
     byId("filter").addEventListener("submit", (event) => event.preventDefault());
   }
 
   #changed() {
+    choice("missed-by").hidden = !field("missed").checked || this.#runs < 2;
     const ranges = [...this.auc].map(([run, [low, high]]) => `${letterOf(run)} ${low} to ${high}`);
     button("auc-filter").hidden = !ranges.length;
     byId("auc-filter-text").textContent = `AUC of ${ranges.join(", ")}`;
@@ -98,13 +96,40 @@ export class Filters extends EventTarget {
     return name === "source" ? "" : name;
   }
 
-  /** @param {string} text */
-  set order(text) {
-    if (text === this.order) return;
-    const index = ORDERS.findIndex((one) => nameOf(one) === (text || "source"));
-    const isOffered = [...choice("order").options].some(({ value }) => value === String(index));
-    if (!isOffered) return;
-    choice("order").value = String(index);
+  /**
+   * Return the filters and the order for the address; what is as usual is left out.
+   * @returns {Record<string, string>}
+   */
+  get address() {
+    const { find, corrected, subset = "", label = "", missed, missed_by: by } = this.query;
+    const auc = [...this.auc].map(([run, range]) => `${letterOf(run)}:${range.join("-")}`).join();
+    const parts = {
+      order: this.order, find, missed: by === undefined ? missed && "any" : letterOf(by), corrected: corrected && "yes",
+      subset, label, auc,
+    };
+    return Object.fromEntries(Object.entries(parts).flatMap(([name, text]) => (text ? [[name, text]] : [])));
+  }
+
+  /**
+   * Apply the filters and the order of an address; name those that are not offered here.
+   * @param {Record<string, string>} parts
+   */
+  restore(parts) {
+    if (new URLSearchParams(parts).toString() === new URLSearchParams(this.address).toString()) return;
+    const { order = "source", find = "", missed = "", corrected = "", subset = "", label = "", auc = "" } = parts;
+    const runs = Array.from({ length: this.#runs }, (_, run) => letterOf(run));
+    select("order", String(ORDERS.findIndex((one) => nameOf(one) === order)));
+    field("find").value = find;
+    field("missed").checked = missed !== "";
+    select("missed-by", runs.includes(missed) ? String(runs.indexOf(missed)) : "");
+    field("corrected").checked = corrected !== "";
+    select("subset", subset);
+    select("label", label);
+    this.auc.clear();
+    for (const [, run, low, high] of auc.matchAll(/(\w+):([\d.]+)-([\d.]+)/g)) {
+      if (runs.includes(run)) this.auc.set(runs.indexOf(run), [Number(low), Number(high)]);
+    }
+    reportIgnored(parts, this.address);
     this.#changed();
   }
 
@@ -122,8 +147,30 @@ export class Filters extends EventTarget {
   }
 }
 
+/**
+ * Say which parts of an address are not offered here.
+ * @param {Record<string, string>} parts
+ * @param {Record<string, string>} applied
+ */
+function reportIgnored(parts, applied) {
+  const ignored = Object.entries(parts).filter(([name, text]) => text && !applied[name]);
+  const list = ignored.map((part) => part.join("=")).join(", ");
+  say("filters", list && `Parts of the address that cannot be applied here are ignored: ${list}.`);
+}
+
 /** @param {[order: string, words: string, descending: boolean]} order */
 const nameOf = ([order, , descending]) => `${descending ? "-" : ""}${order}`;
+
+/**
+ * Choose an option; the first one if it is not offered.
+ * @param {string} id
+ * @param {string} value
+ */
+function select(id, value) {
+  const list = choice(id);
+  list.value = value;
+  if (list.selectedIndex < 0) list.selectedIndex = 0;
+}
 
 /**
  * Return the orders that make sense for what is served, as values and words.
@@ -137,15 +184,3 @@ const ordersOf = ({ runs }, isEvaluated) => ORDERS.map(([order, words], i) => [o
     return runs.length > 1 || !["difference", "changes"].includes(order);
   })
   .map(([, value, words]) => [value, words]);
-
-/**
- * Replace the options of a field. An option that has words in the page keeps them.
- * @param {string} id
- * @param {string[][]} options values and words
- */
-function refill(id, options) {
-  const select = choice(id), before = select.value, written = select.options[0]?.text ?? "";
-  select.replaceChildren();
-  for (const [value, words] of options) make(select, "option", { value }, value === "" ? written : words);
-  if (options.some(([value]) => value === before)) select.value = before;
-}

@@ -1,6 +1,6 @@
 // Hits and misses: which instances a run finds at the chosen tIoU, and by which proposals.
 
-/** @import { Hit, Matched, Proposal, Segment } from "./types.js" */
+/** @import { TrackHit, Matched, Proposal, Segment } from "./types.js" */
 /** @import { Run } from "./run.js" */
 /** @import { Store } from "./store.js" */
 
@@ -16,7 +16,7 @@ const TOP = 100; // best proposals of a run that count, as in the evaluation
  * @param {number} tiou
  * @returns {Matched[]}
  */
-export function match(instances, proposals, tiou) {
+function match(instances, proposals, tiou) {
   return instances.map((instance, index) => {
     const overlaps = proposals.map((proposal) => overlap(instance, proposal));
     const largest = Math.max(0, ...overlaps);
@@ -67,7 +67,7 @@ export class Hits {
     this.store.emit("hits");
   }
 
-  /** @param {Hit | null} hit what is under the pointer */
+  /** @param {TrackHit | null} hit what is under the pointer */
   hovered(hit) {
     const { track, index } = hit ?? {};
     const run = this.store.runs.find((one) => one === track?.run);

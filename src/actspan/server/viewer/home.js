@@ -1,6 +1,6 @@
 // The home page: the figures of the runs, and all videos.
 
-/** @import { Compared, PerVideo, RunFigures } from "./types.js" */
+/** @import { PerVideo, RunFigures } from "./types.js" */
 /** @import { List } from "./list.js" */
 /** @import { Run } from "./run.js" */
 /** @import { Store } from "./store.js" */
@@ -11,7 +11,7 @@ import { Cards } from "./cards.js";
 import { histogram, scatter } from "./charts.js";
 import { byId, make } from "./dom.js";
 import { say } from "./messages.js";
-import { verdict } from "./verdict.js";
+import { verdicts } from "./verdict.js";
 
 export class Home {
   #figures = byId("figures");
@@ -78,7 +78,7 @@ export class Home {
       this.#draw();
       if (!a || !b || !perVideo.ids.length) return;
       const groups = await api.compare(a.number, b.number);
-      if (number === this.#asked) this.#table(figures, groups.map((group) => ({ group, a, b })));
+      if (number === this.#asked) this.#table(figures, verdicts(groups, a, b));
     } catch (error) {
       this.#isStale = true;
       if (error instanceof api.Refused && error.status === 0) return; // the connection reports it
@@ -88,13 +88,13 @@ export class Home {
 
   /**
    * @param {(RunFigures | null)[]} all by run
-   * @param {{ group: Compared, a: Run, b: Run }[]} compared
+   * @param {string[]} sentences
    */
-  #table(all, compared) {
+  #table(all, sentences) {
     this.#figures.replaceChildren();
     const known = all.find((one) => one !== null);
     if (!known) return;
-    for (const { group, a, b } of compared) make(this.#figures, "p", { className: "verdict" }, verdict(group, a, b));
+    for (const sentence of sentences) make(this.#figures, "p", { className: "verdict" }, sentence);
     const room = make(this.#figures, "div", { className: "table", tabIndex: 0, role: "group" });
     room.setAttribute("aria-label", "Figures of the runs"); // it scrolls on a phone
     const table = make(room, "table");

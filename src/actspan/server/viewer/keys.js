@@ -87,7 +87,7 @@ function leaveField(event, before) {
  */
 function actionOf(keys, isSingle, table = KEYS) {
   if (keys.length === 1 && !NAMED.has(keys) && !isSingle) return "";
-  const row = table.find(([written]) => written === keys || (/^1 ?– ?9$/.test(written) && /^[1-9]$/.test(keys)));
+  const row = table.find(([written]) => written === keys || (written === "1 – 9" && /^[1-9]$/.test(keys)));
   return row?.[2] ?? (keys === "Ctrl Y" ? "redo" : "");
 }
 
@@ -95,7 +95,7 @@ function actionOf(keys, isSingle, table = KEYS) {
  * Keys of a mode, which come before the others while it is on.
  * @typedef {object} Mode
  * @property {string} title
- * @property {typeof KEYS} keys "1–9" stands for nine keys
+ * @property {typeof KEYS} keys "1 – 9" stands for nine keys
  * @property {() => boolean} isOn
  * @property {Record<string, (key: string) => unknown>} actions
  */

@@ -12,8 +12,13 @@ export class Labels {
   constructor(store) {
     this.#known = new Set(store.about.labels);
     store.on(["video", "edit"], () => {
-      for (const { label } of store.editor?.segments ?? []) if (label) this.#known.add(label);
+      for (const { label } of store.editor?.segments ?? []) this.learn(label);
     });
+  }
+
+  /** @param {string} label */
+  learn(label) {
+    if (label) this.#known.add(label);
   }
 
   get list() {

@@ -8,7 +8,7 @@ import * as api from "./api.js";
 import { byId, make } from "./dom.js";
 import { Filters } from "./filters.js";
 import { clip } from "./segments.js";
-import { clock, letterOf, plural } from "./text.js";
+import { clock, dotted, letterOf, plural } from "./text.js";
 
 const ROW = 46, PAGE = 100, AROUND = 6, AGAIN = 1500; // pixels, rows, rows, milliseconds
 const DRAWN = 8; // instances and proposals of a video on its card
@@ -32,16 +32,14 @@ export class List extends EventTarget {
   constructor(store) {
     super();
     this.store = store;
-    this.about = store.about;
     this.room = byId("list");
     this.rows = byId("rows");
-    this.filters = new Filters(this.about);
+    this.filters = new Filters(store.about);
     this.filters.addEventListener("change", () => this.reload());
     store.on("suppression", () => this.refresh());
     store.on("runs", () => this.filters.order === "-changes" && this.refresh());
     store.on("served", () => {
-      this.about = store.about;
-      this.filters.offer(this.about);
+      this.filters.offer(store.about);
       this.refresh();
     });
     this.room.addEventListener("scroll", () => this.#draw(), { passive: true });
@@ -171,7 +169,7 @@ export class List extends EventTarget {
     const place = this.#find();
     if (place >= 0) this.#place = place;
     const [first, last] = this.#inView();
-    const focused = focusedIndex();
+    const focused = focusedIndex(this.rows);
     this.rows.replaceChildren(...Array.from({ length: Math.max(last - first, 0) }, (_, i) => this.#row(first + i)));
     if (focused !== undefined) this.#focus(focused);
     this.need(first, last);
@@ -188,6 +186,31 @@ export class List extends EventTarget {
     }
   }
 
+  /**
+   * Return a new item of the list with its place in it, and its link once the video is loaded.
+   * @param {number} index
+   */
+  entry(index) {
+    const item = make(null, "li"), video = this.at(index);
+    item.setAttribute("aria-setsize", String(this.total));
+    item.setAttribute("aria-posinset", String(index + 1));
+    const link = video ? make(item, "a", { href: addressOf({ id: video.id }) }) : null;
+    if (link) link.dataset.index = String(index);
+    return { item, link };
+  }
+
+  /**
+   * Write the name and the facts of a video into its link.
+   * @param {HTMLElement} link
+   * @param {ListedVideo} video
+   * @param {string} className of the name
+   */
+  describe(link, video, className) {
+    make(link, "span", { className, title: video.id }, video.id);
+    if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
+    make(link, "span", { className: "row-facts" }, factsOf(video, this.store.about));
+  }
+
   /** @param {number} index */
   #focus(index) {
     const link = this.rows.querySelector(`[data-index="${index}"]`);
@@ -196,18 +219,11 @@ export class List extends EventTarget {
 
   /** @param {number} index */
   #row(index) {
-    const video = this.at(index);
-    const item = document.createElement("li");
+    const video = this.at(index), { item, link } = this.entry(index);
     item.style.transform = `translateY(${index * ROW}px)`;
-    item.setAttribute("aria-setsize", String(this.total));
-    item.setAttribute("aria-posinset", String(index + 1));
-    if (!video) return item;
-    const link = make(item, "a", { href: addressOf({ id: video.id }) });
-    link.dataset.index = String(index);
+    if (!video || !link) return item;
     if (video.id === this.#current) link.setAttribute("aria-current", "true");
-    make(link, "span", { className: "row-name", title: video.id }, video.id);
-    if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
-    make(link, "span", { className: "row-facts" }, factsOf(video, this.about));
+    this.describe(link, video, "row-name");
     const figures = aucOf(video), auc = make(link, "span", { className: "row-auc" });
     if (figures) make(auc, "span", { className: video.runs.length > 1 ? "hidden" : "" }, "AUC ");
     auc.append(figures);
@@ -218,7 +234,7 @@ export class List extends EventTarget {
   #key(event) {
     /** @type {Record<string, number>} */
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 };
-    const now = focusedIndex(), step = steps[event.key];
+    const now = focusedIndex(this.rows), step = steps[event.key];
     if (!step || now === undefined) return;
     event.preventDefault();
     event.stopPropagation();
@@ -229,10 +245,13 @@ export class List extends EventTarget {
   }
 }
 
-// The index of the row that has the focus.
-function focusedIndex() {
-  const link = document.activeElement?.closest("#rows a");
-  return link instanceof HTMLElement ? Number(link.dataset.index) : undefined;
+/**
+ * Return the index of the video whose link in a list has the focus.
+ * @param {HTMLElement} room
+ */
+export function focusedIndex(room) {
+  const link = document.activeElement;
+  return link instanceof HTMLElement && room.contains(link) ? Number(link.dataset.index) : undefined;
 }
 
 /**
@@ -255,11 +274,9 @@ const letterIn = (runs, run) => (runs.length > 1 ? `${letterOf(run)} ` : "");
  * @param {ListedVideo} video
  * @param {Overview} about
  */
-export function factsOf({ seconds, instances, runs }, about) {
-  const parts = seconds === null ? [] : [clock(seconds)];
-  if (about.ground_truth) parts.push(plural(instances, "instance"));
-  else parts.push(...runs.map(({ proposals }, r) => `${letterIn(runs, r)}${plural(proposals, "proposal")}`));
+function factsOf({ seconds, instances, runs }, about) {
+  const counts = about.ground_truth ? [plural(instances, "instance")]
+    : runs.map(({ proposals }, r) => `${letterIn(runs, r)}${plural(proposals, "proposal")}`);
   const missed = runs.length === 1 && runs[0].metrics?.missed;
-  if (missed) parts.push(`${missed} missed`);
-  return parts.join(" · ");
+  return dotted(seconds !== null && clock(seconds), ...counts, missed ? `${missed} missed` : "");
 }

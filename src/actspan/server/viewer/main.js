@@ -10,7 +10,6 @@ import { CorrectionsTab } from "./corrections_tab.js";
 import { Decisions } from "./decisions.js";
 import { exportDialog, followTheme, helpDialog } from "./dialogs.js";
 import { byId, dialog, element, field, make, press } from "./dom.js";
-import { acceptDrops } from "./drop.js";
 import { Editing } from "./editing.js";
 import { HitsPanel } from "./hits_panel.js";
 import { Home } from "./home.js";
@@ -25,15 +24,14 @@ import { Player } from "./player.js";
 import { Pointer } from "./pointer.js";
 import { Preview } from "./preview.js";
 import { ProposalsTab } from "./proposals_tab.js";
-import { proposeDialog } from "./propose.js";
+import { acceptDrops, keepForm, proposeDialog } from "./propose.js";
 import { SelectionBar } from "./selection_bar.js";
 import { Review } from "./review.js";
-import { reviewKeys } from "./review_keys.js";
-import { ReviewTab } from "./review_tab.js";
+import { reviewKeys, ReviewTab } from "./review_tab.js";
 import { SettingsTab } from "./settings_tab.js";
 import { Store } from "./store.js";
 import { Tabs } from "./tabs.js";
-import { clock, plural } from "./text.js";
+import { clock, dotted, plural } from "./text.js";
 import { Timeline } from "./timeline.js";
 import { Tip } from "./tip.js";
 import { Transport } from "./transport.js";
@@ -85,6 +83,7 @@ class Page {
     exportDialog(about);
     this.loop = new Loop(this.store, this.opening);
     acceptDrops();
+    keepForm(this.store, this.opening);
     press("one-axis", () => this.store.comparison.toggle());
     for (const change of /** @type {const} */ (["video", "runs", "comparison"])) {
       this.store.on(change, () => this.#axis());
@@ -170,8 +169,8 @@ class Page {
     byId("empty").hidden = true;
     document.body.classList.toggle("no-picture", !video.has_media);
     byId("name").textContent = video.id;
-    const parts = [clock(seconds), video.subset, about.ground_truth && plural(truth.length, "instance")];
-    byId("about").textContent = parts.filter(Boolean).join(" · ");
+    const instances = about.ground_truth && plural(truth.length, "instance");
+    byId("about").textContent = dotted(clock(seconds), video.subset, instances);
     document.title = `${video.id} · ActSpan`;
     this.#runs();
   }
@@ -231,18 +230,21 @@ class Page {
 
   #keyboard() {
     const { store, player, actions, pointer, editing: edits, marking } = this;
+    // Without a video, keys that play or edit do nothing, so that Space and the arrows scroll the page.
+    const playing = (/** @type {() => unknown} */ action) => () => (store.video ? action() : false);
     const editing = (/** @type {() => unknown} */ action) => () => (store.editor ? action() : false);
     listen({
-      toggle: () => player.toggle(), help: () => dialog("help").showModal(),
+      toggle: playing(() => player.toggle()), help: () => dialog("help").showModal(),
       leave: () => pointer.cancel() || marking.cancel() || player.leaveRange() || edits.deselect(),
-      back: () => actions.step(-1), on: () => actions.step(1),
-      farBack: () => actions.step(-10), farOn: () => actions.step(10),
-      frameBack: () => actions.stepFrames(-1), frameOn: () => actions.stepFrames(1),
-      start: () => actions.step(-Infinity), end: () => actions.step(Infinity),
+      back: playing(() => actions.step(-1)), on: playing(() => actions.step(1)),
+      farBack: playing(() => actions.step(-10)), farOn: playing(() => actions.step(10)),
+      frameBack: playing(() => actions.stepFrames(-1)), frameOn: playing(() => actions.stepFrames(1)),
+      start: playing(() => actions.step(-Infinity)), end: playing(() => actions.step(Infinity)),
       previous: () => actions.neighbour(-1, "rank"), next: () => actions.neighbour(1, "rank"),
       earlier: () => actions.neighbour(-1, "start"), later: () => actions.neighbour(1, "start"),
       playChosen: () => actions.playChosen(),
-      zoomIn: () => actions.zoom(0.5), zoomOut: () => actions.zoom(2), zoomAll: () => actions.zoomAll(),
+      zoomIn: playing(() => actions.zoom(0.5)), zoomOut: playing(() => actions.zoom(2)),
+      zoomAll: playing(() => actions.zoomAll()),
       nextVideo: () => { this.#neighbour(1); }, previousVideo: () => { this.#neighbour(-1); },
       find: () => {
         if (!this.home.isShown) this.side.open();

@@ -4,7 +4,9 @@
 /** @import { Player } from "./player.js" */
 /** @import { Store } from "./store.js" */
 
-const SHORTEST = 0.05, HELD = 0.2; // seconds: of a segment, and of the video while a key is held
+import { SHORTEST } from "./segments.js";
+
+const HELD = 0.2; // seconds of the video while a key is held
 
 export class Marking {
   /** @type {number | null} start of the segment that is being marked */

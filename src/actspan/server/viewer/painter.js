@@ -135,6 +135,32 @@ export class Painter {
   }
 
   /**
+   * Draw the frame of a track.
+   * @param {number} y
+   * @param {number} height
+   */
+  frame(y, height) {
+    this.c.strokeStyle = this.colours.rule;
+    this.c.lineWidth = 1;
+    this.c.strokeRect(this.left + 0.5, Math.round(y) + 0.5, this.width - 1, Math.round(height) - 1);
+  }
+
+  /**
+   * Draw a dashed rectangle inside a box.
+   * @param {number} left
+   * @param {number} width
+   * @param {import("./types.js").Box} box
+   * @param {string} colour
+   */
+  dashed(left, width, { y, height }, colour) {
+    this.c.strokeStyle = this.colours[colour];
+    this.c.lineWidth = 1;
+    this.c.setLineDash([3, 3]);
+    this.c.strokeRect(left + 0.5, y + 0.5, width - 1, height - 1);
+    this.c.setLineDash([]);
+  }
+
+  /**
    * Draw a frame around a segment.
    * @param {import("./types.js").Span} segment
    * @param {number} y

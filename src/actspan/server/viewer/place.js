@@ -37,12 +37,12 @@ export class Place {
   // Apply what an address says about the runs and the list, before the video is opened. An address
   // that was shown before says everything; a new one keeps what is not in it.
   /** @param {Address} address */
-  prepare({ runs, axis, order, isNew }) {
+  prepare({ runs, axis, filters, isNew }) {
     this.#isReady = false;
     clearTimeout(this.#timer);
     const { served } = this.store, letters = runs ?? (isNew ? this.#runs : this.usualRuns);
     for (const run of served) run.shown = letters.includes(run.letter);
-    this.filters.order = order ?? (isNew ? this.filters.order : "");
+    if (!isNew || Object.keys(filters).length) this.filters.restore(filters);
     this.comparison.isOn = axis === "one" || (axis === undefined && isNew && this.comparison.isOn);
     this.store.emit("runs");
   }
@@ -82,8 +82,7 @@ export class Place {
     if (store.video && !view.isWhole) Object.assign(address, { from: brief(view.from), to: brief(view.to) });
     if (this.#runs !== this.usualRuns) address.runs = this.#runs;
     if (this.comparison.isOn) address.axis = "one";
-    if (this.filters.order) address.order = this.filters.order;
-    writeAddress(address);
+    writeAddress({ ...address, ...this.filters.address });
   }
 }
 

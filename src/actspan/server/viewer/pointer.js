@@ -1,6 +1,6 @@
 // Pointer actions on the timeline: tracks say what a press does; two fingers and the wheel zoom.
 
-/** @import { Gesture, Hit } from "./types.js" */
+/** @import { Gesture, TrackHit } from "./types.js" */
 /** @import { Timeline } from "./timeline.js" */
 
 const FAR = 4; // pixels that make a drag of a click
@@ -18,7 +18,7 @@ export class Pointer {
 
   /**
    * @param {Timeline} timeline
-   * @param {(segment: Hit | null, point: Point, hit: Hit | null) => void} hovered
+   * @param {(segment: TrackHit | null, point: Point, hit: TrackHit | null) => void} hovered
    */
   constructor(timeline, hovered) {
     this.timeline = timeline;
@@ -56,7 +56,8 @@ export class Pointer {
     const touch = event.pointerType === "touch";
     this.#begin = { x: point.x, moved: false };
     const hit = this.timeline.hit(point.x, point.y, touch ? 18 : 6);
-    this.#gesture = hit?.track.press?.(hit, { x: point.x, touch, shift: event.shiftKey }) ?? null;
+    const press = { x: point.x, touch, shift: event.shiftKey };
+    this.#gesture = hit && (hit.track.press?.(hit, press) ?? this.timeline.scrubber.scrub(press));
   }
 
   // End what the pointer does, without effect; return whether it did something.
@@ -132,7 +133,7 @@ export class Pointer {
   }
 
   /**
-   * @param {Hit | null} hit
+   * @param {TrackHit | null} hit
    * @param {Point} point
    */
   #hover(hit, point) {

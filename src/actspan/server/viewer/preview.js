@@ -1,6 +1,6 @@
 // The frame under the pointer, or at an edge while it moves, above the timeline.
 
-/** @import { Hit } from "./types.js" */
+/** @import { TrackHit } from "./types.js" */
 /** @import { Player } from "./player.js" */
 /** @import { Store } from "./store.js" */
 /** @import { Timeline } from "./timeline.js" */
@@ -38,7 +38,7 @@ export class Preview {
   }
 
   /**
-   * @param {Hit | null} hit
+   * @param {TrackHit | null} hit
    * @param {{ x: number }} point
    */
   hovered(hit, { x }) {
@@ -77,7 +77,7 @@ export class Preview {
     const { frames } = this.store.media;
     if (!frames) return;
     this.#wanted = frames.at(seconds);
-    this.#caption.textContent = `${clock(frames.time(this.#wanted), 2)} · frame ${this.#wanted}`;
+    this.#caption.textContent = `${clock(frames.time(this.#wanted))} · frame ${this.#wanted}`;
     const known = this.#known.get(this.#wanted);
     if (known) this.#draw(known);
     else this.#load();

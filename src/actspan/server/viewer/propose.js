@@ -1,27 +1,31 @@
-// Proposals for new features or videos: a file is sent as a job, whose result has an address.
+// Proposals for new features or videos: a chosen or dropped file becomes a job, its result can be kept as a run.
 
 /** @import { ModelInfo } from "./types.js" */
 /** @import { Opening } from "./opening.js" */
+/** @import { Store } from "./store.js" */
 
-import { addressOf, goTo } from "./address.js";
+import { addressOf, goTo, readAddress } from "./address.js";
 import * as api from "./api.js";
 import { closable } from "./dialogs.js";
-import { button, byId, field, make, press } from "./dom.js";
+import { button, byId, dialog, element, field, make, press } from "./dom.js";
+import { say } from "./messages.js";
+
+const NO_MODEL = "No model is served, so nothing can be proposed in a new file. Start actspan serve with --model.";
 
 /** @param {Opening} opening */
 export async function proposeDialog(opening) {
   const { model } = await api.service();
   if (!model) return;
-  const dialog = closable("propose");
+  const one = closable("propose");
   describe(model);
   let asking = new AbortController();
   byId("open-propose").hidden = false;
   press("open-propose", () => {
-    dialog.showModal();
+    one.showModal();
     listJobs().catch((error) => tell(api.messageOf(error)));
   });
-  press("propose-cancel", () => dialog.close());
-  dialog.addEventListener("close", () => asking.abort());
+  press("propose-cancel", () => one.close());
+  one.addEventListener("close", () => asking.abort());
   byId("propose-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     const file = field("file").files?.[0];
@@ -33,7 +37,7 @@ export async function proposeDialog(opening) {
       const job = await api.submitJob(file, queryOf(file, model), asking.signal);
       opening.files.set(job.id, file);
       tell("");
-      dialog.close();
+      one.close();
       goTo({ job: job.id });
     } catch (error) {
       tell(api.wasAborted(error) ? "" : api.messageOf(error));
@@ -74,7 +78,70 @@ async function listJobs() {
   for (const { id, name, state } of jobs) {
     const item = make(room, "li");
     const link = make(item, "a", { href: addressOf({ job: id }) }, name || id);
-    link.addEventListener("click", () => byId("propose").closest("dialog")?.close());
+    link.addEventListener("click", () => dialog("propose").close());
     if (state !== "done") make(item, "span", { className: "soft" }, ` ${state}`);
   }
+}
+
+// A file that is dropped anywhere on the page is one to propose in.
+export function acceptDrops() {
+  let inside = 0; // elements that the file is over
+  const over = (/** @type {number} */ count) => {
+    inside = count;
+    document.body.classList.toggle("dropping", count > 0);
+  };
+  const listen = (/** @type {string} */ name, /** @type {(event: DragEvent) => void} */ handle) =>
+    document.addEventListener(name, (event) => {
+      if (event instanceof DragEvent && event.dataTransfer?.types.includes("Files")) handle(event);
+    });
+  listen("dragenter", () => over(inside + 1));
+  listen("dragleave", () => over(Math.max(inside - 1, 0)));
+  listen("dragover", (event) => event.preventDefault());
+  listen("drop", (event) => {
+    event.preventDefault();
+    over(0);
+    if (event.dataTransfer) dropped(event.dataTransfer.files);
+  });
+}
+
+/** @param {FileList} files */
+function dropped(files) {
+  if (byId("open-propose").hidden) say("drop", NO_MODEL);
+  else if (files.length !== 1) say("drop", `${files.length} files were dropped. Drop one file at a time.`);
+  else {
+    say("drop", "");
+    field("file").files = files;
+    if (!dialog("propose").open) dialog("propose").showModal();
+    const form = element("propose-form", HTMLFormElement);
+    if (form.checkValidity()) form.requestSubmit(); // otherwise the stride is missing
+  }
+}
+
+/**
+ * Keep the proposals of a file as a run, so that they can be corrected and exported.
+ * @param {Store} store
+ * @param {Opening} opening
+ */
+export function keepForm(store, opening) {
+  const form = byId("keep-upload");
+  store.on("video", () => {
+    const { video } = store;
+    form.hidden = !video || readAddress().job === undefined;
+    byId("upload-error").textContent = "";
+    if (video && !form.hidden) field("keep-name").value = video.id.replace(/\.[^.]*$/, "");
+  });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const { job } = readAddress();
+    if (job === undefined) return;
+    button("keep-start").disabled = true;
+    try {
+      const { video } = await api.keepUpload(job, field("keep-name").value);
+      await opening.addRuns();
+      goTo({ id: video });
+    } catch (error) {
+      byId("upload-error").textContent = api.messageOf(error);
+    }
+    button("keep-start").disabled = false;
+  });
 }

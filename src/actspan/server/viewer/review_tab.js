@@ -1,21 +1,20 @@
-// The tab of the review: what is reviewed, progress, and buttons for all that keys do.
+// The tab and the keys of the review: what is reviewed, progress, and buttons for all that keys do.
 
+/** @import { Mode } from "./keys.js" */
+/** @import { Pointer } from "./pointer.js" */
 /** @import { Review } from "./review.js" */
 /** @import { Store } from "./store.js" */
 /** @import { Tabs } from "./tabs.js" */
 
-import { button, byId, choice, element, field, make, press } from "./dom.js";
+import { button, byId, choice, element, field, fill, make, press } from "./dom.js";
 import { recall, remember } from "./remember.js";
-import { clocks } from "./text.js";
+import { runOptions } from "./run.js";
+import { clocks, dotted, signed } from "./text.js";
 
-const MOST = 9; // labels with a key
 const CHOICES = ["review-run", "review-order", "review-scope", "review-top"];
 const EDGES = /** @type {const} */ ([["start", "Start", "[", "]", "I"], ["end", "End", "{", "}", "O"]]);
 
 export class ReviewTab {
-  /** @type {string[]} in the order of their keys */
-  #labels;
-
   /**
    * @param {Store} store
    * @param {Review} review
@@ -25,10 +24,13 @@ export class ReviewTab {
     this.store = store;
     this.review = review;
     this.tabs = tabs;
-    this.#labels = [...new Set([...store.about.labels, ...(recall("labels")?.split("\n") ?? [])])].filter(Boolean);
     this.#choices();
     this.#buttons();
     field("review-label").addEventListener("keydown", (event) => event.key === "Enter" && this.#acceptNew());
+    store.on("served", () => {
+      this.#offerRuns();
+      this.#choose();
+    });
     review.addEventListener("change", () => this.#write());
     review.decisions.addEventListener("change", () => this.#writeSaved());
     this.#write();
@@ -45,7 +47,7 @@ export class ReviewTab {
 
   /** @param {number} number of a label, from 1 */
   acceptWith(number) {
-    const label = this.#labels[number - 1];
+    const label = this.store.labels.list[number - 1];
     if (label !== undefined) this.review.decide("accepted", label);
     else this.review.refuse(`No label has the number ${number}; L types another one.`);
   }
@@ -58,24 +60,13 @@ export class ReviewTab {
   #acceptNew() {
     const input = field("review-label"), label = input.value.trim();
     if (!label) return;
-    this.#learn(label);
+    this.store.labels.learn(label);
     input.value = "";
     this.review.decide("accepted", label);
   }
 
-  /** @param {string} label */
-  #learn(label) {
-    if (!label || this.#labels.includes(label)) return;
-    this.#labels.push(label);
-    remember("labels", this.#labels.join("\n"));
-  }
-
   #choices() {
-    const { served } = this.store;
-    for (const { number, letter, name } of served) {
-      make(choice("review-run"), "option", { value: String(number) }, `${letter} ${name}`);
-    }
-    byId("review-run-field").hidden = served.length < 2;
+    this.#offerRuns();
     for (const id of CHOICES) {
       const before = recall(id), one = choice(id);
       if (before !== null && [...one.options].some((option) => option.value === before)) one.value = before;
@@ -85,6 +76,12 @@ export class ReviewTab {
       });
     }
     this.#choose();
+  }
+
+  #offerRuns() {
+    const { served } = this.store;
+    fill("review-run", runOptions(served));
+    byId("review-run-field").hidden = served.length < 2;
   }
 
   #choose() {
@@ -155,15 +152,14 @@ export class ReviewTab {
     byId("review-span").textContent = clocks(segment, 2);
     const changes = [change("start", segment.start - item.start), change("end", segment.end - item.end)];
     byId("review-change").textContent = changes.filter(Boolean).join(", ");
-    const facts = [`#${item.rank + 1}`, `score ${item.score.toFixed(3)}`, item.label];
-    byId("review-facts").textContent = facts.filter(Boolean).join(" · ");
-    this.#learn(item.label);
+    byId("review-facts").textContent = dotted(`#${item.rank + 1}`, `score ${item.score.toFixed(3)}`, item.label);
+    this.store.labels.learn(item.label);
     this.#writeLabels(segment.label);
   }
 
   /** @param {string} now */
   #writeLabels(now) {
-    const room = byId("review-labels"), labels = this.#labels.slice(0, MOST);
+    const room = byId("review-labels"), labels = this.store.labels.list;
     const key = [now, ...labels].join("\n");
     if (room.dataset.key === key) return; // a focused button stays
     room.dataset.key = key;
@@ -185,7 +181,36 @@ export class ReviewTab {
  * @param {string} edge
  * @param {number} by seconds
  */
-function change(edge, by) {
-  if (Math.abs(by) < 1e-9) return "";
-  return `${edge} ${by < 0 ? "−" : "+"}${Math.abs(by).toFixed(2)} s`;
-}
+const change = (edge, by) => (Math.abs(by) < 1e-9 ? "" : `${edge} ${signed(by, 2)} s`);
+
+/** @type {[keys: string, description: string, action: string][]} */
+const REVIEW_KEYS = [
+  ["A", "accept", "accept"], ["Enter", "accept", "accept"], ["X", "reject", "reject"],
+  ["1 – 9", "accept with the label of this number", "label"], ["L", "accept with another label", "other"],
+  ["S", "decide later", "later"],
+  ["[", "start one frame back", "startBack"], ["]", "start one frame forward", "startOn"],
+  ["{", "end one frame back", "endBack"], ["}", "end one frame forward", "endOn"],
+  ["I", "start here", "setStart"], ["O", "end here", "setEnd"],
+  ["Ctrl Z", "undo a move or a decision", "undo"], ["Ctrl Shift Z", "redo a decision", "redo"],
+  ["Escape", "cancel a drag, or end the review", "leave"],
+];
+
+/**
+ * Return the keys of the review; they come before the others while proposals are reviewed.
+ * @param {Review} review
+ * @param {ReviewTab} tab
+ * @param {Pointer} pointer
+ * @returns {Mode}
+ */
+export const reviewKeys = (review, tab, pointer) => ({
+  title: "While proposals are reviewed", keys: REVIEW_KEYS, isOn: () => review.isOn,
+  actions: {
+    accept: () => review.decide("accepted"), reject: () => review.decide("rejected"), later: () => review.later(),
+    label: (key) => tab.acceptWith(Number(key)), other: () => tab.focusLabel(),
+    startBack: () => review.step("start", -1), startOn: () => review.step("start", 1),
+    endBack: () => review.step("end", -1), endOn: () => review.step("end", 1),
+    setStart: () => review.setEdge("start"), setEnd: () => review.setEdge("end"),
+    undo: () => review.undo(), redo: () => review.redo(),
+    leave: () => { if (!pointer.cancel()) review.leave(); },
+  },
+});

@@ -7,6 +7,7 @@ import { packLanes } from "./segments.js";
 import { letterOf } from "./text.js";
 
 const COLOURS = [0, 3, 4, 5, 6, 1, 2]; // of runs; curves have 1 and 2 already
+
 export class Run {
   /** @type {Suppression | null} settings that replace those that the run was made with */
   settings = null;
@@ -71,3 +72,9 @@ export class Run {
     this.lanes = packLanes(this.visible, lanes);
   }
 }
+
+/**
+ * Return the options of a list of runs: number, and letter with name.
+ * @param {Run[]} runs
+ */
+export const runOptions = (runs) => runs.map(({ number, letter, name }) => [String(number), `${letter} ${name}`]);

@@ -2,6 +2,16 @@
 
 /** @import { Columns, Proposal, Segment, Span } from "./types.js" */
 
+export const SHORTEST = 0.05; // seconds of a segment that is drawn, marked or split off
+
+/**
+ * Return the span from the first start to the last end.
+ * @param {Span[]} segments
+ */
+export const hull = (segments) => ({
+  start: Math.min(...segments.map((s) => s.start)), end: Math.max(...segments.map((s) => s.end)),
+});
+
 /**
  * Return the tIoU of two segments.
  * @param {Span} a
@@ -62,6 +72,18 @@ export function packLanes(segments, most) {
 export function distinct(segments) {
   const known = new Map(segments.map((s) => [`${s.start} ${s.end} ${s.label}`, s]));
   return [...known.values()].sort((a, b) => a.start - b.start || a.end - b.end);
+}
+
+/**
+ * Return the edge of a segment at a time, "" between both; a short segment keeps a middle part.
+ * @param {Span} segment
+ * @param {number} seconds
+ * @param {number} reach seconds
+ */
+export function edgeAt({ start, end }, seconds, reach) {
+  const inner = Math.min(reach, (end - start) / 3);
+  if (seconds < start + inner) return "start";
+  return seconds > end - inner ? "end" : "";
 }
 
 /**

@@ -57,13 +57,12 @@ export class Snapping {
   #peaks(curves, { from, to }, edge) {
     const columns = curves.columns(from, to, PIXELS), curve = edge === "start" ? 1 : 2;
     if (!columns) return [];
-    const [first, last] = curves.range(columns.level, from, to);
+    const { first, last } = columns;
     const values = Array.from({ length: last - first + 1 }, (_, i) => columns.high(curve, first + i));
-    const least = LOWEST * Math.max(...values), seconds = (columns.size * curves.span) / curves.cells;
+    const least = LOWEST * Math.max(...values);
     return values.flatMap((value, i) => {
       const isPeak = value >= least && value > (values[i - 1] ?? -1) && value >= (values[i + 1] ?? -1);
-      const middle = Math.min((first + i + 0.5) * seconds, curves.span);
-      return isPeak ? [{ seconds: this.media.snap(middle), to: `peak of ${edge}` }] : [];
+      return isPeak ? [{ seconds: this.media.snap(columns.middle(first + i)), to: `peak of ${edge}` }] : [];
     });
   }
 }

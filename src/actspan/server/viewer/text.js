@@ -43,6 +43,19 @@ export function parseClock(text) {
 }
 
 /**
+ * Return a change with its sign: +1.2, −0.4.
+ * @param {number} by
+ * @param {number} [digits]
+ */
+export const signed = (by, digits = 1) => `${by < 0 ? "−" : "+"}${Math.abs(by).toFixed(digits)}`;
+
+/**
+ * Return the parts that are not empty, with dots between them.
+ * @param {(string | false | undefined)[]} parts
+ */
+export const dotted = (...parts) => parts.filter(Boolean).join(" · ");
+
+/**
  * @param {number} count
  * @param {string} one
  * @param {string} [many]

@@ -4,7 +4,7 @@
 // on the pointer and the position, so that scrubbing paints little. Tracks that do not fit scroll
 // between those that are pinned to the top and the bottom.
 
-/** @import { Box, Hit, Span, Track } from "./types.js" */
+/** @import { Box, Span, Track, TrackHit } from "./types.js" */
 /** @import { Palette } from "./painter.js" */
 /** @import { Player } from "./player.js" */
 /** @import { Store } from "./store.js" */
@@ -34,7 +34,7 @@ export class Timeline {
   height = 0;
   /** @type {{ track: Track, box: Box }[]} */
   rows = [];
-  /** @type {Hit | null} */
+  /** @type {TrackHit | null} */
   hovered = null;
   /** @type {Palette} */
   colours = {};
@@ -252,7 +252,7 @@ export class Timeline {
     c.fill();
   }
 
-  /** @param {Hit} hit */
+  /** @param {TrackHit} hit */
   rowOf(hit) {
     return this.rows.find(({ track }) => track === hit.track);
   }
@@ -262,7 +262,7 @@ export class Timeline {
    * @param {number} x
    * @param {number} y
    * @param {number} reach pixels
-   * @returns {Hit | null}
+   * @returns {TrackHit | null}
    */
   hit(x, y, reach = 6) {
     const isPinned = y < this.#top || y >= this.height - this.#bottom;
@@ -270,6 +270,6 @@ export class Timeline {
       Boolean(track.pin) === isPinned && y >= box.y - GAP / 2 && y < box.y + box.height + GAP / 2);
     if (!row) return null;
     const seconds = this.scrubber.seconds(x), inner = clip(y - row.box.y, 0, row.box.height - 0.5);
-    return row.track.hit({ seconds, y: inner, reach: reach * this.scale }, row.box);
+    return { ...row.track.hit?.({ seconds, y: inner, reach: reach * this.scale }, row.box), track: row.track };
   }
 }

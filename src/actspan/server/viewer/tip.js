@@ -1,12 +1,12 @@
 // The tip on the timeline: what is under the pointer, or the segment that is dragged.
 
-/** @import { Hit, Segment } from "./types.js" */
+/** @import { TrackHit, Segment } from "./types.js" */
 /** @import { Store } from "./store.js" */
 /** @import { Timeline } from "./timeline.js" */
 
 import { byId } from "./dom.js";
 import { clip } from "./segments.js";
-import { clock, clocks } from "./text.js";
+import { clock, clocks, dotted, signed } from "./text.js";
 
 export class Tip {
   #element = byId("tip");
@@ -23,7 +23,7 @@ export class Tip {
   }
 
   /**
-   * @param {Hit | null} hit
+   * @param {TrackHit | null} hit
    * @param {{ x: number, y: number }} point
    */
   hovered(hit, { x }) {
@@ -42,7 +42,7 @@ export class Tip {
     const row = this.timeline.rows.find(({ track }) => track.kind === "corrections");
     const { scrubber, view, left, right } = this.timeline;
     const x = left + ((scrubber.time - view.from) / view.length) * (right - left);
-    if (row) this.#show([changeOf(segment, before), to].filter(Boolean).join(" · "), x, row.box.y);
+    if (row) this.#show(dotted(changeOf(segment, before), to), x, row.box.y);
   }
 
   #hide() {
@@ -73,8 +73,8 @@ function changeOf(now, before) {
   if (!before) return `${clocks(now, 2)} · ${(now.end - now.start).toFixed(2)} s`;
   const starts = now.start - before.start, ends = now.end - before.end;
   const by = Math.abs(starts) > Math.abs(ends) ? starts : ends;
-  const signed = `${by < 0 ? "−" : "+"}${Math.abs(by).toFixed(2)} s`;
-  if (Math.abs(ends) < 1e-9) return `start ${clock(now.start, 2)} · ${signed}`;
-  if (Math.abs(starts) < 1e-9) return `end ${clock(now.end, 2)} · ${signed}`;
-  return `${clocks(now, 2)} · ${signed}`;
+  const change = `${signed(by, 2)} s`;
+  if (Math.abs(ends) < 1e-9) return `start ${clock(now.start, 2)} · ${change}`;
+  if (Math.abs(starts) < 1e-9) return `end ${clock(now.end, 2)} · ${change}`;
+  return `${clocks(now, 2)} · ${change}`;
 }

@@ -28,16 +28,16 @@ export function makeTracks(store, scrubber, isNarrow) {
   /** @param {string} name */
   const named = (name) => (isNarrow ? "" : name);
   /** @type {Track[]} */
-  const tracks = [new Ruler(scrubber)], { film, sound } = store.media;
-  if (film) tracks.push(new FilmstripTrack(named("pictures"), film, scrubber));
-  if (sound) tracks.push(new WaveformTrack(named("sound"), sound, scrubber));
+  const tracks = [new Ruler()], { film, sound } = store.media;
+  if (film) tracks.push(new FilmstripTrack(named("pictures"), film));
+  if (sound) tracks.push(new WaveformTrack(named("sound"), sound));
   if (store.truth.length) tracks.push(new TruthTrack(named("ground truth"), store.truth, scrubber));
   if (store.editor) tracks.push(new CorrectionsTrack(named("corrections"), store, scrubber, isTouch));
   if (store.review?.shown) tracks.push(new ReviewTrack(named("review"), store.review, store, scrubber));
   const { pair } = store.comparison;
   if (pair) tracks.push(...makePairTracks(named, pair, store, scrubber));
   for (const run of store.shownRuns.filter((one) => one !== pair?.a && one !== pair?.b)) {
-    if (run.curves) tracks.push(new CurvesTrack(run, store, scrubber));
+    if (run.curves) tracks.push(new CurvesTrack(run, store));
     if (store.hits.instances.length) tracks.push(new HitsTrack(named("found"), run, store, scrubber));
     tracks.push(new ProposalsTrack(named("proposals"), run, store, scrubber));
   }

@@ -195,7 +195,7 @@ export interface JobResult {
   detections?: { segment: [number, number]; label: string }[];
 }
 
-// The loop: answers of /api/work, and of /api/browse/comparison
+// The loop: answers of /api/work
 
 export interface WorkOverview {
   videos: number;
@@ -223,18 +223,6 @@ export interface NewTraining {
   held_out: number;
 }
 
-export interface ComparedRun {
-  videos: number;
-  figures: Record<string, number>;
-}
-
-export interface ComparedGroup {
-  name: string;
-  a: ComparedRun;
-  b: ComparedRun;
-  difference: { auc: number; low: number | null; high: number | null };
-}
-
 // The timeline
 
 export interface Box {
@@ -249,14 +237,18 @@ export interface Place {
   reach: number; // seconds
 }
 
+// What a track has at a place.
 export interface Hit {
-  track: Track;
   segment?: Segment;
   index?: number;
   edge?: "" | "start" | "end";
   box?: Box; // of the segment, relative to the track
   cursor?: string;
   describe?: () => string; // the text of the tip
+}
+
+export interface TrackHit extends Hit {
+  track: Track;
 }
 
 export interface Press {
@@ -284,8 +276,8 @@ export interface Track {
   paint(painter: import("./painter.js").Painter, box: Box): void;
   paintName?(painter: import("./painter.js").Painter, box: Box): void; // beside the track
   paintOver?(painter: import("./painter.js").Painter, box: Box): void; // with the playhead, often
-  hit(place: Place, box: Box): Hit | null;
-  press?(hit: Hit, press: Press): Gesture | null;
+  hit?(place: Place, box: Box): Hit | null;
+  press?(hit: Hit, press: Press): Gesture | null; // null: it moves the position, as without this method
 }
 
 // Hits and misses

@@ -1,26 +1,49 @@
-// The comparison of two runs in one sentence.
+// The comparison of two runs in sentences, one per group of videos.
 
 /** @import { Compared } from "./types.js" */
 /** @import { Run } from "./run.js" */
 
-/** @type {Record<string, string>} */
-const GROUPS = { "all": "", "corrected": "corrected ", "held-out": "held-out " };
+import { plural, signed } from "./text.js";
 
-/** @param {number} points */
-const signed = (points) => `${points < 0 ? "−" : "+"}${Math.abs(points).toFixed(1)}`;
+const FIRST = ["held-out", "corrected", "all"]; // the fairest comparison first
 
 /**
- * Return whether B is better than A on a group of videos, with the difference and its interval.
+ * Return whether a run is better than another, per group of videos: the difference, and its interval.
+ * @param {Compared[]} groups
+ * @param {Run} a
+ * @param {Run} b
+ */
+export function verdicts(groups, a, b) {
+  const isTrained = groups.some(({ name }) => name === "held-out");
+  const ordered = groups.toSorted((one, other) => FIRST.indexOf(one.name) - FIRST.indexOf(other.name));
+  return ordered.map((group) => {
+    const [finding, interval] = findingOf(group, a, b);
+    const figures = [group.a, group.b].map((one) => one.figures.AUC.toFixed(1)).join(" to ");
+    const difference = `${b.letter} − ${a.letter} is ${signed(group.difference.auc)} points of AUC`;
+    return `${videosOf(group, isTrained)}: ${finding}${difference} (${figures}; ${interval}).`;
+  });
+}
+
+/**
+ * Return of which videos a group consists.
+ * @param {Compared} group
+ * @param {boolean} isTrained whether a model of the runs learned from videos here
+ */
+function videosOf({ name, a: { videos: count } }, isTrained) {
+  if (name === "held-out") return `On ${plural(count, "held-out video")}, which neither model learned from`;
+  const videos = plural(count, name === "corrected" ? "corrected video" : "video");
+  return `On ${name === "all" ? `all ${videos} with segments` : videos}${isTrained ? ", learned from or not" : ""}`;
+}
+
+/**
+ * Return which run is better, and the interval that says so.
  * @param {Compared} group
  * @param {Run} a
  * @param {Run} b
  */
-export function verdict({ name, a: { videos }, difference: { auc, low, high } }, a, b) {
-  const where = `${GROUPS[name] ?? ""}${videos === 1 ? "video" : "videos"}`;
-  const counted = `on ${videos.toLocaleString("en")} ${where}`;
-  if (low === null || high === null) return `${b.letter} − ${a.letter} is ${signed(auc)} points of AUC ${counted}.`;
-  const isClear = low > 0 || high < 0, [better, worse] = auc < 0 ? [a, b] : [b, a];
-  const first = isClear ? `${better.letter} is better than ${worse.letter}` : "No run is clearly better";
-  return `${first} ${counted}: ${b.letter} − ${a.letter} is ${signed(auc)} points of AUC`
-    + ` (95 % interval ${signed(low)} to ${signed(high)}).`;
+function findingOf({ difference: { low, high } }, a, b) {
+  if (low === null || high === null) return ["", "one video has no interval"];
+  const interval = `95 % interval ${signed(low)} to ${signed(high)}`;
+  if (low <= 0 && high >= 0) return ["no clear difference, ", interval];
+  return [`${(low > 0 ? b : a).letter} is better, `, interval];
 }

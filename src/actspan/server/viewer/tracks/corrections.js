@@ -6,12 +6,11 @@
 /** @import { Store } from "../store.js" */
 
 import { clusterHit, isDense, openCluster, paintDensity } from "../density.js";
-import { clip, dragged, packLanes } from "../segments.js";
+import { clip, dragged, edgeAt, hull, packLanes, SHORTEST } from "../segments.js";
 import { Snapping } from "../snapping.js";
-import { clocks } from "../text.js";
+import { clocks, dotted } from "../text.js";
 
 const MOST = 8; // lanes
-const SHORTEST = 0.05; // seconds of a segment that is drawn
 const REACH = 6; // pixels within which an edge snaps
 
 /** @implements {Track} */
@@ -40,12 +39,8 @@ export class CorrectionsTrack {
    * @param {Box} box
    */
   paint(painter, { y, height }) {
-    const { c } = painter, { editor, labels } = this.store, chosen = new Set(editor?.chosen);
-    c.strokeStyle = painter.colours.edge;
-    c.lineWidth = 1;
-    c.setLineDash([3, 3]);
-    c.strokeRect(painter.left + 0.5, y + 0.5, painter.width - 1, height - 1);
-    c.setLineDash([]);
+    const { editor, labels } = this.store, chosen = new Set(editor?.chosen);
+    painter.dashed(painter.left, painter.width, { y, height }, "edge");
     if (!this.lanes.lanes) painter.text("Drag here to mark a segment", painter.left + 8, y + height / 2 + 4);
     this.isDense = isDense(editor?.shown ?? [], painter);
     if (this.isDense) {
@@ -61,23 +56,22 @@ export class CorrectionsTrack {
 
   /**
    * @param {Place} place
-   * @returns {Hit}
+   * @returns {Hit | null}
    */
   hit({ seconds, y, reach }) {
     const { editor } = this.store;
-    if (this.isDense) return clusterHit(this, editor?.shown ?? [], seconds, this.scrubber);
+    if (this.isDense) return clusterHit(this.height, editor?.shown ?? [], seconds, this.scrubber);
     const lane = Math.floor((y - 1) / this.lane);
     const found = this.lanes.placed
       .filter((p) => p.lane === lane && seconds >= p.start - reach && seconds <= p.end + reach)
       .sort((a, b) => distance(a, seconds) - distance(b, seconds))[0];
-    if (!found) return { track: this, cursor: "crosshair" };
-    const inner = Math.min(reach, (found.end - found.start) / 3);
-    const edge = seconds < found.start + inner ? "start" : seconds > found.end - inner ? "end" : "";
+    if (!found) return { cursor: "crosshair" };
+    const edge = edgeAt(found, seconds, reach);
     const cursor = edge ? "ew-resize" : editor?.chosen.includes(found.index) ? "grab" : "pointer";
     return {
-      track: this, segment: found, index: found.index, edge, cursor,
+      segment: found, index: found.index, edge, cursor,
       box: { y: 2 + lane * this.lane, height: this.lane - 2 },
-      describe: () => [found.label, clocks(found, 2)].filter(Boolean).join(" · "),
+      describe: () => dotted(found.label, clocks(found)),
     };
   }
 
@@ -145,8 +139,7 @@ export class CorrectionsTrack {
     const isOne = edge || !editor?.chosen.includes(index);
     if (isOne) store.select(index);
     const moving = editor?.chosen ?? [], segments = editor?.segments ?? [];
-    const first = Math.min(...moving.map((i) => segments[i].start));
-    const last = Math.max(...moving.map((i) => segments[i].end));
+    const outer = hull(moving.map((i) => segments[i]));
     const snapping = new Snapping(store, scrubber.time, moving), from = scrubber.seconds(x);
     /**
      * @param {number} place
@@ -155,7 +148,7 @@ export class CorrectionsTrack {
     const now = (place, isFree) => {
       const by = scrubber.seconds(place) - from;
       const snap = isFree ? { by, to: "" } : snapped(segment, edge, by, snapping, REACH * scrubber.scale);
-      const share = edge ? snap.by : clip(snap.by, -first, Math.max(store.seconds - last, 0));
+      const share = edge ? snap.by : clip(snap.by, -outer.start, Math.max(store.seconds - outer.end, 0));
       /** @param {Segment} one */
       const move = (one) => dragged(one, edge, share, store.seconds, SHORTEST);
       const moved = new Map(moving.filter((i) => i !== index).map((i) => [i, move(segments[i])]));

@@ -1,22 +1,19 @@
 // The three curves of a run: action, start and end.
 
-/** @import { Box, Hit, Press, Track } from "../types.js" */
+/** @import { Box, Track } from "../types.js" */
 /** @import { Columns } from "../curves.js" */
 /** @import { Painter } from "../painter.js" */
 /** @import { Run } from "../run.js" */
-/** @import { Scrubber } from "../scrubber.js" */
 /** @import { Store } from "../store.js" */
 
 /**
  * @typedef {object} Plot how columns become pixels
  * @property {Columns} columns
- * @property {number} first
- * @property {number} last
  * @property {(column: number) => number} at
  * @property {(value: number) => number} up
  */
 
-const LEGEND = [["action", "action"], ["start", "start"], ["end", "end"]];
+export const CURVES = ["action", "start", "end"]; // also the names of their colours
 
 /** @implements {Track} */
 export class CurvesTrack {
@@ -28,12 +25,10 @@ export class CurvesTrack {
   /**
    * @param {Run} run
    * @param {Store} store
-   * @param {Scrubber} scrubber
    */
-  constructor(run, store, scrubber) {
+  constructor(run, store) {
     this.run = run;
     this.store = store;
-    this.scrubber = scrubber;
     this.letter = store.isComparing ? { text: run.letter, colour: run.colour } : undefined;
   }
 
@@ -42,19 +37,15 @@ export class CurvesTrack {
    * @param {Box} box
    */
   paint(painter, { y, height }) {
-    const { c, view } = painter, { curves } = this.run;
+    const { view } = painter;
     painter.shade(this.store.truth, y, height);
-    c.strokeStyle = painter.colours.rule;
-    c.lineWidth = 1;
-    c.strokeRect(painter.left + 0.5, Math.round(y) + 0.5, painter.width - 1, Math.round(height) - 1);
-    const columns = curves?.columns(view.from, view.to, painter.width);
-    if (!curves || !columns) return;
-    const [first, last] = curves.range(columns.level, view.from, view.to);
-    const seconds = (columns.size * curves.span) / curves.cells;
+    painter.frame(y, height);
+    const columns = this.run.curves?.columns(view.from, view.to, painter.width);
+    if (!columns) return;
     /** @type {Plot} */
     const plot = {
-      columns, first, last,
-      at: (column) => painter.x(Math.min((column + 0.5) * seconds, curves.span)),
+      columns,
+      at: (column) => painter.x(columns.middle(column)),
       up: (value) => y + 1 + (height - 2) * (1 - value),
     };
     area(painter, plot, y + height - 1);
@@ -70,21 +61,8 @@ export class CurvesTrack {
    */
   paintName(painter, { y, height }) {
     if (painter.left < 60 || height < 40) return;
-    LEGEND.forEach(([name, colour], i) =>
-      painter.text(name, painter.left - 8, y + 12 + 13 * i, { align: "right", colour }));
-  }
-
-  /** @returns {Hit} */
-  hit() {
-    return { track: this };
-  }
-
-  /**
-   * @param {Hit} _
-   * @param {Press} press
-   */
-  press(_, press) {
-    return this.scrubber.scrub(press);
+    CURVES.forEach((name, i) =>
+      painter.text(name, painter.left - 8, y + 12 + 13 * i, { align: "right", colour: name }));
   }
 }
 
@@ -94,7 +72,8 @@ export class CurvesTrack {
  * @param {Plot} plot
  * @param {number} foot
  */
-function area({ c, colours }, { columns, first, last, at, up }, foot) {
+function area({ c, colours }, { columns, at, up }, foot) {
+  const { first, last } = columns;
   c.fillStyle = colours.action;
   c.globalAlpha = 0.2;
   c.beginPath();
@@ -112,7 +91,7 @@ function area({ c, colours }, { columns, first, last, at, up }, foot) {
  * @param {{ colour: string, width: number, dash?: number[] }} style
  */
 function line(painter, plot, curve, { colour, width, dash = [] }) {
-  const { c, colours } = painter, { columns, first, last, at, up } = plot;
+  const { c, colours } = painter, { columns, at, up } = plot;
   if (columns.level > 0) {
     bars(painter, plot, curve, colour);
     return;
@@ -122,7 +101,7 @@ function line(painter, plot, curve, { colour, width, dash = [] }) {
   c.setLineDash(dash);
   c.lineJoin = "round";
   c.beginPath();
-  for (let i = first; i <= last; i += 1) c.lineTo(at(i), up(columns.high(curve, i)));
+  for (let i = columns.first; i <= columns.last; i += 1) c.lineTo(at(i), up(columns.high(curve, i)));
   c.stroke();
   c.setLineDash([]);
 }
@@ -134,10 +113,10 @@ function line(painter, plot, curve, { colour, width, dash = [] }) {
  * @param {number} curve
  * @param {string} colour
  */
-function bars({ c, colours }, { columns, first, last, at, up }, curve, colour) {
+function bars({ c, colours }, { columns, at, up }, curve, colour) {
   c.fillStyle = colours[colour];
   let before = [0, 1]; // lowest and highest value of the column before
-  for (let i = first; i <= last; i += 1) {
+  for (let i = columns.first; i <= columns.last; i += 1) {
     const low = columns.low(curve, i), high = columns.high(curve, i);
     const top = Math.round(up(Math.max(high, before[0]))), foot = Math.round(up(Math.min(low, before[1])));
     c.fillRect(Math.round(at(i)), top, 1, Math.max(foot - top, 1));

@@ -1,9 +1,8 @@
 // The filmstrip: pictures of the visible range, side by side.
 
-/** @import { Box, Hit, Press, Track } from "../types.js" */
+/** @import { Box, Track } from "../types.js" */
 /** @import { Filmstrip, Picture } from "../filmstrip.js" */
 /** @import { Painter } from "../painter.js" */
-/** @import { Scrubber } from "../scrubber.js" */
 
 /** @implements {Track} */
 export class FilmstripTrack {
@@ -12,12 +11,10 @@ export class FilmstripTrack {
   /**
    * @param {string} name
    * @param {Filmstrip} film
-   * @param {Scrubber} scrubber
    */
-  constructor(name, film, scrubber) {
+  constructor(name, film) {
     this.name = name;
     this.film = film;
-    this.scrubber = scrubber;
     this.height = this.most = 44;
   }
 
@@ -38,19 +35,6 @@ export class FilmstripTrack {
       const picture = film.picture(level, step, Math.max(level, coarsest));
       if (picture && right > left) paste(painter, picture, { left, y, width: right - left, height });
     }
-  }
-
-  /** @returns {Hit} */
-  hit() {
-    return { track: this };
-  }
-
-  /**
-   * @param {Hit} _
-   * @param {Press} press
-   */
-  press(_, press) {
-    return this.scrubber.scrub(press);
   }
 }
 

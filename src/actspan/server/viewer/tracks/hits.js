@@ -1,13 +1,13 @@
 // The instances as a run finds them: a hit is filled and ticked, a miss is hollow and crossed.
 
-/** @import { Box, Hit, Matched, Place, Press, Track } from "../types.js" */
+/** @import { Box, Hit, Matched, Place, Track } from "../types.js" */
 /** @import { Painter } from "../painter.js" */
 /** @import { Run } from "../run.js" */
 /** @import { Scrubber } from "../scrubber.js" */
 /** @import { Store } from "../store.js" */
 
 import { packLanes } from "../segments.js";
-import { clocks } from "../text.js";
+import { clocks, dotted } from "../text.js";
 
 const LANE = 15, MOST = 4; // pixels, lanes
 const GAP = 6; // pixels between this track and the proposals below it
@@ -16,7 +16,7 @@ const GAP = 6; // pixels between this track and the proposals below it
 export const markOf = ({ isFound }) => (isFound ? "✓" : "✗");
 
 /** @param {Matched} matched */
-export const bestOf = ({ best, tiou }) =>
+const bestOf = ({ best, tiou }) =>
   (best ? `best #${best.rank}, tIoU ${tiou.toFixed(2)}` : "no proposal overlaps");
 
 /** @implements {Track} */
@@ -64,27 +64,26 @@ export class HitsTrack {
 
   /**
    * @param {Place} place
-   * @returns {Hit}
+   * @returns {Hit | null}
    */
   hit({ seconds, y }) {
     const lane = Math.floor(y / LANE);
     const found = this.lanes.placed.find((p) => p.lane === lane && seconds >= p.start && seconds <= p.end);
-    if (!found) return { track: this };
-    const describe = () => [
-      found.isFound ? "✓ found" : "✗ missed", found.label, clocks(found, 2), bestOf(found),
+    if (!found) return null;
+    const describe = () => dotted(
+      found.isFound ? "✓ found" : "✗ missed", found.label, clocks(found), bestOf(found),
       found.best && !this.run.visible.includes(found.best) ? "which is not shown" : "",
-    ].filter(Boolean).join(" · ");
+    );
     const box = { y: lane * LANE, height: LANE - 2 };
-    return { track: this, segment: found, index: found.index, box, cursor: "pointer", describe };
+    return { segment: found, index: found.index, box, cursor: "pointer", describe };
   }
 
   /**
    * @param {Hit} hit
-   * @param {Press} press
    */
-  press({ segment, index = -1 }, press) {
+  press({ segment, index = -1 }) {
     const matched = this.store.hits.of(this.run)[index];
-    if (!segment || !matched) return this.scrubber.scrub(press);
+    if (!segment || !matched) return null;
     return this.scrubber.clickOrScrub(segment, () => this.store.hits.choose(this.run, matched));
   }
 }

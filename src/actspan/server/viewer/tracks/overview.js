@@ -67,7 +67,7 @@ export class Overview {
 
   /** @returns {Hit} */
   hit() {
-    return { track: this, cursor: "pointer" };
+    return { cursor: "pointer" };
   }
 
   /**

@@ -6,8 +6,8 @@
 /** @import { Scrubber } from "../scrubber.js" */
 /** @import { Store } from "../store.js" */
 
-import { dragged } from "../segments.js";
-import { clocks } from "../text.js";
+import { dragged, edgeAt } from "../segments.js";
+import { clocks, dotted } from "../text.js";
 
 const HEIGHT = 20; // pixels
 
@@ -37,39 +37,34 @@ export class ReviewTrack {
   paint(painter, { y }) {
     const { shown } = this.review;
     if (!shown) return;
-    const { c, colours } = painter, { item, segment } = shown;
+    const { item, segment } = shown;
     painter.bar(segment, y + 2, HEIGHT - 4, this.store.runs[this.review.query.run]?.colour ?? "run0");
     painter.outline(segment, y + 3, HEIGHT - 6);
     if (item.start === segment.start && item.end === segment.end) return;
-    const [left, width] = painter.extent(item); // as it was proposed
-    c.strokeStyle = colours.ink;
-    c.lineWidth = 1;
-    c.setLineDash([3, 3]);
-    c.strokeRect(left + 0.5, y + 0.5, width - 1, HEIGHT - 1);
-    c.setLineDash([]);
+    const [left, width] = painter.extent(item);
+    painter.dashed(left, width, { y, height: HEIGHT }, "ink"); // as it was proposed
   }
 
   /**
    * @param {Place} place
-   * @returns {Hit}
+   * @returns {Hit | null}
    */
   hit({ seconds, reach }) {
     const segment = this.review.shown?.segment;
-    if (!segment || seconds < segment.start - reach || seconds > segment.end + reach) return { track: this };
-    const inner = Math.min(reach, (segment.end - segment.start) / 3);
-    const edge = seconds < segment.start + inner ? "start" : seconds > segment.end - inner ? "end" : "";
-    const describe = () => [segment.label, clocks(segment, 2)].filter(Boolean).join(" · ");
+    if (!segment || seconds < segment.start - reach || seconds > segment.end + reach) return null;
+    const edge = edgeAt(segment, seconds, reach);
+    const describe = () => dotted(segment.label, clocks(segment));
     const box = { y: 2, height: HEIGHT - 4 };
-    return { track: this, segment, edge, box, cursor: edge ? "ew-resize" : "", describe };
+    return { segment, edge, box, cursor: edge ? "ew-resize" : "", describe };
   }
 
   /**
    * @param {Hit} hit
    * @param {Press} press
-   * @returns {Gesture}
+   * @returns {Gesture | null}
    */
   press({ segment, edge = "" }, press) {
-    if (!segment || !edge) return this.scrubber.scrub(press);
+    if (!segment || !edge) return null;
     const { review, scrubber, store } = this, from = scrubber.seconds(press.x);
     /** @param {number} x */
     const now = (x) => dragged(segment, edge, scrubber.seconds(x) - from, store.seconds, review.actions.frame);

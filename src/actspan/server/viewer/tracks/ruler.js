@@ -1,8 +1,7 @@
-// The track of times. A press on it moves the position.
+// The track of times.
 
-/** @import { Box, Hit, Press, Track } from "../types.js" */
+/** @import { Box, Track } from "../types.js" */
 /** @import { Painter } from "../painter.js" */
-/** @import { Scrubber } from "../scrubber.js" */
 
 import { clock } from "../text.js";
 
@@ -15,11 +14,6 @@ export class Ruler {
   pin = /** @type {const} */ ("top");
   height = 22;
   most = 22;
-
-  /** @param {Scrubber} scrubber */
-  constructor(scrubber) {
-    this.scrubber = scrubber;
-  }
 
   /**
    * @param {Painter} painter
@@ -42,18 +36,5 @@ export class Ruler {
       });
     }
     c.stroke();
-  }
-
-  /** @returns {Hit} */
-  hit() {
-    return { track: this };
-  }
-
-  /**
-   * @param {Hit} _
-   * @param {Press} press
-   */
-  press(_, press) {
-    return this.scrubber.scrub(press);
   }
 }

@@ -6,7 +6,7 @@
 
 import { clusterHit, isDense, openCluster, paintDensity } from "../density.js";
 import { packLanes } from "../segments.js";
-import { clocks } from "../text.js";
+import { clocks, dotted } from "../text.js";
 
 const LANE = 18, MOST = 6; // pixels, lanes
 
@@ -43,15 +43,15 @@ export class TruthTrack {
 
   /**
    * @param {Place} place
-   * @returns {Hit}
+   * @returns {Hit | null}
    */
   hit({ seconds, y }) {
-    if (this.isDense) return clusterHit(this, this.segments, seconds, this.scrubber);
+    if (this.isDense) return clusterHit(this.height, this.segments, seconds, this.scrubber);
     const lane = Math.floor(y / LANE);
     const segment = this.lanes.placed.find((p) => p.lane === lane && seconds >= p.start && seconds <= p.end);
-    if (!segment) return { track: this };
-    const describe = () => [segment.label, clocks(segment, 2)].filter(Boolean).join(" · ");
-    return { track: this, segment, box: { y: lane * LANE, height: LANE - 2 }, cursor: "pointer", describe };
+    if (!segment) return null;
+    const describe = () => dotted(segment.label, clocks(segment));
+    return { segment, box: { y: lane * LANE, height: LANE - 2 }, cursor: "pointer", describe };
   }
 
   /**
@@ -61,6 +61,6 @@ export class TruthTrack {
   press({ segment }, press) {
     const { scrubber } = this;
     if (this.isDense && segment) return openCluster(segment, scrubber.seconds(press.x), scrubber);
-    return segment ? this.scrubber.clickOrScrub(segment) : this.scrubber.scrub(press);
+    return segment ? scrubber.clickOrScrub(segment) : null;
   }
 }

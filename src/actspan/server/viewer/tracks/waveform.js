@@ -1,9 +1,8 @@
 // The waveform of a video's sound.
 
-/** @import { Box, Hit, Press, Track } from "../types.js" */
+/** @import { Box, Track } from "../types.js" */
 /** @import { Curves } from "../curves.js" */
 /** @import { Painter } from "../painter.js" */
-/** @import { Scrubber } from "../scrubber.js" */
 
 /** @implements {Track} */
 export class WaveformTrack {
@@ -12,12 +11,10 @@ export class WaveformTrack {
   /**
    * @param {string} name
    * @param {Curves} sound
-   * @param {Scrubber} scrubber
    */
-  constructor(name, sound, scrubber) {
+  constructor(name, sound) {
     this.name = name;
     this.sound = sound;
-    this.scrubber = scrubber;
     this.height = 26;
     this.most = 40;
   }
@@ -32,26 +29,12 @@ export class WaveformTrack {
     c.fillRect(painter.left, Math.round(middle), painter.width, 1);
     const columns = sound.columns(view.from, view.to, painter.width);
     if (!columns) return;
-    const [first, last] = sound.range(columns.level, view.from, view.to);
-    const seconds = (columns.size * sound.span) / sound.cells, half = height / 2 - 1;
+    const { first, last, seconds } = columns, half = height / 2 - 1;
     const width = Math.max((seconds / view.length) * painter.width, 1);
     c.fillStyle = colours.soft;
     for (let i = first; i <= last; i += 1) {
       const top = middle - half * columns.high(0, i), foot = middle - half * columns.low(0, i);
       c.fillRect(painter.x(i * seconds), top, width, Math.max(foot - top, 1));
     }
-  }
-
-  /** @returns {Hit} */
-  hit() {
-    return { track: this };
-  }
-
-  /**
-   * @param {Hit} _
-   * @param {Press} press
-   */
-  press(_, press) {
-    return this.scrubber.scrub(press);
   }
 }

@@ -3,10 +3,9 @@
 /** @import { Store } from "../store.js" */
 
 import * as api from "../api.js";
-import { byId, choice, make } from "../dom.js";
-import { sentenceOf } from "./words.js";
-
-const FIRST = ["held-out", "corrected", "all"]; // the fairest comparison first
+import { byId, choice, fill, make } from "../dom.js";
+import { runOptions } from "../run.js";
+import { verdicts } from "../verdict.js";
 
 export class Changes {
   #asked = 0; // number of the last request
@@ -26,10 +25,8 @@ export class Changes {
     byId("changes-part").hidden = served.length < 2;
     if (served.length < 2) return;
     for (const [id, chosen] of /** @type {const} */ ([["changes-a", Math.max(run - 1, 0)], ["changes-b", run]])) {
-      choice(id).replaceChildren();
-      for (const { number, letter, name } of served) {
-        make(choice(id), "option", { value: String(number), selected: number === chosen }, `${letter} ${name}`);
-      }
+      fill(id, runOptions(served));
+      choice(id).value = String(chosen);
     }
     this.#load();
   }
@@ -39,11 +36,7 @@ export class Changes {
     const [a, b] = ["changes-a", "changes-b"].map((id) => Number(choice(id).value));
     let lines;
     try {
-      const groups = await api.compare(a, b);
-      groups.sort((one, other) => FIRST.indexOf(one.name) - FIRST.indexOf(other.name));
-      const [first, second] = [a, b].map((run) => this.store.served[run].name);
-      const isTrained = groups.some(({ name }) => name === "held-out");
-      lines = groups.map((group) => sentenceOf(group, first, second, isTrained));
+      lines = verdicts(await api.compare(a, b), this.store.served[a], this.store.served[b]);
     } catch (error) {
       lines = [api.messageOf(error)];
     }

@@ -1,12 +1,14 @@
-// The list of jobs in the dialog. A row is kept while its job changes, so that it keeps the focus.
+// The list of jobs in the dialog, with the losses of trainings.
 
-/** @import { WorkJob } from "../types.js" */
+/** @import { EpochLosses, WorkJob } from "../types.js" */
 /** @import { WorkJobs } from "./jobs.js" */
 
-import { byId, make } from "../dom.js";
-import { drawLosses } from "./losses.js";
-import { stateOf, titleOf } from "./words.js";
+import { byId, drawing, drawn, make } from "../dom.js";
+import { stateOf, titleOf } from "./jobs.js";
 
+const WIDTH = 160, HEIGHT = 44; // units of a chart of losses
+
+// A row is kept while its job changes, so that it keeps the focus.
 class Row {
   /** @param {(id: string) => void} remove @param {string} id */
   constructor(remove, id) {
@@ -57,4 +59,37 @@ export class JobList {
       if (room.children[i] !== row.item) room.insertBefore(row.item, room.children[i] ?? null);
     });
   }
+}
+
+/**
+ * Draw the losses by network: training as a line, validation dashed.
+ * @param {HTMLElement} room
+ * @param {Record<string, EpochLosses[]>} losses
+ */
+function drawLosses(room, losses) {
+  room.replaceChildren();
+  for (const [net, epochs] of Object.entries(losses)) {
+    const figure = make(room, "figure"), last = epochs[epochs.length - 1];
+    const chart = drawing(figure, WIDTH, HEIGHT, { "aria-hidden": "true" }); // the caption has the figures
+    const series = { training: epochs.map((one) => one.training), validation: epochs.map((one) => one.validation) };
+    const values = Object.values(series).flat().filter((value) => value !== null);
+    const low = Math.min(...values), high = Math.max(...values);
+    for (const [name, line] of Object.entries(series)) {
+      drawn(chart, "path", { class: name, d: pathOf(line, low, high) });
+    }
+    const validation = last.validation === null ? "" : `, held out ${last.validation.toFixed(3)}`;
+    make(figure, "figcaption", {}, `${net}, epoch ${last.epoch}: loss ${last.training.toFixed(3)}${validation}`);
+  }
+}
+
+/**
+ * @param {(number | null)[]} line
+ * @param {number} low
+ * @param {number} high
+ */
+function pathOf(line, low, high) {
+  const across = (WIDTH - 4) / Math.max(line.length - 1, 1), up = (HEIGHT - 4) / (high - low || 1);
+  const points = line.flatMap((value, i) => (value === null ? [] : [`${2 + i * across} ${2 + (high - value) * up}`]));
+  if (points.length === 1) return `M${points[0]}h2`;
+  return points.length ? `M${points.join("L")}` : "";
 }

@@ -3,9 +3,9 @@
 /** @import { WorkJob } from "../types.js" */
 
 import * as api from "../api.js";
-import * as requests from "./requests.js";
 import { connection } from "../connection.js";
 import { say } from "../messages.js";
+import { plural } from "../text.js";
 
 const AGAIN = 700; // milliseconds between two looks at unfinished jobs
 
@@ -34,7 +34,7 @@ export class WorkJobs extends EventTarget {
   async refresh() {
     clearTimeout(this.#timer);
     try {
-      this.all = await requests.listWork();
+      this.all = await api.listWork();
       say("work", "");
       await this.#note();
     } catch (error) {
@@ -73,7 +73,7 @@ export class WorkJobs extends EventTarget {
    */
   async remove(id) {
     try {
-      await requests.removeWork(id);
+      await api.removeWork(id);
     } catch (error) {
       say("work", api.messageOf(error));
     }
@@ -85,4 +85,26 @@ export class WorkJobs extends EventTarget {
     this.ended = null;
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/** @param {WorkJob} job */
+export const titleOf = ({ kind, name }) => (kind === "train" ? `Training ${name}` : `Proposing with ${name}`);
+
+/**
+ * Return what a job does, or how it ended.
+ * @param {WorkJob} job
+ */
+export function stateOf({ state, progress, error, status, result }) {
+  if (state === "queued") return "waiting";
+  if (state === "failed") return `failed: ${error}`;
+  if (state === "done") return `done: run ${result?.run}${skippedOf(result?.skipped ?? {})}`;
+  const { step, done, total } = status;
+  const count = total ? `, ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
+  return `${Math.floor(100 * progress)} %${step && ` · ${step}`}${count}`;
+}
+
+/** @param {Record<string, string>} skipped reasons by video */
+function skippedOf(skipped) {
+  const reasons = Object.entries(skipped).map(([id, reason]) => `${id} (${reason})`);
+  return reasons.length ? `; ${plural(reasons.length, "video")} skipped: ${reasons.join(", ")}` : "";
 }

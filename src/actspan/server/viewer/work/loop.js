@@ -5,15 +5,13 @@
 /** @import { WorkJob, WorkOverview } from "../types.js" */
 
 import * as api from "../api.js";
-import * as requests from "./requests.js";
 import { closable } from "../dialogs.js";
-import { button, byId, choice, field, make, press } from "../dom.js";
+import { button, byId, choice, field, fill, press } from "../dom.js";
 import { say } from "../messages.js";
 import { plural } from "../text.js";
 import { Changes } from "./changes.js";
 import { JobList } from "./job_list.js";
 import { WorkJobs } from "./jobs.js";
-import { keepForm } from "./keep.js";
 import { Strip } from "./strip.js";
 
 export class Loop {
@@ -44,7 +42,6 @@ export class Loop {
       event.preventDefault();
       this.#train();
     });
-    keepForm(store, opening);
     this.#start();
   }
 
@@ -78,7 +75,7 @@ export class Loop {
 
   // Read what can be proposed with and trained from.
   async #read() {
-    this.#about = await requests.workOverview();
+    this.#about = await api.workOverview();
     const { videos, annotated, models, presets } = this.#about;
     byId("open-work").hidden = !videos;
     fill("work-model", Object.entries(models));
@@ -108,13 +105,13 @@ export class Loop {
 
   /** @param {string} model */
   #propose(model) {
-    return this.#send(requests.proposeInAll(model));
+    return this.#send(api.proposeInAll(model));
   }
 
   #train() {
     const name = field("train-name").value, preset = choice("train-preset").value;
     const epochs = field("train-epochs").value, heldOut = field("train-held-out").valueAsNumber;
-    return this.#send(requests.trainModel({
+    return this.#send(api.trainModel({
       name, preset, epochs: epochs === "" ? null : Number(epochs), held_out: Number.isNaN(heldOut) ? 0 : heldOut / 100,
     }));
   }
@@ -134,17 +131,4 @@ export class Loop {
   #tell(text) {
     byId("work-error").textContent = text;
   }
-}
-
-/**
- * Replace the options of a list; what is chosen stays chosen.
- * @param {string} id
- * @param {[value: string, words: string][]} options
- */
-function fill(id, options) {
-  const list = choice(id), before = list.value;
-  if (list.options.length === options.length) return;
-  list.replaceChildren();
-  for (const [value, words] of options) make(list, "option", { value }, words);
-  if (options.some(([value]) => value === before)) list.value = before;
 }

@@ -6,7 +6,7 @@
 
 import { byId, make } from "../dom.js";
 import { plural } from "../text.js";
-import { stateOf, titleOf } from "./words.js";
+import { stateOf, titleOf } from "./jobs.js";
 
 /** What the line offers: [name, action]. @typedef {[name: string, act: () => unknown][]} Offers */
 
