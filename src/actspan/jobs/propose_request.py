@@ -12,9 +12,9 @@ from msgspec import field
 
 from actspan.config.base import (
     Bounds,
+    BundleOrUrl,
     Config,
     Existing,
-    ExistingBundle,
     ExistingOrUrl,
     OnError,
     Positive,
@@ -74,10 +74,10 @@ class ProposeRequest(Config, frozen=True):
     """
 
     model: Annotated[
-        ExistingBundle,
+        BundleOrUrl,
         doc(
-            "Bundle: a folder or hf://owner/name. [default: none, find label-free where the stream "
-            "changes]"
+            "Bundle: a folder, hf://owner/name or another URL. [default: none, find label-free "
+            "where the stream changes]"
         ),
     ] = LABEL_FREE
     dataset: Annotated[
