@@ -90,6 +90,7 @@ class FolderStorage:
                 lock.release()
             if self._is_kept and not lock.is_locked:
                 with suppress(OSError):  # another process uses it
+                    (self.path / _LOCK).unlink(missing_ok=True)
                     self.path.rmdir()
 
     def _remove_incomplete(self) -> None:
