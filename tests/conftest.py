@@ -22,7 +22,7 @@ DATA = Path(os.environ.get("ACTSPAN_DATA", ROOT.parent / "shared" / "data"))
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real data and golden outputs."""
+    """Return the folder of real data and golden outputs."""
     if not DATA.is_dir():
         pytest.skip(f"needs the real data, which are not at {DATA} (set ACTSPAN_DATA)")
     return DATA
@@ -30,7 +30,7 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def golden(data: Path) -> Path:
-    """Outputs of the published code."""
+    """Return outputs of the published code."""
     return data / "golden"
 
 

@@ -52,7 +52,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> actspan.Bundle:
 
 @pytest.fixture(scope="module")
 def published_pem(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The published PEM as ONNX."""
+    """Return the published PEM as ONNX."""
     torch = pytest.importorskip("torch")
     file = data / "weights" / "pem_best.pth.tar"
     state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
@@ -69,7 +69,7 @@ def published_pem(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def position_of(video: dict[str, Any]) -> tuple[float, float]:
-    """Seconds that the features cover, and seconds of position 1.0 in the published results."""
+    """Return the seconds that the features cover, and those of position 1.0 as published."""
     a_frame = video["duration_second"] / video["duration_frame"]
     return video["feature_frame"] * a_frame, video["duration_frame"] // 16 * 16 * a_frame
 
@@ -172,7 +172,7 @@ def test_guesses_are_printed_one_per_line(capsys: pytest.CaptureFixture[str]) ->
 
 
 def recording(name: str, seed: int) -> general.Recording:
-    """A recording with one instance among random candidates, and one descriptor that knows it."""
+    """Return a recording of one instance among random candidates, and one useful descriptor."""
     draw = np.random.default_rng(seed)
     ends = np.sort(draw.uniform(size=(300, 2)), axis=1)
     candidates = actspan.Proposals(*ends.T, draw.uniform(0.5, 1, 300))

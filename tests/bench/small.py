@@ -15,7 +15,7 @@ SMALL = BenchRequest(
 
 
 def lower_the_roof(patch: pytest.MonkeyPatch) -> None:
-    """What measures the machine does as little as it can."""
+    """Make the measurements of the machine as short as possible."""
     patch.setattr(machine, "FIXED", ((1, 32, 32, 32),))
     patch.setattr(machine, "_LARGE", 2**20)
 
@@ -26,7 +26,7 @@ def stage_of(result: BenchResult, name: str, scope: str, batch: int) -> Stage:
 
 
 def with_wrong_graph(folder: Path) -> Path:
-    """A bundle in which `pem.wrong.onnx` answers something else."""
+    """Return a bundle in which `pem.wrong.onnx` answers something else."""
     import onnx
 
     from actspan.model.bsn.graph import build_pem

@@ -17,7 +17,7 @@ POSITIVE = st.floats(1e-3, 1e9)
 
 
 def write(path: Path, **rates: float) -> str:
-    """A result of ours; `tem_16=3.0` is TEM at batch 16; `read_16` is a step."""
+    """Return a result of ours; `tem_16=3.0` is TEM at batch 16; `read_16` is a step."""
     stages = []
     for key, rate in rates.items():
         name, _, batch = key.partition("_")

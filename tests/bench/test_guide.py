@@ -44,7 +44,7 @@ def row(rows: tuple[Row, ...], name: str, batch: int) -> Row:
     ],
 )
 def test_headlines(found: Comparison, name: str, batch: int, t4: float, ascend310: float) -> None:
-    """The printed ones; two of them were rounded on the way, in the fifth digit."""
+    # The printed ones; two of them were rounded on the way, in the fifth digit.
     assert row(found.headlines, name, batch).rates == pytest.approx((t4, ascend310), rel=3e-5)
 
 

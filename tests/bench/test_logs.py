@@ -348,7 +348,7 @@ def test_damaged_logs_say_where(tmp_path: Path, text: str, message: str) -> None
 )
 @given(data=st.data())
 def test_cut_anywhere_a_log_is_read_or_refused(file: Path, data: st.DataObject) -> None:
-    """Never another exception than ours; never a figure that the whole log does not have."""
+    # Never another exception than ours; never a figure that the whole log does not have.
     whole = {figure.value for figure in read_log(file).figures}
     text = Text(file)
     text.content = text.content[: data.draw(st.integers(0, len(text.content)))]

@@ -105,7 +105,7 @@ def test_a_camera_as_a_video_and_without_clips(
     place: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    """A stream that its server ends is a video; nothing can be cut out of it afterwards."""
+    # A stream that its server ends is a video; nothing can be cut out of it afterwards.
     with rtsp_server(place / "videos" / "a.ts", seconds=1.0) as camera:
         url = f"rtsp://me:secret@127.0.0.1:{camera.port}/gate"
         done = run(place, url, "--clips", tmp_path / "clips")

@@ -184,7 +184,7 @@ def test_every_option_says_what_it_does() -> None:
 
 
 def write_late(folder: Path) -> Path:
-    """A table of a video of 3.5 s with instances that pass its end."""
+    """Return a table of a video of 3.5 s with instances that pass its end."""
     rows = ["video,start,end,label,duration", "a,0,5,x,3.5", "a,0,3.9,x,3.5", "a,4,5.9,x,3.5"]
     (folder / "late.csv").write_text("\n".join(rows) + "\n")
     return folder / "late.csv"
@@ -504,7 +504,7 @@ def test_durations_that_most_instances_pass_are_no_reason_to_clip(tmp_path: Path
 
 
 def test_the_way_to_keep_what_a_target_says_of_its_videos(tmp_path: Path) -> None:
-    """Its durations and rates, as extract wrote them; source and target are then one file."""
+    # Its durations and rates, as extract wrote them; source and target are then one file.
     folder = tmp_path / "my features"
     folder.mkdir()
     write_annotations(folder / "annotations.json", [Video("a", 60.0, fps=25.0)])

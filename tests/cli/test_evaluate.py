@@ -173,7 +173,7 @@ def test_instances_that_nothing_can_find_count_and_are_named(folder: Path) -> No
 
 @pytest.fixture
 def run_and_set(tmp_path: Path) -> tuple[Path, Path]:
-    """A result that is right, and the dataset that it is of."""
+    """Return a result that is right, and the dataset that it is of."""
     folder = write_dataset(tmp_path / "set", videos=6, subsets=("validation",))
     database = json.loads((folder / "annotations.json").read_text())["database"]
     results = {

@@ -19,7 +19,7 @@ from tests.streams.example_videos import steady, write_audio, write_video
 
 @pytest.fixture
 def line(tmp_path: Path) -> list[str]:
-    """The command on a folder with a video, without an output."""
+    """Return the command on a folder with a video, without an output."""
     (tmp_path / "videos").mkdir()
     write_video(tmp_path / "videos" / "a.mkv", steady(1.0))
     encoder = write_encoder(tmp_path / "e.onnx", ["n", 3, 8, 8])

@@ -117,7 +117,7 @@ def test_sizes_by_the_names_of_axes(tmp_path: Path) -> None:
 
 @pytest.fixture
 def unfinished(tmp_path: Path) -> Path:
-    """A network with a convolution that conv1d-to-conv2d does not know."""
+    """Return a network with a convolution that conv1d-to-conv2d does not know."""
     net = Net()
     x = net.conv("x", 6, 4, 3)
     attributes = {"domain": "com.microsoft", "activation": "Relu", "kernel_shape": [1]}

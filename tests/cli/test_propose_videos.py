@@ -35,7 +35,7 @@ LABELS = {"jump", "run"}
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model, its encoder and two videos."""
+    """Return a folder with a model, its encoder and two videos."""
     folder = tmp_path_factory.mktemp("place")
     encoder = f"onnx:{write_encoder(folder / 'e.onnx', ['n', 3, 8, 8])}"
     with Extractor(find_backbone(encoder), Grid(Span(0.2, "s"), Span(0.4, "s"))) as extractor:
@@ -164,7 +164,7 @@ def test_lines_while_it_is_recorded(line: list[str], place: Path, tmp_path: Path
 
 
 def test_standard_input_and_interrupt(line: list[str], place: Path) -> None:
-    """A pipe that stays open; Ctrl-C ends the video, and the answer comes."""
+    # A pipe that stays open; Ctrl-C ends the video, and the answer comes.
     command = [sys.executable, "-m", "actspan", *line, "--follow", "-"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]

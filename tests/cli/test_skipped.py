@@ -20,7 +20,7 @@ def actspan(*words: str) -> Result:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle, a run, annotations with a fault, and a dataset in which two files are damaged."""
+    """Return a bundle, a run, annotations with a fault, and a dataset with two damaged files."""
     place = tmp_path_factory.mktemp("left-out")
     write_bundle(place / "bundle")
     whole = write_dataset(place / "whole")

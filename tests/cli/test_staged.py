@@ -24,7 +24,7 @@ def answer(*words: str | Path) -> dict[str, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model and a dataset, in the current folder."""
+    """Return a model and a dataset, in the current folder."""
     monkeypatch.chdir(tmp_path)
     write_bundle(tmp_path / "bsn")
     write_dataset(tmp_path / "set", videos=4)

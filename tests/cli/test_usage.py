@@ -14,7 +14,7 @@ from actspan.cli.options import command as make_command
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the commands name."""
+    """Return a folder with what the commands name."""
     monkeypatch.chdir(tmp_path)
     for name in ("d", "b", "s", "m"):
         (tmp_path / name).mkdir()

@@ -45,7 +45,7 @@ configs = st.builds(
 def test_differences_are_changes(
     tmp_path_factory: pytest.TempPathFactory, old: PipelineConfig, new: PipelineConfig
 ) -> None:
-    """Options and a file with the differences lead from one config to the other."""
+    # Options and a file with the differences lead from one config to the other.
     changes = changes_between(old, new)
     assert with_changes(old, read_changes(settings_text(changes))) == new
     file = tmp_path_factory.getbasetemp() / "settings.toml"

@@ -26,7 +26,7 @@ N = 19_228
 
 
 def test_the_guides_lines() -> None:
-    """The same lines; its rates and latencies, measured apart, differ in their last digits."""
+    # The same lines; its rates and latencies, measured apart, differ in their last digits.
     times = StepTimes(
         samples=N,
         total=106.303,

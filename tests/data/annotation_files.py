@@ -12,7 +12,7 @@ Segments = Sequence[tuple[float, float, str]]
 
 
 def write_thumos(folder: Path, files: Mapping[str, Sequence[str]]) -> Path:
-    """`{"Diving_val": ["video_validation_0000001 1.0 2.5", ...]}`."""
+    """Return `{"Diving_val": ["video_validation_0000001 1.0 2.5", ...]}`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, lines in files.items():
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
@@ -27,7 +27,7 @@ def write_elan(
     origin: int | None = None,
     head: str = "",
 ) -> Path:
-    """Times in seconds; a value may be empty."""
+    """Return times in seconds; a value may be empty."""
     slots, parts, number = [], [], 0
     for tier, segments in tiers.items():
         annotations = []
@@ -65,13 +65,13 @@ def write_elan(
 
 
 def timeline_region(first: int, last: int, *labels: str) -> dict[str, Any]:
-    """Frames `first` to `last`, counted from 1."""
+    """Return frames `first` to `last`, counted from 1."""
     value = {"ranges": [{"start": first, "end": last}], "timelinelabels": list(labels)}
     return {"id": "r", "type": "timelinelabels", "to_name": "video", "value": value}
 
 
 def task(media: str, *regions: dict[str, Any], key: str = "video", **data: Any) -> dict[str, Any]:
-    """A task with one annotation."""
+    """Return a task with one annotation."""
     annotation = {"id": 1, "was_cancelled": False, "result": list(regions)}
     return {"id": 7, "data": {key: media, **data}, "annotations": [annotation]}
 
@@ -82,7 +82,7 @@ def write_label_studio(file: Path, tasks: Any) -> Path:
 
 
 def boris_project(events: Sequence[Sequence[Any]], **observation: Any) -> dict[str, Any]:
-    """A project of BORIS with one observation of `clip.mp4`; `dig` is a state, `bark` a point."""
+    """Return a BORIS project with one observation of `clip.mp4`: `dig` a state, `bark` a point."""
     media = {"length": {"d/clip.mp4": 60.0}, "fps": {"d/clip.mp4": 25.0}}
     return {
         "project_format_version": "7.0",
@@ -105,7 +105,7 @@ def boris_project(events: Sequence[Sequence[Any]], **observation: Any) -> dict[s
 
 
 def via_project(metadata: Sequence[dict[str, Any]], **parts: Any) -> dict[str, Any]:
-    """A project of VGG Image Annotator 3 with one video, `clip.mp4`, as view 1."""
+    """Return a project of VGG Image Annotator 3 with one video, `clip.mp4`, as view 1."""
     segments = {"anchor_id": "FILE1_Z2_XY0", "desc": "", "default_option_id": ""}
     return {
         "project": {"pname": "synthetic", "vid_list": ["1"]},

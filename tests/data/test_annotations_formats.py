@@ -24,7 +24,7 @@ from tests.data.annotation_files import (
 
 
 def table(found: Annotations) -> list[tuple[str, str, list[tuple[float, float, str]]]]:
-    """(id, subset, instances) of every video."""
+    """Return (id, subset, instances) of every video."""
     return [
         (v.id, v.subset, [(round(s, 6), round(e, 6), label) for s, e, label in v.instances()])
         for v in found.videos

@@ -270,7 +270,7 @@ def _good(suffix: str) -> bytes:
 
 
 def check_bytes(suffix: str, content: bytes) -> None:
-    """Reading gives videos that can be written, or one of our errors."""
+    """Check that reading gives videos that can be written, or one of our errors."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"x{suffix}"
         file.write_bytes(content)

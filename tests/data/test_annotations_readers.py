@@ -39,7 +39,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def odd_video(name: str = "../../x <&>\"'", *, scored: bool = True) -> Video:
-    """An instance for every odd label, one after the other, and one over all of them."""
+    """Return an instance for every odd label, one after the other, and one over all of them."""
     segments = [[i + 0.25, i + 1.0] for i in range(len(ODD))] + [[0.125, 90.0]]
     scores = np.linspace(0.9, 0.1, len(segments)) if scored else None
     return Video(
@@ -181,7 +181,7 @@ def check_eaf(root: ElementTree.Element) -> None:
 
 
 def check_tiers(root: ElementTree.Element) -> None:
-    """Tiers have types, and those of symbolic ones parents and no times of their own."""
+    """Check that tiers have types, and symbolic ones a parent and no times of their own."""
     tiers = [tier.attrib["TIER_ID"] for tier in root.iter("TIER")]
     assert len(tiers) == len(set(tiers))
     types = {kind.attrib["LINGUISTIC_TYPE_ID"]: kind for kind in root.iter("LINGUISTIC_TYPE")}

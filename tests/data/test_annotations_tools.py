@@ -210,7 +210,7 @@ def eaf(tiers: str, slots: str, constraint: str = "Time_Subdivision") -> str:
 
 
 def tier(name: str, spans: str, parent: str = "") -> str:
-    """Spans as `label:slot-slot`."""
+    """Return spans as `label:slot-slot`."""
     marks = "".join(
         f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="{label}" TIME_SLOT_REF1="{start}" '
         f'TIME_SLOT_REF2="{end}"><ANNOTATION_VALUE>{label}</ANNOTATION_VALUE>'
@@ -332,7 +332,7 @@ def test_tiers_of_a_form_without_any_are_an_error(tmp_path: Path) -> None:
 
 
 def box(*keyframes: tuple[int, bool], labels: tuple[str, ...] = ("Person",)) -> dict[str, Any]:
-    """A box of a video of 300 frames in 10 s; keyframes as (frame, enabled)."""
+    """Return a box of a video of 300 frames in 10 s; keyframes as (frame, enabled)."""
     sequence = [{"frame": f, "enabled": e, "time": (f - 1) / 30} for f, e in keyframes]
     value = {"framesCount": 300, "duration": 10.0, "labels": list(labels), "sequence": sequence}
     return {"id": "b", "type": "videorectangle", "value": value}

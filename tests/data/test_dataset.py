@@ -24,7 +24,7 @@ def features_of(folder: Path, video: str = "video0") -> Path:
 
 
 def findings(folder: Path, **options: object) -> list[tuple[str, str]]:
-    """(video, problem) of everything that is reported together."""
+    """Return (video, problem) of everything that is reported together."""
     with pytest.raises(DatasetError) as caught:
         check_dataset(Dataset.load(folder), **options)  # type: ignore[arg-type]
     assert all(p.file and p.remedy for p in caught.value.problems)

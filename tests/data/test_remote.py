@@ -39,7 +39,7 @@ def behaves(store: FaultyStore) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle, a dataset, and two stores of it."""
+    """Return a bundle, a dataset, and two stores of it."""
     folder = tmp_path_factory.mktemp("elsewhere")
     write_bundle(folder / "bundle")
     write_dataset(folder / "set", videos=12)

@@ -35,7 +35,7 @@ Mode = Literal["rescale", "window"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six videos of 20 to 60 snippets."""
+    """Return six videos of 20 to 60 snippets."""
     return write_dataset(tmp_path_factory.mktemp("pack") / "set", videos=6)
 
 

@@ -25,7 +25,7 @@ STRIDE = FeatureSpec(stride_frames=8)
 
 
 def authors(folder: Path, *counts: tuple[float, int, int | None], spec: str = "") -> Path:
-    """Videos of (seconds, duration_frame, feature_frame) in the authors' form."""
+    """Return videos of (seconds, duration_frame, feature_frame) in the authors' form."""
     folder.mkdir(parents=True, exist_ok=True)
     document: dict[str, Any] = {}
     for i, (seconds, frames, covered) in enumerate(counts):

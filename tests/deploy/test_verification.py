@@ -286,7 +286,7 @@ def test_the_page_names_what_it_was_made_of(bundle: Bundle, dataset: Path) -> No
 
 
 def test_real_features_and_published_weights(data: Path, tmp_path: Path) -> None:
-    """The issue's target: outputs within 1e-5, 99.9 % the same, recall within 0.01 points."""
+    # The issue's target: outputs within 1e-5, 99.9 % the same, recall within 0.01 points.
     pytest.importorskip("torch")
     from click.testing import CliRunner
 

@@ -15,7 +15,7 @@ def plain_tiou(a: tuple[float, float], b: tuple[float, float]) -> float:
 
 
 def plain_average_precision(right: Sequence[bool], instances: int) -> float:
-    """Interpolated: at every recall the best precision at that recall or a higher one."""
+    """Interpolate: at every recall the best precision at that recall or a higher one."""
     points = []
     hits = 0
     for seen, is_right in enumerate(right, start=1):
@@ -31,7 +31,7 @@ def plain_average_precision(right: Sequence[bool], instances: int) -> float:
 def plain_detection(
     videos: Sequence[Video], detections: Mapping[str, Detections], thresholds: Sequence[float]
 ) -> dict[str, list[float]]:
-    """AP of every class at every threshold."""
+    """Return AP of every class at every threshold."""
     classes = sorted({label for video in videos for label in video.labels})
     answer = {}
     for name in classes:

@@ -29,7 +29,7 @@ FOUND = len(STAGES)
 
 
 def made_run(folder: Path, mode: str = "rescale", keep: int = 1000) -> tuple[Path, Path]:
-    """A run on synthetic videos, and its dataset."""
+    """Return a run on synthetic videos, and its dataset."""
     write_bundle(folder / "bundle", mode=mode)  # type: ignore[arg-type]
     manifest = folder / "bundle" / "model.toml"
     text = manifest.read_text()
@@ -116,7 +116,7 @@ def evidence(
     candidates: list[tuple[float, float, float]],
     cut: list[tuple[float, float, float]] | None = None,
 ) -> Evidence:
-    """Everything in seconds of a video of 10 s."""
+    """Return everything in seconds of a video of 10 s."""
 
     def proposals(rows: list[tuple[float, float, float]]) -> Proposals:
         start, end, score = np.array(rows).reshape(-1, 3).T
@@ -253,7 +253,7 @@ def test_bins_have_every_instance_once() -> None:
 
 
 def test_real_candidates_give_the_golden_answer(data: Path, golden: Path, tmp_path: Path) -> None:
-    """The published TEM scores and the authors' PEM, through a run and back."""
+    # The published TEM scores and the authors' PEM, through a run and back.
     from actspan.config.stages import FeatureSpec, PemConfig
     from actspan.model.bsn.checkpoints import read_checkpoint
     from actspan.model.manifest import Source

@@ -34,7 +34,7 @@ BAD = ["soft_nms.decay=0.1", "soft_nms.threshold_short=0.0", "soft_nms.threshold
 def made(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> ProposeRequest:
-    """A run whose suppression is too strong; `subset` in its request is the validation part."""
+    """Return a run whose suppression is too strong; its request's `subset` is the validation."""
     mode: Literal["rescale", "window"] = request.param
     folder = tmp_path_factory.mktemp(mode)
     write_bundle(folder / "bundle", mode=mode)

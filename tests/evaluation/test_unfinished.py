@@ -16,7 +16,7 @@ from tests.examples import write_bundle, write_dataset
 
 @pytest.fixture(scope="module")
 def partial(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has computed everything, and failed to write the answer."""
+    """Return a run that has computed everything, and failed to write the answer."""
     folder = tmp_path_factory.mktemp("sharded")
     write_bundle(folder / "bundle")
     write_dataset(folder / "set", videos=20)

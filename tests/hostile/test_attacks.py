@@ -69,7 +69,7 @@ def packed(path: Path, method: int) -> None:
 
 
 def encrypted(path: Path) -> None:
-    """A member that says that it needs a password."""
+    """Write a member that says that it needs a password."""
     npz(path, "a.npy", header((4, 4)))
     data = bytearray(path.read_bytes())
     for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
@@ -78,7 +78,7 @@ def encrypted(path: Path) -> None:
 
 
 def overwritten(path: Path) -> None:
-    """A deflated member with other bytes in its middle."""
+    """Write a deflated member with other bytes in its middle."""
     packed(path, zipfile.ZIP_DEFLATED)
     data = path.read_bytes()
     at = data.index(b"a.npy") + 5
@@ -86,7 +86,7 @@ def overwritten(path: Path) -> None:
 
 
 def bomb(path: Path) -> None:
-    """300 MB of zeros in 1.3 MB."""
+    """Write 300 MB of zeros in 1.3 MB."""
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("a.npy", "w") as stream,
@@ -97,7 +97,7 @@ def bomb(path: Path) -> None:
 
 
 def lying(path: Path) -> None:
-    """A member that says it is small; its data go on."""
+    """Write a member that says it is small; its data go on."""
     data = header((1024, 1024)) + bytes(2**22)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", data)
@@ -164,7 +164,7 @@ def deflated(path: Path) -> None:
 
 
 def shared(path: Path) -> None:
-    """Ten thousand names for one tensor of a megabyte: ten gigabytes when copied."""
+    """Write ten thousand names for one tensor of a megabyte: ten gigabytes when copied."""
     weight = torch.zeros(2**18)
     state = {f"fc{i}.weight": weight for i in range(10_000)}
     torch.save(collections.OrderedDict(state), path)
@@ -194,7 +194,7 @@ def fewer_columns(path: Path) -> None:
 
 
 def wide_lists(path: Path) -> None:
-    """Lists that end far outside their values."""
+    """Write lists that end far outside their values."""
     good = _good_candidates(path)
     bounds = struct.pack("<ii", 0, 2)
     assert bounds in good
@@ -202,7 +202,7 @@ def wide_lists(path: Path) -> None:
 
 
 def long_message(path: Path) -> None:
-    """A record batch whose description is longer than the file."""
+    """Write a record batch whose description is longer than the file."""
     good = bytearray(_good_candidates(path))
     offset = good.index(b"\xff\xff\xff\xff", 16)  # of the message behind the schema
     good[offset + 4 : offset + 8] = struct.pack("<i", 2**30)
@@ -210,7 +210,7 @@ def long_message(path: Path) -> None:
 
 
 def block_elsewhere(path: Path) -> None:
-    """A footer that says that the first record batch begins before the file."""
+    """Write a footer that says that the first record batch begins before the file."""
     good = _good_candidates(path)
     (size,) = struct.unpack("<i", good[-10:-6])
     begin, footer, end = good[: -10 - size], good[-10 - size : -10], good[-10:]
@@ -233,7 +233,7 @@ def _good_candidates(path: Path) -> bytes:
 
 
 def laughs(path: Path) -> None:
-    """Entities that expand to a billion times what they are."""
+    """Write entities that expand to a billion times what they are."""
     lines = [f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10)]
     write_elan(
         path,
@@ -262,7 +262,7 @@ def outside(path: Path, location: str) -> None:
 
 
 def foreign_names(path: Path) -> None:
-    """A graph whose sizes have names that are not UTF-8."""
+    """Write a graph whose sizes have names that are not UTF-8."""
     good = _seed(path, "onnx")
     assert b"length" in good
     path.write_bytes(good.replace(b"length", b"leng\xff\xff"))
@@ -273,7 +273,7 @@ def settings(text: str) -> Write:
 
 
 def manifest(**changes: object) -> Write:
-    """A store's manifest with other values."""
+    """Return a store's manifest with other values."""
     values = {"format": 1, "dtype": '"float32"', "channels": 3, **changes}
     return settings("".join(f"{key} = {value}\n" for key, value in values.items()))
 

@@ -19,12 +19,12 @@ TIB = 2**40
 
 
 def pipe(path: Path) -> None:
-    """Reading it waits for a writer."""
+    """Make a pipe, whose reader waits for a writer."""
     os.mkfifo(path)
 
 
 def device(path: Path) -> None:
-    """Reading it never ends."""
+    """Make a file whose reading never ends."""
     path.symlink_to("/dev/zero")
 
 
@@ -33,14 +33,14 @@ def loop(path: Path) -> None:
 
 
 def sparse(path: Path) -> None:
-    """Nothing on the disk, everything in memory."""
+    """Write a file that takes no room on the disk, and a terabyte in memory."""
     with path.open("wb") as stream:
         stream.truncate(TIB)
 
 
 @cache
 def bomb() -> bytes:
-    """A zip archive of half a gigabyte of zeros, in half a megabyte."""
+    """Return a zip archive of half a gigabyte of zeros, in half a megabyte."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in ("a.npy", "archive/data.pkl"):

@@ -28,7 +28,7 @@ def run(*words: str | Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def bundle(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The synthetic TEM and the real PEM, converted and exported."""
+    """Return the synthetic TEM and the real PEM, converted and exported."""
     out = tmp_path_factory.mktemp("models") / "bsn"
     checkpoints = [data / "golden" / "tem_made_up.pth.tar", data / "weights" / "pem_best.pth.tar"]
     run("convert", *checkpoints, "--out", out, "--json")
@@ -37,7 +37,7 @@ def bundle(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def authors_folder(folder: Path, golden: Path) -> list[str]:
-    """The authors' layout from recorded features; returns the videos that have some."""
+    """Write the authors' layout from recorded features; return the videos that have some."""
     (folder / "csv_mean_100").mkdir(parents=True)
     videos = json.loads((golden / "videos.json").read_text())
     with np.load(golden / "stages.npz") as stages:

@@ -124,7 +124,7 @@ def test_invalid_urls_are_refused(url: str, made: ProposeRequest, tmp_path: Path
 
 @pytest.fixture
 def recordings(tmp_path: Path) -> ProposeRequest:
-    """Recordings of one to three windows, for a model that works in windows."""
+    """Return recordings of one to three windows, for a model that works in windows."""
     write_bundle(tmp_path / "bundle", mode="window")
     write_dataset(tmp_path / "set", videos=5)
     request = ProposeRequest(tmp_path / "bundle", tmp_path / "set", tmp_path / "run", shard_size=2)

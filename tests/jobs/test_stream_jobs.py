@@ -25,7 +25,7 @@ from tests.runs import contents, found_in
 
 @pytest.fixture
 def walks(tmp_path: Path) -> Path:
-    """A folder with a recording of 60 s, and one of 8 s."""
+    """Return a folder with a recording of 60 s, and one of 8 s."""
     rng = np.random.default_rng(0)
     (tmp_path / "walks").mkdir()
     for name, count in {"long": 3000, "short": 400}.items():
@@ -45,7 +45,7 @@ def write_model(walks: Path, mode: Literal["rescale", "window"]) -> Bundle:
 
 @pytest.fixture
 def songs(tmp_path: Path) -> Path:
-    """A folder with sound of 60 s, and of 8 s."""
+    """Return a folder with sound of 60 s, and of 8 s."""
     pytest.importorskip("av", reason="needs the extra 'video'")
     rng = np.random.default_rng(0)
     (tmp_path / "songs").mkdir()

@@ -43,7 +43,7 @@ def test_a_boundary_outside_a_window_gives_no_target() -> None:
 
 
 def test_long_instances_have_wide_boundaries() -> None:
-    """They are a tenth of the instance, if that is more than a cell."""
+    # They are a tenth of the instance, if that is more than a cell.
     start = tem_targets(np.array([[0.2, 0.8]]), length=100)[1]
     assert np.flatnonzero(start > 0.5).tolist() == [17, 18, 19, 20, 21, 22]
 

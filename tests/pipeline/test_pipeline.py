@@ -153,7 +153,7 @@ def test_times_of_the_stages_add_up(pipeline: Pipeline) -> None:
 
 
 def test_label_free_proposals_beside_the_networks(tmp_path: Path, bundle: Bundle) -> None:
-    """They change confidence and add candidates; boundary scores alone are refused."""
+    # They change confidence and add candidates; boundary scores alone are refused.
     (video,) = videos(1)
     beside = write_bundle(tmp_path / "bundle", label_free=1.0)
     with Pipeline.load(bundle) as one, Pipeline.load(beside) as other:

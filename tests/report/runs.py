@@ -19,7 +19,7 @@ LABELS = ("jump", "throw")
 
 
 def synthetic_videos(count: int, seed: int = 0) -> list[Video]:
-    """Videos of one to three actions; the last has none."""
+    """Return videos of one to three actions; the last has none."""
     rng = np.random.default_rng(seed)
     videos = []
     for i in range(count):
@@ -32,7 +32,7 @@ def synthetic_videos(count: int, seed: int = 0) -> list[Video]:
 
 
 def write_synthetic_run(folder: Path, videos: Sequence[Video], *, seed: int = 0) -> Path:
-    """A run folder of `videos`, without a model."""
+    """Return a run folder of `videos`, without a model."""
     rng = np.random.default_rng(seed)
     with atomic_folder(folder) as partial:
         with run_writer(partial) as add:
@@ -72,7 +72,7 @@ def label_run(folder: Path, videos: Sequence[Video], found: dict[str, Proposals]
 
 
 def write_truth(folder: Path, videos: Sequence[Video]) -> Path:
-    """A folder with annotations."""
+    """Return a folder with annotations."""
     folder.mkdir()
     write_annotations(folder / "annotations.json", videos)
     return folder

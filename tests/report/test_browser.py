@@ -115,7 +115,7 @@ def test_timelines_share_an_axis_and_a_layout(visit: Visit) -> None:
     longest_first.select_option("longest first")
 
     def layout() -> list[tuple[float, float, str]]:
-        """Pixels per second, height and first row of the first three timelines."""
+        """Return pixels per second, height and first row of the first three timelines."""
         found = []
         for card in page.locator("#list .card").all()[:3]:
             card.scroll_into_view_if_needed()

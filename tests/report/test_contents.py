@@ -132,7 +132,7 @@ def test_a_run_of_another_subset_says_which(material: Material, tmp_path: Path) 
 def test_runs_of_different_subsets_have_nothing_in_common(
     material: Material, tmp_path: Path, subset: str
 ) -> None:
-    """No subset fits both, so none is advised."""
+    # No subset fits both, so none is advised.
     videos = [v for v in read_annotations(material.truth).videos if len(v.segments)][:3]
     parts = ("training", "validation", "testing")
     split = [replace(video, subset=part) for video, part in zip(videos, parts, strict=True)]

@@ -40,7 +40,7 @@ VIDEOS = [two_instances(f"v{i}") for i in range(8)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Videos, annotations, and a result that finds fewer instances in the first videos."""
+    """Return videos, annotations, and a result that finds fewer instances in the first videos."""
     folder = tmp_path_factory.mktemp("frames")
     write_truth(folder / "set", VIDEOS)
     (folder / "videos").mkdir()

@@ -50,7 +50,7 @@ def result() -> RecallResult:
 
 
 def texts(path: Path) -> str:
-    """An SVG's source: its letters are shapes, with the text beside them as comments."""
+    """Return an SVG's source: its letters are shapes, with the text beside them as comments."""
     return path.read_text(encoding="utf-8")
 
 

@@ -60,7 +60,7 @@ def test_proposals_over_one_or_two_axes(bundle: Bundle, variant: str, count: int
 
 
 def test_openvino_sees_few_shapes(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenVINO keeps memory for every shape, which would grow with the number of videos."""
+    # OpenVINO keeps memory for every shape, which would grow with the number of videos.
     pytest.importorskip("openvino")
     with open_net(bundle, "pem", backend="openvino") as session:
         assert isinstance(session, BatchedSession)

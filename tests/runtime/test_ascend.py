@@ -118,7 +118,7 @@ def test_an_absent_package_names_its_remedy(om: Path) -> None:
 def test_another_package_of_the_same_name_is_recognised(
     om: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PyPI's ais-bench-benchmark brings a package of the same name."""
+    # PyPI's ais-bench-benchmark brings a package of the same name.
     monkeypatch.setitem(sys.modules, "ais_bench", ModuleType("ais_bench"))
     with pytest.raises(BackendError, match="the ais_bench that is installed is another program"):
         open_session(om, backend="ascend")

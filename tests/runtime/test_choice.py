@@ -52,7 +52,7 @@ def test_auto_chooses_the_first_usable_backend(
 def test_an_unverified_backend_must_open_the_bundle(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Opening fails, since the provider is absent; auto continues, and reports it."""
+    # Opening fails, since the provider is absent; auto continues, and reports it.
     pretend(monkeypatch, "onnxruntime:cuda", "onnxruntime")
     choice = choose_backend(bundle)
     assert choice.name == "onnxruntime"

@@ -100,7 +100,7 @@ def test_one_session_serves_many_threads(
 def test_a_video_does_not_depend_on_its_neighbours(
     sessions: dict[Net, Session], backend: str, count: int
 ) -> None:
-    """Bit for bit, except PyTorch, which chooses other kernels for other batches."""
+    # Bit for bit, except PyTorch, which chooses other kernels for other batches.
     x = rows("tem", 16)
     alone = sessions["tem"].run({"video": x[:count]})["output"]
     among = sessions["tem"].run({"video": x})["output"][:count]

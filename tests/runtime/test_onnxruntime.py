@@ -99,7 +99,7 @@ def test_a_damaged_file_is_named(model: Path, keep: int, capfd: pytest.CaptureFi
 def test_a_failure_of_the_vendor_is_a_backend_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A graph that is valid, but fails when it runs."""
+    # A graph that is valid, but fails when it runs.
     helper, path = onnx.helper, tmp_path / "x.onnx"
     node = helper.make_node("Reshape", ["x", "shape"], ["output"])
     graph = helper.make_graph(

@@ -31,7 +31,7 @@ def test_the_shipped_file_is_made_of_the_published_weights(state: dict[str, np.n
 
 
 def test_it_equals_torch(state: dict[str, np.ndarray], tmp_path: Path) -> None:
-    """Written again from the paper's table, in torch."""
+    # Written again from the paper's table, in torch.
     import torch
 
     weights = efficientnet.fold(state)
@@ -71,7 +71,7 @@ def test_it_equals_torch(state: dict[str, np.ndarray], tmp_path: Path) -> None:
 
 
 def test_it_classifies_a_photograph(state: dict[str, np.ndarray], tmp_path: Path) -> None:
-    """Matplotlib ships a portrait of Grace Hopper in uniform."""
+    # Matplotlib ships a portrait of Grace Hopper in uniform.
     cbook = pytest.importorskip("matplotlib.cbook")
     image = pytest.importorskip("PIL.Image")
     file = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)

@@ -36,7 +36,7 @@ def encoder(tmp_path: Path) -> str:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A dataset folder with videos; the second one has a variable frame rate."""
+    """Return a dataset folder with videos; the second one has a variable frame rate."""
     folder = tmp_path / "source"
     (folder / "videos").mkdir(parents=True)
     for name, seconds in LENGTHS.items():

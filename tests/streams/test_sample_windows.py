@@ -18,7 +18,7 @@ STATISTICS = get_args(Statistic)
 
 
 def plain(values: Any) -> Any:
-    """The statistics of one window, (n, C), one after another; every channel has a value."""
+    """Return the statistics of one window, (n, C), one after another; every channel has a value."""
     steps = np.abs(np.diff(values, axis=0))
     change = [np.mean(s[~np.isnan(s)]) if (~np.isnan(s)).any() else 0.0 for s in steps.T]
     rest = [f(values, axis=0) for f in (np.nanmean, np.nanstd, np.nanmin, np.nanmax)]

@@ -36,7 +36,7 @@ QUICK = ClassifierTrainConfig(hidden=16, steps=150, batch=64, dropout=0.1)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two labels, each with a channel of its own that is high inside its instances."""
+    """Write a dataset of two labels, each with a channel that is high inside its instances."""
     folder = tmp_path_factory.mktemp("labelled") / "set"
     (folder / "features").mkdir(parents=True)
     rng = np.random.default_rng(0)

@@ -162,7 +162,7 @@ def samples_of(features: np.ndarray, instances: np.ndarray) -> RescaledVideos:
 
 
 def test_features_and_targets_move_together() -> None:
-    """Features that equal the targets still do so after a crop, away from fractions of a cell."""
+    # Features that equal the targets still do so after a crop, away from fractions of a cell.
     length, instances = 20, np.array([[0.25, 0.5], [0.7, 0.9]])
     samples = samples_of(tem_targets(instances, length)[None], instances)
     config = TemTrainConfig(crop=1.0, crop_shortest=0.5, crop_longest=0.5)
@@ -190,7 +190,7 @@ def test_cells_outside_the_span_repeat_the_outer_ones() -> None:
 
 @pytest.mark.parametrize("decay", [0.75, 0.4])
 def test_models_of_windows_keep_more_proposals(dataset: Dataset, decay: float) -> None:
-    """Other settings of suppression, as `actspan tune` writes them, do not change the number."""
+    # Other settings of suppression, as `actspan tune` writes them, do not change the number.
     pipeline = msgspec.structs.replace(TINY.pipeline, soft_nms=SoftNmsConfig(decay=decay))
     config = msgspec.structs.replace(TINY, mode="window", pipeline=pipeline)
     suppression = for_dataset(config, dataset).pipeline.soft_nms

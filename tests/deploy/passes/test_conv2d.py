@@ -155,7 +155,7 @@ def test_nothing_to_do() -> None:
 
 
 def test_branches_that_only_touch_stay_outside() -> None:
-    """Two sums of other values before a convolution: it is cheaper to lift their sum."""
+    # Two sums of other values before a convolution: it is cheaper to lift their sum.
     net = Net()
     turned = [net.op("Transpose", "x", perm=[0, 2, 1]) for _ in range(2)]
     x = net.op("Add", *(net.op("Transpose", t, perm=[0, 2, 1]) for t in turned))
@@ -237,7 +237,7 @@ def test_weights_that_are_an_input() -> None:
 
 
 def test_quantised_layers_stay_beside_their_quantisation() -> None:
-    """Runtimes fuse DequantizeLinear, Conv and QuantizeLinear if nothing is between them."""
+    # Runtimes fuse DequantizeLinear, Conv and QuantizeLinear if nothing is between them.
     net = Net()
     step, zero = net.const(np.float32(0.05)), net.const(np.uint8(128))
     x = net.op("Abs", "x")
@@ -284,7 +284,7 @@ def test_transposed_convolutions(attributes: dict[str, Any]) -> None:
 
 
 def test_branches() -> None:
-    """A value, or weights, that both branches read get their new axis once."""
+    # A value, or weights, that both branches read get their new axis once.
     wide = [2, 4, 18]
     then = [node("Conv", ["r", "W"], ["t"]), node("Relu", ["t"], ["a"])]
     other = [node("Conv", ["r", "W"], ["e"]), node("Add", ["e", "B"], ["b"])]
@@ -371,7 +371,7 @@ def test_a_region_that_reaches_into_a_branch() -> None:
 
 
 def test_bodies() -> None:
-    """Return a Loop with convolutions of a state, with weights in the body and outside of it."""
+    # A Loop with convolutions of a state, with weights in the body and outside of it.
     shape = [1, 6, 9]
     body = graph(
         [
@@ -403,7 +403,7 @@ def fused(name: str, weight: str, output: str) -> onnx.NodeProto:
 
 
 def test_remaining_nodes_are_counted_and_named() -> None:
-    """Operators of ONNX Runtime's domain stay, in the main graph and in a branch."""
+    # Operators of ONNX Runtime's domain stay, in the main graph and in a branch.
     shape = [2, 4, 18]
     then = graph([fused("inner", "W", "a")], outputs=[("a", FLOAT, shape)])
     other = graph([node("Conv", ["x", "W"], ["b"])], outputs=[("b", FLOAT, shape)])

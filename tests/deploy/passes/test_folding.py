@@ -97,7 +97,7 @@ def test_batchnorm_of_transposed_convolutions_in_groups(group: int) -> None:
 
 
 def test_scales_and_batchnorm_in_branches() -> None:
-    """A scale in a branch, of a layer outside: an Identity must stay in the branch."""
+    # A scale in a branch, of a layer outside: an Identity must stay in the branch.
     model = branches(
         [node("Conv", ["x", "V"], ["g"]), node("Mul", ["g", "s"], ["a"])],
         [node("BatchNormalization", ["h", *"puvw"], ["b"], "norm")],

@@ -64,7 +64,7 @@ def test_every_layer_but_the_last_is_quantised() -> None:
 
 
 def test_channels_of_any_range_keep_their_share() -> None:
-    """Equalisation keeps the precision of channels with small values."""
+    # Equalisation keeps the precision of channels with small values.
     net = Net()
     weight = np.random.default_rng(1).standard_normal((4, 8, 3)) * np.exp(np.arange(8))[:, None]
     x = net.op("Conv", "x", net.const(weight.astype(np.float32)), pads=[1, 1])

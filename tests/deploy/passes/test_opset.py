@@ -201,7 +201,7 @@ def test_the_advice_for_computed_shapes_works() -> None:
 
 
 def test_every_attribute_that_came_later_is_dropped_or_named() -> None:
-    """A new default of onnx that differs from the older behaviour needs an adapter."""
+    # A new default of onnx that differs from the older behaviour needs an adapter.
     different = set()
     for schema in onnx.defs.get_all_schemas_with_history():
         if schema.domain or schema.since_version <= 11:

@@ -250,7 +250,7 @@ def test_both_branches_are_compared() -> None:
 
 
 def test_outputs_that_no_two_runs_share_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as memory that is never written; here the check itself always differs."""
+    # Such as memory that is never written; here the check itself always differs.
     monkeypatch.setattr(
         "actspan.deploy.passes.numeric.largest_difference", lambda *_, **__: 1.11e28
     )

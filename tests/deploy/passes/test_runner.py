@@ -106,7 +106,7 @@ def in_branches(model: onnx.ModelProto) -> onnx.ModelProto:
 @settings(max_examples=15)
 @given(random_nets())
 def test_any_net_in_branches_through_all_default_passes(model: onnx.ModelProto) -> None:
-    """Branches are rewritten as the main graph is."""
+    # Branches are rewritten as the main graph is.
     model = in_branches(model)
     done = rewrite_model(model)
     assert largest_difference(model, done.model, seed=1) < 1e-5
@@ -287,7 +287,7 @@ def test_training_info_is_left_out_with_a_note() -> None:
 
 
 def test_libraries_log_nothing_of_their_own(tmp_path: Path) -> None:
-    """A constant Split causes a warning of onnxscript."""
+    # A constant Split causes a warning of onnxscript.
     net = Net(18)
     x = net.op("Split", net.random(1, 6, 1), outputs=2, axis=1, num_outputs=2)
     onnx.save(net.model(net.op("Add", "x", net.op("Concat", x, f"{x}_1", axis=1))), tmp_path / "m")

@@ -52,7 +52,7 @@ def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
     stage = example.start(lean=True)
     assert sorted(p.name for p in (stage.path / "tem").iterdir()) == ["input", "inputs.jsonl"]
     example.run("tem")
-    shutil.rmtree(stage.path / "tem" / "input")  # docs/staged.md says when what can go
+    shutil.rmtree(stage.path / "tem" / "input")  # docs/deploy/staged.md says when what can go
     write_tem_results(stage, Dumps(stage.outputs("tem")))
     write_pem_inputs(stage, lean=True)
     assert not (stage.path / "pem" / "bsp").exists()
@@ -96,7 +96,7 @@ def test_the_authors_layout_with_its_second_span(
 
 
 def test_hapt_in_windows(data: Path, tmp_path: Path) -> None:
-    """Real recordings of many windows, with random networks."""
+    # Real recordings of many windows, with random networks.
     write_bundle(tmp_path / "b", channels=72, length=100, mode="window")
     example = StagedExample(tmp_path / "b", data / "hapt", tmp_path / "stage", "validation")
     assert example.run_all() == example.proposed(tmp_path / "x.json")

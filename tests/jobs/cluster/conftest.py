@@ -30,7 +30,7 @@ def ray() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle and a dataset of forty videos."""
+    """Return a bundle and a dataset of forty videos."""
     folder = tmp_path_factory.mktemp("cluster")
     write_bundle(folder / "bundle")
     write_dataset(folder / "set", videos=40)

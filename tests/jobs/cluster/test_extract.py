@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 
 
 def files(out: Path) -> dict[str, Any]:
-    """Everything that was made; the journal's lines come as videos end."""
+    """Return everything that was made; the journal's lines come as videos end."""
     made = {str(file.relative_to(out)): file for file in out.rglob("*") if file.is_file()}
     found: dict[str, Any] = {name: file.read_bytes() for name, file in made.items()}
     found["extracted.jsonl"] = sorted(found["extracted.jsonl"].splitlines())

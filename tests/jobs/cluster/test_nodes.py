@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list[Any]]]:
-    """A head of one CPU, and two nodes of one CPU each."""
+    """Yield a head of one CPU, and two nodes of one CPU each."""
     ray = pytest.importorskip("ray", reason="needs Ray: pip install 'actspan[cluster]'")
     from ray.cluster_utils import Cluster
 

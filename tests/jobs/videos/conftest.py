@@ -33,7 +33,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a film of 13 s, and one of 3 s, which is shorter than a window."""
+    """Return a folder with a film of 13 s, and one of 3 s, which is shorter than a window."""
     folder = tmp_path_factory.mktemp("films")
     write_video(folder / "long.mkv", [t for k, t in enumerate(steady(13.0)) if k % 11])
     write_video(folder / "short.mp4", steady(3.0))
@@ -42,7 +42,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mode], Bundle]:
-    """Bundles of random weights, for features of the encoder."""
+    """Return bundles of random weights, for features of the encoder."""
     with Extractor(find_backbone(encoder), Grid(Span(STRIDE, "s"), Span(2 * STRIDE, "s"))) as e:
         spec = e.spec
     folder = tmp_path_factory.mktemp("models")
@@ -61,7 +61,7 @@ def model(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[M
 def labelling_model(
     model: Callable[[Mode], Bundle], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Mode], Bundle]:
-    """The same bundles with a classifier."""
+    """Return the same bundles with a classifier."""
     folder = tmp_path_factory.mktemp("labelling")
     modes: tuple[Mode, ...] = ("rescale", "window")
     for mode in modes:

@@ -19,7 +19,7 @@ KEYS = {"g": "25", "sc_threshold": "0", "bf": "2"}  # a key frame a second, and 
 
 
 def film(path: Path, codec: str = "libx264", *, audio: bool = False) -> Path:
-    """Ten seconds; the level of a frame says its number modulo 50."""
+    """Write ten seconds; the level of a frame says its number modulo 50."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=FPS, options=KEYS)
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
@@ -75,7 +75,7 @@ def test_a_clip_shows_its_segment(
 
 
 def distance(seen: list[float], whole: list[float], first: int) -> float:
-    """How far levels are from those that begin at frame `first`; neighbours are 4 apart."""
+    """Return how far levels are from those that begin at frame `first`; neighbours are 4 apart."""
     beside = whole[max(first, 0) :]
     pairs = zip(seen[:-4], beside, strict=False)  # a copied clip ends with what others refer to
     return float(np.median([abs(a - b) for a, b in pairs]))

@@ -32,7 +32,7 @@ FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
 
 def recording(folder: Path, kind: str) -> Path:
-    """A film in a container that can be read from front to back."""
+    """Return a film in a container that can be read from front to back."""
     path = folder / f"film.{kind}"
     with av.open(str(path), "w", options=FRAGMENTED if kind == "mp4" else {}) as container:
         stream = container.add_stream("libx264", rate=25, options={"g": "25"})
@@ -136,7 +136,7 @@ def test_a_growing_file_gives_the_proposals_of_the_complete_video(
 def test_a_live_video_can_be_stopped(
     model: Callable[[Mode], Bundle], encoder: str, tmp_path: Path
 ) -> None:
-    """Without an end in sight: what was recorded so far is answered."""
+    # Without an end in sight: what was recorded so far is answered.
     path = recording(tmp_path, "ts")
     with GrowingVideo(str(path), idle=3600.0) as stream:
         followed = Followed(stream, model("window"), encoder)
@@ -187,7 +187,7 @@ def test_a_stream_without_pictures_is_refused(
 
 
 def outcomes(snippets: int) -> Iterator[Outcome]:
-    """Windows in which each segment of two snippets that begins at a multiple of 3 is found."""
+    """Yield windows that find each segment of two snippets that starts at a multiple of 3."""
     for window in plan_windows(snippets, LENGTH):
         begins = np.arange(window.first + (-window.first) % 3, window.last - 2, 3) - window.first
         start, end = (begins + 0.5) / LENGTH, (begins + 2.5) / LENGTH

@@ -146,7 +146,7 @@ def test_the_error_without_pyav_names_the_extra(
 
 
 def changed(spec: FeatureSpec, **changes: object) -> FeatureSpec:
-    """A spec with other settings of its extraction."""
+    """Return a spec with other settings of its extraction."""
     assert spec.extraction is not None
     extraction = msgspec.structs.replace(spec.extraction, **changes)
     return msgspec.structs.replace(spec, extraction=extraction)
