@@ -24,6 +24,7 @@ from actspan.cli.models import print_verification
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_figures, print_table
 from actspan.config.base import Existing
+from actspan.core.locks import lock_target
 from actspan.core.wording import counted
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest, DeployRequest
 
@@ -80,7 +81,8 @@ def compile_(
         _, done = record_outputs(prepare_plan(loaded, request))
     else:
         compiler = find_compiler(request)
-        with step_report("compile") as report:
+        with lock_target(bundle), step_report("compile") as report:
+            loaded = Bundle.load(bundle)
             _, done = compile_plan(prepare_plan(loaded, request, compiler), compiler, report)
     print_notes(note for result in done for note in result.notes)
     _print_compiled(bundle, request, done, json_)

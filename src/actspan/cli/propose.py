@@ -14,6 +14,7 @@ from actspan.cli.console import progress_report, say
 from actspan.cli.options import Text, command, given_options, ray_config, refuse_options
 from actspan.cli.propose_output import ProposeOutput, print_new
 from actspan.config.base import Bounds, ExistingFile, OutputFolder
+from actspan.core.locks import lock_target
 from actspan.core.progress import no_progress
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 
@@ -122,6 +123,7 @@ def propose(
             request = replace(request, changes=read_changes(set_, settings))
         if clips is not None and request.videos:
             _check_clips(request)
+            stack.enter_context(lock_target(clips, inside=True))
         choice = None
         if follow is not None:
             live = _live_video(follow, idle, request.timeout, Retry(reconnect, reconnect_delay))

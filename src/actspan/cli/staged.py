@@ -10,6 +10,7 @@ import click
 from actspan.cli.console import findings, print_findings, print_json, progress_report, say
 from actspan.cli.options import command
 from actspan.config.base import Existing, OnError
+from actspan.core.locks import lock_target
 from actspan.deploy.deploy_requests import RunRequest, StagedNet, TemRequest
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def tem_inputs(request: TemRequest, *, json_: bool = False) -> None:
     Example:
       actspan staged tem-inputs --model bsn/ --dataset my-videos/ --out stage/
     """
-    with progress_report() as report:
+    with lock_target(request.out), progress_report() as report:
         from actspan.deploy.staged.host_steps import write_tem_inputs
 
         done = write_tem_inputs(request, report)

@@ -22,6 +22,7 @@ from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive
 from actspan.config.training import DEFAULT_PRESET, PRESETS
 from actspan.core.errors import require
+from actspan.core.locks import lock_target
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def train(
     if classifier:
         classified = ClassifierTrainConfig.of_epochs(epochs) if epochs else ClassifierTrainConfig()
     check_new_bundle(out, overwrite=force)
-    with training_report() as report:
+    with lock_target(out), training_report() as report:
         trainable_videos = trainable(
             Dataset.load(dataset).with_labels(split_patterns(labels)),
             on_error=on_error,

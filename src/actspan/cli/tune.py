@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
@@ -11,6 +12,7 @@ from actspan.cli.console import findings, print_findings, print_json, print_note
 from actspan.cli.options import Text, command
 from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFolder, OnError, OutputFile
+from actspan.core.locks import lock_target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +70,7 @@ def tune(
     agreed = PROTOCOLS[protocol]
     truth = with_set_apart(read_truth(ground_truth, (), agreed, subset), run, subset)
     print_notes(truth.notes)
-    with progress_report("tune") as report:
+    with lock_target(out) if out else nullcontext(), progress_report("tune") as report:
         found = find_settings(
             run,
             truth,

@@ -16,7 +16,7 @@ from actspan.config.stages import (
     SoftNmsConfig,
     TemConfig,
 )
-from actspan.config.training import TrainConfig
+from actspan.config.training import PRESETS, TrainConfig
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Skipped, raise_errors
 from actspan.core.progress import Report
@@ -192,3 +192,16 @@ def propose_videos(
                 proposals[outcome.id] = outcome.proposals
                 report.progress(what, len(proposals), len(videos))
     return proposals
+
+
+def preset_of(config: TrainConfig, dataset: Dataset) -> str:
+    """Return the name of the preset with these settings, or "custom"."""
+    names = [n for n, known in PRESETS.items() if for_dataset(known, dataset) == config]
+    return names[-1] if names else "custom"
+
+
+def with_duration(video: Video, dataset: Dataset) -> Video:
+    """Return the video with the duration of its features, if the annotations give none."""
+    if np.isfinite(video.duration):
+        return video
+    return replace(video, duration=dataset.open(video.id).seconds)
