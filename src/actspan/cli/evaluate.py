@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from actspan.cli.console import print_notes, progress_report, say, step_report
 from actspan.cli.evaluation_output import print_evaluation, print_remarks
 from actspan.cli.options import Text, command, refuse_options
-from actspan.config.base import Existing, ExistingFile, ExistingOrUrl, OnError, OutputFile, Positive
+from actspan.config.base import (
+    Existing,
+    ExistingFile,
+    ExistingOrUrl,
+    OnError,
+    OutputFile,
+    Positive,
+    doc,
+)
 
 if TYPE_CHECKING:
     from actspan.data.annotations.annotation_set import Annotations
@@ -19,21 +27,42 @@ if TYPE_CHECKING:
 
 
 @command(
-    ground_truth="Annotations in any format that `actspan annotate convert` reads, or a dataset "
-    "folder.",
-    subset="Evaluate the videos of this subset.",
-    labels="Evaluate only instances whose label matches, as in '*_TO_*'; may be repeated. "
-    "[default: all]",
-    task="Compute average recall of proposals, or average mAP of detections.",
-    protocol="Thresholds and budgets: thumos14 uses mAP at 0.3:0.1:0.7 and AR up to 1000 "
-    "proposals, and counts instances that are annotated twice once.",
-    tiou="Thresholds that replace the protocol's: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.",
-    max_proposals="Largest average number of proposals per video. [default: the protocol's]",
-    blocked="File of videos to leave out: a JSON list of ids, or one id per line.",
-    on_error="Stop at annotations that cannot be read, or skip them.",
-    plot="Write the AR-AN plot: .png, .svg or .pdf.",
-    diagnose="Also report the stage of a run that misses each instance, and the errors of "
-    "detections.",
+    ground_truth=doc(
+        "Annotations in any format that `actspan annotate convert` reads, or a dataset folder.",
+        group="Input",
+    ),
+    subset=doc("Evaluate the videos of this subset.", "NAME", group="Input"),
+    labels=doc(
+        "Evaluate only instances whose label matches, as in '*_TO_*'; may be repeated. [default: "
+        "all]",
+        group="Input",
+    ),
+    task=doc(
+        "Compute average recall of proposals, or average mAP of detections.", group="Evaluation"
+    ),
+    protocol=doc(
+        "Thresholds and budgets: thumos14 uses mAP at 0.3:0.1:0.7 and AR up to 1000 proposals, "
+        "and counts instances that are annotated twice once.",
+        group="Evaluation",
+    ),
+    tiou=doc(
+        "Thresholds that replace the protocol's: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.",
+        "TIOU",
+        group="Evaluation",
+    ),
+    max_proposals=doc(
+        "Largest average number of proposals per video. [default: the protocol's]",
+        group="Evaluation",
+    ),
+    blocked=doc(
+        "File of videos to leave out: a JSON list of ids, or one id per line.", group="Input"
+    ),
+    on_error=doc("Stop at annotations that cannot be read, or skip them.", group="Input"),
+    plot=doc("Write the AR-AN plot: .png, .svg or .pdf.", group="Output"),
+    diagnose=doc(
+        "Also report the stage of a run that misses each instance, and the errors of detections.",
+        group="Evaluation",
+    ),
 )
 def evaluate(
     result: ExistingOrUrl,
@@ -66,7 +95,8 @@ def evaluate(
       actspan evaluate result.json --ground-truth annotations.json --json
       actspan evaluate run/ --ground-truth recordings/ --labels '*_TO_*'
       actspan evaluate run/ --ground-truth my-videos/ --diagnose
-      actspan evaluate run/ --ground-truth thumos14/ --task detection --protocol thumos14
+      actspan evaluate run/ --ground-truth thumos14/ --task detection \\
+          --protocol thumos14
     """
     if task == "detection":
         refuse_options(["plot", "max_proposals"], "with --task detection")

@@ -10,14 +10,16 @@ import click
 
 from actspan.cli.console import print_json, print_notes, say
 from actspan.cli.options import Text, command, refuse_options
-from actspan.config.base import Existing, ExistingFile, OutputFile, OutputFolder
+from actspan.config.base import Existing, ExistingFile, OutputFile, OutputFolder, doc
 from actspan.core.errors import require
 from actspan.core.wording import counted, quoted
 
 
 @command(
-    license="Licence of the weights, as an identifier of the hub: apache-2.0, cc-by-4.0, other.",
-    data="A sentence for the card: the videos that the model was trained on.",
+    license=doc(
+        "Licence of the weights, by its name on the hub: apache-2.0, cc-by-4.0, other.", "NAME"
+    ),
+    data=doc("A sentence for the card about the videos that the model was trained on.", "TEXT"),
     figures="Output of actspan evaluate --json for the card. [default: the figures of the "
     "training]",
     private="Make a new repository private.",
@@ -28,7 +30,7 @@ def push(
     bundle: Existing,
     repository: Annotated[str, Text("OWNER/NAME")],
     *,
-    license: Annotated[str, Text("ID")],  # noqa: A002
+    license: str,  # noqa: A002
     data: str = "",
     figures: ExistingFile | None = None,
     private: bool = False,
@@ -48,7 +50,8 @@ def push(
       actspan push my-model/ me/my-model --license apache-2.0
       actspan push my-model/ me/my-model --license cc-by-4.0 --card README.md
       actspan evaluate run/ --ground-truth my-videos/ --json > figures.json
-      actspan push my-model/ me/my-model --license mit --figures figures.json --private
+      actspan push my-model/ me/my-model --license mit --private \
+          --figures figures.json
     """
     from actspan.model.bundle import Bundle
     from actspan.model.hub_address import HubAddress

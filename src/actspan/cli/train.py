@@ -19,7 +19,7 @@ from actspan.cli.console import (
 )
 from actspan.cli.options import Text, command, given_options
 from actspan.cli.tables import print_table
-from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive
+from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive, doc
 from actspan.config.training import DEFAULT_PRESET, PRESETS
 from actspan.core.errors import require
 from actspan.core.locks import lock_target
@@ -34,23 +34,43 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
 
 
 @command(
-    dataset="A dataset folder.",
-    out="Bundle to write.",
-    preset="Settings to start from.",
-    config="TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
-    epochs="Train every network for this many epochs.",
-    labels="Learn only from instances whose label matches, as in '*_TO_*'.",
-    classifier="Also train a small classifier of proposals, from the labels.",
-    ensemble="Train N networks with consecutive seeds, and merge them. [default: 1]",
-    mode="Rescale videos to T cells, or split recordings into windows of T snippets. [default: "
-    "auto]",
-    length="Temporal scale T. [default: 100]",
-    tem_hidden="Hidden size of TEM. [default: 256; published: 512]",
-    pem_hidden="Hidden size of PEM. [default: 256]",
-    validation_split="Fraction of the videos to hold out if the dataset has no validation subset.",
-    on_error="Stop at problems in the dataset, or skip what cannot be used.",
-    restart="Discard an unfinished training of this bundle.",
-    force="Replace an existing bundle.",
+    seed=doc("Seed of all random choices.", group="Training"),
+    dataset=doc("A dataset folder.", group="Input"),
+    out=doc("Bundle to write.", group="Output"),
+    preset=doc("Settings to start from.", group="Model"),
+    config=doc(
+        "TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
+        group="Model",
+    ),
+    epochs=doc("Train every network for N epochs. [default: of the preset]", group="Training"),
+    labels=doc(
+        "Learn only from instances whose label matches, as in '*_TO_*'; may be repeated. "
+        "[default: all]",
+        group="Input",
+    ),
+    classifier=doc("Also train a small classifier of proposals, from the labels.", group="Model"),
+    ensemble=doc(
+        "Train N networks with consecutive seeds, and merge them. [default: 1]", group="Model"
+    ),
+    mode=doc(
+        "Rescale videos to T cells, or split recordings into windows of T snippets. [default: "
+        "auto]",
+        group="Model",
+    ),
+    length=doc("Temporal scale T. [default: 100]", group="Model"),
+    tem_hidden=doc("Hidden size of TEM. [default: 256; published: 512]", group="Model"),
+    pem_hidden=doc("Hidden size of PEM. [default: 256]", group="Model"),
+    validation_split=doc(
+        "Fraction of the videos to hold out if the dataset has no validation subset. "
+        "[default: none; the model is not evaluated]",
+        "SHARE",
+        group="Input",
+    ),
+    on_error=doc("Stop at problems in the dataset, or skip what cannot be used.", group="Input"),
+    restart=doc(
+        "Discard an unfinished training of this bundle, instead of resuming it.", group="Resume"
+    ),
+    force=doc("Replace an existing bundle.", group="Output"),
 )
 def train(
     *,
@@ -75,13 +95,15 @@ def train(
 ) -> None:
     """Train TEM and PEM on a dataset folder, and write a bundle that is ready to run.
 
-    After an interruption, the same command resumes the training. Losses are logged for TensorBoard
-    in OUT.training/logs, and in OUT/logs at the end.
+    TEM computes the boundary scores of a video, and PEM the confidence of each proposal. After an
+    interruption, the same command resumes the training. Losses are logged for TensorBoard in
+    OUT.training/logs, and in OUT/logs at the end.
 
     \b
     Example:
       actspan train --dataset my-videos/ --out my-model/
-      actspan train --dataset my-videos/ --out my-model/ --preset published --seed 1
+      actspan train --dataset my-videos/ --out my-model/ --preset published \\
+          --seed 1
     """
     require("torch", extra="train", purpose="Training")
     from actspan.config.training import ClassifierTrainConfig
@@ -120,7 +142,7 @@ def train(
             raise
     training = dict(bundle.training or {})
     if json_:
-        names = ("preset", "seed", "data", "tem", "pem", "judged")
+        names = ("preset", "seed", "data", "tem", "pem", "evaluation")
         figures = {name: training[name] for name in names if name in training}
         print_json({"bundle": bundle.path, **figures})
     else:
@@ -179,8 +201,8 @@ def _print(bundle: Bundle, training: dict[str, Any]) -> None:
             if fit.get("validation") is not None:
                 losses += f", validation loss {fit['validation']:.4f}"
             click.echo(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
-    if "judged" in training:
-        _print_judged(training["judged"])
+    if "evaluation" in training:
+        _print_evaluation(training["evaluation"])
     if training.get("classifier") is not None:
         parts = training["classifier"]["accuracy"].items()
         shares = ", ".join(f"{100 * share:.1f} % of {part}" for part, share in parts)
@@ -189,13 +211,13 @@ def _print(bundle: Bundle, training: dict[str, Any]) -> None:
     click.echo(f"next:   actspan propose --model {quoted(bundle.path)} --dataset DIR --out run/")
 
 
-def _print_judged(judged: dict[str, Any]) -> None:
+def _print_evaluation(evaluation: dict[str, Any]) -> None:
     """Print one row for the model, one for label-free proposals, and one per guess."""
-    videos, instances = counted(judged["videos"], "video"), counted(judged["instances"], "instance")
+    videos, instances = (counted(evaluation[f"{thing}s"], thing) for thing in ("video", "instance"))
     click.echo(
         f"on {videos} of the validation part, {instances}, next to what needs no model; in percent"
     )
-    figures = judged["figures"]
+    figures = evaluation["figures"]
     columns = list(figures["model"])
     rows = [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in figures.items()]
     print_table(["", *columns], rows)

@@ -39,10 +39,14 @@ class LabelChoice(Config, frozen=True):
 
     labels_from: Annotated[
         ExistingFile | None,
-        doc("Label the proposals from a score file: {video: [{label, score}, ...]}."),
+        doc(
+            "Label the proposals from a score file: {video: [{label, score}, ...]}.", group="Labels"
+        ),
     ] = None
-    classify: Annotated[bool, doc("Label the proposals with the model's classifier.")] = False
-    top_labels: Annotated[Positive, doc("Labels per proposal.")] = 2
+    classify: Annotated[
+        bool, doc("Label the proposals with the model's classifier.", group="Labels")
+    ] = False
+    top_labels: Annotated[Positive, doc("Labels per proposal.", group="Labels")] = 2
 
     def info(self) -> dict[str, Any] | None:
         """Return the entries for `run.toml`; None without labels."""
