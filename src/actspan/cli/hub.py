@@ -50,7 +50,7 @@ def push(
       actspan push my-model/ me/my-model --license apache-2.0
       actspan push my-model/ me/my-model --license cc-by-4.0 --card README.md
       actspan evaluate run/ --ground-truth my-videos/ --json > figures.json
-      actspan push my-model/ me/my-model --license mit --private \
+      actspan push my-model/ me/my-model --license mit --private \\
           --figures figures.json
     """
     from actspan.model.bundle import Bundle
@@ -106,11 +106,13 @@ def pull(
     from actspan.model.hub import local_bundle, pull_bundle
     from actspan.model.hub_address import HubAddress
 
-    _show_progress_in_terminals()
     if out is None:
         refuse_options(["force"], "without --out")
+    name = HubAddress.parse(repository).repository
+    _show_progress_in_terminals()
+    if out is None:
         path = local_bundle(repository)
-        model = f"hf://{HubAddress.parse(repository).repository}@{path.name}"
+        model = f"hf://{name}@{path.name}"
     else:
         path = pull_bundle(repository, out, overwrite=force).path
         model = quoted(path)
