@@ -19,6 +19,7 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
 from actspan.model.hub_address import HubAddress
 from actspan.model.hub_card import CardRequest, is_own_card, model_card
+from actspan.model.locations import bundle_folder
 from tests.model.loopback_hub import TOKEN, Client, LoopbackHub, loopback_hub
 
 DEMO = Path(actspan.model.__file__).parent / "demo"
@@ -332,4 +333,4 @@ def test_wrong_addresses_are_refused(text: str) -> None:
 def test_the_library_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"needs huggingface_hub, .*hub\]"):
-        Bundle.load(f"hf://{NAME}")
+        bundle_folder(f"hf://{NAME}")

@@ -58,17 +58,17 @@ SHARED = {
 
 
 class PathType(click.Path):
-    """A path to read, which has to exist, or to write, which may not be `-`; a URL, hf://..."""
+    """A path to read, which has to exist, or to write, which may not be `-`; a URL to read."""
 
     url = bundle = False  # as in PathKind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or the URL; end the command with the nearest name if it is missing."""
-        if self.bundle and str(value).startswith("hf:/"):
-            from actspan.model.hub import local_bundle
+        if self.bundle and "://" in str(value):
+            from actspan.model.locations import bundle_folder
 
             with exit_on_errors():
-                return local_bundle(str(value))
+                return bundle_folder(str(value))
         if self.url and "://" in str(value):
             return value
         if self.exists and not Path(value).exists():

@@ -12,9 +12,9 @@ from msgspec import field
 
 from actspan.config.base import (
     Bounds,
-    BundleOrUrl,
     Config,
     Existing,
+    ExistingBundle,
     ExistingOrUrl,
     OnError,
     Positive,
@@ -29,7 +29,7 @@ from actspan.pipeline.labelling import LabelChoice
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
     from actspan.pipeline.outcomes import Stage
     from actspan.streams.addresses import Location
     from actspan.streams.video_decoding import FollowedVideo
@@ -51,8 +51,8 @@ class Selection(Config, frozen=True):
     ] = 0.0
 
     def of(self, proposals: Proposals) -> Proposals:
-        """Return the chosen proposals of some that are sorted best first."""
-        return proposals[proposals.score >= self.min_score][: self.top]
+        """Return the chosen proposals."""
+        return proposals.best(self.top, self.min_score)
 
 
 class LiveVideo(Protocol):
@@ -77,10 +77,10 @@ class ProposeRequest(Config, frozen=True):
     """
 
     model: Annotated[
-        BundleOrUrl,
+        ExistingBundle,
         doc(
-            "Bundle: a folder, hf://owner/name or another URL. [default: none, find label-free "
-            "where the stream changes]",
+            "Bundle: a folder, a URL or hf://OWNER/NAME. [default: none, find label-free where the "
+            "stream changes]",
             group="Model",
         ),
     ] = LABEL_FREE

@@ -25,7 +25,6 @@ from actspan.core.files import (
 )
 from actspan.core.limits import WEIGHTS
 from actspan.core.types import Float32
-from actspan.model.hub_address import is_hub_address
 from actspan.model.manifest import (
     FORMAT_VERSION,
     MANIFEST,
@@ -102,14 +101,8 @@ class Bundle:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Load a bundle's `model.toml`; the other files are checked when they are used.
 
-        `path` may be hf://owner/name[@revision], which is downloaded at its first use.
-        Raises BundleError if the folder is not a bundle, has a newer format, or is damaged; and as
-        `local_bundle`.
+        Raises BundleError if the folder is not a bundle, has a newer format, or is damaged.
         """
-        if is_hub_address(path):
-            from actspan.model.hub import local_bundle  # which imports this module
-
-            path = local_bundle(str(path))
         path = Path(path)
         found = read_manifest(path)
         return cls(path, found.pipeline, found.features, found.source, found.files, found.training)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -48,14 +47,3 @@ class HubAddress:
 
     def __str__(self) -> str:
         return f"hf://{self.repository}" + (f"@{self.revision}" if self.revision else "")
-
-
-def is_hub_address(where: str | os.PathLike[str]) -> bool:
-    """Return whether a path or text starts with hf:/ and so names a repository.
-
-    Examples
-    --------
-    >>> is_hub_address("hf://actspan/demo"), is_hub_address("actspan/demo")
-    (True, False)
-    """
-    return os.fspath(where)[:4].lower() == "hf:/"

@@ -29,7 +29,7 @@ from actspan.core.problems import Problem, raise_errors
 from actspan.core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
     from actspan.data.detections import Detections
     from actspan.pipeline.labels import Labeller
 
@@ -63,7 +63,7 @@ class LabelRequest(Config, frozen=True):
     labels: LabelChoice
     model: Annotated[
         ExistingBundle | None,
-        doc("A bundle with a classifier of proposals: a folder or hf://owner/name."),
+        doc("A bundle with a classifier of proposals: a folder, a URL or hf://OWNER/NAME."),
     ] = None
     dataset: Annotated[Existing | None, doc("The dataset whose features the classifier uses.")] = (
         None

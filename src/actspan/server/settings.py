@@ -52,7 +52,7 @@ class ServeSettings(Config, frozen=True):
 
     model: Annotated[
         ExistingBundle | None,
-        doc("Bundle to propose with: a folder or hf://owner/name.", group="Model"),
+        doc("Bundle to propose with: a folder, a URL or hf://OWNER/NAME.", group="Model"),
     ] = None
     results: Annotated[
         tuple[Existing, ...],
