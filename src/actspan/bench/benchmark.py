@@ -30,7 +30,7 @@ from actspan.core.machine import core_count, load_average
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.core.wording import counted
 from actspan.data.result_files import read_result
 from actspan.data.result_writers import write_result

@@ -23,7 +23,7 @@ from actspan.bench.timing import Measured, Rule, measure
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import require
 from actspan.core.machine import core_count, cpu_flags, processor_name
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.data.dataset import Dataset
 from actspan.deploy.accuracy_report import library_versions
 from actspan.model.weights import weight_shapes

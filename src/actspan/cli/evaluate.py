@@ -104,27 +104,37 @@ def evaluate(
         # No matrices are multiplied here, and starting one thread per core for that would take
         # longer than loading everything else.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from actspan.evaluation.protocols import (
-        PROTOCOLS,
-        parse_thresholds,
-        read_truth,
-        with_set_apart,
-    )
+    from actspan.evaluation.evaluate import evaluate as compute
+    from actspan.evaluation.evaluate import read_ground_truth
 
-    agreed = PROTOCOLS[protocol]
-    truth = read_truth(ground_truth, labels, agreed, subset)
-    truth = with_set_apart(truth, result, subset)
+    truth = read_ground_truth(ground_truth, result, subset=subset, labels=labels, protocol=protocol)
     print_notes(truth.notes)
-    thresholds = parse_thresholds(agreed.tiou(task) if tiou is None else tiou)
-    settings = {"subset": subset, "tiou": thresholds, "blocked": blocked, "on_error": on_error}
-    budget = max_proposals or agreed.max_proposals
     if plot is not None:
         from actspan.report.figures import check_picture
 
         check_picture(plot)
     with step_report("evaluate"):
-        evaluation = _evaluate(task, truth, result, budget, settings)
-    details = _diagnose(task, truth, result, budget, settings) if diagnose else (None, None)
+        evaluation: Any = compute(
+            result,
+            ground_truth=truth,
+            subset=subset,
+            task=task,
+            protocol=protocol,
+            tiou=tiou,
+            max_proposals=max_proposals,
+            blocked=blocked,
+            on_error=on_error,
+        )
+    details: tuple[Diagnosis | None, Mistakes | None] = None, None
+    if diagnose:
+        settings = {
+            "subset": subset,
+            "tiou": evaluation.tiou,
+            "blocked": blocked,
+            "on_error": on_error,
+        }
+        budget = None if task == "detection" else evaluation.max_proposals
+        details = _diagnose(truth, result, budget, settings)
     print_evaluation(evaluation, subset, *details, as_json=json_)
     if plot is not None:
         from actspan.report.charts import plot_recall
@@ -134,31 +144,21 @@ def evaluate(
     print_remarks(evaluation)
 
 
-def _evaluate(
-    task: str, truth: Annotations, result: Path, budget: int, settings: dict[str, Any]
-) -> Any:
-    """Return the RecallResult or DetectionResult of a result."""
-    if task == "detection":
-        from actspan.evaluation.detection import evaluate_detection
-
-        return evaluate_detection(truth, result, **settings)
-    from actspan.evaluation.recall import evaluate_recall
-
-    return evaluate_recall(truth, result, max_proposals=budget, **settings)
-
-
 def _diagnose(
-    task: str, truth: Annotations, result: Path, budget: int, settings: dict[str, Any]
+    truth: Annotations, result: Path, budget: int | None, settings: dict[str, Any]
 ) -> tuple[Diagnosis | None, Mistakes | None]:
-    """Return the losses of the stages of a run, and the errors of detections if there are any."""
+    """Return the losses of the stages of a run, and the errors of detections if there are any.
+
+    `budget` is the largest average number of proposals, None for detections alone.
+    """
     from actspan.data.detections import DETECTIONS_FILE
     from actspan.evaluation.detection import diagnose_detections
     from actspan.evaluation.diagnosis import diagnose
 
     diagnosis = mistakes = None
-    if task == "proposal":
+    if budget is not None:
         with progress_report() as report:
             diagnosis = diagnose(result, truth, max_proposals=budget, progress=report, **settings)
-    if task == "detection" or (result / DETECTIONS_FILE).is_file():
+    if budget is None or (result / DETECTIONS_FILE).is_file():
         mistakes = diagnose_detections(truth, result, **settings)
     return diagnosis, mistakes

@@ -11,7 +11,7 @@ from actspan.core.errors import by_kind, common_text
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
 
 _MOST_LINES = 8  # kinds of problems that are printed as lines; more become a table
 _MOST_ROWS = 50

@@ -17,16 +17,16 @@ from actspan.cli.console import (
     progress_report,
     say,
 )
-from actspan.cli.options import Text, command, given_options
+from actspan.cli.options import Text, command
 from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive, doc
 from actspan.config.training import DEFAULT_PRESET, PRESETS
 from actspan.core.errors import require
-from actspan.core.locks import lock_target
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
-    from actspan.config.training import TrainConfig
+    from actspan.core.problems import Problem
+    from actspan.data.dataset import Dataset
     from actspan.model.bundle import Bundle
 
 _Size = Annotated[int, Bounds(2)]
@@ -106,36 +106,36 @@ def train(
           --seed 1
     """
     require("torch", extra="train", purpose="Training")
-    from actspan.config.training import ClassifierTrainConfig
-    from actspan.data.dataset import Dataset
-    from actspan.data.instances import split_patterns
-    from actspan.model.manifest import check_new_bundle
-    from actspan.training.parts import trainable
-    from actspan.training.trainer import train as train_bundle
+    from actspan.training.train import train as train_bundle
 
-    settings = _settings(preset, config)
-    classified = None
-    if classifier:
-        classified = ClassifierTrainConfig.of_epochs(epochs) if epochs else ClassifierTrainConfig()
-    check_new_bundle(out, overwrite=force)
-    with lock_target(out), training_report() as report:
-        trainable_videos = trainable(
-            Dataset.load(dataset).with_labels(split_patterns(labels)),
-            on_error=on_error,
-            progress=report.progress,
-        )
-        print_problems(trainable_videos.problems, trainable_videos.notes)
+    skipped: list[Problem] = []
+
+    def checked(dataset: Dataset) -> None:
+        print_problems(dataset.problems, dataset.notes)
+        skipped.extend(dataset.problems)
+
+    with training_report() as report:
         try:
             bundle = train_bundle(
-                trainable_videos,
-                out,
-                settings,
-                classifier=classified,
+                dataset,
+                out=out,
                 seed=seed,
+                preset=preset,
+                config=config,
+                epochs=epochs,
+                labels=labels,
+                classifier=classifier,
+                ensemble=ensemble,
+                mode=mode,
+                length=length,
+                tem_hidden=tem_hidden,
+                pem_hidden=pem_hidden,
                 validation_split=validation_split,
+                on_error=on_error,
                 restart=restart,
-                overwrite=force,
+                force=force,
                 report=report,
+                checked=checked,
             )
         except KeyboardInterrupt:
             report.say("stopped; the same command resumes after the last whole epoch")
@@ -147,31 +147,7 @@ def train(
         print_json({"bundle": bundle.path, **figures})
     else:
         _print(bundle, training)
-    print_skipped(trainable_videos.problems)
-
-
-def _settings(preset_name: str, file: Path | None) -> TrainConfig:
-    """Return the preset with the changes of a file, then those of the given options."""
-    from actspan.config.base import changed, read_toml
-    from actspan.config.training import preset
-
-    config = preset(preset_name)
-    if file is not None:
-        config = changed(config, read_toml(file), where=str(file))
-    params = click.get_current_context().params
-    options = {name: params[name] for name in given_options()}
-    changes: dict[str, Any] = {
-        name: options[name] for name in ("mode", "ensemble") if name in options
-    }
-    sizes = {"length": ("tem", "length"), "tem_hidden": ("tem", "hidden")}
-    sizes |= {"pem_hidden": ("pem", "hidden")}
-    pipeline: dict[str, Any] = {"tem": {}, "pem": {}}
-    for option, (net, setting) in sizes.items():
-        if option in options:
-            pipeline[net][setting] = options[option]
-    changes["pipeline"] = pipeline
-    config = changed(config, changes, where="options")
-    return config.of_epochs(options["epochs"]) if "epochs" in options else config
+    print_skipped(skipped)
 
 
 class _TrainingReport:

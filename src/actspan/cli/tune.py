@@ -76,13 +76,14 @@ def tune(
     from actspan.config.changes import settings_file
     from actspan.core.errors import ResultError
     from actspan.core.files import atomic_file
-    from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds, read_truth, with_set_apart
+    from actspan.evaluation.evaluate import read_ground_truth
+    from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
     from actspan.evaluation.tuning import tune as find_settings
 
     if out is not None and out.exists() and not force:
         raise ResultError(f"{out}: already exists; --force replaces it")
     agreed = PROTOCOLS[protocol]
-    truth = with_set_apart(read_truth(ground_truth, (), agreed, subset), run, subset)
+    truth = read_ground_truth(ground_truth, run, subset=subset, protocol=protocol)
     print_notes(truth.notes)
     with lock_target(out) if out else nullcontext(), progress_report("tune") as report:
         found = find_settings(

@@ -28,7 +28,7 @@ from actspan.pipeline.labelling import LabelChoice
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
     from actspan.pipeline.outcomes import Stage
     from actspan.streams.addresses import Location
     from actspan.streams.video_decoding import FollowedVideo
@@ -50,8 +50,8 @@ class Selection(Config, frozen=True):
     ] = 0.0
 
     def of(self, proposals: Proposals) -> Proposals:
-        """Return the chosen proposals of some that are sorted best first."""
-        return proposals[proposals.score >= self.min_score][: self.top]
+        """Return the chosen proposals."""
+        return proposals.best(self.top, self.min_score)
 
 
 class LiveVideo(Protocol):

@@ -28,7 +28,7 @@ from actspan.core.problems import Problem, raise_errors
 from actspan.core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
     from actspan.data.detections import Detections
     from actspan.pipeline.labels import Labeller
 
