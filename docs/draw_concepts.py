@@ -182,7 +182,8 @@ def draw_all(folder: Path = PICTURES) -> Iterator[Path]:
     example = make_example()
     for name, (draw, label) in DRAWINGS.items():
         path = folder / f"{name}.svg"
-        path.write_text(inline_svg(draw(example), label), encoding="utf-8")
+        chart = inline_svg(draw(example), label)
+        path.write_text(f'<div class="chart-box">{chart}</div>\n', encoding="utf-8")
         yield path
 
 

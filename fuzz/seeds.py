@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from actspan.bench.records import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.config.base import dump_toml
@@ -26,8 +26,8 @@ from actspan.data.scores import add_scores, open_score_archive
 from actspan.data.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
-from actspan.jobs.run import candidate_schema
-from actspan.jobs.sinks import candidate_batch, write_info
+from actspan.jobs.candidate_files import candidate_writer
+from actspan.jobs.sinks import write_info
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
@@ -204,14 +204,15 @@ def _found() -> tuple[Proposals, Any]:
     return Proposals(_PROPOSALS.start / 10, _PROPOSALS.end / 10, product, side, side), side
 
 
-def _candidates(path: Path) -> None:
+def _candidates(path: Path, name: str) -> None:
     found, side = _found()
     outcome: Any = SimpleNamespace(
         id="a", offset=0.0, seconds=10.0, candidates=found, confidence=side
     )
-    schema = candidate_schema()
-    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, schema) as writer:
-        writer.write_batch(candidate_batch(outcome, schema))
+    with TemporaryDirectory() as folder:
+        with candidate_writer(Path(folder)) as add:
+            add(outcome)
+        path.write_bytes((Path(folder) / name).read_bytes())
 
 
 def _weights(net: str) -> dict[str, Any]:
@@ -362,7 +363,8 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
     },
     "store": {
         "00000.arrow": (partial(_shard, length=None), partial(_shard, length=4)),
-        "candidates.arrow": (_candidates,),
+        "candidates.npy": (partial(_candidates, name="candidates.npy"),),
+        "candidates.csv": (partial(_candidates, name="candidates.csv"),),
         "plan.json": (_plan,),
         "000000.shard": (_computed,),
     },

@@ -38,6 +38,7 @@ from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.stage import Stage, Table
 from actspan.evaluation.inputs import load_blocked
+from actspan.jobs.candidate_files import Part, map_candidates, read_candidates, read_index
 from actspan.jobs.checkpoint import Plan
 from actspan.jobs.run import Run
 from actspan.jobs.shard_format import decode_shard, write_shard
@@ -98,21 +99,27 @@ def annotations(path: Path) -> None:
 
 def shard(path: Path) -> None:
     """Read a shard of either kind of store, including every byte of its features."""
+    refusals = []
     for length in (None, 4):
         kept = Manifest(dtype="float32", channels=3, length=length)
         try:
             found = open_shard(path, kept)
-        except ActSpanError:
+        except ActSpanError as error:
+            refusals.append(error)
             continue
         for row, _ in enumerate(found.ids()):
             entry = PackedFeatures(found, row)
             entry.values.sum()
             str(entry.grid)
+    if len(refusals) == 2:
+        raise refusals[0]
 
 
 def candidates(path: Path) -> None:
-    """Read the candidates of a run."""
-    for found in Run(path.parent, {}).candidates():
+    """Read the candidates of a run, and those of a part that the file need not have."""
+    table = map_candidates(path)
+    parts = [Part("a", 0.0, 10.0, 0, len(table)), Part("b", 0.0, 10.0, len(table), 1)]
+    for found in read_candidates(path, parts):
         found.proposals.start.sum()
 
 
@@ -272,7 +279,8 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
     ),
     "store": (
         Reader("00000.arrow", shard),
-        Reader("candidates.arrow", candidates),
+        Reader("candidates.npy", candidates),
+        Reader("candidates.csv", read_index),
         Reader("plan.json", plan, is_content=True),
         Reader("000000.shard", computed, is_content=True),
     ),

@@ -217,7 +217,7 @@ def test_a_finished_run_is_not_computed_again(made: ProposeRequest, tmp_path: Pa
 def test_damage_to_a_finished_run_is_named(made: ProposeRequest, tmp_path: Path) -> None:
     request = replace(made, out=tmp_path / "run", resume=True)
     propose(request)
-    for name in ("result.json", "scores.npz", "candidates.arrow"):
+    for name in ("result.json", "scores.npz", "candidates.npy", "candidates.csv"):
         file = request.out / name
         good = file.read_bytes()
         file.write_bytes(good[:-100] + bytes([good[-100] ^ 4]) + good[-99:])

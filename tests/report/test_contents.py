@@ -15,7 +15,8 @@ from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.files import sha256
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.result_writers import write_result
-from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run
+from actspan.jobs.candidate_files import CANDIDATES, INDEX
+from actspan.jobs.run import RESULT, SCORES, Run
 from actspan.jobs.sinks import write_info
 from actspan.report.contents import GroundTruth, gather, name_runs
 from actspan.report.video_list import list_videos
@@ -73,7 +74,7 @@ def test_a_result_alone_says_what_is_missing(material: Material) -> None:
     assert "no curves and no diagnosis" in contents.notes[0]
 
 
-@pytest.mark.parametrize("name", [SCORES, CANDIDATES])
+@pytest.mark.parametrize("name", [SCORES, CANDIDATES, INDEX])
 def test_a_run_with_a_file_missing(material: Material, tmp_path: Path, name: str) -> None:
     run = shutil.copytree(material.first, tmp_path / "run")
     (run / name).unlink()

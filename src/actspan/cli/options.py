@@ -33,8 +33,7 @@ NAMES = {"batches": "batch", "overwrite": "force"}
 
 SHARED = {
     "backend": "Inference runtime, with its precision; see actspan backends.",
-    "engine": "Where to compute: in this process, or on workers of Ray (pip install "
-    "'actspan[cluster]').",
+    "engine": "Where to compute: in this process, or on workers of Ray (extra 'cluster').",
     "force": "Replace existing files.",
     "json_": "Print the result as JSON.",
     "on_error": "Stop at problems, or skip what cannot be used.",

@@ -90,7 +90,9 @@ def demo(
     if made.report is not None:
         click.echo(f"report   {made.report}: open it in a browser")
     if made.report is None or not made.pictures:
-        click.echo("some pictures could not be drawn: pip install 'actspan[report]'")
+        from actspan.core.installation import install_command  # slow to import
+
+        click.echo(f"some pictures could not be drawn: {install_command('report')}")
     program = "actspan" if which("actspan") else Path(sys.executable).with_name("actspan")
     click.echo(f"viewer   {program} serve --results {made.run}")
 

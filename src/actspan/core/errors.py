@@ -160,8 +160,15 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         raise _missing(module, extra, purpose) from error
 
 
+def require_arrow(purpose: str) -> None:
+    """Raise MissingExtraError without pyarrow, which is imported later."""
+    require_installed("pyarrow", extra="arrow", purpose=purpose)
+
+
 def _missing(module: str, extra: str, purpose: str) -> MissingExtraError:
+    from actspan.core.installation import install_command  # slow to import
+
     package = module.partition(".")[0]
     return MissingExtraError(
-        f"{purpose} needs {package}, which is not installed: pip install 'actspan[{extra}]'"
+        f"{purpose} needs {package}, which is not installed: {install_command(extra)}"
     )

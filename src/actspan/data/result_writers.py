@@ -12,7 +12,7 @@ from typing import IO, Any
 import msgspec
 import numpy as np
 
-from actspan.core.errors import ResultError
+from actspan.core.errors import ResultError, require_arrow
 from actspan.core.files import atomic_file
 from actspan.core.types import Proposals
 from actspan.data.result_files import VERSION
@@ -136,8 +136,11 @@ def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) ->
     """Raise ResultError if writing a result would replace another file, before any work is done.
 
     The folder must exist. Files and folders of `inputs`, and their content, are never replaced;
-    other files only with `replace`, unless they are results.
+    other files only with `replace`, unless they are results. Raises MissingExtraError for Parquet
+    without pyarrow.
     """
+    if path.suffix.lower() == ".parquet":
+        require_arrow("writing Parquet")
     if path.is_dir():
         raise ResultError(f"{path}: is a folder; a file is written for {path.suffix}")
     if not path.parent.is_dir():

@@ -17,7 +17,8 @@ from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Vide
 from actspan.data.cells import plan_windows
 from actspan.data.videos import Videos
 from actspan.evaluation.counting import Int64
-from actspan.jobs.run import Candidates, Run
+from actspan.jobs.candidate_files import Candidates
+from actspan.jobs.run import Run
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import fuse, generate_proposals, match_instances
 from actspan.proposals.suppression import soft_nms

@@ -32,8 +32,9 @@ from actspan.data.splits import held_out as choose_held_out
 from actspan.data.videos import Videos
 from actspan.evaluation.inputs import known_id, load_videos
 from actspan.evaluation.recall import RecallResult, evaluate_recall
+from actspan.jobs.candidate_files import Candidates
 from actspan.jobs.resuppression import suppress_again
-from actspan.jobs.run import RUN_FILE, Candidates, Run
+from actspan.jobs.run import RUN_FILE, Run
 
 # Values to try per setting, in the order in which they are tried. The run's own value is among
 # them. Exponents and decay are on scales where the neighbours differ by a factor of about 1.5.

@@ -35,7 +35,8 @@ from actspan.evaluation.matching import Matches, match_instances
 from actspan.evaluation.paired import VideoRecall, recall_by_video
 from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
-from actspan.jobs.run import CANDIDATES, RUN_FILE, SCORES, Run
+from actspan.jobs.candidate_files import CANDIDATES, INDEX
+from actspan.jobs.run import RUN_FILE, SCORES, Run
 
 MOST_RUNS = 7  # the number of colours that stay distinct
 
@@ -99,7 +100,7 @@ class EvaluatedRun:
     def missing_files(self) -> list[str]:
         """Files of boundary scores and candidates that the run lacks."""
         folder = self.folder
-        names = (SCORES, CANDIDATES)
+        names = (SCORES, CANDIDATES, INDEX)
         return [name for name in names if folder is None or not (folder.path / name).is_file()]
 
 

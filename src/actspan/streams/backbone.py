@@ -71,7 +71,9 @@ def find_backbone(name: str) -> BackboneFile:
     """
     if name in ("default", DEFAULT):
         if not _FILE.is_file() or sha256(_FILE) != _FILE_CHECKSUM:
-            raise ModelError(f"{_FILE}: missing or damaged: pip install --force-reinstall actspan")
+            from actspan.core.installation import install_command  # slow to import
+
+            raise ModelError(f"{_FILE}: missing or damaged: {install_command(again=True)}")
         return BackboneFile(DEFAULT, _FILE, CHECKSUM, _PICTURES)
     kind, _, file = name.partition(":")
     if kind != "onnx" or not file:
