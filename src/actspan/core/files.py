@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from actspan.core.errors import ActSpanError, DataError
+from actspan.core.locks import lock_target
 from actspan.core.wording import closest
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -73,8 +74,15 @@ def remove_leftovers(path: Path) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Make a folder to fill; if the block succeeds, it replaces `path`.
 
-    An ActSpanError names the folder if it cannot be made, or if the disk is full.
+    An ActSpanError names the folder if it cannot be made, the disk is full, or another process
+    writes to it.
     """
+    with lock_target(path), _atomic_folder(path) as partial:
+        yield partial
+
+
+@contextmanager
+def _atomic_folder(path: Path) -> Iterator[Path]:
     target = path.resolve()  # a link is kept, and its target is replaced
     partial = target.parent / f".{target.name}.{os.getpid()}.partial"
     try:

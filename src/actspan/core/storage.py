@@ -5,7 +5,6 @@ Every file is complete or absent, since it appears only after it was written as 
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import shutil
@@ -16,18 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from actspan.core.errors import ActSpanError, DataError, require
 from actspan.core.files import atomic_file, name_disk_errors
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from actspan.core.locks import LOCK, lock_target
 
 T = TypeVar("T")
 
-_LOCK = ".lock"
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of file systems without locks
 _WAITS = (0.2, 0.8, 3.2)  # seconds between tries, since object stores fail temporarily
 # Protocols with atomic puts; for others, files are written under another name and moved.
 _ATOMIC_PUTS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "memory"})
@@ -52,46 +47,25 @@ class FolderStorage:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = f"{path}/"
-        self._lock: BaseFileLock | None = None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Make the folder and lock it; remove incomplete files of killed processes.
 
-        One object can be locked again within the block. Raises DataError if another process has
-        locked the folder, or it cannot be made.
+        Raises as `lock_target`.
         """
-        from filelock import FileLock, Timeout
-
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = self._lock or FileLock(
-                self.path / _LOCK, timeout=0, thread_local=False, fallback_to_soft=False
-            )
-            self._lock = lock
-            lock.acquire()
-        except Timeout as error:
-            raise DataError(
-                f"{self.name}: another process is working on this run; wait until it "
-                "ends, or stop it"
-            ) from error
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise DataError(f"{self.path}: cannot be created: {error.strerror}") from error
-        try:
-            self._remove_incomplete()
-            yield
-        finally:
+        with lock_target(self.path, inside=True):
             try:
                 self._remove_incomplete()
+                yield
             finally:
-                lock.release()
+                self._remove_incomplete()
 
     def _remove_incomplete(self) -> None:
         for leftover in self.path.glob(".*"):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
-            elif leftover.name != _LOCK:
+            elif leftover.name != LOCK:
                 leftover.unlink(missing_ok=True)
 
     def remove_if_empty(self) -> None:
