@@ -168,11 +168,6 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         raise _missing(module, extra, purpose) from error
 
 
-def require_arrow(purpose: str) -> None:
-    """Raise MissingExtraError without pyarrow, which is imported later."""
-    require_installed("pyarrow", extra="arrow", purpose=purpose)
-
-
 def _missing(module: str, extra: str, purpose: str) -> MissingExtraError:
     from actspan.core.installation import install_command  # slow to import
 
