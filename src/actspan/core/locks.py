@@ -65,7 +65,7 @@ def _locked(file: Path, target: Path) -> Iterator[None]:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
         with suppress(OSError):  # a full disk is reported by the work itself
-            file.write_text(f"process {os.getpid()} on {platform.node()}")
+            file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
     except Timeout as error:
         raise DataError(
             f"{target}: {_holder(file)} is writing it; wait until that ends, or stop it"
@@ -76,15 +76,21 @@ def _locked(file: Path, target: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        is_removed = False
         try:
             # A process that opened the file before takes no lock on it once it is removed.
-            file.unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows removes no open files
+                file.unlink(missing_ok=True)
+                is_removed = True
         finally:
             lock.release()
+        if not is_removed:
+            with suppress(OSError):  # another process has opened it
+                file.unlink(missing_ok=True)
 
 
 def _holder(file: Path) -> str:
     """Return the process that has locked a file."""
     with suppress(OSError, UnicodeDecodeError):
-        return file.read_text()[:200] or "another process"
+        return file.read_text(encoding="utf-8")[:200] or "another process"
     return "another process"

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actspan.core.errors import ConfigError, ShapeError, UnitError, require, require_arrow
+from actspan.core.errors import ConfigError, ShapeError, UnitError, require, require_installed
 from actspan.core.types import Float64, set_columns
 from actspan.core.wording import counted
 
@@ -227,7 +227,7 @@ class Proposals:
         DuckDB, pandas) read the proposals themselves, by `__arrow_c_stream__`. Raises
         MissingExtraError without pyarrow.
         """
-        require_arrow("to_arrow")
+        require_installed("pyarrow", extra="arrow", purpose="to_arrow")
         import pyarrow as pa
 
         return pa.table(self._columns()).replace_schema_metadata({"unit": self.unit})
