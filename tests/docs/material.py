@@ -23,6 +23,7 @@ from tests.conftest import ROOT
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
 from tests.docs.annotated_sets import SETS
 from tests.examples import write_bundle, write_dataset
+from tests.streams.encoders import write_encoder
 from tests.streams.example_videos import steady, write_audio, write_video
 from tests.streams.test_audio import tone, write_wav
 
@@ -52,6 +53,11 @@ class Material:
                 kind, path = name.split()
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
                 copy(self._made(kind), target / path)
+
+    def contents(self, kind: str) -> dict[str, bytes]:
+        """Return the files of a folder."""
+        made = self._made(kind)
+        return {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
 
     def _made(self, kind: str) -> Path:
         path = self._folder / kind
@@ -283,6 +289,10 @@ class Material:
         (path / "a.csv").write_text("\n".join(lines) + "\n")
 
     # ONNX files
+
+    def _make_encoder(self, path: Path) -> None:
+        path.mkdir()
+        write_encoder(path / "encoder.onnx", ["n", 3, 8, 8])
 
     def _make_tem(self, path: Path) -> None:
         copy(self._made("bundle") / "tem.onnx", path)

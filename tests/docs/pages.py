@@ -14,15 +14,26 @@ A mark is an HTML comment, which readers of the site do not see, directly before
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from markdown_it import MarkdownIt
 
 from tests.conftest import ROOT
 
-PAGES = sorted([ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 KINDS = {"runs on", "not run", "output", "file"}
+# what a mark may say, and what would show that the block could run here
+NEEDS = {
+    "a GPU": lambda: shutil.which("nvidia-smi"),
+    "an NPU": lambda: shutil.which("npu-smi"),
+    "a package index": lambda: None,
+    "a second machine": lambda: None,
+    "a person": lambda: None,
+    "minutes": lambda: None,
+}
 _COMMANDS = re.compile(r"^(\$ )?(actspan|python3?|pip|make|curl) ", re.MULTILINE)
 
 
@@ -58,3 +69,17 @@ def blocks(page: Path, text: str | None = None) -> list[Block]:
         else:
             marks = {}
     return found
+
+
+def check_reason(reason: str) -> None:
+    """Raise AssertionError if a block is left out without a reason, or could run here."""
+    need = reason.partition("; instead: ")[0].removeprefix("needs ")
+    kind, _, name = need.removeprefix("the ").partition(" ")
+    if need.startswith("the ") and kind == "program":
+        found = shutil.which(name)
+    elif need.startswith("the ") and kind == "package":
+        found = find_spec(name)
+    else:
+        assert need in NEEDS, f"not run without a known reason: {reason or 'none'}"
+        found = NEEDS[need]()
+    assert not found, f"is not run, but could be: {need} is here"

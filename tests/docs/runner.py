@@ -13,51 +13,24 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import ExitStack
-from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
-from socket import socket
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from click.testing import CliRunner
 
-import actspan
 from actspan.cli import main
 from tests.conftest import ROOT
-from tests.docs.material import TINY, Material
+from tests.docs.loopback import Loopback
+from tests.docs.material import Material
 from tests.docs.pages import Block
-from tests.streams.http_server import video_server
 
-SMALLER = {
-    r"\bactspan train\b": f"actspan train {' '.join(TINY)}",
-    r"\bactspan demo\b": "actspan demo --videos 3",
-    r"\bactspan bench\b": "actspan bench --seconds 0.02 --batch 1 --videos 2",
-    r"\bactspan bench\b(?!.* --model)": "actspan bench --channels 8 --length 20",
-    r"(?<=openvino:bf16) --batch 16": "",
-    r"\bcurl ": "curl -sSf ",
-    r"\bsleep 1\b": "sleep 0.1",
-    r"--rounds \d+": "--rounds 5",
-    r"--workers \d+": "--workers 2",
-}
-# what a mark may say, and what would show that the block could run here
-NEEDS = {
-    "a GPU": lambda: shutil.which("nvidia-smi"),
-    "an NPU": lambda: shutil.which("npu-smi"),
-    "a package index": lambda: None,
-    "a model hub": lambda: None,
-    "a second machine": lambda: None,
-    "a person": lambda: None,
-    "minutes": lambda: None,
-}
 _SPECIAL = re.compile(r"[|&;<>$`*]")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"$`]*\"|(?<=\s)#.*")
 _NOT_A_COMMAND_HERE = ("pip ", "make ")
@@ -73,9 +46,8 @@ class Reader:
         self._printed = ""
         self._variables = dict(os.environ)
         self._service: subprocess.Popen[str] | None = None
-        self._port = free_port()
+        self._place = Loopback(material)
         self._check = True
-        self._open = ExitStack()
         self._new_folder("")
 
     def __enter__(self) -> Reader:
@@ -83,7 +55,7 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self._end_service()
-        self._open.close()
+        self._place.close()
 
     def follow(self, block: Block) -> None:
         """Do what a block says; raise AssertionError with the page and the line if it fails."""
@@ -124,14 +96,16 @@ class Reader:
         self._material.place(names, folder)
 
     def _run_python(self, block: Block) -> None:
-        source = "\n" * block.line + self._adapted(block.text)  # a traceback has the page's lines
+        source = "\n" * block.line + self._place.adapt(
+            block.text
+        )  # a traceback has the page's lines
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(source, str(block.page), "exec"), self._names)
         self._printed = printed.getvalue()
 
     def _run_lines(self, text: str, *, check: bool = True) -> None:
         self._check = check
-        lines = commands(self._adapted(text))
+        lines = commands(self._place.adapt(text))
         in_shell = any(map(needs_a_shell, lines))
         self._printed = ""
         for kind, group in groupby(lines, key=lambda line: kind_of(line, in_shell=in_shell)):
@@ -147,15 +121,15 @@ class Reader:
     def _run_service(self, lines: list[str]) -> None:
         for line in lines:
             self._end_service()
-            words = ["bash", "-c", f"exec {line.split(' #')[0]} --port {self._port}"]
+            words = ["bash", "-c", f"exec {line.split(' #')[0]} --port {self._place.port}"]
             self._service = subprocess.Popen(
                 words,
-                env=self._variables,
+                env=self._variables | self._place.variables,
                 text=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )
-            wait_for(self._service, f"http://127.0.0.1:{self._port}/readyz")
+            wait_for(self._service, f"http://127.0.0.1:{self._place.port}/readyz")
 
     def _run_here(self, lines: list[str]) -> None:
         for line in lines:
@@ -169,24 +143,15 @@ class Reader:
         kept = Path(self._folder / "variables")
         script = "\n".join(["set -aeuo pipefail", *lines, f"env -0 > '{kept}'"])
         done = subprocess.run(
-            ["bash", "-c", script], env=self._variables, capture_output=True, text=True
+            ["bash", "-c", script],
+            env=self._variables | self._place.variables,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         pairs = (pair.split("=", 1) for pair in kept.read_text().split("\0") if "=" in pair)
         self._variables = dict(pairs)
         self._printed += done.stdout
-
-    def _adapted(self, text: str) -> str:
-        """Return a text with small work, and with addresses on loopback."""
-        for pattern, replacement in SMALLER.items():
-            text = re.sub(pattern, replacement, text)
-        if "https://example.org/" in text or "rtsp://" in text:
-            server = self._open.enter_context(video_server(Path.cwd()))
-            here = server.url("ranges/")
-            text = text.replace("https://example.org/", here)
-            text = re.sub(r"rtsp://(\w+:\w+@)?camera/stream", f"{here}recording.ts", text)
-        text = text.replace("127.0.0.1:8000", f"127.0.0.1:{self._port}")
-        return text.replace("--host 0.0.0.0", "--host 127.0.0.1").replace("/var/lib/", "var/lib/")
 
     def _end_service(self) -> None:
         if self._service is not None:
@@ -205,7 +170,11 @@ def commands(text: str) -> list[str]:
 def needs_a_shell(line: str) -> bool:
     if line.startswith((*_NOT_A_COMMAND_HERE, "actspan serve ")):
         return False
-    return not line.startswith("actspan ") or bool(_SPECIAL.search(_QUOTED.sub("", line)))
+    return (
+        not line.startswith("actspan ")
+        or "OWNER/" in line
+        or bool(_SPECIAL.search(_QUOTED.sub("", line)))
+    )
 
 
 def kind_of(line: str, *, in_shell: bool) -> str:
@@ -245,28 +214,6 @@ def wait_for(service: subprocess.Popen[str], address: str) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(f"{address} does not answer")
-
-
-def free_port() -> int:
-    with socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
-def check_reason(reason: str) -> None:
-    """Raise AssertionError if a block is left out without a reason, or could run here."""
-    need = reason.partition("; instead: ")[0].removeprefix("needs ")
-    kind, _, name = need.removeprefix("the ").partition(" ")
-    if need.startswith("the ") and kind == "program":
-        found = shutil.which(name)
-    elif need.startswith("the ") and kind == "package":
-        found = find_spec(name)
-    elif need.startswith("the ") and kind == "function":
-        found = getattr(actspan, name.removeprefix("actspan."), None)
-    else:
-        assert need in NEEDS, f"not run without a known reason: {reason or 'none'}"
-        found = NEEDS[need]()
-    assert not found, f"is not run, but could be: {need} is here"
 
 
 READERS = {"json": json.loads, "toml": tomllib.loads}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("huggingface_hub", reason="needs the extra 'hub'")
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("torch", reason="needs the extra 'train'")
 pytest.importorskip("jinja2", reason="needs the extra 'report'")
@@ -15,11 +16,10 @@ pytest.importorskip("fastapi", reason="needs the extra 'server'")
 pytest.importorskip("nncf", reason="needs the extra 'openvino'")
 pytest.importorskip("threadpoolctl", reason="needs the extra 'bench'")
 
-
 from tests.conftest import ROOT
 from tests.docs.material import Material
-from tests.docs.pages import PAGES, Block, blocks
-from tests.docs.runner import Reader, check_reason
+from tests.docs.pages import PAGES, Block, blocks, check_reason
+from tests.docs.runner import Reader
 
 PARTS = {page: blocks(page) for page in PAGES}
 LEFT_OUT = [block for parts in PARTS.values() for block in parts if "not run" in block.marks]
