@@ -45,7 +45,7 @@ class Reader:
         self._names: dict[str, Any] = {"__name__": "__main__"}
         self._printed = ""
         self._variables = dict(os.environ)
-        self._service: subprocess.Popen[str] | None = None
+        self._service: subprocess.Popen[bytes] | None = None
         self._place = Loopback(material)
         self._check = True
         self._new_folder("")
@@ -96,9 +96,8 @@ class Reader:
         self._material.place(names, folder)
 
     def _run_python(self, block: Block) -> None:
-        source = "\n" * block.line + self._place.adapt(
-            block.text
-        )  # a traceback has the page's lines
+        # the empty lines give a traceback the lines of the page
+        source = "\n" * block.line + self._place.adapt(block.text)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(source, str(block.page), "exec"), self._names)
         self._printed = printed.getvalue()
@@ -122,14 +121,13 @@ class Reader:
         for line in lines:
             self._end_service()
             words = ["bash", "-c", f"exec {line.split(' #')[0]} --port {self._place.port}"]
-            self._service = subprocess.Popen(
-                words,
-                env=self._variables | self._place.variables,
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
-            wait_for(self._service, f"http://127.0.0.1:{self._place.port}/readyz")
+            variables = self._variables | self._place.variables
+            log = self._folder / "service.log"
+            with log.open("w") as output:
+                self._service = subprocess.Popen(
+                    words, env=variables, stdout=output, stderr=subprocess.STDOUT
+                )
+            wait_for(self._service, f"http://127.0.0.1:{self._place.port}/readyz", log)
 
     def _run_here(self, lines: list[str]) -> None:
         for line in lines:
@@ -142,23 +140,20 @@ class Reader:
         """Run lines in bash; variables that they set are kept for later blocks."""
         kept = Path(self._folder / "variables")
         script = "\n".join(["set -aeuo pipefail", *lines, f"env -0 > '{kept}'"])
-        done = subprocess.run(
-            ["bash", "-c", script],
-            env=self._variables | self._place.variables,
-            capture_output=True,
-            text=True,
-        )
+        variables = self._variables | self._place.variables
+        words = ["bash", "-c", script]
+        done = subprocess.run(words, env=variables, capture_output=True, text=True)
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         pairs = (pair.split("=", 1) for pair in kept.read_text().split("\0") if "=" in pair)
         self._variables = dict(pairs)
         self._printed += done.stdout
 
     def _end_service(self) -> None:
-        if self._service is not None:
-            self._service.terminate()
-            printed, _ = self._service.communicate(timeout=30)
-            assert self._service.returncode == 0, printed
-            self._service = None
+        service, self._service = self._service, None
+        if service is not None and service.poll() is None:
+            service.terminate()
+            log = (self._folder / "service.log").read_text()
+            assert service.wait(timeout=30) == 0, log
 
 
 def commands(text: str) -> list[str]:
@@ -206,10 +201,10 @@ def compare(shown: str, printed: str, *, vary: bool) -> None:
     assert re.fullmatch(pattern, plain(printed)), f"the page shows\n{shown}\nbut it is\n{printed}"
 
 
-def wait_for(service: subprocess.Popen[str], address: str) -> None:
-    """Wait until a service answers."""
-    for _ in range(600):
-        assert service.poll() is None, service.communicate()[0]
+def wait_for(service: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    """Wait until a service answers; raise AssertionError with its output if it ends."""
+    for _ in range(1200):
+        assert service.poll() is None, log.read_text()
         with contextlib.suppress(URLError), urlopen(address, timeout=5):
             return
         time.sleep(0.05)
