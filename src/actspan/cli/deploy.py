@@ -24,7 +24,7 @@ from actspan.cli.models import print_verification
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_figures, print_table
 from actspan.config.base import Existing
-from actspan.core.locks import lock_target
+from actspan.core.files import lock_target
 from actspan.core.wording import counted
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest, DeployRequest
 

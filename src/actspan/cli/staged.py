@@ -10,7 +10,7 @@ import click
 from actspan.cli.console import findings, print_findings, print_json, progress_report, say
 from actspan.cli.options import command
 from actspan.config.base import Existing, OnError
-from actspan.core.locks import lock_target
+from actspan.core.files import lock_target
 from actspan.deploy.deploy_requests import RunRequest, StagedNet, TemRequest
 
 if TYPE_CHECKING:

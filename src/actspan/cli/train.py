@@ -22,7 +22,7 @@ from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive
 from actspan.config.training import DEFAULT_PRESET, PRESETS
 from actspan.core.errors import require
-from actspan.core.locks import lock_target
+from actspan.core.files import lock_target
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
     out="Bundle to write.",
     preset="Settings to start from.",
     config="TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
-    epochs="Train every network for this many epochs.",
+    epochs="Number of epochs of every network; an epoch has as many steps as without this option. "
+    "[default: 20; classifier: 4 to 30]",
     labels="Learn only from instances whose label matches, as in '*_TO_*'.",
     classifier="Also train a small classifier of proposals, from the labels.",
     ensemble="Train N networks with consecutive seeds, and merge them. [default: 1]",

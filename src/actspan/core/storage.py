@@ -13,13 +13,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from actspan.core.errors import ActSpanError, DataError, require
-from actspan.core.files import atomic_file, name_disk_errors
-from actspan.core.locks import LOCK, lock_target
+from actspan.core.files import LOCK, atomic_file, lock_target, name_disk_errors
 
 T = TypeVar("T")
 
@@ -41,12 +41,16 @@ def open_storage(where: str | Path) -> Storage:
     return FolderStorage(Path(str(where).removeprefix("file://")))
 
 
+@dataclass(frozen=True)
 class FolderStorage:
-    """Storage in a local folder; `name` is its path, for messages."""
+    """Storage in a local folder."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.name = f"{path}/"
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Path, for messages."""
+        return f"{self.path}/"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

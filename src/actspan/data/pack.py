@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from actspan.config.base import dump_toml
 from actspan.config.stages import DType, Edge
 from actspan.core.errors import ConfigError, StoreError, require_arrow
-from actspan.core.files import atomic_file, atomic_folder, folder_name_error, sha256
-from actspan.core.locks import lock_target
+from actspan.core.files import atomic_file, atomic_folder, folder_name_error, lock_target, sha256
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress, no_progress
