@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from actspan import BoundaryScores, Dataset, Proposals, bsp_features, soft_nms
+from actspan.core.colours import HIT, MISS, TRUTH
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import Float64
 from actspan.data.synthetic_dataset import write_synthetic_dataset
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.run import Run
-from actspan.report.colours import HIT, MISS, TRUTH
 from actspan.report.figures import COLOURS, INK, SOFT, inline_svg, new_figure, tidy
 
 PICTURES = Path(__file__).parents[1] / "build" / "pictures"

@@ -16,7 +16,8 @@ import numpy as np
 from actspan.bench.records import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.config.base import dump_toml
 from actspan.config.stages import FeatureSpec
-from actspan.core.types import BoundaryScores, Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import BoundaryScores, Video
 from actspan.data.annotations.formats import encode_annotations, write_annotations
 from actspan.data.cells import Window
 from actspan.data.detections import Detections, write_detections
@@ -48,7 +49,7 @@ ROOT = Path(__file__).resolve().parents[1]
 Write = Callable[[Path], object]
 
 _ROWS = np.arange(24, dtype=np.float32).reshape(8, 3) / 24
-_PROPOSALS = Proposals(np.array([0.5, 2.0]), np.array([4.0, 9.5]), np.array([0.9, 0.25]))
+_PROPOSALS = Proposals([0.5, 2.0], [4.0, 9.5], [0.9, 0.25], unit="seconds")
 
 
 def write_seeds(target: str, folder: Path) -> int:
@@ -201,7 +202,9 @@ def _computed(path: Path) -> None:
 def _found() -> tuple[Proposals, Any]:
     side = np.array([0.5, 0.25], np.float32)
     product = np.array([0.25, 0.0625])
-    return Proposals(_PROPOSALS.start / 10, _PROPOSALS.end / 10, product, side, side), side
+    return Proposals(
+        _PROPOSALS.start / 10, _PROPOSALS.end / 10, product, side, side, unit="fraction"
+    ), side
 
 
 def _candidates(path: Path, name: str) -> None:

@@ -143,7 +143,9 @@ def test_proposals_are_corrected_and_trained_on(here: Path) -> None:
 
 
 def test_proposals_for_other_tools(here: Path) -> None:
-    write_result("found.json", dict.fromkeys(NAMES, Proposals([0.5], [1.5], [0.75])))
+    write_result(
+        "found.json", dict.fromkeys(NAMES, Proposals([0.5], [1.5], [0.75], unit="seconds"))
+    )
     run(BLOCKS["hand-out-labelstudio"])
     run(BLOCKS["hand-out-others"])
     assert {file.name for file in Path("captions").iterdir()} == {f"{name}.vtt" for name in NAMES}

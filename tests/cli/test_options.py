@@ -26,7 +26,7 @@ class Request(Config, frozen=True):
     out: Annotated[Path, doc("Folder to write.")]
     choice: Choice
     kinds: Annotated[tuple[Literal["a", "b"], ...], doc("Kind of answer.")] = ()
-    workers: Annotated[int, Bounds(1), doc("Number of workers.")] = 1
+    workers: Annotated[int, Bounds(2, 9), doc("Number of workers.")] = 2
     overwrite: Annotated[bool, doc("Replace existing files.")] = False
     live: Any = None
 
@@ -45,10 +45,10 @@ def try_out(request: Request, *, size: Annotated[int, Text("SIZE", int)] = 3) ->
 def test_a_signature_becomes_options() -> None:
     text = CliRunner().invoke(try_out, ["--help"]).output
     assert text.startswith("Usage: try-out [OPTIONS] SOURCE\n\n  Try out.\n")
-    for words in ("--out PATH  Folder to write. [required]", "--top INTEGER RANGE Keep N. [x>=1]",
+    for words in ("--out PATH  Folder to write. [required]", "--top N Keep N.\n",
                   "--kind [a|b] Kind of answer.", "--size SIZE Size of a file. [default: 3]",
                   "--force Replace existing files.",
-                  "--count INTEGER RANGE Number of workers. [default: 1; x>=1]"):  # fmt: skip
+                  "--count N Number of workers. [default: 2; 2 to 9]"):  # fmt: skip
         assert " ".join(words.split()) in " ".join(text.split())
 
 

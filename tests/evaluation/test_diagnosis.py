@@ -121,7 +121,7 @@ def evidence(
     def proposals(rows: list[tuple[float, float, float]]) -> Proposals:
         start, end, score = np.array(rows).reshape(-1, 3).T
         ones = np.ones(len(start))
-        return Proposals(start / 10, end / 10, score, ones, ones)
+        return Proposals(start / 10, end / 10, score, ones, ones, unit="fraction")
 
     segments = np.array(instances, dtype=np.float64)
     return Evidence(

@@ -124,7 +124,9 @@ def test_a_run_of_another_subset_says_which(material: Material, tmp_path: Path) 
     videos = read_annotations(material.truth).videos
     (annotated, other) = [video for video in videos if len(video.segments)][:2]
     write_annotations(tmp_path / "annotations.json", [replace(annotated, subset="training"), other])
-    write_result(tmp_path / "result.json", {annotated.id: Proposals([1.0], [2.0], [0.5])})
+    write_result(
+        tmp_path / "result.json", {annotated.id: Proposals([1.0], [2.0], [0.5], unit="seconds")}
+    )
     with pytest.raises(ResultError, match="pass --subset training"):
         gather([tmp_path / "result.json"], GroundTruth(tmp_path))
 
@@ -140,7 +142,7 @@ def test_runs_of_different_subsets_have_nothing_in_common(
     write_annotations(tmp_path / "annotations.json", split)
     files = [tmp_path / "a.json", tmp_path / "b.json"]
     for file, video in zip(files, split, strict=False):
-        write_result(file, {video.id: Proposals([1.0], [2.0], [0.5])})
+        write_result(file, {video.id: Proposals([1.0], [2.0], [0.5], unit="seconds")})
     message = "^a.json is of training, b.json is of validation: no videos in common; report each"
     with pytest.raises(ResultError, match=message):
         gather(files, GroundTruth(tmp_path, subset=subset))

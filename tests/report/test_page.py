@@ -117,7 +117,10 @@ def test_names_cannot_break_out(tmp_path: Path) -> None:
     other = Video("b", 60.0, "validation", np.array([[0.0, 10.0]]), (NASTY,))
     folder = tmp_path / NASTY.replace("/", "|")
     folder.mkdir()
-    write_result(folder / RESULT, {v.id: Proposals([0.0], [9.0], [0.5]) for v in (video, other)})
+    write_result(
+        folder / RESULT,
+        {v.id: Proposals([0.0], [9.0], [0.5], unit="seconds") for v in (video, other)},
+    )
     out = tmp_path / "report.html"
     write_report([folder], out, truth=GroundTruth(write_truth(tmp_path / "set", [video, other])))
     page = out.read_text()

@@ -42,16 +42,16 @@ def bundle(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Bundle
 
 
 def test_the_model_is_compared_with_guesses(dataset: Dataset, bundle: Bundle) -> None:
-    judged = (bundle.training or {})["judged"]
+    measured = (bundle.training or {})["evaluation"]
     videos = [video for video in dataset if video.subset == "validation"]
-    assert judged["videos"] == len(videos)
-    assert judged["instances"] == sum(len(video.segments) for video in videos)
+    assert measured["videos"] == len(videos)
+    assert measured["instances"] == sum(len(video.segments) for video in videos)
     rows = ["model", "label-free", "plain windows", "training lengths"]
-    assert list(judged["figures"]) == rows
+    assert list(measured["figures"]) == rows
     with Pipeline.load(bundle, edge=dataset.edge) as pipeline:
         found = {video.id: pipeline.propose(dataset.read(video.id)) for video in videos}
     expected = evaluate_recall(videos, found).summary()
-    assert judged["figures"]["model"] == pytest.approx(expected, abs=0.5)
+    assert measured["figures"]["model"] == pytest.approx(expected, abs=0.5)
     assert "set_apart" not in (bundle.training or {})
 
 
@@ -61,8 +61,10 @@ def test_a_model_no_better_than_guesses_is_reported(
 ) -> None:
     report = Collected()
     config = changed(TINY, {"pipeline": {"soft_nms": {"keep": kept}}}, where="test")
-    judged = (train(dataset, tmp_path / "model", config, report=report).training or {})["judged"]
-    model, *guesses = (row["AUC"] for row in judged["figures"].values())
+    measured = (train(dataset, tmp_path / "model", config, report=report).training or {})[
+        "evaluation"
+    ]
+    model, *guesses = (row["AUC"] for row in measured["figures"].values())
     warned = [line for line in report.lines if line.startswith("warning: the model is no better")]
     assert len(warned) == (model <= max(guesses))
     assert warned or kept > 1
@@ -77,7 +79,7 @@ def test_an_interrupted_evaluation_is_resumed(dataset: Dataset, tmp_path: Path) 
     again = Collected()
     bundle = train(dataset, out, TINY, report=again)
     assert not any(note.startswith("training") for note in again.notes)
-    assert "judged" in (bundle.training or {})
+    assert "evaluation" in (bundle.training or {})
 
 
 def test_held_out_videos_are_found_again(tmp_path: Path) -> None:

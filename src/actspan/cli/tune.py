@@ -11,7 +11,7 @@ import click
 from actspan.cli.console import findings, print_findings, print_json, print_notes, progress_report
 from actspan.cli.options import Text, command
 from actspan.cli.tables import print_table
-from actspan.config.base import Bounds, Existing, ExistingFolder, OnError, OutputFile
+from actspan.config.base import Bounds, Existing, ExistingFolder, OnError, OutputFile, doc
 from actspan.core.files import atomic_file, lock_target
 
 if TYPE_CHECKING:
@@ -22,17 +22,29 @@ if TYPE_CHECKING:
 
 
 @command(
-    ground_truth="Annotations in any format that `actspan annotate convert` reads, or a dataset "
-    "folder.",
-    subset="Use the videos of this subset.",
-    held_out="Share of the instances that settings are checked on, not chosen by.",
-    by="Groups of videos that stay in one part, as for `actspan annotate split`. [default: every "
-    "video is a group]",
-    seed="Seed of the two parts.",
-    protocol="Budgets, as in `actspan evaluate`.",
-    on_error="Stop at annotations that cannot be read, or skip them.",
-    out="TOML file to write with the settings, if they are better on the held-out part.",
-    force="Replace the file if it exists.",
+    ground_truth=doc(
+        "Annotations in any format that `actspan annotate convert` reads, or a dataset folder.",
+        group="Input",
+    ),
+    subset=doc("Use the videos of this subset.", "NAME", group="Input"),
+    held_out=doc(
+        "Share of the instances that settings are checked on, not chosen by.",
+        "SHARE",
+        group="Evaluation",
+    ),
+    by=doc(
+        "Groups of videos that stay in one part, as for `actspan annotate split`. [default: every "
+        "video is a group]",
+        group="Evaluation",
+    ),
+    seed=doc("Seed of the two parts.", group="Evaluation"),
+    protocol=doc("Budgets, as in `actspan evaluate`.", group="Evaluation"),
+    on_error=doc("Stop at annotations that cannot be read, or skip them.", group="Input"),
+    out=doc(
+        "TOML file to write with the settings, if they are better on the held-out part.",
+        group="Output",
+    ),
+    force=doc("Replace the file if it exists.", group="Output"),
 )
 def tune(
     run: ExistingFolder,
@@ -57,19 +69,22 @@ def tune(
     \b
     Example:
       actspan tune run/ --ground-truth my-videos/
-      actspan tune run/ --ground-truth my-videos/ --by '^([^_]+)_' --out settings.toml
-      actspan propose --model bsn/ --dataset my-videos/ --settings settings.toml --out better/
+      actspan tune run/ --ground-truth my-videos/ --by '^([^_]+)_' \\
+          --out settings.toml
+      actspan propose --model bsn/ --dataset my-videos/ \\
+          --settings settings.toml --out better/
     """
     from actspan.config.changes import settings_file
     from actspan.core.errors import ResultError
-    from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds, read_truth, with_set_apart
+    from actspan.evaluation.evaluate import read_ground_truth
+    from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
     from actspan.evaluation.tuning import tune as find_settings
     from actspan.jobs.run import Run
 
     if out is not None and out.exists() and not force:
         raise ResultError(f"{out}: already exists; --force replaces it")
     agreed = PROTOCOLS[protocol]
-    truth = with_set_apart(read_truth(ground_truth, (), agreed, subset), run, subset)
+    truth = read_ground_truth(ground_truth, run, subset=subset, protocol=protocol)
     print_notes(truth.notes)
     with lock_target(out) if out else nullcontext(), progress_report("tune") as report:
         found = find_settings(

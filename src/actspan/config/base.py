@@ -84,13 +84,36 @@ OutputFile = Annotated[Path, PathKind(kind="file")]
 OutputFolder = Annotated[Path, PathKind(kind="folder")]
 OnError = Literal["fail", "skip"]
 
+# Groups of options in the help of a command, in their order there.
+OptionGroup = Literal[
+    "Input",
+    "Columns of tables",
+    "Tables, sound and poses",
+    "Live video",
+    "Model",
+    "Labels",
+    "Features",
+    "Training",
+    "Passes",
+    "Device",
+    "Evaluation",
+    "Output",
+    "Resume",
+    "Speed",
+    "Workers of Ray",
+    "Service",
+    "Limits",
+]
 
-def doc(text: str, metavar: str = "") -> msgspec.Meta:
+
+def doc(text: str, metavar: str = "", group: OptionGroup | None = None) -> msgspec.Meta:
     """Return the description of a setting, which is also the help of its option.
 
-    `metavar` is the name of the values in the help, such as TIME.
+    `metavar` is the name of the values in the help, such as TIME, and `group` the heading under
+    which the option is listed if its command has many.
     """
-    return msgspec.Meta(description=text, extra={"metavar": metavar} if metavar else None)
+    extra = {"metavar": metavar, "group": group}
+    return msgspec.Meta(description=text, extra={k: v for k, v in extra.items() if v} or None)
 
 
 def unwrapped(hint: Any) -> tuple[Any, list[Any]]:

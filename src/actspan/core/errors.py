@@ -29,6 +29,10 @@ class ShapeError(ActSpanError, ValueError):
     """Arrays of the wrong shape, type or content."""
 
 
+class UnitError(ShapeError):
+    """Proposals in another unit than a function needs; the message names both and the remedy."""
+
+
 class DataError(ActSpanError):
     """A file of the user that is missing, damaged or inconsistent."""
 

@@ -40,11 +40,10 @@ from actspan.model.bsn.checkpoints import convert_checkpoints
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import MANIFEST, check_new_bundle
 from actspan.model.weights import Net
-from actspan.pipeline.core import open_nets
 from actspan.pipeline.outcomes import Recordings, StageClock, VideoInput
 from actspan.pipeline.steps import Steps, feature_inputs, pieces_of
 from actspan.runtime.export import export_bundle
-from actspan.runtime.opening import check_backend
+from actspan.runtime.opening import check_backend, open_nets
 
 
 @dataclass(frozen=True, slots=True)

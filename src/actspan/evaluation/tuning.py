@@ -29,7 +29,8 @@ from actspan.core.errors import AnnotationError, ResultError
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from actspan.core.errors import ResultError
 from actspan.core.files import atomic_file, read_text
 from actspan.core.limits import DOCUMENT
-from actspan.core.types import Float32, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import Float32
 from actspan.data.array_files import map_npy
 from actspan.pipeline.outcomes import Outcome
 
@@ -147,5 +148,6 @@ def read_candidates(path: Path, parts: Iterable[Part]) -> Iterator[Candidates]:
             np.ascontiguousarray(found[name]) for name in RECORD.names or ()
         )
         score = start_score.astype(np.float64) * end_score
-        proposals = Proposals(start, end, score, start_score, end_score)
+        columns = (start, end, score, start_score, end_score)
+        proposals = Proposals(*columns, unit="fraction", video=part.video)
         yield Candidates(part.video, part.offset, part.seconds, proposals, confidence)

@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from actspan.core.errors import VideoError
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.jobs.propose_request import Selection
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
@@ -133,7 +133,7 @@ class NewSegments(Sink):
     ) -> None:
         self._selection = replace(selection, top=selection.top or REPORTED)
         self._report = report
-        self._before = Proposals.empty()
+        self._before = Proposals.empty("seconds")
         self._labeller: Labeller | None = None
         self._reported = 0.0  # seconds; segments that end before this have been reported
 

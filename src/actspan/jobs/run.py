@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 from actspan.config.base import read_toml
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.files import folder_kind, sha256
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles

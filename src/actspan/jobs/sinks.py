@@ -16,7 +16,8 @@ import numpy as np
 
 from actspan.config.base import dump_toml, to_dict
 from actspan.core.files import atomic_file, replace_folder, sha256, sync
-from actspan.core.types import Float32, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import Float32
 from actspan.data.cells import Window, stitch
 from actspan.data.dataset import url_of
 from actspan.data.detections import DETECTIONS_FILE, Detections
@@ -67,7 +68,7 @@ class SegmentList(Sink):
     def add(self, outcome: Outcome) -> None:
         """Append a video."""
         if outcome.proposals is not None:
-            self.proposals[outcome.id] = outcome.proposals
+            self.proposals[outcome.id] = outcome.proposals.of_video(outcome.id)
         if outcome.detections is not None:
             self.detections[outcome.id] = outcome.detections
 

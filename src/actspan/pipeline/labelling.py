@@ -28,7 +28,7 @@ from actspan.core.problems import Problem, raise_errors
 from actspan.core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
     from actspan.data.detections import Detections
     from actspan.pipeline.labels import Labeller
 
@@ -38,10 +38,14 @@ class LabelChoice(Config, frozen=True):
 
     labels_from: Annotated[
         ExistingFile | None,
-        doc("Label the proposals from a score file: {video: [{label, score}, ...]}."),
+        doc(
+            "Label the proposals from a score file: {video: [{label, score}, ...]}.", group="Labels"
+        ),
     ] = None
-    classify: Annotated[bool, doc("Label the proposals with the model's classifier.")] = False
-    top_labels: Annotated[Positive, doc("Labels per proposal.")] = 2
+    classify: Annotated[
+        bool, doc("Label the proposals with the model's classifier.", group="Labels")
+    ] = False
+    top_labels: Annotated[Positive, doc("Labels per proposal.", group="Labels")] = 2
 
     def info(self) -> dict[str, Any] | None:
         """Return the entries for `run.toml`; None without labels."""

@@ -14,7 +14,8 @@ from actspan.config.base import OnError
 from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.problems import Problem, problem_of_record, skipped_line
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Video
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
@@ -73,7 +74,7 @@ class EvaluatedRun:
 
     def best(self, video: str) -> Proposals:
         """Return the proposals of a video within the budget, best first."""
-        proposals = self.proposals.get(video, Proposals.empty())
+        proposals = self.proposals.get(video, Proposals.empty("seconds"))
         most = None if self.recall is None else self.recall.max_proposals
         return proposals[np.argsort(-proposals.score, kind="stable")[:most]]
 

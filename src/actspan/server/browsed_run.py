@@ -16,7 +16,7 @@ from actspan.config.base import from_dict
 from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
 from actspan.core.files import folder_kind, similar_path
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
@@ -131,7 +131,7 @@ class BrowsedRun:
 
     def proposals(self, video: str) -> ShownProposals:
         """Return the run's proposals for a video, best first."""
-        return self._labelled(video, self.result.get(video, Proposals.empty()))
+        return self._labelled(video, self.result.get(video, Proposals.empty("seconds")))
 
     def suppressed(self, video: str, config: SoftNmsConfig) -> ShownProposals:
         """Suppress again with other settings of Soft-NMS, by the pipeline's own code.

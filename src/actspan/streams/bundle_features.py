@@ -63,6 +63,7 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
                 "make, so they cannot be made of a video here. Give features (--dataset), or "
                 f"{_EXTRACT_AGAIN}"
             )
+        self.kind = wanted.kind
         self._projection = _projection(bundle, wanted)
         self._extractor: SnippetExtractor
         if wanted.kind != "video":

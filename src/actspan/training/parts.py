@@ -20,7 +20,8 @@ from actspan.config.training import PRESETS, TrainConfig
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Skipped, raise_errors
 from actspan.core.progress import Report
-from actspan.core.types import Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Video
 from actspan.core.wording import counted, suggestion
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset

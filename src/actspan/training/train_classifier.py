@@ -22,8 +22,9 @@ from actspan.config.stages import ClassifierConfig
 from actspan.config.training import CLASSIFIER_EPOCH, ClassifierTrainConfig
 from actspan.core.errors import AnnotationError, BundleError
 from actspan.core.progress import NoReport, Report
+from actspan.core.segments import Proposals
 from actspan.core.tiou import tiou_matrix
-from actspan.core.types import Float32, Proposals, Video
+from actspan.core.types import Float32, Video
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
 from actspan.model.bsn.networks import Classifier
@@ -129,7 +130,7 @@ def collect_examples(
     features, targets = [], []
     for number, video in enumerate(videos_in(dataset, TRAINING)):
         rng = np.random.default_rng([seed, number])
-        proposed = proposals.get(video.id, Proposals.empty())
+        proposed = proposals.get(video.id, Proposals.empty("seconds"))
         segments, label = _examples_of(video, proposed, code, config, rng)
         features.append(pool_features(dataset.open(video.id), segments))
         targets.append(label)
@@ -159,6 +160,7 @@ def _examples_of(
         np.concatenate([start, chosen.start]),
         np.concatenate([end, chosen.end]),
         np.ones(len(label_codes) + len(chosen)),
+        unit="seconds",
     )
     background = np.full(len(outside), len(code), np.int64)
     label = np.concatenate([label_codes, label_codes[nearest], background])
@@ -239,7 +241,7 @@ def _accuracies(net: Classifier, dataset: Dataset, labels: tuple[str, ...]) -> d
         right = total = 0
         for video in videos_in(dataset, subset):
             start, end = video.segments.T
-            segments = Proposals(start, end, np.ones(len(start)))
+            segments = Proposals(start, end, np.ones(len(start)), unit="seconds")
             pooled = torch.from_numpy(pool_features(dataset.open(video.id), segments))
             best = net(pooled)[:, :-1].argmax(dim=1).tolist()
             pairs = zip(best, video.labels, strict=True)

@@ -189,7 +189,7 @@ def _train(
     )
     if VALIDATION in parts:
         metrics = _evaluate(bundle, dataset, seed, report)
-        bundle = bundle if metrics is None else bundle.with_training(judged=metrics)
+        bundle = bundle if metrics is None else bundle.with_training(evaluation=metrics)
     bundle = _export(_with_projection(bundle, dataset, out, report), out, report)
     if classifier is not None:
         train_classifier(dataset, bundle, classifier, seed=seed, state=state, report=report)

@@ -236,7 +236,7 @@ def test_a_subset_of_a_dataset_with_videos(
         found_in(replace(request, videos=(str(films),)))
 
 
-FOUND = Proposals([1.0, 4.0, 2.0], [2.0, 6.5, 3.0], [0.9, 0.5, 0.1])
+FOUND = Proposals([1.0, 4.0, 2.0], [2.0, 6.5, 3.0], [0.9, 0.5, 0.1], unit="seconds")
 
 
 @pytest.mark.parametrize(
