@@ -51,8 +51,12 @@ def wheel_faults(path: Path) -> list[str]:
     }
     faults += [f"{name} is in the repository only" for name in sorted(source - package)]
     faults += [f"{name} is in the wheel only" for name in sorted(package - source)]
-    if "efficientnet-lite0.onnx" not in notice:
-        faults.append("NOTICE does not name the backbone")
+    weights = {name for name in package if name.endswith((".onnx", ".safetensors"))}
+    faults += [
+        f"NOTICE does not name {name} or its folder"
+        for name in sorted(weights)
+        if name not in notice and f"{PurePosixPath(name).parent}/ " not in notice
+    ]
     try:
         Metadata.from_email(metadata, validate=True)
     except* InvalidMetadata as invalid:

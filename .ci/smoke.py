@@ -124,6 +124,11 @@ def hdf5(env: Smoke) -> None:
     env.actspan("propose --model model --dataset hdf5 --out hdf5.json")
 
 
+def hub(env: Smoke) -> None:
+    """Write the card of a model, without a push."""
+    env.actspan("push model someone/model --license mit --card card.md")
+
+
 def video(env: Smoke) -> None:
     """Find segments of a video, label-free."""
     env.code(
@@ -193,7 +198,7 @@ def train(env: Smoke) -> None:
 # In this order: an extra that includes others comes after them.
 EXTRAS: Mapping[str, Callable[[Smoke], None]] = {
     check.__name__: check
-    for check in (arrow, export, hdf5, video, report, server, bench, openvino, cluster, train)
+    for check in (arrow, export, hdf5, hub, video, report, server, bench, openvino, cluster, train)
 }
 
 

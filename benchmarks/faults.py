@@ -52,7 +52,6 @@ def inject(world: World, task: tuple[Kind, int]) -> Verdict:
 def ready() -> None:
     """Import what commands need, and load the kernels, without starting a thread."""
     import onnxruntime  # noqa: F401
-    import pyarrow.csv
     import pyarrow.ipc  # noqa: F401
     import rich.progress
     import rich.traceback  # noqa: F401

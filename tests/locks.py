@@ -11,7 +11,7 @@ from pathlib import Path
 _HOLDER = """
 import sys
 from pathlib import Path
-from actspan.core.files import lock_target
+from actspan.core.locks import lock_target
 with lock_target(Path(sys.argv[1]), inside=sys.argv[2] == "True"):
     print("locked", flush=True)
     sys.stdin.read()

@@ -57,6 +57,9 @@ USAGE = [
     ("compare", "give results or logs"),
     ("compare junk --fail-if fast", "'fast' is not a limit such as slower:5%"),
     ("completion", "missing argument 'SHELL'. Choose from: bash, zsh, fish"),
+    ("push bundle a/b", "missing option '--license'"),
+    ("pull", "missing argument 'OWNER/NAME[@REVISION]'"),
+    ("pull a/b --force", "--force: no effect without --out"),
     ("completion tcsh", "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
 ]
 
@@ -121,6 +124,11 @@ OTHERS = [
     ("tune empty --ground-truth data", "empty: not a run (no run.toml)"),
     ("report junk.json --out r.html", "junk.json: not valid JSON"),
     ("report none --out r.html", "none: does not exist"),
+    ("push empty a/b --license mit", "empty is not a bundle"),
+    ("push bundle a --license mit", "a: not the address of a repository"),
+    ("push bundle a/b --license 'my own'", "'my own' is no identifier of a licence"),
+    ("push bundle a/b --license mit --figures junk.json", "not the output of actspan evaluate"),
+    ("pull a/b/c", "a/b/c: not the address of a repository"),
     ("serve --model empty", "empty is not a bundle"),
     ("serve --videos data --token short", "token: at least 16 characters are needed"),
     ("bench --model empty", "empty is not a bundle"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actspan import BoundaryScores, Proposals, Segment, bsp_features, evaluate_recall, soft_nms
-from actspan.core.errors import ShapeError, UnitError
+from actspan.core.errors import ConfigError, ShapeError, UnitError
 from actspan.core.ragged import RaggedProposals
 from actspan.core.segments import Unit
 from actspan.core.types import Video
@@ -70,6 +70,16 @@ def test_items_are_segments() -> None:
     assert list(FRACTIONS)[1] == Segment(0.4, 0.9, 0.5)
     with pytest.raises(IndexError):
         FOUND[2]
+
+
+def test_the_best_are_sorted_and_reach_a_score() -> None:
+    mixed = Proposals([0, 1, 2, 3], [9, 9, 9, 9], [0.5, 0.9, -1.0, 0.5], unit="seconds")
+    assert mixed.best().start.tolist() == [1, 0, 3, 2]  # of equal scores the earlier
+    assert mixed.best(2).start.tolist() == [1, 0]
+    assert mixed.best(min_score=0.5).start.tolist() == [1, 0, 3]
+    assert mixed.best(1, min_score=2.0).start.tolist() == []
+    with pytest.raises(ConfigError, match="top is 0"):
+        mixed.best(0)
 
 
 def test_concat_keeps_order_and_drops_half_known_columns() -> None:

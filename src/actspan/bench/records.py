@@ -18,6 +18,7 @@ from actspan.config.base import (
     NOT_JSON,
     Bounds,
     Config,
+    ExistingBundle,
     ExistingFolder,
     OnError,
     Positive,
@@ -44,8 +45,12 @@ class BenchRequest(Config, frozen=True, kw_only=True):
     """Request of `run_benchmark`; `command` is the command line that repeats it."""
 
     model: Annotated[
-        ExistingFolder | None,
-        doc("A bundle. [default: synthetic networks of published sizes]", group="Model"),
+        ExistingBundle | None,
+        doc(
+            "A bundle: a folder, a URL or hf://OWNER/NAME. [default: synthetic networks of "
+            "published sizes]",
+            group="Model",
+        ),
     ] = None
     dataset: Annotated[
         ExistingFolder | None, doc("A dataset folder. [default: synthetic features]", group="Input")

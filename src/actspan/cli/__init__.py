@@ -38,6 +38,8 @@ COMMANDS = {
     "tune": ("tune", "Find better settings of the ranking of a run."),
     "report": ("results", "Write a page about one or more runs."),
     "serve": ("serve", "Serve proposals over HTTP, with a viewer of runs."),
+    "push": ("hub", "Push a bundle to a hub, with a model card."),
+    "pull": ("hub", "Download a bundle from a hub."),
     "bench": ("bench", "Measure how fast a model runs here, and check its output."),
     "compare": ("compare", "Compare speeds from results, logs or two commands."),
     "completion": ("completion", "Print the script that lets a shell complete commands."),

@@ -17,7 +17,7 @@ from actspan.cli.console import (
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
 from actspan.config.base import Existing
-from actspan.core.files import lock_target
+from actspan.core.locks import lock_target
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from actspan.cli.help import print_sections
 from actspan.cli.options import command, command_line
 from actspan.cli.tables import print_table
 from actspan.cli.values import split_names
-from actspan.config.base import Bounds, Existing, ExistingFolder, OutputFile, Positive, doc
+from actspan.config.base import Bounds, ExistingBundle, ExistingFolder, OutputFile, Positive, doc
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _next_command(bundle: Bundle) -> str:
     markdown="Write the report as a Markdown page.",
 )
 def verify(
-    bundle: Existing,
+    bundle: ExistingBundle,
     *,
     dataset: ExistingFolder | None = None,
     subset: str | None = None,

@@ -58,12 +58,17 @@ SHARED = {
 
 
 class PathType(click.Path):
-    """A path to read, which has to exist, or to write, which may not be `-`; or a URL to read."""
+    """A path to read, which has to exist, or to write, which may not be `-`; a URL to read."""
 
-    url = False  # true if a URL is accepted too
+    url = bundle = False  # as in PathKind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or the URL; end the command with the nearest name if it is missing."""
+        if self.bundle and "://" in str(value):
+            from actspan.model.locations import bundle_folder
+
+            with exit_on_errors():
+                return bundle_folder(str(value))
         if self.url and "://" in str(value):
             return value
         if self.exists and not Path(value).exists():
@@ -228,9 +233,9 @@ def _value_type(annotation: Any) -> tuple[Any, bool]:
         match detail:
             case click.ParamType():
                 return detail, False
-            case PathKind(exists, kind, url):
+            case PathKind(exists, kind, url, bundle):
                 path = PathType(exists, kind != "folder", kind != "file", path_type=Path)
-                path.url, path.name = url, "path" if kind == "any" else kind
+                path.url, path.bundle, path.name = url, bundle, "path" if kind == "any" else kind
                 return path, False
             case Bounds(low, high, excluded):
                 limits = None if low == -inf else low, None if high == inf else high

@@ -14,7 +14,7 @@ from actspan.cli.console import progress_report, say
 from actspan.cli.options import Text, command, given_options, ray_config, refuse_options
 from actspan.cli.propose_output import ProposeOutput, print_new
 from actspan.config.base import Bounds, ExistingFile, OutputFolder, doc
-from actspan.core.files import lock_target
+from actspan.core.locks import lock_target
 from actspan.core.progress import no_progress
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 

@@ -11,7 +11,7 @@ from actspan.cli.console import findings, print_findings, print_json, progress_r
 from actspan.cli.help import Group
 from actspan.cli.options import command
 from actspan.config.base import Existing, OnError, doc
-from actspan.core.files import lock_target
+from actspan.core.locks import lock_target
 from actspan.deploy.deploy_requests import RunRequest, StagedNet, TemRequest
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from actspan.cli.console import findings, print_findings, print_json, print_note
 from actspan.cli.options import Text, command
 from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFolder, OnError, OutputFile, doc
-from actspan.core.files import atomic_file, lock_target
+from actspan.core.files import atomic_file
+from actspan.core.locks import lock_target
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -72,6 +72,7 @@ class PathKind(NamedTuple):
     exists: bool = False
     kind: Literal["any", "file", "folder"] = "any"
     url: bool = False  # true if a URL is accepted too
+    bundle: bool = False  # true if it is a bundle, which may be elsewhere: a URL, hf://owner/name
 
 
 Positive = Annotated[int, Bounds(1)]
@@ -79,6 +80,7 @@ Seconds = Annotated[float, Bounds(0, excluded=0)]
 Existing = Annotated[Path, PathKind(exists=True)]
 ExistingFile = Annotated[Path, PathKind(exists=True, kind="file")]
 ExistingFolder = Annotated[Path, PathKind(exists=True, kind="folder")]
+ExistingBundle = Annotated[Path, PathKind(exists=True, bundle=True)]
 ExistingOrUrl = Annotated[Path, PathKind(exists=True, url=True)]
 OutputFile = Annotated[Path, PathKind(kind="file")]
 OutputFolder = Annotated[Path, PathKind(kind="folder")]

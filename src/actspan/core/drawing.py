@@ -27,7 +27,7 @@ def html_of_segments(proposals: Proposals) -> str:
 
     The text has the colours of the page around it. Ids and labels are escaped.
     """
-    best = proposals.best(_BARS, -np.inf)
+    best = proposals.best(_BARS)
     title = counted(len(proposals), "segment")
     if proposals.video is not None:
         title = f"<b>{escape(proposals.video)}</b>: {title}"
@@ -87,7 +87,7 @@ def plot_segments(proposals: Proposals, ax: Axes | None, top: int) -> Axes:
         pyplot = require("matplotlib.pyplot", extra="report", purpose="plot")
         _, ax = pyplot.subplots(figsize=(8, 2.5), layout="constrained")
         assert ax is not None
-    best = proposals.best(top, -np.inf)
+    best = proposals.best(top)
     rows = np.arange(len(best))
     ax.barh(rows, best.end - best.start, left=best.start, color=RUNS[0].light, height=0.8)
     for row, segment in enumerate(best):

@@ -114,6 +114,10 @@ class BundleError(ModelError):
     """A bundle that is damaged, incomplete or does not fit the task."""
 
 
+class HubError(ModelError):
+    """A repository on a hub that cannot be reached or used."""
+
+
 class CheckpointError(ModelError):
     """A checkpoint that is not a BSN network, or is not safe to open."""
 
@@ -162,11 +166,6 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise _missing(module, extra, purpose) from error
-
-
-def require_arrow(purpose: str) -> None:
-    """Raise MissingExtraError without pyarrow, which is imported later."""
-    require_installed("pyarrow", extra="arrow", purpose=purpose)
 
 
 def _missing(module: str, extra: str, purpose: str) -> MissingExtraError:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, written under a temporary name, then renamed; locks of places."""
+"""Files that are whole or absent: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ import errno
 import glob
 import hashlib
 import os
-import platform
 import re
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from actspan.core.errors import ActSpanError, DataError
+from actspan.core.locks import lock_target
 from actspan.core.wording import closest
 
-LOCK = ".lock"
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of file systems without locks
-_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _NEIGHBOURS = 10_000  # files compared with the name of a missing one
 _KINDS = {
@@ -39,6 +35,7 @@ _FILE_SUFFIX = re.compile(
     r"hdf5|mat|pkl|pth?|ckpt|safetensors|onnx|om|engine|plan|bin|zip|tar|gz|mp4|avi|mkv|mov|webm)",
     re.IGNORECASE,
 )
+_SEPARATORS = frozenset("/\\\0:" if os.name == "nt" else "/\\\0")  # "c:name" is on another drive
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # as open(..., "xb")
 
 
@@ -72,69 +69,6 @@ def remove_leftovers(path: Path) -> None:
     """Remove temporary files that `atomic_file` left next to `path` when its process was killed."""
     for partial in path.parent.glob(f".{glob.escape(path.name)}.????????"):
         partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def lock_target(target: Path, *, inside: bool = False) -> Iterator[None]:
-    """Lock a file or folder that is written until the block ends; the lock ends with the process.
-
-    The same code can lock a target again within the block.
-
-    Parameters
-    ----------
-    target : Path
-        It need not exist; the folder around it is created.
-    inside : bool
-        Keep the lock file in the folder `target`, which is created, not next to it. For a folder
-        that is written in place, whose parent may not be writable.
-
-    Raises
-    ------
-    DataError
-        Another process has locked the target, which is named with that process; or the lock file
-        cannot be created.
-    """
-    from filelock import FileLock, Timeout
-
-    path = target.resolve()  # two names of one place have one lock
-    file = path / LOCK if inside else path.with_name(f".{path.name}{LOCK}")
-    if file in _held.get():
-        yield
-        return
-    created = [folder for folder in file.parents if not folder.exists()]  # deepest first
-    lock = FileLock(file, timeout=0, thread_local=False, fallback_to_soft=False)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise DataError(
-            f"{target}: {_holder(file)} is writing it; wait until that ends, or stop it"
-        ) from error
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise DataError(f"{target}: cannot be created: {error.strerror}") from error
-    with suppress(OSError):  # a full disk is reported by the work itself
-        file.write_text(f"process {os.getpid()} on {platform.node()}")
-    token = _held.set(_held.get() | {file})
-    try:
-        yield
-    finally:
-        _held.reset(token)
-        try:
-            # A process that opened the file before takes no lock on it once it is removed.
-            file.unlink(missing_ok=True)
-        finally:
-            lock.release()
-            for folder in created:
-                with suppress(OSError):  # not empty
-                    folder.rmdir()
-
-
-def _holder(file: Path) -> str:
-    """Return the process that has locked a file."""
-    with suppress(OSError, UnicodeDecodeError):
-        return file.read_text()[:200] or "another process"
-    return "another process"
 
 
 @contextmanager
@@ -207,8 +141,17 @@ def replace_folder(fresh: Path, path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file's content, or a folder's entries, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Flush a file's content, or a folder's entries, to the disk.
+
+    A folder is left to the file system where folders cannot be opened, as on Windows.
+    """
+    is_folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    except PermissionError:
+        if is_folder:
+            return
+        raise
     try:
         os.fsync(descriptor)
     finally:
@@ -259,7 +202,7 @@ def folder_kind(path: Path) -> str:
 
 def is_plain_name(name: str) -> bool:
     """Check that a name read from a file can only name a file in its folder."""
-    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
+    return name not in ("", ".", "..") and not set(name) & _SEPARATORS
 
 
 def check_size(path: Path, limit: int | None = None) -> None:

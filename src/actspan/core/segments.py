@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actspan.core.errors import ConfigError, ShapeError, UnitError, require, require_arrow
+from actspan.core.errors import ConfigError, ShapeError, UnitError, require, require_installed
 from actspan.core.types import Float64, set_columns
 from actspan.core.wording import counted
 
@@ -97,8 +97,7 @@ class Proposals:
     ) -> None:
         if unit not in _UNITS:
             raise UnitError(f"unit {unit!r}: 'fraction' or 'seconds' is needed")
-        columns = (start, end, score, start_score, end_score)
-        for name, column in zip(_COLUMNS, columns, strict=True):
+        for name, column in zip(_COLUMNS, (start, end, score, start_score, end_score), strict=True):
             object.__setattr__(self, name, column)
         set_columns(self, _COLUMNS, np.float64)
         if label is not None:
@@ -137,7 +136,7 @@ class Proposals:
             object.__setattr__(view, name, value)
         return view
 
-    def best(self, top: int | None = None, min_score: float = 0.0) -> Self:
+    def best(self, top: int | None = None, min_score: float = -np.inf) -> Self:
         """Return the `top` segments of the highest scores, of those that reach `min_score`.
 
         They are sorted by falling score; equal scores keep their order. Raises ConfigError if
@@ -145,8 +144,11 @@ class Proposals:
         """
         if top is not None and top < 1:
             raise ConfigError(f"top is {top}; it must be at least 1")
-        chosen = self[self.score >= min_score]
-        return chosen[np.argsort(-chosen.score, kind="stable")][:top]
+        reach = self.score >= min_score
+        chosen = self if reach.all() else self[reach]
+        if (chosen.score[1:] > chosen.score[:-1]).any():
+            chosen = chosen[np.argsort(-chosen.score, kind="stable")]
+        return chosen[:top]
 
     def with_score(self, score: ArrayLike) -> Self:
         """Return the same segments, ranked by `score`, (N,) float64."""
@@ -158,7 +160,9 @@ class Proposals:
 
     def of_video(self, video: str | None) -> Self:
         """Return the same proposals with the id of their video."""
-        return replace(self, video=video)
+        same = self[:]
+        object.__setattr__(same, "video", video)
+        return same
 
     def to_seconds(self, span: float) -> Self:
         """Return the proposals in seconds, if position 1.0 corresponds to `span` seconds.
@@ -223,7 +227,7 @@ class Proposals:
         DuckDB, pandas) read the proposals themselves, by `__arrow_c_stream__`. Raises
         MissingExtraError without pyarrow.
         """
-        require_arrow("to_arrow")
+        require_installed("pyarrow", extra="arrow", purpose="to_arrow")
         import pyarrow as pa
 
         return pa.table(self._columns()).replace_schema_metadata({"unit": self.unit})

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config.stages import Edge, FeatureSpec, PipelineConfig
-from actspan.core.errors import DataError, FeatureError, ShapeError, require_arrow
+from actspan.core.errors import DataError, FeatureError, ShapeError, require_installed
 from actspan.core.problems import Problem
 from actspan.core.storage import ObjectStorage, is_url
 from actspan.core.types import Features, Video
@@ -260,7 +260,7 @@ def location_of(folder: Path) -> str:
 
 def open_store(folder: Path, manifest: Manifest) -> PackedIndex:
     """Return the location of every video in a store, local or represented by a local folder."""
-    require_arrow("a packed store")
+    require_installed("pyarrow", extra="arrow", purpose="a packed store")
     url = url_of(folder)
     return open_shards(folder, manifest) if url is None else open_remote_shards(url, manifest)
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from actspan.config.base import dump_toml
 from actspan.config.stages import DType, Edge
-from actspan.core.errors import ConfigError, StoreError, require_arrow
-from actspan.core.files import atomic_file, atomic_folder, folder_name_error, lock_target, sha256
+from actspan.core.errors import ConfigError, StoreError, require_installed
+from actspan.core.files import atomic_file, atomic_folder, folder_name_error, sha256
+from actspan.core.locks import lock_target
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress, no_progress
@@ -99,7 +100,7 @@ def _pack(request: PackRequest, progress: Progress) -> PackSummary:
 
 
 def _check_request(request: PackRequest) -> None:
-    require_arrow("a packed store")
+    require_installed("pyarrow", extra="arrow", purpose="a packed store")
     if request.dtype not in get_args(DType):
         raise ConfigError(f"dtype {request.dtype!r} is not known: {' or '.join(get_args(DType))}")
     if request.edge is not None and request.length is None:

@@ -12,7 +12,7 @@ from typing import IO, Any
 import msgspec
 import numpy as np
 
-from actspan.core.errors import ResultError, require_arrow
+from actspan.core.errors import ResultError, require_installed
 from actspan.core.files import atomic_file
 from actspan.core.segments import Proposals, require_unit
 from actspan.data.result_files import VERSION
@@ -141,7 +141,7 @@ def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) ->
     without pyarrow.
     """
     if path.suffix.lower() == ".parquet":
-        require_arrow("writing Parquet")
+        require_installed("pyarrow", extra="arrow", purpose="writing Parquet")
     if path.is_dir():
         raise ResultError(f"{path}: is a folder; a file is written for {path.suffix}")
     if not path.parent.is_dir():

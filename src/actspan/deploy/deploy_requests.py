@@ -14,6 +14,7 @@ from actspan.config.base import (
     Bounds,
     Config,
     Existing,
+    ExistingBundle,
     OnError,
     Positive,
     doc,
@@ -152,7 +153,7 @@ class DeployRequest(CompileRequest, frozen=True, kw_only=True):
 class TemRequest(Config, frozen=True):
     """Request to start a stage with TEM's inputs."""
 
-    model: Annotated[Existing, doc("A bundle.")]
+    model: Annotated[ExistingBundle, doc("Bundle: a folder, a URL or hf://OWNER/NAME.")]
     dataset: Annotated[Existing, doc("A dataset folder.")]
     out: Annotated[Path, doc("Stage folder to write.")]
     subset: Annotated[
@@ -171,7 +172,7 @@ class RunRequest(Config, frozen=True):
     """Request to run a network over its inputs in a stage."""
 
     stage: Existing
-    model: Annotated[Existing, doc("The bundle that the stage was made with.")]
+    model: Annotated[ExistingBundle, doc("The bundle that the stage was made with.")]
     net: Annotated[StagedNet, doc("Network to use.")]
     backend: Annotated[str, doc("Inference runtime; see actspan backends.", "NAME")] = "auto"
     batch: Annotated[Positive, doc("Inputs per call.")] = BATCH

@@ -16,7 +16,8 @@ import numpy as np
 
 from actspan.config.stages import Edge
 from actspan.core.errors import CompileError, ConfigError, MissingExtraError
-from actspan.core.files import atomic_file, atomic_folder, lock_target
+from actspan.core.files import atomic_file, atomic_folder
+from actspan.core.locks import lock_target
 from actspan.core.parallel import chunked
 from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.progress import Progress, no_progress

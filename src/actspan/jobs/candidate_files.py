@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,9 @@ from actspan.core.limits import DOCUMENT
 from actspan.core.segments import Proposals
 from actspan.core.types import Float32
 from actspan.data.array_files import map_npy
-from actspan.pipeline.outcomes import Outcome
+
+if TYPE_CHECKING:  # its kernels are not needed to read
+    from actspan.pipeline.outcomes import Outcome
 
 CANDIDATES, INDEX = "candidates.npy", "candidates.csv"
 RECORD = np.dtype(
@@ -65,12 +67,18 @@ def candidate_writer(folder: Path) -> Iterator[Callable[[Outcome], None]]:
     """Open the files in a folder; yield the function that appends a video or the next window."""
     with atomic_file(folder / CANDIDATES) as rows, atomic_file(folder / INDEX) as index:
         total = 0
-        _write_header(rows, total)
+        # NumPy pads a header, so that its size is the same for any number of rows.
+        header = {"descr": RECORD.descr, "fortran_order": False, "shape": (total,)}
+        np.lib.format.write_array_header_1_0(rows, header)
         index.write(",".join(Part._fields).encode() + b"\n")
 
         def add(outcome: Outcome) -> None:
             nonlocal total
-            table = records_of(outcome)
+            candidates = outcome.candidates
+            table = np.empty(len(candidates), RECORD)
+            for name in ("start", "end", "start_score", "end_score"):
+                table[name] = getattr(candidates, name)
+            table["confidence"] = outcome.confidence
             rows.write(table.tobytes())
             part = Part(outcome.id, outcome.offset, outcome.seconds, total, len(table))
             line = io.StringIO()
@@ -80,23 +88,7 @@ def candidate_writer(folder: Path) -> Iterator[Callable[[Outcome], None]]:
 
         yield add
         rows.seek(0)
-        _write_header(rows, total)
-
-
-def records_of(outcome: Outcome) -> NDArray[Any]:
-    """Return the candidates of a video or window as records, (N,)."""
-    candidates = outcome.candidates
-    table = np.empty(len(candidates), RECORD)
-    table["start"], table["end"] = candidates.start, candidates.end
-    table["start_score"], table["end_score"] = candidates.start_score, candidates.end_score
-    table["confidence"] = outcome.confidence
-    return table
-
-
-def _write_header(stream: IO[bytes], rows: int) -> None:
-    """Write the header of the npy file; NumPy pads it, so that its size is that of any length."""
-    header = {"descr": RECORD.descr, "fortran_order": False, "shape": (rows,)}
-    np.lib.format.write_array_header_1_0(stream, header)
+        np.lib.format.write_array_header_1_0(rows, {**header, "shape": (total,)})
 
 
 def map_candidates(path: Path) -> NDArray[Any]:

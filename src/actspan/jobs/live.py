@@ -45,13 +45,17 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
         self._idle, self._stopped = idle, False
         if name != _STANDARD_INPUT:
             try:
-                self._handle = os.open(name, os.O_RDONLY)
+                self._handle = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             except OSError as error:
                 raise VideoError(f"{name}: cannot be read: {error.strerror}") from error
         elif sys.stdin.isatty():
             raise VideoError("stdin: is a terminal; a video is needed: ffmpeg ... | actspan ...")
         else:
             self._handle = os.dup(sys.stdin.fileno())
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.setmode(self._handle, os.O_BINARY)
         self._grows = stat.S_ISREG(os.fstat(self._handle).st_mode)
         self._head: bytes | None = None  # None until the first read
 
@@ -84,7 +88,7 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
         """Wait for bytes; return none once the stream has ended."""
         last = time.monotonic()
         while not self._stopped:
-            if not self._grows and not select.select([self._handle], [], [], _POLL)[0]:
+            if not self._grows and not _has_bytes(self._handle):
                 continue  # a pipe without bytes, which may be stopped meanwhile
             if content := os.read(self._handle, size):
                 return content
@@ -92,6 +96,17 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
             if not self._stopped:
                 time.sleep(_POLL)
         return b""
+
+
+def _has_bytes(pipe: int) -> bool:
+    """Wait a moment until a pipe can be read without waiting; return whether it can be.
+
+    On Windows, which does so for sockets only, reading itself waits.
+    """
+    try:
+        return bool(select.select([pipe], [], [], _POLL)[0])
+    except OSError:
+        return True
 
 
 def _refuse_late_index(path: Path, head: bytes) -> None:

@@ -14,6 +14,7 @@ from actspan.config.base import (
     Bounds,
     Config,
     Existing,
+    ExistingBundle,
     ExistingOrUrl,
     OnError,
     Positive,
@@ -76,9 +77,10 @@ class ProposeRequest(Config, frozen=True):
     """
 
     model: Annotated[
-        ExistingOrUrl,
+        ExistingBundle,
         doc(
-            "Bundle: a folder or URL. [default: none, find label-free where the stream changes]",
+            "Bundle: a folder, a URL or hf://OWNER/NAME. [default: none, find label-free where the "
+            "stream changes]",
             group="Model",
         ),
     ] = LABEL_FREE

@@ -120,8 +120,8 @@ class RayEngine:
 
 def _absolute(backbone: str) -> str:
     """Return a backbone's name with an absolute path."""
-    kind, colon, file = backbone.partition(":")
-    return f"{kind}:{Path(file).resolve()}" if colon else kind
+    kind, _, file = backbone.partition(":")
+    return f"{kind}:{Path(file).resolve()}" if kind == "onnx" else backbone
 
 
 def _shard_worker(request: ProposeRequest, model: str, dataset: str | None) -> Work:

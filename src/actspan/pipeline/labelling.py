@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from actspan.config.base import (
     Config,
     Existing,
+    ExistingBundle,
     ExistingFile,
     OnError,
     OutputFile,
@@ -60,7 +61,10 @@ class LabelRequest(Config, frozen=True):
 
     result: Existing
     labels: LabelChoice
-    model: Annotated[Existing | None, doc("A bundle with a classifier of proposals.")] = None
+    model: Annotated[
+        ExistingBundle | None,
+        doc("A bundle with a classifier of proposals: a folder, a URL or hf://OWNER/NAME."),
+    ] = None
     dataset: Annotated[Existing | None, doc("The dataset whose features the classifier uses.")] = (
         None
     )

@@ -13,6 +13,7 @@ from actspan.config.base import (
     Bounds,
     Config,
     Existing,
+    ExistingBundle,
     ExistingFolder,
     OutputFolder,
     Positive,
@@ -49,7 +50,10 @@ class Limits:
 class ServeSettings(Config, frozen=True):
     """Settings of the service; without a model the viewer only shows `results`."""
 
-    model: Annotated[ExistingFolder | None, doc("Bundle to propose with.", group="Model")] = None
+    model: Annotated[
+        ExistingBundle | None,
+        doc("Bundle to propose with: a folder, a URL or hf://OWNER/NAME.", group="Model"),
+    ] = None
     results: Annotated[
         tuple[Existing, ...],
         doc("Run folder to show in the viewer; may be repeated, to compare runs.", group="Input"),

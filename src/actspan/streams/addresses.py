@@ -20,7 +20,7 @@ from actspan.core.errors import VideoError
 # With one slash, too, so that a mistyped address is not shown as the name of a missing file.
 _ADDRESS = re.compile(r"(rtsps?|https?):/|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _VALUE = re.compile(r"=[^/]*")
-_UNSAFE = re.compile(r"[\x00-\x1f/\\*=]+")
+_UNSAFE = re.compile(r'[\x00-\x1f/\\*=<>:"|?]+')  # also those that Windows refuses
 _LONGEST = 100  # characters of a name
 _HIDDEN = "***"
 

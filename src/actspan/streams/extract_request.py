@@ -142,8 +142,8 @@ class ExtractRequest(Config, frozen=True):
     backbone: Annotated[
         str,
         doc(
-            "Encoder of the snippets: default (EfficientNet-Lite0), or onnx:FILE with its "
-            "preprocessing in FILE's .toml.",
+            "Encoder of the snippets: default (EfficientNet-Lite0), onnx:FILE with its "
+            "preprocessing in FILE's .toml, or hf:OWNER/NAME@COMMIT.",
             "NAME",
             group="Features",
         ),

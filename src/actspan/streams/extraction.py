@@ -20,7 +20,7 @@ import numpy as np
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import DatasetError, VideoError
-from actspan.core.files import lock_target
+from actspan.core.locks import lock_target
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from actspan.config.base import OnError, changed, read_toml
 from actspan.config.training import DEFAULT_PRESET, ClassifierTrainConfig, TrainConfig, preset
 from actspan.core.errors import require
-from actspan.core.files import lock_target
+from actspan.core.locks import lock_target
 from actspan.core.progress import NoReport, Report
 from actspan.data.dataset import Dataset
 from actspan.data.instances import split_patterns

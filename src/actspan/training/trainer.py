@@ -23,7 +23,8 @@ from actspan import __version__
 from actspan.config.base import to_dict
 from actspan.config.training import PRESETS, ClassifierTrainConfig, TrainConfig
 from actspan.core.errors import ActSpanError, BundleError, ConfigError
-from actspan.core.files import lock_target, replace_folder, sha256
+from actspan.core.files import replace_folder, sha256
+from actspan.core.locks import lock_target
 from actspan.core.progress import NoReport, Report
 from actspan.core.types import Float64
 from actspan.core.wording import listed, quoted

@@ -12,7 +12,7 @@ import numpy as np
 
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import BundleError, CheckpointError, ShapeError
-from actspan.core.files import lock_target
+from actspan.core.locks import lock_target
 from actspan.core.types import Float32
 from actspan.data.names import Ignored
 from actspan.model.bsn.checkpoint_files import (
