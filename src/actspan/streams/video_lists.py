@@ -122,7 +122,7 @@ def _find_in_folder(
             f"actspan propose --dataset {quoted(folder)}"
         )
     if kind:
-        raise VideoError(f"{folder}{kind}: contains no {of.plural}")
+        raise VideoError(f"{folder}{kind}: contains no videos or other recordings")
     if not (found or may_be_empty):
         there = f"; {_ignored_note(others)}; {by_name}" if others else ""
         suffixes = ", ".join(of.suffixes)
