@@ -73,7 +73,7 @@ _ROOTS: tuple[tuple[str, type[Config], str, str], ...] = (
         ClassifierTrainConfig,
         "",
         "For Python: `train_classifier(config=...)`. Commands change the number of "
-        "passes alone: `--epochs`.",
+        "steps alone: `--epochs N` trains for 50 N steps.",
     ),
     (
         "Features",

@@ -65,7 +65,10 @@ USAGE = [
 
 OTHERS = [
     ("demo --out data", "data: contains files that were not written by a demo"),
-    ("extract empty --out o", "empty: no videos in this folder"),
+    (
+        "extract empty --out o",
+        "no videos in this folder; read are videos (.mp4, ...), tables",
+    ),
     ("extract a.txt --out o", "a.txt: not a video"),
     ("extract a.mp4 --out o --stride 3", "'3' is not a length of time"),
     ("extract a.mp4 --out o --backbone onnx:none.onnx", "no such file: none.onnx"),

@@ -143,8 +143,8 @@ def test_a_few_steps_are_enough_to_run(folder: Path, tmp_path: Path) -> None:
         pytest.param(ClassifierTrainConfig(), 30_000, 1500, id="many examples"),
         pytest.param(ClassifierTrainConfig(), 2560, 600, id="some"),
         pytest.param(ClassifierTrainConfig(), 10, 200, id="few"),
-        pytest.param(ClassifierTrainConfig.of_epochs(3), 10, 10, id="epochs, few"),
-        pytest.param(ClassifierTrainConfig.of_epochs(3), 256_000, 3000, id="epochs, many"),
+        pytest.param(ClassifierTrainConfig.of_epochs(3), 10, 150, id="epochs, few"),
+        pytest.param(ClassifierTrainConfig.of_epochs(40), 256_000, 2000, id="epochs, many"),
     ],
 )
 def test_steps_depend_on_the_number_of_examples(

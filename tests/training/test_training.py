@@ -290,11 +290,15 @@ def test_plans(optim: OptimConfig, videos: int, epoch_steps: int, steps: int) ->
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_number_of_epochs_is_that_of_passes(name: str) -> None:
-    config = preset(name).of_epochs(3)
-    for optim in (config.tem.optim, config.pem.optim):
-        plan = Plan.of(optim, 5 * optim.batch)
-        assert (plan.epoch_steps, plan.steps) == (5, 15)
+@pytest.mark.parametrize("videos", [3, 40, 400, 4000])
+@pytest.mark.parametrize("epochs", [1, 2, 20, 40])
+def test_an_epoch_is_as_long_whatever_their_number(name: str, videos: int, epochs: int) -> None:
+    whole, config = preset(name), preset(name).of_epochs(epochs)
+    for usual, optim in ((whole.tem.optim, config.tem.optim), (whole.pem.optim, config.pem.optim)):
+        wanted, plan = Plan.of(usual, videos), Plan.of(optim, videos)
+        assert plan.epochs == epochs
+        assert plan.epoch_steps == pytest.approx(wanted.epoch_steps, rel=0.1)
+    assert preset(name).of_epochs(20) == preset(name)
 
 
 def test_step_schedule_drops_after_seven_epochs() -> None:

@@ -42,7 +42,11 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
         "TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
         group="Model",
     ),
-    epochs=doc("Train every network for N epochs. [default: of the preset]", group="Training"),
+    epochs=doc(
+        "Number of epochs of every network; an epoch has as many steps as without this option. "
+        "[default: 20; classifier: 4 to 30]",
+        group="Training",
+    ),
     labels=doc(
         "Learn only from instances whose label matches, as in '*_TO_*'; may be repeated. "
         "[default: all]",

@@ -12,12 +12,14 @@ from actspan.cli.console import findings, print_findings, print_json, print_note
 from actspan.cli.options import Text, command
 from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFolder, OnError, OutputFile, doc
+from actspan.core.files import atomic_file
 from actspan.core.locks import lock_target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from actspan.evaluation.tuning import Tuning
+    from actspan.jobs.run import Run
 
 
 @command(
@@ -75,10 +77,10 @@ def tune(
     """
     from actspan.config.changes import settings_file
     from actspan.core.errors import ResultError
-    from actspan.core.files import atomic_file
     from actspan.evaluation.evaluate import read_ground_truth
     from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
     from actspan.evaluation.tuning import tune as find_settings
+    from actspan.jobs.run import Run
 
     if out is not None and out.exists() and not force:
         raise ResultError(f"{out}: already exists; --force replaces it")
@@ -101,13 +103,13 @@ def tune(
     if out is not None and found.is_recommended:
         with atomic_file(out) as stream:
             stream.write(settings_file(found.changes).encode())
-    _print(found, out, as_json=json_)
+    _print(found, Run.load(run), out, as_json=json_)
     if out is not None and not found.is_recommended:
         raise ResultError(f"{out}: not written, because no settings are recommended")
 
 
-def _print(result: Tuning, out: Path | None, *, as_json: bool) -> None:
-    """Print the parts with both settings, and the options to use if they are recommended."""
+def _print(result: Tuning, run: Run, out: Path | None, *, as_json: bool) -> None:
+    """Print the parts with both settings, and the command to use if they are recommended."""
     from actspan.config.changes import settings_text
 
     parts = {"tuning": result.tuning, "held out": result.held_out}
@@ -139,12 +141,15 @@ def _print(result: Tuning, out: Path | None, *, as_json: bool) -> None:
     click.echo(
         f"best of {result.tried:,} settings: {', '.join(result.settings) or 'those of the run'}"
     )
+    print_findings(result.problems, result.notes)
     if result.is_recommended:
-        click.echo(f"AUC on the held-out part: {result.held_out.gain:+.2f}; use them:")
-        click.echo(f"  actspan propose {shlex.join(options)}")
+        use = "which may be chance; to try them" if result.is_uncertain else "use them"
+        click.echo(f"AUC on the held-out part: {result.held_out.gain:+.2f}, {use}:")
+        use_file = options if out is None else ["--settings", str(out)]
+        again = [*run.propose_options(), *use_file, "--out", f"{run.path.name}-tuned"]
+        click.echo(f"  actspan propose {shlex.join(again)}")
         if out is not None:
             click.echo(f"written: {out}")
     elif result.settings:
         gain = f"AUC on the held-out part changes by {result.held_out.gain:+.2f}"
         click.echo(f"not recommended: {gain}; keep the settings of the run")
-    print_findings(result.problems, result.notes)

@@ -17,7 +17,7 @@ PIPELINE = "pipeline"  # the table of a file with these settings, as for `train 
 _STAGES = ("rescale", "pgm", "fusion", "soft_nms")  # the networks do not depend on them
 _LABEL_FREE_STAGES = ("label_free", "fusion", "soft_nms")
 _TRAINING = ("pgm.keep_training",)  # has no effect on a trained model
-_NETWORKS = ("fusion.label_free",)  # has no effect without networks
+_NETWORKS = ("fusion.start", "fusion.end", "fusion.label_free")  # no effect without networks
 _EXAMPLE = "soft_nms.decay=0.4"
 
 

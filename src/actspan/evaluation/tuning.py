@@ -17,7 +17,13 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from actspan.config.base import OnError, from_dict, merge
-from actspan.config.changes import changes_between, read_changes, settings_text, with_changes
+from actspan.config.changes import (
+    changeable,
+    changes_between,
+    read_changes,
+    settings_text,
+    with_changes,
+)
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import AnnotationError, ResultError
 from actspan.core.parallel import map_ordered
@@ -95,6 +101,11 @@ class Tuning:
     def is_recommended(self) -> bool:
         """True if there are better settings, and they are better on the held-out part too."""
         return bool(self.settings) and self.held_out.gain >= _LEAST
+
+    @property
+    def is_uncertain(self) -> bool:
+        """True if so few videos are held out that their difference may be chance."""
+        return self.held_out.now.videos < _FEW
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,10 +231,12 @@ def _search(
     """Return the best settings, changing one at a time, and the number of those tried."""
     best, highest = config, judge(config).auc_percent
     seen = {best}
-    steps = sum(map(len, SWEEP.values()))
+    usable = changeable(config)
+    sweep = {key: values for key, values in SWEEP.items() if key in usable}
+    steps = sum(map(len, sweep.values()))
     for turn in range(1, _ROUNDS + 1):
         before, done = best, 0
-        for key, values in SWEEP.items():
+        for key, values in sweep.items():
             start = best
             for value in values:
                 done += 1

@@ -31,7 +31,9 @@ from actspan.jobs.candidate_files import (
     read_candidates,
     read_index,
 )
+from actspan.model import LABEL_FREE
 
+_NAMED = 5  # files of a run that are named in a command
 PLAN_FILE = "plan.json"  # of an unfinished run
 RUN_FILE, SCORES, RESULT = "run.toml", "scores.npz", "result.json"
 
@@ -74,6 +76,23 @@ class Run:
         """Settings that the run was made with instead of the bundle's, KEY=VALUE."""
         listed = self.info.get("changes", ())
         return tuple(map(str, listed)) if isinstance(listed, list) else ()
+
+    def propose_options(self) -> list[str]:
+        """Return the arguments of `actspan propose` that name the model and source of the run.
+
+        Files that no longer exist, or are many, are named VIDEOS.
+        """
+        bundle, source = (self.info.get(name, {}) for name in ("bundle", "dataset"))
+        words = [] if Path(bundle.get("path", "")) == LABEL_FREE else ["--model", bundle["path"]]
+        files = list(source.get("files", {}).values())
+        if "path" in source:
+            words += [source["path"]] if files else ["--dataset", source["path"]]
+        else:
+            named = len(files) <= _NAMED and all(Path(file).exists() for file in files)
+            words += files if files and named else ["VIDEOS"]
+        for option in ("subset", "scores"):
+            words += [f"--{option}", source[option]] if source.get(option) else []
+        return words
 
     def proposals(self) -> dict[str, Proposals]:
         """Read the proposals of every video, seconds, best first."""

@@ -143,7 +143,7 @@ class VideoSource(DecodedSource):
         lengths, unreadable = probe_videos(self.files, progress, self._open().opener())
         all_problems = (*self._problems, *problems, *unreadable)
         if not lengths:
-            raise_nothing_left(all_problems, len(self.files))
+            raise_nothing_left(all_problems, len(self.files), self._noun)
         if self.request.on_error == "fail":
             raise_errors(all_problems)
         self.ends = lengths

@@ -132,7 +132,7 @@ def _extract(
 ) -> ExtractionSummary:
     request, sources, lengths, problems = _find_sources(request, progress)
     if not lengths:
-        raise_nothing_left(problems, len(sources.paths))
+        raise_nothing_left(problems, len(sources.paths), request.noun)
     if request.on_error == "fail":
         raise_errors(problems)
     if sources.annotations is not None:
@@ -178,7 +178,7 @@ def _finish(
     problems += [shortfall_note(e.video, e.source, e.note) for e in entries if e.note]
     errors = [problem for problem in problems if problem.is_error]
     if not kept:
-        raise_nothing_left(errors, len(sources.paths))
+        raise_nothing_left(errors, len(sources.paths), request.noun)
     if errors and request.on_error == "fail":
         remedy = "Fix these, or leave them out: --on-error skip."
         raise DatasetError(errors, f"{counted(len(kept), request.noun)} done. {remedy}")

@@ -75,7 +75,7 @@ def train(
         Settings that differ from the preset, as in {"tem": {"dropout": 0.2}}, or a TOML file of
         them; or all settings.
     epochs : int, optional
-        Train every network for this many epochs.
+        Number of epochs of every network, each with as many steps as without this argument.
     labels : str or iterable of str
         Learn only from instances whose label matches one of these patterns.
     classifier : bool

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from actspan.config.base import to_dict
 from actspan.config.stages import ClassifierConfig
-from actspan.config.training import ClassifierTrainConfig
+from actspan.config.training import CLASSIFIER_EPOCH, ClassifierTrainConfig
 from actspan.core.errors import AnnotationError, BundleError
 from actspan.core.progress import NoReport, Report
 from actspan.core.segments import Proposals
@@ -37,7 +37,6 @@ from actspan.training.state import StateFolder
 from actspan.training.tasks import inverse_deviation
 
 _WARMUP = 0.2  # share of the steps in which the learning rate rises
-_EPOCH_STEPS = 50  # steps after which the state is saved
 
 
 def train_classifier(
@@ -202,7 +201,7 @@ def _fit(
     scale = inverse_deviation(features.std(axis=0, dtype=np.float64))
     mean = torch.from_numpy(features.mean(axis=0, dtype=np.float64))
     net.standardize(mean.float(), torch.from_numpy(scale).float())
-    plan = Plan(config.steps_for(len(codes)), _EPOCH_STEPS)
+    plan = Plan(config.steps_for(len(codes)), CLASSIFIER_EPOCH)
     optimizer = torch.optim.AdamW(net.parameters(), config.rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.rate, total_steps=plan.steps, pct_start=_WARMUP
@@ -210,7 +209,7 @@ def _fit(
     name = "classifier"
     training = Training(name, net, optimizer, plan, report, state, name, schedule=schedule)
     batches = _batches(codes == len(settings.labels), config, seed)
-    batches = islice(batches, training.done * _EPOCH_STEPS, None)  # the others are done
+    batches = islice(batches, training.done * CLASSIFIER_EPOCH, None)  # the others are done
     inputs, labels = torch.from_numpy(features), torch.from_numpy(codes)
 
     def losses(steps: range) -> Losses:

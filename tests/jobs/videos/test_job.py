@@ -213,7 +213,7 @@ def test_bad_videos_are_found_before_work_starts(
     summary, found = found_in(replace(request, on_error="skip"))
     assert list(found) == ["a"]
     assert [problem.video for problem in summary.problems] == ["song"]
-    with pytest.raises(DatasetError, match="Nothing is left"):
+    with pytest.raises(DatasetError, match="be used: fix the cause"):
         found_in(replace(request, videos=(str(tmp_path / "song.mp4"),), on_error="skip"))
     with pytest.raises(ActSpanError, match="no such file"):
         found_in(replace(request, videos=("nothing.mp4",)))
