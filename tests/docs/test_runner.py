@@ -48,10 +48,9 @@ def test_what_is_wrong_is_found(text: str, problem: str, reader: Reader) -> None
 def test_what_is_right_passes(reader: Reader) -> None:  # noqa: F811
     follow(reader, "<!-- runs on: features a/ -->\n```sh\nX=a\nls $X\n```\n")
     follow(reader, "<!-- output -->\n```\nannotations.json ... features\n```\n")
-    follow(
-        reader,
-        "```sh\ncat $X/dataset.toml > b\n```\n```python\nfrom pathlib import Path\nprint(Path('b').read_text())\n```\n",
-    )
+    follow(reader, "```sh\ncat $X/dataset.toml > b\n```\n")
+    follow(reader, "```python\nfrom pathlib import Path\n```\n")
+    follow(reader, "```python\nprint(Path('b').read_text())\n```\n")
     follow(reader, "<!-- output: numbers vary -->\n```\n[features] channels = 1 ...\n```\n")
     follow(reader, "<!-- not run: needs a person; instead: actspan --version -->\n```sh\nx\n```\n")
     follow(reader, "<!-- file: c.json -->\n```json\n{}\n```\n")
