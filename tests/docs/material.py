@@ -14,11 +14,10 @@ import torch
 from click.testing import CliRunner
 from onnx import TensorProto, helper
 from pyarrow import csv, parquet
+from safetensors.torch import load_file
 
-from actspan import PemConfig, TemConfig
 from actspan.cli import main
 from actspan.data.annotations.formats import read_annotations
-from actspan.model.bsn.networks import Pem, Tem
 from tests.conftest import ROOT
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
 from tests.docs.annotated_sets import SETS
@@ -104,12 +103,10 @@ class Material:
         path.write_text("[pipeline.soft_nms]\ndecay = 0.4\n")
 
     def _make_checkpoint_tem(self, path: Path) -> None:
-        torch.save(
-            {"state_dict": Tem(TemConfig(channels=6, length=20, hidden=8)).state_dict()}, path
-        )
+        torch.save({"state_dict": load_file(self._made("bundle") / "tem.safetensors")}, path)
 
     def _make_checkpoint_pem(self, path: Path) -> None:
-        torch.save({"state_dict": Pem(PemConfig(hidden=8)).state_dict()}, path)
+        torch.save({"state_dict": load_file(self._made("bundle") / "pem.safetensors")}, path)
 
     def _make_run(self, path: Path) -> None:
         model, dataset = self._made("bundle"), self._made("features")
