@@ -9,13 +9,14 @@ export PIP_BUILD_CONSTRAINT := $(PIP_CONSTRAINT)
 # other Pythons that the wheel is checked with, if they are on this machine
 ALSO ?= python3.12 python3.13
 
-.PHONY: help setup demo demo-train test dist test-package fuzz faults docs lint lint-python lint-page format bench bench-memory bench-ray test-cluster clean
+.PHONY: help setup demo demo-train test dist test-package test-container fuzz faults docs lint lint-python lint-page format bench bench-memory bench-ray test-cluster clean
 
 help:
 	@echo "make demo        install the core and see the main job on synthetic data"
 	@echo "make test        install everything and run the tests"
 	@echo "make dist        build and check the wheel and the sdist, in dist/"
 	@echo "make test-package  install the wheel in empty environments, and run every extra there"
+	@echo "make test-container  build the container images, and run the commands of their page"
 	@echo "make setup       .venv with everything for development"
 	@echo "make lint        linters, format check and strict type checks, of Python and of the page"
 	@echo "make docs        the documentation site, in build/site; broken links fail"
@@ -62,6 +63,10 @@ dist: .venv/dev
 
 test-package: dist
 	$(BIN)/python .ci/smoke.py dist --python $(PYTHON) $(addprefix --also ,$(ALSO))
+
+# with Docker, or with podman, runc and debootstrap
+test-container: .venv/dev
+	$(BIN)/python -m pytest -m "slow or not slow" tests/test_container.py
 
 fuzz: .venv/dev
 	$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(addprefix --reader ,$(READER))

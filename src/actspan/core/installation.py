@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from importlib.metadata import PackageNotFoundError, distribution
 from urllib.parse import urlsplit
@@ -10,18 +11,22 @@ from urllib.request import url2pathname
 
 # What the documentation installs: "." in a checkout; "actspan" once a release is on an index.
 DOCUMENTED = "."
+# Variable of an image without pip: the command that builds it, with {extra} where extras are added.
+BUILD_VARIABLE = "ACTSPAN_BUILD_COMMAND"
 
 
 def install_command(extra: str = "", *, again: bool = False) -> str:
     """Return the command that installs ActSpan, or an extra, from where it was installed.
 
-    `again` replaces the installed files.
+    `again` replaces the installed files. In a container it is the command that builds the image.
 
     Examples
     --------
     >>> install_command("video")  # doctest: +SKIP
     "pip install '/home/me/actspan[video]'"
     """
+    if command := os.environ.get(BUILD_VARIABLE):
+        return command.replace("{extra}", f",{extra}" if extra else "")
     option = "--force-reinstall --no-deps " if again else ""
     return f"pip install {option}{shlex.quote(_requirement(f'[{extra}]' if extra else ''))}"
 
