@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import tarfile
 import tempfile
@@ -16,9 +15,8 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from actspan.core.errors import BundleError
-from actspan.core.files import check_size
+from actspan.core.files import StrPath, check_size
 from actspan.core.limits import SETTINGS, WEIGHTS
-from actspan.core.storage import is_url
 from actspan.data.dataset import local_folder
 from actspan.model import LABEL_FREE
 from actspan.model.manifest import MANIFEST, read_manifest
@@ -29,7 +27,7 @@ _BLOCK = 1 << 20
 _FILES = 1000  # in an archive
 
 
-def bundle_folder(where: str | os.PathLike[str] | None) -> Path:
+def bundle_folder(where: StrPath | None) -> Path:
     """Return the folder of a bundle, fetched to this machine if it is elsewhere.
 
     Parameters
@@ -51,12 +49,10 @@ def bundle_folder(where: str | os.PathLike[str] | None) -> Path:
     if text.startswith("hf://"):
         from actspan.model.hub import local_bundle
 
-        return Path(local_bundle(text))
+        return local_bundle(text)
     if text.startswith(("http://", "https://")):
         return _fetched(text.rstrip("/"))
-    if is_url(text):
-        return local_folder(text)
-    path = Path(text.removeprefix("file://"))
+    path = local_folder(text)
     return _unpacked(path, path) if text.lower().endswith(ARCHIVES) and path.is_file() else path
 
 
