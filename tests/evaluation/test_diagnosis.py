@@ -139,7 +139,7 @@ def evidence(
 
 def stage_of(case: Evidence, threshold: float, keep: int = 2) -> list[str]:
     config = SoftNmsConfig(keep=keep, picks=keep)
-    answer = soft_nms(case.candidates, config).scaled(10.0)
+    answer = soft_nms(case.candidates, config).to_seconds(10.0)
     best = trace(case, answer, len(answer), config).best
     return [(*STAGES, "found")[stage] for stage in stage_of_loss(best, np.array([threshold]))[0]]
 
@@ -183,7 +183,7 @@ def test_each_instance_has_its_own_stage() -> None:
 
 def ideal(stage: str, case: Evidence, keep: int = 2) -> Proposals:
     config = SoftNmsConfig(keep=keep, picks=keep + 1)
-    answer = soft_nms(case.candidates, config).scaled(10.0)
+    answer = soft_nms(case.candidates, config).to_seconds(10.0)
     return trace(case, answer, len(answer), config).ideal[stage]
 
 

@@ -172,8 +172,6 @@ class Proposals:
         require_unit(self, "fraction", "to_seconds")
         return replace(self, start=self.start * span, end=self.end * span, unit="seconds")
 
-    scaled = to_seconds  # the name from before proposals knew their unit
-
     def to_fraction(self, span: float) -> Self:
         """Return the proposals as fractions of `span` seconds.
 

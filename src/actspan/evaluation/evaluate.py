@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from actspan.config.base import OnError
 from actspan.core.errors import ConfigError, ResultError
+from actspan.core.files import StrPath
 from actspan.core.segments import Proposals
 from actspan.core.storage import is_url
 from actspan.core.types import Video
@@ -31,7 +32,6 @@ from actspan.evaluation.protocols import (
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.jobs.run import Run
 
-StrPath = str | os.PathLike[str]
 GroundTruth = StrPath | Dataset | Annotations | Iterable[Video]
 Result = StrPath | Run | Mapping[str, Proposals] | Iterable[Proposals]
 
