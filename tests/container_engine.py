@@ -76,14 +76,18 @@ esac
 
 def _make_base_image(podman: str, root: Path) -> None:
     """Import a new Debian 12 as the base image, with the certificates of this machine."""
-    command = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", str(root)]
-    subprocess.run(command, check=True, capture_output=True)
+    _run(f"debootstrap --variant=minbase --include={_PACKAGES} bookworm {root}")
     for name in ("python", "python3"):
         (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3.11")
     shutil.copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
-    line = f"tar -C {root} -c . | {podman} import - docker.io/library/{base_image()}"
-    subprocess.run(["bash", "-euo", "pipefail", "-c", line], check=True, capture_output=True)
+    _run(f"tar -C {root} -c . | {podman} import - docker.io/library/{base_image()}")
     shutil.rmtree(root)
+
+
+def _run(line: str) -> None:
+    words = ["bash", "-euo", "pipefail", "-c", line]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 
 def _succeeds(*words: str) -> bool:
