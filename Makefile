@@ -64,7 +64,7 @@ dist: .venv/dev
 test-package: dist
 	$(BIN)/python .ci/smoke.py dist --python $(PYTHON) $(addprefix --also ,$(ALSO))
 
-# with Docker, or with podman, runc and debootstrap
+# with Docker, or with podman, runc, catatonit and debootstrap
 test-container: .venv/dev
 	$(BIN)/python -m pytest -m "slow or not slow" tests/test_container.py
 

@@ -37,7 +37,8 @@ def install_engine(folder: Path, store: Path) -> None:
             pytest.skip(f"needs {base_image()}, which no registry gives here")
         (folder / "docker").symlink_to(shutil.which("docker") or "")
         return
-    missing = [name for name in ("podman", "debootstrap", "runc") if shutil.which(name) is None]
+    programs = ("podman", "runc", "catatonit", "debootstrap")
+    missing = [name for name in programs if shutil.which(name) is None]
     if missing:
         pytest.skip(f"needs Docker, or Podman: apt-get install {' '.join(missing)}")
     if program("podman-compose") is None:

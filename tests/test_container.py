@@ -120,14 +120,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_bundle(place / "model")
     write_dataset(place / "my-videos")
     yield place
-    for name in ("images/images", "images/run"):  # mounts of layers
-        subprocess.run(["umount", "--recursive", folder / name], capture_output=True)
+    for line in ("docker rm --force actspan-service", "docker compose -f deploy/compose.yaml down"):
+        run(place, f"{line} 2>&1 || true")
 
 
 def run(place: Path, script: str) -> str:
-    """Run lines in bash, with the engine as `docker`; return their output."""
+    """Run lines in bash, with the engine as `docker`; return their output, and keep variables."""
+    kept = place.parent / "variables"
+    kept.touch()
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
+        ["bash", "-euo", "pipefail", "-c", f". '{kept}'\n{script}\nexport -p > '{kept}'"],
         cwd=place,
         env={**os.environ, "PATH": f"{place.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
