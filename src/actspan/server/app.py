@@ -81,7 +81,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         opened.enter_context(closing(media))
         library = Library(
             *(settings.results, settings.ground_truth, settings.videos),
-            probe=lambda path: media.seconds(MediaFile.of(path)),
+            probe=lambda path: media.length(MediaFile.of(path)),
         )
         model = None if service is None else service.model
         corrections = Corrections(database)

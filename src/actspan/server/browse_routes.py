@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from actspan.server.browsed_run import BrowsedRun, ShownProposals
 from actspan.server.changed_runs import Setting
 from actspan.server.corrections import (
-    WRITABLE,
+    EXPORTS,
     Corrected,
     Corrections,
     Instance,
@@ -154,7 +154,7 @@ def _add_overview(routes: APIRouter, library: Library, corrections: Corrections)
             has_media=bool(library.media or library.uploads),
             labels=sorted(labels) + sorted(corrected - labels - {""}),
             subsets=sorted({video.subset for video in library.truth.values()} - {""}),
-            forms=[ExportForm(name=form.name, what=form.what) for form in WRITABLE],
+            forms=[ExportForm(name=name, what=what) for name, what in EXPORTS.items()],
         )
 
     @routes.get("/videos", responses=failures(404, 409, 422))

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, model_validator
 
 from actspan.core.types import Video
-from actspan.data.annotations.format_table import FORMATS
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import encode_annotations
 from actspan.server.database import Database
 from actspan.server.error_responses import ProblemError, RequestBody, failures
@@ -25,8 +25,24 @@ from actspan.server.library import Library
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
 
-# Chapters are no form of corrections: they cannot be read back.
-WRITABLE = [form for form in FORMATS.values() if form.encode is not None and form.read is not None]
+# What is exported in each form, the usual ones first. Chapters are no form of corrections: they
+# cannot be read back.
+EXPORTS = {
+    "activitynet": "ActivityNet's JSON",
+    "csv": "Table (CSV)",
+    "elan": "ELAN (.eaf, one per video)",
+    "labelstudio": "Label Studio's JSON",
+    "boris": "BORIS, a project",
+    "losslesscut": "LosslessCut (.llc, one per video)",
+    "edl": "EDL, CMX 3600 (one per video)",
+    "otio": "OpenTimelineIO (.otio, one per video)",
+    "vtt": "WebVTT subtitles (one per video)",
+    "textgrid": "Praat (.TextGrid, one per video)",
+    "audacity": "Audacity's labels (one per video)",
+    "fiftyone": "FiftyOne's temporal detections",
+}
+_OF_FRAMES = ("edl", "otio")  # forms whose times are frame numbers
+_DIGITS = 6  # of seconds in an export, which hides the rounding of sums
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
 Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 Revision = Annotated[int, Field(ge=0, le=2**53, description="Revision that was edited.")]
@@ -187,11 +203,15 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
         The headers `Actspan-Videos`, `Actspan-Segments` and `Actspan-Empty-Videos` give the numbers
         that `/corrections/contents` returns.
         """
-        if form not in {known.name for known in WRITABLE}:
+        if form not in EXPORTS:
             raise ProblemError(422, f"form {form!r} is not one of those that /api/browse names")
         videos = corrected_videos(library, corrections, everything=everything)
         if not videos:
             raise ProblemError(409, "nothing is corrected yet, so there is nothing to export")
+        videos = [_for_export(library, video) for video in videos]
+        unknown = [video.id for video in videos if video.fps is None]
+        if unknown and form in _OF_FRAMES:
+            raise ProblemError(422, _unknown_rates(form, unknown))
         files = encode_annotations(videos, form, media=lambda video: _file_name(library, video))
         name, content = _as_one_file(files, f"corrections-{form}")
         contained = _count(videos)
@@ -245,6 +265,21 @@ def corrected_video(library: Library, name: str, instances: Sequence[Instance]) 
     segments = np.array([(instance.start, instance.end) for instance in instances], np.float64)
     labels = tuple(instance.label for instance in instances)
     return replace(video, segments=segments, labels=labels, scores=None)
+
+
+def _for_export(library: Library, video: Video) -> Video:
+    """Return a video with rounded times, and with the frame rate of its file if it has no other."""
+    rate = math.nan if video.fps else library.length(video.id).rate
+    fps = video.fps if math.isnan(rate) else rate
+    return replace(video, segments=video.segments.round(_DIGITS), fps=fps)
+
+
+def _unknown_rates(form: str, unknown: Sequence[str]) -> str:
+    return (
+        f"{EXPORTS[form].split(' (')[0]} counts frames, and the frame rate of "
+        f"{counted(len(unknown), 'video')} is unknown, whose files are not served: "
+        f"{listed(unknown)}. Choose another format, or serve the files: actspan serve --videos"
+    )
 
 
 def _file_name(library: Library, video: Video) -> str:
