@@ -13,6 +13,7 @@ help:
 	@echo "make test        install everything and run the tests"
 	@echo "make setup       .venv with everything for development"
 	@echo "make lint        linters, format check and strict type checks, of Python and of the page"
+	@echo "make docs        the documentation site, in build/site; broken links fail"
 	@echo "make fuzz        test readers with hostile bytes [SECONDS=60] [READER=arrays]"
 	@echo "make bench       the speed tables of the README"
 	@echo "make bench-memory  check that memory does not grow with the number and length of videos"
@@ -54,6 +55,8 @@ fuzz: .venv/dev
 docs: .venv/dev
 	$(BIN)/python docs/generate_cli.py
 	$(BIN)/python docs/generate_settings.py
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees docs build/site
+	@echo "The site is build/site/index.html"
 
 lint: lint-python lint-page
 

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands' own help."""
+"""Write docs/reference/cli.md from the commands' own help."""
 
 from __future__ import annotations
 
@@ -39,4 +39,5 @@ def sections(command: click.Command, name: str, parent: click.Context) -> Iterat
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("cli.md").write_text(reference(), encoding="utf-8")
+    target = Path(__file__).parent / "reference" / "cli.md"
+    target.write_text(reference(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Write docs/settings.md from the structs of all settings and their comments."""
+"""Write docs/reference/settings.md from the structs of all settings and their comments."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ decay = 0.4
 Changes are recorded in `run.toml` (`changes`, and `pipeline` with all settings), and `--resume`
 needs the same. `actspan serve` has both options too. A change that contradicts the networks, such
 as `tem.length`, is an error. `actspan tune` finds settings of `fusion` and `soft_nms` for annotated
-videos ([tuning.md](tuning.md#tune-the-ranking)).
+videos ([splits and tuning](../how-to/tuning.md#tune-the-ranking)).
 
-Options of commands are in [cli.md](cli.md)."""
+Options of commands are in [commands](cli.md)."""
 
 _ROOTS: tuple[tuple[str, type[Config], str, str], ...] = (
     (
@@ -178,4 +178,5 @@ def _type_text(hint: Any) -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("settings.md").write_text(page(), encoding="utf-8")
+    target = Path(__file__).parent / "reference" / "settings.md"
+    target.write_text(page(), encoding="utf-8")

@@ -16,13 +16,14 @@ QUICK = {"train": ["--epochs", "1", "--length", "20", "--tem-hidden", "8", "--pe
 
 
 def page(name: str) -> str:
-    """Return the text of a page of docs/."""
+    """Return the text of a page of docs/, such as `how-to/videos.md`."""
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-def blocks(name: str) -> dict[str, str]:
-    """Return the blocks of commands that a page marks as `<!-- runs on: NAME -->`, by name."""
-    return dict(re.findall(r"<!-- runs on: (\S+) -->\n```sh\n(.*?)```", page(name), re.DOTALL))
+def blocks(*names: str) -> dict[str, str]:
+    """Return the blocks of commands that pages mark as `<!-- runs on: NAME -->`, by name."""
+    text = "".join(map(page, names))
+    return dict(re.findall(r"<!-- runs on: (\S+) -->\n```sh\n(.*?)```", text, re.DOTALL))
 
 
 def commands(block: str) -> Iterator[list[str]]:

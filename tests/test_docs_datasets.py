@@ -1,4 +1,4 @@
-"""The commands of docs/datasets.md, run on small synthetic data of the same format."""
+"""The commands of docs/how-to/datasets.md, run on small synthetic data of the same format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.data.annotation_files import (
 from tests.examples import write_dataset
 from tests.pages import blocks, page, run
 
-BLOCKS = blocks("datasets.md")
+BLOCKS = blocks("how-to/datasets.md")
 
 
 def set_without_annotations(folder: Path) -> list[Video]:
@@ -191,6 +191,6 @@ def test_commands_of_the_page(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_every_form_is_in_the_table() -> None:
     for format in FORMATS.values():
-        (row,) = re.findall(rf"^\| `{format.name}` \|.*$", page("datasets.md"), re.MULTILINE)
+        (row,) = re.findall(rf"^\| `{format.name}` \|.*$", page("how-to/datasets.md"), re.MULTILINE)
         assert row.split("|")[3].strip() == ("yes" if format.read is not None else "")
         assert row.split("|")[4].strip() == ("yes" if format.encode is not None else "")

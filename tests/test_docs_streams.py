@@ -1,4 +1,4 @@
-"""The commands and the code of docs/streams.md run on files as it describes them."""
+"""The commands and the code of docs/how-to/streams.md run on files as it describes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.pages import page
 from tests.streams.example_videos import write_audio
 from tests.streams.test_audio import tone, write_wav
 
-PAGE = page("streams.md")
+PAGE = page("how-to/streams.md")
 COMMANDS = re.findall(r"^actspan extract (.*)$", PAGE, re.MULTILINE)
 
 
@@ -60,5 +60,5 @@ def test_commands_run(command: str, files: Path) -> None:
 def test_the_code_runs() -> None:
     (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict[str, object] = {}
-    exec(compile(block, "docs/streams.md", "exec"), names)
+    exec(compile(block, "docs/how-to/streams.md", "exec"), names)
     assert names["features"].values.shape == (120, 30)  # type: ignore[attr-defined]

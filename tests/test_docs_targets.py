@@ -1,4 +1,4 @@
-"""The commands of docs/targets/, run on small synthetic data as far as no device is needed."""
+"""The commands of docs/deploy/, run on small synthetic data as far as no device is needed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def _material(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_openvino() -> None:
     pytest.importorskip("nncf", reason="needs the extra 'openvino'")
-    commands = blocks("targets/openvino.md")
+    commands = blocks("deploy/openvino.md")
     assert commands.keys() == {"deploy", "precisions"}
     run(commands["deploy"])
     run(commands["precisions"])
 
 
 def test_tensorrt() -> None:
-    commands = blocks("targets/tensorrt.md")
+    commands = blocks("deploy/tensorrt.md")
     assert commands.keys() == {"script"}
     run(commands["script"])
     text = Path("bsn/compile-tensorrt.sh").read_text()

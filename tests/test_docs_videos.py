@@ -1,4 +1,4 @@
-"""The export function of docs/videos.md makes backbones that equal the network."""
+"""The export function of docs/how-to/videos.md makes backbones that equal the network."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ pytest.importorskip("onnxscript", reason="torch.onnx.export needs it")
 from actspan.streams.backbone import Backbone, find_backbone  # noqa: E402
 from tests.pages import page  # noqa: E402
 
-BLOCKS = re.findall(r"```python\n(.*?)```", page("videos.md"), re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", page("how-to/videos.md"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def export() -> Callable[..., None]:
     (block,) = [block for block in BLOCKS if "def export(" in block]
     names: dict[str, Callable[..., None]] = {}
-    exec(compile(block, "docs/videos.md", "exec"), names)
+    exec(compile(block, "docs/how-to/videos.md", "exec"), names)
     return names["export"]
 
 

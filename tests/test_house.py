@@ -17,8 +17,8 @@ SOURCE = Path(actspan.__file__).parent
 
 
 def rooms() -> list[str]:
-    """Return the rooms in import order, as the table in docs/architecture.md lists them."""
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    """Return the rooms in import order, as the table in docs/project/architecture.md lists them."""
+    text = (ROOT / "docs" / "project" / "architecture.md").read_text(encoding="utf-8")
     return re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE)
 
 

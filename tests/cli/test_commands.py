@@ -107,7 +107,7 @@ def test_the_references_in_the_docs_are_current(script: str, make: str, name: st
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    written = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
     assert getattr(module, make)() == written, "run: make docs"
     assert "|  |" not in written, "a setting has no meaning: add a comment to its field"
 

@@ -45,7 +45,7 @@ def test_claims_that_do_not_follow_fail() -> None:
 
 def test_the_page_of_documentation_shows_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    text = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "deploy" / "compare.md").read_text(encoding="utf-8")
     command, _, shown = text.partition("$ actspan compare ")[2].partition("\n")
     printed = [line.rstrip() for line in actspan(*command.split()).stdout.splitlines()]
     expected = [line for line in shown.partition("```")[0].splitlines() if line]

@@ -227,7 +227,7 @@ def _copy_rate(size: int, cores: int, rule: Rule) -> float:
 
 
 def sample_costs(config: PipelineConfig, work: Workload, batch: int) -> dict[str, Cost]:
-    """Return the lowest cost of a sample in each stage, counted as in docs/performance.md."""
+    """Return the lowest cost of a sample per stage, counted as in docs/project/performance.md."""
     tem, pem = config.tem or TemConfig(), config.pem or PemConfig()
     n, N = work.snippets, work.candidates
     T, C = tem.length, tem.channels

@@ -42,7 +42,7 @@ def bench(
     Without --model and --dataset, synthetic networks of the published sizes and synthetic features
     are used, and the result says so. Each measurement warms up and repeats until its median settles
     or the time is up. Results are compared with the checkpoint; the exit code is 1 if they differ
-    by more than the precision allows. docs/performance.md explains every figure.
+    by more than the precision allows. docs/project/performance.md explains every figure.
 
     \b
     Example:

@@ -34,7 +34,7 @@ def extract(
     """Extract snippet features from VIDEOS into a dataset, for training and proposing.
 
     Besides videos, VIDEOS may be tables of sensors (CSV, Parquet), sound, or poses of DeepLabCut
-    and SLEAP: see docs/streams.md.
+    and SLEAP: see docs/how-to/streams.md.
 
     VIDEOS are files, folders, patterns ('day1/*.mp4'), addresses of videos or sound (https://...),
     @list.txt with one of these per line, or a dataset folder that has videos/ instead of features/;

@@ -246,7 +246,7 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
     if any(gain < -0.005 for row in all_gains.values() for gain in row.values()):
         click.echo(
             "Gains can be negative: additional candidates of a perfect stage can outrank better "
-            "neighbours,\nor lower their scores in Soft-NMS. See docs/diagnosis.md\n"
+            "neighbours,\nor lower their scores in Soft-NMS. See docs/how-to/diagnosis.md\n"
         )
     rows = []
     for by, bins in diagnosis.bins.items():

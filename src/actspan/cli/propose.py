@@ -78,7 +78,7 @@ def propose(
 
     VIDEOS are files, folders, patterns ('day1/*.mp4'), addresses (https://..., rtsp://...),
     @list.txt, or a dataset folder with videos/.
-    A model of sensors, sound or poses takes such files instead (docs/streams.md).
+    A model of sensors, sound or poses takes such files instead (docs/how-to/streams.md).
     The model must be trained on features of actspan extract. Segments are printed as a table unless
     --out is given. --follow prints one line of JSON per segment, soon after the segment has ended.
 
@@ -91,7 +91,7 @@ def propose(
     lines of --follow show each segment with its best label.
 
     --set changes settings of the model that act after its networks: pgm, fusion, soft_nms, and
-    rescale.edge; docs/settings.md lists them all.
+    rescale.edge; docs/reference/settings.md lists them all.
 
     \b
     Example:

@@ -121,7 +121,7 @@ class SoftNmsConfig(Config, frozen=True, kw_only=True):
 
 
 class LabelFreeConfig(Config, frozen=True, kw_only=True):
-    """Label-free proposals; docs/log.md has the measurements behind the weights."""
+    """Label-free proposals; docs/project/log.md has the measurements behind the weights."""
 
     window: Annotated[int, Bounds(8, CELLS)] = 4096  # snippets that are seen at once
     components: _Size = 32  # principal components of the features

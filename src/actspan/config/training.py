@@ -176,9 +176,9 @@ _CYCLE = OptimConfig(
     select="last",
     average=0.99,
 )
-# docs/log.md has the measurements behind "default". It counts optimiser steps, so that thirty
-# recordings are trained as long as thousands; a handful of them is trained less. Candidates are
-# weighted by label-free proposals.
+# docs/project/log.md has the measurements behind "default". It counts optimiser steps, so that
+# thirty recordings are trained as long as thousands; a handful of them is trained less. Candidates
+# are weighted by label-free proposals.
 PRESETS: dict[str, TrainConfig] = {
     "published": TrainConfig(),
     "default": TrainConfig(

@@ -1,4 +1,4 @@
-"""A verification as plain values for JSON, and as the page docs/accuracy.md."""
+"""A verification as plain values for JSON, and as the page docs/project/accuracy.md."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ _SET_ENV = (  # besides the folders in environment variables
 )
 _HOMES = ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME")
 _GET = (
-    "install the CANN toolkit and the kernels of the chip (docs/targets/ascend.md), and source its "
+    "install the CANN toolkit and the kernels of the chip (docs/deploy/ascend.md), and source its "
     "set_env.sh; or write a script for the NPU host: actspan compile BUNDLE --target ascend --print"
 )
 

@@ -41,7 +41,7 @@ _STRONG: Version = (10, 0, 0)  # networks are strongly typed from this version o
 _SKIPS: Version = (8, 6, 0)  # before this version --skipInference was called --buildOnly
 _GET = (
     "on the machine with the GPU, pip install tensorrt cuda-python, or put trtexec of NVIDIA's "
-    "package on PATH (docs/targets/tensorrt.md); or write a script for it: actspan compile BUNDLE "
+    "package on PATH (docs/deploy/tensorrt.md); or write a script for it: actspan compile BUNDLE "
     "--target tensorrt --print"
 )
 _BANNER = re.compile(r"\[TensorRT v(\d+)\]")

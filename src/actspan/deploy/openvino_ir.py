@@ -2,7 +2,7 @@
 
 One file takes any batch. fp16 halves the size of the weights; a processor without half
 precision computes in float32. int8 is NNCF's quantisation of layers with equalised inputs, with
-ranges from real features; the last layer stays in float32 (docs/decisions.md).
+ranges from real features; the last layer stays in float32 (docs/project/decisions.md).
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def require_classifier(bundle: Bundle) -> ClassifierConfig:
         )
     raise BundleError(
         f"{bundle.path}: has no classifier of proposals; train one with the bundle (actspan train "
-        "--classifier) or into it (docs/detection.md), or take the labels from a file: "
+        "--classifier) or into it (docs/how-to/detection.md), or take the labels from a file: "
         "--labels-from"
     )
 

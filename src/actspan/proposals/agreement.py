@@ -2,7 +2,7 @@
 
 A model that saw few recordings ranks poorly what it has not seen, while label-free proposals know
 the recording but not the labels. A candidate that both support is worth more than one that only
-the model supports. docs/log.md has the measurements behind the constants.
+the model supports. docs/project/log.md has the measurements behind the constants.
 """
 
 from __future__ import annotations

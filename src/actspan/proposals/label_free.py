@@ -5,7 +5,7 @@ The stream is cut where it changes: neighbouring segments are merged, the most s
 make a candidate. Its score is high if it differs from its surroundings, is more active than they
 are, moves steadily inside, has two boundaries of like height and none as high between them, and has
 a length that is usual for the stream. The score says where the stream changes, not what happens.
-docs/log.md has the measurements behind it.
+docs/project/log.md has the measurements behind it.
 """
 
 from __future__ import annotations

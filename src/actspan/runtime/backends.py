@@ -1,6 +1,6 @@
 """Table of inference runtimes.
 
-A new runtime needs a row here and a module in this package; see docs/add-a-backend.md.
+A new runtime needs a row here and a module in this package; see docs/deploy/backends.md.
 """
 
 from __future__ import annotations

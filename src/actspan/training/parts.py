@@ -48,7 +48,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
     if dataset.format == "features":
         raise AnnotationError(
             f"{dataset.path}: no annotations.json in this folder, and training needs annotations; "
-            "other forms and names: docs/datasets.md"
+            "other forms and names: docs/how-to/datasets.md"
         )
     videos = dataset.videos
     if not any(videos.subsets):
@@ -68,7 +68,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
         raise AnnotationError(
             f"{dataset.path}: no training video contains an instance to learn from. Annotate the "
             "actions of the training videos (segment and label), for example with ELAN or Label "
-            "Studio: docs/datasets.md"
+            "Studio: docs/how-to/datasets.md"
         )
     return checked
 

@@ -1,4 +1,4 @@
-"""The commands of docs/staged.md, run in order on small synthetic data."""
+"""The commands of docs/deploy/staged.md, run in order on small synthetic data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actspan.cli import main
 from tests.conftest import ROOT
 from tests.examples import write_bundle, write_dataset
 
-PAGE = (ROOT / "docs" / "staged.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "deploy" / "staged.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"<!-- (runs|device: .*?) -->\n```sh\n(.*?)```", PAGE, flags=re.DOTALL)
 
 

@@ -52,7 +52,7 @@ def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
     stage = example.start(lean=True)
     assert sorted(p.name for p in (stage.path / "tem").iterdir()) == ["input", "inputs.jsonl"]
     example.run("tem")
-    shutil.rmtree(stage.path / "tem" / "input")  # docs/staged.md says when what can go
+    shutil.rmtree(stage.path / "tem" / "input")  # docs/deploy/staged.md says when what can go
     write_tem_results(stage, Dumps(stage.outputs("tem")))
     write_pem_inputs(stage, lean=True)
     assert not (stage.path / "pem" / "bsp").exists()

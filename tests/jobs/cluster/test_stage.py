@@ -54,12 +54,12 @@ def test_an_empty_batch_gives_empty_columns_of_the_same_types(folder: Path) -> N
 def test_the_example_of_the_docs_runs(
     ray: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "deploy" / "cluster.md").read_text(encoding="utf-8")
     code = text.split("```python\n")[1].split("```")[0]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bsn").symlink_to(folder / "bundle")
     (tmp_path / "my-videos").symlink_to(folder / "set")
-    exec(compile(code, "docs/cluster.md", "exec"), {})
+    exec(compile(code, "docs/deploy/cluster.md", "exec"), {})
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(tmp_path / "proposals")

@@ -41,6 +41,6 @@ def test_only_two_modules_send_requests() -> None:
 def test_the_documented_keys_are_those_of_the_page() -> None:
     scripts = [(VIEWER / name).read_text(encoding="utf-8") for name in ("keys.js", "review_tab.js")]
     known = re.findall(r'\["([^"]+)", "([^"]+)", "\w+"\]', "".join(scripts))
-    page = (ROOT / "docs/viewer.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/how-to/viewer.md").read_text(encoding="utf-8")
     written = re.findall(r"^\| (`.*`) \| (.*) \|$", page, re.MULTILINE)
     assert [(keys.replace("`", ""), what) for keys, what in written] == known

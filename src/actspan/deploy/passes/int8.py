@@ -1,7 +1,7 @@
 """int8: static quantisation, written as QuantizeLinear / DequantizeLinear pairs.
 
 ONNX Runtime's quantiser does the work; every runtime and accelerator reads this form.
-docs/passes.md explains the choices, with measurements.
+docs/deploy/passes.md explains the choices, with measurements.
 """
 
 from __future__ import annotations

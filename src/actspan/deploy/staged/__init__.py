@@ -1,4 +1,6 @@
-"""The staged path: every step from features to proposals reads and writes files (docs/staged.md).
+"""The staged path: every step from features to proposals reads and writes files.
+
+docs/deploy/staged.md describes it.
 
 A host may have only a vendor's tool that runs a compiled network over raw files. ActSpan then does
 the steps before, between and after the two networks:
