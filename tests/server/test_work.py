@@ -198,9 +198,11 @@ def test_held_out_videos_are_stable_and_never_all() -> None:
 def test_progress_does_not_fall_from_one_step_to_the_next() -> None:
     sent: list[float] = []
     report = WorkReport(lambda reply: sent.append(reply["progress"]))
-    report.start(0.0, 0.4)
+    report.start(0.4, "extracting")
+    report.progress("opening", 4, 4)  # a short step, which is over at once
+    assert sent == [0.0]
     report.progress("extracting", 4, 4)
-    report.start(0.4, 0.9, ("training TEM", "training PEM"))
+    report.start(0.9, "training TEM", "training PEM")
     steps = ("reading", "training TEM", "proposing", "training PEM", "evaluating")
     for step in steps:
         report.progress(step, 0, 0)
@@ -208,3 +210,12 @@ def test_progress_does_not_fall_from_one_step_to_the_next() -> None:
     assert sent == sorted(sent)
     assert sent[-1] == pytest.approx(0.9)
     assert any(fraction == pytest.approx(0.65) for fraction in sent)  # between the networks
+
+
+def test_what_is_left_has_all_of_the_progress() -> None:
+    sent: list[float] = []
+    report = WorkReport(lambda reply: sent.append(reply["progress"]))
+    report.start(0.8, "extracting")  # nothing is extracted: the features exist
+    report.start(1.0, "propose")
+    report.progress("propose", 5, 10)
+    assert sent == [0.5]

@@ -86,16 +86,15 @@ def create_app(settings: ServeSettings) -> FastAPI:
         model = None if service is None else service.model
         corrections = Corrections(database)
         store = WorkStore(database, settings.limits.kept_jobs)
-        work = ServedWork(database, store, library, corrections, settings)
+        reviews = Reviews(database, library, corrections)
+        work = ServedWork(database, store, library, corrections, reviews, settings)
         runner = opened.enter_context(closing(JobRunner(store, work, metrics)))
         uploads = UploadStore(database, settings.data, settings.limits.kept_jobs)
         kept = KeptUploads(database, uploads, library, settings.data)
         figures = Figures(library, corrections, work.learned_from)
         routers = [
             _operations(model, settings.limits, metrics),
-            browse_routes.router(
-                library, corrections, media, Reviews(database, library, corrections), figures
-            ),
+            browse_routes.router(library, corrections, media, reviews, figures),
             work_router(store, work, runner, kept),
         ]
         if service is not None:

@@ -17,6 +17,7 @@ from actspan.server.browsed_run import BrowsedRun
 from actspan.server.error_responses import ProblemError
 
 SHOWN: Final = 20  # best proposals of a video that the list shows and compares, at most
+_SAME = 6  # digits of seconds up to which two times are the same
 _SETTING = re.compile(r"(\d{1,2}):([\d.e+-]+),([\d.e+-]+),([\d.e+-]+),(\d{1,4})")
 
 
@@ -25,6 +26,14 @@ class RunMetrics(BaseModel):
 
     auc: float = Field(description="Percent.")
     missed: int = Field(description="Instances that no proposal reaches at the lowest tIoU.")
+    own: int = Field(0, description="Corrected instances that are proposals of this very run.")
+
+
+def count_own(video: Video, proposals: Proposals) -> int:
+    """Count the instances of a video that are proposals of a run as they are."""
+    edges = np.column_stack([proposals.start, proposals.end]).round(_SAME)
+    known = set(map(tuple, edges.tolist()))
+    return sum(tuple(edge) in known for edge in video.segments.round(_SAME).tolist())
 
 
 class VideoResult(NamedTuple):
@@ -98,15 +107,21 @@ class ChangedRun:
     """Run with other settings of Soft-NMS: its result and metrics of every video.
 
     `reference` returns a video with the instances to compare with, or None; once it returns another
-    one, the metrics are computed again. Raises ProblemError (409) if the run kept no candidates.
+    one, the metrics are computed again. `corrected` returns it only if people corrected it. Raises
+    ProblemError (409) if the run kept no candidates.
     """
 
     def __init__(
-        self, run: BrowsedRun, setting: Setting, reference: Callable[[str], Video | None]
+        self,
+        run: BrowsedRun,
+        setting: Setting,
+        reference: Callable[[str], Video | None],
+        corrected: Callable[[str], Video | None] = lambda name: None,
     ) -> None:
         if not run.can_suppress:
             raise ProblemError(409, f"{run.name}: no candidates are stored")
-        self._run, self._config, self._reference = run, setting.config(run), reference
+        self._run, self._config = run, setting.config(run)
+        self._reference, self._corrected = reference, corrected
         self._results: dict[str, tuple[Video | None, VideoResult]] = {}  # with their references
         self._failed = False
 
@@ -153,6 +168,8 @@ class ChangedRun:
         metrics = None
         if name in self._run.result and reference is not None and len(reference.segments):
             auc, missed = evaluate_video(reference, proposals)
-            metrics = RunMetrics(auc=auc, missed=missed)
+            corrected = self._corrected(name)
+            own = 0 if corrected is None else count_own(corrected, proposals)
+            metrics = RunMetrics(auc=auc, missed=missed, own=own)
         best = proposals[np.arange(min(len(proposals), SHOWN))]  # a copy: the others are freed
         return VideoResult(len(proposals), best, metrics)

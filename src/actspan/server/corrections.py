@@ -1,48 +1,27 @@
-"""Segments that people corrected: their storage in the database, their routes and their export."""
+"""Segments that people corrected: their storage in the database, and their routes."""
 
 from __future__ import annotations
 
 import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import Annotated, Self
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, model_validator
 
 from actspan.core.types import Video
-from actspan.core.wording import counted, listed
-from actspan.data.annotations.formats import encode_annotations
 from actspan.server.database import Database
 from actspan.server.error_responses import ProblemError, RequestBody, failures
 from actspan.server.library import Library
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
 
-# What is exported in each form, the usual ones first. Chapters are no form of corrections: they
-# cannot be read back.
-EXPORTS = {
-    "activitynet": "ActivityNet's JSON",
-    "csv": "Table (CSV)",
-    "elan": "ELAN (.eaf, one per video)",
-    "labelstudio": "Label Studio's JSON",
-    "boris": "BORIS, a project",
-    "losslesscut": "LosslessCut (.llc, one per video)",
-    "edl": "EDL, CMX 3600 (one per video)",
-    "otio": "OpenTimelineIO (.otio, one per video)",
-    "vtt": "WebVTT subtitles (one per video)",
-    "textgrid": "Praat (.TextGrid, one per video)",
-    "audacity": "Audacity's labels (one per video)",
-    "fiftyone": "FiftyOne's temporal detections",
-}
-_OF_FRAMES = ("edl", "otio")  # forms whose times are frame numbers
-_DIGITS = 6  # of seconds in an export, which hides the rounding of sums
+_DIGITS = 9  # of seconds: 5.415 instead of 5.415000000000001, a sum
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
 Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 Revision = Annotated[int, Field(ge=0, le=2**53, description="Revision that was edited.")]
@@ -80,14 +59,6 @@ class Corrected(BaseModel):
     revision: int
     segments: list[Instance] | None
     changed: str | None = None
-
-
-class ExportContents(BaseModel):
-    """Numbers of videos, of their segments, and of videos without segments."""
-
-    videos: int
-    segments: int
-    empty_videos: int
 
 
 class Corrections:
@@ -165,7 +136,7 @@ def _decode_segments(segments: str) -> list[Instance]:
 
 
 def add_corrections(router: APIRouter, library: Library, corrections: Corrections) -> None:
-    """Add the routes that read, replace, remove and export corrections."""
+    """Add the routes that read, replace and remove corrections."""
 
     @router.get("/corrections", responses=failures(404, 422))
     def read_corrections(name: VideoId) -> Corrected:
@@ -188,54 +159,6 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
         removed = corrections.put(name, None, revision=revision)
         library.correct({name: None})
         return removed
-
-    @router.get(
-        "/corrections/export",
-        response_class=Response,
-        responses=failures(422) | {200: {"content": {"application/octet-stream": {}}}},
-    )
-    def export_corrections(
-        form: Annotated[str, Query(max_length=50)] = "activitynet",
-        everything: Annotated[bool, Query(description="Also videos without corrections.")] = False,
-    ) -> Response:
-        """Export all corrections as annotations: a file, or a ZIP archive of several.
-
-        The headers `Actspan-Videos`, `Actspan-Segments` and `Actspan-Empty-Videos` give the numbers
-        that `/corrections/contents` returns.
-        """
-        if form not in EXPORTS:
-            raise ProblemError(422, f"form {form!r} is not one of those that /api/browse names")
-        videos = corrected_videos(library, corrections, everything=everything)
-        if not videos:
-            raise ProblemError(409, "nothing is corrected yet, so there is nothing to export")
-        videos = [_for_export(library, video) for video in videos]
-        unknown = [video.id for video in videos if video.fps is None]
-        if unknown and form in _OF_FRAMES:
-            raise ProblemError(422, _unknown_rates(form, unknown))
-        files = encode_annotations(videos, form, media=lambda video: _file_name(library, video))
-        name, content = _as_one_file(files, f"corrections-{form}")
-        contained = _count(videos)
-        headers = {
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Actspan-Videos": str(contained.videos),
-            "Actspan-Segments": str(contained.segments),
-            "Actspan-Empty-Videos": str(contained.empty_videos),
-        }
-        return Response(content, media_type="application/octet-stream", headers=headers)
-
-    @router.get("/corrections/contents", responses=failures(422))
-    def export_contents(
-        everything: Annotated[bool, Query(description="Also videos without corrections.")] = False,
-    ) -> ExportContents:
-        """Return what an export would contain."""
-        return _count(corrected_videos(library, corrections, everything=everything))
-
-
-def _count(videos: Sequence[Video]) -> ExportContents:
-    segments = [len(video.segments) for video in videos]
-    return ExportContents(
-        videos=len(videos), segments=sum(segments), empty_videos=segments.count(0)
-    )
 
 
 def corrected_videos(
@@ -262,39 +185,7 @@ def corrected_video(library: Library, name: str, instances: Sequence[Instance]) 
     video = library.truth.get(name)
     if video is None:
         video = Video(name, library.seconds(name) if name in library.ids else math.nan)
-    segments = np.array([(instance.start, instance.end) for instance in instances], np.float64)
+    edges = [(instance.start, instance.end) for instance in instances]
+    segments = np.array(edges, np.float64).round(_DIGITS)
     labels = tuple(instance.label for instance in instances)
     return replace(video, segments=segments, labels=labels, scores=None)
-
-
-def _for_export(library: Library, video: Video) -> Video:
-    """Return a video with rounded times, and with the frame rate of its file if it has no other."""
-    rate = math.nan if video.fps else library.length(video.id).rate
-    fps = video.fps if math.isnan(rate) else rate
-    return replace(video, segments=video.segments.round(_DIGITS), fps=fps)
-
-
-def _unknown_rates(form: str, unknown: Sequence[str]) -> str:
-    return (
-        f"{EXPORTS[form].split(' (')[0]} counts frames, and the frame rate of "
-        f"{counted(len(unknown), 'video')} is unknown, whose files are not served: "
-        f"{listed(unknown)}. Choose another format, or serve the files: actspan serve --videos"
-    )
-
-
-def _file_name(library: Library, video: Video) -> str:
-    """Return the file name of the video that tools open with an exported file."""
-    path = library.file(video.id)
-    return f"{video.id}.mp4" if path is None else path.name
-
-
-def _as_one_file(files: Mapping[str, bytes], name: str) -> tuple[str, bytes]:
-    """Return a single file as it is, or several as a ZIP archive of this name."""
-    if len(files) == 1:
-        (only,) = files.items()
-        return only
-    packed = BytesIO()
-    with ZipFile(packed, "w", ZIP_DEFLATED) as archive:
-        for file, content in files.items():
-            archive.writestr(ZipInfo(file), content)  # a fixed date: same input, same bytes
-    return f"{name}.zip", packed.getvalue()

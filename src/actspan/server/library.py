@@ -13,13 +13,13 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 
 from actspan.core.errors import ActSpanError, AnnotationError, DataError
-from actspan.core.types import Video
+from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.paired import evaluate_each
 from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun
-from actspan.server.changed_runs import ChangedRun, RunMetrics, Setting
+from actspan.server.changed_runs import ChangedRun, RunMetrics, Setting, count_own
 from actspan.server.error_responses import ProblemError
 from actspan.server.media import FileLength
 from actspan.server.zoom_levels import check_index
@@ -124,7 +124,9 @@ class Library:
             for setting in settings:
                 changed = self._changed.pop(setting, None)
                 if changed is None:
-                    changed = ChangedRun(self.run(setting.run), setting, self.reference)
+                    changed = ChangedRun(
+                        self.run(setting.run), setting, self.reference, self._corrected.get
+                    )
                     self.warm()
                 found[setting.run] = self._changed[setting] = changed
             while len(self._changed) > _CHANGED:
@@ -134,6 +136,12 @@ class Library:
     def reference(self, name: str) -> Video | None:
         """Return a video as corrected, or else as in the ground truth, or None."""
         return self._corrected.get(name) or self.truth.get(name)
+
+    def own(self, video: Video, result: Mapping[str, Proposals]) -> int:
+        """Count the corrected instances of a video that are proposals of a run as they are."""
+        if video.id not in self._corrected or video.id not in result:
+            return 0
+        return count_own(video, result[video.id])
 
     def _evaluate(self) -> None:
         while True:
@@ -168,7 +176,8 @@ class Library:
                 part = {video.id: video for video in videos[first : first + _TOGETHER]}
                 for name, (auc, missed) in evaluate_each([*part.values()], result).items():
                     if self.reference(name) is part[name]:  # not corrected meanwhile
-                        metrics[name] = RunMetrics(auc=auc, missed=missed)
+                        own = self.own(part[name], result)
+                        metrics[name] = RunMetrics(auc=auc, missed=missed, own=own)
         for name in self.ids:
             if self.file(name) is not None and name not in self._lengths:
                 if self._pauses_to_stop():
@@ -261,6 +270,14 @@ class Library:
             except ProblemError:  # too many requests wait
                 return _UNKNOWN
         return self._lengths[name]
+
+    def unproposed(self) -> list[str]:
+        """Return the listed videos that no run has, though their files can be read."""
+        if not self.runs:
+            return []
+        proposed = {video for run in self.runs for video in run.result}
+        missing = (name for name in self.ids if name in self.media and name not in proposed)
+        return [name for name in missing if not self.length(name).fault]
 
     def run(self, number: int) -> BrowsedRun:
         """Return a run by its index, or raise ProblemError (404)."""

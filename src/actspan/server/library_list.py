@@ -89,7 +89,9 @@ class ListQuery(BaseModel):
 class ListedRun(BaseModel):
     """Result of one run on a video."""
 
-    proposals: int = Field(description="Number of proposals.")
+    proposals: int | None = Field(
+        description="Number of proposals; null if the run does not have the video."
+    )
     score: float | None = Field(description="Best score.")
     metrics: RunMetrics | None = Field(
         description="Null without instances, and before the evaluation."
@@ -260,7 +262,7 @@ class VideoList:
         result = self._known(number, name) or self._changed[number].result(name)
         best = result.best[: self._query.segments]
         return ListedRun(
-            proposals=result.proposals,
+            proposals=result.proposals if name in self._runs[number].result else None,
             score=result.score,
             metrics=result.metrics,
             best=list(zip(best.start.tolist(), best.end.tolist(), strict=True)),

@@ -1,6 +1,6 @@
 // The list of videos: of thousands of rows, only those in view are requested and drawn.
 
-/** @import { ListedVideo, ListQuery, Overview } from "./types.js" */
+/** @import { ListedRun, ListedVideo, ListQuery, Overview } from "./types.js" */
 /** @import { Store } from "./store.js" */
 
 import { addressOf } from "./address.js";
@@ -207,7 +207,8 @@ export class List extends EventTarget {
    */
   describe(link, video, className) {
     make(link, "span", { className, title: video.id }, video.id);
-    if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
+    if (video.fault) make(link, "span", { className: "badge fault", title: video.fault }, "unreadable");
+    else if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
     make(link, "span", { className: "row-facts" }, factsOf(video, this.store.about));
   }
 
@@ -255,11 +256,13 @@ export function focusedIndex(room) {
 }
 
 /**
- * Return the AUC of each run, percent, with the letter of the run if there are several.
+ * Return the AUC of each run, percent, with the letter of the run if there are several; a star marks
+ * one that is too high, since proposals of the run were accepted as instances.
  * @param {ListedVideo} video
  */
 export function aucOf({ runs }) {
-  const figures = runs.map(({ metrics }, r) => metrics && `${letterIn(runs, r)}${metrics.auc.toFixed(1)}`);
+  const figures = runs.map(({ metrics }, r) =>
+    metrics && `${letterIn(runs, r)}${metrics.auc.toFixed(1)}${metrics.own ? "*" : ""}`);
   return figures.filter(Boolean).join(" ");
 }
 
@@ -274,9 +277,15 @@ const letterIn = (runs, run) => (runs.length > 1 ? `${letterOf(run)} ` : "");
  * @param {ListedVideo} video
  * @param {Overview} about
  */
-function factsOf({ seconds, instances, runs }, about) {
-  const counts = about.ground_truth ? [plural(instances, "instance")]
-    : runs.map(({ proposals }, r) => `${letterIn(runs, r)}${plural(proposals, "proposal")}`);
+function factsOf({ seconds, fault, instances, runs }, about) {
+  const count = about.ground_truth ? plural(instances, "instance") : !fault && proposalsOf(runs);
   const missed = runs.length === 1 && runs[0].metrics?.missed;
-  return dotted(seconds !== null && clock(seconds), ...counts, missed ? `${missed} missed` : "");
+  return dotted(seconds !== null && clock(seconds), count, missed ? `${missed} missed` : "");
+}
+
+/** @param {ListedRun[]} runs */
+function proposalsOf(runs) {
+  if (runs.every(({ proposals }) => proposals === null)) return runs.length ? "no proposals yet" : "";
+  if (runs.length === 1) return plural(runs[0].proposals ?? 0, "proposal");
+  return `proposals ${runs.map(({ proposals }, r) => `${letterIn(runs, r)}${proposals ?? "–"}`).join(" ")}`;
 }

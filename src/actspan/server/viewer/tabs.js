@@ -63,8 +63,9 @@ export class Tabs {
     this.#tab("corrections").hidden = editor === null;
     this.#tab("review").hidden = editor === null || !this.store.served.length;
     if (this.shown && this.#tab(this.shown).hidden) this.show("proposals", false);
-    const { runs } = this.store, proposals = shownRuns.reduce((sum, run) => sum + run.visible.length, 0);
+    const { runs } = this.store;
+    const [visible, all] = [shownRuns.flatMap((run) => run.visible).length, shownRuns.flatMap((run) => run.all).length];
     byId("corrections-number").textContent = editor?.segments ? String(editor.segments.length) : "";
-    byId("proposals-number").textContent = runs.length ? String(proposals) : "";
+    byId("proposals-number").textContent = runs.length ? `${visible}${visible < all ? ` of ${all.toLocaleString("en")}` : ""}` : "";
   }
 }
