@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from actspan.config.stages import SoftNmsConfig
 from actspan.core.errors import ActSpanError
-from actspan.core.types import Proposals, Video
+from actspan.core.types import Float64, Proposals, Video
 from actspan.evaluation.recall import evaluate_video
 from actspan.server.browsed_run import BrowsedRun
 from actspan.server.error_responses import ProblemError
@@ -29,11 +29,9 @@ class RunMetrics(BaseModel):
     own: int = Field(0, description="Corrected instances that are proposals of this very run.")
 
 
-def count_own(video: Video, proposals: Proposals) -> int:
-    """Count the instances of a video that are proposals of a run as they are."""
-    edges = np.column_stack([proposals.start, proposals.end]).round(_SAME)
-    known = set(map(tuple, edges.tolist()))
-    return sum(tuple(edge) in known for edge in video.segments.round(_SAME).tolist())
+def edges_of(start: Float64, end: Float64) -> set[tuple[float, ...]]:
+    """Return start and end of segments, (N,) each, rounded so that the same ones are equal."""
+    return set(map(tuple, np.column_stack([start, end]).round(_SAME).tolist()))
 
 
 class VideoResult(NamedTuple):
@@ -107,8 +105,9 @@ class ChangedRun:
     """Run with other settings of Soft-NMS: its result and metrics of every video.
 
     `reference` returns a video with the instances to compare with, or None; once it returns another
-    one, the metrics are computed again. `corrected` returns it only if people corrected it. Raises
-    ProblemError (409) if the run kept no candidates.
+    one, the metrics are computed again. `own` counts the
+    corrected instances of a video that are among proposals. Raises ProblemError (409) if the run
+    kept no candidates.
     """
 
     def __init__(
@@ -116,12 +115,12 @@ class ChangedRun:
         run: BrowsedRun,
         setting: Setting,
         reference: Callable[[str], Video | None],
-        corrected: Callable[[str], Video | None] = lambda name: None,
+        own: Callable[[Video, Proposals], int] = lambda video, proposals: 0,
     ) -> None:
         if not run.can_suppress:
             raise ProblemError(409, f"{run.name}: no candidates are stored")
         self._run, self._config = run, setting.config(run)
-        self._reference, self._corrected = reference, corrected
+        self._reference, self._own = reference, own
         self._results: dict[str, tuple[Video | None, VideoResult]] = {}  # with their references
         self._failed = False
 
@@ -168,8 +167,7 @@ class ChangedRun:
         metrics = None
         if name in self._run.result and reference is not None and len(reference.segments):
             auc, missed = evaluate_video(reference, proposals)
-            corrected = self._corrected(name)
-            own = 0 if corrected is None else count_own(corrected, proposals)
+            own = self._own(reference, proposals)
             metrics = RunMetrics(auc=auc, missed=missed, own=own)
         best = proposals[np.arange(min(len(proposals), SHOWN))]  # a copy: the others are freed
         return VideoResult(len(proposals), best, metrics)

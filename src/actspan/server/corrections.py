@@ -21,7 +21,6 @@ from actspan.server.library import Library
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
 
-_DIGITS = 9  # of seconds: 5.415 instead of 5.415000000000001, a sum
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
 Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 Revision = Annotated[int, Field(ge=0, le=2**53, description="Revision that was edited.")]
@@ -185,7 +184,6 @@ def corrected_video(library: Library, name: str, instances: Sequence[Instance]) 
     video = library.truth.get(name)
     if video is None:
         video = Video(name, library.seconds(name) if name in library.ids else math.nan)
-    edges = [(instance.start, instance.end) for instance in instances]
-    segments = np.array(edges, np.float64).round(_DIGITS)
+    segments = np.array([(instance.start, instance.end) for instance in instances], np.float64)
     labels = tuple(instance.label for instance in instances)
     return replace(video, segments=segments, labels=labels, scores=None)

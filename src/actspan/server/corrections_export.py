@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from typing import Annotated
@@ -35,6 +35,7 @@ EXPORTS = {
     "audacity": "Audacity's labels (one per video)",
     "fiftyone": "FiftyOne's temporal detections",
 }
+_DIGITS = 9  # of seconds: 5.415 instead of 5.415000000000001, a sum
 _OF_FRAMES = ("edl", "otio")  # forms whose times are frame numbers
 
 
@@ -68,7 +69,8 @@ def add_export(router: APIRouter, library: Library, corrections: Corrections) ->
         videos = corrected_videos(library, corrections, everything=everything)
         if not videos:
             raise ProblemError(409, "nothing is corrected yet, so there is nothing to export")
-        videos = [_for_export(library, video) for video in videos]
+        corrected = corrections.ids()
+        videos = [_for_export(library, video, corrected) for video in videos]
         unknown = [video.id for video in videos if video.fps is None]
         if unknown and form in _OF_FRAMES:
             raise ProblemError(422, _unknown_rates(form, unknown))
@@ -98,17 +100,18 @@ def _count(videos: Sequence[Video]) -> ExportContents:
     )
 
 
-def _for_export(library: Library, video: Video) -> Video:
-    """Return a video with the frame rate of its file, if it has no other."""
+def _for_export(library: Library, video: Video, corrected: Collection[str]) -> Video:
+    """Round the times of corrections, and add the rate of the file if the video has none."""
     rate = math.nan if video.fps else library.length(video.id).rate
     fps = video.fps if math.isnan(rate) else rate
-    return replace(video, fps=fps)
+    segments = video.segments.round(_DIGITS) if video.id in corrected else video.segments
+    return replace(video, segments=segments, fps=fps)
 
 
 def _unknown_rates(form: str, unknown: Sequence[str]) -> str:
     return (
         f"{EXPORTS[form].split(' (')[0]} counts frames, and the frame rate of "
-        f"{counted(len(unknown), 'video')} is unknown, whose files are not served: "
+        f"{counted(len(unknown), 'video')} is unknown, as no readable file of them is served: "
         f"{listed(unknown)}. Choose another format, or serve the files: actspan serve --videos"
     )
 

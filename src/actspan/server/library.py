@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 
@@ -19,7 +19,7 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.paired import evaluate_each
 from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun
-from actspan.server.changed_runs import ChangedRun, RunMetrics, Setting, count_own
+from actspan.server.changed_runs import ChangedRun, RunMetrics, Setting, edges_of
 from actspan.server.error_responses import ProblemError
 from actspan.server.media import FileLength
 from actspan.server.zoom_levels import check_index
@@ -28,6 +28,7 @@ from actspan.streams.video_lists import find_videos
 _PAUSE = 0.001  # seconds after each part of the evaluation, so that requests go first
 _LATER = 1.0  # seconds after the evaluation, so that the first page goes first
 _TOGETHER = 200  # videos that are evaluated together
+_NONE = Proposals.empty()
 _UNKNOWN = FileLength(math.nan, math.nan)
 _CHANGED = 8  # runs with other settings of Soft-NMS that stay in memory
 
@@ -124,9 +125,8 @@ class Library:
             for setting in settings:
                 changed = self._changed.pop(setting, None)
                 if changed is None:
-                    changed = ChangedRun(
-                        self.run(setting.run), setting, self.reference, self._corrected.get
-                    )
+                    own = partial(self.own, setting.run)
+                    changed = ChangedRun(self.run(setting.run), setting, self.reference, own)
                     self.warm()
                 found[setting.run] = self._changed[setting] = changed
             while len(self._changed) > _CHANGED:
@@ -137,11 +137,18 @@ class Library:
         """Return a video as corrected, or else as in the ground truth, or None."""
         return self._corrected.get(name) or self.truth.get(name)
 
-    def own(self, video: Video, result: Mapping[str, Proposals]) -> int:
-        """Count the corrected instances of a video that are proposals of a run as they are."""
-        if video.id not in self._corrected or video.id not in result:
+    def own(self, number: int, video: Video, proposals: Proposals) -> int:
+        """Count the corrected instances of a video that are proposals of a run as they are.
+
+        Those that an earlier run has as well count for that one: they were accepted there.
+        """
+        if video.id not in self._corrected:
             return 0
-        return count_own(video, result[video.id])
+        own = edges_of(proposals.start, proposals.end)
+        for run in self.runs[:number]:
+            earlier = run.result.get(video.id, _NONE)
+            own -= edges_of(earlier.start, earlier.end)
+        return len(edges_of(*video.segments.T) & own)
 
     def _evaluate(self) -> None:
         while True:
@@ -167,7 +174,8 @@ class Library:
     def _evaluate_missing(self) -> None:
         """Read and evaluate what the list of videos shows."""
         results = [run.result for run in self.runs]
-        for result, metrics in zip(results, self.metrics, strict=False):  # one may be added now
+        pairs = zip(results, self.metrics, strict=False)  # one may be added now
+        for number, (result, metrics) in enumerate(pairs):
             known = (self.reference(name) for name in result if name not in metrics)
             videos = [video for video in known if video is not None and len(video.segments)]
             for first in range(0, len(videos), _TOGETHER):
@@ -176,7 +184,7 @@ class Library:
                 part = {video.id: video for video in videos[first : first + _TOGETHER]}
                 for name, (auc, missed) in evaluate_each([*part.values()], result).items():
                     if self.reference(name) is part[name]:  # not corrected meanwhile
-                        own = self.own(part[name], result)
+                        own = self.own(number, part[name], result.get(name, _NONE))
                         metrics[name] = RunMetrics(auc=auc, missed=missed, own=own)
         for name in self.ids:
             if self.file(name) is not None and name not in self._lengths:

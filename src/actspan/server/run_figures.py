@@ -182,7 +182,7 @@ class Figures:
             videos=len(videos),
             instances=int(np.sum(recall.instances)),
             missed=int(np.sum(recall.missed)),
-            own=sum(self._library.own(video, result) for video in videos),
+            own=sum(self._library.own(run, video, result[video.id]) for video in videos),
             figures=recall.figures(),
         )
 

@@ -102,7 +102,7 @@ class WorkReport:
         self._send({"net": net, "losses": values})
 
 
-def _answer(values: dict[str, Any], send: Send) -> Reply:
+def answer(values: dict[str, Any], send: Send) -> Reply:
     """Run a task; return what was skipped, by video."""
     task, report = WorkTask(**values), WorkReport(send)
     training = task.kind == "train"
@@ -171,11 +171,11 @@ def _train(task: WorkTask, report: WorkReport) -> None:
     except ChangedTrainingError:
         report.warn("the videos changed while the service was stopped: trained from scratch")
         bundle = fit(restart=True)
-    if warning := _warning(bundle):
+    if warning := warning_about(bundle):
         report.warn(warning)
 
 
-def _warning(bundle: Bundle) -> str:
+def warning_about(bundle: Bundle) -> str:
     """Return a line if a trained model is no better than what needs no model, else ""."""
     from actspan.evaluation.baselines import not_beaten
 
@@ -222,7 +222,7 @@ def main() -> None:
     """Answer tasks until standard input ends."""
     end_with_service()
     os.nice(5)  # so that requests are answered first
-    answer_tasks(_answer)
+    answer_tasks(answer)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import { button, byId, dialog, element, field, make, press } from "./dom.js";
 import { say } from "./messages.js";
 
 const NO_MODEL = "A file that is dropped needs a model of the command line: start actspan serve with --model.";
-const BY_FOLDER = " Without one: copy it into the folder of the videos, start the service again, and propose in all (W).";
+const BY_FOLDER = " Without one, copy it into the folder of the videos, start the service again, and propose (W).";
 
 /** @param {Opening} opening */
 export async function proposeDialog(opening) {

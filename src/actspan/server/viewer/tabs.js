@@ -63,9 +63,10 @@ export class Tabs {
     this.#tab("corrections").hidden = editor === null;
     this.#tab("review").hidden = editor === null || !this.store.served.length;
     if (this.shown && this.#tab(this.shown).hidden) this.show("proposals", false);
-    const { runs } = this.store;
-    const [visible, all] = [shownRuns.flatMap((run) => run.visible).length, shownRuns.flatMap((run) => run.all).length];
+    const { runs } = this.store, visible = shownRuns.reduce((sum, run) => sum + run.visible.length, 0);
+    const all = shownRuns.reduce((sum, run) => sum + run.all.length, 0);
+    const of = visible < all ? ` of ${all.toLocaleString("en")}` : "";
     byId("corrections-number").textContent = editor?.segments ? String(editor.segments.length) : "";
-    byId("proposals-number").textContent = runs.length ? `${visible}${visible < all ? ` of ${all.toLocaleString("en")}` : ""}` : "";
+    byId("proposals-number").textContent = runs.length ? `${visible}${of}` : "";
   }
 }

@@ -21,7 +21,8 @@ export function verdicts(groups, a, b) {
     const own = [ownOf(group.a, a), ownOf(group.b, b)].filter(Boolean).join(", and ");
     const figures = [group.a, group.b].map((one) => one.figures.AUC.toFixed(1)).join(" to ");
     const difference = `${b.letter} − ${a.letter} is ${signed(group.difference.auc)} points of AUC`;
-    return `${videosOf(group, isTrained)}: ${finding}${difference} (${figures}; ${interval}).${own && ` This is no fair comparison: ${own}.`}`;
+    const unfair = own && ` This is no fair comparison: ${own}.`;
+    return `${videosOf(group, isTrained)}: ${finding}${difference} (${figures}; ${interval}).${unfair}`;
   });
 }
 
@@ -31,8 +32,8 @@ export function verdicts(groups, a, b) {
  * @param {Run} run
  */
 const ownOf = ({ own, instances }, { letter }) =>
-  own && `${own.toLocaleString("en")} of ${plural(instances, "instance")} ${own === 1 ? "is a proposal" : "are proposals"}`
-    + ` that ${letter} made itself`;
+  own && `${own.toLocaleString("en")} of ${plural(instances, "instance")} `
+    + `${own === 1 ? "is a proposal" : "are proposals"} that ${letter} made itself`;
 
 /**
  * Return a note on a run that is evaluated with its own proposals, or "".
@@ -62,7 +63,9 @@ function videosOf({ name, a: { videos: count } }, isTrained) {
  * @param {Run} b
  */
 function findingOf({ a: ofA, b: ofB, difference: { low, high } }, a, b) {
-  if (low === null || high === null) return ["", `${plural(ofA.videos, "video is", "videos are")} too few for an interval`];
+  if (low === null || high === null) {
+    return ["", `${plural(ofA.videos, "video is", "videos are")} too few for an interval`];
+  }
   const interval = `95 % interval ${signed(low)} to ${signed(high)}`;
   if (ofA.own || ofB.own) return ["", interval];
   if (low <= 0 && high >= 0) return ["no clear difference, ", interval];

@@ -148,9 +148,9 @@ export class Loop {
  */
 function learningOf({ videos, annotated, held_out: heldOut, partly_reviewed: partly }) {
   if (!annotated) return ["Correct some videos first: a model learns from them.", ""];
-  const evaluated = heldOut ? `, is evaluated on ${heldOut.toLocaleString("en")} held-out ${heldOut === 1 ? "one" : "ones"}` : "";
-  const learned = `Learns from ${plural(annotated - heldOut, "video")} with corrections or ground truth${evaluated}`;
-  const rest = partly && ` ${plural(partly, "video is", "videos are")} only partly reviewed: review them to the end first.`;
-  return [`${learned}, then proposes in all ${videos.toLocaleString("en")}.`,
+  const evaluated = heldOut && `, is evaluated on ${plural(heldOut, "held-out one", "held-out ones")}`;
+  const learned = `Learns from ${plural(annotated - heldOut, "video")} with corrections or ground truth`;
+  const rest = partly && ` ${plural(partly, "video is", "videos are")} only partly reviewed: finish that first.`;
+  return [`${learned}${evaluated || ""}, then proposes in all ${videos.toLocaleString("en")}.`,
     `Everything in these videos that is not marked is learned as background.${rest || ""}`];
 }

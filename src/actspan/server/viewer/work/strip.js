@@ -20,7 +20,7 @@ export class Strip {
   /**
    * @param {Store} store
    * @param {WorkJobs} jobs
-   * @param {{ open: () => void, propose: () => unknown, review: () => unknown, compare: (job: WorkJob) => void }} actions
+   * @param {Record<"open" | "propose" | "review", () => unknown> & { compare: (job: WorkJob) => void }} actions
    */
   constructor(store, jobs, actions) {
     this.store = store;
