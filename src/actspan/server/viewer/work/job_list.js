@@ -53,7 +53,7 @@ class Row {
     this.button.setAttribute("aria-label", `${this.button.textContent}: ${titleOf(job)}`);
     this.bar.hidden = job.state !== "running";
     this.bar.value = job.progress;
-    drawLosses(this.losses, job.status.losses);
+    drawLosses(this.losses, job.status.losses, job.state === "running");
   }
 }
 
@@ -88,8 +88,9 @@ export class JobList {
  * Draw the losses by network: training as a line, validation dashed.
  * @param {HTMLElement} room
  * @param {Record<string, EpochLosses[]>} losses
+ * @param {boolean} isRunning
  */
-function drawLosses(room, losses) {
+function drawLosses(room, losses, isRunning) {
   room.replaceChildren();
   for (const [net, epochs] of Object.entries(losses)) {
     const figure = make(room, "figure"), last = epochs[epochs.length - 1];
@@ -102,7 +103,7 @@ function drawLosses(room, losses) {
     }
     const validation = last.validation === null ? "" : `, held out ${last.validation.toFixed(3)}`;
     make(figure, "figcaption", {}, `${net}, epoch ${last.epoch}: loss ${last.training.toFixed(3)}${validation}`);
-    const rise = riseOf(epochs);
+    const rise = isRunning ? "" : riseOf(epochs); // a line that comes and goes would move the buttons
     if (rise) make(figure, "figcaption", { className: "fault" }, rise);
   }
 }
