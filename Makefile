@@ -5,12 +5,17 @@ BIN := .venv/bin
 NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 # pins what is installed and what builds it: two installs a month apart are the same
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(PIP_CONSTRAINT)
+# other Pythons that the wheel is checked with, if they are on this machine
+ALSO ?= python3.12 python3.13
 
-.PHONY: help setup demo demo-train test fuzz faults docs lint lint-python lint-page format bench bench-memory bench-ray test-cluster clean
+.PHONY: help setup demo demo-train test dist test-package fuzz faults docs lint lint-python lint-page format bench bench-memory bench-ray test-cluster clean
 
 help:
 	@echo "make demo        install the core and see the main job on synthetic data"
 	@echo "make test        install everything and run the tests"
+	@echo "make dist        build and check the wheel and the sdist, in dist/"
+	@echo "make test-package  install the wheel in empty environments, and run every extra there"
 	@echo "make setup       .venv with everything for development"
 	@echo "make lint        linters, format check and strict type checks, of Python and of the page"
 	@echo "make docs        the documentation site, in build/site; broken links fail"
@@ -48,6 +53,15 @@ demo-train: .venv/dev
 # worksteal: most modules run in one worker, which makes their services, browsers and videos once
 test: .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+dist: .venv/dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist . > build.log 2>&1 || { cat build.log; rm build.log; exit 1; }
+	@rm build.log
+	$(BIN)/python .ci/check_dist.py dist
+
+test-package: dist
+	$(BIN)/python .ci/smoke.py dist --python $(PYTHON) $(addprefix --also ,$(ALSO))
 
 fuzz: .venv/dev
 	$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(addprefix --reader ,$(READER))
@@ -110,4 +124,4 @@ test-cluster: .venv/dev
 	$(BIN)/python -m pytest -m "slow or not slow" tests/jobs/cluster
 
 clean:
-	rm -rf .venv node_modules build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv node_modules build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -52,7 +52,6 @@ def inject(world: World, task: tuple[Kind, int]) -> Verdict:
 def ready() -> None:
     """Import what commands need, and load the kernels, without starting a thread."""
     import onnxruntime  # noqa: F401
-    import pyarrow.csv
     import pyarrow.ipc  # noqa: F401
     import rich.progress
     import rich.traceback  # noqa: F401
@@ -61,7 +60,7 @@ def ready() -> None:
     import actspan.cli.propose
     import actspan.cli.tables
     import actspan.jobs.driver  # noqa: F401
-    from actspan.pipeline.core import load_kernels
+    from actspan.pipeline.steps import load_kernels
 
     load_kernels()
 

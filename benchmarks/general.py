@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from actspan import Bundle, Video, evaluate_recall, soft_nms
 from actspan.config.stages import LabelFreeConfig, SoftNmsConfig
-from actspan.core.types import Float32, Float64, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import Float32, Float64
 from actspan.model import LABEL_FREE
 from actspan.proposals.components import principal_components
 from actspan.proposals.label_free import boundary_heights, propose_label_free
@@ -130,7 +131,7 @@ def auc(recordings: Sequence[Recording], weights: Float64, config: SoftNmsConfig
     for video, seconds, candidates, descriptors in recordings:
         score = np.log(np.maximum(candidates.score, 1e-300)) + descriptors @ weights
         kept = soft_nms(candidates.with_score(np.exp(score - score.max())), config)
-        found[video.id] = Proposals(kept.start * seconds, kept.end * seconds, kept.score)
+        found[video.id] = kept.to_seconds(seconds)
     return evaluate_recall([r.video for r in recordings], found, subset=None).summary()["AUC"]
 
 

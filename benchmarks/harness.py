@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from actspan.bench.machine import core_count, load_average, processor_name
 from actspan.bench.timing import Run, interleave, peak_memory, timed
+from actspan.core.machine import core_count, load_average, processor_name
 from actspan.deploy.accuracy_report import library_versions
 
 _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "pyarrow", "pandas", "scipy")

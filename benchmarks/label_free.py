@@ -15,7 +15,7 @@ from time import perf_counter
 import click
 
 from actspan import Dataset, Pipeline, evaluate_recall
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.evaluation import baselines
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest

@@ -69,10 +69,12 @@ def write_run(folder: Path, planned: list[Planned], seed: int) -> None:
                 score = np.sort(rng.uniform(0.05, 1, len(own)))[::-1]
                 order = rng.permutation(len(own))
                 start, end = (np.array([one[edge] for one in own])[order] for edge in (1, 2))
-                found = Proposals(start / SECONDS, end / SECONDS, score, score, score)
+                found = Proposals(
+                    start / SECONDS, end / SECONDS, score, score, score, unit="fraction"
+                )
                 scores = BoundaryScores(*np.zeros((3, int(SECONDS * FPS))))
                 confidence = score.astype(np.float32)
-                add(Outcome(name, SECONDS, scores, found, confidence, found.scaled(SECONDS)))
+                add(Outcome(name, SECONDS, scores, found, confidence, found.to_seconds(SECONDS)))
         write_info(partial, {"videos": len(videos)})
     labelled = [Video("labels", 9.0, "training", [[k, k + 1] for k in range(3)], LABELS)]
     (folder / "set").mkdir()

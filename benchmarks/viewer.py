@@ -58,10 +58,10 @@ def make_large_run(folder: Path, videos: int, seed: int) -> None:
                 annotated.append(Video(name, seconds, "validation", cuts, ("run", "jump")))
                 edges = np.sort(rng.random((2, PROPOSALS)), axis=0)
                 score = np.sort(rng.random(PROPOSALS))[::-1]
-                found = Proposals(edges[0], edges[1], score, score, score)
+                found = Proposals(edges[0], edges[1], score, score, score, unit="fraction")
                 scores = BoundaryScores(*rng.random((3, CELLS)))
                 confidence = score.astype(np.float32)
-                result = found.scaled(seconds)
+                result = found.to_seconds(seconds)
                 add(Outcome(name, seconds, scores, found, confidence, result))
         write_info(partial, {"videos": videos})
     (folder / "set").mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 import actspan
-from actspan.report.colours import style_sheet
+from actspan.core.colours import style_sheet
 
 DOCS = Path(__file__).parent
 STATIC = DOCS.parent / "build" / "static"

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from actspan import BoundaryScores, Dataset, Proposals, bsp_features, soft_nms
+from actspan.core.colours import HIT, MISS, TRUTH
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import Float64
 from actspan.data.synthetic_dataset import write_synthetic_dataset
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.run import Run
-from actspan.report.colours import HIT, MISS, TRUTH
 from actspan.report.figures import COLOURS, INK, SOFT, inline_svg, new_figure, tidy
 
 PICTURES = Path(__file__).parents[1] / "build" / "pictures"
@@ -182,7 +182,8 @@ def draw_all(folder: Path = PICTURES) -> Iterator[Path]:
     example = make_example()
     for name, (draw, label) in DRAWINGS.items():
         path = folder / f"{name}.svg"
-        path.write_text(inline_svg(draw(example), label), encoding="utf-8")
+        chart = inline_svg(draw(example), label)
+        path.write_text(f'<div class="chart-box">{chart}</div>\n', encoding="utf-8")
         yield path
 
 

@@ -33,9 +33,10 @@ and a run those that it was made with in its `run.toml`.
 Settings that act after the networks can be changed without training again; in the tables below they
 are marked with *set*:
 
-```
+<!-- runs on: bundle bsn/, features my-videos/, settings settings.toml -->
+```sh
 actspan propose --model bsn/ --dataset my-videos/ --set soft_nms.decay=0.4 --out run/
-actspan propose --model bsn/ --dataset my-videos/ --settings settings.toml --out run/
+actspan propose --model bsn/ --dataset my-videos/ --settings settings.toml --out other/
 ```
 
 `--set` may be repeated, and takes precedence over `--settings`. The file has the form that
@@ -72,7 +73,7 @@ _ROOTS: tuple[tuple[str, type[Config], str, str], ...] = (
         ClassifierTrainConfig,
         "",
         "For Python: `train_classifier(config=...)`. Commands change the number of "
-        "passes alone: `--epochs`.",
+        "steps alone: `--epochs N` trains for 50 N steps.",
     ),
     (
         "Features",

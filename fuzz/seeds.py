@@ -6,17 +6,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from actspan.bench.records import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.config.base import dump_toml
 from actspan.config.stages import FeatureSpec
-from actspan.core.types import BoundaryScores, Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import BoundaryScores, Video
 from actspan.data.annotations.formats import encode_annotations, write_annotations
 from actspan.data.cells import Window
 from actspan.data.detections import Detections, write_detections
@@ -26,8 +27,8 @@ from actspan.data.scores import add_scores, open_score_archive
 from actspan.data.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
-from actspan.jobs.run import candidate_schema
-from actspan.jobs.sinks import candidate_batch, write_info
+from actspan.jobs.candidate_files import candidate_writer
+from actspan.jobs.sinks import write_info
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
@@ -48,7 +49,7 @@ ROOT = Path(__file__).resolve().parents[1]
 Write = Callable[[Path], object]
 
 _ROWS = np.arange(24, dtype=np.float32).reshape(8, 3) / 24
-_PROPOSALS = Proposals(np.array([0.5, 2.0]), np.array([4.0, 9.5]), np.array([0.9, 0.25]))
+_PROPOSALS = Proposals([0.5, 2.0], [4.0, 9.5], [0.9, 0.25], unit="seconds")
 
 
 def write_seeds(target: str, folder: Path) -> int:
@@ -201,17 +202,20 @@ def _computed(path: Path) -> None:
 def _found() -> tuple[Proposals, Any]:
     side = np.array([0.5, 0.25], np.float32)
     product = np.array([0.25, 0.0625])
-    return Proposals(_PROPOSALS.start / 10, _PROPOSALS.end / 10, product, side, side), side
+    return Proposals(
+        _PROPOSALS.start / 10, _PROPOSALS.end / 10, product, side, side, unit="fraction"
+    ), side
 
 
-def _candidates(path: Path) -> None:
+def _candidates(path: Path, name: str) -> None:
     found, side = _found()
     outcome: Any = SimpleNamespace(
         id="a", offset=0.0, seconds=10.0, candidates=found, confidence=side
     )
-    schema = candidate_schema()
-    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, schema) as writer:
-        writer.write_batch(candidate_batch(outcome, schema))
+    with TemporaryDirectory() as folder:
+        with candidate_writer(Path(folder)) as add:
+            add(outcome)
+        path.write_bytes((Path(folder) / name).read_bytes())
 
 
 def _weights(net: str) -> dict[str, Any]:
@@ -362,7 +366,8 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
     },
     "store": {
         "00000.arrow": (partial(_shard, length=None), partial(_shard, length=4)),
-        "candidates.arrow": (_candidates,),
+        "candidates.npy": (partial(_candidates, name="candidates.npy"),),
+        "candidates.csv": (partial(_candidates, name="candidates.csv"),),
         "plan.json": (_plan,),
         "000000.shard": (_computed,),
     },

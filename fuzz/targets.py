@@ -11,6 +11,7 @@ import itertools
 import struct
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pydantic import ValidationError
 from actspan.bench.logs import read_log
 from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import FeatureSpec, PemConfig, PictureConfig, PipelineConfig, TemConfig
-from actspan.core.errors import ActSpanError
+from actspan.core.errors import ActSpanError, ResultError
 from actspan.core.problems import Problem
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.array_files import CONTAINERS
@@ -38,6 +39,7 @@ from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.stage import Stage, Table
 from actspan.evaluation.inputs import load_blocked
+from actspan.jobs.candidate_files import Part, map_candidates, read_candidates, read_index
 from actspan.jobs.checkpoint import Plan
 from actspan.jobs.run import Run
 from actspan.jobs.shard_format import decode_shard, write_shard
@@ -98,22 +100,29 @@ def annotations(path: Path) -> None:
 
 def shard(path: Path) -> None:
     """Read a shard of either kind of store, including every byte of its features."""
+    refusals = []
     for length in (None, 4):
         kept = Manifest(dtype="float32", channels=3, length=length)
         try:
             found = open_shard(path, kept)
-        except ActSpanError:
+        except ActSpanError as error:
+            refusals.append(error)
             continue
         for row, _ in enumerate(found.ids()):
             entry = PackedFeatures(found, row)
             entry.values.sum()
             str(entry.grid)
+    if len(refusals) == 2:
+        raise refusals[0]
 
 
 def candidates(path: Path) -> None:
-    """Read the candidates of a run."""
-    for found in Run(path.parent, {}).candidates():
+    """Read the candidates of a run, and those of a part that the file need not have."""
+    table = map_candidates(path)
+    for found in read_candidates(path, [Part("a", 0.0, 10.0, 0, len(table))]):
         found.proposals.start.sum()
+    with suppress(ResultError):
+        list(read_candidates(path, [Part("b", 0.0, 10.0, len(table), 1)]))
 
 
 def session(path: Path) -> None:
@@ -272,7 +281,8 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
     ),
     "store": (
         Reader("00000.arrow", shard),
-        Reader("candidates.arrow", candidates),
+        Reader("candidates.npy", candidates),
+        Reader("candidates.csv", read_index),
         Reader("plan.json", plan, is_content=True),
         Reader("000000.shard", computed, is_content=True),
     ),

@@ -30,4 +30,4 @@ def ranked_proposals(draw: st.DrawFn, max_size: int = 40) -> Proposals:
     last = np.minimum(first + extra, cells - 1)
     score = draw(hnp.arrays(np.float64, size, elements=st.floats(0, 1)))
     tgap = 1 / cells
-    return Proposals(tgap / 2 + tgap * first, tgap / 2 + tgap * last, score)
+    return Proposals(tgap / 2 + tgap * first, tgap / 2 + tgap * last, score, unit="fraction")

@@ -175,7 +175,7 @@ def recording(name: str, seed: int) -> general.Recording:
     """Return a recording of one instance among random candidates, and one useful descriptor."""
     draw = np.random.default_rng(seed)
     ends = np.sort(draw.uniform(size=(300, 2)), axis=1)
-    candidates = actspan.Proposals(*ends.T, draw.uniform(0.5, 1, 300))
+    candidates = actspan.Proposals(*ends.T, draw.uniform(0.5, 1, 300), unit="fraction")
     best = tiou_matrix(*ends.T, np.array([0.4]), np.array([0.6]))[:, 0]
     described = np.column_stack([best, draw.normal(size=300)])
     video = actspan.Video(name, 10.0, "training", [[4.0, 6.0]], ("",))

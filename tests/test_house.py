@@ -58,8 +58,13 @@ def test_public_names_exist_and_are_documented(name: str) -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'propose'"):
-        actspan.propose  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'detect'"):
+        actspan.detect  # noqa: B018
+
+
+def test_the_package_lists_public_names_only() -> None:
+    assert dir(actspan) == sorted(["__version__", *actspan.__all__])
+    assert (SOURCE / "py.typed").is_file()
 
 
 def test_the_changelog_knows_this_version() -> None:

@@ -1,8 +1,8 @@
 """ActSpan: when do actions happen in a long video?
 
-Boundary-sensitive temporal action proposals (BSN), from trained checkpoint to accelerator to
-scored segments. The names in `__all__` are the stable interface. They are loaded when first used,
-so that `import actspan` stays fast and light.
+Temporal action proposals, from a video or its features to scored segments. The names in `__all__`
+are the stable interface. They are loaded when first used, so that `import actspan` stays fast and
+light.
 """
 
 from __future__ import annotations
@@ -24,18 +24,25 @@ if TYPE_CHECKING:
         TemConfig,
     )
     from actspan.config.training import TrainConfig
-    from actspan.core.errors import ActSpanError
-    from actspan.core.types import BoundaryScores, Features, Proposals, Video
+    from actspan.core.errors import ActSpanError, UnitError
+    from actspan.core.segments import Proposals, Segment
+    from actspan.core.types import BoundaryScores, Features, Video
     from actspan.data.cells import rescale_features
     from actspan.data.dataset import Dataset
+    from actspan.evaluation.detection import DetectionResult
+    from actspan.evaluation.evaluate import evaluate
     from actspan.evaluation.recall import RecallResult, evaluate_recall
+    from actspan.jobs.propose import propose
     from actspan.jobs.run import Run
     from actspan.model.bundle import Bundle
     from actspan.pipeline.core import Pipeline
+    from actspan.pipeline.loading import load
     from actspan.proposals.bsp import bsp_features
     from actspan.proposals.candidates import generate_proposals
     from actspan.proposals.suppression import soft_nms
     from actspan.streams.arrays import extract_samples
+    from actspan.streams.extract import extract
+    from actspan.training.train import train
 
 _HOME = {
     "ActSpanError": "actspan.core.errors",
@@ -43,26 +50,34 @@ _HOME = {
     "BspConfig": "actspan.config.stages",
     "Bundle": "actspan.model.bundle",
     "Dataset": "actspan.data.dataset",
+    "DetectionResult": "actspan.evaluation.detection",
     "Features": "actspan.core.types",
     "FusionConfig": "actspan.config.stages",
     "PemConfig": "actspan.config.stages",
     "PgmConfig": "actspan.config.stages",
     "Pipeline": "actspan.pipeline.core",
     "PipelineConfig": "actspan.config.stages",
-    "Proposals": "actspan.core.types",
+    "Proposals": "actspan.core.segments",
     "RecallResult": "actspan.evaluation.recall",
     "RescaleConfig": "actspan.config.stages",
     "Run": "actspan.jobs.run",
+    "Segment": "actspan.core.segments",
     "SoftNmsConfig": "actspan.config.stages",
     "TemConfig": "actspan.config.stages",
     "TrainConfig": "actspan.config.training",
+    "UnitError": "actspan.core.errors",
     "Video": "actspan.core.types",
     "bsp_features": "actspan.proposals.bsp",
+    "evaluate": "actspan.evaluation.evaluate",
     "evaluate_recall": "actspan.evaluation.recall",
+    "extract": "actspan.streams.extract",
     "extract_samples": "actspan.streams.arrays",
     "generate_proposals": "actspan.proposals.candidates",
+    "load": "actspan.pipeline.loading",
+    "propose": "actspan.jobs.propose",
     "rescale_features": "actspan.data.cells",
     "soft_nms": "actspan.proposals.suppression",
+    "train": "actspan.training.train",
 }
 
 __all__ = [
@@ -71,6 +86,7 @@ __all__ = [
     "BspConfig",
     "Bundle",
     "Dataset",
+    "DetectionResult",
     "Features",
     "FusionConfig",
     "PemConfig",
@@ -81,16 +97,23 @@ __all__ = [
     "RecallResult",
     "RescaleConfig",
     "Run",
+    "Segment",
     "SoftNmsConfig",
     "TemConfig",
     "TrainConfig",
+    "UnitError",
     "Video",
     "bsp_features",
+    "evaluate",
     "evaluate_recall",
+    "extract",
     "extract_samples",
     "generate_proposals",
+    "load",
+    "propose",
     "rescale_features",
     "soft_nms",
+    "train",
 ]
 
 
@@ -103,4 +126,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return ["__version__", *__all__]

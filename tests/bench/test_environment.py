@@ -4,14 +4,10 @@ import msgspec
 import pytest
 
 from actspan.bench import machine
-from actspan.bench.machine import (
-    capture_environment,
-    core_count,
-    noise_notes,
-    processor_name,
-)
+from actspan.bench.machine import capture_environment, noise_notes
 from actspan.bench.records import Environment
 from actspan.bench.timing import Measured
+from actspan.core.machine import core_count, processor_name
 
 QUIET = Environment(
     cpu="x", cores=4, system="Linux", sgemm_gflops=100.0, sgemm_spread=0.01, sgemm_after_gflops=99.0

@@ -130,7 +130,7 @@ def test_skipping_is_not_suggested_where_nothing_would_be_left(tmp_path: Path) -
     for options in ([], ["--on-error", "skip"]):
         done = convert(tmp_path / "x.csv", tmp_path / "out.json", *options)
         assert done.exit_code == 1
-        assert "2 problems found. Nothing is left: fix the cause." in done.stderr
+        assert "2 problems found. Nothing can be used: fix the cause." in done.stderr
 
 
 def test_a_folder_gets_annotations_json_and_nothing_is_replaced_unasked(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from tests.data.annotation_files import write_elan
 from tests.report.runs import synthetic_videos, write_synthetic_run, write_truth
 
 FOUND = {
-    "clip": Proposals([1.0, 0.5, 6.0], [4.0, 5.0, 8.25], [0.5, 0.9, 0.125]),
-    "other": Proposals([0.0], [2.0], [0.25]),
+    "clip": Proposals([1.0, 0.5, 6.0], [4.0, 5.0, 8.25], [0.5, 0.9, 0.125], unit="seconds"),
+    "other": Proposals([0.0], [2.0], [0.25], unit="seconds"),
 }
 ADDRESS = "/data/local-files/?d=my videos/{id}.mp4"
 

@@ -70,7 +70,7 @@ def test_a_wrong_answer_exits_with_1(tmp_path: Path) -> None:
         pytest.param(["--subset", "x"], 2, "--subset needs --dataset", id="subset"),
         pytest.param(["--model", ".", "--length", 5], 2, "of synthetic networks", id="length"),
         pytest.param(["--dataset", ".", "--snippets", 5], 2, "of synthetic videos", id="snippets"),
-        pytest.param(["--batch", 0], 2, "x>=1", id="batch"),
+        pytest.param(["--batch", 0], 2, "at least 1", id="batch"),
         pytest.param(["--roofline", "r.doc"], 1, "must end in one of", id="picture"),
         pytest.param(["--json", "none/r.json"], 1, "does not exist", id="folder"),
         pytest.param(["--model", "."], 1, "not a bundle", id="model"),

@@ -13,7 +13,7 @@ from actspan.cli import main
 from tests.conftest import ROOT
 
 GUIDE = Path(__file__).parents[1] / "bench" / "guide"
-SIDES = (str(GUIDE / "t4"), str(GUIDE / "ascend310"), "--chips", "4")
+SOURCES = (str(GUIDE / "t4"), str(GUIDE / "ascend310"), "--chips", "4")
 NOTHING = f"{quote(sys.executable)} -S -c pass"
 SLOW = f"{quote(sys.executable)} -S -c 'import time; time.sleep(0.1)'"
 
@@ -29,15 +29,15 @@ def write(path: Path, rate: float) -> str:
 
 
 def test_the_guide() -> None:
-    done = actspan(*SIDES)
+    done = actspan(*SOURCES)
     assert done.exit_code == 0
     for figure in ("12,964.67", "7,099.84", "0.548", "34,695.79", "29,561.26", "180.88", "5.5 %"):
         assert figure in done.stdout
     assert "[postprocess] counts batches" in done.stdout
 
 
-def test_claims_that_do_not_follow_fail() -> None:
-    done = actspan(*SIDES, "--claims", str(GUIDE / "report.md"))
+def test_a_report_that_does_not_follow_fails() -> None:
+    done = actspan(*SOURCES, "--check-report", str(GUIDE / "report.md"))
     assert done.exit_code == 1
     assert "report.md:14: slip: 1000/0.215458 is 4641, not 17674" in done.stdout
     assert "14 equations and 4 trtexec commands checked: 7 do not follow" in done.stdout
@@ -52,28 +52,30 @@ def test_the_page_of_documentation_shows_what_is_printed(monkeypatch: pytest.Mon
     assert [line for line in printed if line] == expected
 
 
-def test_claims_that_follow(tmp_path: Path) -> None:
+def test_a_report_that_follows(tmp_path: Path) -> None:
     report = tmp_path / "report.md"
     report.write_text("3275.55x4=13102.2")
-    done = actspan(*SIDES, "--claims", str(report))
+    done = actspan(*SOURCES, "--check-report", str(report))
     assert done.exit_code == 0
     assert "1 equations and 0 trtexec commands checked: all follow" in done.stdout
 
 
 def test_json() -> None:
-    answer = json.loads(actspan(*SIDES, "--json", "--claims", str(GUIDE / "report.md")).stdout)
+    answer = json.loads(
+        actspan(*SOURCES, "--json", "--check-report", str(GUIDE / "report.md")).stdout
+    )
     (bsn,) = (r for r in answer["headlines"] if (r["name"], r["batch"]) == ("bsn", 16))
     assert bsn["ratios"] == [pytest.approx(0.852, abs=1e-3)]
-    assert [side["name"] for side in answer["sides"]] == ["t4", "ascend310"]
-    stages = answer["sides"][1]["logs"][0]["stages"]
+    assert [source["name"] for source in answer["sources"]] == ["t4", "ascend310"]
+    stages = answer["sources"][1]["logs"][0]["stages"]
     assert any("batches_per_second" in stage and stage["batches_per_second"] for stage in stages)
-    assert answer["claims"]["holds"] is False
+    assert answer["report"]["passed"] is False
     assert answer["slower"] == []
 
 
 def test_page(tmp_path: Path) -> None:
     page = tmp_path / "speed.md"
-    actspan(*SIDES, "--markdown", str(page), "--claims", str(GUIDE / "report.md"))
+    actspan(*SOURCES, "--markdown", str(page), "--check-report", str(GUIDE / "report.md"))
     text = page.read_text()
     assert "| BSN | 16 | 34,695.79 | 29,561.26 | 0.852 |" in text
     assert "line 14, slip" in text
@@ -108,7 +110,11 @@ def test_two_commands() -> None:
         pytest.param(["--run-a", "x"], "belong together", id="one-command"),
         pytest.param(["x", "--run-a", "x", "--run-b", "x"], "not both", id="both"),
         pytest.param(["x", "--fail-if", "5%"], "such as slower:5%", id="limit"),
-        pytest.param(["--run-a", "x", "--run-b", "x", "--rounds", "2"], "x>=5", id="rounds"),
+        pytest.param(
+            ["--run-a", "x", "--run-b", "x", "--rounds", "2"],
+            "2 is out of range: at least 5",
+            id="rounds",
+        ),
     ],
 )
 def test_usage(arguments: list[str], message: str) -> None:

@@ -83,7 +83,9 @@ def test_the_script_as_json(bundle: Path) -> None:
     ("arguments", "code", "message"),
     [
         pytest.param(["--target", "fast"], 2, "'fast' is not one of", id="target"),
-        pytest.param(["--target", "ascend", "--batch", 0], 2, "0 is not in the range", id="batch"),
+        pytest.param(
+            ["--target", "ascend", "--batch", 0], 2, "0 is out of range: at least 1", id="batch"
+        ),
         pytest.param(
             ["--target", "ascend", "--precision", "int8"], 1, "no precision 'int8'", id="precision"
         ),

@@ -53,7 +53,7 @@ def test_as_json(bundle: Bundle, dataset: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     answer = json.loads(result.stdout)
     assert answer["verification"]["holds"]
-    assert answer["left"] == []
+    assert answer["not_done"] == []
     assert answer["evaluation"]["run"] == str(tmp_path / "run")
     assert {row["net"] for row in answer["evaluation"]["times"]} == {"tem", "pem"}
     assert [step["name"] for step in answer["steps"]].count("compile") == 2
@@ -76,7 +76,7 @@ def test_without_the_compiler(
     )
     assert result.exit_code == code, result.output
     assert (out / "compile-ascend.sh").is_file()
-    assert "left: on the device's host" in result.stderr
+    assert "not done here: on the device's host" in result.stderr
     assert "not evaluated" in result.stderr
     assert "Traceback" not in result.output
 

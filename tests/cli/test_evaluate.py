@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     names = [f"video_{i}" for i in range(8)]
     videos = [Video(name, 60.0, "validation", segments, ("x",)) for name in names]
     write_annotations(tmp_path / "annotations.json", videos)
-    found = Proposals([0.0, 0.0], [10.0, 4.0], [0.9, 0.1])
+    found = Proposals([0.0, 0.0], [10.0, 4.0], [0.9, 0.1], unit="seconds")
     write_result(tmp_path / "result.json", {"video_0": found, "stranger": found})
     return tmp_path
 
@@ -275,7 +275,7 @@ def test_an_empty_option_is_refused(folder: Path, option: str) -> None:
 
 def test_budgets_beyond_all_proposals_are_one_note(folder: Path) -> None:
     starts = np.arange(100.0) / 2
-    found = Proposals(starts, starts + 5, np.linspace(0, 1, 100))
+    found = Proposals(starts, starts + 5, np.linspace(0, 1, 100), unit="seconds")
     write_result(folder / "result.json", {f"video_{i}": found for i in range(8)})
     note = "100 proposals per video on average: AR@200, AR@500, AR@1000 equal AR@100"
     done = run(folder, "--ground-truth", folder, "--protocol", "thumos14", "--json")

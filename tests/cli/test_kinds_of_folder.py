@@ -41,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("compare list.tx", "list.tx: does not exist (did you mean '"),
         ("pack B --verify", "B (a bundle): not a store"),
         ("staged info R --net tem", "R (a run): not a stage"),
-        ("extract R --out OUT", "R (a run): contains no videos"),
+        ("extract R --out OUT", "R (a run): contains no videos or other recordings"),
         ("extract @lst.txt --out OUT", "lst.txt: no such list of videos (did you mean '"),
         ("extract D --out OUT", "D: this is a dataset of features, not of videos: actspan propose"),
         ("propose D --model B", "D: this is a dataset of features, not of videos: actspan propose"),

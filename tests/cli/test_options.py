@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from actspan import Bundle
 from actspan.cli import COMMANDS
 from actspan.cli.options import Text, command
-from actspan.config.base import Bounds, Config, Positive, doc
+from actspan.config.base import Bounds, Config, ExistingBundle, Positive, doc
 from actspan.core.errors import ConfigError
+from tests.examples import write_bundle
 
 
 class Choice(Config, frozen=True):
@@ -26,7 +29,7 @@ class Request(Config, frozen=True):
     out: Annotated[Path, doc("Folder to write.")]
     choice: Choice
     kinds: Annotated[tuple[Literal["a", "b"], ...], doc("Kind of answer.")] = ()
-    workers: Annotated[int, Bounds(1), doc("Number of workers.")] = 1
+    workers: Annotated[int, Bounds(2, 9), doc("Number of workers.")] = 2
     overwrite: Annotated[bool, doc("Replace existing files.")] = False
     live: Any = None
 
@@ -45,11 +48,25 @@ def try_out(request: Request, *, size: Annotated[int, Text("SIZE", int)] = 3) ->
 def test_a_signature_becomes_options() -> None:
     text = CliRunner().invoke(try_out, ["--help"]).output
     assert text.startswith("Usage: try-out [OPTIONS] SOURCE\n\n  Try out.\n")
-    for words in ("--out PATH  Folder to write. [required]", "--top INTEGER RANGE Keep N. [x>=1]",
+    for words in ("--out PATH  Folder to write. [required]", "--top N Keep N.\n",
                   "--kind [a|b] Kind of answer.", "--size SIZE Size of a file. [default: 3]",
                   "--force Replace existing files.",
-                  "--count INTEGER RANGE Number of workers. [default: 1; x>=1]"):  # fmt: skip
+                  "--count N Number of workers. [default: 2; 2 to 9]"):  # fmt: skip
         assert " ".join(words.split()) in " ".join(text.split())
+
+
+@command()
+def try_bundle(bundle: ExistingBundle) -> None:
+    """Try out a bundle."""
+    click.echo(Bundle.load(bundle).nets)
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_a_bundle_may_be_an_archive(suffix: str, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "small")
+    shutil.make_archive(str(bundle.path), "zip", bundle.path)
+    done = CliRunner().invoke(try_bundle, [f"{bundle.path}{suffix}"])
+    assert done.output == f"{bundle.nets}\n"
 
 
 def test_a_command_gets_a_ready_request() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from actspan.cli import main
-from actspan.data.annotations.formats import read_annotations
+from actspan.core.types import Video
+from actspan.data.annotations.formats import read_annotations, write_annotations
 
 ROWS = """video,start,end,label,person,duration,subset
 anna_1,1,2,run,anna,10,
@@ -106,3 +108,31 @@ def test_notes_name_what_changed(table: Path) -> None:
     table.write_text(ROWS.replace("emil_1,1,3,jump,emil", "dan_9,1,3,jump,dan"))
     done = split(table, "--by", "person", "--validation", "0.6", "--seed", "1")
     assert "1 group (dan) in a subset that is kept, and in training or" in done.stderr
+
+
+def test_advice_names_options_of_this_command_alone(tmp_path: Path) -> None:
+    known = Video("a", 60.0, "", [[1.0, 2.0]], ("run",), fps=25.0)
+    file = tmp_path / "annotations.json"
+    write_annotations(file, [known, replace(known, id="b")])
+    line = ["annotate", "split", str(tmp_path), "--out", str(file)]
+    done = CliRunner().invoke(main, line)
+    assert done.stderr == (
+        f"error: {file}: already exists; --force replaces it, and keeps its durations and frame "
+        "rates\n"
+    )
+    assert CliRunner().invoke(main, [*line, "--force"]).exit_code == 0
+    assert {(video.duration, video.fps) for video in read_annotations(file)} == {(60.0, 25.0)}
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    done = CliRunner().invoke(main, [*line[:-1], str(other)])
+    assert done.stderr == f"error: {other}: already exists; --force replaces it\n"
+
+
+def test_times_that_are_not_seconds_are_converted_first(tmp_path: Path) -> None:
+    file = tmp_path / "frames.json"
+    late = Video("a", 60.0, "", [[1000.0, 1400.0]], ("run",), fps=25.0)
+    write_annotations(file, [late, replace(late, id="b")])
+    done = split(file)
+    assert done.exit_code == 1
+    assert "convert them: actspan annotate convert" in done.stderr
+    assert "pass --times" not in done.stderr

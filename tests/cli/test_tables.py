@@ -25,8 +25,10 @@ def test_wide_tables_become_blocks(
     monkeypatch.setattr("actspan.cli.tables._WIDTH", 80)
     header = ["variant", "net", *(f"column{i}" for i in range(9))]
     figures = [f"{i}.2345e-10" for i in range(9)]
-    print_table(header, [["openvino:bf16", net, *figures] for net in ("TEM", "PEM")])
-    lines = capsys.readouterr().out.splitlines()
+    rows = [["openvino:bf16", net, *figures] for net in ("TEM", "PEM")]
+    print_table(header, rows, title="Differences of each variant, in percent")
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title == "Differences of each variant, in percent"
     words = " ".join(lines).split()
     assert max(map(len, lines)) <= 80
     assert words.count("TEM") == words.count("PEM") == 3  # each block tells which row is which
@@ -42,6 +44,7 @@ def test_many_kinds_are_a_table_and_names_are_folded(
     others = [Problem("other", name, "no features" + "!" * i, "fix") for i in range(9)]
     print_problem_table([*alike, *others])
     text = capsys.readouterr().err
+    assert max(map(len, text.splitlines())) <= 80
     assert "8 (v0, v1" in text
     assert text.count("set/v") == 1
     assert text.count(" fix ") == 10

@@ -84,7 +84,7 @@ def test_epochs_reach_the_classifier(dataset: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "annotated instances that get their own label" in done.stdout
     record = (Bundle.load(out).training or {})["classifier"]
-    assert record["config"]["passes"] == 2
+    assert record["config"]["steps"] == 100
 
 
 def test_json_and_a_settings_file(dataset: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_nothing_that_runs_is_no_table(bundle: Bundle) -> None:
     result = actspan(bundle.path, "--backends", "tensorrt")
     assert result.exit_code == 1
     assert "not installed: pip install tensorrt" in result.stderr
-    assert "nothing could be run" in result.stdout
+    assert "error: nothing could be run" in result.stderr
     assert "variant" not in result.stdout
 
 
@@ -77,7 +77,7 @@ def test_a_broken_variant_exits_with_1(tmp_path: Path) -> None:
     result = actspan(bundle.path, "--backends", "onnxruntime")
     assert result.exit_code == 1
     assert "onnxruntime, wrong: PEM differs by" in result.stderr
-    assert "not every variant is within the limits" in result.stdout
+    assert "error: 1 variant did not run, or outside the limits" in result.stderr
 
 
 @pytest.mark.parametrize(

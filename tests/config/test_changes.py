@@ -158,5 +158,7 @@ def test_changes_of_a_label_free_model() -> None:
     assert with_changes(config, read_changes(["label_free.contrast=1"])).label_free == (
         LabelFreeConfig(contrast=1.0)
     )
-    with pytest.raises(ConfigError, match="keep has no effect without networks"):
-        with_changes(config, read_changes(["pgm.keep=10"]))
+    for change in ("pgm.keep=10", "fusion.start=0.25", "fusion.end=2", "rescale.edge=zero"):
+        key = change.partition("=")[0]
+        with pytest.raises(ConfigError, match=f"{key} has no effect without networks"):
+            with_changes(config, read_changes([change]))

@@ -3,40 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actspan import BoundaryScores, Features, Proposals, Video
+from actspan import BoundaryScores, Features, Video
 from actspan.core.errors import ShapeError
-
-
-def test_columns_must_agree_in_length() -> None:
-    with pytest.raises(ShapeError, match="end has 1 entries, start has 2"):
-        Proposals([0.1, 0.2], [0.3], [1.0, 1.0])
-
-
-def test_columns_are_vectors() -> None:
-    with pytest.raises(ShapeError, match="one-dimensional"):
-        Proposals(np.zeros((2, 2)), np.zeros(2), np.zeros(2))
-
-
-def test_slices_masks_and_indices_select_every_column() -> None:
-    all_five = [np.arange(4.0) + i for i in range(5)]
-    proposals = Proposals(*all_five)
-    for chosen in (proposals[1:3], proposals[[1, 2]], proposals[np.array([0, 1, 1, 0], bool)]):
-        assert chosen.start.tolist() == [1.0, 2.0]
-        assert chosen.end_score is not None
-        assert chosen.end_score.tolist() == [5.0, 6.0]
-
-
-def test_a_bare_integer_index_is_refused() -> None:
-    with pytest.raises(ShapeError, match=r"use \[0:1\]"):
-        Proposals([0.1], [0.2], [1.0])[0]
-
-
-def test_concat_keeps_order_and_drops_half_known_columns() -> None:
-    one, other = Proposals([0.1], [0.2], [1.0], [0.5], [0.6]), Proposals([0.3], [0.4], [0.9])
-    joined = Proposals.concat([one, other])
-    assert joined.start.tolist() == [0.1, 0.3]
-    assert joined.start_score is None
-    assert len(Proposals.concat([])) == len(Proposals.empty()) == 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

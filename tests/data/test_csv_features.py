@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pyarrow import csv
 
-from actspan.data.csv_features import parse_table, read_any_csv
+from actspan.core.errors import FeatureError
+from actspan.data.csv_features import parse_table
+from actspan.data.csv_numbers import read_numbers
 from actspan.data.features import Entry, read_array
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -94,8 +97,28 @@ def test_both_readers_read_the_same(tmp_path: Path, header: bool, end: str) -> N
     path.write_bytes((end.join(lines) + end).encode())
     found = read_array(Entry(path))
     np.testing.assert_array_equal(found, values.astype(np.float32))
-    first = names if header else lines[0].split(",")
-    np.testing.assert_array_equal(found, read_any_csv(path.read_bytes(), first, header))
+    general = read_numbers(path.read_bytes(), has_header=header)
+    np.testing.assert_array_equal(found, general.astype(np.float32))
+    columns = csv.ReadOptions(autogenerate_column_names=not header)
+    independent = csv.read_csv(path, columns)
+    np.testing.assert_array_equal(general, np.column_stack(independent.columns))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param('"1",2\n3\n', "line 3 has 1 field, others 2", id="short-row"),
+        pytest.param('"1",2_0\n', "'2_0' is not a number", id="digits-in-groups"),
+        pytest.param('"1",red\n', "'red' is not a number", id="word"),
+        pytest.param('"1",N/A\n', "1 field empty or NaN", id="missing"),
+        pytest.param('"1","2\n', "unexpected end of data", id="open-quote"),
+    ],
+)
+def test_what_is_not_a_number_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n" + text)
+    with pytest.raises(FeatureError, match=message):
+        read_array(Entry(path))
 
 
 def test_quotes_and_blanks_are_read(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from actspan.data.result_files import read_result
 
 
 def some() -> Detections:
-    return Detections.of(Proposals([0, 5, 1], [4, 9, 2], [0.2, 0.9, 0.5]), ["run", "jump", "run"])
+    return Detections.of(
+        Proposals([0, 5, 1], [4, 9, 2], [0.2, 0.9, 0.5], unit="seconds"), ["run", "jump", "run"]
+    )
 
 
 def test_selects_ranks_and_names() -> None:
@@ -86,7 +88,7 @@ def test_a_run_without_detections_says_how_to_get_them(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_behind_on_failure(tmp_path: Path) -> None:
-    bad = Detections.of(Proposals([0], [1], [np.nan]), ["x"])
+    bad = Detections.of(Proposals([0], [1], [np.nan], unit="seconds"), ["x"])
     with pytest.raises(ResultError, match="NaN"):
         write_detections(tmp_path / "detections.json", {"a": bad})
     assert not list(tmp_path.iterdir())

@@ -75,7 +75,7 @@ def test_on_real_recordings(data: Path) -> None:
 def judged(tmp_path: Path) -> Path:
     """Return two instances, of which the proposals find the second."""
     write_annotations(tmp_path / "annotations.json", [replace(SIT, subset="validation")])
-    write_result(tmp_path / "result.json", {"a": Proposals([10.0], [12.0], [0.9])})
+    write_result(tmp_path / "result.json", {"a": Proposals([10.0], [12.0], [0.9], unit="seconds")})
     return tmp_path
 
 

@@ -58,7 +58,7 @@ def test_floats_and_names_survive_a_round_trip(
     with result_writer(path) as writer:
         for video, rows in videos.items():
             columns = np.array(rows).reshape(-1, 3).T
-            writer.add(f"x{video}", Proposals(*columns))
+            writer.add(f"x{video}", Proposals(*columns, unit="seconds"))
     raw = json.loads(path.read_text(encoding="utf-8"))
     assert list(raw) == ["version", "results", "external_data"]
     assert (raw["version"], raw["external_data"]) == ("VERSION 1.3", {})
@@ -160,7 +160,7 @@ def test_writes_whole_or_not_at_all(tmp_path: Path) -> None:
 
     def fail_half_way() -> None:
         with result_writer(path) as writer:
-            writer.add("a", Proposals([1.0], [2.0], [0.5]))
+            writer.add("a", Proposals([1.0], [2.0], [0.5], unit="seconds"))
             raise FileNotFoundError("a feature file")
 
     with pytest.raises(FileNotFoundError, match="a feature file"):
@@ -168,7 +168,7 @@ def test_writes_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == "the old one"
     assert list(tmp_path.iterdir()) == [path]
 
-    write_result(path, {"a": Proposals([1.0], [2.0], [0.5])})
+    write_result(path, {"a": Proposals([1.0], [2.0], [0.5], unit="seconds")})
     assert read_result(path)["a"].end.tolist() == [2.0]
     assert list(tmp_path.iterdir()) == [path]
 
@@ -182,15 +182,15 @@ def test_writer_refuses_what_is_not_finite(tmp_path: Path, bad: float, column: i
         pytest.raises(ResultError, match="'a': NaN or infinity"),
         result_writer(tmp_path / "r.json") as writer,
     ):
-        writer.add("a", Proposals(*columns))
+        writer.add("a", Proposals(*columns, unit="seconds"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_writer_refuses_a_video_twice(tmp_path: Path) -> None:
     with result_writer(tmp_path / "r.json") as writer:
-        writer.add("a", Proposals([], [], []))
+        writer.add("a", Proposals([], [], [], unit="seconds"))
         with pytest.raises(ResultError, match="'a' is written twice"):
-            writer.add("a", Proposals([], [], []))
+            writer.add("a", Proposals([], [], [], unit="seconds"))
     assert list(read_result(tmp_path / "r.json")) == ["a"]
 
 

@@ -32,8 +32,10 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 def test_detections_have_their_labels(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
     with result_writer(path, labelled=True) as writer:
-        writer.add('a, "b"', Proposals([1.0], [2.5], [0.1]), ["jump, high"])
-        writer.add("c", Proposals([0.0, 3.0], [1.0, 4.0], [0.5, 0.25]), ["é", "run"])
+        writer.add('a, "b"', Proposals([1.0], [2.5], [0.1], unit="seconds"), ["jump, high"])
+        writer.add(
+            "c", Proposals([0.0, 3.0], [1.0, 4.0], [0.5, 0.25], unit="seconds"), ["é", "run"]
+        )
     assert [tuple(row.values()) for row in rows_of(path)] == [
         ('a, "b"', 1.0, 2.5, 0.1, "jump, high"),
         ("c", 0.0, 1.0, 0.5, "é"),
@@ -68,7 +70,9 @@ def test_numbers_are_exact_and_row_groups_lose_nothing(
                 for number, count in enumerate(counts):
                     starts = [i / 3 for i in range(count)]
                     ends = [s + 1 / 7 for s in starts]
-                    writer.add(f"v{number}", Proposals(starts, ends, [score] * count))
+                    writer.add(
+                        f"v{number}", Proposals(starts, ends, [score] * count, unit="seconds")
+                    )
     expected = [
         (f"{video}", start, end, score)
         for video, found in read_result(folder / "x.json").items()
@@ -82,7 +86,7 @@ def test_a_failure_leaves_the_older_file(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
     path.write_text("old")
     with pytest.raises(ResultError, match="NaN"), result_writer(path) as writer:
-        writer.add("b", Proposals([1.0, 1.0], [2.0, 2.0], [0.5, float("nan")]))
+        writer.add("b", Proposals([1.0, 1.0], [2.0, 2.0], [0.5, float("nan")], unit="seconds"))
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(path.name, "old")]
 
 
@@ -103,7 +107,7 @@ def test_a_full_disk_is_one_message(
         pytest.raises(ActSpanError, match="cannot be written: No space left"),
         result_writer(tmp_path / f"x{suffix}") as writer,
     ):
-        writer.add("a", Proposals(many, many + 1, many))
+        writer.add("a", Proposals(many, many + 1, many, unit="seconds"))
     assert list(tmp_path.iterdir()) == []
 
 

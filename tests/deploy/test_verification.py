@@ -239,7 +239,7 @@ def test_differences_before_and_after_the_sigmoid(bundle: Bundle) -> None:
 
 def proposals(*segments: tuple[float, float]) -> Proposals:
     start, end = np.array(segments).reshape(-1, 2).T
-    return Proposals(start, end, np.linspace(1, 0.1, len(segments)))
+    return Proposals(start, end, np.linspace(1, 0.1, len(segments)), unit="seconds")
 
 
 @pytest.mark.parametrize(

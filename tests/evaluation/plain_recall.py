@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from actspan.core.segments import Proposals
 from actspan.core.tiou import evaluated_tiou_matrix
-from actspan.core.types import Float64, Proposals
+from actspan.core.types import Float64
 
 
 def plain_recall(
@@ -27,7 +28,7 @@ def plain_recall(
 
     overlaps = []  # one (instances, kept) matrix per video
     for video, segments in truth.items():
-        found = proposals.get(video, Proposals.empty())
+        found = proposals.get(video, Proposals.empty("seconds"))
         kept = min(int(len(found) * ratio), len(found))
         best = found[np.argsort(-found.score, kind="stable")][:kept]
         overlaps.append(evaluated_tiou_matrix(segments[:, 0], segments[:, 1], best.start, best.end))

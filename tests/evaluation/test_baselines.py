@@ -22,7 +22,7 @@ from actspan.evaluation.baselines import (
 INSTANCES = ((3.0, 6.0), (11.0, 25.0))
 VIDEO = Video("v", 30.0, "test", INSTANCES, ("", ""))
 LENGTHS = np.array([3.0, 14.0])
-FOUND = {"v": Proposals([20.0], [29.0], [1.0])}
+FOUND = {"v": Proposals([20.0], [29.0], [1.0], unit="seconds")}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_guesses_have_the_lengths_of_training() -> None:
 def test_a_model_is_compared_with_guesses(
     rows: list[tuple[float, float, float]], expected: list[str]
 ) -> None:
-    proposals = {"v": Proposals(*np.array(rows).T)}
+    proposals = {"v": Proposals(*np.array(rows).T, unit="seconds")}
     figures = compare_with_guesses([VIDEO], proposals, FOUND, LENGTHS)
     assert list(figures) == ["model", "label-free", "plain windows", "training lengths"]
     assert "label-free" not in compare_with_guesses([VIDEO], proposals, {}, LENGTHS)

@@ -16,11 +16,13 @@ TRUTH = {"a": np.array([[0.0, 10.0], [20.0, 30.0]]), "b": np.array([[0.0, 5.0]])
 def random_proposals(rng: np.random.Generator, count: int) -> Proposals:
     start = rng.uniform(0, 30, count)
     score = rng.integers(0, 20, count) / 20  # with ties
-    return Proposals(start, start + rng.uniform(0, 20, count), score)
+    return Proposals(start, start + rng.uniform(0, 20, count), score, unit="seconds")
 
 
 def test_a_score_that_is_the_tiou_lies_on_the_diagonal() -> None:
-    found = calibrate(TRUTH, {"b": Proposals([0, 0, 0], [5, 4, 2], [1.0, 0.8, 0.4])})
+    found = calibrate(
+        TRUTH, {"b": Proposals([0, 0, 0], [5, 4, 2], [1.0, 0.8, 0.4], unit="seconds")}
+    )
     assert found is not None
     assert found.proposals == 3
     assert found.score.tolist() == pytest.approx([0.4, 0.8, 1.0])
@@ -51,11 +53,11 @@ def test_the_rank_correlation_is_spearmans() -> None:
 
 
 def test_only_the_best_of_each_video_count() -> None:
-    found = calibrate(TRUTH, {"b": Proposals([0, 0], [5, 1], [0.1, 0.9])}, most=1)
+    found = calibrate(TRUTH, {"b": Proposals([0, 0], [5, 1], [0.1, 0.9], unit="seconds")}, most=1)
     assert found is not None
     assert found.tiou.tolist() == pytest.approx([0.2])
     assert np.isnan(found.rank_correlation)
 
 
 def test_nothing_to_calibrate() -> None:
-    assert calibrate(TRUTH, {"c": Proposals([0], [1], [1])}) is None
+    assert calibrate(TRUTH, {"c": Proposals([0], [1], [1], unit="seconds")}) is None

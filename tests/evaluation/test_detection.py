@@ -37,7 +37,7 @@ def video(name: str, *instances: tuple[float, float, str], **options: Any) -> Vi
 
 def detections(*rows: tuple[float, float, float, str]) -> Detections:
     columns = np.array([row[:3] for row in rows]).reshape(-1, 3).T
-    return Detections.of(Proposals(*columns), [row[3] for row in rows])
+    return Detections.of(Proposals(*columns, unit="seconds"), [row[3] for row in rows])
 
 
 @st.composite

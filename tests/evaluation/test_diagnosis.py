@@ -121,7 +121,7 @@ def evidence(
     def proposals(rows: list[tuple[float, float, float]]) -> Proposals:
         start, end, score = np.array(rows).reshape(-1, 3).T
         ones = np.ones(len(start))
-        return Proposals(start / 10, end / 10, score, ones, ones)
+        return Proposals(start / 10, end / 10, score, ones, ones, unit="fraction")
 
     segments = np.array(instances, dtype=np.float64)
     return Evidence(
@@ -139,7 +139,7 @@ def evidence(
 
 def stage_of(case: Evidence, threshold: float, keep: int = 2) -> list[str]:
     config = SoftNmsConfig(keep=keep, picks=keep)
-    answer = soft_nms(case.candidates, config).scaled(10.0)
+    answer = soft_nms(case.candidates, config).to_seconds(10.0)
     best = trace(case, answer, len(answer), config).best
     return [(*STAGES, "found")[stage] for stage in stage_of_loss(best, np.array([threshold]))[0]]
 
@@ -183,7 +183,7 @@ def test_each_instance_has_its_own_stage() -> None:
 
 def ideal(stage: str, case: Evidence, keep: int = 2) -> Proposals:
     config = SoftNmsConfig(keep=keep, picks=keep + 1)
-    answer = soft_nms(case.candidates, config).scaled(10.0)
+    answer = soft_nms(case.candidates, config).to_seconds(10.0)
     return trace(case, answer, len(answer), config).ideal[stage]
 
 

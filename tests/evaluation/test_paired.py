@@ -18,7 +18,7 @@ from actspan.evaluation.recall import evaluate_recall, evaluate_video
 def random_proposals(rng: np.random.Generator, count: int) -> Proposals:
     edges = np.sort(rng.uniform(0, 60, (2, count)), axis=0)
     score = np.sort(rng.random(count).round(2))[::-1]
-    return Proposals(edges[0], edges[1], score)
+    return Proposals(edges[0], edges[1], score, unit="seconds")
 
 
 def random_set(seed: int, count: int) -> tuple[list[Video], dict[str, Proposals]]:
@@ -87,7 +87,7 @@ def test_the_interval_of_a_run_is_that_of_its_videos() -> None:
     assert estimate == estimate_auc(recall, resamples=300)  # seeded
     assert estimate.auc == recall.figures()["AUC"]
     assert estimate.low < estimate.auc < estimate.high
-    nothing = {video.id: Proposals([59.9], [60.0], [1.0]) for video in videos}
+    nothing = {video.id: Proposals([59.9], [60.0], [1.0], unit="seconds") for video in videos}
     none = recall_by_video(videos, nothing)
     difference = compare_recall(none, recall, resamples=300)  # from a run that finds nothing
     assert (difference.low, difference.high) == pytest.approx((estimate.low, estimate.high))
@@ -146,7 +146,7 @@ def test_partners_are_close_and_counted_alike(seed: int, threshold: float, top: 
     del b["v3"]
     expected = []
     for name in names:
-        first, second = a[name][:top], b.get(name, Proposals.empty())[:top]
+        first, second = a[name][:top], b.get(name, Proposals.empty("seconds"))[:top]
         of_first, of_second = partners(first, second, threshold), partners(second, first, threshold)
         expected.append((of_first < 0).sum() + (of_second < 0).sum())
         for index, partner in enumerate(of_first.tolist()):

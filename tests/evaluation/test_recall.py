@@ -39,7 +39,7 @@ def video(name: str, *segments: tuple[float, float], subset: str = "validation")
 
 
 def proposals(*rows: tuple[float, float, float]) -> Proposals:
-    return Proposals(*np.array(rows).reshape(-1, 3).T)
+    return Proposals(*np.array(rows).reshape(-1, 3).T, unit="seconds")
 
 
 @st.composite
@@ -438,10 +438,10 @@ def test_times_that_do_not_fit_the_proposals_are_noted(factor: int, notes: int) 
         for name in ("a", "b", "c")
     ]
     found = {
-        "none": Proposals.empty(),
-        "c": Proposals([3, 10], [60, 20], [0.5, 0.9]),
-        "a": Proposals([3], [60], [0.5]),
-        "last": Proposals.empty(),
+        "none": Proposals.empty("seconds"),
+        "c": Proposals([3, 10], [60, 20], [0.5, 0.9], unit="seconds"),
+        "a": Proposals([3], [60], [0.5], unit="seconds"),
+        "last": Proposals.empty("seconds"),
     }
     result = evaluate_recall(truth, found)
     assert sum("may not be seconds" in note for note in result.notes) == notes

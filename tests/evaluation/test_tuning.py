@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -114,21 +115,38 @@ def run_tune(made: ProposeRequest, *options: object) -> Result:
 
 
 def test_the_command_writes_settings_that_propose_takes(
-    made: ProposeRequest, tmp_path: Path
+    made: ProposeRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, out = tmp_path / "settings.toml", tmp_path / "result.json"
+    file = tmp_path / "settings.toml"
+    monkeypatch.chdir(tmp_path)
     done = run_tune(made, "--seed", "1", "--out", file)
     assert done.exit_code == 0, done.output
-    assert "use them:\n  actspan propose --set soft_nms" in done.stdout
+    lines = done.stdout.splitlines()
+    (number,) = (n for n, line in enumerate(lines) if line.endswith("may be chance; to try them:"))
     rows = [
         line.split() for line in done.stdout.splitlines() if " now " in line or " best " in line
     ]
     assert [row[:2] for row in rows[::2]] == [["tuning", "now"], ["held", "out"]]
-    line = ["propose", "--model", made.model, "--dataset", made.dataset, "--settings", file]
-    proposed = CliRunner().invoke(main, [*map(str, line), "--out", str(out)])
+    printed = shlex.split(lines[number + 1])
+    assert printed[0] == "actspan"
+    assert printed[-4:] == ["--settings", str(file), "--out", "run-tuned"]
+    proposed = CliRunner().invoke(main, printed[1:])
     assert proposed.exit_code == 0, proposed.output
+    config = from_dict(PipelineConfig, Run.load("run-tuned").info["pipeline"], where="run")
+    assert with_changes(config, read_changes(file=file)) == config
     again = run_tune(made, "--out", file)
     assert "already exists; --force replaces it" in again.stderr
+
+
+def test_label_free_runs_are_tuned_by_what_acts_on_them(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", videos=8)
+    propose(ProposeRequest(dataset=tmp_path / "set", out=tmp_path / "run"))
+    found = tune(tmp_path / "run", tmp_path / "set", subset=None)
+    alone = sum(map(len, SWEEP.values())) - len(SWEEP["fusion.start"] + SWEEP["fusion.end"])
+    assert found.tried <= 3 * alone
+    assert not {"fusion.start", "fusion.end"} & {text.split("=")[0] for text in found.settings}
+    words = Run.load(tmp_path / "run").propose_options()
+    assert words == ["--dataset", str(tmp_path / "set")]
 
 
 def test_json_has_both_parts(made: ProposeRequest) -> None:

@@ -15,7 +15,7 @@ from actspan.data.detections import Detections
 from actspan.evaluation.detection import evaluate_detection
 from actspan.evaluation.recall import evaluate_recall
 
-FOUND = Proposals([0.0], [5.0], [0.9])
+FOUND = Proposals([0.0], [5.0], [0.9], unit="seconds")
 
 
 def video(name: str, subset: str = "validation", instances: int = 1) -> Video:
@@ -160,10 +160,12 @@ def test_other_subsets_of_videos_without_subsets(subset: str, message: str) -> N
 
 
 def test_what_is_there_twice_is_counted() -> None:
-    both = Proposals([0, 7, 0, 7, 0], [5, 9, 5, 9, 6], [0.9, 0.8, 0.9, 0.8, 0.7])
+    both = Proposals([0, 7, 0, 7, 0], [5, 9, 5, 9, 6], [0.9, 0.8, 0.9, 0.8, 0.7], unit="seconds")
     twice = "occur twice: same segment, one after the other by score"
     videos = [video("a"), video("b")]
-    once = Proposals([0, 7], [6, 9], [0.7, 0.6])  # starts as the last one of the other video
+    once = Proposals(
+        [0, 7], [6, 9], [0.7, 0.6], unit="seconds"
+    )  # starts as the last one of the other video
     notes = evaluate_recall(videos, {"a": both, "b": once}).notes
     assert notes == (f"2 of 7 proposals {twice}",)
     run = Detections.of(both, ["run"] * 5)
@@ -174,7 +176,9 @@ def test_what_is_there_twice_is_counted() -> None:
 
 def test_instances_without_a_label_are_no_class() -> None:
     half = Video("a", 60.0, "validation", [[0.0, 5.0], [9.0, 12.0]], ("run", ""))
-    found = {"a": Detections.of(Proposals([0, 9], [5, 12], [0.9, 0.8]), ["run", ""])}
+    found = {
+        "a": Detections.of(Proposals([0, 9], [5, 12], [0.9, 0.8], unit="seconds"), ["run", ""])
+    }
     result = evaluate_detection([half], found)
     assert (result.classes, result.average_map, dict(result.unknown)) == (("run",), 1.0, {"": 1})
     assert result.notes == (
@@ -189,7 +193,7 @@ def test_videos_without_instances() -> None:
 
 def test_names_without_proposals() -> None:
     with pytest.raises(ResultError, match="the results name them, and list none"):
-        evaluate_recall([video("a")], {"a": Proposals([], [], [])})
+        evaluate_recall([video("a")], {"a": Proposals([], [], [], unit="seconds")})
 
 
 def test_labels_that_the_ground_truth_does_not_have() -> None:

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from actspan import PemConfig
+from actspan.jobs.candidate_files import RECORD
 from actspan.model.bsn.networks import Pem
 from actspan.server.error_responses import ProblemError
 from actspan.server.inference_tensors import TensorSpec, read_request
@@ -28,6 +29,7 @@ from tests.hostile.guard import Guard
 
 Write = Callable[[Path], object]
 HUGE = 10**12
+RECORDS = repr({"descr": RECORD.descr, "fortran_order": False, "shape": (2,)}) + "\n"
 
 
 def to(write: Callable[..., object], *arguments: Any, **options: Any) -> Write:
@@ -179,9 +181,9 @@ def doubled(levels: int) -> Any:
     return value
 
 
-def candidates(path: Path, columns: slice = slice(None), **options: Any) -> None:
-    """Write some columns of a file of candidates, with other options than ours."""
-    with pa.ipc.open_file(pa.py_buffer(_good_candidates(path))) as reader:
+def store(path: Path, columns: slice = slice(None), **options: Any) -> None:
+    """Write some columns of a packed store, with other options than ours."""
+    with pa.ipc.open_file(pa.py_buffer(_seed(path, "store"))) as reader:
         batch = reader.get_batch(0)
     batch = batch.select(batch.schema.names[columns])
     written = pa.ipc.IpcWriteOptions(**options)
@@ -190,12 +192,12 @@ def candidates(path: Path, columns: slice = slice(None), **options: Any) -> None
 
 
 def fewer_columns(path: Path) -> None:
-    candidates(path, slice(-1))
+    store(path, slice(-1))
 
 
 def wide_lists(path: Path) -> None:
     """Write lists that end far outside their values."""
-    good = _good_candidates(path)
+    good = _seed(path, "store")
     bounds = struct.pack("<ii", 0, 2)
     assert bounds in good
     path.write_bytes(good.replace(bounds, struct.pack("<ii", 0, 2**30)))
@@ -203,7 +205,7 @@ def wide_lists(path: Path) -> None:
 
 def long_message(path: Path) -> None:
     """Write a record batch whose description is longer than the file."""
-    good = bytearray(_good_candidates(path))
+    good = bytearray(_seed(path, "store"))
     offset = good.index(b"\xff\xff\xff\xff", 16)  # of the message behind the schema
     good[offset + 4 : offset + 8] = struct.pack("<i", 2**30)
     path.write_bytes(good)
@@ -211,7 +213,7 @@ def long_message(path: Path) -> None:
 
 def block_elsewhere(path: Path) -> None:
     """Write a footer that says that the first record batch begins before the file."""
-    good = _good_candidates(path)
+    good = _seed(path, "store")
     (size,) = struct.unpack("<i", good[-10:-6])
     begin, footer, end = good[: -10 - size], good[-10 - size : -10], good[-10:]
     offset = begin.index(b"\xff\xff\xff\xff", 16)  # of the message behind the schema
@@ -228,8 +230,9 @@ def _seed(path: Path, target: str, reader: int = 0) -> bytes:
     return next(data[1:] for data in found if data[0] == reader)
 
 
-def _good_candidates(path: Path) -> bytes:
-    return _seed(path, "store", 1)
+def index(*lines: str) -> Write:
+    """Write an index of candidates with other lines."""
+    return raw("\n".join(["video,offset,seconds,first,rows", *lines]).encode())
 
 
 def laughs(path: Path) -> None:
@@ -325,10 +328,17 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("checkpoint", "x.pth.tar", "doubled text", to(pem, doubled(60)), "_codecs.encode"),
     ("checkpoint", "x.pth.tar", "deflated", deflated, "is compressed"),
     ("checkpoint", "x.pth.tar", "one tensor, many names", shared, "more than the file"),
-    ("store", "candidates.arrow", "fewer columns", fewer_columns, "its columns are not those"),
-    ("store", "candidates.arrow", "offsets", wide_lists, "cannot be read"),
-    ("store", "candidates.arrow", "size beyond the file", long_message, "cannot be read"),
-    ("store", "candidates.arrow", "zstd", to(candidates, compression="zstd"), "compressed"),
+    ("store", "00000.arrow", "fewer columns", fewer_columns, "its columns are not those"),
+    ("store", "00000.arrow", "offsets", wide_lists, "00000.arrow"),
+    ("store", "00000.arrow", "size beyond the file", long_message, "00000.arrow"),
+    ("store", "00000.arrow", "zstd", to(store, compression="zstd"), "compressed"),
+    ("store", "candidates.npy", "fewer rows", raw(npy(RECORDS, data=bytes(28))), "shorter than"),
+    ("store", "candidates.npy", "other columns", raw(header((1,), "<f4")), "not those of"),
+    ("store", "candidates.csv", "a gap", index("a,0,1,0,2", "b,0,1,3,1"), "do not follow"),
+    ("store", "candidates.csv", "NaN", index("a,nan,1,0,2"), "not finite"),
+    ("store", "candidates.csv", "long number", index("a,0,1,0," + "9" * 5000), "cannot be read"),
+    ("store", "candidates.csv", "open quote", index('"a,0,1,0,2'), "cannot be read"),
+    ("store", "candidates.csv", "short line", index("a,0"), "cannot be read"),
     ("bundle", "store.toml", "huge channels", manifest(channels=HUGE), "channels"),
     ("bundle", "store.toml", "huge length", manifest(length=HUGE), "length"),
     ("bundle", "dataset.toml", "NaN", settings("[features]\nstride_seconds = nan\n"), "NaN"),
@@ -372,7 +382,7 @@ def test_refused_by_name(
 
 
 def test_a_footer_that_points_outside_is_not_followed(guard: Guard, tmp_path: Path) -> None:
-    path = tmp_path / "in" / "candidates.arrow"
+    path = tmp_path / "in" / "00000.arrow"
     path.parent.mkdir()
     block_elsewhere(path)
     assert guard.read("store", path.name, path).ours

@@ -181,7 +181,7 @@ def test_a_failure_leaves_only_finished_shards(
         propose(replace(request_, out=tmp_path / "run"))
     assert [f.name for f in tmp_path.iterdir()] == ["run.partial"]
     left = sorted(f.name for f in (tmp_path / "run.partial").iterdir())
-    assert left == [".lock", "000000.shard", "plan.json"]
+    assert left == ["000000.shard", "plan.json"]
 
 
 def test_features_need_a_tem(request_: ProposeRequest, tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from actspan import Bundle, Run
 from actspan.core.errors import ActSpanError, DataError, DatasetError, FeatureError, ResultError
-from actspan.core.storage import FolderStorage
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.examples import edit_annotations, write_bundle, write_dataset
+from tests.locks import locked_elsewhere
 from tests.runs import contents
 
 VIDEOS = 7
@@ -217,7 +217,7 @@ def test_a_finished_run_is_not_computed_again(made: ProposeRequest, tmp_path: Pa
 def test_damage_to_a_finished_run_is_named(made: ProposeRequest, tmp_path: Path) -> None:
     request = replace(made, out=tmp_path / "run", resume=True)
     propose(request)
-    for name in ("result.json", "scores.npz", "candidates.arrow"):
+    for name in ("result.json", "scores.npz", "candidates.npy", "candidates.csv"):
         file = request.out / name
         good = file.read_bytes()
         file.write_bytes(good[:-100] + bytes([good[-100] ^ 4]) + good[-99:])
@@ -303,8 +303,8 @@ def test_a_damaged_plan_is_named(made: ProposeRequest, tmp_path: Path, whole: Pa
 def test_one_driver_at_a_time(made: ProposeRequest, tmp_path: Path) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
     with (
-        FolderStorage(again.partial).locked(),
-        pytest.raises(DataError, match="another process is working on this run"),
+        locked_elsewhere(again.partial, inside=True),
+        pytest.raises(DataError, match=r"run.partial: process .* is writing it"),
     ):
         propose(again)
     assert propose(again).kept == 4

@@ -67,9 +67,11 @@ def test_targets_are_shares_whatever_the_order(
 
 
 def test_pem_targets_are_not_clipped() -> None:
-    candidates = Proposals([0.5, 0.0], [1.0, 0.2], [1.0, 1.0])
+    candidates = Proposals([0.5, 0.0], [1.0, 0.2], [1.0, 1.0], unit="fraction")
     np.testing.assert_allclose(pem_targets(candidates, np.array([[0.5, 1.5]])), [0.5, 0.0])
 
 
 def test_candidates_of_a_video_without_instances_are_worth_nothing() -> None:
-    assert pem_targets(Proposals([0.5], [1.0], [1.0]), np.empty((0, 2))).tolist() == [0.0]
+    assert pem_targets(
+        Proposals([0.5], [1.0], [1.0], unit="fraction"), np.empty((0, 2))
+    ).tolist() == [0.0]

@@ -16,7 +16,7 @@ STEPS = Features(np.arange(10.0)[:, None], stride=2.0, length=2.0)  # centres at
 
 def segments(*rows: tuple[float, float]) -> Proposals:
     start, end = np.array(rows, dtype=np.float64).reshape(-1, 2).T
-    return Proposals(start, end, np.ones(len(start)))
+    return Proposals(start, end, np.ones(len(start)), unit="seconds")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,9 @@ def test_the_kernel_equals_its_plain_twin_for_any_block_size(data: st.DataObject
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     source = Features(rng.normal(size=(snippets, 3)), stride=0.5, length=1.0)
     start = rng.uniform(0, source.span, 20)
-    found = Proposals(start, start + rng.exponential(source.span / 4, 20), np.ones(20))
+    found = Proposals(
+        start, start + rng.exponential(source.span / 4, 20), np.ones(20), unit="seconds"
+    )
     expected = pool_features_plain(source, found)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "_ROWS", data.draw(st.sampled_from([1, 7, 4096])))
@@ -55,5 +57,5 @@ def test_positions_are_seconds_of_the_output_span() -> None:
 
 
 def test_no_proposals_give_no_rows() -> None:
-    assert pool_features(STEPS, Proposals.empty()).shape == (0, PARTS)
-    assert pool_features_plain(STEPS, Proposals.empty()).shape == (0, PARTS)
+    assert pool_features(STEPS, Proposals.empty("seconds")).shape == (0, PARTS)
+    assert pool_features_plain(STEPS, Proposals.empty("seconds")).shape == (0, PARTS)

@@ -18,7 +18,7 @@ from actspan.data.result_writers import write_result
 from actspan.pipeline.labelling import LabelChoice, LabelRequest, label_result
 from actspan.pipeline.labels import LabelFile, ScoredLabels, read_labels
 
-PROPOSALS = Proposals([0, 5], [4, 9], [0.8, 0.5])
+PROPOSALS = Proposals([0, 5], [4, 9], [0.8, 0.5], unit="seconds")
 
 
 def read(folder: Path, document: Any, top: int = 2) -> LabelFile:

@@ -19,7 +19,7 @@ CONFIG = FusionConfig(label_free=1.0)
 
 def of_model(start: list[float], end: list[float], score: list[float]) -> Proposals:
     """Return candidates with start scores as given, and end scores of 1."""
-    return Proposals(start, end, score, score, np.ones(len(score)))
+    return Proposals(start, end, score, score, np.ones(len(score)), unit="fraction")
 
 
 @given(ranked_proposals(), ranked_proposals())
@@ -38,7 +38,7 @@ def test_the_kernel_equals_the_plain_form(segments: Proposals, others: Proposals
 
 def test_a_candidate_keeps_as_much_confidence_as_it_has_support() -> None:
     candidates = of_model([0.0, 0.5], [0.4, 0.9], [1.0, 1.0])
-    found = Proposals([0.0, 0.5], [0.4, 0.7], [1.0, 0.8])
+    found = Proposals([0.0, 0.5], [0.4, 0.7], [1.0, 0.8], unit="fraction")
     together, confidence = combine(candidates, np.array([0.5, 0.5], np.float32), found, CONFIG)
     assert confidence[:2] == pytest.approx([0.5, 0.5 * 0.8 * 0.5**4])
     assert together.start[:2].tolist() == [0.0, 0.5]
@@ -46,7 +46,7 @@ def test_a_candidate_keeps_as_much_confidence_as_it_has_support() -> None:
 
 def test_label_free_proposals_are_added_below_equal_candidates() -> None:
     candidates = of_model([0.0], [0.4], [0.8])
-    found = Proposals([0.0, 0.6], [0.4, 0.8], [1.0, 0.9])
+    found = Proposals([0.0, 0.6], [0.4, 0.8], [1.0, 0.9], unit="fraction")
     together, confidence = combine(candidates, np.array([0.5], np.float32), found, CONFIG)
     assert together.start.tolist() == [0.0, 0.0, 0.6]
     fused = fuse(together, confidence, FusionConfig())
@@ -68,7 +68,11 @@ def test_confidence_never_rises(
 
 @pytest.mark.parametrize("candidates", [of_model([], [], []), of_model([0.0], [0.5], [0.3])])
 def test_nothing_changes_without_both(candidates: Proposals) -> None:
-    found = Proposals.empty() if len(candidates) else Proposals([0.0], [0.5], [1.0])
+    found = (
+        Proposals.empty("fraction")
+        if len(candidates)
+        else Proposals([0.0], [0.5], [1.0], unit="fraction")
+    )
     before = np.ones(len(candidates), np.float32)
     together, confidence = combine(candidates, before, found, CONFIG)
     assert together is candidates
@@ -76,6 +80,6 @@ def test_nothing_changes_without_both(candidates: Proposals) -> None:
 
 
 def test_candidates_without_boundary_scores_are_refused() -> None:
-    some = Proposals([0.0], [0.5], [1.0])
+    some = Proposals([0.0], [0.5], [1.0], unit="fraction")
     with pytest.raises(ShapeError, match="start and end scores"):
         combine(some, np.ones(1, np.float32), some, CONFIG)

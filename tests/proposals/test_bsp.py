@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import BoundaryScores, BspConfig, Proposals, bsp_features, generate_proposals
-from actspan.core.types import RaggedProposals
+from actspan.core.ragged import RaggedProposals
 from actspan.proposals.bsp import bsp_features_batch, bsp_features_plain
 from tests.strategies import boundary_scores
 
@@ -29,7 +29,7 @@ def test_off_grid_proposals_and_other_sizes_equal_the_twin() -> None:
     rng = np.random.default_rng(0)
     scores = BoundaryScores(*rng.random((3, 77), dtype=np.float32))
     start = rng.random(50) * 0.7
-    proposals = Proposals(start, start + rng.random(50) * 0.3, np.ones(50))
+    proposals = Proposals(start, start + rng.random(50) * 0.3, np.ones(50), unit="fraction")
     config = BspConfig(action_samples=20, boundary_samples=5, boundary_ratio=0.4)
     features = bsp_features(scores, proposals, config)
     assert features.shape == (50, 30)

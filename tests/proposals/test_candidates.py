@@ -90,7 +90,7 @@ def test_one_cell_gives_no_candidates() -> None:
 
 
 def test_matching_is_nan_without_instances_and_unclipped_with() -> None:
-    proposals = Proposals([0.0, 0.5], [0.5, 1.0], [1.0, 1.0])
+    proposals = Proposals([0.0, 0.5], [0.5, 1.0], [1.0, 1.0], unit="fraction")
     iou, ioa = match_instances(proposals, np.empty((0, 2)))
     assert np.isnan(iou).all()
     assert np.isnan(ioa).all()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from actspan import Proposals, SoftNmsConfig, soft_nms
 from actspan.core.errors import ShapeError
-from actspan.core.types import RaggedProposals
+from actspan.core.ragged import RaggedProposals
 from actspan.proposals.suppression import soft_nms_batch, soft_nms_plain
 from tests.strategies import ranked_proposals
 
@@ -52,7 +52,7 @@ def test_twins_agree_on_negative_scores_which_rise(proposals: Proposals, shift: 
 @given(ranked_proposals())
 def test_twins_agree_on_segments_of_no_length(proposals: Proposals) -> None:
     end = np.where(np.arange(len(proposals)) % 3 == 0, proposals.start, proposals.end)
-    assert_twins_agree(Proposals(proposals.start, end, proposals.score))
+    assert_twins_agree(Proposals(proposals.start, end, proposals.score, unit="fraction"))
 
 
 @pytest.mark.parametrize("unit", [1.0, 86_400.0], ids=["fractions", "seconds-of-a-day"])
@@ -60,11 +60,11 @@ def test_twins_agree_on_many_proposals_with_equal_scores(unit: float) -> None:
     draw = np.random.default_rng(0)
     cells = np.sort(draw.integers(0, 300, (4000, 2)), axis=1) + np.array([0, 1])
     score = draw.integers(1, 6, 4000) / 5  # ties: the earlier wins
-    proposals = Proposals(*(cells.T * unit / 301), score)
+    proposals = Proposals(*(cells.T * unit / 301), score, unit="fraction")
     assert_twins_agree(proposals, SoftNmsConfig(picks=500, keep=500), unit)
 
 
-@given(videos=st.lists(ranked_proposals(), max_size=5))
+@given(videos=st.lists(ranked_proposals(), min_size=1, max_size=5))
 def test_many_at_once_are_as_one_by_one(videos: list[Proposals]) -> None:
     config = SoftNmsConfig(picks=11, keep=10)
     together = RaggedProposals.of(videos)
@@ -90,7 +90,7 @@ def test_suppression_never_raises_a_score_and_sorts(proposals: Proposals) -> Non
 
 
 def test_a_single_proposal_is_unchanged() -> None:
-    kept = soft_nms(Proposals([0.2], [0.4], [0.7]))
+    kept = soft_nms(Proposals([0.2], [0.4], [0.7], unit="fraction"))
     assert (kept.start[0], kept.end[0], kept.score[0]) == (0.2, 0.4, 0.7)
 
 
@@ -109,13 +109,15 @@ def test_invalid_segments_are_refused(
     rows: list[tuple[float, float, float]],
     message: str,
 ) -> None:
-    proposals = Proposals(*zip((0.1, 0.5, 0.8), *rows, (0.3, 0.9, 0.7), strict=True))
+    proposals = Proposals(
+        *zip((0.1, 0.5, 0.8), *rows, (0.3, 0.9, 0.7), strict=True), unit="fraction"
+    )
     with pytest.raises(ShapeError, match=message):
         suppressing(proposals)
 
 
 def test_no_proposals_give_no_proposals() -> None:
-    assert len(soft_nms(Proposals.empty())) == 0
+    assert len(soft_nms(Proposals.empty("fraction"))) == 0
 
 
 @pytest.mark.parametrize(
@@ -126,18 +128,18 @@ def test_no_proposals_give_no_proposals() -> None:
     ],
 )
 def test_threshold_grows_with_the_width_of_the_pick(width: float, decays: bool) -> None:
-    proposals = Proposals([0.0, 0.0], [width, 0.75 * width], [0.9, 0.5])
+    proposals = Proposals([0.0, 0.0], [width, 0.75 * width], [0.9, 0.5], unit="fraction")
     assert (soft_nms(proposals).score[1] < 0.5) == decays
 
 
 def test_decay_formula() -> None:
-    kept = soft_nms(Proposals([0.1, 0.1], [0.5, 0.49], [0.9, 0.8]))
+    kept = soft_nms(Proposals([0.1, 0.1], [0.5, 0.49], [0.9, 0.8], unit="fraction"))
     overlap = 0.39 / 0.4
     assert kept.score[1] == pytest.approx(0.8 * np.exp(-(overlap**2) / 0.75))
 
 
 def test_picks_and_keep_bound_the_result() -> None:
     start = np.arange(200) / 200
-    proposals = Proposals(start, start + 0.004, np.linspace(1, 0.1, 200))
+    proposals = Proposals(start, start + 0.004, np.linspace(1, 0.1, 200), unit="fraction")
     assert len(soft_nms(proposals)) == 100
     assert len(soft_nms(proposals, SoftNmsConfig(picks=20, keep=50))) == 20

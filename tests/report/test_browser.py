@@ -138,7 +138,9 @@ def test_timelines_share_an_axis_and_a_layout(visit: Visit) -> None:
 def test_an_instance_is_ticked_or_crossed(browser: Any, tmp_path: Path) -> None:
     nested = [[0.0, 50.0], [10.0, 20.0], [30.0, 40.0]]
     video = Video("a", 60.0, "validation", nested, ("long", "found", "missed"))
-    write_result(tmp_path / "result.json", {"a": Proposals([0, 11], [50, 20], [0.9, 0.5])})
+    write_result(
+        tmp_path / "result.json", {"a": Proposals([0, 11], [50, 20], [0.9, 0.5], unit="seconds")}
+    )
     truth, out = GroundTruth(write_truth(tmp_path / "set", [video])), tmp_path / "report.html"
     write_report([tmp_path / "result.json"], out, truth=truth)
     visit = Visit(browser, out)
@@ -238,7 +240,7 @@ def test_without_scripts_all_but_timelines_is_there(browser: Any, report: Path) 
 def test_names_cannot_break_out(browser: Any, tmp_path: Path) -> None:
     video = Video(NASTY, 60.0, "validation", np.array([[0.0, 40.0]]), (NASTY,))
     result, out = tmp_path / "result.json", tmp_path / "report.html"
-    write_result(result, {NASTY: Proposals([0.0], [9.0], [0.5])})
+    write_result(result, {NASTY: Proposals([0.0], [9.0], [0.5], unit="seconds")})
     write_report([result], out, truth=GroundTruth(write_truth(tmp_path / "set", [video])))
     visit = Visit(browser, out)
     visit.page.locator("#list .card").scroll_into_view_if_needed()
@@ -252,7 +254,9 @@ def test_names_cannot_break_out(browser: Any, tmp_path: Path) -> None:
 
 def test_5000_videos_open_at_once(browser: Any, tmp_path: Path) -> None:
     result, out = tmp_path / "result.json", tmp_path / "report.html"
-    proposals = Proposals(np.arange(20.0), np.arange(20.0) + 5, np.linspace(1, 0, 20))
+    proposals = Proposals(
+        np.arange(20.0), np.arange(20.0) + 5, np.linspace(1, 0, 20), unit="seconds"
+    )
     write_result(result, {f"video{i}": proposals for i in range(5000)})
     write_report([result], out)
     visit = Visit(browser, out)

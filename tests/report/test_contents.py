@@ -15,7 +15,8 @@ from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.files import sha256
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.result_writers import write_result
-from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run
+from actspan.jobs.candidate_files import CANDIDATES, INDEX
+from actspan.jobs.run import RESULT, SCORES, Run
 from actspan.jobs.sinks import write_info
 from actspan.report.contents import GroundTruth, gather, name_runs
 from actspan.report.video_list import list_videos
@@ -73,7 +74,7 @@ def test_a_result_alone_says_what_is_missing(material: Material) -> None:
     assert "no curves and no diagnosis" in contents.notes[0]
 
 
-@pytest.mark.parametrize("name", [SCORES, CANDIDATES])
+@pytest.mark.parametrize("name", [SCORES, CANDIDATES, INDEX])
 def test_a_run_with_a_file_missing(material: Material, tmp_path: Path, name: str) -> None:
     run = shutil.copytree(material.first, tmp_path / "run")
     (run / name).unlink()
@@ -123,7 +124,9 @@ def test_a_run_of_another_subset_says_which(material: Material, tmp_path: Path) 
     videos = read_annotations(material.truth).videos
     (annotated, other) = [video for video in videos if len(video.segments)][:2]
     write_annotations(tmp_path / "annotations.json", [replace(annotated, subset="training"), other])
-    write_result(tmp_path / "result.json", {annotated.id: Proposals([1.0], [2.0], [0.5])})
+    write_result(
+        tmp_path / "result.json", {annotated.id: Proposals([1.0], [2.0], [0.5], unit="seconds")}
+    )
     with pytest.raises(ResultError, match="pass --subset training"):
         gather([tmp_path / "result.json"], GroundTruth(tmp_path))
 
@@ -139,7 +142,7 @@ def test_runs_of_different_subsets_have_nothing_in_common(
     write_annotations(tmp_path / "annotations.json", split)
     files = [tmp_path / "a.json", tmp_path / "b.json"]
     for file, video in zip(files, split, strict=False):
-        write_result(file, {video.id: Proposals([1.0], [2.0], [0.5])})
+        write_result(file, {video.id: Proposals([1.0], [2.0], [0.5], unit="seconds")})
     message = "^a.json is of training, b.json is of validation: no videos in common; report each"
     with pytest.raises(ResultError, match=message):
         gather(files, GroundTruth(tmp_path, subset=subset))

@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for video in VIDEOS:
         write_video(folder / "videos" / f"{video.id}.mkv", steady(8.0, FPS))
     found = {
-        video.id: Proposals([1.0, 4.0], [3.0 - shift, 7.0], [0.9, 0.8])
+        video.id: Proposals([1.0, 4.0], [3.0 - shift, 7.0], [0.9, 0.8], unit="seconds")
         for video, shift in zip(VIDEOS, np.linspace(1.9, 0, 8), strict=True)
     }
     write_result(folder / "result.json", found)

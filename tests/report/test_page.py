@@ -117,7 +117,10 @@ def test_names_cannot_break_out(tmp_path: Path) -> None:
     other = Video("b", 60.0, "validation", np.array([[0.0, 10.0]]), (NASTY,))
     folder = tmp_path / NASTY.replace("/", "|")
     folder.mkdir()
-    write_result(folder / RESULT, {v.id: Proposals([0.0], [9.0], [0.5]) for v in (video, other)})
+    write_result(
+        folder / RESULT,
+        {v.id: Proposals([0.0], [9.0], [0.5], unit="seconds") for v in (video, other)},
+    )
     out = tmp_path / "report.html"
     write_report([folder], out, truth=GroundTruth(write_truth(tmp_path / "set", [video, other])))
     page = out.read_text()
@@ -226,7 +229,7 @@ def test_places_are_checked_before_work(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(DataError, match="folder does not exist"):
         check_page(tmp_path / "absent" / "a.html")
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtraError, match=r"actspan\[report\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[report\]"):
         check_page(tmp_path / "a.html")
 
 

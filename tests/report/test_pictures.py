@@ -12,15 +12,15 @@ import pytest
 
 from actspan import BoundaryScores, Proposals, RecallResult, Video, evaluate_recall
 from actspan.bench.records import BenchResult, Cost, Roof, SamplesPerSecond, Stage
+from actspan.core.colours import HIT, MISS
 from actspan.core.errors import BenchError, ConfigError, DataError, MissingExtraError, ShapeError
 from actspan.report.charts import plot_recall
-from actspan.report.colours import HIT, MISS
 from actspan.report.figures import check_picture
 from actspan.report.paper_pictures import plot_timeline
 from actspan.report.roofline_picture import plot_roofline
 
 PNG = b"\x89PNG\r\n"
-FOUND = Proposals([0.0, 20.0, 5.0], [9.0, 41.0, 8.0], [0.4, 0.9, 0.1])
+FOUND = Proposals([0.0, 20.0, 5.0], [9.0, 41.0, 8.0], [0.4, 0.9, 0.1], unit="seconds")
 SCORES = BoundaryScores(*np.random.default_rng(0).random((3, 20)))
 MEASURED = BenchResult(
     stages=tuple(
@@ -87,7 +87,9 @@ def test_no_global_state_is_touched(
 
 @pytest.mark.parametrize("scores", [SCORES, None], ids=["scores", "no-scores"])
 @pytest.mark.parametrize("truth", [[[0.0, 10.0], [20.0, 40.0]], []], ids=["truth", "no-truth"])
-@pytest.mark.parametrize("found", [FOUND, Proposals.empty()], ids=["found", "nothing-found"])
+@pytest.mark.parametrize(
+    "found", [FOUND, Proposals.empty("seconds")], ids=["found", "nothing-found"]
+)
 def test_timelines(
     tmp_path: Path, scores: BoundaryScores | None, truth: list[list[float]], found: Proposals
 ) -> None:
@@ -136,7 +138,7 @@ def test_places_are_checked_before_work(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(DataError, match="folder does not exist"):
         check_picture(tmp_path / "absent" / "a.png")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match=r"actspan\[report\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[report\]"):
         check_picture(tmp_path / "a.png")
 
 

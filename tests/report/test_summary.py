@@ -31,7 +31,7 @@ def shifted(by: float, seed: int = 1) -> dict[str, Proposals]:
     found = {}
     for video in VIDEOS:
         start, end = video.segments.T + rng.uniform(-by, by, (2, 2))
-        found[video.id] = Proposals(start, np.maximum(start + 0.1, end), [0.9, 0.8])
+        found[video.id] = Proposals(start, np.maximum(start + 0.1, end), [0.9, 0.8], unit="seconds")
     return found
 
 

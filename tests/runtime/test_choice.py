@@ -8,9 +8,8 @@ import pytest
 
 from actspan import Bundle
 from actspan.core.errors import BackendError
-from actspan.pipeline.core import open_nets
 from actspan.runtime.backends import BACKENDS, Support
-from actspan.runtime.opening import choose_backend
+from actspan.runtime.opening import choose_backend, open_nets
 from tests.examples import write_bundle
 
 THERE = Support("1.0")

@@ -217,7 +217,9 @@ def test_a_folder_without_a_result_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_a_result_alone_can_be_looked_at(tmp_path: Path) -> None:
-    write_result(tmp_path / "a.json", {"a": Proposals([0.0, 3.0], [9.0, 5.0], [0.2, 0.9])})
+    write_result(
+        tmp_path / "a.json", {"a": Proposals([0.0, 3.0], [9.0, 5.0], [0.2, 0.9], unit="seconds")}
+    )
     with serving(tmp_path / "data", results=(tmp_path / "a.json",)) as live:
         video = live.ask(f"{BROWSE}/video", id="a").json
         assert (video["seconds"], video["curves"]) == (9.0, [None])

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra 'server'")
 
-from actspan.report.colours import HIT, MISS, VARIABLES, Colour, style_sheet
+from actspan.core.colours import HIT, MISS, VARIABLES, Colour, style_sheet
 from tests.server.live import serving
 
 

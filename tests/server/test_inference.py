@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
-from actspan.pipeline.core import open_nets
+from actspan.runtime.opening import open_nets
 from actspan.server.settings import Limits
 from tests.examples import CHANNELS, STRIDE
 from tests.server.live import serving

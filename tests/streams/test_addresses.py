@@ -123,6 +123,7 @@ def test_a_server_that_fails_is_named_with_a_remedy(case: str, server: VideoServ
         list(video.frames())
     assert time.monotonic() - begin < 8
     assert remedy in caught.value.remedy
+    assert ("--timeout" in caught.value.remedy) == ("no data within" in message)
     assert str(caught.value).startswith(f"http://***@127.0.0.1:{server.server_port}/{path}: ")
     assert "secret" not in str(caught.value)
 
@@ -137,8 +138,9 @@ def test_nothing_that_listens_is_an_error_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     for scheme in ("http", "rtsp"):
-        with pytest.raises(VideoError, match="cannot be opened: Connection refused"):
+        with pytest.raises(VideoError, match="cannot be opened: Connection refused") as caught:
             VideoFile(Address.parse(f"{scheme}://127.0.0.1:{port}/x.mp4", 2.0))
+        assert caught.value.remedy == "check that its server runs, and the port of the address"
 
 
 def test_a_server_that_never_answers_is_left_after_the_timeout() -> None:

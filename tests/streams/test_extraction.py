@@ -269,7 +269,7 @@ def test_bad_videos_are_found_before_work_starts(request_: ExtractRequest, sourc
     assert done.videos == 1
     assert [video.id for video in Dataset.load(request_.out)] == ["two"]
     alone = (str(source / "videos" / "three.mkv"),)
-    with pytest.raises(DatasetError, match="Nothing is left"):
+    with pytest.raises(DatasetError, match="be used: fix the cause"):
         extract_videos(replace(request_, videos=alone, on_error="skip"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from pyarrow import csv, parquet
 
 import actspan
+from actspan.cli import main
 from actspan.config.base import read_toml
 from actspan.config.streams import SensorConfig
 from actspan.core.errors import ConfigError, DataError, DatasetError, ShapeError, VideoError
@@ -221,3 +224,19 @@ def test_a_parquet_file_that_expands_is_refused(
     parquet.write_table(data, str(path), compression="zstd", use_dictionary=False)
     with pytest.raises((VideoError, DatasetError), match="would expand"):
         extract_videos(ExtractRequest((str(path),), tmp_path / "out"))
+
+
+def test_a_table_without_times_names_the_two_commands_that_propose_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{step % 9},{step % 5}\n" for step in range(400))
+    (tmp_path / "no time.csv").write_text(f"x,y\n{rows}")
+    done = CliRunner().invoke(main, ["propose", "no time.csv"])
+    assert done.exit_code == 1
+    commands = done.stderr.rpartition("(--rate HZ): ")[2].replace("HZ", "20").split(", then ")
+    assert len(commands) == 2
+    for line in commands:
+        done = CliRunner().invoke(main, shlex.split(line)[1:])
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "run" / "result.json").is_file()

@@ -67,7 +67,10 @@ def test_several_kinds_need_a_choice(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="several kinds: audio, sensors; choose one with --kind"):
         find_kind([str(tmp_path)])
     (note,) = find_videos([str(tmp_path)], "audio").problems
-    assert note.problem == "1 file of another suffix ignored: .csv"
+    assert (note.problem, note.remedy) == (
+        "1 table ignored: .csv",
+        "give tables to a command of their own",
+    )
 
 
 def test_sound_of_videos(tmp_path: Path) -> None:
@@ -79,7 +82,9 @@ def test_sound_of_videos(tmp_path: Path) -> None:
 
 def test_nothing_found_names_the_kind(tmp_path: Path) -> None:
     touch(tmp_path, "a.txt")
-    with pytest.raises(VideoError, match=r"no tables in this folder \(\.csv, .*ignored: \.txt"):
+    with pytest.raises(
+        VideoError, match=r"no tables .*; read are tables \(\.csv, .*ignored: \.txt"
+    ):
         find_videos([str(tmp_path)], "sensors")
 
 

@@ -97,3 +97,18 @@ def test_a_dataset(folder: Path) -> None:
     assert list(found.paths) == ["b"]
     assert found.annotations is not None
     assert {p.video: p.is_error for p in found.problems} == {"c": False, "d": True, "": False}
+
+
+def test_ignored_files_are_named_by_what_they_are(folder: Path) -> None:
+    mixed = folder / "mixed"
+    mixed.mkdir()
+    for name in ("a.mp4", "b.csv", "c.wav", "d.wav", "e.raw"):
+        (mixed / name).write_bytes(b"")
+    assert [(p.problem, p.remedy) for p in find_videos([str(mixed)]).problems] == [
+        ("1 table ignored: .csv", "give tables to a command of their own"),
+        ("2 recordings ignored: .wav (2)", "give recordings to a command of their own"),
+        (
+            "1 file of another suffix ignored: .raw",
+            "pass the videos among them by name, or rename them (.mp4)",
+        ),
+    ]

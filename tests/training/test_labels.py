@@ -79,7 +79,9 @@ def test_instances_without_a_label_are_ignored_with_a_note(folder: Path, tmp_pat
     bare = (replace(v, labels=("", *v.labels[1:])) if v.id == "v0" else v for v in dataset)
     dataset, report = dataset.select(bare), Collected()
     labels = labels_of(dataset)
-    exact = {v.id: Proposals(*v.segments.T, np.ones(len(v.segments))) for v in dataset}
+    exact = {
+        v.id: Proposals(*v.segments.T, np.ones(len(v.segments)), unit="seconds") for v in dataset
+    }
     assert labels == ("jump", "run")
     _, codes = collect_examples(dataset, exact, labels, QUICK, seed=0)
     assert len(codes) == 2 * (8 * 3 - 1)  # instances, and the proposals that equal them
@@ -141,8 +143,8 @@ def test_a_few_steps_are_enough_to_run(folder: Path, tmp_path: Path) -> None:
         pytest.param(ClassifierTrainConfig(), 30_000, 1500, id="many examples"),
         pytest.param(ClassifierTrainConfig(), 2560, 600, id="some"),
         pytest.param(ClassifierTrainConfig(), 10, 200, id="few"),
-        pytest.param(ClassifierTrainConfig.of_epochs(3), 10, 10, id="epochs, few"),
-        pytest.param(ClassifierTrainConfig.of_epochs(3), 256_000, 3000, id="epochs, many"),
+        pytest.param(ClassifierTrainConfig.of_epochs(3), 10, 150, id="epochs, few"),
+        pytest.param(ClassifierTrainConfig.of_epochs(40), 256_000, 2000, id="epochs, many"),
     ],
 )
 def test_steps_depend_on_the_number_of_examples(
@@ -185,11 +187,11 @@ def test_labels_are_right(folder: Path, trained: Bundle) -> None:
     with ProposalClassifier.open(trained) as classifier:
         for video in dataset.subset("validation"):
             start, end = video.segments.T
-            exact = Proposals(start, end, np.ones(len(start)))
+            exact = Proposals(start, end, np.ones(len(start)), unit="seconds")
             found = classifier.detect(dataset.open(video.id), exact, top=1)
             order = np.argsort(found.segments.start)
             right += [a == b for a, b in zip(found[order].labels, video.labels, strict=True)]
-        none = classifier.detect(dataset.open("v0"), Proposals.empty())
+        none = classifier.detect(dataset.open("v0"), Proposals.empty("seconds"))
         with pytest.raises(ShapeError, match="the classifier expects 6"):
             classifier.detect(Features(np.zeros((9, 2)), 0.5, 0.5), exact)
     assert np.mean(right) > 0.9
@@ -215,9 +217,9 @@ def test_examples_are_instances_and_a_bounded_number_of_clear_proposals(folder: 
     dataset = trainable(Dataset.load(folder))
     video = dataset["v0"]
     start, end = video.segments.T
-    near = Proposals(np.repeat(start, 5), np.repeat(end, 5), np.ones(15))
-    far = Proposals(np.full(9, 0.0), np.full(9, 1.0), np.ones(9))
-    unclear = Proposals(start, end + 1.5 * (end - start), np.ones(3))  # tIoU 0.4
+    near = Proposals(np.repeat(start, 5), np.repeat(end, 5), np.ones(15), unit="seconds")
+    far = Proposals(np.full(9, 0.0), np.full(9, 1.0), np.ones(9), unit="seconds")
+    unclear = Proposals(start, end + 1.5 * (end - start), np.ones(3), unit="seconds")  # tIoU 0.4
     given = {"v0": Proposals.concat([near, far, unclear])}
     config = replace_config(positives=4, negatives=2)
     names = ("jump", "run")

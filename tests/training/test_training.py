@@ -23,6 +23,7 @@ from actspan import (
 from actspan.config.base import changed, from_dict, to_dict
 from actspan.config.training import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig, preset
 from actspan.core.errors import ActSpanError, AnnotationError, BundleError, ConfigError
+from actspan.model.hub_card import CardRequest, model_card
 from actspan.training.loop import Plan, learning_rate
 from actspan.training.parts import draw_videos, trainable
 from actspan.training.trainer import train
@@ -42,17 +43,25 @@ def bundle(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Bundle
 
 
 def test_the_model_is_compared_with_guesses(dataset: Dataset, bundle: Bundle) -> None:
-    judged = (bundle.training or {})["judged"]
+    measured = (bundle.training or {})["evaluation"]
     videos = [video for video in dataset if video.subset == "validation"]
-    assert judged["videos"] == len(videos)
-    assert judged["instances"] == sum(len(video.segments) for video in videos)
+    assert measured["videos"] == len(videos)
+    assert measured["instances"] == sum(len(video.segments) for video in videos)
     rows = ["model", "label-free", "plain windows", "training lengths"]
-    assert list(judged["figures"]) == rows
+    assert list(measured["figures"]) == rows
     with Pipeline.load(bundle, edge=dataset.edge) as pipeline:
         found = {video.id: pipeline.propose(dataset.read(video.id)) for video in videos}
     expected = evaluate_recall(videos, found).summary()
-    assert judged["figures"]["model"] == pytest.approx(expected, abs=0.5)
+    assert measured["figures"]["model"] == pytest.approx(expected, abs=0.5)
     assert "set_apart" not in (bundle.training or {})
+
+
+def test_the_figures_of_a_training_are_in_its_card(bundle: Bundle) -> None:
+    pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
+    figures = (bundle.training or {})["evaluation"]["figures"]
+    card = model_card(bundle, "me/mine", CardRequest(license="mit"))
+    assert f"| label-free | {figures['label-free']['AR@1']:.2f} |" in card
+    assert "actspan train --dataset" in card
 
 
 @pytest.mark.parametrize("kept", [1, 100])
@@ -61,8 +70,10 @@ def test_a_model_no_better_than_guesses_is_reported(
 ) -> None:
     report = Collected()
     config = changed(TINY, {"pipeline": {"soft_nms": {"keep": kept}}}, where="test")
-    judged = (train(dataset, tmp_path / "model", config, report=report).training or {})["judged"]
-    model, *guesses = (row["AUC"] for row in judged["figures"].values())
+    measured = (train(dataset, tmp_path / "model", config, report=report).training or {})[
+        "evaluation"
+    ]
+    model, *guesses = (row["AUC"] for row in measured["figures"].values())
     warned = [line for line in report.lines if line.startswith("warning: the model is no better")]
     assert len(warned) == (model <= max(guesses))
     assert warned or kept > 1
@@ -77,7 +88,7 @@ def test_an_interrupted_evaluation_is_resumed(dataset: Dataset, tmp_path: Path) 
     again = Collected()
     bundle = train(dataset, out, TINY, report=again)
     assert not any(note.startswith("training") for note in again.notes)
-    assert "judged" in (bundle.training or {})
+    assert "evaluation" in (bundle.training or {})
 
 
 def test_held_out_videos_are_found_again(tmp_path: Path) -> None:
@@ -288,11 +299,15 @@ def test_plans(optim: OptimConfig, videos: int, epoch_steps: int, steps: int) ->
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_number_of_epochs_is_that_of_passes(name: str) -> None:
-    config = preset(name).of_epochs(3)
-    for optim in (config.tem.optim, config.pem.optim):
-        plan = Plan.of(optim, 5 * optim.batch)
-        assert (plan.epoch_steps, plan.steps) == (5, 15)
+@pytest.mark.parametrize("videos", [3, 40, 400, 4000])
+@pytest.mark.parametrize("epochs", [1, 2, 20, 40])
+def test_an_epoch_is_as_long_whatever_their_number(name: str, videos: int, epochs: int) -> None:
+    whole, config = preset(name), preset(name).of_epochs(epochs)
+    for usual, optim in ((whole.tem.optim, config.tem.optim), (whole.pem.optim, config.pem.optim)):
+        wanted, plan = Plan.of(usual, videos), Plan.of(optim, videos)
+        assert plan.epochs == epochs
+        assert plan.epoch_steps == pytest.approx(wanted.epoch_steps, rel=0.1)
+    assert preset(name).of_epochs(20) == preset(name)
 
 
 def test_step_schedule_drops_after_seven_epochs() -> None:

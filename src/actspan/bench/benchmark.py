@@ -26,10 +26,11 @@ from actspan.bench.records import (
 )
 from actspan.bench.timing import Rule, measure
 from actspan.core.errors import BenchError
+from actspan.core.machine import core_count, load_average
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.core.wording import counted
 from actspan.data.result_files import read_result
 from actspan.data.result_writers import write_result
@@ -60,7 +61,7 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
         config = material.bundle.config
         assert config.tem is not None
         bench = _Bench(request, material, pool, folder, progress)
-        load = machine.load_average()
+        load = load_average()
         limits = partial(
             machine.measure_machine, config.tem, max(request.batches), bench.rule, bench.announce
         )
@@ -266,7 +267,7 @@ class _Bench:
     def notes(self) -> Iterator[str]:
         """Yield remarks about the material and the measurements."""
         request, dataset, rule = self._request, self._material.dataset, self.rule
-        cores, most, samples = machine.core_count(), max(request.batches), len(self._pieces)
+        cores, most, samples = core_count(), max(request.batches), len(self._pieces)
         streams = counted(request.streams, "stream")
         yield from dataset.notes
         yield from dataset_notes(dataset.problems)

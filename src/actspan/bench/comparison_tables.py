@@ -117,16 +117,16 @@ def pair_table(pair: Pair) -> Table:
 
 def comparison_to_dict(comparison: Comparison, check: ReportCheck | None) -> dict[str, Any]:
     """Convert a comparison to plain values for JSON: all that was read, and the results."""
-    checked = check and {**msgspec.to_builtins(check, enc_hook=str), "holds": check.passed}
+    checked = check and {**msgspec.to_builtins(check, enc_hook=str), "passed": check.passed}
     return {
         "chips": comparison.chips,
-        "sides": [{"name": system.name, "logs": _logs(system)} for system in comparison.systems],
+        "sources": [{"name": system.name, "logs": _logs(system)} for system in comparison.systems],
         "headlines": _rows(comparison.headlines),
         "interface": _rows(comparison.interface),
         "end_to_end": _rows(comparison.measured),
         "steps": _rows(comparison.steps),
         "notes": msgspec.to_builtins(comparison.notes),
-        "claims": checked,
+        "report": checked,
     }
 
 

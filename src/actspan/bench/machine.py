@@ -12,7 +12,6 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
@@ -23,7 +22,8 @@ from actspan.bench.records import Cost, Environment, Roof, SamplesPerSecond, Sta
 from actspan.bench.timing import Measured, Rule, measure
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import require
-from actspan.core.types import Proposals
+from actspan.core.machine import core_count, cpu_flags, processor_name
+from actspan.core.segments import Proposals
 from actspan.data.dataset import Dataset
 from actspan.deploy.accuracy_report import library_versions
 from actspan.model.weights import weight_shapes
@@ -38,8 +38,6 @@ _VARIABLES = (
     "KMP_AFFINITY",
     "OMP_PROC_BIND",
 )
-_FLAGS = ("sse4_2", "avx", "avx2", "fma", "f16c", "asimd", "asimddp", "sve", "sve2")
-_FLAG_FAMILIES = ("avx512", "avx_", "amx")
 _NOISE = 0.05  # of the rate of the fixed product; more is reported
 _BUSY = 0.5  # load average per core; more is reported
 
@@ -50,11 +48,6 @@ _LARGE = 2**27  # bytes per copy; larger than the caches of a core
 _FLOAT, _DOUBLE = 4, 8  # bytes
 
 
-def load_average() -> float | None:
-    """Return the load average of the last minute; None where the system has none."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-
-
 def capture_environment(before: Measured, after: Measured, load: float | None) -> Environment:
     """Return the environment of a measurement.
 
@@ -62,13 +55,11 @@ def capture_environment(before: Measured, after: Measured, load: float | None) -
     `load` is the `load_average` before the measurements.
     """
     flops = flops_of(FIXED)
-    flags = _cpuinfo("flags") or _cpuinfo("Features") or [""]
-    known = {f for f in flags[0].split() if f in _FLAGS or f.startswith(_FLAG_FAMILIES)}
     return Environment(
         cpu=processor_name(),
         cores=core_count(),
         system=f"{platform.system()} {platform.machine()}",
-        cpu_flags=tuple(sorted(known)),
+        cpu_flags=cpu_flags(),
         variables={name: os.environ[name] for name in _VARIABLES if name in os.environ},
         versions=library_versions(_LIBRARIES),
         load_average=load,
@@ -94,25 +85,6 @@ def noise_notes(environment: Environment) -> Iterator[str]:
     load = environment.load_average
     if load is not None and load > _BUSY * environment.cores:
         yield f"the load average was {load:.1f} at the start: others use this machine"
-
-
-def processor_name() -> str:
-    """Return the name of the processor."""
-    return next(iter(_cpuinfo("model name")), "") or platform.processor() or platform.machine()
-
-
-def core_count() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cpuinfo(key: str) -> list[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return []
-    pairs = (line.partition(":") for line in text.splitlines())
-    return [value.strip() for name, _, value in pairs if name.strip() == key]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from actspan.bench import synthetic
 from actspan.bench.records import CHANNELS, LENGTH, Accuracy, BenchRequest, Stage
 from actspan.core.errors import BackendError, BundleError
 from actspan.core.progress import Progress
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
 from actspan.deploy.reference import CheckpointSession, compare_outputs, compare_proposals

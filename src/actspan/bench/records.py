@@ -18,6 +18,7 @@ from actspan.config.base import (
     NOT_JSON,
     Bounds,
     Config,
+    ExistingBundle,
     ExistingFolder,
     OnError,
     Positive,
@@ -44,42 +45,59 @@ class BenchRequest(Config, frozen=True, kw_only=True):
     """Request of `run_benchmark`; `command` is the command line that repeats it."""
 
     model: Annotated[
-        ExistingFolder | None,
-        doc("A bundle. [default: synthetic networks of published sizes]"),
+        ExistingBundle | None,
+        doc(
+            "A bundle: a folder, an archive, a URL or hf://OWNER/NAME. [default: synthetic "
+            "networks of published sizes]",
+            group="Model",
+        ),
     ] = None
     dataset: Annotated[
-        ExistingFolder | None, doc("A dataset folder. [default: synthetic features]")
+        ExistingFolder | None, doc("A dataset folder. [default: synthetic features]", group="Input")
     ] = None
     subset: Annotated[
         str | None,
-        doc("Use only the videos of this subset: validation, ... [default: all]"),
+        doc(
+            "Use only the videos of this subset: validation, ... [default: all]",
+            "NAME",
+            group="Input",
+        ),
     ] = None
     videos: Annotated[
-        Positive | None, doc("Use at most N videos. [default: all, or 128 synthetic ones]")
+        Positive | None,
+        doc("Use at most N videos. [default: all, or 128 synthetic ones]", group="Input"),
     ] = None
-    batches: Annotated[tuple[Positive, ...], doc("Videos per batch; may be repeated.")] = (1, 16)
-    backend: Annotated[str, doc("Inference runtime, with its precision; see actspan backends.")] = (
-        "auto"
-    )
+    batches: Annotated[
+        tuple[Positive, ...], doc("Videos per batch; may be repeated.", group="Speed")
+    ] = (1, 16)
+    backend: Annotated[
+        str,
+        doc("Inference runtime, with its precision; see actspan backends.", "NAME", group="Speed"),
+    ] = "auto"
     variant: Annotated[
-        str, doc("Variant of the graphs of the bundle: fp16 uses tem.fp16.onnx.")
+        str,
+        doc("Variant of the graphs of the bundle: fp16 uses tem.fp16.onnx.", "NAME", group="Model"),
     ] = ""
-    threads: Annotated[Positive, doc("Threads per call.")] = 1
+    threads: Annotated[Positive, doc("Threads per call.", group="Speed")] = 1
     streams: Annotated[
-        Positive, doc("Calls that run at the same time. [default: cores / threads]")
+        Positive, doc("Calls that run at the same time. [default: cores / threads]", group="Speed")
     ] = 1
     seconds: Annotated[
         Seconds,
-        doc("Longest time per measurement; it ends earlier when its median settles."),
+        doc(
+            "Longest time per measurement; it ends earlier when its median settles.",
+            "SECONDS",
+            group="Speed",
+        ),
     ] = 3.0
-    channels: Annotated[Positive, doc("Channels of synthetic networks.")] = CHANNELS
-    length: Annotated[int, Bounds(2), doc("Cells of synthetic networks.")] = LENGTH
+    channels: Annotated[Positive, doc("Channels of synthetic networks.", group="Model")] = CHANNELS
+    length: Annotated[int, Bounds(2), doc("Cells of synthetic networks.", group="Model")] = LENGTH
     snippets: Annotated[
         Positive | None,
-        doc("Snippets of synthetic videos. [default: as many as cells]"),
+        doc("Snippets of synthetic videos. [default: as many as cells]", group="Input"),
     ] = None
     on_error: Annotated[
-        OnError, doc("Stop at problems in the dataset, or skip what cannot be used.")
+        OnError, doc("Stop at problems in the dataset, or skip what cannot be used.", group="Input")
     ] = "fail"
     command: str = ""
 

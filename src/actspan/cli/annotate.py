@@ -9,7 +9,9 @@ import click
 from msgspec.structs import replace
 
 from actspan.cli.console import findings, print_findings, print_json
+from actspan.cli.help import Group
 from actspan.cli.options import Text, command
+from actspan.config.base import doc
 from actspan.core.wording import counted
 from actspan.data.data_requests import ConvertRequest, ExportRequest, SplitRequest
 
@@ -24,7 +26,7 @@ _Name = Annotated[str, Text("NAME")]
 _ROLES = ("video", "label", "start", "end", "subset", "duration")  # of a table's columns
 
 
-@click.group()
+@click.group(cls=Group)
 def annotate() -> None:
     """Read, check and convert annotations; export proposals to annotation tools.
 
@@ -46,15 +48,20 @@ def annotate() -> None:
         "rename_subsets": "rename_subset",
     },
     without=["columns"],
-    rename_subset="Rename a subset: validation=training. '=training' names the subset of videos "
-    "that have none.",
-    video_column="Tables: name of the column of video ids or file names.",
-    label_column="Tables: name of the column of labels.",
-    start_column="Tables: name of the column of start times.",
-    end_column="Tables: name of the column of end times.",
-    subset_column="Tables: name of the column of subsets.",
-    duration_column="Tables: name of the column of durations of videos (in the table of "
-    "--durations, if given).",
+    rename_subset=doc(
+        "Rename a subset: validation=training. '=training' names the subset of videos that have "
+        "none.",
+        group="Output",
+    ),
+    video_column=doc("Column of video ids or file names.", group="Columns of tables"),
+    label_column=doc("Column of labels.", group="Columns of tables"),
+    start_column=doc("Column of start times.", group="Columns of tables"),
+    end_column=doc("Column of end times.", group="Columns of tables"),
+    subset_column=doc("Column of subsets.", group="Columns of tables"),
+    duration_column=doc(
+        "Column of durations of videos (in the table of --durations, if given).",
+        group="Columns of tables",
+    ),
 )
 def convert(
     request: ConvertRequest,
@@ -82,7 +89,8 @@ def convert(
 
     \b
     Example:
-      actspan annotate convert segments.csv my-videos/annotations.json --durations lengths.csv
+      actspan annotate convert segments.csv my-videos/annotations.json \\
+          --durations lengths.csv
       actspan annotate convert TH14_annotations/ thumos14/annotations.json \\
           --rename-subset validation=training --rename-subset test=validation
     """
@@ -136,8 +144,10 @@ def split(request: SplitRequest, *, json_: bool = False) -> None:
     \b
     Example:
       actspan annotate split annotations.json --out split.json --by '^([^_]+)_'
-      actspan annotate split segments.csv --out split.json --by person --validation 0.3
-      actspan annotate split my-videos/ --out my-videos/annotations.json --by camera --force
+      actspan annotate split segments.csv --out split.json --by person \\
+          --validation 0.3
+      actspan annotate split my-videos/ --out my-videos/annotations.json \\
+          --by camera --force
     """
     from actspan.cli.tables import print_table
     from actspan.data.annotations.split import split_annotations
@@ -176,10 +186,12 @@ def export(
     \b
     Example:
       actspan annotate export run/ sessions/ --to elan --top 10 --videos videos/
-      actspan annotate export result.json tasks.json --to labelstudio --min-score 0.5 \\
+      actspan annotate export result.json tasks.json --to labelstudio \\
+          --min-score 0.5 \\
           --videos '/data/local-files/?d=videos/{id}.mp4'
       actspan annotate export annotations.json captions/ --to vtt
-      actspan annotate export run/ cuts/ --to edl --top 10 --fps 25 --videos videos/
+      actspan annotate export run/ cuts/ --to edl --top 10 --fps 25 \\
+          --videos videos/
     """
     from actspan.report.tool_export import export_to_tool
 

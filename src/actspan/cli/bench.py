@@ -9,10 +9,11 @@ import click
 from msgspec.structs import replace
 
 from actspan.bench.records import BenchRequest
-from actspan.cli.console import progress_report, say
+from actspan.cli.console import print_error, progress_report, say
 from actspan.cli.options import command, command_line, given_options
 from actspan.cli.tables import print_table
-from actspan.config.base import OutputFile, OutputFolder, Positive
+from actspan.config.base import OutputFile, OutputFolder, Positive, doc
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
     from actspan.bench.records import BenchResult
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
 @command(
     without=["command"],
-    json_="Write the result, as input of actspan compare.",
-    csv="Write one row per stage.",
-    markdown="Write the tables as a Markdown page.",
-    summary="Write summary lines in the format of the NPU benchmark into this folder, one file per "
-    "network and batch.",
-    roofline="Write the roofline plot: .png, .svg or .pdf.",
+    json_=doc("Write the result, as input of actspan compare.", group="Output"),
+    csv=doc("Write one row per stage.", group="Output"),
+    markdown=doc("Write the tables as a Markdown page.", group="Output"),
+    summary=doc(
+        "Write summary lines in the format of the NPU benchmark into this folder, one file per "
+        "network and batch.",
+        group="Output",
+    ),
+    roofline=doc("Write the roofline plot: .png, .svg or .pdf.", group="Output"),
 )
 def bench(
     request: BenchRequest,
@@ -47,8 +51,10 @@ def bench(
     \b
     Example:
       actspan bench
-      actspan bench --model bsn/ --dataset my-videos/ --subset validation --json here.json
-      actspan bench --model bsn/ --backend openvino --batch 16 --roofline roofline.png
+      actspan bench --model bsn/ --dataset my-videos/ --subset validation \\
+          --json here.json
+      actspan bench --model bsn/ --backend openvino --batch 16 \\
+          --roofline roofline.png
       actspan compare before.json after.json --fail-if slower:5%
     """
     options = given_options()
@@ -61,8 +67,8 @@ def bench(
     outputs = (json_, csv, markdown, roofline)
     with progress_report() as report:
         from actspan.bench.benchmark import run_benchmark
-        from actspan.bench.machine import core_count
         from actspan.bench.result_tables import broken_limits
+        from actspan.core.machine import core_count
 
         _check_outputs(outputs, roofline)
         request = replace(
@@ -74,7 +80,10 @@ def bench(
         result = run_benchmark(request, report)
     _print(result)
     _write(result, outputs, summary)
-    click.get_current_context().exit(1 if broken_limits(result) else 0)
+    if broken := broken_limits(result):
+        what = counted(len(broken), "output")
+        print_error(f"{what} outside the limits of the precision, so the speed is void; see above")
+    click.get_current_context().exit(1 if broken else 0)
 
 
 def _check_outputs(outputs: tuple[Path | None, ...], roofline: Path | None) -> None:

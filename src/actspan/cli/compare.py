@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from actspan.cli.console import print_json, progress_report, say
+from actspan.cli.console import print_error, print_json, progress_report, say
 from actspan.cli.options import Text, command, refuse_options
 from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, ExistingFile, OutputFile, Positive
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.bench.comparison import Comparison
+    from collections.abc import Sequence
+
+    from actspan.bench.comparison import Comparison, Row
     from actspan.bench.report_check import ReportCheck
     from actspan.bench.timing import Pair
 
@@ -31,7 +34,7 @@ def _limit(text: str) -> float:
 
 @command(
     chips="Chips per NPU card; the logs of NPUs are of one chip.",
-    claims="A report whose arithmetic and trtexec commands are checked against the logs.",
+    check_report="A report whose arithmetic and trtexec commands are checked against the logs.",
     fail_if="Exit with code 1 if another source takes more than N % longer than the first.",
     run_a="Time this command against that of --run-b.",
     run_b="The second command.",
@@ -42,7 +45,7 @@ def compare(
     sources: tuple[Annotated[str, Text("[PATH | NAME=PATH]")], ...] = (),
     *,
     chips: Positive = 1,
-    claims: ExistingFile | None = None,
+    check_report: ExistingFile | None = None,
     fail_if: Annotated[float, Text("slower:N%", _limit)] | None = None,
     run_a: Annotated[str, Text("COMMAND")] | None = None,
     run_b: Annotated[str, Text("COMMAND")] | None = None,
@@ -56,8 +59,8 @@ def compare(
     benchmark's perf_vision_*.txt, trtexec (old and new layout), ais_bench (text and summary JSON),
     OpenVINO's benchmark_app (text, CSV, JSON), onnxruntime_perf_test. Ratios are relative to the
     first path. Headline figures are recomputed (interface rate x chips, BSN = 1/(1/TEM + 1/PEM))
-    and shown next to the end-to-end measurement. The exit code is 1 if --claims finds an error or
-    the limit of --fail-if is exceeded.
+    and shown next to the end-to-end measurement. The exit code is 1 if --check-report finds an
+    error or the limit of --fail-if is exceeded.
 
     With --run-a and --run-b, two commands are timed alternately (no shell), so that drift affects
     both equally. --fail-if then applies only if the whole interval of the ratio is beyond the
@@ -66,14 +69,14 @@ def compare(
     \b
     Example:
       actspan compare old.json new.json --fail-if slower:5%
-      actspan compare t4/ ascend310/ --chips 4 --claims report.md
+      actspan compare t4/ ascend310/ --chips 4 --check-report report.md
       actspan compare --run-a 'actspan --version' --run-b 'python -c pass'
     """
     context = click.get_current_context()
     if (run_a is None) != (run_b is None):
         raise click.UsageError("--run-a and --run-b belong together")
     if run_a is not None and run_b is not None:
-        if sources or claims or markdown:
+        if sources or check_report or markdown:
             raise click.UsageError("compare either files or two commands, not both")
         refuse_options(["chips"], "with --run-a and --run-b")
         context.exit(0 if _time(run_a, run_b, rounds, fail_if, json_) else 1)
@@ -83,11 +86,11 @@ def compare(
     from actspan.bench.comparison import compare as compare_systems
     from actspan.bench.comparison import read_systems, slower_rows
     from actspan.bench.comparison_tables import comparison_page, comparison_to_dict
-    from actspan.bench.report_check import check_report
+    from actspan.bench.report_check import check_report as check_claims
     from actspan.core.files import atomic_file
 
     comparison = compare_systems(read_systems(sources), chips=chips)
-    checked = None if claims is None else check_report(claims, comparison)
+    checked = None if check_report is None else check_claims(check_report, comparison)
     slower = [] if fail_if is None else slower_rows(comparison, fail_if)
     if markdown is not None:
         with atomic_file(markdown) as stream:
@@ -99,22 +102,33 @@ def compare(
     if json_:
         rows = [
             {
-                "side": side,
+                "source": source,
                 "name": row.name,
                 "scope": row.scope,
                 "batch": row.batch,
                 "longer": longer,
             }
-            for side, row, longer in slower
+            for source, row, longer in slower
         ]
         print_json({**comparison_to_dict(comparison, checked), "slower": rows})
     else:
         _print(comparison, checked)
+    if fail_if is not None:
+        _print_slower(slower, fail_if)
+    if checked is not None and not checked.passed:
+        print_error(f"{check_report}: figures do not follow from the logs; correct them")
+    context.exit(1 if slower or (checked is not None and not checked.passed) else 0)
+
+
+def _print_slower(slower: Sequence[tuple[str, Row, float]], limit: float) -> None:
+    """Print each figure that is slower than allowed, and an error; or that there is none."""
     for name, row, longer in slower:
         say(f"{name} takes {100 * longer:.1f} % longer: {row.name} {row.scope}, batch {row.batch}")
-    if fail_if is not None:
-        say(f"{'FAIL' if slower else 'passes'}: --fail-if slower:{100 * fail_if:g}%")
-    context.exit(1 if slower or (checked is not None and not checked.passed) else 0)
+    if slower:
+        what = counted(len(slower), "figure")
+        print_error(f"{what} slower by more than --fail-if allows, {100 * limit:g} %")
+    else:
+        say(f"nothing is slower by more than {100 * limit:g} %")
 
 
 def _print(comparison: Comparison, check: ReportCheck | None) -> None:
@@ -150,8 +164,10 @@ def _time(run_a: str, run_b: str, rounds: int, limit: float | None, as_json: boo
     if limit is None:
         return True
     slower = pair.is_slower(limit)
-    verdict = "FAIL: B takes" if slower else "passes: B is not proven to take"
-    say(f"{verdict} more than {100 * limit:g} % longer than A")
+    if slower:
+        print_error(f"B takes more than {100 * limit:g} % longer than A")
+    else:
+        say(f"B is not proven to take more than {100 * limit:g} % longer than A")
     return not slower
 
 

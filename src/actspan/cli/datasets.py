@@ -11,6 +11,7 @@ import click
 from actspan.cli.console import findings, print_findings, print_json, progress_report, say
 from actspan.cli.options import Text, command, ray_config, refuse_options
 from actspan.cli.tables import count_and_names
+from actspan.config.base import doc
 from actspan.core.wording import counted, quoted
 from actspan.data.data_requests import PackRequest
 from actspan.jobs.propose_request import ClusterConfig
@@ -33,12 +34,10 @@ def extract(
 ) -> None:
     """Extract snippet features from VIDEOS into a dataset, for training and proposing.
 
-    Besides videos, VIDEOS may be tables of sensors (CSV, Parquet), sound, or poses of DeepLabCut
-    and SLEAP: see docs/how-to/streams.md.
-
     VIDEOS are files, folders, patterns ('day1/*.mp4'), addresses of videos or sound (https://...),
     @list.txt with one of these per line, or a dataset folder that has videos/ instead of features/;
-    its annotations are copied.
+    its annotations are copied. Instead of videos they may be tables of sensors (CSV, Parquet),
+    sound, or poses of DeepLabCut and SLEAP (docs/how-to/streams.md).
 
     The same command, given again, processes only videos that are missing or have changed. With
     other settings it stops if features already exist, unless --force lets it remove them.
@@ -49,11 +48,15 @@ def extract(
     \b
     Example:
       actspan extract my-videos/ --out my-features/
-      actspan extract /shared/videos/ --out /shared/set/ --engine ray --address auto --workers 8
-      actspan extract walks/ --out my-walks/ --stride 0.5s --column ax --column ay --column az
-      actspan extract 'day1/*.mp4' @more.txt --out day1/ --stride 8f --stream appearance
+      actspan extract /shared/videos/ --out /shared/set/ --engine ray \\
+          --address auto --workers 8
+      actspan extract walks/ --out my-walks/ --stride 0.5s --column ax \\
+          --column ay --column az
+      actspan extract 'day1/*.mp4' @more.txt --out day1/ --stride 8f \\
+          --stream appearance
     """
     ray = ray_config(engine, cluster)
+    _ = request.grid  # raises an error, before any video is opened, if it makes no sense
     with progress_report() as report:
         from actspan.streams.extraction import extract_videos
 
@@ -111,7 +114,7 @@ def _bytes(text: str) -> int:
 
 @command(
     arguments=["dataset"],
-    verify="Do not pack: check every byte of the store DATASET.",
+    verify=doc("Do not pack: check every byte of the store DATASET.", group="Output"),
 )
 def pack(
     request: PackRequest,

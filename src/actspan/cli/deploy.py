@@ -1,4 +1,4 @@
-"""`actspan compile` and `actspan deploy`: networks of a bundle, or of checkpoints, for a device."""
+"""`actspan deploy`: from checkpoints, or a bundle, to verified networks on a device."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec.structs import replace
 
+from actspan.cli.compile import Precision, refuse_for_target
 from actspan.cli.console import (
     findings,
+    print_error,
     print_json,
     print_notes,
     print_skipped,
@@ -20,136 +22,29 @@ from actspan.cli.console import (
     say,
     step_report,
 )
-from actspan.cli.models import print_verification
+from actspan.cli.models import print_verification, report_failures
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_figures, print_table
-from actspan.config.base import Existing
+from actspan.config.base import Existing, doc
 from actspan.core.wording import counted
-from actspan.deploy.deploy_requests import TARGETS, CompileRequest, DeployRequest
+from actspan.deploy.deploy_requests import DeployRequest
 
 if TYPE_CHECKING:
-    from actspan.deploy.compilation import CompileResult
     from actspan.deploy.deployment import Deployment, Evaluation
-    from actspan.model.bundle import Bundle
-
-Precision = Literal["fp32", "fp16", "int8"]
-
-
-@command(
-    print_="Write the commands as a script, and run none.",
-    record="Add the files that the script made in the bundle's folder to the bundle.",
-)
-def compile_(
-    bundle: Existing,
-    request: CompileRequest,
-    *,
-    precision: Precision | None = None,
-    print_: bool = False,
-    record: bool = False,
-    json_: bool = False,
-) -> None:
-    """Compile the networks of a BUNDLE for a device, into the bundle.
-
-    The graphs for the vendor's compiler are written first, and each is compared with the
-    weights. If the compiler is not installed, --print writes a script into the bundle's folder, to
-    run on a host that has it.
-
-    \b
-    Example:
-      actspan compile bsn/ --target openvino
-      actspan compile bsn/ --target ascend --batch 1 --batch 16 --soc Ascend310P3
-      actspan compile bsn/ --target ascend --print
-      actspan compile bsn/ --target openvino --precision int8 --calibrate my-videos/
-    """
-    if print_ and record:
-        raise click.UsageError("--print writes the script, --record comes after it has run")
-    refuse_for_target(request.target, precision)
-    from actspan.deploy.compilation import (
-        compile_plan,
-        find_compiler,
-        prepare_plan,
-        record_outputs,
-    )
-    from actspan.model.bundle import Bundle
-
-    loaded = Bundle.load(bundle)
-    if print_:
-        _write_script(loaded, request, json_)
-        return
-    if record:
-        _, done = record_outputs(prepare_plan(loaded, request))
-    else:
-        compiler = find_compiler(request)
-        with step_report("compile") as report:
-            _, done = compile_plan(prepare_plan(loaded, request, compiler), compiler, report)
-    print_notes(note for result in done for note in result.notes)
-    _print_compiled(bundle, request, done, json_)
-
-
-def _print_compiled(
-    bundle: Path, request: CompileRequest, results: Iterable[CompileResult], as_json: bool
-) -> None:
-    if as_json:
-        files = [
-            {
-                "net": result.job.net,
-                "file": result.job.output,
-                "source": result.job.source,
-                "shapes": {result.job.input: result.job.shapes},
-                "bytes": result.size,
-                "seconds": result.seconds,
-                "notes": result.notes,
-            }
-            for result in results
-        ]
-        answer = {"bundle": bundle, "target": request.target, "precision": request.precision}
-        print_json({**answer, "files": files})
-        return
-    rows = [
-        (
-            result.job.output,
-            result.job.source,
-            f"{result.job.input}:{result.job.shapes}",
-            f"{result.size / 1e3:,.0f} kB",
-            f"{result.seconds:.1f}",
-        )
-        for result in results
-    ]
-    print_table(("file", "from", "input", "size", "seconds"), rows)
-    backend = TARGETS[request.target].backends[request.precision]
-    click.echo(f"run it:  actspan propose --backend {backend} ...")
-    click.echo(f"compare it with the checkpoint:  actspan verify --backends {backend} ...")
-
-
-def refuse_for_target(target: str, precision: str | None) -> None:
-    """Raise a usage error for options that this target or precision does not use."""
-    if target != "ascend":
-        refuse_options(["soc"], f"on {target}")
-    if precision != "int8":
-        refuse_options(["calibrate"], "without --precision int8")
-
-
-def _write_script(bundle: Bundle, request: CompileRequest, as_json: bool) -> None:
-    from actspan.deploy.compilation import prepare_plan, write_script
-
-    plan = prepare_plan(bundle, request)
-    print_notes(note for job in plan.jobs for note in job.notes)
-    _, path = write_script(plan)
-    text = path.read_text(encoding="utf-8")
-    if as_json:
-        print_json({"script": path, "text": text})
-    else:
-        click.echo(text, nl=False)
-        say(f"script: {path}, with the graphs next to it: copy the folder to the device's host")
 
 
 @command(
     arguments=["sources"],
     names={"script_only": "print_"},
-    batch="Videos per call; may be repeated.",
-    calibrate="Dataset from which to compute the value ranges of int8. [default: --dataset]",
-    evaluate="Also propose on this dataset, and report recall and speed.",
-    run="Run folder of --evaluate. [default: NAME-run, next to the bundle]",
+    batch=doc("Videos per call; may be repeated.", group="Device"),
+    calibrate=doc(
+        "Dataset from which to compute the value ranges of int8. [default: --dataset]",
+        group="Device",
+    ),
+    evaluate=doc("Also propose on this dataset, and report recall and speed.", group="Evaluation"),
+    run=doc(
+        "Run folder of --evaluate. [default: NAME-run, next to the bundle]", group="Evaluation"
+    ),
 )
 def deploy(
     request: DeployRequest,
@@ -168,9 +63,12 @@ def deploy(
 
     \b
     Example:
-      actspan deploy tem_best.pth.tar pem_best.pth.tar --target openvino --out bsn/
-      actspan deploy bsn/ --target openvino --dataset my-videos/ --evaluate my-videos/
-      actspan deploy tem_best.pth.tar pem_best.pth.tar --target ascend --out bsn/ --print
+      actspan deploy tem_best.pth.tar pem_best.pth.tar --target openvino \\
+          --out bsn/
+      actspan deploy bsn/ --target openvino --dataset my-videos/ \\
+          --evaluate my-videos/
+      actspan deploy tem_best.pth.tar pem_best.pth.tar --target ascend \\
+          --out bsn/ --print
     """
     sources, dataset = request.sources, request.dataset
     is_bundle = len(sources) == 1 and sources[0].is_dir()
@@ -206,8 +104,16 @@ def deploy(
         print_json(_answer(done, evaluation))
     else:
         _print(done, evaluation)
-    ok = done.verification.passed and (request.script_only or not done.left)
-    click.get_current_context().exit(0 if ok else 1)
+    click.get_current_context().exit(0 if _print_end(done, request) else 1)
+
+
+def _print_end(done: Deployment, request: DeployRequest) -> bool:
+    """Print what failed and what has to be done elsewhere; return whether all was done."""
+    report_failures(done.verification)
+    left = done.left and not request.script_only
+    if left:
+        print_error(f"{done.bundle.path}: not compiled; the lines above say what to do")
+    return done.verification.passed and not left
 
 
 def _check_datasets(folders: Iterable[Path | None], subset: str | None) -> None:
@@ -243,7 +149,7 @@ def _answer(done: Deployment, evaluated: Evaluation | None) -> dict[str, Any]:
     return {
         "bundle": done.bundle.path,
         "steps": steps,
-        "left": done.left,
+        "not_done": done.left,
         "unverified": done.unverified or None,
         "verification": {**to_dict(checked), **findings(checked.problems, checked.notes)},
         "evaluation": evaluation,
@@ -255,7 +161,7 @@ def _print(done: Deployment, evaluation: Evaluation | None) -> None:
         (s.name, s.file, "" if math.isnan(s.seconds) else f"{s.seconds:.1f}", s.result)
         for s in done.steps
     ]
-    print_table(("step", "file", "seconds", "result"), rows)
+    print_table(("step", "file", "seconds", "result"), rows, left=2)
     checked = done.verification
     click.echo(f"parity on {checked.material}: {counted(checked.videos, 'video')}")
     print_verification(checked)
@@ -266,7 +172,7 @@ def _print(done: Deployment, evaluation: Evaluation | None) -> None:
     if done.unverified:
         say(f"note: {done.unverified}")
     for line in done.left:
-        say(f"left: {line}")
+        say(f"not done here: {line}")
     print_skipped(checked.problems)
 
 

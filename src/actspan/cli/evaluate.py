@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from actspan.cli.console import print_notes, progress_report, say, step_report
 from actspan.cli.evaluation_output import print_evaluation, print_remarks
 from actspan.cli.options import Text, command, refuse_options
-from actspan.config.base import Existing, ExistingFile, ExistingOrUrl, OnError, OutputFile, Positive
+from actspan.config.base import (
+    Existing,
+    ExistingFile,
+    ExistingOrUrl,
+    OnError,
+    OutputFile,
+    Positive,
+    doc,
+)
 
 if TYPE_CHECKING:
     from actspan.data.annotations.annotation_set import Annotations
@@ -19,21 +27,42 @@ if TYPE_CHECKING:
 
 
 @command(
-    ground_truth="Annotations in any format that `actspan annotate convert` reads, or a dataset "
-    "folder.",
-    subset="Evaluate the videos of this subset.",
-    labels="Evaluate only instances whose label matches, as in '*_TO_*'; may be repeated. "
-    "[default: all]",
-    task="Compute average recall of proposals, or average mAP of detections.",
-    protocol="Thresholds and budgets: thumos14 uses mAP at 0.3:0.1:0.7 and AR up to 1000 "
-    "proposals, and counts instances that are annotated twice once.",
-    tiou="Thresholds that replace the protocol's: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.",
-    max_proposals="Largest average number of proposals per video. [default: the protocol's]",
-    blocked="File of videos to leave out: a JSON list of ids, or one id per line.",
-    on_error="Stop at annotations that cannot be read, or skip them.",
-    plot="Write the AR-AN plot: .png, .svg or .pdf.",
-    diagnose="Also report the stage of a run that misses each instance, and the errors of "
-    "detections.",
+    ground_truth=doc(
+        "Annotations in any format that `actspan annotate convert` reads, or a dataset folder.",
+        group="Input",
+    ),
+    subset=doc("Evaluate the videos of this subset.", "NAME", group="Input"),
+    labels=doc(
+        "Evaluate only instances whose label matches, as in '*_TO_*'; may be repeated. [default: "
+        "all]",
+        group="Input",
+    ),
+    task=doc(
+        "Compute average recall of proposals, or average mAP of detections.", group="Evaluation"
+    ),
+    protocol=doc(
+        "Thresholds and budgets: thumos14 uses mAP at 0.3:0.1:0.7 and AR up to 1000 proposals, "
+        "and counts instances that are annotated twice once.",
+        group="Evaluation",
+    ),
+    tiou=doc(
+        "Thresholds that replace the protocol's: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.",
+        "TIOU",
+        group="Evaluation",
+    ),
+    max_proposals=doc(
+        "Largest average number of proposals per video. [default: the protocol's]",
+        group="Evaluation",
+    ),
+    blocked=doc(
+        "File of videos to leave out: a JSON list of ids, or one id per line.", group="Input"
+    ),
+    on_error=doc("Stop at annotations that cannot be read, or skip them.", group="Input"),
+    plot=doc("Write the AR-AN plot: .png, .svg or .pdf.", group="Output"),
+    diagnose=doc(
+        "Also report the stage of a run that misses each instance, and the errors of detections.",
+        group="Evaluation",
+    ),
 )
 def evaluate(
     result: ExistingOrUrl,
@@ -66,7 +95,8 @@ def evaluate(
       actspan evaluate result.json --ground-truth annotations.json --json
       actspan evaluate run/ --ground-truth recordings/ --labels '*_TO_*'
       actspan evaluate run/ --ground-truth my-videos/ --diagnose
-      actspan evaluate run/ --ground-truth thumos14/ --task detection --protocol thumos14
+      actspan evaluate run/ --ground-truth thumos14/ --task detection \\
+          --protocol thumos14
     """
     if task == "detection":
         refuse_options(["plot", "max_proposals"], "with --task detection")
@@ -74,27 +104,37 @@ def evaluate(
         # No matrices are multiplied here, and starting one thread per core for that would take
         # longer than loading everything else.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from actspan.evaluation.protocols import (
-        PROTOCOLS,
-        parse_thresholds,
-        read_truth,
-        with_set_apart,
-    )
+    from actspan.evaluation.evaluate import evaluate as compute
+    from actspan.evaluation.evaluate import read_ground_truth
 
-    agreed = PROTOCOLS[protocol]
-    truth = read_truth(ground_truth, labels, agreed, subset)
-    truth = with_set_apart(truth, result, subset)
+    truth = read_ground_truth(ground_truth, result, subset=subset, labels=labels, protocol=protocol)
     print_notes(truth.notes)
-    thresholds = parse_thresholds(agreed.tiou(task) if tiou is None else tiou)
-    settings = {"subset": subset, "tiou": thresholds, "blocked": blocked, "on_error": on_error}
-    budget = max_proposals or agreed.max_proposals
     if plot is not None:
         from actspan.report.figures import check_picture
 
         check_picture(plot)
     with step_report("evaluate"):
-        evaluation = _evaluate(task, truth, result, budget, settings)
-    details = _diagnose(task, truth, result, budget, settings) if diagnose else (None, None)
+        evaluation: Any = compute(
+            result,
+            ground_truth=truth,
+            subset=subset,
+            task=task,
+            protocol=protocol,
+            tiou=tiou,
+            max_proposals=max_proposals,
+            blocked=blocked,
+            on_error=on_error,
+        )
+    details: tuple[Diagnosis | None, Mistakes | None] = None, None
+    if diagnose:
+        settings = {
+            "subset": subset,
+            "tiou": evaluation.tiou,
+            "blocked": blocked,
+            "on_error": on_error,
+        }
+        budget = None if task == "detection" else evaluation.max_proposals
+        details = _diagnose(truth, result, budget, settings)
     print_evaluation(evaluation, subset, *details, as_json=json_)
     if plot is not None:
         from actspan.report.charts import plot_recall
@@ -104,31 +144,21 @@ def evaluate(
     print_remarks(evaluation)
 
 
-def _evaluate(
-    task: str, truth: Annotations, result: Path, budget: int, settings: dict[str, Any]
-) -> Any:
-    """Return the RecallResult or DetectionResult of a result."""
-    if task == "detection":
-        from actspan.evaluation.detection import evaluate_detection
-
-        return evaluate_detection(truth, result, **settings)
-    from actspan.evaluation.recall import evaluate_recall
-
-    return evaluate_recall(truth, result, max_proposals=budget, **settings)
-
-
 def _diagnose(
-    task: str, truth: Annotations, result: Path, budget: int, settings: dict[str, Any]
+    truth: Annotations, result: Path, budget: int | None, settings: dict[str, Any]
 ) -> tuple[Diagnosis | None, Mistakes | None]:
-    """Return the losses of the stages of a run, and the errors of detections if there are any."""
+    """Return the losses of the stages of a run, and the errors of detections if there are any.
+
+    `budget` is the largest average number of proposals, None for detections alone.
+    """
     from actspan.data.detections import DETECTIONS_FILE
     from actspan.evaluation.detection import diagnose_detections
     from actspan.evaluation.diagnosis import diagnose
 
     diagnosis = mistakes = None
-    if task == "proposal":
+    if budget is not None:
         with progress_report() as report:
             diagnosis = diagnose(result, truth, max_proposals=budget, progress=report, **settings)
-    if task == "detection" or (result / DETECTIONS_FILE).is_file():
+    if budget is None or (result / DETECTIONS_FILE).is_file():
         mistakes = diagnose_detections(truth, result, **settings)
     return diagnosis, mistakes

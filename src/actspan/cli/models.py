@@ -10,15 +10,18 @@ import click
 
 from actspan.cli.console import (
     findings,
+    print_error,
     print_json,
     print_notes,
     print_skipped,
     progress_report,
     say,
 )
-from actspan.cli.options import command, command_line, split_names
+from actspan.cli.help import print_sections
+from actspan.cli.options import command, command_line
 from actspan.cli.tables import print_table
-from actspan.config.base import Bounds, Existing, ExistingFolder, OutputFile, Positive
+from actspan.cli.values import split_names
+from actspan.config.base import Bounds, ExistingBundle, ExistingFolder, OutputFile, Positive, doc
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
@@ -99,14 +102,17 @@ def _next_command(bundle: Bundle) -> str:
 
 @command(
     dataset="A dataset folder. [default: synthetic features]",
-    subset="Use only the videos of this subset: validation, ... [default: all]",
-    backends="Backends to check, comma-separated. [default: those that this project verifies, and "
-    "compiled files]",
+    subset=doc("Use only the videos of this subset: validation, ... [default: all]", "NAME"),
+    backends=doc(
+        "Backends to check, comma-separated. [default: those that this project verifies, and "
+        "compiled files]",
+        "NAMES",
+    ),
     threads="Number of threads.",
     markdown="Write the report as a Markdown page.",
 )
 def verify(
-    bundle: Existing,
+    bundle: ExistingBundle,
     *,
     dataset: ExistingFolder | None = None,
     subset: str | None = None,
@@ -125,7 +131,8 @@ def verify(
     \b
     Example:
       actspan verify bsn/
-      actspan verify bsn/ --dataset my-videos/ --subset validation --markdown accuracy.md
+      actspan verify bsn/ --dataset my-videos/ --subset validation \\
+          --markdown accuracy.md
       actspan verify bsn/ --backends onnxruntime,openvino:bf16 --json
     """
     if subset is not None and dataset is None:
@@ -154,12 +161,10 @@ def verify(
         click.echo(f"{verification.material}: {', '.join(counted(*count) for count in counts)}")
         print_verification(verification)
         print_notes(verification.notes)
-        if verification.ran:
-            limits = "every variant is" if verification.passed else "not every variant is"
-            click.echo(f"{limits} within the limits of its precision")
-        else:
-            click.echo("nothing could be run, so nothing was compared")
+        if verification.passed:
+            click.echo("every variant is within the limits of its precision")
         print_skipped(verification.problems)
+    report_failures(verification)
     click.get_current_context().exit(0 if verification.passed else 1)
 
 
@@ -175,6 +180,18 @@ def print_verification(verification: Verification) -> None:
             say(f"{result.variant.name}: {reason}")
 
 
+def report_failures(verification: Verification) -> None:
+    """Print in one line which variants failed; nothing if none did."""
+    failed = [result.variant.name for result in verification.results if result.failures]
+    if not verification.ran:
+        print_error("nothing could be run, so nothing was compared; see actspan backends")
+    elif failed:
+        print_error(
+            f"{counted(len(failed), 'variant')} did not run, or outside the limits of the "
+            f"precision: {', '.join(failed)}"
+        )
+
+
 @command()
 def backends(*, json_: bool = False) -> None:
     """List the inference runtimes: installed, usable here, verified.
@@ -188,7 +205,8 @@ def backends(*, json_: bool = False) -> None:
     \b
     Example:
       actspan backends
-      actspan propose --model bsn/ --dataset my-videos/ --backend openvino --out run/
+      actspan propose --model bsn/ --dataset my-videos/ --backend openvino \\
+          --out run/
     """
     from actspan.runtime.backends import BACKENDS
     from actspan.runtime.opening import check_backend
@@ -222,8 +240,9 @@ def backends(*, json_: bool = False) -> None:
     print_table(("backend", "device", "version", "usable", "verified"), rows, left=5)
     click.echo("verified: run by this project and compared with the checkpoint, on such a device")
     click.echo("differs: runs here, but changes the result; auto never uses it")
-    click.echo("not usable, because:")
+    reasons = []
     for row in entries:
         if not row["usable"]:
             install = f"not installed: {BACKENDS[row['backend']].install}"
-            click.echo(f"  {row['backend']}: {row['why_not'] if row['installed'] else install}")
+            reasons.append((row["backend"], row["why_not"] if row["installed"] else install))
+    print_sections([("Not usable", reasons)])

@@ -2,15 +2,14 @@
 
 A parameter before `*` is an argument, one after it an option: its name, type and default are those
 of the option. A parameter whose type is a struct, such as the request of a job, stands for one
-option per field, with the bounds and the description of the field; a field that is a struct itself
-gives its own fields. Another parameter with the name of such an option replaces it. Help that is
-not the description of a field is given to `command`, or is in `SHARED`.
+option per field, with the bounds of the field and its `doc` (help, name of the values, group); a
+field that is a struct itself gives its own fields. Another parameter with the name of such an
+option replaces it. A `doc` that is not of a field is given to `command`, or is in `SHARED`.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,9 @@ from click.core import ParameterSource
 from msgspec import NODEFAULT, Meta, structs
 
 from actspan.cli.console import exit_on_errors, print_error
-from actspan.config.base import Bounds, PathKind, unwrapped
+from actspan.cli.help import Command, Option
+from actspan.cli.values import PathText, amounts, complete_backend
+from actspan.config.base import Bounds, PathKind, doc, unwrapped
 
 T = TypeVar("T")
 
@@ -32,27 +33,45 @@ T = TypeVar("T")
 NAMES = {"batches": "batch", "overwrite": "force"}
 
 SHARED = {
-    "backend": "Inference runtime, with its precision; see actspan backends.",
-    "engine": "Where to compute: in this process, or on workers of Ray (pip install "
-    "'actspan[cluster]').",
-    "force": "Replace existing files.",
-    "json_": "Print the result as JSON.",
-    "on_error": "Stop at problems, or skip what cannot be used.",
-    "out": "Folder to write.",
-    "seed": "Seed of all random choices.",
-    "set_": "Change a setting of the model, as in soft_nms.decay=0.4; may be repeated.",
-    "settings": "TOML file with settings to change in its table [pipeline], as actspan tune writes "
-    "it; --set has precedence.",
+    "backend": doc(
+        "Inference runtime, with its precision; see actspan backends.", "NAME", group="Speed"
+    ),
+    "engine": doc(
+        "Where to compute: in this process, or on workers of Ray (extra 'cluster').", group="Speed"
+    ),
+    "force": doc("Replace existing files.", group="Output"),
+    "json_": doc("Print the result as JSON.", group="Output"),
+    "on_error": doc("Stop at problems, or skip what cannot be used.", group="Input"),
+    "out": doc("Folder to write.", group="Output"),
+    "seed": doc("Seed of all random choices."),
+    "set_": doc(
+        "Change a setting of the model, as in soft_nms.decay=0.4; may be repeated.",
+        "KEY=VALUE",
+        group="Model",
+    ),
+    "settings": doc(
+        "TOML file with settings to change in its table [pipeline], as actspan tune writes it; "
+        "--set has precedence.",
+        group="Model",
+    ),
 }
 
 
 class PathType(click.Path):
-    """A path to read, which has to exist, or to write, which may not be `-`; or a URL to read."""
+    """A path to read, which has to exist, or to write, which may not be `-`; a URL to read."""
 
-    url = False  # true if a URL is accepted too
+    url = bundle = False  # as in PathKind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or the URL; end the command with the nearest name if it is missing."""
+        """Return the path, or the URL; end the command with the nearest name if it is missing.
+
+        A bundle that is elsewhere or in an archive becomes a folder here.
+        """
+        if self.bundle and ("://" in str(value) or Path(value).is_file()):
+            from actspan.model.locations import bundle_folder
+
+            with exit_on_errors():
+                return bundle_folder(str(value))
         if self.url and "://" in str(value):
             return value
         if self.exists and not Path(value).exists():
@@ -93,7 +112,7 @@ def command(
     arguments: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
     without: Sequence[str] = (),
-    **helps: str,
+    **docs: str | Meta,
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Return a decorator that makes a command of a function, with its docstring as help.
 
@@ -105,8 +124,9 @@ def command(
         Names of options that differ from those of the fields, besides `NAMES`.
     without : sequence of str
         Fields that are no options.
-    helps : str
-        Help of the options, by parameter. A trailing `_` is not part of an option's name.
+    docs : str or Meta
+        Help of the options, by parameter, or their `doc`, instead of those of the fields. A
+        trailing `_` is not part of an option's name.
     """
     option_names = NAMES | dict(names or {})
 
@@ -118,20 +138,22 @@ def command(
             if hasattr(p.annotation, "__struct_fields__")
         }
         rows: dict[str, tuple[Any, Any]] = {}  # type and default by option
-        texts = dict(SHARED)
+        metas = dict(SHARED)
         for name, parameter in parameters.items():
             if name not in kinds:
                 rows[name] = parameter.annotation, parameter.default
                 continue
-            for option, row, text in _fields(kinds[name], option_names):
+            for option, row in _fields(kinds[name], option_names):
                 if option not in without:
-                    rows[option], texts[option] = row, text or texts.get(option, "")
-        texts |= helps
-        if unknown := {*helps, *arguments} - rows.keys():
+                    rows[option] = row
+                    given = (part for part in unwrapped(row[0])[1] if isinstance(part, Meta))
+                    metas[option] = next(given, metas.get(option, Meta()))
+        metas |= {name: doc(text) if isinstance(text, str) else text for name, text in docs.items()}
+        if unknown := {*docs, *arguments} - rows.keys():
             raise TypeError(f"{function.__name__} has no option {', '.join(unknown)}")
         before = {*arguments, *(n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY)}
-        params = [
-            _parameter(name, *row, None if name in before else texts[name])
+        params: list[click.Parameter] = [
+            _parameter(name, *row, None if name in before else metas[name])
             for name, row in rows.items()
         ]
 
@@ -144,9 +166,7 @@ def command(
                 function(**plain, **requests)
 
         name = function.__name__.strip("_").replace("_", "-")
-        made_command = click.Command(
-            name, callback=run, params=params, help=inspect.getdoc(function)
-        )
+        made_command = Command(name, callback=run, params=params, help=inspect.getdoc(function))
         if group is not None:
             group.add_command(made_command)
         return made_command
@@ -154,8 +174,8 @@ def command(
     return decorate
 
 
-def _fields(kind: Any, names: Mapping[str, str]) -> Iterator[tuple[str, tuple[Any, Any], str]]:
-    """Yield name, (type, default) and help of the options of a struct and of structs in it."""
+def _fields(kind: Any, names: Mapping[str, str]) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Yield name and (type, default) of the options of a struct and of structs in it."""
     for field in structs.fields(kind):
         if hasattr(field.type, "__struct_fields__"):
             yield from _fields(field.type, names)
@@ -163,9 +183,7 @@ def _fields(kind: Any, names: Mapping[str, str]) -> Iterator[tuple[str, tuple[An
         default = inspect.Parameter.empty if field.default is NODEFAULT else field.default
         if field.default_factory is not NODEFAULT:
             default = field.default_factory()
-        texts = [d.description for d in unwrapped(field.type)[1] if isinstance(d, Meta)]
-        option = names.get(field.name, field.name)
-        yield option, (field.type, default), next(filter(None, texts), "")
+        yield names.get(field.name, field.name), (field.type, default)
 
 
 def _build(kind: Any, values: Mapping[str, Any], names: Mapping[str, str]) -> Any:
@@ -180,56 +198,60 @@ def _build(kind: Any, values: Mapping[str, Any], names: Mapping[str, str]) -> An
     return kind(**fields)
 
 
-def _parameter(name: str, annotation: Any, default: Any, text: str | None) -> click.Parameter:
-    """Return the option with this help, or the argument if it is None."""
-    kind, many = _click_type(annotation)
+def _parameter(name: str, annotation: Any, default: Any, meta: Meta | None) -> click.Parameter:
+    """Return the option with this `doc`, or the argument if there is none."""
+    kind, many = _value_type(annotation)
     required = default is inspect.Parameter.empty
-    if text is None:
-        return click.Argument([name], type=kind, nargs=-1 if many else 1, required=required)
-    names = [f"--{name.strip('_').replace('_', '-')}", name]
+    if meta is None:
+        metavar = name.upper() if isinstance(kind, click.Choice) else None
+        nargs = -1 if many else 1
+        kind = PathText() if kind is str else kind
+        return click.Argument([name], type=kind, nargs=nargs, required=required, metavar=metavar)
+    settings: dict[str, Any] = {} if required else {"default": default}
     if kind is bool:
-        return click.Option(names, is_flag=True, help=text)
-    if required:
-        return click.Option(names, type=kind, multiple=many, required=True, help=text)
-    shown = default not in (None, "", (), {}) and "[default:" not in text
-    return click.Option(
-        names, type=kind, multiple=many, default=default, show_default=shown, help=text
+        settings = {"is_flag": True}
+    extra = meta.extra or {}
+    option = Option(
+        [f"--{name.strip('_').replace('_', '-')}", name],
+        type=kind,
+        multiple=many,
+        required=required,
+        help=meta.description,
+        metavar=extra.get("metavar"),
+        shell_complete=complete_backend if name == "backend" else None,
+        **settings,
     )
+    option.group = extra.get("group", "")
+    return option
 
 
-def _click_type(annotation: Any) -> tuple[Any, bool]:
+def _value_type(annotation: Any) -> tuple[Any, bool]:
     """Return the type for click of an annotation, and whether there may be many values."""
     plain, metadata = unwrapped(annotation)
     if plain is Path:
         metadata = [*metadata, PathKind()]  # if there is no other
+    if plain in (int, float):
+        metadata = [*metadata, Bounds(-inf)]
     for detail in metadata:
         match detail:
             case click.ParamType():
                 return detail, False
-            case PathKind(exists, kind, url):
+            case PathKind(exists, kind, url, bundle):
                 path = PathType(exists, kind != "folder", kind != "file", path_type=Path)
-                path.url = url
+                path.url, path.bundle, path.name = url, bundle, "path" if kind == "any" else kind
                 return path, False
             case Bounds(low, high, excluded):
-                limits = low, None if high == inf else high, excluded == low, excluded == high
+                limits = None if low == -inf else low, None if high == inf else high
                 number: Any = click.IntRange if plain is int else click.FloatRange
-                return number(*limits), False
-            case Meta(extra={"metavar": metavar}):
-                return Text(metavar), False
+                number = number(*limits, excluded == low, excluded == high)
+                number.name = "whole number" if plain is int else "number"
+                return number, False
     origin, parts = get_origin(plain), get_args(plain)
     if origin is Literal:
         return click.Choice(parts), False
     if origin is dict:
-        return Text("JSON", _amounts), False
-    return (_click_type(parts[0])[0], True) if origin is tuple else (plain, False)
-
-
-def _amounts(text: str) -> dict[str, float]:
-    try:
-        return {str(name): float(amount) for name, amount in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError):
-        example = '{"NPU": 1}'
-        raise ValueError(f"{text}: an object of amounts is needed, as in '{example}'") from None
+        return Text("JSON", amounts), False
+    return (_value_type(parts[0])[0], True) if origin is tuple else (plain, False)
 
 
 def given_options() -> set[str]:
@@ -255,6 +277,14 @@ def refuse_options(names: Iterable[str], reason: str) -> None:
         raise click.UsageError(f"{', '.join(refused)}: no effect {reason}")
 
 
+def ray_config(engine: str, cluster: T) -> T | None:
+    """Return the options of Ray with --engine ray; else None, and refuse them."""
+    if engine == "ray":
+        return cluster
+    refuse_options(type(cluster).__struct_fields__, "without --engine ray")  # type: ignore[attr-defined]
+    return None
+
+
 def command_line() -> str:
     """Return the running command as a line that repeats it, with names of folders for paths."""
     context, given = click.get_current_context(), given_options()
@@ -270,18 +300,3 @@ def command_line() -> str:
             )
             words += option if item is True else [*option, str(shown)]
     return shlex.join(words)
-
-
-def ray_config(engine: str, cluster: T) -> T | None:
-    """Return the options of Ray with --engine ray; else None, and refuse them."""
-    if engine == "ray":
-        return cluster
-    refuse_options(type(cluster).__struct_fields__, "without --engine ray")  # type: ignore[attr-defined]
-    return None
-
-
-def split_names(text: str | None) -> list[str] | None:
-    """Return comma-separated names; None stays None, and an empty text gives no names."""
-    if text is None:
-        return None
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from actspan.cli.console import progress_report, say
 from actspan.cli.options import Text, command, given_options, ray_config, refuse_options
 from actspan.cli.propose_output import ProposeOutput, print_new
-from actspan.config.base import Bounds, ExistingFile, OutputFolder
+from actspan.config.base import Bounds, ExistingFile, OutputFolder, doc
+from actspan.core.locks import lock_target
 from actspan.core.progress import no_progress
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 
@@ -52,13 +53,23 @@ _FEW = 10  # segments per video in a table, or as clips
     arguments=["videos"],
     names={"classify": "detections"},
     without=["live", "changes"],
-    follow="A video that is still being recorded: a file, rtsp://... or http://...; - is standard "
-    "input.",
-    reconnect="With --follow ADDRESS: attempts to connect again after an interruption.",
-    reconnect_delay="With --follow ADDRESS: longest seconds between two attempts; the first comes "
-    "after 1 s.",
-    idle="With --follow: seconds after which a file that no longer grows is complete.",
-    clips="With VIDEOS: cut the segments into files in this folder.",
+    follow=doc(
+        "A video that is still being recorded: a file, rtsp://... or http://...; - is standard "
+        "input.",
+        group="Live video",
+    ),
+    reconnect=doc(
+        "Attempts to connect again to an address after an interruption.", group="Live video"
+    ),
+    reconnect_delay=doc(
+        "Longest time between two of these attempts; the first comes after 1 s.",
+        "SECONDS",
+        group="Live video",
+    ),
+    idle=doc(
+        "Time after which a file that no longer grows is complete.", "SECONDS", group="Live video"
+    ),
+    clips=doc("With VIDEOS: cut the segments into files in this folder.", group="Output"),
 )
 def propose(
     request: ProposeRequest,
@@ -77,10 +88,12 @@ def propose(
     """Find scored segments in VIDEOS, in a dataset of features, or in a video being recorded.
 
     VIDEOS are files, folders, patterns ('day1/*.mp4'), addresses (https://..., rtsp://...),
-    @list.txt, or a dataset folder with videos/.
-    A model of sensors, sound or poses takes such files instead (docs/how-to/streams.md).
-    The model must be trained on features of actspan extract. Segments are printed as a table unless
-    --out is given. --follow prints one line of JSON per segment, soon after the segment has ended.
+    @list.txt, or a dataset folder with videos/. A model of sensors, sound or poses takes such files
+    instead (docs/how-to/streams.md). A model for VIDEOS is trained on features of actspan extract;
+    without a model, segments are where the video changes.
+
+    Segments are printed as a table unless --out is given. --follow prints one line of JSON per
+    segment, soon after the segment has ended.
 
     Results are saved in OUT.partial during the run. After an interruption, the same command with
     --resume computes what is missing and gives the same bytes. --engine ray gives the same bytes
@@ -95,16 +108,20 @@ def propose(
 
     \b
     Example:
-      actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/
-      actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/ --resume
-      actspan propose --model bsn/ --dataset my-videos/ --scores scores.npz --out result.json
-      actspan propose --model bsn/ --dataset my-videos/ --labels-from scores.json --out run/
-      actspan propose --model bsn/ --dataset my-videos/ --set soft_nms.decay=0.4 --out run/
-      actspan propose --model bsn/ --dataset s3://bucket/store --engine ray --workers 8 --out run/
-      actspan propose --model bsn/ video.mp4 --top 5 --clips best/
-      actspan propose --model bsn/ video.mp4 --detections --out found.csv
-      actspan propose --model bsn/ --follow rtsp://camera/stream --detections
-      ffmpeg -i rtsp://camera -c copy -f mpegts - | actspan propose --model bsn/ --follow -
+      actspan propose match.mp4 --top 3
+      actspan propose --model model/ match.mp4 --top 5 --clips best/
+      actspan propose --model model/ match.mp4 --detections --out found.csv
+      actspan propose --model model/ --dataset my-videos/ --out run/
+      actspan propose --model model/ --dataset my-videos/ --out run/ --resume
+      actspan propose --model model/ --dataset my-videos/ --out run/ \\
+          --subset validation --set soft_nms.decay=0.4
+      actspan propose --model pem/ --dataset my-videos/ --scores scores.npz \\
+          --out result.json
+      actspan propose --model model/ --dataset s3://bucket/store --out run/ \\
+          --engine ray --workers 8
+      actspan propose --model model/ --follow rtsp://camera/stream
+      ffmpeg -i rtsp://camera/stream -c copy -f mpegts - | \\
+          actspan propose --model model/ --follow -
     """
     _check_usage()
     ray = ray_config(engine, cluster)
@@ -117,11 +134,11 @@ def propose(
         from actspan.runtime.opening import choose_backend
         from actspan.streams.network_video import Retry
 
-        request = replace(request, model=local_folder(request.model))
         if set_ or settings:
             request = replace(request, changes=read_changes(set_, settings))
         if clips is not None and request.videos:
             _check_clips(request)
+            stack.enter_context(lock_target(clips, inside=True))
         choice = None
         if follow is not None:
             live = _live_video(follow, idle, request.timeout, Retry(reconnect, reconnect_delay))

@@ -14,7 +14,7 @@ from actspan.core.wording import counted
 from actspan.jobs.propose_request import ProposeRequest, Summary
 
 if TYPE_CHECKING:
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
     from actspan.jobs.clips import Clip
     from actspan.jobs.sinks import SegmentList
     from actspan.runtime.opening import BackendChoice

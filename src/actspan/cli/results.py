@@ -1,15 +1,13 @@
-"""Commands on results: `actspan label`, `report` and `serve`, and `demo`, which makes some."""
+"""Commands on results: `actspan label` and `report`, and `demo`, which makes some."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from shutil import which
 from typing import Annotated, Literal
 
 import click
-from msgspec.structs import replace
 
 from actspan.cli.console import (
     findings,
@@ -24,24 +22,16 @@ from actspan.cli.tables import print_figures
 from actspan.config.base import (
     Bounds,
     Existing,
-    ExistingFile,
     ExistingFolder,
     OnError,
     OutputFile,
     OutputFolder,
-    Positive,
-    Seconds,
+    doc,
 )
-from actspan.config.stages import BATCH
 from actspan.core.wording import counted, quoted
 from actspan.pipeline.labelling import LabelRequest
-from actspan.server.settings import HOUR, MIB, Limits, ServeSettings
 
 _LARGE = 15_000_000  # bytes; larger pages are slow to open
-_OF_MODELS = (
-    *("backbone", "upload_mib", "hours"),
-    *("queue", "batch", "delay", "set_", "settings"),
-)
 _Count = Annotated[int, Bounds(0)]
 
 
@@ -58,6 +48,9 @@ def demo(
     training_set: _Count = 0,
 ) -> None:
     """Run the main steps on a small synthetic dataset.
+
+    Writes a dataset, proposes with small networks of the package, evaluates the proposals, and
+    draws pictures and a report of them if the extra for reports is installed.
 
     \b
     Example:
@@ -90,7 +83,9 @@ def demo(
     if made.report is not None:
         click.echo(f"report   {made.report}: open it in a browser")
     if made.report is None or not made.pictures:
-        click.echo("some pictures could not be drawn: pip install 'actspan[report]'")
+        from actspan.core.installation import install_command  # slow to import
+
+        click.echo(f"some pictures could not be drawn: {install_command('report')}")
     program = "actspan" if which("actspan") else Path(sys.executable).with_name("actspan")
     click.echo(f"viewer   {program} serve --results {made.run}")
 
@@ -109,7 +104,8 @@ def label(request: LabelRequest, *, json_: bool = False) -> None:
     \b
     Example:
       actspan label run/ --labels-from scores.json
-      actspan label result.json --model bsn/ --dataset my-videos/ --out detections.json
+      actspan label result.json --model bsn/ --dataset my-videos/ \\
+          --out detections.json
     """
     if (request.labels.labels_from is None) == (request.model is None):
         raise click.UsageError("give either --labels-from or --model")
@@ -129,17 +125,33 @@ def label(request: LabelRequest, *, json_: bool = False) -> None:
 
 
 @command(
-    out="HTML file to write; it needs no other files.",
-    ground_truth="Annotations or a dataset folder. [default: the dataset of a run, if unchanged]",
-    subset="Evaluate on the videos of this subset.",
-    protocol="Thresholds and budgets, as in `actspan evaluate`.",
-    list_="List N videos, half of them the worst and half the best, or the videos with these "
-    "ids, separated by commas; v_7 is the video with the id 7. [default: all]",
-    frames="Show frames of the worst videos: start, middle and end of instances and proposals.",
-    videos="Folder of the videos, for --frames. [default: where the runs found them]",
-    viewer="Address of `actspan serve` with the same runs, to link videos and proposals to.",
-    pictures="Also write recall curves and timelines into this folder, as PNG and SVG.",
-    on_error="Stop at annotations that cannot be read, or skip them.",
+    out=doc("HTML file to write; it needs no other files.", group="Output"),
+    ground_truth=doc(
+        "Annotations or a dataset folder. [default: the dataset of a run, if unchanged]",
+        group="Input",
+    ),
+    subset=doc("Evaluate on the videos of this subset.", "NAME", group="Input"),
+    protocol=doc("Thresholds and budgets, as in `actspan evaluate`.", group="Evaluation"),
+    list_=doc(
+        "List N videos, half of them the worst and half the best, or the videos with these ids, "
+        "separated by commas; v_7 is the video with the id 7. [default: all]",
+        group="Output",
+    ),
+    frames=doc(
+        "Show frames of the worst videos: start, middle and end of instances and proposals.",
+        group="Output",
+    ),
+    videos=doc(
+        "Folder of the videos, for --frames. [default: where the runs found them]", group="Input"
+    ),
+    viewer=doc(
+        "Address of `actspan serve` with the same runs, to link videos and proposals to.",
+        group="Output",
+    ),
+    pictures=doc(
+        "Also write recall curves and timelines into this folder, as PNG and SVG.", group="Output"
+    ),
+    on_error=doc("Stop at annotations that cannot be read, or skip them.", group="Input"),
 )
 def report(
     run: tuple[Existing, ...],
@@ -166,7 +178,8 @@ def report(
     \b
     Example:
       actspan report run/ --out report.html
-      actspan report old-run/ new-run/ --out report.html --ground-truth my-videos/
+      actspan report old-run/ new-run/ --out report.html \\
+          --ground-truth my-videos/
       actspan report run/ --out report.html --list 40 --pictures figures/
       actspan report run/ --out report.html --frames --videos my-videos/
     """
@@ -212,69 +225,3 @@ def report(
     if written.size > _LARGE:
         say("a large page opens slowly: --list N lists fewer videos")
     print_findings(contents.problems)
-
-
-@command(
-    names={"hosts": "allow_host"},
-    without=["limits", "changes"],
-    request_mib="Largest request body that is answered directly, in MiB.",
-    upload_mib="Largest upload of a job, in MiB.",
-    hours="Longest recording, in hours.",
-    timeout="Seconds within which a request must be answered.",
-    queue="Largest number of waiting videos; further ones get status 429.",
-    jobs="Largest number of waiting jobs; further ones get status 429.",
-    batch="Videos per batch.",
-    delay="Milliseconds that the first video of a batch waits for others.",
-    cache_mib="Space on disk for pictures and waveforms of the videos, in MiB.",
-)
-def serve(
-    service: ServeSettings,
-    *,
-    request_mib: Positive = 64,
-    upload_mib: Positive = 4096,
-    hours: Seconds = 24.0,
-    timeout: Seconds = 60.0,
-    queue: Positive = 1024,
-    jobs: Positive = 100,
-    batch: Positive = BATCH,
-    delay: Annotated[float, Bounds(0, 1000)] = 2.0,
-    cache_mib: Positive = 1024,
-    set_: tuple[Annotated[str, Text("KEY=VALUE")], ...] = (),
-    settings: ExistingFile | None = None,
-) -> None:
-    """Serve proposals over HTTP, with a viewer of runs at /.
-
-    \b
-    Example:
-      actspan serve --model bsn/
-      actspan serve --results run/ --results other-run/ --videos videos/
-      actspan serve --model bsn/ --host 0.0.0.0 --port 80 --data /var/lib/actspan
-    """
-    if not (service.model or service.results or service.ground_truth or service.videos):
-        raise click.UsageError(
-            "nothing to serve: give --model, --results, --ground-truth or --videos"
-        )
-    if service.model is None:
-        refuse_options(_OF_MODELS, "without --model")
-    from actspan.config.changes import read_changes
-    from actspan.core.errors import require
-
-    require("fastapi", extra="server", purpose="actspan serve")
-    require("uvicorn", extra="server", purpose="actspan serve")
-    from actspan.server.app import make_token
-    from actspan.server.app import serve as run_service
-
-    limits = Limits(
-        request_bytes=request_mib * MIB,
-        upload_bytes=upload_mib * MIB,
-        recording_seconds=hours * HOUR,
-        answer_seconds=timeout,
-        waiting_rows=queue,
-        waiting_jobs=jobs,
-        batch_rows=batch,
-        batch_delay=delay / 1000,
-        cache_bytes=cache_mib * MIB,
-    )
-    token = make_token(service.host, service.token or os.environ.get("ACTSPAN_TOKEN"))
-    changes = read_changes(set_, settings)
-    run_service(replace(service, token=token, limits=limits, changes=changes), announce=say)

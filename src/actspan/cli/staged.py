@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from actspan.cli.console import findings, print_findings, print_json, progress_report, say
+from actspan.cli.help import Group
 from actspan.cli.options import command
-from actspan.config.base import Existing, OnError
+from actspan.config.base import Existing, OnError, doc
+from actspan.core.locks import lock_target
 from actspan.deploy.deploy_requests import RunRequest, StagedNet, TemRequest
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ _LEAN = "Write only the files that later steps read."
 _SUFFIX = "Suffix of the dumps; ais_bench writes _0.bin."
 
 
-@click.group()
+@click.group(cls=Group)
 def staged() -> None:
     """Propose step by step through files, where a device's own tool runs the two networks.
 
@@ -47,7 +49,7 @@ def tem_inputs(request: TemRequest, *, json_: bool = False) -> None:
     Example:
       actspan staged tem-inputs --model bsn/ --dataset my-videos/ --out stage/
     """
-    with progress_report() as report:
+    with lock_target(request.out), progress_report() as report:
         from actspan.deploy.staged.host_steps import write_tem_inputs
 
         done = write_tem_inputs(request, report)
@@ -58,7 +60,7 @@ def tem_inputs(request: TemRequest, *, json_: bool = False) -> None:
     staged,
     net="Network to use.",
     out="List to write. [default: tem.info or pem.info in the stage]",
-    prefix="Folder of the inputs on the device's host. [default: where they are now]",
+    prefix=doc("Folder of the inputs on the device's host. [default: where they are now]", "PATH"),
 )
 def info(
     stage: Existing,
@@ -72,7 +74,8 @@ def info(
 
     \b
     Example:
-      actspan staged info stage/ --net tem --out tem.info --prefix /data/stage/tem/input
+      actspan staged info stage/ --net tem --out tem.info \\
+          --prefix /data/stage/tem/input
     """
     from actspan.deploy.staged.runner import write_list
     from actspan.deploy.staged.stage import Stage
@@ -157,7 +160,8 @@ def pem_outputs(
 
     \b
     Example:
-      actspan staged pem-outputs stage/ --dumps result/dumpOutput_device1 --out result.json
+      actspan staged pem-outputs stage/ --dumps result/dumpOutput_device1 \\
+          --out result.json
     """
     with progress_report() as report:
         from actspan.deploy.staged.dumps import Dumps

@@ -11,7 +11,7 @@ from actspan.core.errors import by_kind, common_text
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
 
 _MOST_LINES = 8  # kinds of problems that are printed as lines; more become a table
 _MOST_ROWS = 50
@@ -111,8 +111,10 @@ def print_table(
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
+    if title:
+        console.print(escape(title))
     for columns in _blocks(header, rows, console.width):
-        table = Table(box=box.SIMPLE, pad_edge=False, title=title or None, title_justify="left")
+        table = Table(box=box.SIMPLE, pad_edge=False)
         for i in columns:
             table.add_column(header[i], justify="left" if i < left else "right", overflow="fold")
         for row in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
@@ -10,26 +11,41 @@ import click
 from actspan.cli.console import findings, print_findings, print_json, print_notes, progress_report
 from actspan.cli.options import Text, command
 from actspan.cli.tables import print_table
-from actspan.config.base import Bounds, Existing, ExistingFolder, OnError, OutputFile
+from actspan.config.base import Bounds, Existing, ExistingFolder, OnError, OutputFile, doc
+from actspan.core.files import atomic_file
+from actspan.core.locks import lock_target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from actspan.evaluation.tuning import Tuning
+    from actspan.jobs.run import Run
 
 
 @command(
-    ground_truth="Annotations in any format that `actspan annotate convert` reads, or a dataset "
-    "folder.",
-    subset="Use the videos of this subset.",
-    held_out="Share of the instances that settings are checked on, not chosen by.",
-    by="Groups of videos that stay in one part, as for `actspan annotate split`. [default: every "
-    "video is a group]",
-    seed="Seed of the two parts.",
-    protocol="Budgets, as in `actspan evaluate`.",
-    on_error="Stop at annotations that cannot be read, or skip them.",
-    out="TOML file to write with the settings, if they are better on the held-out part.",
-    force="Replace the file if it exists.",
+    ground_truth=doc(
+        "Annotations in any format that `actspan annotate convert` reads, or a dataset folder.",
+        group="Input",
+    ),
+    subset=doc("Use the videos of this subset.", "NAME", group="Input"),
+    held_out=doc(
+        "Share of the instances that settings are checked on, not chosen by.",
+        "SHARE",
+        group="Evaluation",
+    ),
+    by=doc(
+        "Groups of videos that stay in one part, as for `actspan annotate split`. [default: every "
+        "video is a group]",
+        group="Evaluation",
+    ),
+    seed=doc("Seed of the two parts.", group="Evaluation"),
+    protocol=doc("Budgets, as in `actspan evaluate`.", group="Evaluation"),
+    on_error=doc("Stop at annotations that cannot be read, or skip them.", group="Input"),
+    out=doc(
+        "TOML file to write with the settings, if they are better on the held-out part.",
+        group="Output",
+    ),
+    force=doc("Replace the file if it exists.", group="Output"),
 )
 def tune(
     run: ExistingFolder,
@@ -54,21 +70,24 @@ def tune(
     \b
     Example:
       actspan tune run/ --ground-truth my-videos/
-      actspan tune run/ --ground-truth my-videos/ --by '^([^_]+)_' --out settings.toml
-      actspan propose --model bsn/ --dataset my-videos/ --settings settings.toml --out better/
+      actspan tune run/ --ground-truth my-videos/ --by '^([^_]+)_' \\
+          --out settings.toml
+      actspan propose --model bsn/ --dataset my-videos/ \\
+          --settings settings.toml --out better/
     """
     from actspan.config.changes import settings_file
     from actspan.core.errors import ResultError
-    from actspan.core.files import atomic_file
-    from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds, read_truth, with_set_apart
+    from actspan.evaluation.evaluate import read_ground_truth
+    from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
     from actspan.evaluation.tuning import tune as find_settings
+    from actspan.jobs.run import Run
 
     if out is not None and out.exists() and not force:
         raise ResultError(f"{out}: already exists; --force replaces it")
     agreed = PROTOCOLS[protocol]
-    truth = with_set_apart(read_truth(ground_truth, (), agreed, subset), run, subset)
+    truth = read_ground_truth(ground_truth, run, subset=subset, protocol=protocol)
     print_notes(truth.notes)
-    with progress_report("tune") as report:
+    with lock_target(out) if out else nullcontext(), progress_report("tune") as report:
         found = find_settings(
             run,
             truth,
@@ -84,13 +103,13 @@ def tune(
     if out is not None and found.is_recommended:
         with atomic_file(out) as stream:
             stream.write(settings_file(found.changes).encode())
-    _print(found, out, as_json=json_)
+    _print(found, Run.load(run), out, as_json=json_)
     if out is not None and not found.is_recommended:
         raise ResultError(f"{out}: not written, because no settings are recommended")
 
 
-def _print(result: Tuning, out: Path | None, *, as_json: bool) -> None:
-    """Print the parts with both settings, and the options to use if they are recommended."""
+def _print(result: Tuning, run: Run, out: Path | None, *, as_json: bool) -> None:
+    """Print the parts with both settings, and the command to use if they are recommended."""
     from actspan.config.changes import settings_text
 
     parts = {"tuning": result.tuning, "held out": result.held_out}
@@ -122,12 +141,15 @@ def _print(result: Tuning, out: Path | None, *, as_json: bool) -> None:
     click.echo(
         f"best of {result.tried:,} settings: {', '.join(result.settings) or 'those of the run'}"
     )
+    print_findings(result.problems, result.notes)
     if result.is_recommended:
-        click.echo(f"AUC on the held-out part: {result.held_out.gain:+.2f}; use them:")
-        click.echo(f"  actspan propose {shlex.join(options)}")
+        use = "which may be chance; to try them" if result.is_uncertain else "use them"
+        click.echo(f"AUC on the held-out part: {result.held_out.gain:+.2f}, {use}:")
+        use_file = options if out is None else ["--settings", str(out)]
+        again = [*run.propose_options(), *use_file, "--out", f"{run.path.name}-tuned"]
+        click.echo(f"  actspan propose {shlex.join(again)}")
         if out is not None:
             click.echo(f"written: {out}")
     elif result.settings:
         gain = f"AUC on the held-out part changes by {result.held_out.gain:+.2f}"
         click.echo(f"not recommended: {gain}; keep the settings of the run")
-    print_findings(result.problems, result.notes)

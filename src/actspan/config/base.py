@@ -72,6 +72,7 @@ class PathKind(NamedTuple):
     exists: bool = False
     kind: Literal["any", "file", "folder"] = "any"
     url: bool = False  # true if a URL is accepted too
+    bundle: bool = False  # true if it is a bundle, which may be an archive or a URL
 
 
 Positive = Annotated[int, Bounds(1)]
@@ -79,18 +80,42 @@ Seconds = Annotated[float, Bounds(0, excluded=0)]
 Existing = Annotated[Path, PathKind(exists=True)]
 ExistingFile = Annotated[Path, PathKind(exists=True, kind="file")]
 ExistingFolder = Annotated[Path, PathKind(exists=True, kind="folder")]
+ExistingBundle = Annotated[Path, PathKind(exists=True, bundle=True)]
 ExistingOrUrl = Annotated[Path, PathKind(exists=True, url=True)]
 OutputFile = Annotated[Path, PathKind(kind="file")]
 OutputFolder = Annotated[Path, PathKind(kind="folder")]
 OnError = Literal["fail", "skip"]
 
+# Groups of options in the help of a command, in their order there.
+OptionGroup = Literal[
+    "Input",
+    "Columns of tables",
+    "Tables, sound and poses",
+    "Live video",
+    "Model",
+    "Labels",
+    "Features",
+    "Training",
+    "Passes",
+    "Device",
+    "Evaluation",
+    "Output",
+    "Resume",
+    "Speed",
+    "Workers of Ray",
+    "Service",
+    "Limits",
+]
 
-def doc(text: str, metavar: str = "") -> msgspec.Meta:
+
+def doc(text: str, metavar: str = "", group: OptionGroup | None = None) -> msgspec.Meta:
     """Return the description of a setting, which is also the help of its option.
 
-    `metavar` is the name of the values in the help, such as TIME.
+    `metavar` is the name of the values in the help, such as TIME, and `group` the heading under
+    which the option is listed if its command has many.
     """
-    return msgspec.Meta(description=text, extra={"metavar": metavar} if metavar else None)
+    extra = {"metavar": metavar, "group": group}
+    return msgspec.Meta(description=text, extra={k: v for k, v in extra.items() if v} or None)
 
 
 def unwrapped(hint: Any) -> tuple[Any, list[Any]]:

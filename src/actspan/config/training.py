@@ -13,6 +13,7 @@ from actspan.config.stages import FusionConfig, PemConfig, PipelineConfig, SoftN
 from actspan.core.errors import ConfigError
 from actspan.core.wording import suggestion
 
+CLASSIFIER_EPOCH = 50  # steps of an epoch of the classifier, after which its state is saved
 _STEPS = 10  # minimum number of steps of one cycle of the learning rate
 
 _Count = Annotated[int, Bounds(1)]
@@ -56,8 +57,9 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
 
     @classmethod
     def of_epochs(cls, epochs: int) -> Self:
-        """Return settings with this number of passes over the examples, and at least ten steps."""
-        return cls(passes=epochs, least_steps=_STEPS, steps=2**31)
+        """Return settings with this number of epochs, whatever the number of examples."""
+        steps = epochs * CLASSIFIER_EPOCH
+        return cls(least_steps=steps, steps=steps)
 
 
 class OptimConfig(Config, frozen=True):
@@ -83,9 +85,10 @@ class OptimConfig(Config, frozen=True):
     average: _BelowOne = 0.0  # decay of the running average of the weights per step; 0: no average
 
     def of_epochs(self, epochs: int) -> Self:
-        """Return settings with this number of passes, an epoch each, whatever the steps."""
-        limits = {"most_passes": 0, "steps": 0, "least_steps": 0}
-        return replace(self, epochs=epochs, passes=epochs, **limits)
+        """Return settings with this number of epochs, each as long as one of these settings."""
+        names = ("passes", "steps", "most_passes", "least_steps")
+        limits = {name: math.ceil(getattr(self, name) * epochs / self.epochs) for name in names}
+        return replace(self, epochs=epochs, **limits)
 
 
 class TemTrainConfig(Config, frozen=True):
@@ -159,7 +162,7 @@ class TrainConfig(Config, frozen=True):
     ensemble: _Count = 1  # number of networks with different seeds, merged into one bundle
 
     def of_epochs(self, epochs: int) -> Self:
-        """Return settings with this number of epochs of both networks, of one pass each."""
+        """Return settings with this number of epochs of both networks, as long as before."""
         tem = replace(self.tem, optim=self.tem.optim.of_epochs(epochs))
         pem = replace(self.pem, optim=self.pem.optim.of_epochs(epochs))
         return replace(self, tem=tem, pem=pem)

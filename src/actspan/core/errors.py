@@ -33,6 +33,10 @@ class ShapeError(ActSpanError, ValueError):
     """Arrays of the wrong shape, type or content."""
 
 
+class UnitError(ShapeError):
+    """Proposals in another unit than a function needs; the message names both and the remedy."""
+
+
 class DataError(ActSpanError):
     """A file of the user that is missing, damaged or inconsistent."""
 
@@ -118,6 +122,10 @@ class BundleError(ModelError):
     """A bundle that is damaged, incomplete or does not fit the task."""
 
 
+class HubError(ModelError):
+    """A repository on a hub that cannot be reached or used."""
+
+
 class CheckpointError(ModelError):
     """A checkpoint that is not a BSN network, or is not safe to open."""
 
@@ -169,7 +177,9 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
 
 
 def _missing(module: str, extra: str, purpose: str) -> MissingExtraError:
+    from actspan.core.installation import install_command  # slow to import
+
     package = module.partition(".")[0]
     return MissingExtraError(
-        f"{purpose} needs {package}, which is not installed: pip install 'actspan[{extra}]'"
+        f"{purpose} needs {package}, which is not installed: {install_command(extra)}"
     )

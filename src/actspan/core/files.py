@@ -10,14 +10,17 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from actspan.core.errors import ActSpanError, DataError
+from actspan.core.locks import lock_target
 from actspan.core.wording import closest
+
+StrPath = str | os.PathLike[str]
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _NEIGHBOURS = 10_000  # files compared with the name of a missing one
@@ -34,6 +37,7 @@ _FILE_SUFFIX = re.compile(
     r"hdf5|mat|pkl|pth?|ckpt|safetensors|onnx|om|engine|plan|bin|zip|tar|gz|mp4|avi|mkv|mov|webm)",
     re.IGNORECASE,
 )
+_SEPARATORS = frozenset("/\\\0:" if os.name == "nt" else "/\\\0")  # "c:name" is on another drive
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # as open(..., "xb")
 
 
@@ -73,8 +77,15 @@ def remove_leftovers(path: Path) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Make a folder to fill; if the block succeeds, it replaces `path`.
 
-    An ActSpanError names the folder if it cannot be made, or if the disk is full.
+    An ActSpanError names the folder if it cannot be made, the disk is full, or another process
+    writes to it.
     """
+    with lock_target(path), _atomic_folder(path) as partial:
+        yield partial
+
+
+@contextmanager
+def _atomic_folder(path: Path) -> Iterator[Path]:
     target = path.resolve()  # a link is kept, and its target is replaced
     partial = target.parent / f".{target.name}.{os.getpid()}.partial"
     try:
@@ -132,8 +143,17 @@ def replace_folder(fresh: Path, path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file's content, or a folder's entries, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Flush a file's content, or a folder's entries, to the disk.
+
+    A folder is left to the file system where folders cannot be opened, as on Windows.
+    """
+    is_folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    except PermissionError:
+        if is_folder:
+            return
+        raise
     try:
         os.fsync(descriptor)
     finally:
@@ -182,9 +202,15 @@ def folder_kind(path: Path) -> str:
     return next((f" ({kind})" for kind in kinds), "")
 
 
+def path_texts(paths: StrPath | Iterable[StrPath]) -> tuple[str, ...]:
+    """Return one path, or several, as text."""
+    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    return tuple(os.fspath(path) for path in several)
+
+
 def is_plain_name(name: str) -> bool:
     """Check that a name read from a file can only name a file in its folder."""
-    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
+    return name not in ("", ".", "..") and not set(name) & _SEPARATORS
 
 
 def check_size(path: Path, limit: int | None = None) -> None:

@@ -91,11 +91,12 @@ def raise_errors(problems: Sequence[Problem], *, leaves_something: bool = True) 
         raise DatasetError(errors, skip if leaves_something else _NOTHING_LEFT)
 
 
-def raise_nothing_left(problems: Sequence[Problem], videos: int) -> NoReturn:
-    """Raise DatasetError with all errors, after every one of `videos` videos was skipped."""
+def raise_nothing_left(problems: Sequence[Problem], videos: int, noun: str = "video") -> NoReturn:
+    """Raise DatasetError with all errors, if none of `videos` videos can be used."""
     errors = [p for p in problems if p.is_error]
-    after = f" after leaving out {videos} of {counted(videos, 'video')}" if videos else ""
-    raise DatasetError(errors, f"Nothing is left{after}: fix the cause.")
+    of_all = {0: "Nothing can", 1: f"The only {noun} cannot"}
+    which = of_all.get(videos, f"None of {counted(videos, noun)} can")
+    raise DatasetError(errors, f"{which} be used: fix the cause.")
 
 
 def dataset_notes(problems: Iterable[Problem]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ Every file is complete or absent, since it appears only after it was written as 
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import shutil
@@ -13,27 +12,24 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from actspan.core.errors import ActSpanError, DataError, require
-from actspan.core.files import atomic_file, name_disk_errors
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from actspan.core.files import StrPath, atomic_file, name_disk_errors
+from actspan.core.locks import LOCK, lock_target
+from actspan.core.object_files import ObjectFile, TemporaryCopy
 
 T = TypeVar("T")
 
-_LOCK = ".lock"
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of file systems without locks
 _WAITS = (0.2, 0.8, 3.2)  # seconds between tries, since object stores fail temporarily
 # Protocols with atomic puts; for others, files are written under another name and moved.
 _ATOMIC_PUTS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "memory"})
 
 
-def is_url(where: str | Path) -> bool:
+def is_url(where: StrPath) -> bool:
     """Return whether it is a URL, but not one of a local file."""
     text = str(where)
     return "://" in text and not text.startswith("file://")
@@ -52,52 +48,38 @@ class FolderStorage:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = f"{path}/"
-        self._lock: BaseFileLock | None = None
+        self._is_kept = False  # an empty folder, by its lock
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Make the folder and lock it; remove incomplete files of killed processes.
 
-        One object can be locked again within the block. Raises DataError if another process has
-        locked the folder, or it cannot be made.
+        Raises as `lock_target`.
         """
-        from filelock import FileLock, Timeout
-
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = self._lock or FileLock(
-                self.path / _LOCK, timeout=0, thread_local=False, fallback_to_soft=False
-            )
-            self._lock = lock
-            lock.acquire()
-        except Timeout as error:
-            raise DataError(
-                f"{self.name}: another process is working on this run; wait until it "
-                "ends, or stop it"
-            ) from error
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise DataError(f"{self.path}: cannot be created: {error.strerror}") from error
-        try:
-            self._remove_incomplete()
-            yield
+            with lock_target(self.path, inside=True):
+                try:
+                    self._remove_incomplete()
+                    yield
+                finally:
+                    self._remove_incomplete()
         finally:
-            try:
-                self._remove_incomplete()
-            finally:
-                lock.release()
+            if self._is_kept:
+                with suppress(OSError):  # another process uses it
+                    self.path.rmdir()
 
     def _remove_incomplete(self) -> None:
         for leftover in self.path.glob(".*"):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
-            elif leftover.name != _LOCK:
+            elif leftover.name != LOCK:
                 leftover.unlink(missing_ok=True)
 
     def remove_if_empty(self) -> None:
         """Remove the folder if it has no files; call it while the folder is locked."""
         if self.path.is_dir() and not self.names():
             shutil.rmtree(self.path, ignore_errors=True)
+            self._is_kept = self.path.is_dir()  # on Windows, which removes no open files
 
     def names(self) -> set[str]:
         """Return the names of all files; empty if the folder does not exist."""
@@ -180,14 +162,14 @@ class ObjectStorage:
     @contextmanager
     def create(self, name: str) -> Iterator[IO[bytes]]:
         """Open a file for writing; if the block succeeds, it is put: at once, or by a rename."""
-        with tempfile.NamedTemporaryFile(prefix="actspan-") as copy:
-            yield copy
-            copy.flush()
+        with tempfile.TemporaryDirectory(prefix="actspan-") as folder:
+            with open(copy := f"{folder}/file", "wb") as stream:
+                yield stream
             if self._has_atomic_puts:
-                self._attempt(name, self._files.put_file, copy.name, self._path(name))
+                self._attempt(name, self._files.put_file, copy, self._path(name))
                 return
             partial = self._path(f".{uuid.uuid4().hex[:8]}.{name}")
-            self._attempt(name, self._files.put_file, copy.name, partial)
+            self._attempt(name, self._files.put_file, copy, partial)
             self._attempt(name, self._files.mv, partial, self._path(name))
 
     def get(self, name: str) -> IO[bytes]:
@@ -196,9 +178,10 @@ class ObjectStorage:
         os.close(handle)
         try:
             self.download(name, Path(copy))
-            return open(copy, "rb")
-        finally:
+        except BaseException:
             os.unlink(copy)
+            raise
+        return TemporaryCopy(copy)
 
     def download(self, name: str, path: Path) -> None:
         """Copy a file to a local one."""
@@ -214,7 +197,7 @@ class ObjectStorage:
                 raise EOFError(f"received {len(content)} of {last - first} bytes")
             return content
 
-        file: Any = _ObjectFile(partial(self._read, name, read), size)
+        file: Any = ObjectFile(partial(self._read, name, read), size)
         return io.BufferedReader(file, ahead) if ahead else file
 
     def delete(self, name: str) -> None:
@@ -251,33 +234,6 @@ class ObjectStorage:
                     where = f"{self.name}{name}"
                     raise DataError(f"{where}: the object store fails: {reason}") from error
             time.sleep(wait)
-
-
-class _ObjectFile(io.RawIOBase):
-    """A file of an object store that is open for reading parts of it."""
-
-    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
-        super().__init__()
-        self._read_part, self._size = read, size  # returns the bytes begin <= i < end
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = origin + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        end = min(self._position + len(buffer), self._size)
-        part = self._read_part(self._position, end) if end > self._position else b""
-        buffer[: len(part)] = part
-        self._position += len(part)
-        return len(part)
 
 
 Storage = FolderStorage | ObjectStorage

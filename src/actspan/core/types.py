@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -15,11 +15,10 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 _NO_PAIRS: Float64 = np.empty((0, 2))
-_COLUMNS = ("start", "end", "score", "start_score", "end_score")  # of proposals
 _BOUNDARIES = ("action", "start", "end")
 
 
-def _set_columns(owner: Any, names: Sequence[str], dtype: type[np.floating[Any]]) -> None:
+def set_columns(owner: Any, names: Sequence[str], dtype: type[np.floating[Any]]) -> None:
     """Convert columns to one-dimensional arrays, and raise ShapeError if their lengths differ."""
     for name in names:
         if (value := getattr(owner, name)) is None:  # never the first column
@@ -33,118 +32,7 @@ def _set_columns(owner: Any, names: Sequence[str], dtype: type[np.floating[Any]]
             raise ShapeError(f"{name} has {len(array)} entries, {names[0]} has {length}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Proposals:
-    """Scored segments of one video, best first if a stage says so.
-
-    Attributes
-    ----------
-    start, end : (N,) float64
-        Fractions of the feature span in [0, 1], or seconds if the function that made them says so.
-    score : (N,) float64
-        Score for ranking.
-    start_score, end_score : (N,) float64, optional
-        Boundary probabilities at `start` and `end`.
-
-    Raises
-    ------
-    ShapeError
-        Arrays differ in length, or are not one-dimensional.
-
-    Examples
-    --------
-    >>> p = Proposals([0.1, 0.4], [0.3, 0.9], [0.8, 0.5])
-    >>> len(p[:1]), p[p.score > 0.9].start.size
-    (1, 0)
-    """
-
-    start: Float64
-    end: Float64
-    score: Float64
-    start_score: Float64 | None = None
-    end_score: Float64 | None = None
-
-    def __post_init__(self) -> None:
-        _set_columns(self, _COLUMNS, np.float64)
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    def __getitem__(self, index: Any) -> Self:
-        """Select by slice, mask or indices; raise for an integer, which would drop an axis."""
-        if isinstance(index, (int, np.integer)):
-            raise ShapeError(f"index proposals by slice, mask or array: use [{index}:{index + 1}]")
-        columns = {name: getattr(self, name) for name in _COLUMNS}
-        chosen: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
-        if not (isinstance(index, slice) and index.step is None):
-            return type(self)(**chosen)
-        view = object.__new__(type(self))  # of columns that are valid, so that it is not checked
-        for name, column in chosen.items():
-            object.__setattr__(view, name, column)
-        return view
-
-    def with_score(self, score: ArrayLike) -> Self:
-        """Return the same segments, ranked by `score`, (N,) float64."""
-        return replace(self, score=np.asarray(score, dtype=np.float64))
-
-    def scaled(self, seconds: float) -> Self:
-        """Return the same proposals with `start` and `end` multiplied by `seconds`."""
-        return replace(self, start=self.start * seconds, end=self.end * seconds)
-
-    @classmethod
-    def empty(cls) -> Self:
-        """Return an object without proposals."""
-        return cls(*(np.empty(0) for _ in _COLUMNS))
-
-    @classmethod
-    def concat(cls, parts: Iterable[Self]) -> Self:
-        """Concatenate all proposals of `parts` in order; drop a column that one part lacks."""
-        parts = list(parts)
-        if not parts:
-            return cls.empty()
-        columns: dict[str, Any] = {}
-        for name in _COLUMNS:
-            arrays = [getattr(part, name) for part in parts]
-            columns[name] = None if any(a is None for a in arrays) else np.concatenate(arrays)
-        return cls(**columns)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RaggedProposals:
-    """Proposals of several videos in common columns, video after video.
-
-    Examples
-    --------
-    >>> parts = Proposals([0.1], [0.3], [0.8]), Proposals.empty()
-    >>> [len(part) for part in RaggedProposals.of(parts)]
-    [1, 0]
-    """
-
-    together: Proposals  # of all videos
-    ends: NDArray[np.int64]  # (B,); rows of video b end before ends[b]
-
-    @classmethod
-    def of(cls, parts: Sequence[Proposals]) -> Self:
-        """Join the proposals of several videos, one part per video."""
-        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-        return cls(Proposals.concat(parts), ends)
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def __iter__(self) -> Iterator[Proposals]:
-        """Iterate over the videos; yield each one's proposals, without a copy."""
-        return (self.together[rows] for rows in self.rows())
-
-    def rows(self) -> Iterator[slice]:
-        """Yield the rows of each video in the columns."""
-        begin = 0
-        for end in self.ends.tolist():
-            yield slice(begin, end)
-            begin = end
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class BoundaryScores:
     """TEM's scores of the T cells of a video; ShapeError if empty or not finite.
 
@@ -158,8 +46,10 @@ class BoundaryScores:
     start: Float32
     end: Float32
 
-    def __post_init__(self) -> None:
-        _set_columns(self, _BOUNDARIES, np.float32)
+    def __init__(self, action: ArrayLike, start: ArrayLike, end: ArrayLike) -> None:
+        for name, column in zip(_BOUNDARIES, (action, start, end), strict=True):
+            object.__setattr__(self, name, column)
+        set_columns(self, _BOUNDARIES, np.float32)
         for name in _BOUNDARIES:
             if not np.isfinite(getattr(self, name)).all():
                 raise ShapeError(f"boundary scores: {name} contains NaN or infinity")
@@ -187,7 +77,7 @@ class BoundaryScores:
         return cls(array[0], array[1], array[2])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class Features:
     """Snippet features of one video, and the times of its snippets.
 
@@ -205,23 +95,37 @@ class Features:
         authors' ActivityNet layout).
     covered : float, optional
         The span in seconds, if it is not exactly n * stride (the authors' layout).
+    video : str, optional
+        Id of the video, which results carry.
     """
 
     values: Float32
     stride: float
     length: float
-    output_span: float | None = None
-    covered: float | None = None
+    output_span: float | None
+    covered: float | None
+    video: str | None
 
-    def __post_init__(self) -> None:
-        values = np.ascontiguousarray(self.values, dtype=np.float32)
+    def __init__(
+        self,
+        values: ArrayLike,
+        stride: float,
+        length: float,
+        output_span: float | None = None,
+        covered: float | None = None,
+        *,
+        video: str | None = None,
+    ) -> None:
+        values = np.ascontiguousarray(values, dtype=np.float32)
         if values.ndim != 2 or 0 in values.shape:
             raise ShapeError(f"features have shape {values.shape}; (n, C) with n, C >= 1 is needed")
         if not np.isfinite(values).all():
             raise ShapeError("features contain NaN or infinity")
-        if not (self.stride > 0 and self.length > 0):
-            raise ShapeError(f"stride {self.stride} s and length {self.length} s must be positive")
-        object.__setattr__(self, "values", values)
+        if not (stride > 0 and length > 0):
+            raise ShapeError(f"stride {stride} s and length {length} s must be positive")
+        given = (values, stride, length, output_span, covered, video)
+        for name, value in zip(self.__dataclass_fields__, given, strict=True):
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -275,7 +179,7 @@ class Video:
                 pairs = np.asarray(value, dtype=np.float64)
                 object.__setattr__(self, name, pairs.reshape(-1, 2) if pairs.size else _NO_PAIRS)
         if self.scores is not None:
-            _set_columns(self, ("scores",), np.float64)
+            set_columns(self, ("scores",), np.float64)
         for name, column in (("labels", self.labels), ("scores", self.scores)):
             if column is not None and len(column) != len(self.segments):
                 raise ShapeError(

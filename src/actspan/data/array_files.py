@@ -50,11 +50,11 @@ class Header(NamedTuple):
     offset: int
 
 
-def read_header(stream: IO[bytes], size: int) -> Header:
+def read_header(stream: IO[bytes], size: int, records: np.dtype[Any] | None = None) -> Header:
     """Read the header of an npy file of `size` bytes.
 
-    Raises ValueError if it is not an npy file, or its array is not numeric, or larger than the
-    file.
+    Raises ValueError if it is not an npy file, or its array contains neither numbers nor `records`,
+    or is larger than the file.
     """
     try:
         version = np.lib.format.read_magic(stream)
@@ -71,7 +71,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
         raise ValueError("its header is damaged") from error
     if dtype.hasobject:
         raise ContentError("it contains Python objects, not numbers")
-    if dtype.kind not in "fiu":
+    if dtype.kind not in "fiu" and dtype != records:
         raise ContentError(f"it contains {dtype}, not numbers")
     offset = stream.tell()
     if any(n < 0 for n in shape):
@@ -81,11 +81,14 @@ def read_header(stream: IO[bytes], size: int) -> Header:
     return Header(tuple(map(int, shape)), "F" if is_fortran else "C", dtype, offset)
 
 
-def map_npy(path: Path) -> NDArray[Any]:
-    """Return the array of an npy file, mapped into memory; raise ValueError and OSError."""
+def map_npy(path: Path, records: np.dtype[Any] | None = None) -> NDArray[Any]:
+    """Return the array of an npy file, mapped into memory.
+
+    Raises ValueError and OSError; records are only accepted if they are of the type `records`.
+    """
     check_size(path)
     with path.open("rb") as stream:
-        header = read_header(stream, path.stat().st_size)
+        header = read_header(stream, path.stat().st_size, records)
     if 0 in header.shape:
         return np.empty(header.shape, header.dtype)
     shape: Any = header.shape

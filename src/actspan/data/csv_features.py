@@ -8,7 +8,6 @@ Import this module late: loading the compiler takes longer than many jobs.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +19,13 @@ from actspan.core.limits import DOCUMENT
 from actspan.core.types import Float32
 from actspan.core.wording import counted
 from actspan.data.array_files import ContentError
+from actspan.data.csv_numbers import read_numbers
 
 Text = NDArray[np.uint8]
 
 _BOM = b"\xef\xbb\xbf"
 _TIMES = {"frame", "frames", "index", "seconds", "t", "time", "timestamp"}  # in lower case
 _ROW_NUMBERS = {"", "unnamed: 0", "index"}  # names that pandas gives to columns of row numbers
-_DECIMAL_COMMA = re.compile(r"'-?\d*,\d+'")
 ROW_NUMBERS = "a first column of row numbers"
 TIMES = "a first column of times"
 _UNEVEN = 0.02  # of a step: what rounding of times leaves
@@ -50,7 +49,7 @@ def read_csv(path: Path) -> tuple[Float32, str]:
     start = (text.find(b"\n") + 1 or len(text)) if has_header else 0
     table = parse_table(np.frombuffer(text, np.uint8)[start:], len(first))
     if table is None:
-        table = read_any_csv(text, first, has_header)
+        table = _read_any(text, has_header)
     dropped = ["the header 0, 1, 2, ..."] if _is_numbered(first) else []
     if has_header and table.shape[1] > 1:
         name = first[0].lower()
@@ -125,30 +124,9 @@ def _rises_evenly(table: Float32) -> bool:
     return bool((np.abs(times - even) <= _UNEVEN * step).all())
 
 
-def read_any_csv(text: bytes, first: list[str], has_header: bool) -> Float32:
-    """Read a table with a general reader, which accepts quotes and spaces and explains errors."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    names = first if has_header else [f"f{i}" for i in range(len(first))]
-    options = csv.ReadOptions(autogenerate_column_names=not has_header, use_threads=False)
-    # Columns of a given type are read four times as fast as others.
-    column_types = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
-    try:
-        table = csv.read_csv(
-            pa.BufferReader(text), read_options=options, convert_options=column_types
-        )
-    except pa.ArrowException as error:
-        if _DECIMAL_COMMA.search(str(error)):
-            raise ContentError("numbers have decimal commas, and so have fields") from error
-        raise ValueError(str(error)) from error
-    for column in table.schema:
-        if column.type not in (pa.float64(), pa.int64()):
-            raise ContentError(f"column {column.name} contains {column.type}, not numbers")
-    if not table.num_rows:
-        return np.empty((0, table.num_columns), np.float32)
-    (batch,) = table.combine_chunks().to_batches()
-    values: NDArray[np.float64] = batch.to_tensor(null_to_nan=True).to_numpy()
+def _read_any(text: bytes, has_header: bool) -> Float32:
+    """Read a table with the general reader; raise ContentError if a value is missing."""
+    values = read_numbers(text, has_header=has_header)
     if np.isnan(values).any():
         raise ContentError(f"{counted(int(np.isnan(values).sum()), 'field')} empty or NaN")
     return values.astype(np.float32)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config.stages import Edge, FeatureSpec, PipelineConfig
-from actspan.core.errors import DataError, FeatureError, ShapeError
+from actspan.core.errors import DataError, FeatureError, ShapeError, require_installed
+from actspan.core.files import StrPath
 from actspan.core.problems import Problem
 from actspan.core.storage import ObjectStorage, is_url
 from actspan.core.types import Features, Video
@@ -238,7 +239,7 @@ class Dataset:
         return Recording(entry, values, snippet_grid(video, self.spec, len(values), self.span_rule))
 
 
-def local_folder(where: str | Path) -> Path:
+def local_folder(where: StrPath) -> Path:
     """Return the folder, or a temporary one that represents a folder in an object store.
 
     Raises DataError if nothing is found there, or the store fails.
@@ -260,6 +261,7 @@ def location_of(folder: Path) -> str:
 
 def open_store(folder: Path, manifest: Manifest) -> PackedIndex:
     """Return the location of every video in a store, local or represented by a local folder."""
+    require_installed("pyarrow", extra="arrow", purpose="a packed store")
     url = url_of(folder)
     return open_shards(folder, manifest) if url is None else open_remote_shards(url, manifest)
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import ResultError, ShapeError
-from actspan.core.types import Float64, Proposals
+from actspan.core.segments import Proposals, require_unit
+from actspan.core.types import Float64
 from actspan.core.wording import quoted
 from actspan.data.names import FileNames
 from actspan.data.result_files import read_entries
@@ -28,7 +29,8 @@ class Detections:
 
     Examples
     --------
-    >>> found = Detections(Proposals([0.0], [9.5], [0.8]), [1], ("jump", "run"))
+    >>> segments = Proposals([0.0], [9.5], [0.8], unit="seconds")
+    >>> found = Detections(segments, [1], ("jump", "run"))
     >>> found.labels
     ['run']
     """
@@ -38,6 +40,7 @@ class Detections:
     names: tuple[str, ...]  # all labels; often shared by many videos
 
     def __post_init__(self) -> None:
+        require_unit(self.segments, "seconds", "Detections")
         label = np.ascontiguousarray(self.label, dtype=np.int64)
         if label.shape != (len(self.segments),):
             raise ShapeError(f"label has shape {label.shape}; ({len(self.segments)},) is needed")
@@ -56,6 +59,10 @@ class Detections:
     def labels(self) -> list[str]:
         """Return the label of each entry, as text."""
         return [self.names[code] for code in self.label.tolist()]
+
+    def labelled(self) -> Proposals:
+        """Return the segments with their labels."""
+        return self.segments.with_label(self.labels)
 
     @classmethod
     def of(cls, segments: Proposals, labels: Sequence[str]) -> Self:
@@ -92,7 +99,7 @@ class ProposalLabels:
         count, top = self.label.shape
         row = np.repeat(np.arange(count), top)
         score = proposals.score[row] * self.factor.ravel()
-        segments = Proposals(proposals.start[row], proposals.end[row], score)
+        segments = proposals[row].with_score(score)
         return Detections(segments, self.label.ravel(), names).ranked()
 
 
@@ -131,7 +138,7 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
     names = tuple(codes)
     return {
         video: Detections(
-            Proposals(segments[:, 0], segments[:, 1], np.array(score, np.float64)),
+            Proposals(segments[:, 0], segments[:, 1], score, unit="seconds", video=video),
             np.array([codes[name] for name in labels], np.int64),
             names,
         )

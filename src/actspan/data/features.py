@@ -124,6 +124,23 @@ def read_table(entry: Entry, *, mapped: bool) -> Table:
     return Table(np.concatenate(arrays, axis=entry.axis))
 
 
+def only_entry(path: Path, spec: FeatureSpec) -> Entry:
+    """Return the place of the only features in a file; raise FeatureError if there are several."""
+    if path.suffix.lower() not in CONTAINERS:
+        return Entry(path)
+    ignored = Ignored()
+    names = ArrayNames({path: list_arrays(path, ignored)}, spec, None, ignored)
+    found = list(names.videos_in(path, canonical_id(path.stem)))
+    if len(found) > 1:
+        videos = listed([video for video, _ in found])
+        raise FeatureError(f"{path}: features of {len(found)} videos ({videos}): give one array")
+    ((_, keys),) = found
+    if isinstance(keys, FeatureError):
+        raise keys
+    axis = 0 if spec.layout == "CT" else 1
+    return Entry(path, keys[0], tuple(keys[1:]), axis) if keys else Entry(path)
+
+
 def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     """Return the spec of a dataset folder; for a store, channels and layout are known from packing.
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from actspan.config.base import dump_toml
 from actspan.config.stages import DType, Edge
-from actspan.core.errors import ConfigError, StoreError
+from actspan.core.errors import ConfigError, StoreError, require_installed
 from actspan.core.files import atomic_file, atomic_folder, folder_name_error, sha256
+from actspan.core.locks import lock_target
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress, no_progress
@@ -55,9 +56,14 @@ def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> Pack
     DatasetError
         The dataset has problems, or values too large for float16, and `on_error` is "fail".
     StoreError, ConfigError, DataError
-        The request is invalid, the target exists, or a part cannot be read.
+        The request is invalid, the target exists or is being written, or a part cannot be read.
     """
     _check_request(request)
+    with lock_target(request.out):
+        return _pack(request, progress)
+
+
+def _pack(request: PackRequest, progress: Progress) -> PackSummary:
     loaded = _with_bad_ids(Dataset.load(request.dataset).subset(request.subset))
     before = loaded.packing
     length, edge = _cells(request, loaded)
@@ -94,6 +100,7 @@ def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> Pack
 
 
 def _check_request(request: PackRequest) -> None:
+    require_installed("pyarrow", extra="arrow", purpose="a packed store")
     if request.dtype not in get_args(DType):
         raise ConfigError(f"dtype {request.dtype!r} is not known: {' or '.join(get_args(DType))}")
     if request.edge is not None and request.length is None:

@@ -23,7 +23,8 @@ from actspan.core.errors import ResultError
 from actspan.core.files import folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.parallel import chunked
-from actspan.core.types import Float64, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import Float64
 from actspan.data.names import FileNames
 
 RESULT_FILE = "result.json"  # file name in a run folder
@@ -90,7 +91,9 @@ class ResultTable:
         """Return the proposals of each video, as views of the table's arrays."""
         ends = (self.first + self.counts).tolist()
         return {
-            video: Proposals(self.start[a:b], self.end[a:b], self.score[a:b])
+            video: Proposals(
+                self.start[a:b], self.end[a:b], self.score[a:b], unit="seconds", video=video
+            )
             for video, a, b in zip(self.ids, self.first.tolist(), ends, strict=True)
         }
 

@@ -12,9 +12,9 @@ from typing import IO, Any
 import msgspec
 import numpy as np
 
-from actspan.core.errors import ResultError
+from actspan.core.errors import ResultError, require_installed
 from actspan.core.files import atomic_file
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals, require_unit
 from actspan.data.result_files import VERSION
 
 _START = b'{"version": "%s", "results": {' % VERSION.encode()
@@ -38,7 +38,7 @@ def result_writer(path: Path | str, *, labelled: bool = False) -> Iterator[Resul
     Examples
     --------
     >>> with result_writer("result.json") as writer:  # doctest: +SKIP
-    ...     writer.add("video_1", Proposals([12.5], [60.0], [0.9]))
+    ...     writer.add("video_1", Proposals([12.5], [60.0], [0.9], unit="seconds"))
     """
     path = Path(path)
     form = {".csv": _csv_rows, ".parquet": _parquet_rows}.get(path.suffix.lower(), _json_entries)
@@ -58,6 +58,7 @@ class ResultWriter:
 
         Raises ResultError if the video was added before, or a value is NaN or infinite.
         """
+        require_unit(proposals, "seconds", "a result file")
         if video_id in self._written:
             raise ResultError(f"{self._path}: video {video_id!r} is written twice")
         columns = (proposals.start, proposals.end, proposals.score)
@@ -136,8 +137,11 @@ def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) ->
     """Raise ResultError if writing a result would replace another file, before any work is done.
 
     The folder must exist. Files and folders of `inputs`, and their content, are never replaced;
-    other files only with `replace`, unless they are results.
+    other files only with `replace`, unless they are results. Raises MissingExtraError for Parquet
+    without pyarrow.
     """
+    if path.suffix.lower() == ".parquet":
+        require_installed("pyarrow", extra="arrow", purpose="writing Parquet")
     if path.is_dir():
         raise ResultError(f"{path}: is a folder; a file is written for {path.suffix}")
     if not path.parent.is_dir():

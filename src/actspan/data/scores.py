@@ -16,7 +16,8 @@ from actspan.core.files import atomic_file, folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import BoundaryScores
 from actspan.core.wording import rounded
-from actspan.data.array_files import Archive
+from actspan.data.array_files import Archive, ContentError
+from actspan.data.csv_numbers import read_columns
 from actspan.data.names import Ignored
 from actspan.data.videos import canonical_id
 
@@ -96,18 +97,10 @@ def read_scores_csv(path: Path) -> BoundaryScores:
 
     Raises ValueError if it is damaged, lacks a column, or its values are not boundary scores.
     """
-    import pyarrow as pa
-    from pyarrow import csv
-
-    # Parsed as float32 directly, and thus rounded once, so that written values are read back
-    # unchanged.
-    types = csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.float32()))
-    reading = csv.ReadOptions(use_threads=False)
     try:
-        text = pa.BufferReader(read_bytes(path, DOCUMENT))
-        table = csv.read_csv(text, read_options=reading, convert_options=types)
-        return BoundaryScores(*(table[name].to_numpy() for name in _COLUMNS))
-    except (pa.ArrowException, KeyError) as error:
+        columns = read_columns(read_bytes(path, DOCUMENT), _COLUMNS)
+        return BoundaryScores(*(column.astype(np.float32) for column in columns))
+    except (ContentError, KeyError) as error:
         raise ValueError(f"{path.name}: columns action, start, end are needed: {error}") from error
 
 

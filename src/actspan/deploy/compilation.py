@@ -29,7 +29,7 @@ from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import COMPILED, CompiledFile, CompiledFiles
 from actspan.model.weights import Net
-from actspan.pipeline.core import with_onnx
+from actspan.runtime.opening import with_onnx
 
 Sizes = tuple[int | None, ...]  # None: any size
 Log = Callable[[str], None]  # called with every line that a vendor's compiler prints

@@ -14,6 +14,7 @@ from actspan.config.base import (
     Bounds,
     Config,
     Existing,
+    ExistingBundle,
     OnError,
     Positive,
     doc,
@@ -65,20 +66,29 @@ class CompileRequest(Config, frozen=True):
     such precision.
     """
 
-    target: Annotated[Literal["ascend", "tensorrt", "openvino"], doc("Vendor's compiler to use.")]
+    target: Annotated[
+        Literal["ascend", "tensorrt", "openvino"], doc("Vendor's compiler to use.", group="Device")
+    ]
     batches: Annotated[
         tuple[Positive, ...],
         doc(
             "Videos per call; may be repeated. ascend compiles one file per size, tensorrt one "
-            "for the range; openvino accepts any size."
+            "for the range; openvino accepts any size.",
+            group="Device",
         ),
     ] = (1, 16)  # as in the published guide
     precision: Annotated[
-        str, doc("Precision of the compiled networks. [default: fp16; fp32 for openvino]")
+        str,
+        doc(
+            "Precision of the compiled networks. [default: fp16; fp32 for openvino]", group="Device"
+        ),
     ] = ""
-    soc: Annotated[str, doc("Name of the chip of an Ascend device.")] = "Ascend310"
+    soc: Annotated[str, doc("Name of the chip of an Ascend device.", "NAME", group="Device")] = (
+        "Ascend310"
+    )
     calibrate: Annotated[
-        Existing | None, doc("Dataset folder from which to compute the value ranges of int8.")
+        Existing | None,
+        doc("Dataset folder from which to compute the value ranges of int8.", group="Device"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -112,18 +122,23 @@ class DeployRequest(CompileRequest, frozen=True, kw_only=True):
 
     sources: tuple[Existing, ...]
     out: Annotated[
-        Path | None, doc("Bundle to write. [default for a bundle: change it in place]")
+        Path | None,
+        doc("Bundle to write. [default for a bundle: change it in place]", group="Output"),
     ] = None
     dataset: Annotated[
-        Existing | None, doc("Verify on this dataset. [default: synthetic features]")
+        Existing | None, doc("Verify on this dataset. [default: synthetic features]", group="Input")
     ] = None
-    subset: Annotated[str | None, doc("Subset of --dataset and --evaluate, or all.")] = "validation"
-    length: Annotated[int, Bounds(2), doc("Temporal scale T of a checkpoint's TEM.")] = 100
-    threads: Annotated[Positive, doc("Number of threads.")] = 2
+    subset: Annotated[
+        str | None, doc("Subset of --dataset and --evaluate, or all.", "NAME", group="Input")
+    ] = "validation"
+    length: Annotated[
+        int, Bounds(2), doc("Temporal scale T of a checkpoint's TEM.", group="Input")
+    ] = 100
+    threads: Annotated[Positive, doc("Number of threads.", group="Speed")] = 2
     script_only: Annotated[
-        bool, doc("Write a script that compiles, instead of compiling here.")
+        bool, doc("Write a script that compiles, instead of compiling here.", group="Device")
     ] = False
-    overwrite: Annotated[bool, doc("Replace an existing bundle or run.")] = False
+    overwrite: Annotated[bool, doc("Replace an existing bundle or run.", group="Output")] = False
 
     def __post_init__(self) -> None:
         force_setattr(self, "calibrate", self.calibrate or self.dataset)
@@ -138,12 +153,15 @@ class DeployRequest(CompileRequest, frozen=True, kw_only=True):
 class TemRequest(Config, frozen=True):
     """Request to start a stage with TEM's inputs."""
 
-    model: Annotated[Existing, doc("A bundle.")]
+    model: Annotated[ExistingBundle, doc("Bundle: a folder, an archive, a URL or hf://OWNER/NAME.")]
     dataset: Annotated[Existing, doc("A dataset folder.")]
     out: Annotated[Path, doc("Stage folder to write.")]
     subset: Annotated[
         str | None,
-        doc("Process only the videos of this subset: training, validation, ... [default: all]"),
+        doc(
+            "Process only the videos of this subset: training, validation, ... [default: all]",
+            "NAME",
+        ),
     ] = None
     lean: Annotated[bool, doc("Write only the files that later steps read.")] = False
     on_error: Annotated[OnError, doc("Stop at problems, or skip what cannot be used.")] = "fail"
@@ -154,9 +172,9 @@ class RunRequest(Config, frozen=True):
     """Request to run a network over its inputs in a stage."""
 
     stage: Existing
-    model: Annotated[Existing, doc("The bundle that the stage was made with.")]
+    model: Annotated[ExistingBundle, doc("The bundle that the stage was made with.")]
     net: Annotated[StagedNet, doc("Network to use.")]
-    backend: Annotated[str, doc("Inference runtime; see actspan backends.")] = "auto"
+    backend: Annotated[str, doc("Inference runtime; see actspan backends.", "NAME")] = "auto"
     batch: Annotated[Positive, doc("Inputs per call.")] = BATCH
     threads: Annotated[Positive | None, doc("Calls at the same time. [default: all cores]")] = None
     out: Annotated[

@@ -17,6 +17,7 @@ import numpy as np
 from actspan.config.stages import Edge
 from actspan.core.errors import CompileError, ConfigError, MissingExtraError
 from actspan.core.files import atomic_file, atomic_folder
+from actspan.core.locks import lock_target
 from actspan.core.parallel import chunked
 from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.progress import Progress, no_progress
@@ -40,11 +41,10 @@ from actspan.model.bsn.checkpoints import convert_checkpoints
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import MANIFEST, check_new_bundle
 from actspan.model.weights import Net
-from actspan.pipeline.core import open_nets
 from actspan.pipeline.outcomes import Recordings, StageClock, VideoInput
 from actspan.pipeline.steps import Steps, feature_inputs, pieces_of
 from actspan.runtime.export import export_bundle
-from actspan.runtime.opening import check_backend
+from actspan.runtime.opening import check_backend, open_nets
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +101,20 @@ def deploy(request: DeployRequest, log: Log = no_log) -> Deployment:
     Raises
     ------
     CheckpointError, BundleError, DataError
-        An input cannot be used; raised before anything is compiled.
+        An input cannot be used, or another process writes to the bundle; raised before anything is
+        compiled.
     ParityError, CompileError
         A graph does not compute what its weights compute; the compiler is available, but fails.
     """
     out = request.out
-    is_new = out is not None and not (out / MANIFEST).exists()
-    try:
-        return _deploy(request, _Summary(log))
-    except BaseException:  # so that it can be repeated
-        if out is not None and is_new and (out / MANIFEST).exists():
-            shutil.rmtree(out, ignore_errors=True)
-        raise
+    with lock_target(out or request.sources[0]):
+        is_new = out is not None and not (out / MANIFEST).exists()
+        try:
+            return _deploy(request, _Summary(log))
+        except BaseException:  # so that it can be repeated
+            if out is not None and is_new and (out / MANIFEST).exists():
+                shutil.rmtree(out, ignore_errors=True)
+            raise
 
 
 def _deploy(request: DeployRequest, summary: _Summary) -> Deployment:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from actspan.config.stages import Edge, TemConfig
 from actspan.core.errors import ShapeError
 from actspan.core.problems import Problem, dataset_notes
-from actspan.core.types import BoundaryScores, Features, Float32, Float64, Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import BoundaryScores, Features, Float32, Float64, Video
 from actspan.data.dataset import Dataset
-from actspan.jobs.feature_source import check_features
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
+from actspan.pipeline.inputs import check_features
 from actspan.pipeline.outcomes import ScoredVideo, VideoInput
 from actspan.pipeline.steps import feature_inputs
 from actspan.runtime.opening import INPUT
@@ -148,7 +149,7 @@ def compare_proposals(
     total = judged = same = settled = kept = 0
     ties = set()
     for video, ours in checkpoint.items():
-        other = variant.get(video, Proposals.empty())
+        other = variant.get(video, Proposals.empty("seconds"))
         equal = [a == b for a, b in zip(_segments(ours), _segments(other), strict=False)]
         ranks = _ranks_before_tie(equal, ours, other)
         total, judged = total + len(ours), judged + ranks

@@ -11,7 +11,7 @@ from typing import Literal
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.core.wording import counted
 from actspan.deploy.reference import (
     Agreement,
@@ -27,9 +27,9 @@ from actspan.deploy.variants import LIMITS, Variant, find_variants
 from actspan.evaluation.recall import evaluate_recall
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
-from actspan.pipeline.core import Pipeline, with_onnx
+from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import StageClock
-from actspan.runtime.opening import check_backend
+from actspan.runtime.opening import check_backend, with_onnx
 from actspan.runtime.session import Session
 
 # Rows whose outputs are compared: videos or windows of TEM, proposals of PEM.

@@ -8,8 +8,9 @@ from functools import partial
 
 import numpy as np
 
+from actspan.core.segments import Proposals
 from actspan.core.tiou import evaluated_tiou_matrix
-from actspan.core.types import Float64, Proposals, Video
+from actspan.core.types import Float64, Video
 from actspan.evaluation.recall import evaluate_recall
 
 Guess = Callable[[float, np.random.Generator], Proposals]  # (seconds, generator)
@@ -23,7 +24,7 @@ DRAWS = 5  # repetitions, of which the mean is reported
 def uniform_random(seconds: float, draw: np.random.Generator) -> Proposals:
     """Return random segments whose ends are uniform over the video."""
     ends = np.sort(draw.uniform(0, seconds, (COUNT, 2)), axis=1)
-    return Proposals(ends[:, 0], ends[:, 1], draw.uniform(size=COUNT))
+    return Proposals(ends[:, 0], ends[:, 1], draw.uniform(size=COUNT), unit="seconds")
 
 
 def plain_windows(seconds: float, draw: np.random.Generator) -> Proposals:
@@ -33,7 +34,7 @@ def plain_windows(seconds: float, draw: np.random.Generator) -> Proposals:
     start = np.concatenate(starts)
     length = np.repeat(shares, [len(starts_of_share) for starts_of_share in starts])
     score = draw.uniform(size=len(start))
-    return Proposals(seconds * start, seconds * (start + length), score)
+    return Proposals(seconds * start, seconds * (start + length), score, unit="seconds")
 
 
 def of_lengths(lengths: Float64, seconds: float, draw: np.random.Generator) -> Proposals:
@@ -41,7 +42,7 @@ def of_lengths(lengths: Float64, seconds: float, draw: np.random.Generator) -> P
     half = draw.choice(lengths, COUNT) / 2
     centre = draw.uniform(0, seconds, COUNT)
     start, end = np.maximum(centre - half, 0.0), np.minimum(centre + half, seconds)
-    return Proposals(start, end, draw.uniform(size=COUNT))
+    return Proposals(start, end, draw.uniform(size=COUNT), unit="seconds")
 
 
 def evaluate_guess(
@@ -77,7 +78,8 @@ def compare_with_guesses(
     Examples
     --------
     >>> video = Video("a", 60.0, "", [[10, 20]], ("run",))
-    >>> model, label_free = {"a": Proposals([10], [20], [1])}, {"a": Proposals([1], [5], [1])}
+    >>> model = {"a": Proposals([10], [20], [1], unit="seconds")}
+    >>> label_free = {"a": Proposals([1], [5], [1], unit="seconds")}
     >>> found = compare_with_guesses([video], model, label_free, np.array([9.0]))
     >>> found["model"]["AUC"], found["training lengths"]["AUC"] < 90
     (99.0, True)
@@ -126,13 +128,14 @@ def calibrate(
 
     Examples
     --------
-    >>> found = calibrate({"a": np.array([[0.0, 10.0]])}, {"a": Proposals([0, 5], [9, 6], [1, 0])})
+    >>> proposals = {"a": Proposals([0, 5], [9, 6], [1, 0], unit="seconds")}
+    >>> found = calibrate({"a": np.array([[0.0, 10.0]])}, proposals)
     >>> found.tiou, round(found.rank_correlation, 6)
     (array([0.1, 0.9]), 1.0)
     """
     scores, overlaps = [np.empty(0)], [np.empty(0)]
     for video, truth in segments.items():
-        proposals_of_video = proposals.get(video, Proposals.empty())
+        proposals_of_video = proposals.get(video, Proposals.empty("seconds"))
         best = proposals_of_video[np.argsort(-proposals_of_video.score, kind="stable")[:most]]
         overlap = evaluated_tiou_matrix(best.start, best.end, *truth.T)  # (N, M)
         scores.append(best.score)

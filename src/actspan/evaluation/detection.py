@@ -116,7 +116,8 @@ def evaluate_detection(
     --------
     >>> from actspan import Proposals
     >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
-    >>> found = {"a": Detections.of(Proposals([10, 0], [19, 9], [0.9, 0.2]), ["run", "jump"])}
+    >>> segments = Proposals([10, 0], [19, 9], [0.9, 0.2], unit="seconds")
+    >>> found = {"a": Detections.of(segments, ["run", "jump"])}
     >>> evaluate_detection([video], found, tiou=[0.5]).summary()
     {'mAP@0.50': 50.0, 'average_mAP': 50.0}
     """
@@ -169,7 +170,8 @@ def diagnose_detections(
     --------
     >>> from actspan import Proposals
     >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
-    >>> found = {"a": Detections.of(Proposals([10, 10], [20, 19], [0.9, 0.2]), ["run", "jump"])}
+    >>> segments = Proposals([10, 10], [20, 19], [0.9, 0.2], unit="seconds")
+    >>> found = {"a": Detections.of(segments, ["run", "jump"])}
     >>> share = diagnose_detections([video], found, tiou=[0.5]).share[0]
     >>> dict(zip(KINDS, share.tolist(), strict=True))["label"]
     0.5

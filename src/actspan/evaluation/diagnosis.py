@@ -19,7 +19,8 @@ from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.parallel import map_ordered
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Float32, Float64, Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Float32, Float64, Video
 from actspan.evaluation.counting import Budgets, Int64
 from actspan.evaluation.inputs import load_blocked, load_videos
 from actspan.evaluation.recall import RecallResult, evaluate_recall
@@ -183,7 +184,7 @@ def diagnose(
         def trace_video(run_video: RunVideo) -> tuple[str, int, Trace]:
             name = run_video.video.id
             evidence = make_evidence(run_video, config, rate)
-            ranked = proposals.get(name, Proposals.empty())
+            ranked = proposals.get(name, Proposals.empty("seconds"))
             ranked = ranked[np.argsort(-ranked.score, kind="stable")]
             traced_instances = trace(
                 evidence, ranked, contributing[videos.indices[name]], config.soft_nms

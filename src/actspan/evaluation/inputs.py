@@ -17,7 +17,8 @@ from actspan.core.errors import AnnotationError, DataError, DatasetError, Result
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem, Skipped
-from actspan.core.types import Float64, Proposals, Video
+from actspan.core.segments import Proposals, require_unit
+from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, it_or_them, listed, suggestion
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
@@ -188,6 +189,7 @@ def by_known_id(results_by_id: Mapping[str, T], known: Container[str], things: s
     results = dict(zip(known_ids(results_by_id, known), results_by_id.values(), strict=True))
     for video, values in results.items():
         segments = values if isinstance(values, Proposals) else values.segments
+        require_unit(segments, "seconds", "the evaluation")
         if np.isnan(segments.score).any():
             raise ResultError(f"video {video!r}: a score is NaN, so its {things} have no order")
     return results

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from actspan.config.base import OnError
 from actspan.core.errors import AnnotationError, ResultError
 from actspan.core.kernels import evaluated_tiou, kernel
-from actspan.core.types import Float64, Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed
 from actspan.data.detections import Detections, read_detections
 from actspan.data.names import FileNames

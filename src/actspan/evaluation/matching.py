@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from actspan.core.segments import Proposals
 from actspan.core.tiou import evaluated_tiou, evaluated_tiou_matrix
-from actspan.core.types import Float64, Proposals
+from actspan.core.types import Float64
 from actspan.evaluation.counting import Int64
 
 _VIDEOS = 256  # videos whose overlaps are in memory together

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.core.types import Float64, Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Float64, Video
 from actspan.data.result_files import ResultTable
 from actspan.evaluation.counting import REPORTED, Budgets, Int64, best_first, matched_budgets
 from actspan.evaluation.protocols import check_thresholds
@@ -99,7 +100,7 @@ def recall_by_video(
         `max_proposals` or `tiou` is out of range.
     """
     thresholds = check_thresholds(tiou)
-    none = Proposals.empty()
+    none = Proposals.empty("seconds")
     table = best_first(ResultTable.of({v.id: proposals.get(v.id, none) for v in videos}))
     budgets = Budgets.of(table.counts, max_proposals)
     segments = [video.segments for video in videos]

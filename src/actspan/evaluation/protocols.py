@@ -15,7 +15,6 @@ from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.types import Float64
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.annotations.formats import read_annotations
 from actspan.data.instances import split_patterns
 from actspan.data.videos import canonical_subset
 from actspan.jobs.run import RUN_FILE, Run
@@ -23,6 +22,7 @@ from actspan.jobs.run import RUN_FILE, Run
 _SAME = 1e-3  # seconds
 
 Task = Literal["proposal", "detection"]
+ProtocolName = Literal["activitynet", "thumos14"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +106,10 @@ def check_thresholds(tiou: ArrayLike | None) -> Float64:
     return values
 
 
-def read_truth(path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str) -> Annotations:
-    """Return the ground truth, with notes about what was assumed while reading it."""
-    annotations = read_annotations(path)
+def benchmark_truth(
+    annotations: Annotations, labels: tuple[str, ...], protocol: Protocol, subset: str
+) -> Annotations:
+    """Return annotations as a benchmark counts them, with notes about what was left out."""
     if labels:
         patterns = split_patterns(labels)
         kept = annotations.with_labels(patterns)
@@ -128,7 +129,7 @@ def read_truth(path: Path, labels: tuple[str, ...], protocol: Protocol, subset: 
     return annotations
 
 
-def with_set_apart(truth: Annotations, result: Path, subset: str) -> Annotations:
+def with_set_apart(truth: Annotations, result: Path | str, subset: str) -> Annotations:
     """Return the ground truth with the validation videos that training held out, per the run."""
     wanted = canonical_subset(subset)
     if wanted != "validation" or truth.videos.indices_in(wanted):

@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike
 
 from actspan.config.base import OnError
 from actspan.core.errors import ConfigError, ResultError
+from actspan.core.segments import Proposals
 from actspan.core.storage import is_url, open_storage
-from actspan.core.types import Float64, Proposals, Video
+from actspan.core.types import Float64, Video
 from actspan.core.wording import counted
 from actspan.data.result_files import ResultTable
 from actspan.data.videos import Videos
@@ -134,7 +135,7 @@ def evaluate_recall(
     Examples
     --------
     >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
-    >>> found = {"a": Proposals([10, 0], [19, 9], [0.9, 0.2])}
+    >>> found = {"a": Proposals([10, 0], [19, 9], [0.9, 0.2], unit="seconds")}
     >>> round(evaluate_recall([video], found).at(100), 1)  # 9 of 10 s of one of the two
     45.0
     """

@@ -12,12 +12,14 @@ import numpy as np
 
 from actspan.config.stages import FusionConfig, PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
+from actspan.core.segments import Proposals
 from actspan.core.tiou import evaluated_tiou_matrix, tiou_matrix
-from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
+from actspan.core.types import BoundaryScores, Float32, Float64, Video
 from actspan.data.cells import plan_windows
 from actspan.data.videos import Videos
 from actspan.evaluation.counting import Int64
-from actspan.jobs.run import Candidates, Run
+from actspan.jobs.candidate_files import Candidates
+from actspan.jobs.run import Run
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import fuse, generate_proposals, match_instances
 from actspan.proposals.suppression import soft_nms
@@ -55,6 +57,10 @@ class Evidence:
     limit: int  # largest number of cells from start to end of a pair
     cells: int  # of the whole video
     fusion: FusionConfig = field(default_factory=FusionConfig)  # how scores are combined
+
+    def in_seconds(self, proposals: Proposals) -> Proposals:
+        """Return proposals of the video in seconds."""
+        return proposals if proposals.unit == "seconds" else proposals.to_seconds(self.scale)
 
     @property
     def uncut(self) -> Proposals:
@@ -121,7 +127,7 @@ def _with_scores(
 def _in_seconds(proposals: Proposals, part: Candidates) -> Proposals:
     """Return proposals in fractions of a window as seconds of the recording."""
     start, end = (part.offset + x * part.seconds for x in (proposals.start, proposals.end))
-    return replace(proposals, start=start, end=end)
+    return replace(proposals, start=start, end=end, unit="seconds")
 
 
 def best_of_any_cells(evidence: Evidence) -> Float64:
@@ -164,7 +170,11 @@ def trace(evidence: Evidence, result: Proposals, contributing: int, config: Soft
     `result` has the proposals of the run, seconds, best first, of which the largest budget takes
     the first `contributing`.
     """
-    contributed, candidates, scale = result[:contributing], evidence.candidates, evidence.scale
+    contributed, candidates, in_seconds = (
+        result[:contributing],
+        evidence.candidates,
+        evidence.in_seconds,
+    )
     # The score before suppression that suffices for the result if nothing is lowered.
     lowest_score = (
         -np.inf if len(contributed) == len(candidates) else contributed.score.min(initial=np.inf)
@@ -172,9 +182,9 @@ def trace(evidence: Evidence, result: Proposals, contributing: int, config: Soft
     levels = [
         np.ones(len(evidence.instances)),
         best_of_any_cells(evidence),
-        _best(evidence, evidence.uncut.scaled(scale)),
-        _best(evidence, candidates.scaled(scale)),
-        _best(evidence, candidates[candidates.score >= lowest_score].scaled(scale)),
+        _best(evidence, in_seconds(evidence.uncut)),
+        _best(evidence, in_seconds(candidates)),
+        _best(evidence, in_seconds(candidates[candidates.score >= lowest_score])),
         _best(evidence, contributed),
     ]
     # Apart from rounding, each is at most the one before. The result is what the protocol counts.
@@ -184,7 +194,7 @@ def trace(evidence: Evidence, result: Proposals, contributing: int, config: Soft
         if stage != "top-k" or len(evidence.cut):
             ranked = make(evidence, config)
             order = np.argsort(-ranked.score, kind="stable")[: config.keep]
-            ideal[stage] = ranked[order].scaled(scale)
+            ideal[stage] = in_seconds(ranked[order])
     return Trace(best, ideal)
 
 

@@ -17,13 +17,20 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from actspan.config.base import OnError, from_dict, merge
-from actspan.config.changes import changes_between, read_changes, settings_text, with_changes
+from actspan.config.changes import (
+    changeable,
+    changes_between,
+    read_changes,
+    settings_text,
+    with_changes,
+)
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import AnnotationError, ResultError
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
@@ -32,8 +39,9 @@ from actspan.data.splits import held_out as choose_held_out
 from actspan.data.videos import Videos
 from actspan.evaluation.inputs import known_id, load_videos
 from actspan.evaluation.recall import RecallResult, evaluate_recall
+from actspan.jobs.candidate_files import Candidates
 from actspan.jobs.resuppression import suppress_again
-from actspan.jobs.run import RUN_FILE, Candidates, Run
+from actspan.jobs.run import RUN_FILE, Run
 
 # Values to try per setting, in the order in which they are tried. The run's own value is among
 # them. Exponents and decay are on scales where the neighbours differ by a factor of about 1.5.
@@ -93,6 +101,11 @@ class Tuning:
     def is_recommended(self) -> bool:
         """True if there are better settings, and they are better on the held-out part too."""
         return bool(self.settings) and self.held_out.gain >= _LEAST
+
+    @property
+    def is_uncertain(self) -> bool:
+        """True if so few videos are held out that their difference may be chance."""
+        return self.held_out.now.videos < _FEW
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,10 +231,12 @@ def _search(
     """Return the best settings, changing one at a time, and the number of those tried."""
     best, highest = config, judge(config).auc_percent
     seen = {best}
-    steps = sum(map(len, SWEEP.values()))
+    usable = changeable(config)
+    sweep = {key: values for key, values in SWEEP.items() if key in usable}
+    steps = sum(map(len, sweep.values()))
     for turn in range(1, _ROUNDS + 1):
         before, done = best, 0
-        for key, values in SWEEP.items():
+        for key, values in sweep.items():
             start = best
             for value in values:
                 done += 1

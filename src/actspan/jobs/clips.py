@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from actspan.core.errors import ActSpanError, ConfigError, VideoError, require
 from actspan.core.files import atomic_file
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.data.names import composed
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source

@@ -14,7 +14,6 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Features
 from actspan.core.wording import quoted
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset, Recording, url_of
 from actspan.data.names import VIDEOS
 from actspan.data.store_manifest import MANIFEST
@@ -23,6 +22,7 @@ from actspan.jobs.checkpoint import Plan
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.source import Source, checksum
 from actspan.model.bundle import Bundle
+from actspan.pipeline.inputs import check_features
 from actspan.pipeline.outcomes import Piece, VideoInput
 from actspan.pipeline.steps import feature_inputs, pieces_of
 
@@ -108,23 +108,6 @@ class FeatureSource(Source):
     def file(self, video: str) -> str:
         """Return the location of a video's features."""
         return str(self.dataset.entries.get(video, self.dataset.path))
-
-
-def check_features(
-    dataset: Dataset, bundle: Bundle, on_error: OnError, progress: Progress = no_progress
-) -> Dataset:
-    """Check all features, and return the dataset without videos that have problems.
-
-    Raises the same as `check_dataset`, and StoreError if it was packed for another kind of model.
-    """
-    dataset.require_fit(bundle.config)
-    return check_dataset(
-        dataset,
-        channels=None if bundle.config.tem is None else bundle.config.tem.channels,
-        on_error=on_error,
-        trained_on=None if bundle.config.label_free else bundle.features,
-        progress=progress,
-    )
 
 
 def inputs_from_features(

@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from actspan.core.errors import VideoError
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.jobs.propose_request import Selection
 from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
@@ -45,13 +45,17 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
         self._idle, self._stopped = idle, False
         if name != _STANDARD_INPUT:
             try:
-                self._handle = os.open(name, os.O_RDONLY)
+                self._handle = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             except OSError as error:
                 raise VideoError(f"{name}: cannot be read: {error.strerror}") from error
         elif sys.stdin.isatty():
             raise VideoError("stdin: is a terminal; a video is needed: ffmpeg ... | actspan ...")
         else:
             self._handle = os.dup(sys.stdin.fileno())
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.setmode(self._handle, os.O_BINARY)
         self._grows = stat.S_ISREG(os.fstat(self._handle).st_mode)
         self._head: bytes | None = None  # None until the first read
 
@@ -84,7 +88,7 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
         """Wait for bytes; return none once the stream has ended."""
         last = time.monotonic()
         while not self._stopped:
-            if not self._grows and not select.select([self._handle], [], [], _POLL)[0]:
+            if not self._grows and not _has_bytes(self._handle):
                 continue  # a pipe without bytes, which may be stopped meanwhile
             if content := os.read(self._handle, size):
                 return content
@@ -92,6 +96,17 @@ class GrowingVideo(AbstractContextManager["GrowingVideo"]):
             if not self._stopped:
                 time.sleep(_POLL)
         return b""
+
+
+def _has_bytes(pipe: int) -> bool:
+    """Wait a moment until a pipe can be read without waiting; return whether it can be.
+
+    On Windows, which does so for sockets only, reading itself waits.
+    """
+    try:
+        return bool(select.select([pipe], [], [], _POLL)[0])
+    except OSError:
+        return True
 
 
 def _refuse_late_index(path: Path, head: bytes) -> None:
@@ -133,7 +148,7 @@ class NewSegments(Sink):
     ) -> None:
         self._selection = replace(selection, top=selection.top or REPORTED)
         self._report = report
-        self._before = Proposals.empty()
+        self._before = Proposals.empty("seconds")
         self._labeller: Labeller | None = None
         self._reported = 0.0  # seconds; segments that end before this have been reported
 

@@ -14,6 +14,7 @@ from actspan.config.base import (
     Bounds,
     Config,
     Existing,
+    ExistingBundle,
     ExistingOrUrl,
     OnError,
     Positive,
@@ -28,7 +29,7 @@ from actspan.pipeline.labelling import LabelChoice
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
     from actspan.pipeline.outcomes import Stage
     from actspan.streams.addresses import Location
     from actspan.streams.video_decoding import FollowedVideo
@@ -41,14 +42,17 @@ class Selection(Config, frozen=True):
         Positive | None,
         doc(
             "Keep the N best proposals per video. [default: 10 in a table or with --clips, else "
-            "all]"
+            "all]",
+            group="Output",
         ),
     ] = None
-    min_score: Annotated[float, doc("Leave out proposals that score less than this.")] = 0.0
+    min_score: Annotated[
+        float, doc("Leave out proposals that score less than this.", "SCORE", group="Output")
+    ] = 0.0
 
     def of(self, proposals: Proposals) -> Proposals:
-        """Return the chosen proposals of some that are sorted best first."""
-        return proposals[proposals.score >= self.min_score][: self.top]
+        """Return the chosen proposals."""
+        return proposals.best(self.top, self.min_score)
 
 
 class LiveVideo(Protocol):
@@ -73,60 +77,89 @@ class ProposeRequest(Config, frozen=True):
     """
 
     model: Annotated[
-        ExistingOrUrl,
-        doc("Bundle: a folder or URL. [default: none, find label-free where the stream changes]"),
+        ExistingBundle,
+        doc(
+            "Bundle: a folder, an archive, a URL or hf://OWNER/NAME. [default: none, find "
+            "label-free where the stream changes]",
+            group="Model",
+        ),
     ] = LABEL_FREE
     dataset: Annotated[
-        ExistingOrUrl | None, doc("A dataset of features: a folder or URL (s3://...).")
+        ExistingOrUrl | None,
+        doc("A dataset of features: a folder or URL (s3://...).", group="Input"),
     ] = None
     out: Annotated[
         Path | None,
         doc(
             "A run folder to write (no suffix), or FILE.json, FILE.csv or FILE.parquet for the "
-            "result alone."
+            "result alone.",
+            group="Output",
         ),
     ] = None
     videos: tuple[str, ...] = ()
     live: LiveVideo | None = None
     selection: Selection = field(default_factory=Selection)
     backbone: Annotated[
-        str | None, doc("With VIDEOS or --follow: onnx:FILE, if the model needs a custom backbone.")
+        str | None,
+        doc("Custom backbone of the model, with VIDEOS or --follow.", "onnx:FILE", group="Model"),
     ] = None
     timeout: Annotated[
         float,
         Bounds(0, excluded=0),
-        doc("Seconds without data after which the connection to an address has failed."),
+        doc(
+            "Time without data after which the connection to an address has failed.",
+            "SECONDS",
+            group="Input",
+        ),
     ] = TIMEOUT
     subset: Annotated[
         str | None,
-        doc("Process only the videos of this subset: training, validation, ... [default: all]"),
+        doc(
+            "Process only the videos of this subset: training, validation, ... [default: all]",
+            "NAME",
+            group="Input",
+        ),
     ] = None
     scores: Annotated[
         Existing | None,
-        doc("Start from boundary scores: scores.npz, a run, or a folder of TEM CSVs."),
+        doc(
+            "Start from boundary scores: scores.npz, a run, or a folder of TEM CSVs.", group="Input"
+        ),
     ] = None
     labels: LabelChoice = field(default_factory=LabelChoice)
     changes: dict[str, Any] = field(default_factory=dict)
-    backend: Annotated[str, doc("Inference runtime; see actspan backends.")] = "auto"
-    threads: Annotated[Positive | None, doc("Number of threads. [default: all cores]")] = None
-    batch: Annotated[Positive, doc("With --dataset: videos per batch.")] = BATCH
+    backend: Annotated[
+        str, doc("Inference runtime; see actspan backends.", "NAME", group="Speed")
+    ] = "auto"
+    threads: Annotated[
+        Positive | None, doc("Number of threads. [default: all cores]", group="Speed")
+    ] = None
+    batch: Annotated[Positive, doc("With --dataset: videos per batch.", group="Speed")] = BATCH
     on_error: Annotated[
-        OnError, doc("Stop at problems in the input, or skip what cannot be used.")
+        OnError, doc("Stop at problems in the input, or skip what cannot be used.", group="Input")
     ] = "fail"
     overwrite: Annotated[
-        bool, doc("Replace an existing or unfinished run, or a FILE that is not a result.")
+        bool,
+        doc(
+            "Replace an existing or unfinished run, or a FILE that is not a result.", group="Output"
+        ),
     ] = False
-    resume: Annotated[bool, doc("Resume a run that was interrupted.")] = False
+    resume: Annotated[bool, doc("Resume a run that was interrupted.", group="Resume")] = False
     shard_size: Annotated[
         Positive | None,
         doc(
             "Videos that are saved together during the run. [default: 256; 8 for recordings, 1 "
-            "for VIDEOS]"
+            "for VIDEOS]",
+            group="Resume",
         ),
     ] = None
     shards: Annotated[
         str | None,
-        doc("Folder or URL (s3://...) for these shards. [default: OUT.partial]", "PLACE"),
+        doc(
+            "Folder or URL (s3://...) for these shards. [default: OUT.partial]",
+            "PLACE",
+            group="Resume",
+        ),
     ] = None
 
     def check(self) -> None:
@@ -195,13 +228,22 @@ class ClusterConfig(Config, frozen=True, kw_only=True):
 
     address: Annotated[
         str | None,
-        doc("Ray: address of a running cluster, or auto. [default: start one on this machine]"),
+        doc(
+            "Address of a running cluster, or auto. [default: start one on this machine]",
+            "ADDRESS",
+            group="Workers of Ray",
+        ),
     ] = None
-    workers: Annotated[Positive, doc("Ray: number of worker processes.")] = 1
-    worker_cpus: Annotated[Positive, doc("Ray: number of CPUs and threads per worker.")] = 1
-    worker_gpus: Annotated[float, Bounds(0), doc("Ray: GPUs per worker.")] = 0.0
+    workers: Annotated[Positive, doc("Number of worker processes.", group="Workers of Ray")] = 1
+    worker_cpus: Annotated[
+        Positive, doc("Number of CPUs and threads per worker.", group="Workers of Ray")
+    ] = 1
+    worker_gpus: Annotated[
+        float, Bounds(0), doc("Number of GPUs per worker.", group="Workers of Ray")
+    ] = 0.0
     worker_resources: Annotated[
-        dict[str, float], doc("Ray: other resources per worker: '{\"NPU\": 1}'.")
+        dict[str, float],
+        doc("Other resources per worker, as in '{\"NPU\": 1}'.", "JSON", group="Workers of Ray"),
     ] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

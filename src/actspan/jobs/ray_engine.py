@@ -21,8 +21,9 @@ from msgspec.structs import replace
 from actspan.config.stages import Edge
 from actspan.core.errors import ClusterError, ConfigError, ShapeError, VideoError
 from actspan.core.progress import Progress, no_progress
+from actspan.core.segments import Proposals
 from actspan.core.storage import open_storage
-from actspan.core.types import Features, Proposals
+from actspan.core.types import Features
 from actspan.data.dataset import local_folder, location_of
 from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import Engine, EngineMaker, LocalEngine, open_source
@@ -31,9 +32,9 @@ from actspan.jobs.ray_pool import Work, ray_session, work_through
 from actspan.jobs.source import Source, versions
 from actspan.model.bundle import Bundle
 from actspan.pipeline.classifier import with_classifier_graph
-from actspan.pipeline.core import Pipeline, with_onnx
+from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import StageClock
-from actspan.runtime.opening import choose_backend, find_backend
+from actspan.runtime.opening import choose_backend, find_backend, with_onnx
 from actspan.streams.addresses import Location, argument_of
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import (
@@ -119,8 +120,8 @@ class RayEngine:
 
 def _absolute(backbone: str) -> str:
     """Return a backbone's name with an absolute path."""
-    kind, colon, file = backbone.partition(":")
-    return f"{kind}:{Path(file).resolve()}" if colon else kind
+    kind, _, file = backbone.partition(":")
+    return f"{kind}:{Path(file).resolve()}" if kind == "onnx" else backbone
 
 
 def _shard_worker(request: ProposeRequest, model: str, dataset: str | None) -> Work:
@@ -285,7 +286,7 @@ class ProposeStage:
         )
         proposals = list(self._pipeline.propose(features))
         everything, counts = (
-            Proposals.concat(proposals),
+            Proposals.concat([Proposals.empty("seconds"), *proposals]),
             np.array([len(part) for part in proposals], np.int64),
         )
         return {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actspan.config.stages import PipelineConfig
-from actspan.core.types import Proposals, RaggedProposals
-from actspan.jobs.run import Candidates
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals
+from actspan.jobs.candidate_files import Candidates
 from actspan.pipeline.outcomes import suppress, to_recording_seconds
 from actspan.pipeline.steps import final_proposals
 from actspan.proposals.candidates import fuse

@@ -20,7 +20,8 @@ import numpy as np
 
 from actspan.core.errors import ShardError
 from actspan.core.problems import Problem
-from actspan.core.types import BoundaryScores, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import BoundaryScores
 from actspan.data.cells import Window
 from actspan.data.detections import ProposalLabels
 from actspan.pipeline.outcomes import Outcome
@@ -175,14 +176,14 @@ def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
 def _outcome(record: _ResultRecord, known: Mapping[str, str]) -> Outcome:
     proposals = None
     if record.answer is not None:
-        proposals = Proposals(*_columns(_ANSWER, record.answer))
+        proposals = Proposals(*_columns(_ANSWER, record.answer), unit="seconds")
     scores: Any = None
-    candidates, confidence = Proposals.empty(), np.empty(0, np.float32)
+    candidates, confidence = Proposals.empty("fraction"), np.empty(0, np.float32)
     if record.scores is not None and record.candidates is not None:
         scores = BoundaryScores.from_array(np.frombuffer(record.scores, "<f4").reshape(3, -1))
         start, end, start_score, end_score, confidence = _columns(_CANDIDATES, record.candidates)
         score = start_score.astype(np.float64) * end_score
-        candidates = Proposals(start, end, score, start_score, end_score)
+        candidates = Proposals(start, end, score, start_score, end_score, unit="fraction")
     labels = None
     if record.labels is not None and proposals is not None:
         label, factor = _columns(_LABELS, record.labels)

@@ -16,23 +16,18 @@ import numpy as np
 
 from actspan.config.base import dump_toml, to_dict
 from actspan.core.files import atomic_file, replace_folder, sha256, sync
-from actspan.core.types import Float32, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import Float32
 from actspan.data.cells import Window, stitch
 from actspan.data.dataset import url_of
 from actspan.data.detections import DETECTIONS_FILE, Detections
 from actspan.data.result_writers import ResultWriter, result_writer
 from actspan.data.scores import add_scores, open_score_archive
+from actspan.jobs.candidate_files import candidate_writer
 from actspan.jobs.checkpoint import OtherResultError
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.resume import origin
-from actspan.jobs.run import (
-    CANDIDATE_COLUMNS,
-    CANDIDATES,
-    RESULT,
-    RUN_FILE,
-    SCORES,
-    candidate_schema,
-)
+from actspan.jobs.run import RESULT, RUN_FILE, SCORES
 from actspan.jobs.source import Source, versions
 from actspan.pipeline.outcomes import Outcome
 from actspan.streams.addresses import Location
@@ -73,7 +68,7 @@ class SegmentList(Sink):
     def add(self, outcome: Outcome) -> None:
         """Append a video."""
         if outcome.proposals is not None:
-            self.proposals[outcome.id] = outcome.proposals
+            self.proposals[outcome.id] = outcome.proposals.of_video(outcome.id)
         if outcome.detections is not None:
             self.detections[outcome.id] = outcome.detections
 
@@ -91,19 +86,15 @@ def run_writer(folder: Path) -> Iterator[Callable[[Outcome], None]]:
 
     `write_info` adds `run.toml`.
     """
-    import pyarrow as pa
-
-    schema = candidate_schema()
     windows: list[tuple[Window, Float32]] = []  # of the current recording
     with (
         open_score_archive(folder / SCORES) as scores,
-        atomic_file(folder / CANDIDATES) as stream,
-        pa.ipc.new_file(stream, schema) as candidates,
+        candidate_writer(folder) as add_candidates,
         result_writer(folder / RESULT) as result,
     ):
 
         def add(outcome: Outcome) -> None:
-            candidates.write_batch(candidate_batch(outcome, schema))
+            add_candidates(outcome)
             if outcome.proposals is not None:  # None for a window that is not the last
                 result.add(outcome.id, outcome.proposals)
             if outcome.window is None:
@@ -115,35 +106,6 @@ def run_writer(folder: Path) -> Iterator[Callable[[Outcome], None]]:
                 windows.clear()
 
         yield add
-
-
-def candidate_batch(outcome: Outcome, schema: Any) -> Any:
-    """Return the record batch of `candidates.arrow` for a video or window: one row.
-
-    Arrays are made of buffers, because `pyarrow.array` would import pandas if it is installed.
-    """
-    import pyarrow as pa
-
-    make, buffer = pa.Array.from_buffers, pa.py_buffer
-    candidates, name = outcome.candidates, outcome.id.encode()
-    ends, name_ends = (buffer(np.array([0, n], np.int32)) for n in (len(candidates), len(name)))
-    arrays = [make(pa.string(), 1, [None, name_ends, buffer(name)])]
-    arrays += [
-        make(pa.float64(), 1, [None, buffer(np.array([value], np.float64))])
-        for value in (outcome.offset, outcome.seconds)
-    ]
-    columns = (
-        candidates.start,
-        candidates.end,
-        candidates.start_score,
-        candidates.end_score,
-        outcome.confidence,
-    )
-    for column, kind in zip(columns, CANDIDATE_COLUMNS.values(), strict=True):
-        data, dtype = np.ascontiguousarray(column, kind), getattr(pa, kind)()
-        values = make(dtype, len(candidates), [None, buffer(data)])
-        arrays.append(make(pa.list_(dtype), 1, [None, ends], children=[values]))
-    return pa.record_batch(arrays, schema=schema)
 
 
 def write_info(folder: Path, info: Mapping[str, Any]) -> None:

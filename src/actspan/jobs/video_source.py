@@ -8,34 +8,31 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from msgspec.structs import replace
 
 from actspan.core.errors import AnnotationError, BundleError, VideoError
 from actspan.core.files import sha256
 from actspan.core.problems import Problem, raise_errors, raise_nothing_left
 from actspan.core.progress import Progress
-from actspan.core.types import Features, Float32
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.cells import Window, WindowCutter
 from actspan.data.dataset import Recording
 from actspan.data.videos import canonical_id, canonical_subset
 from actspan.jobs.checkpoint import Plan, digest
-from actspan.jobs.feature_spool import FeatureSpool
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
+from actspan.pipeline.decoded import FeatureSpool, decoded_pieces
 from actspan.pipeline.outcomes import Piece
-from actspan.pipeline.steps import failed_piece
 from actspan.streams.addresses import Address, Location, is_address
 from actspan.streams.bundle_features import BundleFeatures
+from actspan.streams.extraction import VideoProgress
 from actspan.streams.extractors import usual_features
-from actspan.streams.snippet_features import Part
+from actspan.streams.snippet_features import Ending, Part
 from actspan.streams.stream_kinds import find_kind
 from actspan.streams.video_decoding import FollowedVideo
 from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
 
-_OTHER_UNIT = "seconds of recording"
+_OTHER_NOUN = "recording"
 _LIVE_WINDOW = 480  # snippets of a live video that are seen at once without labels: a minute
 
 
@@ -54,7 +51,7 @@ class DecodedSource(Source):
         self._spool: FeatureSpool | None = None  # None unless a classifier needs the features
         made = bundle.features.extraction
         is_video = made is None or made.kind == "video"
-        self._unit = "seconds of video" if is_video else _OTHER_UNIT
+        self._noun = "video" if is_video else _OTHER_NOUN
         self.ends: dict[str, float] = {}
         self.ending_notes: dict[str, Problem] = {}
 
@@ -84,44 +81,34 @@ class DecodedSource(Source):
         self, parts: Iterable[Part], names: Mapping[Location, str], progress: Progress
     ) -> Iterator[Piece]:
         """Yield the pieces of all videos as soon as they are complete."""
-        # Seconds of all videos, and of those that are done.
-        whole, before = sum(self.ends.values()), 0.0
+        shown = VideoProgress(progress, sum(self.ends.values()), self._noun)
         for path, parts_of_video in groupby(parts, key=lambda part: part.path):
-            video, cutter = names[path], WindowCutter(self.config.cells)
-            arrays: list[Float32] = []  # all snippets, in rescale mode
-            for part in self._kept(parts_of_video):
-                now = before + part.seconds
-                progress(self._unit, round(now), round(max(whole, now)))
-                if self.config.mode == "rescale":
-                    arrays.append(part.rows)
-                    continue
-                for window, rows in cutter.feed(part.rows):
-                    yield _piece(video, rows, part.stride, window)
-            before = now
-            if isinstance(part.ending, VideoError):
-                yield failed_piece(video, part.ending)
-                continue
-            assert part.ending is not None
-            self.ends[video] = part.ending.seconds
-            if part.ending.note:
-                note = shortfall_note(video, self.file(video), part.ending.note)
-                self.ending_notes[video] = note
-            if self.config.mode == "rescale":
-                yield _piece(video, np.concatenate(arrays), part.stride, None)
-            else:
-                window, rows = cutter.finish()
-                yield _piece(video, rows, part.stride, window)
+            video = names[path]
+            watched = self._watched(video, self._kept(parts_of_video), shown)
+            yield from decoded_pieces(video, watched, self.config)
+
+    def _watched(
+        self, video: str, parts: Iterable[Part], progress: VideoProgress
+    ) -> Iterator[Part]:
+        """Yield the parts of one video, report them, and record its end."""
+        for part in parts:
+            progress.show(part.seconds, is_end=part.ending is not None)
+            if isinstance(part.ending, Ending):
+                self._finish(video, part.ending)
+            yield part
+
+    def _finish(self, video: str, ending: Ending) -> None:
+        """Record the length of a decoded video, and what is missing in it."""
+        self.ends[video] = ending.seconds
+        if ending.note:
+            self.ending_notes[video] = shortfall_note(video, self.file(video), ending.note)
 
     def _kept(self, parts: Iterable[Part]) -> Iterator[Part]:
-        """Yield the parts of one video, and keep their features if a classifier needs them."""
+        """Return the parts of one video, and keep their features if a classifier needs them."""
         if not self.request.labels.classify:
-            yield from parts
-            return
+            return iter(parts)
         self._spool = self._spool or FeatureSpool()
-        self._spool.start()
-        for part in parts:
-            self._spool.add(part.rows, part.stride)
-            yield part
+        return self._spool.keep(parts)
 
 
 class VideoSource(DecodedSource):
@@ -135,7 +122,7 @@ class VideoSource(DecodedSource):
         videos = _subset(found, request.subset, bundle.set_apart)
         if bundle.config.label_free is not None and kind != "video":
             spec = usual_features(kind, videos.paths.values())
-            self.bundle, self._unit = dataclasses.replace(bundle, features=spec), _OTHER_UNIT
+            self.bundle, self._noun = dataclasses.replace(bundle, features=spec), _OTHER_NOUN
         self.paths = self.files = videos.paths
         self.ids, self._problems = tuple(videos.paths), videos.problems
         self._annotations = None
@@ -156,7 +143,7 @@ class VideoSource(DecodedSource):
         lengths, unreadable = probe_videos(self.files, progress, self._open().opener())
         all_problems = (*self._problems, *problems, *unreadable)
         if not lengths:
-            raise_nothing_left(all_problems, len(self.files))
+            raise_nothing_left(all_problems, len(self.files), self._noun)
         if self.request.on_error == "fail":
             raise_errors(all_problems)
         self.ends = lengths
@@ -237,11 +224,6 @@ class LiveSource(DecodedSource):
     def file(self, video: str) -> str:
         """Return the path of the video."""
         return str(self._live.path)
-
-
-def _piece(video: str, rows: Float32, stride: float, window: Window | None) -> Piece:
-    features = Features(rows, stride, length=stride)  # the length of snippets is not used later
-    return Piece(video, lambda: features, window)
 
 
 def _subset(sources: VideoList, subset: str | None, set_apart: tuple[str, ...]) -> VideoList:

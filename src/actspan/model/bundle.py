@@ -104,15 +104,8 @@ class Bundle:
         Raises BundleError if the folder is not a bundle, has a newer format, or is damaged.
         """
         path = Path(path)
-        manifest = read_manifest(path)
-        return cls(
-            path,
-            manifest.pipeline,
-            manifest.features,
-            manifest.source,
-            manifest.files,
-            manifest.training,
-        )
+        found = read_manifest(path)
+        return cls(path, found.pipeline, found.features, found.source, found.files, found.training)
 
     @classmethod
     def create(

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from actspan.config.stages import ClassifierConfig
 from actspan.core.errors import BundleError, ShapeError
 from actspan.core.kernels import kernel
-from actspan.core.types import Features, Float32, Float64, Proposals
+from actspan.core.segments import Proposals, require_unit
+from actspan.core.types import Features, Float32, Float64
 from actspan.data.dataset import Recording
 from actspan.data.detections import Detections, ProposalLabels
 from actspan.model.bundle import Bundle
@@ -64,7 +65,7 @@ def pool_features(source: Snippets, proposals: Proposals) -> Float32:
     Examples
     --------
     >>> steps = Features(np.arange(4.0)[:, None], stride=1.0, length=1.0)
-    >>> pool_features(steps, Proposals([1.0], [3.0], [0.9]))
+    >>> pool_features(steps, Proposals([1.0], [3.0], [0.9], unit="seconds"))
     array([[1.5, 0. , 3. ]], dtype=float32)
     """
     ranges = _ranges(source, proposals)
@@ -96,6 +97,7 @@ def pool_features_plain(source: Snippets, proposals: Proposals) -> Float32:
 
 def _ranges(source: Snippets, proposals: Proposals) -> SnippetRanges:
     """Return the snippets inside and around proposals, whose seconds are those of results."""
+    require_unit(proposals, "seconds", "pool_features")
     snippets = len(source)
     seconds = source.rows(0, 1).seconds * snippets
     start: Float64 = proposals.start / seconds

@@ -13,18 +13,20 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Self, overload
-
-import numpy as np
+from typing import Any, Self, overload
 
 from actspan.config.stages import BATCH, Edge, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError
 from actspan.core.parallel import chunked, map_ordered
-from actspan.core.types import BoundaryScores, Features, Proposals
-from actspan.data.cells import fit_to_cells
+from actspan.core.segments import Proposals
+from actspan.core.types import Features
+from actspan.data.dataset import Dataset
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
+from actspan.pipeline.inputs import Input, InputReader, Source, is_one, propose_each
 from actspan.pipeline.outcomes import (
     Failure,
     Outcome,
@@ -34,11 +36,8 @@ from actspan.pipeline.outcomes import (
     StageClock,
     VideoInput,
 )
-from actspan.pipeline.steps import Steps, pieces_of
-from actspan.proposals.bsp import bsp_features_batch
-from actspan.proposals.candidates import generate_proposals_batch
-from actspan.proposals.suppression import soft_nms_batch
-from actspan.runtime.opening import choose_backend, find_backend, open_net
+from actspan.pipeline.steps import Steps, load_kernels, pieces_of
+from actspan.runtime.opening import open_nets
 from actspan.runtime.session import Session
 
 
@@ -54,11 +53,10 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         Number of workers.
     edge : "clamp" or "zero"
         How rescaling fills cells beyond the outer snippets, if the config says "auto".
-
-    Examples
-    --------
-    >>> with Pipeline.load("bsn/") as pipeline:  # doctest: +SKIP
-    ...     proposals = pipeline.propose(Features(values, stride=0.5, length=0.5))
+    bundle : Bundle, optional
+        The model on disk, which arrays, files, videos and labels need.
+    backend, backbone : str
+        Those of `load`, for the backbone of videos, which is opened when it is needed.
     """
 
     def __init__(
@@ -69,14 +67,19 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         *,
         threads: int | None = None,
         edge: Edge = "clamp",
+        bundle: Bundle | None = None,
+        backend: str = "auto",
+        backbone: str | None = None,
     ) -> None:
         self.config = config
+        self.bundle = bundle
         self.threads = threads or os.cpu_count() or 1
         self.clock = StageClock()
         self._sessions = [session for session in (tem, pem) if session is not None]
         self._steps = Steps(config, tem, pem, edge, threading.local())
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
         self._pool.submit(load_kernels)  # The kernels load while the caller checks its arguments.
+        self._reading: dict[str, Any] = {"backbone": backbone, "backend": backend}
 
     @classmethod
     def load(
@@ -89,6 +92,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         tem: bool = True,
         pem: bool = True,
         config: PipelineConfig | None = None,
+        backbone: str | None = None,
     ) -> Self:
         """Open the networks of a bundle on a backend; missing ONNX files are exported first.
 
@@ -101,6 +105,8 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             scores are accepted; without PEM candidates are ranked by start score x end score.
         config : PipelineConfig, optional
             Settings of the stages, as `with_changes` returns them; those of the bundle by default.
+        backbone : str, optional
+            `onnx:FILE` for videos, if the bundle was trained on features of a custom encoder.
 
         Raises
         ------
@@ -111,8 +117,9 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         """
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
         config = bundle.config if config is None else config
+        kept: dict[str, Any] = {"bundle": bundle, "backend": backend, "backbone": backbone}
         if config.label_free is not None:
-            return cls(None, None, config, threads=threads)
+            return cls(None, None, config, threads=threads, **kept)
         if pem and "pem" not in bundle.nets:
             raise BundleError(
                 f"{bundle.path}: contains no PEM, which proposals need; convert both: "
@@ -122,32 +129,120 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         nets: list[Net] = ["tem"] if tem and "tem" in bundle.nets else []
         nets += ["pem"] if pem else []
         sessions = open_nets(bundle, nets, backend, threads)
-        return cls(sessions.get("tem"), sessions.get("pem"), config, threads=threads, edge=edge)
+        opened = sessions.get("tem"), sessions.get("pem")
+        return cls(*opened, config, threads=threads, edge=edge, **kept)
 
     def __exit__(self, *details: object) -> None:
         self.close()
 
+    @cached_property
+    def _inputs(self) -> InputReader:
+        return InputReader(self.bundle, self.config, threads=self.threads, **self._reading)
+
     def close(self) -> None:
         """Stop the workers and close the sessions."""
         self._pool.shutdown(cancel_futures=True)
+        if "_inputs" in self.__dict__:
+            self._inputs.close()
         for session in self._sessions:
             session.close()
 
     @overload
-    def propose(self, features: Features) -> Proposals: ...
+    def propose(  # type: ignore[overload-overlap]  # a path is an iterable of paths for mypy
+        self,
+        source: Source,
+        *,
+        top: int | None = None,
+        min_score: float = 0.0,
+        detections: bool = False,
+        stride: float | None = None,
+        length: float | None = None,
+    ) -> Proposals: ...
     @overload
-    def propose(self, features: Iterable[Features]) -> Iterator[Proposals]: ...
-    def propose(self, features: Features | Iterable[Features]) -> Proposals | Iterator[Proposals]:
-        """Find the scored segments of one video, (n, C) snippets of any length, or of several.
+    def propose(
+        self,
+        source: Dataset | Iterable[Source],
+        *,
+        top: int | None = None,
+        min_score: float = 0.0,
+        detections: bool = False,
+        stride: float | None = None,
+        length: float | None = None,
+    ) -> Iterator[Proposals]: ...
+    def propose(
+        self,
+        source: Any,
+        *,
+        top: int | None = None,
+        min_score: float = 0.0,
+        detections: bool = False,
+        stride: float | None = None,
+        length: float | None = None,
+    ) -> Proposals | Iterator[Proposals]:
+        """Find the scored segments of one video, or of several.
 
-        Returns Proposals, or an iterator of them in the order of the input: `start` and `end` in
-        seconds, best first. Raises ShapeError if features have another number of channels than the
-        model.
+        Parameters
+        ----------
+        source : Features, array, path, Dataset, or iterable of these
+            One video: snippet features, (n, C) of any length; the path of a file of features
+            (npy, npz, CSV, HDF5); or the path or address of a video, or of another recording that
+            the model takes. Or a dataset of features; or an iterable of single videos.
+        top : int, optional
+            Keep the best segments per video; all by default.
+        min_score : float
+            Leave out segments that score less than this.
+        detections : bool
+            Label every segment with the model's classifier, whose score multiplies the segment's.
+        stride, length : float, optional
+            Seconds from snippet to snippet of arrays and feature files, and of a snippet: those
+            of the model's features by default, if it states them.
+
+        Returns
+        -------
+        Proposals, or iterator of Proposals in the order of the input
+            Seconds, best first, with the id of the video: the name of its file, the id in the
+            dataset, or `Features.video`.
+
+        Raises
+        ------
+        ShapeError
+            Features have another number of channels than the model.
+        DataError
+            A file cannot be read, or a dataset has problems.
+        BundleError
+            The model takes no videos, or has no classifier for `detections`.
+
+        Examples
+        --------
+        >>> with actspan.load("model/") as model:  # doctest: +SKIP
+        ...     print(model.propose("match.mp4", top=1)[0])
+        Segment(start=3.98, end=5.46, score=0.82, label=None)
         """
-        if isinstance(features, Features):
-            return next(self.propose([features]))
-        videos = (VideoInput("", lambda f=f: f) for f in features)  # type: ignore[misc]
-        return (o.proposals for o in self.run(videos) if o.proposals is not None)
+        read = partial(self._inputs.read, stride=stride, length=length, keep=detections)
+        options: dict[str, Any] = {"top": top, "min_score": min_score, "detections": detections}
+        if isinstance(source, Dataset):
+            return self._answers(self._inputs.read_dataset(source), edge=source.edge, **options)
+        if isinstance(source, Iterable) and not is_one(source):
+            return self._answers(map(read, source), **options)
+        return next(self._answers(iter([read(source)]), **options))
+
+    def _answers(
+        self,
+        inputs: Iterator[Input],
+        *,
+        top: int | None,
+        min_score: float,
+        detections: bool,
+        edge: Edge | None = None,
+    ) -> Iterator[Proposals]:
+        """Yield the proposals of each input, in order; raise the error of one that fails."""
+        classifier = self._inputs.open_classifier() if detections else None
+        attempt = partial(self.attempt, edge=edge)
+        for video, proposals in propose_each(inputs, attempt, 2 * self.threads):
+            found = proposals.best(top, min_score).of_video(video.id)
+            if classifier is not None:
+                found = classifier.detect(video.features(), found, top=1).labelled()
+            yield found
 
     def run(
         self, videos: Iterable[VideoInput], *, batch: int = BATCH, ahead: int | None = None
@@ -166,73 +261,40 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             yield result
 
     def attempt(
-        self, pieces: Iterable[Piece], *, batch: int, ahead: int
+        self, pieces: Iterable[Piece], *, batch: int, ahead: int, edge: Edge | None = None
     ) -> Iterator[Outcome | Failure]:
         """Take pieces (whole videos or windows) through all stages.
 
         Windows of a recording come in order, its last one at the end. A chunk has `batch` pieces,
         and `ahead` chunks may wait; with 1 and 0 each piece is answered at once. A Failure stands
         for a video that cannot be read. The earlier windows of a recording that fails were yielded
-        before it, and must be discarded.
+        before it, and must be discarded. `edge` replaces that of the pipeline.
         """
+        steps = self._steps if edge is None else replace(self._steps, edge=edge)
         chunks = chunked(pieces, batch)
         recordings = Recordings(self.config) if self.config.mode == "window" else None
-        for results, clock in map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead):
+        for results, clock in map_ordered(
+            self._pool, partial(_run_chunk, steps), chunks, ahead=ahead
+        ):
             self.clock.add(clock)
             yield from results if recordings is None else recordings.complete(results)
 
-    def _run_chunk(self, pieces: Sequence[Piece]) -> tuple[list[Outcome | Failure], StageClock]:
-        clock = StageClock()
-        loaded: list[Features | ScoredVideo] = []
-        failures: dict[int, Failure] = {}
-        with clock.time("read"):
-            for number, piece in enumerate(pieces):
-                try:
-                    loaded.append(piece.load())
-                except ActSpanError as error:
-                    failures[number] = Failure(piece.id, error)
-        read = [piece for number, piece in enumerate(pieces) if number not in failures]
-        outcomes: Iterator[Outcome] = iter(())
-        if read:
-            batch = self._steps.walk(read, loaded, clock)
-            with clock.time("soft-nms"):
-                outcomes = iter(self._steps.outcomes(batch, batch.confidence))
-        numbers = range(len(pieces))
-        return [failures[n] if n in failures else next(outcomes) for n in numbers], clock
 
-
-def open_nets(
-    bundle: Bundle, nets: Iterable[Net], backend: str, threads: int
-) -> dict[Net, Session]:
-    """Open networks of a bundle for calls from `threads` workers; each call uses one thread.
-
-    Missing ONNX files are exported first. `backend` may be "auto".
-    """
-    chosen = choose_backend(bundle, backend).name
-    nets = list(nets)
-    missing = [net for net in nets if f"{net}.onnx" not in bundle.files]
-    if missing and find_backend(chosen)[0].suffix == ".onnx":
-        bundle = with_onnx(bundle)
-    return {n: open_net(bundle, n, backend=chosen, threads=1, streams=threads) for n in nets}
-
-
-def with_onnx(bundle: Bundle) -> Bundle:
-    """Return the bundle with ONNX files of its networks; export those that are missing."""
-    if all(f"{net}.onnx" in bundle.files for net in bundle.nets):
-        return bundle
-    from actspan.runtime.export import export_bundle
-
-    exported, _ = export_bundle(bundle, check_torch=False)
-    return exported
-
-
-def load_kernels() -> None:
-    """Call every kernel once to load its compiled form, or to compile it the first time."""
-    cells = np.full((2, 1), 0.5, dtype=np.float32)
-    fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
-    scores = BoundaryScores(*(cells.ravel() for _ in range(3)))
-    config = PipelineConfig()
-    candidates = generate_proposals_batch([scores], config.pgm, [(False, False)])
-    rows = np.empty((len(candidates.together), config.bsp.size), dtype=np.float32)
-    bsp_features_batch(rows, [scores], candidates, config.bsp)
-    soft_nms_batch(candidates, candidates.together.score, config.soft_nms)
+def _run_chunk(steps: Steps, pieces: Sequence[Piece]) -> tuple[list[Outcome | Failure], StageClock]:
+    clock = StageClock()
+    loaded: list[Features | ScoredVideo] = []
+    failures: dict[int, Failure] = {}
+    with clock.time("read"):
+        for number, piece in enumerate(pieces):
+            try:
+                loaded.append(piece.load())
+            except ActSpanError as error:
+                failures[number] = Failure(piece.id, error)
+    read = [piece for number, piece in enumerate(pieces) if number not in failures]
+    outcomes: Iterator[Outcome] = iter(())
+    if read:
+        batch = steps.walk(read, loaded, clock)
+        with clock.time("soft-nms"):
+            outcomes = iter(steps.outcomes(batch, batch.confidence))
+    numbers = range(len(pieces))
+    return [failures[n] if n in failures else next(outcomes) for n in numbers], clock

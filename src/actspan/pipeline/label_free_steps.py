@@ -8,7 +8,9 @@ import numpy as np
 
 from actspan.config.stages import FusionConfig, LabelFreeConfig
 from actspan.core.errors import ShapeError
-from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals
+from actspan.core.types import BoundaryScores, Features, Float32
 from actspan.data.cells import Window
 from actspan.pipeline.outcomes import ScoredVideo
 from actspan.proposals.agreement import combine

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from actspan.config.base import (
     Config,
     Existing,
+    ExistingBundle,
     ExistingFile,
     OnError,
     OutputFile,
@@ -28,7 +29,7 @@ from actspan.core.problems import Problem, raise_errors
 from actspan.core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from actspan.core.types import Proposals
+    from actspan.core.segments import Proposals
     from actspan.data.detections import Detections
     from actspan.pipeline.labels import Labeller
 
@@ -38,10 +39,14 @@ class LabelChoice(Config, frozen=True):
 
     labels_from: Annotated[
         ExistingFile | None,
-        doc("Label the proposals from a score file: {video: [{label, score}, ...]}."),
+        doc(
+            "Label the proposals from a score file: {video: [{label, score}, ...]}.", group="Labels"
+        ),
     ] = None
-    classify: Annotated[bool, doc("Label the proposals with the model's classifier.")] = False
-    top_labels: Annotated[Positive, doc("Labels per proposal.")] = 2
+    classify: Annotated[
+        bool, doc("Label the proposals with the model's classifier.", group="Labels")
+    ] = False
+    top_labels: Annotated[Positive, doc("Labels per proposal.", group="Labels")] = 2
 
     def info(self) -> dict[str, Any] | None:
         """Return the entries for `run.toml`; None without labels."""
@@ -56,7 +61,12 @@ class LabelRequest(Config, frozen=True):
 
     result: Existing
     labels: LabelChoice
-    model: Annotated[Existing | None, doc("A bundle with a classifier of proposals.")] = None
+    model: Annotated[
+        ExistingBundle | None,
+        doc(
+            "A bundle with a classifier of proposals: a folder, an archive, a URL or hf://OWNER/NAME."
+        ),
+    ] = None
     dataset: Annotated[Existing | None, doc("The dataset whose features the classifier uses.")] = (
         None
     )

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from actspan.config.base import NOT_JSON, OnError
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.problems import Problem, Skipped
-from actspan.core.types import Float64, Proposals
+from actspan.core.segments import Proposals, require_unit
+from actspan.core.types import Float64
 from actspan.core.wording import counted, listed
 from actspan.data.detections import Detections
 from actspan.data.result_files import result_bytes
@@ -117,12 +118,13 @@ class LabelFile:
         ResultError
             The file labels proposals one by one, and a proposal is missing.
         """
+        require_unit(proposals, "seconds", "LabelFile.label")
         scored = self.videos.get(video)
         if scored is None or not len(scored.label):
-            return Detections(Proposals.empty(), np.empty(0, np.int64), self.names)
+            return Detections(Proposals.empty("seconds", video), np.empty(0, np.int64), self.names)
         row, chosen = self._pairs(video, proposals, scored)
         score = proposals.score[row] * scored.score[chosen]
-        segments = Proposals(proposals.start[row], proposals.end[row], score)
+        segments = proposals[row].with_score(score)
         return Detections(segments, scored.label[chosen], self.names).ranked()
 
     def _pairs(

@@ -12,7 +12,8 @@ import numpy as np
 
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ActSpanError
-from actspan.core.types import BoundaryScores, Features, Float32, Proposals
+from actspan.core.segments import Proposals, require_unit
+from actspan.core.types import BoundaryScores, Features, Float32
 from actspan.core.wording import counted
 from actspan.data.cells import Window
 from actspan.data.dataset import Recording
@@ -207,7 +208,9 @@ class Recordings:
 
 def to_recording_seconds(fused: Proposals, offset: float, seconds: float) -> Proposals:
     """Convert a window's candidates to the recording's seconds: offset + position * seconds."""
-    return Proposals(offset + fused.start * seconds, offset + fused.end * seconds, fused.score)
+    require_unit(fused, "fraction", "to_recording_seconds")
+    start, end = offset + fused.start * seconds, offset + fused.end * seconds
+    return Proposals(start, end, fused.score, unit="seconds")
 
 
 def suppress(

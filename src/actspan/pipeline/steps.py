@@ -21,7 +21,9 @@ from actspan.config.stages import (
     TemConfig,
 )
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
-from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals
+from actspan.core.types import BoundaryScores, Features, Float32
 from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
 from actspan.data.dataset import Dataset
 from actspan.pipeline.label_free_steps import find_label_free, with_label_free
@@ -117,7 +119,7 @@ def final_proposals(
     start = proposals.start[best].clip(min=0) * unit
     end = proposals.end[best].clip(max=1) * unit
     boundaries = (s if s is None else s[best] for s in (proposals.start_score, proposals.end_score))
-    return RaggedProposals(Proposals(start, end, score, *boundaries), ends)
+    return RaggedProposals(Proposals(start, end, score, *boundaries, unit="seconds"), ends)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -269,3 +271,15 @@ class Steps:
             memory = np.empty(size, dtype=np.float32)
             setattr(self.memory, name, memory)
         return memory[:size].reshape(shape)
+
+
+def load_kernels() -> None:
+    """Call every kernel once to load its compiled form, or to compile it the first time."""
+    cells = np.full((2, 1), 0.5, dtype=np.float32)
+    fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
+    scores = BoundaryScores(*(cells.ravel() for _ in range(3)))
+    config = PipelineConfig()
+    candidates = generate_proposals_batch([scores], config.pgm, [(False, False)])
+    rows = np.empty((len(candidates.together), config.bsp.size), dtype=np.float32)
+    bsp_features_batch(rows, [scores], candidates, config.bsp)
+    soft_nms_batch(candidates, candidates.together.score, config.soft_nms)

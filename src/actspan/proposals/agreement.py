@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from actspan.config.stages import FusionConfig
 from actspan.core.kernels import kernel
+from actspan.core.segments import Proposals
 from actspan.core.tiou import tiou_matrix
-from actspan.core.types import Float32, Float64, Proposals
+from actspan.core.types import Float32, Float64
 from actspan.proposals.candidates import fuse
 
 _SHARPNESS = 4  # power of the tIoU at which a candidate supports another one
@@ -64,7 +65,14 @@ def combine(
     together = Proposals.concat(
         [
             candidates,
-            Proposals(others.start, others.end, copied.score, copied.start_score, copied.end_score),
+            Proposals(
+                others.start,
+                others.end,
+                copied.score,
+                copied.start_score,
+                copied.end_score,
+                unit=candidates.unit,
+            ),
         ]
     )
     return together, np.concatenate([weighted, added]).astype(np.float32)

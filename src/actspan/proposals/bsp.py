@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from actspan.config.stages import BspConfig
 from actspan.core.kernels import inlined, kernel
-from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, RaggedProposals
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals, require_unit
+from actspan.core.types import BoundaryScores, Float32, Float64
 
 
 def bsp_features(
@@ -34,12 +36,18 @@ def bsp_features(
     (N, 32) float32
         16 samples over the action, 8 around the start, 8 around the end.
 
+    Raises
+    ------
+    UnitError
+        Proposals are in seconds.
+
     Examples
     --------
     >>> flat = BoundaryScores(np.ones(10), np.ones(10), np.ones(10))
-    >>> bsp_features(flat, Proposals([0.35], [0.65], [1.0])).min()
+    >>> bsp_features(flat, Proposals([0.35], [0.65], [1.0], unit="fraction")).min()
     np.float32(1.0)
     """
+    require_unit(proposals, "fraction", "bsp_features")
     config = config or BspConfig()
     out = np.empty((len(proposals), config.size), dtype=np.float32)
     bsp_features_batch(out, [scores], RaggedProposals.of([proposals]), config)

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from actspan.config.stages import FusionConfig, PgmConfig
 from actspan.core.errors import ShapeError
 from actspan.core.kernels import descending, kernel
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals
 from actspan.core.tiou import ioa_matrix, tiou_matrix
-from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, RaggedProposals
+from actspan.core.types import BoundaryScores, Float32, Float64
 
 
 def generate_proposals(
@@ -65,7 +67,7 @@ def generate_proposals_batch(
         config.peak_ratio,
         np.iinfo(np.int64).max if keep is None else keep,
     )
-    return RaggedProposals(Proposals(*columns), ends)
+    return RaggedProposals(Proposals(*columns, unit="fraction"), ends)
 
 
 def generate_proposals_plain(scores: BoundaryScores, config: PgmConfig | None = None) -> Proposals:
@@ -79,7 +81,12 @@ def generate_proposals_plain(scores: BoundaryScores, config: PgmConfig | None = 
     start_score = scores.start[first].astype(np.float64)
     end_score = scores.end[last].astype(np.float64)
     candidates = Proposals(
-        centre[first], centre[last], start_score * end_score, start_score, end_score
+        centre[first],
+        centre[last],
+        start_score * end_score,
+        start_score,
+        end_score,
+        unit="fraction",
     )
     return candidates[np.argsort(-candidates.score, kind="stable")]
 

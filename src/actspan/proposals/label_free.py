@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from actspan.config.stages import LabelFreeConfig
 from actspan.core.errors import ShapeError
 from actspan.core.kernels import descending, inlined, kernel
-from actspan.core.types import BoundaryScores, Float32, Float64, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import BoundaryScores, Float32, Float64
 from actspan.proposals.components import principal_components
 
 Int64 = NDArray[np.int64]
@@ -81,7 +82,7 @@ def propose_label_free(
     curve = (heights[:n] / max(heights.max(), 1e-300)).astype(np.float32)
     return (
         BoundaryScores(activity.astype(np.float32), curve, curve),
-        Proposals(start[best] / n, end[best] / n, fused, ones, ones),
+        Proposals(start[best] / n, end[best] / n, fused, ones, ones, unit="fraction"),
     )
 
 

@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config.stages import SoftNmsConfig
-from actspan.core.errors import ShapeError
+from actspan.core.errors import ShapeError, UnitError
 from actspan.core.kernels import descending, inlined, kernel, tiou
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals
 from actspan.core.tiou import tiou_matrix
-from actspan.core.types import Float64, Proposals, RaggedProposals
+from actspan.core.types import Float64
 from actspan.core.wording import counted
 
 HUGE = np.finfo(np.float64).max
 
 
 def soft_nms(
-    proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float = 1.0
+    proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float | None = None
 ) -> Proposals:
     """Pick the best proposal repeatedly, and lower the scores of its close neighbours.
 
@@ -27,24 +29,26 @@ def soft_nms(
     width, from `threshold_short` to `threshold_long`; its score is multiplied by
     exp(-tIoU^2 / decay). Of equal scores the earlier wins. Returns at most `keep` proposals by
     their lowered score, descending. Raises ShapeError for a segment that ends before it starts, and
-    for NaN or infinity.
+    for NaN or infinity; UnitError for seconds without `span`.
 
     Parameters
     ----------
     proposals : Proposals
     config : SoftNmsConfig, optional
-    span : float
+    span : float, optional
         Length, in the unit of the positions, from which on the pick's width counts as 1 for the
-        threshold: 1 for fractions of the feature span; the length of a window for a long recording
-        in seconds.
+        threshold: 1 for fractions of the feature span, which is the default; for seconds the
+        seconds of the features, or of a window of a long recording.
 
     Examples
     --------
-    >>> kept = soft_nms(Proposals([0.1, 0.1, 0.7], [0.5, 0.49, 0.9], [0.9, 0.8, 0.3]))
+    >>> start, end, score = [0.1, 0.1, 0.7], [0.5, 0.49, 0.9], [0.9, 0.8, 0.3]
+    >>> kept = soft_nms(Proposals(start, end, score, unit="fraction"))
     >>> kept.score.round(3)
     array([0.9  , 0.3  , 0.225])
     """
     _check_segments(proposals)
+    span = _known_span(proposals, span)
     ragged = RaggedProposals.of([proposals])
     kept = soft_nms_batch(ragged, proposals.score, config or SoftNmsConfig(), span)
     return proposals[kept.chosen].with_score(kept.score)
@@ -82,10 +86,11 @@ def soft_nms_batch(
 
 
 def soft_nms_plain(
-    proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float = 1.0
+    proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float | None = None
 ) -> Proposals:
     """Run `soft_nms` in plain NumPy."""
     _check_segments(proposals)
+    span = _known_span(proposals, span)
     config = config or SoftNmsConfig()
     score, is_left = proposals.score.copy(), np.ones(len(proposals), dtype=bool)
     chosen: list[int] = []
@@ -110,6 +115,16 @@ def soft_nms_plain(
     order = np.argsort(-np.array(scores), kind="stable")[: config.keep]
     kept = np.array(chosen, dtype=np.int64)[order]
     return proposals[kept].with_score(np.array(scores)[order])
+
+
+def _known_span(proposals: Proposals, span: float | None) -> float:
+    if span is None and proposals.unit == "seconds":
+        raise UnitError(
+            "soft_nms needs fractions of the feature span, or the span, and the proposals are in "
+            "seconds: give span, the seconds that the features cover (of a window in a long "
+            "recording), or convert them: proposals.to_fraction(span)"
+        )
+    return 1.0 if span is None else span
 
 
 def _check_segments(proposals: Proposals) -> None:

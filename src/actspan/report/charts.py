@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from actspan.core.colours import HIT
 from actspan.core.errors import ConfigError
 from actspan.evaluation.baselines import Calibration
 from actspan.evaluation.diagnosis import Diagnosis
 from actspan.evaluation.recall import RecallResult
 from actspan.evaluation.stage_losses import STAGES
-from actspan.report.colours import HIT
 from actspan.report.figures import (
     COLOURS,
     INK,

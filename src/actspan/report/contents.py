@@ -14,7 +14,8 @@ from actspan.config.base import OnError
 from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.problems import Problem, problem_of_record, skipped_line
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Video
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
@@ -35,7 +36,8 @@ from actspan.evaluation.matching import Matches, match_instances
 from actspan.evaluation.paired import VideoRecall, recall_by_video
 from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
-from actspan.jobs.run import CANDIDATES, RUN_FILE, SCORES, Run
+from actspan.jobs.candidate_files import CANDIDATES, INDEX
+from actspan.jobs.run import RUN_FILE, SCORES, Run
 
 MOST_RUNS = 7  # the number of colours that stay distinct
 
@@ -72,7 +74,7 @@ class EvaluatedRun:
 
     def best(self, video: str) -> Proposals:
         """Return the proposals of a video within the budget, best first."""
-        proposals = self.proposals.get(video, Proposals.empty())
+        proposals = self.proposals.get(video, Proposals.empty("seconds"))
         most = None if self.recall is None else self.recall.max_proposals
         return proposals[np.argsort(-proposals.score, kind="stable")[:most]]
 
@@ -99,7 +101,7 @@ class EvaluatedRun:
     def missing_files(self) -> list[str]:
         """Files of boundary scores and candidates that the run lacks."""
         folder = self.folder
-        names = (SCORES, CANDIDATES)
+        names = (SCORES, CANDIDATES, INDEX)
         return [name for name in names if folder is None or not (folder.path / name).is_file()]
 
 

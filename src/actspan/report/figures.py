@@ -11,10 +11,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from actspan.core import colours
+from actspan.core.colours import RUNS, VARIABLES
 from actspan.core.errors import ConfigError, DataError, require
 from actspan.core.files import atomic_file
-from actspan.report import colours
-from actspan.report.colours import RUNS, VARIABLES
 
 SUFFIXES = (".png", ".svg", ".pdf")
 

@@ -15,12 +15,12 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 
 from actspan import __version__
+from actspan.core.colours import style_sheet
 from actspan.core.errors import ConfigError, DataError, require, require_installed
 from actspan.core.files import atomic_file, similar_path
 from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import clock
 from actspan.report.charts import LETTERS
-from actspan.report.colours import style_sheet
 from actspan.report.contents import Contents, GroundTruth, gather
 from actspan.report.page_data import pack
 from actspan.report.sections import facts, make_sections

@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import BoundaryScores, Float32, Float64, Video
 from actspan.data.scores import ScoreFiles
 from actspan.report.contents import Contents, EvaluatedRun
 from actspan.report.video_list import VideoList

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.core.colours import HIT, MISS, TRUTH
 from actspan.core.errors import DataError, ShapeError, require
+from actspan.core.segments import Proposals, require_unit
 from actspan.core.tiou import tiou_matrix
-from actspan.core.types import BoundaryScores, Float64, Proposals, Video
+from actspan.core.types import BoundaryScores, Float64, Video
 from actspan.core.wording import clock
 from actspan.evaluation.matching import Matches, match_instances
 from actspan.report.charts import plot_recall
-from actspan.report.colours import HIT, MISS, TRUTH
 from actspan.report.contents import Contents, EvaluatedRun
 from actspan.report.figures import COLOURS, INK, PAPER, SOFT, check_picture, new_figure, save, tidy
 from actspan.report.video_list import VideoList
@@ -78,7 +79,7 @@ def _timelines(contents: Contents, listing: VideoList, folder: Path) -> Iterator
 
 
 def _draw_timeline(run: EvaluatedRun, video: Video, path: Path) -> None:
-    proposals = run.proposals.get(video.id, Proposals.empty())
+    proposals = run.proposals.get(video.id, Proposals.empty("seconds"))
     span, curves = run.spans.get(video.id), None
     if span is not None and run.folder is not None:
         with run.folder.scores() as scores:
@@ -120,6 +121,7 @@ def plot_timeline(
     MissingExtraError if the picture cannot be written.
     """
     path = check_picture(path)
+    require_unit(proposals, "seconds", "plot_timeline")
     segments = np.asarray(truth, np.float64)
     segments = segments.reshape(0, 2) if segments.size == 0 else segments
     if segments.ndim != 2 or segments.shape[1] != 2:

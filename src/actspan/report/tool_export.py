@@ -12,7 +12,8 @@ import numpy as np
 
 from actspan.core.errors import ConfigError, DataError
 from actspan.core.problems import Problem, raise_errors, raise_nothing_left
-from actspan.core.types import Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Video
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.convert import with_facts
 from actspan.data.annotations.format_table import FORMATS, format_named

@@ -72,7 +72,7 @@ class Backend:
 
 ORT, _OV, _TORCH = "onnxruntime", "openvino", "torch"
 _PIP_ORT = "pip install onnxruntime"
-_PIP_OV = "pip install 'actspan[openvino]'"
+_PIP_OV = "pip install openvino"
 _PIP_TORCH = "pip install torch"
 _PIP_TRT = "pip install tensorrt cuda-python"
 _GET_CANN = (

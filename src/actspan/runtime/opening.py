@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -247,3 +248,28 @@ def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> s
             f"is to open as {plain}"
         )
     return max(files, key=lambda name: int((_BATCH.findall(name) or [0])[0]), default=plain)
+
+
+def open_nets(
+    bundle: Bundle, nets: Iterable[Net], backend: str, threads: int
+) -> dict[Net, Session]:
+    """Open networks of a bundle for calls from `threads` workers; each call uses one thread.
+
+    Missing ONNX files are exported first. `backend` may be "auto".
+    """
+    chosen = choose_backend(bundle, backend).name
+    nets = list(nets)
+    missing = [net for net in nets if f"{net}.onnx" not in bundle.files]
+    if missing and find_backend(chosen)[0].suffix == ".onnx":
+        bundle = with_onnx(bundle)
+    return {n: open_net(bundle, n, backend=chosen, threads=1, streams=threads) for n in nets}
+
+
+def with_onnx(bundle: Bundle) -> Bundle:
+    """Return the bundle with ONNX files of its networks; export those that are missing."""
+    if all(f"{net}.onnx" in bundle.files for net in bundle.nets):
+        return bundle
+    from actspan.runtime.export import export_bundle
+
+    exported, _ = export_bundle(bundle, check_torch=False)
+    return exported

@@ -19,8 +19,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from actspan import __version__
+from actspan.core.colours import style_sheet
 from actspan.core.errors import ActSpanError, ConfigError
-from actspan.report.colours import style_sheet
 from actspan.server import browse_routes, inference_routes
 from actspan.server.corrections import Corrections
 from actspan.server.database import Database

@@ -16,12 +16,13 @@ from actspan.config.base import from_dict
 from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
 from actspan.core.files import folder_kind, similar_path
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
+from actspan.jobs.candidate_files import CANDIDATES, Candidates
 from actspan.jobs.resuppression import suppress_again
-from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
+from actspan.jobs.run import RESULT, RUN_FILE, SCORES, CandidatePlace, Run
 from actspan.server.error_responses import ProblemError
 from actspan.server.zoom_levels import ZoomLevels
 
@@ -126,11 +127,11 @@ class BrowsedRun:
         place = self._place(video)
         if self.run is None or place is None:
             raise ProblemError(409, f"{self.name}: no candidates of video {video!r} are stored")
-        return tuple(self.run.candidates(place.batches))
+        return tuple(self.run.candidates(place.parts))
 
     def proposals(self, video: str) -> ShownProposals:
         """Return the run's proposals for a video, best first."""
-        return self._labelled(video, self.result.get(video, Proposals.empty()))
+        return self._labelled(video, self.result.get(video, Proposals.empty("seconds")))
 
     def suppressed(self, video: str, config: SoftNmsConfig) -> ShownProposals:
         """Suppress again with other settings of Soft-NMS, by the pipeline's own code.

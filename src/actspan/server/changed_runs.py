@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from actspan.config.stages import SoftNmsConfig
 from actspan.core.errors import ActSpanError
-from actspan.core.types import Float64, Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Float64, Video
 from actspan.evaluation.recall import evaluate_video
 from actspan.server.browsed_run import BrowsedRun
 from actspan.server.error_responses import ProblemError

@@ -6,13 +6,13 @@ request therefore survives `kill -9` and a power failure.
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import RLock
-from typing import IO
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from actspan.core.errors import DataError
 
@@ -88,7 +88,8 @@ class Database:
         self._lock = RLock()
         path = folder / FILE
         with ExitStack() as opened:  # everything is closed again if a step fails
-            self._owner = opened.enter_context(_lock_folder(folder))
+            self._owner = _lock_folder(folder)
+            opened.callback(self._owner.release)
             try:
                 self._connection = opened.enter_context(
                     closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
@@ -134,21 +135,19 @@ class Database:
         """Close the file and release the folder. May be called twice."""
         with self._lock:
             self._connection.close()
-            self._owner.close()
+            self._owner.release()
 
 
-def _lock_folder(folder: Path) -> IO[bytes]:
+def _lock_folder(folder: Path) -> BaseFileLock:
     """Create the folder and lock it against a second service."""
+    lock = FileLock(folder / LOCK, timeout=0, thread_local=False, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        owner = (folder / LOCK).open("wb")
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be used for data: {error.strerror}") from error
-    try:
-        fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner.close()
+        lock.acquire()
+    except Timeout as error:
         raise DataError(
             f"{folder}: another service uses it; stop that one, or choose another --data"
         ) from error
-    return owner
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be used for data: {error.strerror}") from error
+    return lock

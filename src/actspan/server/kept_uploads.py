@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from actspan.core.files import atomic_folder
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.data.detections import DETECTIONS_FILE, Detections, write_detections
 from actspan.data.result_writers import write_result
 from actspan.data.videos import canonical_id
@@ -94,4 +94,4 @@ class KeptUploads:
 def _proposals(rows: list[dict[str, Any]]) -> Proposals:
     """Return the segments of an answer, seconds."""
     columns = np.array([(*row["segment"], row["score"]) for row in rows], np.float64)
-    return Proposals(*columns.reshape(-1, 3).T)
+    return Proposals(*columns.reshape(-1, 3).T, unit="seconds")

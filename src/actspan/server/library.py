@@ -13,7 +13,8 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 
 from actspan.core.errors import ActSpanError, AnnotationError, DataError
-from actspan.core.types import Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.paired import evaluate_each

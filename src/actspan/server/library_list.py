@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.evaluation.matching import count_unshared
 from actspan.server.changed_runs import SHOWN, RunMetrics, Setting, SettingText, VideoResult
 from actspan.server.library import Library
@@ -238,7 +238,7 @@ class VideoList:
         changed = self._changed.get(number)
         if changed is not None and name in self._runs[number].result:
             return changed.known(name)
-        proposals = self._runs[number].result.get(name, Proposals.empty())
+        proposals = self._runs[number].result.get(name, Proposals.empty("seconds"))
         return VideoResult(len(proposals), proposals, self._run_metrics[number](name))
 
     def _row(self, name: str, is_corrected: bool) -> ListedVideo:

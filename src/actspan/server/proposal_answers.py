@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ConfigError
-from actspan.core.types import Proposals
+from actspan.core.segments import Proposals
 from actspan.data.detections import Detections
 from actspan.jobs.propose_request import Selection
 

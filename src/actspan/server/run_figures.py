@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from actspan.core.errors import ResultError
-from actspan.core.types import Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Video
 from actspan.evaluation.matching import match_instances, partners
 from actspan.evaluation.paired import Estimate, VideoRecall, compare_recall, recall_by_video
 from actspan.server.changed_runs import Setting, SettingText

@@ -18,16 +18,17 @@ import numpy as np
 from actspan.config.changes import with_changes
 from actspan.config.stages import TemConfig
 from actspan.core.errors import BundleError
-from actspan.core.types import Features, Float32, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import Features, Float32
 from actspan.data.cells import plan_windows
 from actspan.data.dataset import Recording
 from actspan.data.detections import Detections
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.pipeline.classifier import ProposalClassifier
-from actspan.pipeline.core import Pipeline, open_nets
+from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
-from actspan.runtime.opening import choose_backend
+from actspan.runtime.opening import choose_backend, open_nets
 from actspan.runtime.session import Session
 from actspan.server.error_responses import ProblemError
 from actspan.server.requests import Metrics

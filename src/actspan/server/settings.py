@@ -13,6 +13,7 @@ from actspan.config.base import (
     Bounds,
     Config,
     Existing,
+    ExistingBundle,
     ExistingFolder,
     OutputFolder,
     Positive,
@@ -49,35 +50,47 @@ class Limits:
 class ServeSettings(Config, frozen=True):
     """Settings of the service; without a model the viewer only shows `results`."""
 
-    model: Annotated[ExistingFolder | None, doc("Bundle to propose with.")] = None
+    model: Annotated[
+        ExistingBundle | None,
+        doc(
+            "Bundle to propose with: a folder, an archive, a URL or hf://OWNER/NAME.", group="Model"
+        ),
+    ] = None
     results: Annotated[
         tuple[Existing, ...],
-        doc("Run folder to show in the viewer; may be repeated, to compare runs."),
+        doc("Run folder to show in the viewer; may be repeated, to compare runs.", group="Input"),
     ] = ()
     ground_truth: Annotated[
-        Existing | None, doc("Ground truth to show. [default: the datasets of the runs]")
+        Existing | None,
+        doc("Ground truth to show. [default: the datasets of the runs]", group="Input"),
     ] = None
     videos: Annotated[
-        ExistingFolder | None, doc("Folder of videos to play, named after their ids.")
+        ExistingFolder | None,
+        doc("Folder of videos to play, named after their ids.", group="Input"),
     ] = None
-    host: Annotated[str, doc("Address to listen on; anything but loopback needs a token.")] = (
-        "127.0.0.1"
-    )
-    port: Annotated[int, Bounds(0, 65535), doc("Port to listen on; 0 chooses a free port.")] = 8000
+    host: Annotated[
+        str, doc("Address to listen on; anything but loopback needs a token.", group="Service")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Bounds(0, 65535), doc("Port to listen on; 0 chooses a free port.", group="Service")
+    ] = 8000
     token: Annotated[
         str | None,
         doc(
             "Token that clients must send. [default: $ACTSPAN_TOKEN; else none on loopback, and a "
-            "new one otherwise, which is printed]"
+            "new one otherwise, which is printed]",
+            group="Service",
         ),
     ] = None
-    data: Annotated[OutputFolder, doc("Folder for jobs, results and corrections.")] = Path(
-        "actspan-serve"
-    )
-    backend: Annotated[str, doc("Inference runtime.")] = "auto"
-    threads: Annotated[Positive | None, doc("Number of threads. [default: all cores]")] = None
+    data: Annotated[
+        OutputFolder, doc("Folder for jobs, results and corrections.", group="Output")
+    ] = Path("actspan-serve")
+    backend: Annotated[str, doc("Inference runtime.", "NAME", group="Speed")] = "auto"
+    threads: Annotated[
+        Positive | None, doc("Number of threads. [default: all cores]", group="Speed")
+    ] = None
     backbone: Annotated[
-        str | None, doc("onnx:FILE, if the model needs a custom backbone for videos.")
+        str | None, doc("Custom backbone of the model, for videos.", "onnx:FILE", group="Model")
     ] = None
     hosts: Annotated[
         tuple[str, ...],
@@ -85,6 +98,7 @@ class ServeSettings(Config, frozen=True):
             "Another host name that a loopback service accepts, for example of a proxy in front "
             "of it; may be repeated.",
             "NAME",
+            group="Service",
         ),
     ] = ()
     changes: dict[str, Any] = field(default_factory=dict)  # of the model's settings

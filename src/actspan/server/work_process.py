@@ -221,7 +221,8 @@ def _propose(task: WorkTask, report: WorkReport) -> Sequence[Problem]:
 def main() -> None:
     """Answer tasks until standard input ends."""
     end_with_service()
-    os.nice(5)  # so that requests are answered first
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(5)  # so that requests are answered first
     answer_tasks(answer)
 
 

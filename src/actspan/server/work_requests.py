@@ -25,7 +25,12 @@ class NewTraining(RequestBody):
 
     name: str = Name
     preset: str = Field("default", max_length=40)
-    epochs: int | None = Field(None, ge=1, le=10_000, description="Of every network.")
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Of every network, each as long as those of the preset, which has 20.",
+    )
     held_out: float = Field(
         0.2,
         ge=0,

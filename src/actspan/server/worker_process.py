@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import select
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any
@@ -38,6 +37,8 @@ class WorkerProcess:
     def __init__(self, words: Sequence[str], what: str, *, once: bool = False) -> None:
         self._words, self._what, self._once = words, what, once
         self._process: subprocess.Popen[bytes] | None = None
+        self._lines = SimpleQueue[bytes]()  # that the process wrote; b"" is its end
+        self._reader = Thread()
         self._lock = Lock()
 
     def run(
@@ -75,22 +76,28 @@ class WorkerProcess:
                 [sys.executable, "-m", *self._words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                bufsize=0,  # so that `select` sees all unread output
-                start_new_session=True,  # Ctrl-C must reach only the service
+                bufsize=0,
+                # Ctrl-C must reach only the service; one of the two has an effect.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
+            self._lines = SimpleQueue()
+            self._reader = Thread(
+                target=_read_lines, args=(self._process, self._lines), daemon=True
+            )
+            self._reader.start()
         return self._process
 
     def _follow(
         self, process: subprocess.Popen[bytes], seconds: float, progress: Callable[[Reply], None]
     ) -> Reply:
-        assert process.stdout is not None
         end, reply = monotonic() + seconds, Reply()
         while not ("finished" in reply or "error" in reply):
             progress(reply)
             if monotonic() > end:
                 raise DataError(f"{self._what} could not be processed within {seconds:g} s")
-            if select.select([process.stdout], [], [], _POLL)[0]:
-                line = process.stdout.readline()
+            with suppress(Empty):
+                line = self._lines.get(timeout=_POLL)
                 if not line:
                     raise self._ending(process)
                 reply = json.loads(line)
@@ -106,6 +113,7 @@ class WorkerProcess:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
+            self._reader.join()  # at the end of what was written
             with process:  # closes the pipes, and waits for the end
                 pass
 
@@ -117,8 +125,23 @@ class WorkerProcess:
             self._kill()
 
 
+def _read_lines(process: subprocess.Popen[bytes], lines: SimpleQueue[bytes]) -> None:
+    """Pass on what a process writes, line by line, and b"" at its end."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(b"")
+
+
 def limit_resources(memory: int, seconds: int | None = None) -> None:
-    """Limit the address space, bytes, and the processor time of this process."""
+    """Limit the address space, bytes, and the processor time of this process.
+
+    Windows has no such limits for a process; only the time of a task is limited there.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if seconds is not None:

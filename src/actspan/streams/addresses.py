@@ -20,7 +20,7 @@ from actspan.core.errors import VideoError
 # With one slash, too, so that a mistyped address is not shown as the name of a missing file.
 _ADDRESS = re.compile(r"(rtsps?|https?):/|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _VALUE = re.compile(r"=[^/]*")
-_UNSAFE = re.compile(r"[\x00-\x1f/\\*=]+")
+_UNSAFE = re.compile(r'[\x00-\x1f/\\*=<>:"|?]+')  # also those that Windows refuses
 _LONGEST = 100  # characters of a name
 _HIDDEN = "***"
 
@@ -38,9 +38,9 @@ _RTSP = {
 }
 _OPTIONS = {"http": _HTTP, "https": _HTTP, "rtsp": _RTSP, "rtsps": _RTSP}
 
-_UNREACHABLE = (
-    "check that its server runs and can be reached from here, or wait longer for it: --timeout"
-)
+_UNREACHABLE = "check that its server runs and can be reached from here"
+_LATE = f"{_UNREACHABLE}, or wait longer for it: --timeout"
+_REFUSED = "check that its server runs, and the port of the address"
 _CERTIFICATE = (
     "; if nobody else vouches for its certificate, name the file of it: SSL_CERT_FILE=camera.pem"
 )
@@ -180,6 +180,9 @@ class Address:
         remedy = next((r for code, r in _REMEDIES.items() if f" {code} " in reason), usual)
         if isinstance(error, TimeoutError) or type(error).__name__ == "ExitError":  # PyAV's timeout
             reason = f"no data within {self.timeout:g} s"
+            remedy = _LATE
+        elif isinstance(error, ConnectionRefusedError):
+            remedy = _REFUSED
         elif isinstance(error, ValueError) and not self.is_live:  # not a video
             remedy = _NOT_WHOLE
         return VideoError(f"{self}: {what}: {reason}", remedy)

@@ -19,6 +19,7 @@ from actspan.core.types import Float32
 from actspan.core.wording import suggestion
 from actspan.runtime.opening import open_session
 from actspan.runtime.session import Session, with_any_batch
+from actspan.streams.hub_backbone import hub_backbone
 
 Pixels = NDArray[np.uint8]
 
@@ -64,30 +65,44 @@ class BackboneFile:
 def find_backbone(name: str) -> BackboneFile:
     """Look up a backbone: "default", or "onnx:FILE" with its preprocessing in FILE's .toml.
 
+    "hf:owner/name@COMMIT" are two such files of a repository on a hub (`hub_backbone`).
+
     Raises
     ------
     ConfigError, ModelError
         There is no such backbone, its TOML file is missing or wrong, or a file is damaged.
+    MissingExtraError
+        huggingface_hub is not installed, and needed.
     """
     if name in ("default", DEFAULT):
         if not _FILE.is_file() or sha256(_FILE) != _FILE_CHECKSUM:
-            raise ModelError(f"{_FILE}: missing or damaged: pip install --force-reinstall actspan")
+            from actspan.core.installation import install_command  # slow to import
+
+            raise ModelError(f"{_FILE}: missing or damaged: {install_command(again=True)}")
         return BackboneFile(DEFAULT, _FILE, CHECKSUM, _PICTURES)
     kind, _, file = name.partition(":")
+    if kind == "hf":
+        return _described(name, hub_backbone(name))
     if kind != "onnx" or not file:
         close = suggestion(name, ["default"]) or (
             f" (did you mean 'onnx:{name}'?)" if Path(name).is_file() else ""
         )
-        raise ConfigError(f"no backbone {name!r}{close}; available: default, onnx:FILE")
+        known = "default, onnx:FILE, hf:owner/name@COMMIT"
+        raise ConfigError(f"no backbone {name!r}{close}; available: {known}")
     path = Path(file)
     if not path.is_file():
         raise ConfigError(f"backbone {name}: no such file: {path}{similar_path(path)}")
+    return _described(f"onnx:{path.name}", path)
+
+
+def _described(name: str, path: Path) -> BackboneFile:
+    """Return the backbone of an ONNX file with a TOML file."""
     toml = path.with_suffix(".toml")
     if not toml.is_file():
         what = f"missing; it must describe the pictures that {path.name} expects, for example:"
         raise ConfigError(f"{toml}: {what}{_EXAMPLE}")
     pictures = from_dict(PictureConfig, read_toml(toml), where=str(toml))
-    return BackboneFile(f"onnx:{path.name}", path, sha256(path), pictures)
+    return BackboneFile(name, path, sha256(path), pictures)
 
 
 class Backbone(AbstractContextManager["Backbone"]):

@@ -18,6 +18,7 @@ from actspan.streams.backbone import BackboneFile, find_backbone
 from actspan.streams.extract_request import Grid
 from actspan.streams.extractors import SnippetExtractor, opener
 from actspan.streams.feature_files import PROJECTION, Projection
+from actspan.streams.hub_backbone import hub_backbone
 from actspan.streams.snippet_features import Extractor, Part
 from actspan.streams.stream_features import StreamExtractor
 from actspan.streams.video_decoding import FollowedVideo
@@ -33,7 +34,7 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
     bundle : Bundle
     backbone : str, optional
         Path of the encoder, `onnx:FILE`, if the bundle was trained on features of one. Its
-        preprocessing is recorded in the bundle.
+        preprocessing is recorded in the bundle. An encoder of a hub is found without it.
     threads : int, optional
         Threads of the backbone; all cores unless given.
     backend : str
@@ -63,6 +64,7 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
                 "make, so they cannot be made of a video here. Give features (--dataset), or "
                 f"{_EXTRACT_AGAIN}"
             )
+        self.kind = wanted.kind
         self._projection = _projection(bundle, wanted)
         self._extractor: SnippetExtractor
         if wanted.kind != "video":
@@ -120,16 +122,8 @@ def _backbone(bundle: Bundle, wanted: ExtractionConfig, video_backbone: str | No
     assert wanted.pictures is not None
     assert wanted.sha256 is not None
     name, trained = bundle.features.backbone or "", f"{bundle.path}: was trained on features of"
-    if name.startswith("onnx:"):
-        kind, _, file = (video_backbone or "").partition(":")
-        if kind != "onnx" or not file:
-            raise BundleError(
-                f"{trained} a custom encoder; pass its path: --backbone "
-                f"onnx:FOLDER/{name.removeprefix('onnx:')}"
-            )
-        path = Path(file)
-        if not path.is_file():
-            raise BundleError(f"{path}: no such file; the encoder {name} is needed")
+    if name.startswith(("onnx:", "hf:")):
+        path = _custom_encoder(name, video_backbone, trained)
         backbone = BackboneFile(name, path, sha256(path), wanted.pictures)
     else:
         backbone = find_backbone("default")
@@ -153,6 +147,24 @@ def _backbone(bundle: Bundle, wanted: ExtractionConfig, video_backbone: str | No
             f"{trained} pictures that were prepared in another way ({changes}); {_EXTRACT_AGAIN}"
         )
     return backbone
+
+
+def _custom_encoder(name: str, video_backbone: str | None, trained: str) -> Path:
+    """Return the file of a backbone that is not the default one."""
+    kind, _, file = (video_backbone or "").partition(":")
+    if name.startswith("hf:") and kind != "onnx":
+        if video_backbone not in (None, name):
+            raise BundleError(f"{trained} {name}, not of {video_backbone}: leave --backbone out")
+        return hub_backbone(name)
+    if kind != "onnx" or not file:
+        raise BundleError(
+            f"{trained} a custom encoder; pass its path: --backbone "
+            f"onnx:FOLDER/{name.removeprefix('onnx:')}"
+        )
+    path = Path(file)
+    if not path.is_file():
+        raise BundleError(f"{path}: no such file; the encoder {name} is needed")
+    return path
 
 
 def _projection(bundle: Bundle, wanted: ExtractionConfig) -> Projection | None:

@@ -85,31 +85,52 @@ class SampleRequest(Config, frozen=True):
         Bounds(0, excluded=0),
         doc(
             "Samples per second of tables without times, frames per second of poses, or the rate "
-            "to which sound is resampled. [default for audio: 16000]"
+            "to which sound is resampled. [default for audio: 16000]",
+            "HZ",
+            group="Tables, sound and poses",
         ),
     ] = None
     time: Annotated[
-        str | None, doc("Column of times in tables. [default: found by its name or type]", "COLUMN")
+        str | None,
+        doc(
+            "Column of times in tables. [default: found by its name or type]",
+            "COLUMN",
+            group="Tables, sound and poses",
+        ),
     ] = None
     time_unit: Annotated[
-        TimeUnit | None, doc("Unit of these times, if they are numbers. [default: by their name]")
+        TimeUnit | None,
+        doc(
+            "Unit of these times, if they are numbers. [default: by their name]",
+            group="Tables, sound and poses",
+        ),
     ] = None
     columns: Annotated[
         tuple[str, ...],
-        doc("Use this column of tables or joint of poses; may be repeated. [default: all]"),
+        doc(
+            "Use this column of tables or joint of poses; may be repeated. [default: all]",
+            "NAME",
+            group="Tables, sound and poses",
+        ),
     ] = ()
     statistics: Annotated[
         tuple[Statistic, ...],
         doc(
             "Statistic of the samples in a snippet; may be repeated. [default: mean, std, and for "
-            "sensors min, max, change]"
+            "sensors min, max, change]",
+            group="Tables, sound and poses",
         ),
     ] = ()
-    bands: Annotated[Positive | None, doc("Mel bands of sound. [default: 64]")] = None
+    bands: Annotated[
+        Positive | None, doc("Mel bands of sound. [default: 64]", group="Tables, sound and poses")
+    ] = None
     likelihood: Annotated[
         float | None,
         Bounds(0, 1),
-        doc("Points of poses below this likelihood are missing. [default: 0.6]"),
+        doc(
+            "Points of poses below this likelihood are missing. [default: 0.6]",
+            group="Tables, sound and poses",
+        ),
     ] = None
 
 
@@ -117,53 +138,77 @@ class ExtractRequest(Config, frozen=True):
     """Request to extract features from videos or other streams; for `videos` see `find_videos`."""
 
     videos: tuple[str, ...]
-    out: Annotated[Path, doc("Dataset folder to write.")]
+    out: Annotated[Path, doc("Dataset folder to write.", group="Output")]
     backbone: Annotated[
         str,
         doc(
-            "Encoder of the snippets: default (EfficientNet-Lite0), or onnx:FILE with its "
-            "preprocessing in FILE's .toml."
+            "Encoder of the snippets: default (EfficientNet-Lite0), onnx:FILE with its "
+            "preprocessing in FILE's .toml, or hf:OWNER/NAME@COMMIT.",
+            "NAME",
+            group="Features",
         ),
     ] = "default"
     stride: Annotated[
         str,
-        doc("Time from one snippet to the next: seconds (0.25s) or frames (8f).", "TIME"),
+        doc(
+            "Time from one snippet to the next: seconds (0.25s) or frames (8f).",
+            "TIME",
+            group="Features",
+        ),
     ] = "0.25s"
     length: Annotated[
-        str | None, doc("Length of a snippet. [default: twice the stride]", "TIME")
+        str | None,
+        doc("Length of a snippet. [default: twice the stride]", "TIME", group="Features"),
     ] = None
-    frames: Annotated[Positive | None, doc("Number of frames used per snippet. [default: 4]")] = (
-        None
-    )
+    frames: Annotated[
+        Positive | None, doc("Number of frames used per snippet. [default: 4]", group="Features")
+    ] = None
     streams: Annotated[
         Streams | None,
-        doc("Encode what the frames show, how they change, or both. [default: both]"),
+        doc(
+            "Encode what the frames show, how they change, or both. [default: both]",
+            group="Features",
+        ),
     ] = None
     channels: Annotated[
         Positive | None,
-        doc("Project features to N principal components of the training part. [default: keep all]"),
+        doc(
+            "Project features to N principal components of the training part. [default: keep all]",
+            group="Features",
+        ),
     ] = None
     precision: Annotated[
         Precision | None,
-        doc("Precision of the features on disk. [default: float16 for video, else float32]"),
+        doc(
+            "Precision of the features on disk. [default: float16 for video, else float32]",
+            group="Features",
+        ),
     ] = None
     threads: Annotated[
-        Positive | None, doc("Number of threads of the backbone. [default: all cores]")
+        Positive | None,
+        doc("Number of threads of the backbone. [default: all cores]", group="Speed"),
     ] = None
-    backend: Annotated[str, doc("Inference runtime for the backbone.")] = "auto"
-    on_error: Annotated[OnError, doc("Stop at videos that cannot be opened, or skip them.")] = (
-        "fail"
+    backend: Annotated[str, doc("Inference runtime for the backbone.", "NAME", group="Speed")] = (
+        "auto"
     )
-    force: Annotated[bool, doc("Remove features in --out that were made with other settings.")] = (
-        False
-    )
+    on_error: Annotated[
+        OnError, doc("Stop at videos that cannot be opened, or skip them.", group="Input")
+    ] = "fail"
+    force: Annotated[
+        bool, doc("Remove features in --out that were made with other settings.", group="Output")
+    ] = False
     timeout: Annotated[
         float,
         Bounds(0, excluded=0),
-        doc("Seconds without data after which the connection to an address has failed."),
+        doc(
+            "Time without data after which the connection to an address has failed.",
+            "SECONDS",
+            group="Input",
+        ),
     ] = TIMEOUT
     kind: Annotated[
-        StreamKind | None, doc("Kind of the streams. [default: by their suffix and content]")
+        StreamKind | None,
+        doc("Kind of the streams. [default: by their suffix and content]", group="Input"),
     ] = None
     samples: SampleRequest = field(default_factory=SampleRequest)
 

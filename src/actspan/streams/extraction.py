@@ -20,6 +20,7 @@ import numpy as np
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import DatasetError, VideoError
+from actspan.core.locks import lock_target
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted
@@ -115,14 +116,23 @@ def extract_videos(
     DatasetError
         Videos are missing or cannot be decoded, and `on_error` is "fail", or none is left.
     DataError
-        `out` contains something else, or features of other settings without `force`.
+        `out` contains something else, or features of other settings without `force`; or another
+        process writes to it.
     AnnotationError, VideoError, ConfigError, ModelError, BackendError
         Times are not in seconds, nothing was found, or settings or the backbone cannot be used;
         nothing is written.
     """
+    check_extraction_folder(request.out)
+    with lock_target(request.out, inside=True):
+        return _extract(request, progress, engine)
+
+
+def _extract(
+    request: ExtractRequest, progress: Progress, engine: ExtractEngine | None
+) -> ExtractionSummary:
     request, sources, lengths, problems = _find_sources(request, progress)
     if not lengths:
-        raise_nothing_left(problems, len(sources.paths))
+        raise_nothing_left(problems, len(sources.paths), request.noun)
     if request.on_error == "fail":
         raise_errors(problems)
     if sources.annotations is not None:
@@ -168,7 +178,7 @@ def _finish(
     problems += [shortfall_note(e.video, e.source, e.note) for e in entries if e.note]
     errors = [problem for problem in problems if problem.is_error]
     if not kept:
-        raise_nothing_left(errors, len(sources.paths))
+        raise_nothing_left(errors, len(sources.paths), request.noun)
     if errors and request.on_error == "fail":
         remedy = "Fix these, or leave them out: --on-error skip."
         raise DatasetError(errors, f"{counted(len(kept), request.noun)} done. {remedy}")
@@ -190,7 +200,6 @@ def _find_sources(
     request: ExtractRequest, progress: Progress
 ) -> tuple[ExtractRequest, VideoList, dict[str, float], list[Problem]]:
     """Return the complete request, the sources, the lengths of those that can be read, problems."""
-    check_extraction_folder(request.out)
     kind = request.kind or find_kind(request.videos)
     check_settings(request, kind)
     if kind == "video":

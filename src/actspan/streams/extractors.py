@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from actspan.config.streams import (
     StreamKind,
 )
 from actspan.core.errors import ConfigError, VideoError
+from actspan.core.wording import quoted
 from actspan.streams.addresses import Location
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extract_request import ExtractRequest, SampleRequest
@@ -29,6 +31,8 @@ from actspan.streams.video_decoding import VideoFile
 _USUAL_STRIDES: dict[StreamKind, str] = {"sensors": "0.1s", "audio": "0.02s"}
 
 SnippetExtractor = Extractor | StreamExtractor
+
+_OPTION = re.compile(r"--[a-z-]+ [A-Z]+")  # in a remedy
 
 _OF_VIDEO = ("backbone", "frames", "streams", "threads", "backend")
 _OF_OTHERS: dict[StreamKind, tuple[str, ...]] = {
@@ -73,7 +77,7 @@ def complete_request(
         except VideoError as error:
             failure = failure or error
     if failure is not None:
-        raise VideoError(f"{failure}; {failure.remedy}")
+        raise VideoError(f"{failure}; {failure.remedy}", failure.remedy)
     return request
 
 
@@ -126,19 +130,26 @@ def usual_features(kind: StreamKind, paths: Iterable[Location]) -> FeatureSpec:
     recording can be used.
     """
     if kind == "pose":
-        raise ConfigError(
-            "pose files do not state frames per second: run actspan extract --rate N, then propose "
-            "from the dataset: --dataset"
-        )
+        what = "pose files do not state frames per second"
+        raise ConfigError(f"{what}: {_extract_first(paths, '--rate HZ')}")
     request = ExtractRequest(videos=(), out=Path(), stride=_USUAL_STRIDES[kind])
     try:
         return open_extractor(complete_request(request, kind, paths)).spec
     except VideoError as error:
-        raise VideoError(
-            f"{error} (an option of actspan extract; then propose from its dataset: --dataset)"
-            if "--" in str(error)
-            else str(error)
-        ) from error
+        options = _OPTION.findall(error.remedy)
+        if not options:
+            raise
+        raise VideoError(f"{error}: {_extract_first(paths, options[-1])}") from error
+
+
+def _extract_first(paths: Iterable[Location], option: str) -> str:
+    """Return the two commands that propose from recordings which need an option of `extract`."""
+    files = [path for path in paths if isinstance(path, Path)]
+    place = files[0] if len(files) == 1 else files[0].parent
+    return (
+        f"actspan extract {quoted(place)} {option} --out features/, then actspan propose "
+        "--dataset features/ --out run/"
+    )
 
 
 def opener(extractor: SnippetExtractor) -> Callable[[Location], Any]:

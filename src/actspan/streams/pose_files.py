@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from actspan.core.errors import VideoError, require
+from actspan.core.errors import VideoError, require, require_installed
 from actspan.core.files import check_size
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import Float64
@@ -45,6 +45,7 @@ class Pose:
 
 def read_pose(path: Path) -> Pose:
     """Read a pose file; raise VideoError if it is missing, damaged, or of another form."""
+    require_installed("pyarrow", extra="arrow", purpose="reading a pose")
     import pyarrow as pa
 
     try:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from actspan.core.errors import VideoError
+from actspan.core.errors import VideoError, require_installed
 from actspan.core.files import check_size
 from actspan.core.types import Float64
 from actspan.data.array_files import check_expansion
@@ -172,6 +172,7 @@ class _ParquetFile(SensorFile):
 
 def open_table(path: Path) -> SensorFile:
     """Open a table; raise VideoError if it is missing, empty, or not a table."""
+    require_installed("pyarrow", extra="arrow", purpose="reading a table")
     try:
         check_size(path)
         if not path.is_file():

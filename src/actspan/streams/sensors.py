@@ -163,7 +163,7 @@ def find_columns(path: Path, request: TableRequest) -> SensorConfig:
         if not columns:
             raise VideoError(
                 f"{path}: no columns of numbers among {listed(map(repr, names), 12)}",
-                "name them: --column",
+                "name them: --column NAME",
             )
         return SensorConfig(columns=columns, time=time, unit=unit or "s", rate=request.rate)
 

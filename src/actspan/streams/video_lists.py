@@ -21,7 +21,7 @@ from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.names import VIDEO_SUFFIXES
 from actspan.data.videos import canonical_id
 from actspan.streams.addresses import Address, Location, is_address
-from actspan.streams.stream_kinds import KINDS, KindOfFiles
+from actspan.streams.stream_kinds import KINDS, KindOfFiles, kind_of
 from actspan.streams.video_decoding import VideoFile
 
 _NAMED = 8  # suffixes named in a message
@@ -112,8 +112,7 @@ def _find_in_folder(
     if not found and of.kind == "audio":  # the sound of videos
         found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     chosen = set(found)
-    others = Counter(path.suffix.lower() or "none" for path in files if path not in chosen)
-    by_name = f"pass the {of.plural} among them by name, or rename them ({of.suffix})"
+    ignored = list(_ignored([path for path in files if path not in chosen], of))
     # Tables in a dataset or a run are not recordings.
     kind = "" if (found and of.kind == "video") or may_be_empty else folder_kind(folder)
     if kind in (" (a dataset)", " (a packed dataset)"):
@@ -122,21 +121,36 @@ def _find_in_folder(
             f"actspan propose --dataset {quoted(folder)}"
         )
     if kind:
-        raise VideoError(f"{folder}{kind}: contains no {of.plural}")
+        raise VideoError(f"{folder}{kind}: contains no videos or other recordings")
     if not (found or may_be_empty):
-        there = f"; {_ignored_note(others)}; {by_name}" if others else ""
-        suffixes = ", ".join(of.suffixes)
-        raise VideoError(f"{folder}: no {of.plural} in this folder ({suffixes}){there}")
-    if others:
-        notes.append(Problem("", str(folder), _ignored_note(others), by_name, Skipped.NOTHING))
+        there = "".join(f"; {what}; {remedy}" for what, remedy in ignored)
+        kinds = KINDS.values() if of.kind == "video" else [of]
+        read = ", ".join(f"{one.plural} ({one.suffix}, ...)" for one in kinds)
+        raise VideoError(f"{folder}: no {of.plural} in this folder; read are {read}{there}")
+    for what, remedy in ignored:
+        notes.append(Problem("", str(folder), what, remedy, Skipped.NOTHING))
     return found
 
 
-def _ignored_note(others: Counter[str]) -> str:
-    count = others.total()
-    suffixes = listed((s if n == 1 else f"{s} ({n:,})" for s, n in others.most_common()), _NAMED)
-    of = "of another suffix" if count == 1 else "of other suffixes"
-    return f"{counted(count, 'file')} {of} ignored: {suffixes}"
+def _ignored(paths: Iterable[Path], of: KindOfFiles) -> Iterator[tuple[str, str]]:
+    """Yield what is ignored in a folder, and what to do about it: other kinds, then the others."""
+    suffixes: dict[StreamKind | None, Counter[str]] = {kind: Counter() for kind in (*KINDS, None)}
+    for path in paths:
+        kind = kind_of(path)
+        suffixes[None if kind == of.kind else kind][path.suffix.lower() or "none"] += 1
+    for kind, counts in suffixes.items():
+        count = counts.total()
+        named = listed((s if n == 1 else f"{s} ({n:,})" for s, n in counts.most_common()), _NAMED)
+        if kind is not None and count:
+            other = KINDS[kind]
+            remedy = f"give {other.plural} to a command of their own"
+            yield f"{counted(count, other.noun)} ignored: {named}", remedy
+        elif count:
+            suffix = "another suffix" if count == 1 else "other suffixes"
+            yield (
+                f"{counted(count, 'file')} of {suffix} ignored: {named}",
+                f"pass the {of.plural} among them by name, or rename them ({of.suffix})",
+            )
 
 
 def _read_list(file: Path, of: KindOfFiles, notes: list[Problem]) -> Iterator[Location]:

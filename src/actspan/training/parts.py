@@ -16,11 +16,12 @@ from actspan.config.stages import (
     SoftNmsConfig,
     TemConfig,
 )
-from actspan.config.training import TrainConfig
+from actspan.config.training import PRESETS, TrainConfig
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Skipped, raise_errors
 from actspan.core.progress import Report
-from actspan.core.types import Proposals, Video
+from actspan.core.segments import Proposals
+from actspan.core.types import Video
 from actspan.core.wording import counted, suggestion
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
@@ -192,3 +193,16 @@ def propose_videos(
                 proposals[outcome.id] = outcome.proposals
                 report.progress(what, len(proposals), len(videos))
     return proposals
+
+
+def preset_of(config: TrainConfig, dataset: Dataset) -> str:
+    """Return the name of the preset with these settings, or "custom"."""
+    names = [n for n, known in PRESETS.items() if for_dataset(known, dataset) == config]
+    return names[-1] if names else "custom"
+
+
+def with_duration(video: Video, dataset: Dataset) -> Video:
+    """Return the video with the duration of its features, if the annotations give none."""
+    if np.isfinite(video.duration):
+        return video
+    return replace(video, duration=dataset.open(video.id).seconds)

@@ -19,11 +19,12 @@ from torch.nn import functional
 
 from actspan.config.base import to_dict
 from actspan.config.stages import ClassifierConfig
-from actspan.config.training import ClassifierTrainConfig
+from actspan.config.training import CLASSIFIER_EPOCH, ClassifierTrainConfig
 from actspan.core.errors import AnnotationError, BundleError
 from actspan.core.progress import NoReport, Report
+from actspan.core.segments import Proposals
 from actspan.core.tiou import tiou_matrix
-from actspan.core.types import Float32, Proposals, Video
+from actspan.core.types import Float32, Video
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
 from actspan.model.bsn.networks import Classifier
@@ -36,7 +37,6 @@ from actspan.training.state import StateFolder
 from actspan.training.tasks import inverse_deviation
 
 _WARMUP = 0.2  # share of the steps in which the learning rate rises
-_EPOCH_STEPS = 50  # steps after which the state is saved
 
 
 def train_classifier(
@@ -130,7 +130,7 @@ def collect_examples(
     features, targets = [], []
     for number, video in enumerate(videos_in(dataset, TRAINING)):
         rng = np.random.default_rng([seed, number])
-        proposed = proposals.get(video.id, Proposals.empty())
+        proposed = proposals.get(video.id, Proposals.empty("seconds"))
         segments, label = _examples_of(video, proposed, code, config, rng)
         features.append(pool_features(dataset.open(video.id), segments))
         targets.append(label)
@@ -160,6 +160,7 @@ def _examples_of(
         np.concatenate([start, chosen.start]),
         np.concatenate([end, chosen.end]),
         np.ones(len(label_codes) + len(chosen)),
+        unit="seconds",
     )
     background = np.full(len(outside), len(code), np.int64)
     label = np.concatenate([label_codes, label_codes[nearest], background])
@@ -200,7 +201,7 @@ def _fit(
     scale = inverse_deviation(features.std(axis=0, dtype=np.float64))
     mean = torch.from_numpy(features.mean(axis=0, dtype=np.float64))
     net.standardize(mean.float(), torch.from_numpy(scale).float())
-    plan = Plan(config.steps_for(len(codes)), _EPOCH_STEPS)
+    plan = Plan(config.steps_for(len(codes)), CLASSIFIER_EPOCH)
     optimizer = torch.optim.AdamW(net.parameters(), config.rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.rate, total_steps=plan.steps, pct_start=_WARMUP
@@ -208,7 +209,7 @@ def _fit(
     name = "classifier"
     training = Training(name, net, optimizer, plan, report, state, name, schedule=schedule)
     batches = _batches(codes == len(settings.labels), config, seed)
-    batches = islice(batches, training.done * _EPOCH_STEPS, None)  # the others are done
+    batches = islice(batches, training.done * CLASSIFIER_EPOCH, None)  # the others are done
     inputs, labels = torch.from_numpy(features), torch.from_numpy(codes)
 
     def losses(steps: range) -> Losses:
@@ -240,7 +241,7 @@ def _accuracies(net: Classifier, dataset: Dataset, labels: tuple[str, ...]) -> d
         right = total = 0
         for video in videos_in(dataset, subset):
             start, end = video.segments.T
-            segments = Proposals(start, end, np.ones(len(start)))
+            segments = Proposals(start, end, np.ones(len(start)), unit="seconds")
             pooled = torch.from_numpy(pool_features(dataset.open(video.id), segments))
             best = net(pooled)[:, :-1].argmax(dim=1).tolist()
             pairs = zip(best, video.labels, strict=True)

@@ -11,7 +11,6 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,9 @@ from actspan.config.base import to_dict
 from actspan.config.training import PRESETS, ClassifierTrainConfig, TrainConfig
 from actspan.core.errors import ActSpanError, BundleError, ConfigError
 from actspan.core.files import replace_folder, sha256
+from actspan.core.locks import lock_target
 from actspan.core.progress import NoReport, Report
-from actspan.core.types import Float64, Video
+from actspan.core.types import Float64
 from actspan.core.wording import listed, quoted
 from actspan.data.dataset import Dataset
 from actspan.evaluation.baselines import compare_with_guesses, not_beaten
@@ -40,10 +40,12 @@ from actspan.training.parts import (
     TRAINING,
     VALIDATION,
     for_dataset,
+    preset_of,
     propose_videos,
     read_parts,
     set_apart,
     videos_in,
+    with_duration,
 )
 from actspan.training.reduction import Reduction
 from actspan.training.samples import Samples, fingerprint
@@ -104,13 +106,39 @@ def train(
         There are no instances to train on, or no labels for a classifier.
     BundleError
         `out` already exists.
+    DataError
+        Another process trains the bundle.
 
     Examples
     --------
     >>> bundle = train(trainable(Dataset.load("my-videos")), "my-model")  # doctest: +SKIP
     """
-    report, out = report or NoReport(), Path(out)
-    requested = config or PRESETS["default"]
+    with lock_target(Path(out)):
+        return _train(
+            dataset,
+            Path(out),
+            config or PRESETS["default"],
+            classifier,
+            seed=seed,
+            validation_split=validation_split,
+            restart=restart,
+            overwrite=overwrite,
+            report=report or NoReport(),
+        )
+
+
+def _train(
+    dataset: Dataset,
+    out: Path,
+    requested: TrainConfig,
+    classifier: ClassifierTrainConfig | None,
+    *,
+    seed: int,
+    validation_split: float | None,
+    restart: bool,
+    overwrite: bool,
+    report: Report,
+) -> Bundle:
     config = for_dataset(requested, dataset)
     if requested.mode == "auto" and config.mode == "window":
         report.say("long recordings: trained on windows, each half a window after the last one")
@@ -150,7 +178,7 @@ def train(
         tem=nets["tem"].weights(),
         pem=nets["pem"].weights(),
         training={
-            "preset": _preset_of(config, dataset),
+            "preset": preset_of(config, dataset),
             "seed": seed,
             "data": data,
             "versions": versions,
@@ -162,7 +190,7 @@ def train(
     )
     if VALIDATION in parts:
         metrics = _evaluate(bundle, dataset, seed, report)
-        bundle = bundle if metrics is None else bundle.with_training(judged=metrics)
+        bundle = bundle if metrics is None else bundle.with_training(evaluation=metrics)
     bundle = _export(_with_projection(bundle, dataset, out, report), out, report)
     if classifier is not None:
         train_classifier(dataset, bundle, classifier, seed=seed, state=state, report=report)
@@ -206,12 +234,6 @@ def _train_nets(
     return {"tem": tem, "pem": pem}, {"tem": tem_fits, "pem": pem_fits}
 
 
-def _preset_of(config: TrainConfig, dataset: Dataset) -> str:
-    """Return the name of the preset with these settings, or "custom"."""
-    names = [n for n, known in PRESETS.items() if for_dataset(known, dataset) == config]
-    return names[-1] if names else "custom"
-
-
 def _evaluate(bundle: Bundle, dataset: Dataset, seed: int, report: Report) -> dict[str, Any] | None:
     """Evaluate proposals on the validation videos; warn if random guesses are as good.
 
@@ -219,7 +241,7 @@ def _evaluate(bundle: Bundle, dataset: Dataset, seed: int, report: Report) -> di
     them; None, with a report, if the videos cannot be evaluated.
     """
     videos = videos_in(dataset, VALIDATION)
-    videos = [_with_duration(video, dataset) for video in videos if len(video.segments)]
+    videos = [with_duration(video, dataset) for video in videos if len(video.segments)]
     if not videos:
         report.say("the model is not evaluated: no validation video has an instance")
         return None
@@ -244,13 +266,6 @@ def _evaluate(bundle: Bundle, dataset: Dataset, seed: int, report: Report) -> di
         )
     instances = sum(len(video.segments) for video in videos)
     return {"videos": len(videos), "instances": instances, "figures": figures}
-
-
-def _with_duration(video: Video, dataset: Dataset) -> Video:
-    """Return the video with the duration of its features, if the annotations give none."""
-    if np.isfinite(video.duration):
-        return video
-    return replace(video, duration=dataset.open(video.id).seconds)
 
 
 def _with_projection(bundle: Bundle, dataset: Dataset, out: Path, report: Report) -> Bundle:

@@ -19,7 +19,7 @@ WORKERS = ClusterConfig(workers=2)
 
 @pytest.fixture(scope="session")
 def ray() -> Iterator[Any]:
-    pytest.importorskip("ray.data", reason="needs Ray: pip install 'actspan[cluster]'")
+    pytest.importorskip("ray.data", reason="needs Ray (extra 'cluster')")
     # workers are new processes: they find what the tests import
     path = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     with pytest.MonkeyPatch.context() as patch:

@@ -26,7 +26,7 @@ pytestmark = [
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list[Any]]]:
     """Yield a head of one CPU, and two nodes of one CPU each."""
-    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'actspan[cluster]'")
+    ray = pytest.importorskip("ray", reason="needs Ray (extra 'cluster')")
     from ray.cluster_utils import Cluster
 
     if ray.is_initialized():

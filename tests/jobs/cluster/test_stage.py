@@ -9,7 +9,6 @@ import pytest
 from actspan import Dataset, Pipeline
 from actspan.core.errors import ShapeError
 from actspan.jobs.ray_engine import ProposeStage
-from tests.conftest import ROOT
 
 # Ray issues warnings itself
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -49,19 +48,3 @@ def test_an_empty_batch_gives_empty_columns_of_the_same_types(folder: Path) -> N
         "end": "f",
         "score": "f",
     }
-
-
-def test_the_example_of_the_docs_runs(
-    ray: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = (ROOT / "docs" / "deploy" / "cluster.md").read_text(encoding="utf-8")
-    code = text.split("```python\n")[1].split("```")[0]
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "bsn").symlink_to(folder / "bundle")
-    (tmp_path / "my-videos").symlink_to(folder / "set")
-    exec(compile(code, "docs/deploy/cluster.md", "exec"), {})
-    import pyarrow.parquet
-
-    table = pyarrow.parquet.read_table(tmp_path / "proposals")
-    assert table.column_names == ["video", "start", "end", "score"]
-    assert len(set(table["video"].to_pylist())) == 40

@@ -117,7 +117,7 @@ def test_odd_sizes_and_rates(tmp_path: Path) -> None:
 
 
 def test_clips_of_a_video_are_named_by_rank_and_place(tmp_path: Path) -> None:
-    segments = Proposals([3.0, 7.4], [5.0, 11.0], [0.9, 0.4])
+    segments = Proposals([3.0, 7.4], [5.0, 11.0], [0.9, 0.4], unit="seconds")
     clips = list(cut_clips("film", film(tmp_path / "film.mp4"), segments, tmp_path, end=10.0))
     assert [c.path.name for c in clips] == ["film_01_3.00-5.00.mp4", "film_02_7.40-10.00.mp4"]
     assert clips[1].seconds == pytest.approx(2.6, abs=0.1)

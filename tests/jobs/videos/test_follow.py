@@ -192,7 +192,7 @@ def outcomes(snippets: int) -> Iterator[Outcome]:
         begins = np.arange(window.first + (-window.first) % 3, window.last - 2, 3) - window.first
         start, end = (begins + 0.5) / LENGTH, (begins + 2.5) / LENGTH
         ones = np.ones(len(begins))
-        found = Proposals(start, end, ones, ones, ones)
+        found = Proposals(start, end, ones, ones, ones, unit="fraction")
         scores = BoundaryScores(*np.ones((3, LENGTH)))
         confidence = np.linspace(0.5, 0.9, len(begins), dtype=np.float32)
         yield Outcome("v", LENGTH * STRIDE, scores, found, confidence, None, window)

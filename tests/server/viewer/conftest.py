@@ -1,4 +1,4 @@
-"""Provide a service with two runs of made-up videos, and a page that shows them."""
+"""Provide a service with two runs of synthetic videos, and a page that shows them."""
 
 from __future__ import annotations
 

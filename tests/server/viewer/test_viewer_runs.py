@@ -122,7 +122,7 @@ def test_the_auc_in_the_list_follows_the_settings(
     before = re.findall(r"[\d.]+", page.evaluate(figures))
     change_settings(visit)
     found = live.ask("/api/browse/suppressed", id="video0", run=0, **SETTINGS).json
-    proposals = Proposals(found["start"], found["end"], *[found["score"]] * 3)
+    proposals = Proposals(found["start"], found["end"], *[found["score"]] * 3, unit="seconds")
     auc, _ = evaluate_video(videos[0], proposals)
     assert f"{auc:.1f}" != before[0]
     visit.until(f"{figures} === 'AUC A {auc:.1f} B {before[1]}'")

@@ -21,7 +21,7 @@ from actspan.data.annotations.format_table import DATASET_JSON, FORMATS
 from actspan.data.annotations.formats import format_to_write, read_annotations, write_annotations
 from actspan.data.data_requests import ConvertRequest
 from actspan.data.instances import clipped, late_ends, segment_problems
-from actspan.data.times import in_seconds, wrong_unit
+from actspan.data.times import conversion, in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset, good_segments
 
 _SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; if most are shorter, the unit must be another
@@ -72,8 +72,11 @@ def convert_annotations(request: ConvertRequest) -> Conversion:
     return done
 
 
-def prepare_conversion(request: ConvertRequest) -> Prepared:
-    """Read and check annotations as `convert_annotations` does, but write nothing."""
+def prepare_conversion(request: ConvertRequest, *, of_convert: bool = True) -> Prepared:
+    """Read and check annotations as `convert_annotations` does, but write nothing.
+
+    `of_convert` is false for a command without the options of `annotate convert`.
+    """
     columns, of_durations = dict(request.columns), {}
     durations = request.durations
     is_table = durations is not None and durations.suffix.lower() in (".csv", ".tsv")
@@ -89,7 +92,7 @@ def prepare_conversion(request: ConvertRequest) -> Prepared:
     )
     path, videos, problems = annotations.path, annotations.videos, list(annotations.problems)
     notes = list(annotations.notes)
-    target, format = _target_of(request)
+    target, format = _target_of(request, path, of_convert=of_convert)
     if durations is not None:
         known = read_annotations(durations, columns=of_durations, only_facts=True)
         notes += [*_disagreements(annotations, known), *known.notes]
@@ -106,7 +109,7 @@ def prepare_conversion(request: ConvertRequest) -> Prepared:
     if videos and not any(len(video.segments) + len(video.ignored) for video in videos):
         where = "" if request.subset is None else f" in subset {request.subset!r}"
         notes.append(f"{path}: contains no instances{where}")
-    videos, timing = _in_seconds(videos, request, annotations)
+    videos, timing = _in_seconds(videos, request, annotations, of_convert=of_convert)
     problems += segment_problems(videos, path)
     if not videos and not problems:
         raise AnnotationError(f"{path}: contains no videos")
@@ -117,7 +120,8 @@ def prepare_conversion(request: ConvertRequest) -> Prepared:
         raise_errors(problems, leaves_something=bool(good.any()))
     if without := [v.id for v in videos if math.isnan(v.duration)]:
         names = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
-        remedy = "pass --durations, unless features give the length of the videos"
+        give = "pass" if of_convert else "add them by actspan annotate convert"
+        remedy = f"{give} --durations, unless features give the length of the videos"
         what = f"{counted(len(without), 'video')} without duration ({names})"
         problems.append(Problem("", str(path), what, remedy, Skipped.NOTHING))
     videos = videos.with_instances(good)
@@ -126,13 +130,15 @@ def prepare_conversion(request: ConvertRequest) -> Prepared:
     return Prepared(conversion, format, annotations.document)
 
 
-def _target_of(request: ConvertRequest) -> tuple[Path, str]:
+def _target_of(request: ConvertRequest, source: Path, *, of_convert: bool) -> tuple[Path, str]:
     """Return the file to write and its format; raise AnnotationError if the file exists."""
     target = request.target / DATASET_JSON if request.target.is_dir() else request.target
     format = format_to_write(target, request.target_format).name
     if target.exists() and not request.overwrite:
         what = f"{target}: already exists; --force replaces it"
-        if request.durations is None:
+        if target.resolve() == source.resolve():
+            what += ", and keeps its durations and frame rates"
+        elif request.durations is None and of_convert:
             keep = f"--durations {quoted(request.target)} --force"
             what = f"{what}; to keep its durations and frame rates: {keep}"
         raise AnnotationError(what)
@@ -140,7 +146,7 @@ def _target_of(request: ConvertRequest) -> tuple[Path, str]:
 
 
 def _in_seconds(
-    videos: Videos, request: ConvertRequest, annotations: Annotations
+    videos: Videos, request: ConvertRequest, annotations: Annotations, *, of_convert: bool
 ) -> tuple[Videos, tuple[str, ...]]:
     """Convert times to seconds and clip them, as requested; return the videos and notes."""
     notes: tuple[str, ...] = ()
@@ -159,9 +165,10 @@ def _in_seconds(
         if annotations.unit == "seconds" != request.times:
             _require_plausible(videos, before, request.times, annotations.path)
     elif unit := wrong_unit(videos, videos.durations):
+        path, options = annotations.path, unit.options
+        remedy = f"pass {options}" if of_convert else conversion(path, options)
         raise AnnotationError(
-            f"{annotations.path}: {unit.what}: pass {unit.options}; or correct the durations, "
-            "if times are seconds"
+            f"{path}: {unit.what}: {remedy}; or correct the durations, if times are seconds"
         )
     if request.clip:
         videos, cut = clipped(videos)

@@ -57,7 +57,8 @@ def split_annotations(request: SplitRequest) -> Split:
             request.out,
             on_error=request.on_error,
             overwrite=request.overwrite,
-        )
+        ),
+        of_convert=False,
     )
     videos = prepared.conversion.videos
     groups = groups_of(videos, request.by, request.source)

@@ -21,7 +21,9 @@ from actspan.core.errors import StageError
 from actspan.core.files import atomic_folder
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Features, Float64, Proposals, RaggedProposals
+from actspan.core.ragged import RaggedProposals
+from actspan.core.segments import Proposals
+from actspan.core.types import Features, Float64
 from actspan.data.dataset import Dataset
 from actspan.data.result_files import RESULT_FILE
 from actspan.data.result_writers import result_writer
@@ -284,7 +286,9 @@ def _rate_item(
     start, end, start_score, end_score = (
         np.fromfile(path, dtype=np.float64) for path in _candidate_files(stage, item)
     )
-    candidates = Proposals(start, end, start_score * end_score, start_score, end_score)
+    candidates = Proposals(
+        start, end, start_score * end_score, start_score, end_score, unit="fraction"
+    )
     confidence = dumps.read(item)[: item.rows]
     if folder is not None:
         write_csv(folder / f"{item.name}.csv", {**_columns(candidates), "iou_score": confidence})

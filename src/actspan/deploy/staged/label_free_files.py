@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from actspan.core.problems import Problem
-from actspan.core.types import Features, Float32, Float64, Proposals
+from actspan.core.segments import Proposals
+from actspan.core.types import Features, Float32, Float64
 from actspan.data.cells import Window
 from actspan.deploy.staged.dumps import write_array
 from actspan.deploy.staged.stage import Item, Stage
@@ -44,7 +45,7 @@ def add_label_free(
     stage: Stage, item: Item, candidates: Proposals, confidence: Float32
 ) -> tuple[Proposals, Float32]:
     """Combine the candidates of an input with the label-free proposals; see `combine`."""
-    found = Proposals(*_read(_file(stage, item)))
+    found = Proposals(*_read(_file(stage, item)), unit="fraction")
     return combine(candidates, confidence, found, stage.config.fusion)
 
 

@@ -30,8 +30,7 @@ from actspan.deploy.staged.dumps import (
 )
 from actspan.deploy.staged.stage import Item, Stage
 from actspan.model.bundle import Bundle
-from actspan.pipeline.core import open_nets
-from actspan.runtime.opening import INPUT
+from actspan.runtime.opening import INPUT, open_nets
 from actspan.runtime.session import Session
 
 _SCRIPT = Path(__file__).with_name("standalone.py")

@@ -266,4 +266,4 @@ def write_stage_file(folder: Path, bundle: Bundle, dataset: DatasetRecord) -> No
         dataset=dataset,
         pipeline=bundle.config,
     )
-    (folder / STAGE_FILE).write_text(dump_toml(info), encoding="utf-8")
+    (folder / STAGE_FILE).write_bytes(dump_toml(info).encode())

@@ -12,6 +12,7 @@ import numpy as np
 
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import BundleError, CheckpointError, ShapeError
+from actspan.core.locks import lock_target
 from actspan.core.types import Float32
 from actspan.data.names import Ignored
 from actspan.model.bsn.checkpoint_files import (
@@ -133,7 +134,16 @@ def convert_checkpoints(
         A file cannot be used, or two contain the same network.
     BundleError
         `out` is taken or cannot be written, or the networks do not fit each other.
+    DataError
+        Another process writes to `out`.
     """
+    with lock_target(out):
+        return _convert(paths, out, length, overwrite)
+
+
+def _convert(
+    paths: list[Path], out: Path, length: int, overwrite: bool
+) -> tuple[Bundle, list[CheckpointNetwork]]:
     is_bundle = (out / MANIFEST).is_file()
     if not is_bundle:
         check_new_bundle(out, overwrite=overwrite)

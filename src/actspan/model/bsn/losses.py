@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from actspan.config.training import PemLoss
+from actspan.core.segments import Proposals
 from actspan.core.tiou import ioa_matrix
-from actspan.core.types import Float32, Float64, Proposals
+from actspan.core.types import Float32, Float64
 from actspan.proposals.candidates import match_instances
 
 BOUNDARY_SHARE = 0.1  # width of a start or end region, as a share of its instance
@@ -69,7 +70,7 @@ def pem_targets(candidates: Proposals, instances: Float64) -> Float32:
 
     Examples
     --------
-    >>> pem_targets(Proposals([0.2], [0.4], [1.0]), np.array([[0.2, 0.6]]))
+    >>> pem_targets(Proposals([0.2], [0.4], [1.0], unit="fraction"), np.array([[0.2, 0.6]]))
     array([0.5], dtype=float32)
     """
     if len(instances) == 0:

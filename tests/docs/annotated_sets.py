@@ -1,17 +1,14 @@
-"""The commands of docs/how-to/datasets.md, run on small synthetic data of the same format."""
+"""Annotations as the page about datasets describes them, with features, in the working folder."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from actspan import Video
-from actspan.data.annotations.format_table import FORMATS
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from tests.data.annotation_files import (
     boris_project,
@@ -23,9 +20,6 @@ from tests.data.annotation_files import (
     write_thumos,
 )
 from tests.examples import write_dataset
-from tests.pages import blocks, page, run
-
-BLOCKS = blocks("how-to/datasets.md")
 
 
 def set_without_annotations(folder: Path) -> list[Video]:
@@ -50,9 +44,9 @@ def activitynet() -> None:
         segment = {"segment": [10.0 + i, 30.0], "label": "act"}
         document[f"v_{i}"] = {**facts, "annotations": [segment]}
         table.append(f"v_{i},{('training', 'validation')[i % 2]}")
-        header = ",".join(f"f{c}" for c in range(8))
+        header = ",".join(f"f{c}" for c in range(6))
         np.savetxt(
-            folder / "csv_mean_100" / f"v_{i}.csv", rng.normal(size=(100, 8)), "%.5f", ",",
+            folder / "csv_mean_100" / f"v_{i}.csv", rng.normal(size=(100, 6)), "%.5f", ",",
             header=header, comments="",
         )  # fmt: skip
     (folder / "anet_anno_action.json").write_text(json.dumps(document))
@@ -146,10 +140,6 @@ def short(video: Video) -> list[tuple[float, float, str]]:
     return [(s, e, label) for s, e, label in video.instances() if e < 10]
 
 
-def to_tools() -> None:
-    write_dataset(Path("my-videos"), videos=6)
-
-
 def sensors() -> None:
     write_dataset(Path("recordings"), videos=6)
     videos = read_annotations("recordings").videos
@@ -162,35 +152,14 @@ def sensors() -> None:
 
 SETS: dict[str, Callable[[], None]] = {
     "activitynet": activitynet,
-    "activitynet-official": activitynet_official,
+    "activitynet official": activitynet_official,
     "thumos14": thumos14,
-    "thumos14-json": thumos14_json,
+    "thumos14 json": thumos14_json,
     "hacs": hacs,
     "csv": csv,
     "elan": elan,
     "labelstudio": labelstudio,
     "vtt": vtt,
-    "boris-via": boris_via,
-    "to-tools": to_tools,
+    "boris and via": boris_via,
     "sensors": sensors,
 }
-
-
-def test_every_block_has_its_data() -> None:
-    assert BLOCKS.keys() == SETS.keys()
-
-
-@pytest.mark.parametrize("name", SETS)
-def test_commands_of_the_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    if "actspan train" in BLOCKS[name]:
-        pytest.importorskip("torch", reason="needs the extra 'train'")
-    SETS[name]()
-    run(BLOCKS[name])
-
-
-def test_every_form_is_in_the_table() -> None:
-    for format in FORMATS.values():
-        (row,) = re.findall(rf"^\| `{format.name}` \|.*$", page("how-to/datasets.md"), re.MULTILINE)
-        assert row.split("|")[3].strip() == ("yes" if format.read is not None else "")
-        assert row.split("|")[4].strip() == ("yes" if format.encode is not None else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,16 +12,17 @@ torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 pytest.importorskip("onnxscript", reason="torch.onnx.export needs it")
 
 from actspan.streams.backbone import Backbone, find_backbone  # noqa: E402
-from tests.pages import page  # noqa: E402
+from tests.conftest import ROOT  # noqa: E402
+from tests.docs.pages import blocks  # noqa: E402
 
-BLOCKS = re.findall(r"```python\n(.*?)```", page("how-to/videos.md"), re.DOTALL)
+PAGE = ROOT / "docs" / "how-to" / "videos.md"
 
 
 @pytest.fixture(scope="module")
 def export() -> Callable[..., None]:
-    (block,) = [block for block in BLOCKS if "def export(" in block]
+    (text,) = [block.text for block in blocks(PAGE) if "def export(" in block.text]
     names: dict[str, Callable[..., None]] = {}
-    exec(compile(block, "docs/how-to/videos.md", "exec"), names)
+    exec(compile(text, str(PAGE), "exec"), names)
     return names["export"]
 
 

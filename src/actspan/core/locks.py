@@ -1,0 +1,96 @@
+"""Locks that keep two processes from writing one file or folder at the same time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+
+from actspan.core.errors import DataError
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of file systems without locks
+LOCK = ".lock"
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
+
+
+@contextmanager
+def lock_target(target: Path, *, inside: bool = False) -> Iterator[None]:
+    """Lock a file or folder that is written until the block ends; the lock ends with the process.
+
+    The same code can lock a target again within the block.
+
+    Parameters
+    ----------
+    target : Path
+        It need not exist; the folder around it is created.
+    inside : bool
+        Keep the lock file in the folder `target`, which is created, not next to it. For a folder
+        that is written in place, whose parent may not be writable.
+
+    Raises
+    ------
+    DataError
+        Another process has locked the target, which is named with that process; or the lock file
+        cannot be created.
+    """
+    path = target.resolve()  # two names of one place have one lock
+    file = path / LOCK if inside else path.with_name(f".{path.name}{LOCK}")
+    if file in _held.get():
+        yield
+        return
+    created = [folder for folder in file.parents if not folder.exists()]  # deepest first
+    try:
+        with _locked(file, target):
+            token = _held.set(_held.get() | {file})
+            try:
+                yield
+            finally:
+                _held.reset(token)
+    finally:
+        for folder in created:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+
+
+@contextmanager
+def _locked(file: Path, target: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file, timeout=0, thread_local=False, fallback_to_soft=False)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        with suppress(OSError):  # a full disk is reported by the work itself
+            file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+    except Timeout as error:
+        raise DataError(
+            f"{target}: {_holder(file)} is writing it; wait until that ends, or stop it"
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise DataError(f"{target}: cannot be created: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        is_removed = False
+        try:
+            # A process that opened the file before takes no lock on it once it is removed.
+            with suppress(PermissionError):  # Windows removes no open files
+                file.unlink(missing_ok=True)
+                is_removed = True
+        finally:
+            lock.release()
+        if not is_removed:
+            with suppress(OSError):  # another process has opened it
+                file.unlink(missing_ok=True)
+
+
+def _holder(file: Path) -> str:
+    """Return the process that has locked a file."""
+    with suppress(OSError, UnicodeDecodeError):
+        return file.read_text(encoding="utf-8")[:200] or "another process"
+    return "another process"

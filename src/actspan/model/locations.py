@@ -1,0 +1,135 @@
+"""Places of bundles: a folder, an archive, a URL of either, or a name on the Hub."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from actspan.core.errors import BundleError
+from actspan.core.files import StrPath, check_size
+from actspan.core.limits import SETTINGS, WEIGHTS
+from actspan.data.dataset import local_folder
+from actspan.model import LABEL_FREE
+from actspan.model.manifest import MANIFEST, read_manifest
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+_TIMEOUT = 30  # seconds without data
+_BLOCK = 1 << 20
+_FILES = 1000  # in an archive
+
+
+def bundle_folder(where: StrPath | None) -> Path:
+    """Return the folder of a bundle, fetched to this machine if it is elsewhere.
+
+    Parameters
+    ----------
+    where : str or path, optional
+        A folder; an archive (.zip, .tar, .tar.gz) of one; an http(s) URL of either; a folder of an
+        object store (s3://...); `hf://owner/name` on the Hub; None is the label-free bundle.
+
+    Raises
+    ------
+    BundleError
+        Nothing is found there, it cannot be fetched, or an archive contains no bundle.
+    DataError, MissingExtraError
+        An object store fails, or its driver is not installed.
+    """
+    if where is None:
+        return LABEL_FREE
+    text = str(where)
+    if text.startswith("hf://"):
+        from actspan.model.hub import local_bundle
+
+        return local_bundle(text)
+    if text.startswith(("http://", "https://")):
+        return _fetched(text.rstrip("/"))
+    path = local_folder(text)
+    return _unpacked(path, path) if text.lower().endswith(ARCHIVES) and path.is_file() else path
+
+
+@cache
+def _fetched(url: str) -> Path:
+    """Download a bundle over http: an archive, or a folder by its `model.toml`."""
+    name = Path(urlsplit(url).path).name
+    folder = _temporary_folder()
+    if name.lower().endswith(ARCHIVES):
+        _download(url, folder / name, WEIGHTS)
+        return _unpacked(folder / name, url.partition("?")[0])
+    bundle = folder / (name or "bundle")
+    bundle.mkdir()
+    _download(f"{url}/{MANIFEST}", bundle / MANIFEST, SETTINGS)
+    for file, record in read_manifest(bundle).files.items():
+        _download(f"{url}/{file}", bundle / file, record.size)
+    return bundle
+
+
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="actspan-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _download(url: str, path: Path, limit: int) -> None:
+    """Write the content of a URL to a file; raise BundleError if it is longer than `limit`."""
+    shown = url.partition("?")[0]  # the rest may contain a token
+    try:
+        with urlopen(url, timeout=_TIMEOUT) as stream, path.open("wb") as file:  # noqa: S310
+            while block := stream.read(_BLOCK):
+                file.write(block)
+                if file.tell() > limit:
+                    raise BundleError(f"{shown}: larger than the {limit:,} bytes that are allowed")
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        what = "check the address, and that it can be reached from here"
+        raise BundleError(f"{shown}: cannot be fetched: {reason}; {what}") from error
+
+
+def _unpacked(archive: Path, source: str | Path) -> Path:
+    """Unpack an archive to a temporary folder; return the folder with `model.toml` in it."""
+    folder = _temporary_folder()
+    try:
+        check_size(archive, WEIGHTS)
+        _unpack(archive, folder)
+    except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
+        what = "download it again, or give the unpacked folder"
+        raise BundleError(f"{source}: this archive cannot be unpacked: {error}; {what}") from error
+    found = sorted(folder.rglob(MANIFEST), key=lambda path: len(path.parts))
+    if not found:
+        raise BundleError(
+            f"{source}: this archive contains no bundle (no {MANIFEST}); make one of the bundle's "
+            "folder"
+        )
+    return found[0].parent
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack regular files; raise ValueError if they are too many, too large or lie outside."""
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as packed:
+            _check_content(info.file_size for info in packed.infolist())
+            packed.extractall(folder)  # noqa: S202  zipfile removes `..` and roots from names
+        return
+    with tarfile.open(archive) as tape:
+        _check_content(member.size for member in tape)
+        tape.extractall(folder, filter="data")  # refuses links and files outside
+
+
+def _check_content(sizes: Iterable[int]) -> None:
+    """Raise ValueError as soon as files are too many or too large for a bundle."""
+    total = 0
+    for number, size in enumerate(sizes, start=1):
+        total += size
+        if number > _FILES or total > WEIGHTS:
+            raise ValueError(
+                f"a bundle has at most {_FILES:,} files of together {WEIGHTS:,} bytes, and here "
+                "are more"
+            )
