@@ -29,7 +29,7 @@ from actspan.streams.video_lists import find_videos
 _PAUSE = 0.001  # seconds after each part of the evaluation, so that requests go first
 _LATER = 1.0  # seconds after the evaluation, so that the first page goes first
 _TOGETHER = 200  # videos that are evaluated together
-_NONE = Proposals.empty()
+_NONE = Proposals.empty("seconds")
 _UNKNOWN = FileLength(math.nan, math.nan)
 _CHANGED = 8  # runs with other settings of Soft-NMS that stay in memory
 
