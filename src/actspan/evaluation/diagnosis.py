@@ -37,6 +37,7 @@ from actspan.evaluation.stage_losses import (
 )
 from actspan.jobs.run import RUN_FILE, Run
 from actspan.model.bundle import Bundle
+from actspan.model.locations import bundle_folder
 from actspan.runtime.opening import open_session
 
 # Upper limits of the share of the video that an instance covers, and of instances per video, as in
@@ -231,7 +232,7 @@ def _rater(run: Run, model: Bundle | None, stack: ExitStack) -> tuple[Rate | Non
     """Return PEM of the run's bundle, or the reason why it is unavailable."""
     recorded = run.info.get("bundle", {})
     try:
-        bundle = model or Bundle.load(recorded.get("path", ""))
+        bundle = model or Bundle.load(bundle_folder(recorded.get("path", "")))
         weights = bundle.files.get("pem.safetensors")
         if weights is None or weights.sha256 != recorded.get("files", {}).get("pem.safetensors"):
             return None, f"{bundle.path} is not the bundle of this run: no gain for top-k"

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 from actspan.core.errors import BundleError
 from actspan.core.files import StrPath, check_size
 from actspan.core.limits import SETTINGS, WEIGHTS
-from actspan.data.dataset import local_folder
+from actspan.data.dataset import local_folder, location_of
 from actspan.model import LABEL_FREE
 from actspan.model.manifest import MANIFEST, read_manifest
 
@@ -25,6 +25,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _TIMEOUT = 30  # seconds without data
 _BLOCK = 1 << 20
 _FILES = 1000  # in an archive
+_locations: dict[Path, str] = {}  # of bundles that are elsewhere, by their folder here
 
 
 def bundle_folder(where: StrPath | None) -> Path:
@@ -49,11 +50,33 @@ def bundle_folder(where: StrPath | None) -> Path:
     if text.startswith("hf://"):
         from actspan.model.hub import local_bundle
 
-        return local_bundle(text)
+        folder = local_bundle(text)
+        _locations[folder] = f"{text.partition('@')[0]}@{folder.name}"  # the commit
+        return folder
     if text.startswith(("http://", "https://")):
-        return _fetched(text.rstrip("/"))
+        folder = _fetched(text.rstrip("/"))
+        _locations[folder] = text
+        return folder
     path = local_folder(text)
-    return _unpacked(path, path) if text.lower().endswith(ARCHIVES) and path.is_file() else path
+    if not (text.lower().endswith(ARCHIVES) and path.is_file()):
+        return path
+    folder = _unpacked(path, path)
+    _locations[folder] = str(path.resolve())
+    return folder
+
+
+def bundle_location(folder: Path) -> str:
+    """Return what gives the same bundle to `bundle_folder` later, or on another machine.
+
+    An address may contain a token: see `shown_location`.
+    """
+    return _locations.get(folder) or location_of(folder)
+
+
+def shown_location(folder: Path) -> str:
+    """Return the location of a bundle for files and messages: without the query of an address."""
+    location = bundle_location(folder)
+    return location.partition("?")[0] if folder in _locations else location
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The job `extract` as a function: its options are those of the command, it gives a dataset."""
+"""The job `extract` as a function: its options are those of the command, its result a dataset."""
 
 from __future__ import annotations
 
