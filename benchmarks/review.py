@@ -74,7 +74,7 @@ def write_run(folder: Path, planned: list[Planned], seed: int) -> None:
                 )
                 scores = BoundaryScores(*np.zeros((3, int(SECONDS * FPS))))
                 confidence = score.astype(np.float32)
-                add(Outcome(name, SECONDS, scores, found, confidence, found.scaled(SECONDS)))
+                add(Outcome(name, SECONDS, scores, found, confidence, found.to_seconds(SECONDS)))
         write_info(partial, {"videos": len(videos)})
     labelled = [Video("labels", 9.0, "training", [[k, k + 1] for k in range(3)], LABELS)]
     (folder / "set").mkdir()

@@ -56,7 +56,7 @@ def make_large_run(folder: Path, videos: int, seed: int) -> None:
                 found = Proposals(edges[0], edges[1], score, score, score, unit="fraction")
                 scores = BoundaryScores(*rng.random((3, CELLS)))
                 confidence = score.astype(np.float32)
-                result = found.scaled(seconds)
+                result = found.to_seconds(seconds)
                 add(Outcome(name, seconds, scores, found, confidence, result))
         write_info(partial, {"videos": videos})
     (folder / "set").mkdir()

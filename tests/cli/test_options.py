@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from actspan import Bundle
 from actspan.cli import COMMANDS
 from actspan.cli.options import Text, command
-from actspan.config.base import Bounds, Config, Positive, doc
+from actspan.config.base import Bounds, Config, ExistingBundle, Positive, doc
 from actspan.core.errors import ConfigError
+from tests.examples import write_bundle
 
 
 class Choice(Config, frozen=True):
@@ -50,6 +53,20 @@ def test_a_signature_becomes_options() -> None:
                   "--force Replace existing files.",
                   "--count N Number of workers. [default: 2; 2 to 9]"):  # fmt: skip
         assert " ".join(words.split()) in " ".join(text.split())
+
+
+@command()
+def try_bundle(bundle: ExistingBundle) -> None:
+    """Try out a bundle."""
+    click.echo(Bundle.load(bundle).nets)
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_a_bundle_may_be_an_archive(suffix: str, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "small")
+    shutil.make_archive(str(bundle.path), "zip", bundle.path)
+    done = CliRunner().invoke(try_bundle, [f"{bundle.path}{suffix}"])
+    assert done.output == f"{bundle.nets}\n"
 
 
 def test_a_command_gets_a_ready_request() -> None:

@@ -100,7 +100,7 @@ def test_conversion_changes_the_unit() -> None:
     assert (seconds.unit, seconds.end.tolist()) == ("seconds", [18.0, 54.0])
     back = seconds.to_fraction(60.0)
     np.testing.assert_allclose(back.start, FRACTIONS.start)
-    assert back.unit == FRACTIONS.scaled(60.0).to_fraction(60.0).unit == "fraction"
+    assert back.unit == FRACTIONS.to_seconds(60.0).to_fraction(60.0).unit == "fraction"
     with pytest.raises(UnitError, match="to_seconds needs fractions"):
         seconds.to_seconds(60.0)
     with pytest.raises(UnitError, match="to_fraction needs seconds"):

@@ -32,3 +32,14 @@ def test_the_lines_of_atc_are_those_that_are_written() -> None:
             f'--input_format=ND --input_shape="{shape}" --log=debug --soc_version=Ascend310\n'
         )
         assert line in page("deploy/ascend.md")
+
+
+def test_pages_that_the_source_names_exist() -> None:
+    named = {
+        (file.relative_to(ROOT).as_posix(), name)
+        for folder in ("src", "tests", "benchmarks", ".ci")
+        for file in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"\bdocs/[\w/-]+\.md\b", file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    assert [(file, name) for file, name in sorted(named) if not (ROOT / name).is_file()] == []

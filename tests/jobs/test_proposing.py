@@ -140,7 +140,7 @@ def test_bad_scores_are_all_named_before_work(request_: ProposeRequest, tmp_path
     assert [p.video for p in caught.value.problems] == ["video1", "video3"]
     assert propose(replace(request, on_error="skip")).videos == 4
     np.savez(tmp_path / "scores.npz", **dict.fromkeys(given, good[:2]))  # type: ignore[arg-type]
-    with pytest.raises(DatasetError, match="after leaving out 6 of 6 videos"):
+    with pytest.raises(DatasetError, match="None of 6 videos can be used"):
         propose(replace(request, on_error="skip"))
 
 

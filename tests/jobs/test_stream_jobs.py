@@ -149,11 +149,15 @@ def test_without_a_model_recordings_equal_their_extracted_features(
 
 def test_poses_without_a_model_need_a_rate(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("scorer,x\nbodyparts,nose\ncoords,x\n0,1\n")
-    with pytest.raises(ConfigError, match="actspan extract --rate N"):
+    with pytest.raises(
+        ConfigError, match=r"actspan extract \S+a\.csv --rate HZ --out features/, then"
+    ):
         propose(ProposeRequest(videos=(str(tmp_path / "a.csv"),)))
 
 
 def test_options_of_extract_are_named_as_such(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("time,a\n0,1\n0.1,x\n")
-    with pytest.raises(VideoError, match=r"--column \(an option"):
+    with pytest.raises(
+        VideoError, match=r"actspan extract \S+a\.csv --column NAME --out features/, then"
+    ):
         propose(ProposeRequest(videos=(str(tmp_path / "a.csv"),)))

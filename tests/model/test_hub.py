@@ -300,8 +300,8 @@ def test_the_card_describes_the_bundle(hub: LoopbackHub, client: Client, bundle:
 
 def test_figures_of_the_training_are_in_the_card(bundle: Path) -> None:
     rows = {"model": {"AR@1": 6.0, "AUC": 30.0}, "label-free": {"AR@1": 1.0, "AUC": 36.0}}
-    judged = {"videos": 10, "instances": 21, "figures": rows}
-    changed = Bundle.load(bundle).with_training(judged=judged, preset="published", seed=3)
+    evaluation = {"videos": 10, "instances": 21, "figures": rows}
+    changed = Bundle.load(bundle).with_training(evaluation=evaluation, preset="published", seed=3)
     text = model_card(changed, NAME, CardRequest(license="mit"))
     assert "| label-free | 1.00 | 36.00 |" in text
     command = "actspan train --dataset synthetic --out MODEL --seed 3 --preset published"

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+import actspan
 from actspan import Bundle
 from actspan.core.errors import BundleError
 from actspan.model import LABEL_FREE, locations
-from actspan.model.locations import bundle_folder
-from tests.examples import write_bundle
+from actspan.model.locations import bundle_folder, bundle_location
+from tests.examples import write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,18 @@ def test_a_bundle_is_found_in_a_folder_an_archive_and_at_an_address(
         assert found.files == expected.files
         for file in found.files:
             found.file(file)  # is complete
+
+
+@pytest.mark.parametrize("name", ["bsn", "inside.zip"])
+def test_a_run_names_where_its_bundle_came_from(
+    name: str, files: Path, address: str, tmp_path: Path
+) -> None:
+    dataset = write_dataset(tmp_path / "dataset", videos=2)
+    for number, where in enumerate((f"{files / name}", f"{address}/{name}")):
+        token = "?token=secret" if where.endswith(".zip") and number else ""
+        run = actspan.propose(model=where + token, dataset=dataset, out=tmp_path / f"run{number}")
+        assert run.propose_options()[:2] == ["--model", where]
+        assert bundle_location(bundle_folder(where + token)) == where + token
 
 
 def test_none_is_label_free() -> None:

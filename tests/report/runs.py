@@ -51,7 +51,7 @@ def _outcome(video: Video, rng: np.random.Generator) -> Outcome:
     scores = BoundaryScores(action, start, end)
     candidates = generate_proposals(scores)[:100]
     confidence = rng.uniform(0.2, 0.9, len(candidates)).astype(np.float32)
-    ranked = candidates.with_score(candidates.score * confidence).scaled(video.duration)
+    ranked = candidates.with_score(candidates.score * confidence).to_seconds(video.duration)
     best = ranked[np.argsort(-ranked.score, kind="stable")[:40]]
     return Outcome(video.id, video.duration, scores, candidates, confidence, best)
 

@@ -219,7 +219,7 @@ def test_features_are_extracted_from_addresses(server: VideoServer, tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a certificate of this machine, for which nobody vouches, with its key next to it."""
+    """Return a certificate of this machine that no authority signed, with its key next to it."""
     program = shutil.which("openssl")
     if program is None:
         pytest.skip("needs openssl, to make a certificate")

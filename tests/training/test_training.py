@@ -23,6 +23,7 @@ from actspan import (
 from actspan.config.base import changed, from_dict, to_dict
 from actspan.config.training import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig, preset
 from actspan.core.errors import ActSpanError, AnnotationError, BundleError, ConfigError
+from actspan.model.hub_card import CardRequest, model_card
 from actspan.training.loop import Plan, learning_rate
 from actspan.training.parts import draw_videos, trainable
 from actspan.training.trainer import train
@@ -53,6 +54,14 @@ def test_the_model_is_compared_with_guesses(dataset: Dataset, bundle: Bundle) ->
     expected = evaluate_recall(videos, found).summary()
     assert measured["figures"]["model"] == pytest.approx(expected, abs=0.5)
     assert "set_apart" not in (bundle.training or {})
+
+
+def test_the_figures_of_a_training_are_in_its_card(bundle: Bundle) -> None:
+    pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
+    figures = (bundle.training or {})["evaluation"]["figures"]
+    card = model_card(bundle, "me/mine", CardRequest(license="mit"))
+    assert f"| label-free | {figures['label-free']['AR@1']:.2f} |" in card
+    assert "actspan train --dataset" in card
 
 
 @pytest.mark.parametrize("kept", [1, 100])

@@ -47,8 +47,8 @@ class BenchRequest(Config, frozen=True, kw_only=True):
     model: Annotated[
         ExistingBundle | None,
         doc(
-            "A bundle: a folder, a URL or hf://OWNER/NAME. [default: synthetic networks of "
-            "published sizes]",
+            "A bundle: a folder, an archive, a URL or hf://OWNER/NAME. [default: synthetic "
+            "networks of published sizes]",
             group="Model",
         ),
     ] = None

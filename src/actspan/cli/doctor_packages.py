@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 from actspan.core.installation import install_command
 
-_UNION = ("all", "dev")  # extras that are made of others, or of tools
+_NOT_LISTED = ("all", "dev", "docs")  # made of others, or for the development of ActSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def installed_extras() -> list[Extra]:
         return []
     core = [r for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
     parts = {"core": core}
-    for name in sorted({*names} - {*_UNION}):
+    for name in sorted({*names} - {*_NOT_LISTED}):
         wanted = [r for r in needed if r.marker is not None and r.marker.evaluate({"extra": name})]
         parts[name] = [r for r in wanted if r not in core and r.name != "actspan"]
     return [_extra(name, wanted) for name, wanted in parts.items()]

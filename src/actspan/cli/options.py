@@ -63,8 +63,11 @@ class PathType(click.Path):
     url = bundle = False  # as in PathKind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or the URL; end the command with the nearest name if it is missing."""
-        if self.bundle and "://" in str(value):
+        """Return the path, or the URL; end the command with the nearest name if it is missing.
+
+        A bundle that is elsewhere or in an archive becomes a folder here.
+        """
+        if self.bundle and ("://" in str(value) or Path(value).is_file()):
             from actspan.model.locations import bundle_folder
 
             with exit_on_errors():

@@ -131,11 +131,9 @@ def propose(
         from actspan.data.dataset import local_folder
         from actspan.jobs import driver
         from actspan.model.bundle import Bundle
-        from actspan.model.locations import bundle_folder
         from actspan.runtime.opening import choose_backend
         from actspan.streams.network_video import Retry
 
-        request = replace(request, model=bundle_folder(request.model))
         if set_ or settings:
             request = replace(request, changes=read_changes(set_, settings))
         if clips is not None and request.videos:

@@ -21,7 +21,6 @@ from actspan.cli.options import Text, command
 from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive, doc
 from actspan.config.training import DEFAULT_PRESET, PRESETS
-from actspan.core.errors import require
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
@@ -109,7 +108,6 @@ def train(
       actspan train --dataset my-videos/ --out my-model/ --preset published \\
           --seed 1
     """
-    require("torch", extra="train", purpose="Training")
     from actspan.training.train import train as train_bundle
 
     skipped: list[Problem] = []

@@ -72,7 +72,7 @@ class PathKind(NamedTuple):
     exists: bool = False
     kind: Literal["any", "file", "folder"] = "any"
     url: bool = False  # true if a URL is accepted too
-    bundle: bool = False  # true if it is a bundle, which may be elsewhere: a URL, hf://owner/name
+    bundle: bool = False  # true if it is a bundle, which may be an archive or a URL
 
 
 Positive = Annotated[int, Bounds(1)]

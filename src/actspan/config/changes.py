@@ -12,6 +12,7 @@ from typing import Any
 from actspan.config.base import changed, dump_toml, merge, read_toml, to_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ConfigError
+from actspan.core.files import StrPath
 
 PIPELINE = "pipeline"  # the table of a file with these settings, as for `train --config`
 _STAGES = ("rescale", "pgm", "fusion", "soft_nms")  # the networks do not depend on them
@@ -77,6 +78,13 @@ def read_changes(texts: Iterable[str] = (), file: Path | None = None) -> dict[st
         changed(PipelineConfig(), change, where=f"--set {text}")
         changes = merge(changes, change)
     return changes
+
+
+def changes_of(settings: Mapping[str, Any] | StrPath | None) -> dict[str, Any]:
+    """Return changes of settings, given as a mapping or a TOML file; none of None."""
+    if settings is None or isinstance(settings, Mapping):
+        return dict(settings or {})
+    return read_changes(file=Path(settings))
 
 
 def with_changes(config: PipelineConfig, changes: Mapping[str, Any]) -> PipelineConfig:

@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import IO
 from actspan.core.errors import ActSpanError, DataError
 from actspan.core.locks import lock_target
 from actspan.core.wording import closest
+
+StrPath = str | os.PathLike[str]
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _NEIGHBOURS = 10_000  # files compared with the name of a missing one
@@ -198,6 +200,12 @@ def folder_kind(path: Path) -> str:
     """Return " (a run)", " (a bundle)" or similar for a folder that ActSpan wrote, else ""."""
     kinds = (name for file, name in _KINDS.items() if (path / file).exists())
     return next((f" ({kind})" for kind in kinds), "")
+
+
+def path_texts(paths: StrPath | Iterable[StrPath]) -> tuple[str, ...]:
+    """Return one path, or several, as text."""
+    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    return tuple(os.fspath(path) for path in several)
 
 
 def is_plain_name(name: str) -> bool:

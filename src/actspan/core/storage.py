@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from actspan.core.errors import ActSpanError, DataError, require
-from actspan.core.files import atomic_file, name_disk_errors
+from actspan.core.files import StrPath, atomic_file, name_disk_errors
 from actspan.core.locks import LOCK, lock_target
 from actspan.core.object_files import ObjectFile, TemporaryCopy
 
@@ -29,7 +29,7 @@ _WAITS = (0.2, 0.8, 3.2)  # seconds between tries, since object stores fail temp
 _ATOMIC_PUTS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "memory"})
 
 
-def is_url(where: str | Path) -> bool:
+def is_url(where: StrPath) -> bool:
     """Return whether it is a URL, but not one of a local file."""
     text = str(where)
     return "://" in text and not text.startswith("file://")

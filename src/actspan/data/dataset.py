@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from actspan.config.stages import Edge, FeatureSpec, PipelineConfig
 from actspan.core.errors import DataError, FeatureError, ShapeError, require_installed
+from actspan.core.files import StrPath
 from actspan.core.problems import Problem
 from actspan.core.storage import ObjectStorage, is_url
 from actspan.core.types import Features, Video
@@ -238,7 +239,7 @@ class Dataset:
         return Recording(entry, values, snippet_grid(video, self.spec, len(values), self.span_rule))
 
 
-def local_folder(where: str | Path) -> Path:
+def local_folder(where: StrPath) -> Path:
     """Return the folder, or a temporary one that represents a folder in an object store.
 
     Raises DataError if nothing is found there, or the store fails.

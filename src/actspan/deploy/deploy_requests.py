@@ -153,7 +153,7 @@ class DeployRequest(CompileRequest, frozen=True, kw_only=True):
 class TemRequest(Config, frozen=True):
     """Request to start a stage with TEM's inputs."""
 
-    model: Annotated[ExistingBundle, doc("Bundle: a folder, a URL or hf://OWNER/NAME.")]
+    model: Annotated[ExistingBundle, doc("Bundle: a folder, an archive, a URL or hf://OWNER/NAME.")]
     dataset: Annotated[Existing, doc("A dataset folder.")]
     out: Annotated[Path, doc("Stage folder to write.")]
     subset: Annotated[

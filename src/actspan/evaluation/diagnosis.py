@@ -21,6 +21,8 @@ from actspan.core.parallel import map_ordered
 from actspan.core.progress import Progress, no_progress
 from actspan.core.segments import Proposals
 from actspan.core.types import Float32, Float64, Video
+from actspan.core.wording import counted
+from actspan.data.videos import lengths_of
 from actspan.evaluation.counting import Budgets, Int64
 from actspan.evaluation.inputs import load_blocked, load_videos
 from actspan.evaluation.recall import RecallResult, evaluate_recall
@@ -37,6 +39,7 @@ from actspan.evaluation.stage_losses import (
 )
 from actspan.jobs.run import RUN_FILE, Run
 from actspan.model.bundle import Bundle
+from actspan.model.locations import bundle_folder
 from actspan.runtime.opening import open_session
 
 # Upper limits of the share of the video that an instance covers, and of instances per video, as in
@@ -212,7 +215,11 @@ def diagnose(
         best[first:last] = trace_of_video.best
     lost = stage_of_loss(best, recall.tiou)
     seconds = videos.segments[:, 1] - videos.segments[:, 0]
-    coverage = seconds / np.repeat(videos.durations, videos.counts)
+    lengths = lengths_of(videos, run.measured_spans(videos.ids))
+    coverage = seconds / np.repeat(lengths, videos.counts)
+    if unknown := int(np.isnan(coverage).sum()):
+        what = f"{counted(unknown, 'instance')} of videos of unknown duration"
+        notes = (*notes, f"{what}: not counted by their share of the video")
     crowd = np.repeat(videos.counts, videos.counts)
     return Diagnosis(
         recall=recall,
@@ -231,7 +238,7 @@ def _rater(run: Run, model: Bundle | None, stack: ExitStack) -> tuple[Rate | Non
     """Return PEM of the run's bundle, or the reason why it is unavailable."""
     recorded = run.info.get("bundle", {})
     try:
-        bundle = model or Bundle.load(recorded.get("path", ""))
+        bundle = model or Bundle.load(bundle_folder(recorded.get("path", "")))
         weights = bundle.files.get("pem.safetensors")
         if weights is None or weights.sha256 != recorded.get("files", {}).get("pem.safetensors"):
             return None, f"{bundle.path} is not the bundle of this run: no gain for top-k"

@@ -1,6 +1,6 @@
 """The main job: read, compute, commit, and hand the results to the sinks, in order.
 
-source      lists and opens videos            source.py, score_source.py, video_source.py
+source      lists and opens videos            feature_source.py, score_source.py, video_source.py
 engine      computes shards of videos         here, or ray_engine.py
 checkpoint  saves the plan and each shard     checkpoint.py, resume.py
 sinks       receive the results in order      sinks.py

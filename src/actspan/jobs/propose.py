@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from actspan.config.base import OnError
-from actspan.config.changes import read_changes
+from actspan.config.changes import changes_of
 from actspan.config.stages import BATCH
 from actspan.config.streams import TIMEOUT
 from actspan.core.errors import ConfigError
+from actspan.core.files import StrPath, path_texts
 from actspan.core.progress import Progress, no_progress
 from actspan.data.dataset import local_folder
 from actspan.jobs import driver
@@ -19,8 +19,6 @@ from actspan.jobs.propose_request import ProposeRequest, Selection
 from actspan.jobs.run import Run
 from actspan.model.locations import bundle_folder
 from actspan.pipeline.labelling import LabelChoice
-
-StrPath = str | os.PathLike[str]
 
 
 def propose(
@@ -113,15 +111,11 @@ def propose(
     >>> run.proposals()["video_1"][0]  # doctest: +SKIP
     Segment(start=3.98, end=5.46, score=0.82, label=None)
     """
-    names = [videos] if isinstance(videos, (str, os.PathLike)) else videos
-    changes: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
-    if settings is not None and not isinstance(settings, Mapping):
-        changes = read_changes(file=Path(settings))
     request = ProposeRequest(
         model=bundle_folder(model),
-        dataset=None if dataset is None else local_folder(os.fspath(dataset)),
+        dataset=None if dataset is None else local_folder(dataset),
         out=Path(out),
-        videos=tuple(os.fspath(name) for name in names),
+        videos=path_texts(videos),
         selection=Selection(top=top, min_score=min_score),
         backbone=backbone,
         timeout=timeout,
@@ -132,7 +126,7 @@ def propose(
             classify=detections,
             top_labels=top_labels,
         ),
-        changes=dict(changes),
+        changes=changes_of(settings),
         backend=backend,
         threads=threads,
         batch=batch,
@@ -148,4 +142,4 @@ def propose(
             "alone: actspan propose --out FILE"
         )
     driver.propose(request, progress, engine=engine)
-    return Run.load(request.partial.with_name(request.partial.name.removesuffix(".partial")))
+    return Run.load(Path(out).resolve())

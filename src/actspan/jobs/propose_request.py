@@ -79,8 +79,8 @@ class ProposeRequest(Config, frozen=True):
     model: Annotated[
         ExistingBundle,
         doc(
-            "Bundle: a folder, a URL or hf://OWNER/NAME. [default: none, find label-free where the "
-            "stream changes]",
+            "Bundle: a folder, an archive, a URL or hf://OWNER/NAME. [default: none, find "
+            "label-free where the stream changes]",
             group="Model",
         ),
     ] = LABEL_FREE

@@ -31,6 +31,7 @@ from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_pool import Work, ray_session, work_through
 from actspan.jobs.source import Source, versions
 from actspan.model.bundle import Bundle
+from actspan.model.locations import bundle_folder, bundle_location
 from actspan.pipeline.classifier import with_classifier_graph
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import StageClock
@@ -107,7 +108,7 @@ class RayEngine:
             threads=self._config.worker_cpus,
         )
         dataset = None if folder is None else location_of(folder)
-        job = partial(_shard_worker, with_places, location_of(request.model), dataset)
+        job = partial(_shard_worker, with_places, bundle_location(request.model), dataset)
         at_once = min(ceil(len(missing) / (self._config.workers * _TURNS)), _SHARDS_AT_ONCE)
         answers = work_through(job, missing, self._config, checkpoint.committed, at_once=at_once)
         for done, (number, clock) in enumerate(answers, start=1):
@@ -131,7 +132,7 @@ def _shard_worker(request: ProposeRequest, model: str, dataset: str | None) -> W
     that only the driver can read.
     """
     dataset_folder = None if dataset is None else local_folder(dataset)
-    request = replace(request, model=local_folder(model), dataset=dataset_folder)
+    request = replace(request, model=bundle_folder(model), dataset=dataset_folder)
     checkpoint = _find_run(request)
     bundle = Bundle.load(request.model)
     source = open_source(request, bundle)

@@ -19,7 +19,6 @@ from actspan.core.files import atomic_file, replace_folder, sha256, sync
 from actspan.core.segments import Proposals
 from actspan.core.types import Float32
 from actspan.data.cells import Window, stitch
-from actspan.data.dataset import url_of
 from actspan.data.detections import DETECTIONS_FILE, Detections
 from actspan.data.result_writers import ResultWriter, result_writer
 from actspan.data.scores import add_scores, open_score_archive
@@ -29,6 +28,7 @@ from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.resume import origin
 from actspan.jobs.run import RESULT, RUN_FILE, SCORES
 from actspan.jobs.source import Source, versions
+from actspan.model.locations import shown_location
 from actspan.pipeline.outcomes import Outcome
 from actspan.streams.addresses import Location
 
@@ -208,7 +208,7 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
         "detections": summary.detections,
         "origin": origin(source),
         "bundle": {
-            "path": str(url_of(bundle.path) or bundle.path.resolve()),
+            "path": shown_location(bundle.path),
             "files": {name: record.sha256 for name, record in bundle.files.items()},
             "set_apart": list(bundle.set_apart) or None,
         },

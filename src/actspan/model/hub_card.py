@@ -198,8 +198,8 @@ def _data(bundle: Bundle, about: str) -> str:
 def _training_figures(bundle: Bundle) -> Figures | None:
     """Return the figures that the training measured, or None."""
     record = bundle.training or {}
-    judged = record.get("judged")
-    if not isinstance(judged, Mapping) or not _tables(judged.get("figures")):
+    evaluation = record.get("evaluation")
+    if not isinstance(evaluation, Mapping) or not _tables(evaluation.get("figures")):
         return None
     note = bundle.source.note.removeprefix("trained on ") or "DATASET"
     preset = record.get("preset", "custom")
@@ -208,9 +208,9 @@ def _training_figures(bundle: Bundle) -> Figures | None:
     return Figures(
         command=words if is_custom else f"{words} --preset {preset}",
         note="with the settings `[training.config]` of `model.toml`" if is_custom else "",
-        videos=int(judged.get("videos", 0)),
-        instances=int(judged.get("instances", 0)),
-        values=_tables(judged["figures"]),
+        videos=int(evaluation.get("videos", 0)),
+        instances=int(evaluation.get("instances", 0)),
+        values=_tables(evaluation["figures"]),
     )
 
 

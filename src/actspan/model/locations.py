@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import tarfile
 import tempfile
@@ -16,20 +15,20 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from actspan.core.errors import BundleError
-from actspan.core.files import check_size
+from actspan.core.files import StrPath, check_size
 from actspan.core.limits import SETTINGS, WEIGHTS
-from actspan.core.storage import is_url
-from actspan.data.dataset import local_folder
+from actspan.data.dataset import local_folder, location_of
 from actspan.model import LABEL_FREE
-from actspan.model.manifest import MANIFEST, read_manifest
+from actspan.model.manifest import MANIFEST, check_place, read_manifest
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _TIMEOUT = 30  # seconds without data
 _BLOCK = 1 << 20
 _FILES = 1000  # in an archive
+_locations: dict[Path, str] = {}  # of bundles that are elsewhere, by their folder here
 
 
-def bundle_folder(where: str | os.PathLike[str] | None) -> Path:
+def bundle_folder(where: StrPath | None) -> Path:
     """Return the folder of a bundle, fetched to this machine if it is elsewhere.
 
     Parameters
@@ -47,17 +46,38 @@ def bundle_folder(where: str | os.PathLike[str] | None) -> Path:
     """
     if where is None:
         return LABEL_FREE
+    check_place(where)
     text = str(where)
     if text.startswith("hf://"):
         from actspan.model.hub import local_bundle
 
-        return Path(local_bundle(text))
+        folder = local_bundle(text)
+        _locations[folder] = f"{text.partition('@')[0]}@{folder.name}"  # the commit
+        return folder
     if text.startswith(("http://", "https://")):
-        return _fetched(text.rstrip("/"))
-    if is_url(text):
-        return local_folder(text)
-    path = Path(text.removeprefix("file://"))
-    return _unpacked(path, path) if text.lower().endswith(ARCHIVES) and path.is_file() else path
+        folder = _fetched(text.rstrip("/"))
+        _locations[folder] = text
+        return folder
+    path = local_folder(text)
+    if not (text.lower().endswith(ARCHIVES) and path.is_file()):
+        return path
+    folder = _unpacked(path, path)
+    _locations[folder] = str(path.resolve())
+    return folder
+
+
+def bundle_location(folder: Path) -> str:
+    """Return what gives the same bundle to `bundle_folder` later, or on another machine.
+
+    An address may contain a token: see `shown_location`.
+    """
+    return _locations.get(folder) or location_of(folder)
+
+
+def shown_location(folder: Path) -> str:
+    """Return the location of a bundle for files and messages: without the query of an address."""
+    location = bundle_location(folder)
+    return location.partition("?")[0] if folder in _locations else location
 
 
 @cache

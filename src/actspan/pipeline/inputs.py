@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -61,7 +60,7 @@ class Input:
     is_decoded: bool = False
 
 
-class InputReader(AbstractContextManager["InputReader"]):
+class InputReader:
     """Reader of the sources of a model; it keeps the model's backbone open between videos.
 
     Parameters
@@ -90,9 +89,6 @@ class InputReader(AbstractContextManager["InputReader"]):
         self._extractor: BundleFeatures | None = None
         self._classifier: ProposalClassifier | None = None
         self._spool: FeatureSpool | None = None
-
-    def __exit__(self, *details: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the backbone and the classifier, and remove the features that were kept."""

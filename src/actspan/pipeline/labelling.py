@@ -63,7 +63,9 @@ class LabelRequest(Config, frozen=True):
     labels: LabelChoice
     model: Annotated[
         ExistingBundle | None,
-        doc("A bundle with a classifier of proposals: a folder, a URL or hf://OWNER/NAME."),
+        doc(
+            "A bundle with a classifier of proposals: a folder, an archive, a URL or hf://OWNER/NAME."
+        ),
     ] = None
     dataset: Annotated[Existing | None, doc("The dataset whose features the classifier uses.")] = (
         None

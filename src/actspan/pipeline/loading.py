@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from actspan.config.changes import read_changes, with_changes
+from actspan.config.changes import changes_of, with_changes
+from actspan.core.files import StrPath
 from actspan.model.bundle import Bundle
 from actspan.model.locations import bundle_folder
 from actspan.pipeline.core import Pipeline
 
 
 def load(
-    model: str | os.PathLike[str] | Bundle | None = None,
+    model: StrPath | Bundle | None = None,
     *,
     backend: str = "auto",
     threads: int | None = None,
     backbone: str | None = None,
-    settings: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Any] | StrPath | None = None,
 ) -> Pipeline:
     """Open a model, ready to propose; close it at the end, or use it in a `with` block.
 
@@ -52,9 +51,6 @@ def load(
     ...     found = model.propose([[0.0]] * 8 + [[1.0]] * 8, stride=0.5)  # doctest: +SKIP
     """
     bundle = model if isinstance(model, Bundle) else Bundle.load(bundle_folder(model))
-    config = bundle.config
-    if settings is not None:
-        changes = settings if isinstance(settings, Mapping) else read_changes(file=Path(settings))
-        config = with_changes(config, changes)
+    config = with_changes(bundle.config, changes_of(settings))
     options: dict[str, Any] = {"backend": backend, "threads": threads, "backbone": backbone}
     return Pipeline.load(bundle, config=config, **options)

@@ -52,7 +52,9 @@ class ServeSettings(Config, frozen=True):
 
     model: Annotated[
         ExistingBundle | None,
-        doc("Bundle to propose with: a folder, a URL or hf://OWNER/NAME.", group="Model"),
+        doc(
+            "Bundle to propose with: a folder, an archive, a URL or hf://OWNER/NAME.", group="Model"
+        ),
     ] = None
     results: Annotated[
         tuple[Existing, ...],

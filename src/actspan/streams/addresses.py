@@ -42,7 +42,7 @@ _UNREACHABLE = "check that its server runs and can be reached from here"
 _LATE = f"{_UNREACHABLE}, or wait longer for it: --timeout"
 _REFUSED = "check that its server runs, and the port of the address"
 _CERTIFICATE = (
-    "; if nobody else vouches for its certificate, name the file of it: SSL_CERT_FILE=camera.pem"
+    "; if no known authority signed its certificate, name its file: SSL_CERT_FILE=camera.pem"
 )
 _REMEDIES = {
     "401": "check the user and the password in the address",

@@ -1,20 +1,18 @@
-"""The job `extract` as a function: its options are those of the command, it gives a dataset."""
+"""The job `extract` as a function: its options are those of the command, its result a dataset."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from actspan.config.base import OnError
 from actspan.config.stages import Streams
 from actspan.config.streams import TIMEOUT, Statistic, StreamKind, TimeUnit
+from actspan.core.files import StrPath, path_texts
 from actspan.core.progress import Progress, no_progress
 from actspan.data.dataset import Dataset
 from actspan.streams.extract_request import ExtractRequest, Precision, SampleRequest
 from actspan.streams.extraction import ExtractEngine, extract_videos
-
-StrPath = str | os.PathLike[str]
 
 
 def extract(
@@ -46,8 +44,8 @@ def extract(
 ) -> Dataset:
     """Extract snippet features from videos or other streams into a dataset folder.
 
-    Every option is that of `actspan extract`, and is described there (docs/cli.md). Videos that
-    are finished in `out` are kept.
+    Every option is that of `actspan extract`, and is described there (docs/reference/cli.md).
+    Videos that are finished in `out` are kept.
 
     Parameters
     ----------
@@ -80,9 +78,8 @@ def extract(
     --------
     >>> dataset = extract("my-videos/", out="my-features/")  # doctest: +SKIP
     """
-    names = [videos] if isinstance(videos, (str, os.PathLike)) else videos
     request = ExtractRequest(
-        videos=tuple(os.fspath(name) for name in names),
+        videos=path_texts(videos),
         out=Path(out),
         backbone=backbone,
         stride=stride,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from actspan.config.base import OnError, changed, read_toml
 from actspan.config.training import DEFAULT_PRESET, ClassifierTrainConfig, TrainConfig, preset
 from actspan.core.errors import require
+from actspan.core.files import StrPath
 from actspan.core.locks import lock_target
 from actspan.core.progress import NoReport, Report
 from actspan.data.dataset import Dataset
@@ -20,7 +21,6 @@ from actspan.data.instances import split_patterns
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import check_new_bundle
 
-StrPath = str | os.PathLike[str]
 Mode = Literal["auto", "rescale", "window"]
 
 # Options that change one setting of a network: (network, setting).
@@ -98,7 +98,7 @@ def train(
     Returns
     -------
     Bundle
-        `bundle.training["judged"]` has AR@AN and AUC on the validation videos.
+        `bundle.training["evaluation"]` has AR@AN and AUC on the validation videos.
 
     Raises
     ------

@@ -13,6 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -102,9 +103,14 @@ def write_array(path: Path, array: NDArray[Any]) -> bytes:
 
 
 def write_csv(path: Path, columns: Mapping[str, Float32 | Float64]) -> bytes:
-    """Write columns as CSV with the shortest digits that round-trip; return the bytes."""
-    rows = zip(*(map(str, column) for column in columns.values()), strict=True)
-    data = "".join(f"{','.join(row)}\n" for row in (columns, *rows)).encode()
+    """Write finite columns as CSV with the shortest digits that round-trip; return the bytes."""
+    # `tolist` would give the digits of float64 for float32. The encoder is faster than `str`.
+    numbers = [
+        column.tolist() if column.dtype == np.float64 else list(map(float, map(str, column)))
+        for column in columns.values()
+    ]
+    rows = msgspec.json.Encoder().encode_lines(zip(*numbers, strict=True))  # [0.1,0.9]
+    data = ",".join(columns).encode() + b"\n" + rows.translate(None, b"[]")
     path.write_bytes(data)
     return data
 
