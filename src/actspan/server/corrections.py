@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
@@ -24,6 +24,7 @@ from actspan.server.error_responses import ProblemError, RequestBody, failures
 from actspan.server.library import Library
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
+_FRAME = 0.1  # seconds after the end of a video that are no error: one frame, at any usual rate
 
 # Chapters are no form of corrections: they cannot be read back.
 WRITABLE = [form for form in FORMATS.values() if form.encode is not None and form.read is not None]
@@ -159,8 +160,9 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
 
     @router.put("/corrections", responses=failures(404, 409, 422))
     def replace_corrections(name: VideoId, new: NewCorrections) -> Corrected:
-        """Replace the corrections of a video."""
-        library.video(name)
+        """Replace the corrections of a video; none of them may end after it."""
+        known = corrections.get(name).segments or ()
+        check_ends(library, name, [one for one in new.segments if one not in known])
         corrected = corrections.put(name, new.segments, revision=new.revision)
         library.correct({name: corrected_video(library, name, corrected.segments or ())})
         return corrected
@@ -245,6 +247,22 @@ def corrected_video(library: Library, name: str, instances: Sequence[Instance]) 
     segments = np.array([(instance.start, instance.end) for instance in instances], np.float64)
     labels = tuple(instance.label for instance in instances)
     return replace(video, segments=segments, labels=labels, scores=None)
+
+
+def check_ends(library: Library, name: str, segments: Iterable[Instance]) -> None:
+    """Raise ProblemError (422) if a segment that is not in the ground truth ends after the video.
+
+    That is known of videos whose ground truth, file or curves have a length.
+    """
+    truth = [(start, end) for start, end, _ in library.video(name).instances()]
+    length = library.length(name)
+    for one in segments:
+        if one.end > length + _FRAME and (one.start, one.end) not in truth:
+            raise ProblemError(
+                422,
+                f"segment [{one.start:g}, {one.end:g}] s ends after the video, which is "
+                f"{length:.2f} s long; let it end there",
+            )
 
 
 def _file_name(library: Library, video: Video) -> str:

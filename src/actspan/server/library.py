@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from actspan.core.errors import ActSpanError, AnnotationError, DataError
+from actspan.core.errors import ActSpanError, AnnotationError
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
@@ -232,23 +232,27 @@ class Library:
 
     def seconds(self, name: str) -> float:
         """Return a video's duration, or the end of its curves or proposals; NaN if unknown."""
-        known = [self.video(name).duration, self._file_seconds(name)]
-        known += [run.span(name) or math.nan for run in self.runs]
-        durations = [x for x in known if not math.isnan(x)]
-        if durations:
-            return max(durations)
+        length = self.length(name)
+        if not math.isnan(length):
+            return length
         ends = [run.proposals(name).proposals.end for run in self.runs]
         return max((float(end.max()) for end in ends if len(end)), default=math.nan)
 
+    def length(self, name: str) -> float:
+        """Return the longest of what a video's ground truth, file and curves last; NaN if none."""
+        known = [self.video(name).duration, self._file_seconds(name)]
+        known += [run.span(name) or math.nan for run in self.runs]
+        return max((x for x in known if not math.isnan(x)), default=math.nan)
+
     def _file_seconds(self, name: str) -> float:
-        """Return the duration of a video's file; NaN if there is none, or it is damaged."""
+        """Return the duration of a video's file; NaN if none can be read."""
         path = self.file(name)
         if path is None or self._probe is None:
             return math.nan
         if name not in self._durations:
             try:
                 self._durations[name] = self._probe(path)
-            except DataError:  # the page reports it where it shows the pictures
+            except ActSpanError:  # the page reports it where it shows the pictures
                 self._durations[name] = math.nan
             except ProblemError:  # too many requests wait
                 return math.nan
