@@ -183,6 +183,18 @@ class Reviews:
             segment=segment,
         )
 
+    def unfinished(self, top: int) -> set[str]:
+        """Return the videos of which some of the best proposals of a run are decided, not all."""
+        found = set()
+        for run in self._library.runs:
+            decided = self._decided(run)
+            for video in {one.video for one in decided}.intersection(run.result):
+                best = run.proposals(video).proposals[:top]
+                edges = {(one.start, one.end) for one in decided if one.video == video}
+                if not edges.issuperset(zip(best.start.tolist(), best.end.tolist(), strict=True)):
+                    found.add(video)
+        return found
+
     def decide(self, run: BrowsedRun, video: str, new: NewReview) -> Reviewed:
         """Store a decision and change the corrections with it, both or neither.
 

@@ -169,7 +169,8 @@ def limit_resources(memory: int, seconds: int | None = None) -> None:
 def answer_tasks(answer: Callable[[dict[str, Any], Send], Reply]) -> None:
     """Answer tasks until standard input ends; an ActSpanError becomes a reply with `error`.
 
-    Any other exception becomes one with `failure`, and its traceback is printed. `answer` returns the content of the last reply; the function that it is given sends others.
+    Any other exception becomes one with `failure`, and its traceback is printed.
+    `answer` returns the content of the last reply; the function that it is given sends others.
     """
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # output that libraries print must not mix with replies
@@ -193,7 +194,7 @@ def _last_reply(
         return {"error": str(error)}
     except MemoryError:
         return {"error": "decoding it takes more memory than is allowed here"}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  any library may fail in any way
         traceback.print_exc()
         return {"failure": failure_text(error)}
 
@@ -208,7 +209,7 @@ def main() -> None:
     sys.argv = sys.argv[1:]
     try:
         import_module(sys.argv[0]).main()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  as above
         traceback.print_exc()
         failure = {"failure": failure_text(error)}
         answer_tasks(lambda task, send: failure)
