@@ -211,6 +211,14 @@ def test_a_choice_of_the_wrong_type(model: Pipeline, choice: dict[str, Any]) -> 
         model.propose(values(), **choice)
 
 
+@pytest.mark.parametrize("times", [{"stride": "x"}, {"stride": 1, "length": "x"}])
+def test_times_of_the_wrong_type(model: Pipeline, times: dict[str, Any], tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", values())
+    for source in (values(), tmp_path / "a.npy"):
+        with pytest.raises(ActSpanError, match="must be positive seconds"):
+            model.propose(source, **times)
+
+
 def test_results_are_taken_before_the_pipeline_is_closed(bundle: Bundle) -> None:
     with actspan.load(bundle, threads=1) as model:
         fresh = model.propose([values()])
