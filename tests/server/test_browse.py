@@ -315,6 +315,19 @@ class TestCorrections:
         assert answer.status == 422
         assert live.ask(f"{BROWSE}/corrections", id="video5").json["segments"] is None
 
+    def test_nothing_ends_after_the_video(self, live: Live) -> None:
+        seconds = live.ask(f"{BROWSE}/video", id="video5").json["seconds"]
+        answer = self.put(live, "video5", 0, [{"start": 5.0, "end": 70000.0}])
+        assert answer.status == 422
+        assert f"which is {seconds:.2f} s long" in answer.json["detail"]
+        assert live.ask(f"{BROWSE}/corrections", id="video5").json["segments"] is None
+
+    def test_a_frame_after_the_end_is_no_error(self, place: dict[str, Any]) -> None:
+        with serving(**place) as live:
+            seconds = live.ask(f"{BROWSE}/video", id="video5").json["seconds"]
+            end = seconds + 0.04
+            assert self.put(live, "video5", 0, [{"start": 1.0, "end": end}]).status == 200
+
     def test_unknown_videos_cannot_be_corrected(self, live: Live) -> None:
         assert self.put(live, "nobody", 0, []).status == 404
 

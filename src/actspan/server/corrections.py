@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Self
@@ -20,6 +20,7 @@ from actspan.server.error_responses import ProblemError, RequestBody, failures
 from actspan.server.library import Library
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
+_FRAME = 0.1  # seconds; longer than a frame at any usual rate
 
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
 Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
@@ -145,8 +146,9 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
 
     @router.put("/corrections", responses=failures(404, 409, 422))
     def replace_corrections(name: VideoId, new: NewCorrections) -> Corrected:
-        """Replace the corrections of a video."""
-        library.video(name)
+        """Replace the corrections of a video; none of them may end after it."""
+        known = corrections.get(name).segments or ()
+        check_ends(library, name, [one for one in new.segments if one not in known])
         corrected = corrections.put(name, new.segments, revision=new.revision)
         library.correct({name: corrected_video(library, name, corrected.segments or ())})
         return corrected
@@ -187,3 +189,19 @@ def corrected_video(library: Library, name: str, instances: Sequence[Instance]) 
     segments = np.array([(instance.start, instance.end) for instance in instances], np.float64)
     labels = tuple(instance.label for instance in instances)
     return replace(video, segments=segments, labels=labels, scores=None)
+
+
+def check_ends(library: Library, name: str, segments: Iterable[Instance]) -> None:
+    """Raise ProblemError (422) if a segment that is not in the ground truth ends after the video.
+
+    One frame more is no error. The end is known if a file, the annotations or curves say it.
+    """
+    truth = [(start, end) for start, end, _ in library.video(name).instances()]
+    length = library.last_end(name)
+    for one in segments:
+        if one.end > length + _FRAME and (one.start, one.end) not in truth:
+            raise ProblemError(
+                422,
+                f"segment [{one.start:g}, {one.end:g}] s ends after the video, which is "
+                f"{length:.2f} s long; let it end there",
+            )

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from actspan.core.errors import ActSpanError, AnnotationError, DataError
+from actspan.core.errors import ActSpanError, AnnotationError
 from actspan.core.segments import Proposals
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
@@ -263,6 +263,12 @@ class Library:
         ends = [run.proposals(name).proposals.end for run in self.runs]
         return max((float(end.max()) for end in ends if len(end)), default=math.nan)
 
+    def last_end(self, name: str) -> float:
+        """Return the longest of what a video's file, annotations and curves last; NaN if none."""
+        known = [self.length(name).seconds, self.video(name).duration]
+        known += [run.span(name) or math.nan for run in self.runs]
+        return max((x for x in known if not math.isnan(x)), default=math.nan)
+
     def length(self, name: str) -> FileLength:
         """Return the length of a video's file; NaN if there is none, or it is damaged."""
         path = self.file(name)
@@ -271,7 +277,7 @@ class Library:
         if name not in self._lengths:
             try:
                 self._lengths[name] = self._probe(path)
-            except DataError as error:
+            except ActSpanError as error:
                 self._lengths[name] = _UNKNOWN._replace(fault=str(error))
             except OSError as error:  # whose text would show the folder
                 fault = f"{path.name}: {error.strerror}"
