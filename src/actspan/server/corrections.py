@@ -14,11 +14,12 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, PlainSerializer, model_validator
 
 from actspan.core.types import Video
 from actspan.data.annotations.format_table import FORMATS
 from actspan.data.annotations.formats import encode_annotations
+from actspan.data.annotations.writing import in_microseconds
 from actspan.server.database import Database
 from actspan.server.error_responses import ProblemError, RequestBody, failures
 from actspan.server.library import Library
@@ -28,7 +29,11 @@ MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters
 # Chapters are no form of corrections: they cannot be read back.
 WRITABLE = [form for form in FORMATS.values() if form.encode is not None and form.read is not None]
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
-Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
+Seconds = Annotated[
+    float,
+    Field(ge=0, le=LATEST, allow_inf_nan=False),
+    PlainSerializer(lambda seconds: round(seconds, 6), float),  # 5.375 for 5.375000000000001
+]
 Revision = Annotated[int, Field(ge=0, le=2**53, description="Revision that was edited.")]
 
 
@@ -192,7 +197,9 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
         videos = corrected_videos(library, corrections, everything=everything)
         if not videos:
             raise ProblemError(409, "nothing is corrected yet, so there is nothing to export")
-        files = encode_annotations(videos, form, media=lambda video: _file_name(library, video))
+        files = encode_annotations(
+            map(in_microseconds, videos), form, media=lambda video: _file_name(library, video)
+        )
         name, content = _as_one_file(files, f"corrections-{form}")
         contained = _count(videos)
         headers = {
