@@ -146,7 +146,7 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
 
     @router.put("/corrections", responses=failures(404, 409, 422))
     def replace_corrections(name: VideoId, new: NewCorrections) -> Corrected:
-        """Replace the corrections of a video; none of them may end after it."""
+        """Replace the corrections of a video; no new segment may end after it."""
         known = corrections.get(name).segments or ()
         check_ends(library, name, [one for one in new.segments if one not in known])
         corrected = corrections.put(name, new.segments, revision=new.revision)
