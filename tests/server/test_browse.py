@@ -273,6 +273,13 @@ class TestCorrections:
             assert live.ask(f"{BROWSE}/video", id="video3").json["corrections"] == kept
             assert ids(live.ask(f"{BROWSE}/videos", corrected=True)) == ["video3"]
 
+    def test_times_are_shown_in_microseconds(self, place: dict[str, Any]) -> None:
+        with serving(**place) as live:
+            times = {"start": 5.375000000000001, "end": 6.0, "label": ""}
+            assert self.put(live, "video3", 0, [times]).json["segments"][0]["start"] == 5.375
+            content = live.ask(f"{BROWSE}/corrections/export", form="csv").body
+            assert b"video3,5.375,6.0," in content
+
     def test_nobodys_change_is_lost(self, place: dict[str, Any]) -> None:
         with serving(**place) as live:
             assert self.put(live, "video3", 0, SEGMENTS).status == 200
@@ -341,13 +348,13 @@ class TestCorrections:
         assert (video.id, video.subset, video.duration) == (
             "video3",
             "validation",
-            VIDEOS[3].duration,
+            round(VIDEOS[3].duration, 6),
         )
         assert list(video.instances()) == [(1.0, 2.0, ""), (5.0, 9.6, "jump")]
         videos = {video.id: video for video in read(tmp_path / "all.json", everything)}
         assert len(videos) == len(VIDEOS)
         assert len(videos["video3"].segments) == 2
-        np.testing.assert_array_equal(videos["video4"].segments, VIDEOS[4].segments)
+        np.testing.assert_array_equal(videos["video4"].segments, VIDEOS[4].segments.round(6))
 
     @pytest.mark.parametrize(
         "form",

@@ -12,7 +12,7 @@ from typing import Annotated, Self
 
 import numpy as np
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, PlainSerializer, model_validator
 
 from actspan.core.types import Video
 from actspan.server.database import Database
@@ -23,7 +23,11 @@ MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters
 _FRAME = 0.1  # seconds; longer than a frame at any usual rate
 
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
-Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
+Seconds = Annotated[
+    float,
+    Field(ge=0, le=LATEST, allow_inf_nan=False),
+    PlainSerializer(lambda seconds: round(seconds, 6), float),  # 5.375 for 5.375000000000001
+]
 Revision = Annotated[int, Field(ge=0, le=2**53, description="Revision that was edited.")]
 
 
@@ -146,7 +150,7 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
 
     @router.put("/corrections", responses=failures(404, 409, 422))
     def replace_corrections(name: VideoId, new: NewCorrections) -> Corrected:
-        """Replace the corrections of a video; none of them may end after it."""
+        """Replace the corrections of a video; no new segment may end after it."""
         known = corrections.get(name).segments or ()
         check_ends(library, name, [one for one in new.segments if one not in known])
         corrected = corrections.put(name, new.segments, revision=new.revision)

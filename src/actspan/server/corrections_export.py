@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import encode_annotations
+from actspan.data.annotations.writing import in_microseconds
 from actspan.server.corrections import Corrections, corrected_videos
 from actspan.server.error_responses import ProblemError, failures
 from actspan.server.library import Library
@@ -74,7 +75,9 @@ def add_export(router: APIRouter, library: Library, corrections: Corrections) ->
         unknown = [video.id for video in videos if video.fps is None]
         if unknown and form in _OF_FRAMES:
             raise ProblemError(422, _unknown_rates(form, unknown))
-        files = encode_annotations(videos, form, media=lambda video: _file_name(library, video))
+        files = encode_annotations(
+            map(in_microseconds, videos), form, media=lambda video: _file_name(library, video)
+        )
         name, content = _as_one_file(files, f"corrections-{form}")
         contained = _count(videos)
         headers = {
