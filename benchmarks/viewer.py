@@ -5,31 +5,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import av
 import click
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video
 from actspan.core.files import atomic_folder
 from actspan.data.annotations.formats import write_annotations
-from actspan.data.dataset import Dataset
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.sinks import run_writer, write_info
 from actspan.pipeline.outcomes import Outcome
-from actspan.report.demo_run import run_demo
 from benchmarks.data import make_recording, make_window_bundle
-from benchmarks.harness import benchmark, path_option, print_table
+from benchmarks.harness import benchmark, print_table
 from benchmarks.serve import running_service
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 PROPOSALS, CELLS = 100, 100  # per video of the large run
-DESKTOP, PHONE = (1280, 800), (390, 844)
-SHOWN = 2  # row of the list that the pictures show
+DESKTOP = (1280, 800)
 
 # from a pointer's event to the frame that shows what it did: a message posted in an animation
 # frame comes after that frame was painted
@@ -143,84 +138,19 @@ def measure(
     return found
 
 
-def draw_video(path: Path, video: Video, fps: int = 10) -> None:
-    """Write moving pictures: a disc that moves during the instances and rests otherwise."""
-    height, width = 270, 480
-    rows, columns = np.mgrid[:height, :width]
-    shade = np.stack([30 + columns / 8, 40 + rows / 6, 90 - columns / 12], axis=-1)
-    path.parent.mkdir()
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps)
-        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        moved = 0.0
-        for number in range(int(video.duration * fps)):
-            start, end = video.segments.T
-            moved += float(((start <= number / fps) & (number / fps < end)).any()) * 0.25
-            x, y = width * (0.5 + 0.3 * np.cos(moved)), height * (0.5 + 0.25 * np.sin(1.7 * moved))
-            disc = ((columns - x) ** 2 + (rows - y) ** 2 < 34**2)[..., np.newaxis]
-            pixels = np.where(disc, (240, 200, 90), shade).astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-
-
-def take_screenshots(out: Path, folder: Path, media: Path | None, runs: tuple[Path, ...]) -> None:
-    """Take pictures of the demo, or of given runs with their videos."""
-    options: list[object] = [option for run in runs for option in ("--results", run)]
-    if media is not None:
-        options += ["--videos", media, "--ground-truth", media]
-    if not runs:
-        demo = run_demo(folder / "demo")
-        videos = [video for video in Dataset.load(demo.dataset) if video.subset == "validation"]
-        video = videos[SHOWN]
-        draw_video(folder / "videos" / f"{video.id}.mp4", video)
-        options = ["--results", demo.run, "--videos", folder / "videos"]
-    out.mkdir(parents=True, exist_ok=True)
-    name = "viewer-video" if runs else "viewer"
-    service = running_service("--data", folder / "data", *options)
-    with chromium() as browser, service as (url, _):
-        for scheme, size in product(("light", "dark"), (DESKTOP, PHONE)):
-            phone = {"has_touch": size == PHONE, "is_mobile": size == PHONE}
-            page = open_page(browser, url, size, color_scheme=scheme, **phone)
-            page.locator("#cards a").nth(SHOWN).click()
-            page.wait_for_timeout(700)
-            box = page.locator("#overlay").bounding_box()
-            page.mouse.click(box["x"] + 0.42 * box["width"], box["y"] + 8)
-            page.wait_for_timeout(1500)  # for the list's figures
-            path = out / f"{name}-{scheme}-{size[0]}.png"
-            page.screenshot(path=path)
-            page.close()
-            click.echo(f"picture  {path}")
-
-
 @benchmark(seed=True)
 @click.option("--videos", default=5000, help="Videos of the large run.")
 @click.option("--hours", default=2.0, help="Hours of the recording.")
 @click.option("--rounds", default=5, help="Number of times the page is opened.")
-@path_option("--screenshots", help="Folder for screenshots.")
-@path_option("--results", multiple=True, help="Runs to take screenshots of.")
-@path_option("--media", help="Dataset with their videos.")
-def main(
-    folder: Path,
-    videos: int,
-    hours: float,
-    rounds: int,
-    seed: int,
-    screenshots: Path | None,
-    results: tuple[Path, ...],
-    media: Path | None,
-) -> None:
-    """Measure the viewer on synthetic runs, or take its pictures.
+def main(folder: Path, videos: int, hours: float, rounds: int, seed: int) -> None:
+    """Measure the viewer on synthetic runs.
 
     Waits are from the pointer's event to the frame that shows it.
 
     \b
     Example:
       python -m benchmarks.viewer
-      python -m benchmarks.viewer --screenshots docs/images
     """
-    if screenshots is not None:
-        take_screenshots(screenshots, folder, media, results)
-        return
     lines = []
     for what, found in measure(folder, videos, hours, rounds, seed).items():
         late = sorted(found)[int(0.95 * (len(found) - 1))]

@@ -39,8 +39,8 @@ from benchmarks.published_steps import (  # noqa: E402
 )
 
 BENCHMARKS = (
-    *("accuracy", "backends", "commands", "extract", "few_labels", "general"),
-    *("label_free", "memory", "review", "scale", "serve", "stages", "viewer", "workspace"),
+    *("accuracy", "backends", "commands", "extract", "few_labels", "general", "label_free"),
+    *("memory", "pictures", "review", "scale", "serve", "stages", "viewer", "workspace"),
 )
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
 

@@ -142,6 +142,19 @@ def test_evaluation_of_proposals_that_lack_something() -> None:
         actspan.evaluate({"a": found}, ground_truth=[video], task="detection", max_proposals=5)
 
 
+def test_one_result_is_enough_for_an_evaluation() -> None:
+    video = actspan.Video("a", 60.0, "validation", np.array([[10.0, 20.0]]), ("run",))
+    found = actspan.Proposals([10], [20], [0.9], unit="seconds", video="a")
+    expected = actspan.evaluate([found], ground_truth=[video]).summary()
+    assert actspan.evaluate(found, ground_truth=[video]).summary() == expected
+    for wrong in (5, [5], list(found), {"a": 5}):
+        with pytest.raises(ResultError, match="cannot be evaluated: give a run"):
+            actspan.evaluate(wrong, ground_truth=[video])  # type: ignore[call-overload]
+    for wrong in (5, [5], video):
+        with pytest.raises(ResultError, match="cannot be evaluated: give the path of annotations"):
+            actspan.evaluate(found, ground_truth=wrong)  # type: ignore[call-overload]
+
+
 def test_a_result_file_is_for_the_command(tmp_path: Path) -> None:
     bundle, dataset = write_bundle(tmp_path / "m"), write_dataset(tmp_path / "set")
     with pytest.raises(ConfigError, match=r"found\.json: a run is a folder"):

@@ -129,7 +129,7 @@ OTHERS = [
     ("report none --out r.html", "none: does not exist"),
     ("push empty a/b --license mit", "empty is not a bundle"),
     ("push bundle a --license mit", "a: not the address of a repository"),
-    ("push bundle a/b --license 'my own'", "'my own' is no identifier of a licence"),
+    ("push bundle a/b --license 'my own'", "the hub knows no licence 'my own'"),
     ("push bundle a/b --license mit --figures junk.json", "not the output of actspan evaluate"),
     ("pull a/b/c", "a/b/c: not the address of a repository"),
     ("serve --model empty", "empty is not a bundle"),

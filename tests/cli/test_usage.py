@@ -57,6 +57,28 @@ def test_one_line(words: str, line: str, place: Path) -> None:
     assert help_command.endswith(" --help")
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--model x propose v.mp4", "--model belongs after the command: actspan propose --model x"),
+        ("--model=x propose v", "--model belongs after the command: actspan propose --model=x"),
+        ("--json doctor", "--json belongs after the command: actspan doctor --json"),
+        ("--out report propose v", "--out belongs after the command: actspan propose --out report"),
+        ("staged --net tem run s", "--net belongs after the command: actspan staged run --net tem"),
+    ],
+)
+def test_an_option_before_its_command(words: str, line: str) -> None:
+    done = CliRunner().invoke(main, shlex.split(words))
+    command = line.partition(": ")[2].partition(" --")[0]
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"error: {line}; see {command} --help\n"
+
+
+def test_an_option_that_no_command_has() -> None:
+    done = CliRunner().invoke(main, ["--nope", "doctor"])
+    assert done.stderr.startswith("error: no such option '--nope'")
+
+
 def test_a_group_without_a_command_shows_its_help() -> None:
     done = CliRunner().invoke(main, ["staged"])
     assert "tem-inputs" in done.output

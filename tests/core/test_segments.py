@@ -220,6 +220,21 @@ def test_plot_draws_the_best_on_top() -> None:
     assert axes.get_xlabel() == "time in seconds"
 
 
+def test_scores_of_a_plot_stay_in_the_frame() -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra 'report'").use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.5))
+    axes = figure.add_subplot()
+    Proposals([0.0, 9.0, 0.0], [1.0, 10.0, 10.0], [0.9, 0.8, 0.7], unit="seconds").plot(axes)
+    figure.draw_without_rendering()
+    frame = axes.get_window_extent()
+    assert len(axes.texts) == 3
+    for text in axes.texts:
+        extent = text.get_window_extent()
+        assert frame.x0 <= extent.x0 < extent.x1 <= frame.x1, text
+
+
 def test_ragged_proposals_are_views() -> None:
     ragged = RaggedProposals.of([FRACTIONS, Proposals.empty("fraction")])
     first, second = ragged

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from actspan.core.errors import AnnotationError
-from actspan.data.annotations.formats import read_annotations, write_annotations
+from actspan.core.types import Video
+from actspan.data.annotations.formats import encode_annotations, read_annotations, write_annotations
+from actspan.data.annotations.writing import in_microseconds
 from actspan.data.videos import canonical_id
 from tests.examples import write_dataset
 
@@ -27,6 +30,17 @@ def test_activitynet_form_and_back_with_extra_keys(tmp_path: Path) -> None:
     (again,) = read_annotations(tmp_path / "again.json").videos
     assert again.extra == {"url": "somewhere"}
     np.testing.assert_array_equal(again.segments, [[1.0, 2.5]])
+
+
+@pytest.mark.parametrize("form", ["activitynet", "csv"])
+def test_times_are_written_in_microseconds(form: str) -> None:
+    segments = [[5.375000000000001, 109.47999999999999], [1e-8, 2e-8]]
+    video = Video("clip", 109.47999999999999, segments=segments, labels=("jump", "blink"))
+    (content,) = encode_annotations([in_microseconds(video)], form).values()
+    numbers = [float(text) for text in re.findall(rb"\d[\d.e-]*", content.partition(b"clip")[2])]
+    assert {5.375, 109.48, 1e-8, 2e-8} <= set(numbers)  # what would have no length is kept
+    assert b"5.375000000000001" not in content
+    assert b"109.47999999999999" not in content
 
 
 def test_the_published_pair_of_files(data: Path) -> None:

@@ -530,6 +530,7 @@ class TestYouTube:
         assert notes is not None
         assert list(notes([VIDEO, EMPTY], WriteOptions())) == [
             "2 segments left out: chapters start at least 10 s apart (the best scores are kept)",
+            "1 chapter moved to 0:00, where YouTube needs the first one",
             "1 video with fewer than 3 chapters, which YouTube does not show",
         ]
 

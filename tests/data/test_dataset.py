@@ -142,7 +142,7 @@ def test_nothing_left_does_not_advise_to_skip(folder: Path) -> None:
             check_dataset(Dataset.load(folder), on_error=on_error)
         assert "--on-error" not in caught.value.remedy
         assert caught.value.problems[0].file == str(features_of(folder))
-    assert "leaving out 4 of 4 videos" in caught.value.remedy
+    assert "None of 4 videos can be used" in caught.value.remedy
 
 
 def test_a_bad_entry_is_one_problem(folder: Path) -> None:

@@ -283,3 +283,19 @@ def test_real_candidates_give_the_golden_answer(data: Path, golden: Path, tmp_pa
     assert found.notes == ()
     assert (found.lost == STAGES.index("suppression")).any()
     np.testing.assert_allclose(found.losses()[:, FOUND], found.recall.recall[:, -1])
+
+
+def test_a_run_knows_durations_that_the_ground_truth_lacks(tmp_path: Path) -> None:
+    run, dataset = made_run(tmp_path)
+    videos = list(Dataset.load(dataset).videos)
+    unknown = [replace_duration(video, np.nan) for video in videos]
+    expected, found = diagnose(run, videos), diagnose(run, unknown)
+    assert sum(b.instances for b in found.bins["coverage"]) == found.recall.instances
+    counts = [[b.instances for b in each.bins["coverage"]] for each in (found, expected)]
+    assert counts[0] == counts[1]
+    other = replace_duration(Video("x", 9.0, "validation", [[1, 2]], ("act",)), np.nan)
+    assert "1 instance of videos of unknown duration" in diagnose(run, [*unknown, other]).notes[0]
+
+
+def replace_duration(video: Video, duration: float) -> Video:
+    return Video(video.id, duration, video.subset, video.segments, video.labels)

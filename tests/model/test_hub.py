@@ -240,7 +240,7 @@ def test_a_damaged_bundle_is_not_pushed(hub: LoopbackHub, client: Client, bundle
 def test_a_licence_that_the_hub_does_not_know(
     hub: LoopbackHub, client: Client, bundle: Path
 ) -> None:
-    done = client.actspan("push", bundle, NAME, "--license", "mine", HF_TOKEN=TOKEN)
+    done = client.actspan("push", bundle, NAME, "--license", "wtfpl", HF_TOKEN=TOKEN)
     assert done.returncode == 1
     assert re.search('refused: .*"license" must be one of', done.stderr)
     assert hub.files(NAME).keys() == {".gitattributes"}
@@ -315,6 +315,13 @@ def test_a_card_knows_whether_it_was_changed(bundle: Path) -> None:
     assert is_own_card(text.replace("\n", "\r\n"))
     assert not is_own_card(text.replace("Use", "Usage"))
     assert not is_own_card("# My model\n")
+
+
+def test_a_misspelt_licence_gives_no_card(client: Client, bundle: Path, tmp_path: Path) -> None:
+    card = tmp_path / "card.md"
+    done = client.actspan("push", bundle, NAME, "--license", "apche-2.0", "--card", card)
+    assert (done.returncode, card.exists()) == (1, False)
+    assert "no licence 'apche-2.0' (did you mean 'apache-2.0'?)" in done.stderr
 
 
 def test_a_card_alone_is_written(client: Client, bundle: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,5 +201,44 @@ def test_a_closed_model_has_freed_its_parts(bundle: Bundle, tmp_path: Path) -> N
     shutil.copytree(bundle.path, copy)
     with actspan.load(copy) as model:
         model.propose(values(), detections=True)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ActSpanError, match="the pipeline is closed"):
         model.propose(values())
+
+
+@pytest.mark.parametrize("choice", [{"top": "x"}, {"top": 0}, {"top": 1.5}, {"min_score": "x"}])
+def test_a_choice_of_the_wrong_type(model: Pipeline, choice: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="must be"):
+        model.propose(values(), **choice)
+
+
+@pytest.mark.parametrize("times", [{"stride": "x"}, {"stride": 1, "length": "x"}])
+def test_times_of_the_wrong_type(model: Pipeline, times: dict[str, Any], tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", values())
+    for source in (values(), tmp_path / "a.npy"):
+        with pytest.raises(ActSpanError, match="must be positive seconds"):
+            model.propose(source, **times)
+
+
+def test_results_are_taken_before_the_pipeline_is_closed(bundle: Bundle) -> None:
+    with actspan.load(bundle, threads=1) as model:
+        fresh = model.propose([values()])
+        begun = model.propose(values() for _ in range(3000))
+        next(begun)
+    for results in (fresh, begun):
+        with pytest.raises(ActSpanError, match="the pipeline is closed"):
+            list(results)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        pytest.param("films/a.mp4", r"is a video.*load\(\)\.propose\('films/a\.mp4'\)", id="video"),
+        pytest.param("", "empty path", id="empty"),
+        pytest.param(5, "int is not a model", id="number"),
+    ],
+)
+def test_what_is_no_place_of_a_model(place: Any, message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        actspan.load(place)
+    with pytest.raises(BundleError, match=message):
+        Bundle.load(place)

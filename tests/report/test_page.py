@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,21 @@ def test_names_of_any_letters_are_drawn(name: str, material: Material, tmp_path:
         [folder, material.second], tmp_path / "x.html", truth=GroundTruth(material.truth)
     )
     assert written.size > 0
+
+
+def test_ground_truth_without_durations(tmp_path: Path, material: Material) -> None:
+    lines = ["video,start,end,label,subset"]
+    for video in synthetic_videos(30):
+        for (start, end), label in zip(video.segments.tolist(), video.labels, strict=True):
+            lines.append(f"{video.id},{start},{end},{label},validation")
+    truth = tmp_path / "truth.csv"
+    truth.write_text("\n".join(lines))
+    contents = gather([material.first], GroundTruth(truth))
+    page = render(contents, list_videos(contents), give_verdict(contents)).decode()
+    assert "By its share of the video" in page
+    (run,) = contents.runs
+    assert run.diagnosis is not None
+    empty = {**run.diagnosis.bins, "coverage": ()}
+    bare = replace(contents, runs=(replace(run, diagnosis=replace(run.diagnosis, bins=empty)),))
+    page = render(bare, list_videos(bare), give_verdict(bare)).decode()
+    assert "By its share of the video" not in page

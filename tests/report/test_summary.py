@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from actspan.evaluation.paired import compare_recall, estimate_auc
 from actspan.jobs.run import Run
 from actspan.jobs.sinks import write_info
 from actspan.report.contents import Contents, GroundTruth, gather
+from actspan.report.page import write_report
 from actspan.report.summary import as_csv, as_markdown, give_verdict, table_to_copy
 from tests.report.conftest import Material
 from tests.report.runs import write_truth
@@ -118,3 +120,15 @@ def test_tables_can_be_pasted_elsewhere(tmp_path: Path) -> None:
     lines = as_markdown(rows).splitlines()
     assert lines[0] == "|  | before: a\\|b | after: c,d | after - before |"
     assert len(lines) == len(rows) + 1
+
+
+@pytest.mark.parametrize("is_label_free", [False, True])
+def test_the_page_says_whose_curves_it_draws(
+    material: Material, tmp_path: Path, is_label_free: bool
+) -> None:
+    run = Path(shutil.copytree(material.first, tmp_path / "run"))
+    pipeline = {"label_free": {"window": 4096}} if is_label_free else {}
+    write_info(run, {**Run.load(run).info, "pipeline": pipeline})
+    page = write_report([run], tmp_path / "report.html").path.read_text(encoding="utf-8")
+    assert ("Curves are the scores of TEM" in page) == (not is_label_free)
+    assert ("start and end have the same one" in page) == is_label_free

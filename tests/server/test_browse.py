@@ -20,6 +20,7 @@ pytest.importorskip("uvicorn", reason="needs the extra 'server'")
 from actspan import Proposals, Video
 from actspan.config.stages import SoftNmsConfig
 from actspan.core.errors import ActSpanError, ResultError
+from actspan.data.annotations.format_table import FORMATS
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.result_writers import write_result
 from actspan.evaluation.recall import evaluate_recall
@@ -272,6 +273,13 @@ class TestCorrections:
             assert live.ask(f"{BROWSE}/video", id="video3").json["corrections"] == kept
             assert ids(live.ask(f"{BROWSE}/videos", corrected=True)) == ["video3"]
 
+    def test_times_are_shown_in_microseconds(self, place: dict[str, Any]) -> None:
+        with serving(**place) as live:
+            times = {"start": 5.375000000000001, "end": 6.0, "label": ""}
+            assert self.put(live, "video3", 0, [times]).json["segments"][0]["start"] == 5.375
+            content = live.ask(f"{BROWSE}/corrections/export", form="csv").body
+            assert b"video3,5.375,6.0," in content
+
     def test_nobodys_change_is_lost(self, place: dict[str, Any]) -> None:
         with serving(**place) as live:
             assert self.put(live, "video3", 0, SEGMENTS).status == 200
@@ -314,6 +322,19 @@ class TestCorrections:
         assert answer.status == 422
         assert live.ask(f"{BROWSE}/corrections", id="video5").json["segments"] is None
 
+    def test_nothing_ends_after_the_video(self, live: Live) -> None:
+        seconds = live.ask(f"{BROWSE}/video", id="video5").json["seconds"]
+        answer = self.put(live, "video5", 0, [{"start": 5.0, "end": 70000.0}])
+        assert answer.status == 422
+        assert f"which is {seconds:.2f} s long" in answer.json["detail"]
+        assert live.ask(f"{BROWSE}/corrections", id="video5").json["segments"] is None
+
+    def test_a_frame_after_the_end_is_no_error(self, place: dict[str, Any]) -> None:
+        with serving(**place) as live:
+            seconds = live.ask(f"{BROWSE}/video", id="video5").json["seconds"]
+            end = seconds + 0.04
+            assert self.put(live, "video5", 0, [{"start": 1.0, "end": end}]).status == 200
+
     def test_unknown_videos_cannot_be_corrected(self, live: Live) -> None:
         assert self.put(live, "nobody", 0, []).status == 404
 
@@ -327,13 +348,13 @@ class TestCorrections:
         assert (video.id, video.subset, video.duration) == (
             "video3",
             "validation",
-            VIDEOS[3].duration,
+            round(VIDEOS[3].duration, 6),
         )
         assert list(video.instances()) == [(1.0, 2.0, ""), (5.0, 9.6, "jump")]
         videos = {video.id: video for video in read(tmp_path / "all.json", everything)}
         assert len(videos) == len(VIDEOS)
         assert len(videos["video3"].segments) == 2
-        np.testing.assert_array_equal(videos["video4"].segments, VIDEOS[4].segments)
+        np.testing.assert_array_equal(videos["video4"].segments, VIDEOS[4].segments.round(6))
 
     @pytest.mark.parametrize(
         "form",
@@ -357,6 +378,19 @@ class TestCorrections:
         found = {video.id: list(video.instances()) for video in read_annotations(source).videos}
         assert found["video3"] == [(1.0, 2.0, "throw"), (5.0, 9.6, "jump")]
         assert found["video4"] == [(1.0, 2.0, "throw")]
+
+    def test_a_form_of_frames_names_the_videos_without_a_rate(self, live: Live) -> None:
+        self.put(live, "video7", 0, SEGMENTS)
+        answer = live.ask(f"{BROWSE}/corrections/export", form="edl")
+        assert answer.status == 422
+        assert "the frame rate of" in answer.json["detail"]
+        assert "actspan serve --videos" in answer.json["detail"]
+
+    def test_every_form_that_comes_back_is_offered_the_usual_ones_first(self, live: Live) -> None:
+        names = [form["name"] for form in live.ask(BROWSE).json["forms"]]
+        assert names[:2] == ["activitynet", "csv"]
+        known = {form.name for form in FORMATS.values() if form.encode and form.read}
+        assert set(names) == known
 
     @pytest.mark.parametrize("form", ["thumos14", "youtube", "nothing", "../x"])
     def test_forms_that_cannot_be_written_are_refused(self, live: Live, form: str) -> None:

@@ -57,7 +57,7 @@ def test_changed_settings_give_the_figures_of_what_is_shown(live: Live, folder: 
         run = library.run(0)
         proposals = run.suppressed(video.id, setting.config(run)).proposals
         auc, missed = evaluate_video(video, proposals)
-        assert new["runs"][0]["metrics"] == {"auc": auc, "missed": missed}
+        assert new["runs"][0]["metrics"] == {"auc": auc, "missed": missed, "own": 0}
         assert new["runs"][0]["proposals"] == len(proposals) == 7
         assert new["runs"][1] == old["runs"][1]  # of the other run
 
@@ -115,7 +115,7 @@ def test_corrections_replace_the_ground_truth_of_changed_runs(folder: Path) -> N
         after = listed(live, suppression=CHANGED)
         changed = [new for old, new in zip(before, after, strict=True) if new != old]
         assert [row["id"] for row in changed] == ["video3"]
-        assert changed[0]["runs"][0]["metrics"] == {"auc": 0.0, "missed": 1}
+        assert changed[0]["runs"][0]["metrics"] == {"auc": 0.0, "missed": 1, "own": 0}
         assert live.ask(route, method="DELETE", id="video3", revision=1).status == 200
         assert listed(live, suppression=CHANGED) == before
 

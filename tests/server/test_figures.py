@@ -175,3 +175,31 @@ def test_damaged_candidates_do_not_keep_the_list_from_its_evaluation(tmp_path: P
         auc = live.ask(f"{BROWSE}/per-video").json["auc"][0]
         assert len(auc) == sum(len(video.segments) > 0 for video in VIDEOS)
         assert None not in auc
+
+
+def test_instances_that_a_run_proposed_itself_are_counted(live: Live) -> None:
+    found = live.ask(f"{BROWSE}/proposals", id="video0", run=0).json
+    put(live, "video0", (found["start"][0], found["end"][0]), (0.123, 4.567))
+    put(live, "video1", (1.0, 2.0))
+    evaluated(live)
+    assert [one["own"] for one in live.ask(f"{BROWSE}/figures").json] == [1, 0]
+    groups = {one["name"]: one for one in live.ask(f"{BROWSE}/comparison", a=0, b=1).json}
+    assert (groups["corrected"]["a"]["own"], groups["corrected"]["b"]["own"]) == (1, 0)
+    assert groups["corrected"]["difference"]["low"] is None  # of two videos
+    assert groups["all"]["difference"]["low"] is not None
+    rows = {row["id"]: row["runs"] for row in live.ask(f"{BROWSE}/videos").json["videos"]}
+    assert [run["metrics"]["own"] for run in rows["video0"]] == [1, 0]
+    keep = "0:0.65,0.9,0.75,2000"  # other settings of Soft-NMS have the same proposals
+    rows = {
+        r["id"]: r["runs"] for r in live.ask(f"{BROWSE}/videos", suppression=keep).json["videos"]
+    }
+    assert rows["video0"][0]["metrics"]["own"] == 1
+
+
+def test_corrected_videos_are_one_group_if_they_are_all(folder: Path, tmp_path: Path) -> None:
+    runs = (folder / "first", folder / "second")
+    empty = write_truth(tmp_path / "none", [])
+    with serving(tmp_path / "data", results=runs, ground_truth=empty) as live:
+        put(live, "video0", (1.0, 2.0))
+        groups = live.ask(f"{BROWSE}/comparison", a=0, b=1).json
+    assert [group["name"] for group in groups] == ["corrected"]

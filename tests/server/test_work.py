@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,11 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan import Video
+from actspan.jobs.run import Run
+from actspan.model import LABEL_FREE
 from actspan.server.served_work import divide
-from actspan.server.work_process import WorkReport
+from actspan.server.work_process import WorkReport, WorkTask, answer, warning_about
+from tests.examples import write_bundle
 from tests.server.live import Live, serving
 from tests.server.services import process_of
 from tests.streams.example_videos import cut, steady, write_video
@@ -67,6 +71,30 @@ def correct(live: Live, video: str, *segments: tuple[float, float]) -> None:
     assert live.ask(f"{BROWSE}/corrections", method="PUT", id=video, body=body).status == 200
 
 
+def check_the_list(live: Live) -> None:
+    """Check what the list says about the videos that were proposed in, and a damaged one."""
+    rows = wait_for(lambda: all_known(live))
+    assert rows["broken"]["fault"].startswith("broken.mp4: ")
+    assert rows["broken"]["runs"][0]["proposals"] is None
+    assert rows["film0"]["fault"] == ""
+    assert rows["film0"]["runs"][0]["proposals"] > 0
+    shown = live.ask(f"{BROWSE}/video", id="film0").json
+    assert shown["seconds"] == rows["film0"]["seconds"]  # of the file, not of its snippets
+
+
+def all_known(live: Live) -> dict[str, Any] | None:
+    page = live.ask(f"{BROWSE}/videos").json
+    return None if page["evaluating"] else {row["id"]: row for row in page["videos"]}
+
+
+def accept_the_best(live: Live, video: str) -> None:
+    """Accept the best proposal of a video in the review."""
+    item = live.ask(f"{BROWSE}/review", id=video).json["items"][0]
+    revision = live.ask(f"{BROWSE}/corrections", id=video).json["revision"]
+    body = {"start": item["start"], "end": item["end"], "state": "accepted", "revision": revision}
+    assert live.ask(f"{BROWSE}/review", method="PUT", id=video, body=body).status == 200
+
+
 def test_the_loop_from_videos_to_a_second_run(videos: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(data, videos=videos, threads=2) as live:
@@ -78,11 +106,19 @@ def test_the_loop_from_videos_to_a_second_run(videos: Path, tmp_path: Path) -> N
         done = finished(live, job.json["id"])
         assert done["error"] is None
         assert list(done["result"]["skipped"]) == ["broken"]
-        assert [run["name"] for run in live.ask(BROWSE).json["runs"]] == ["label-free"]
+        (run,) = live.ask(BROWSE).json["runs"]
+        assert (run["name"], run["is_label_free"]) == ("label-free", True)
+        check_the_list(live)
         made = {path.name: path.stat().st_mtime_ns for path in (data / "features").rglob("*.npy")}
         assert sorted(made) == [f"film{number}.npy" for number in range(4)]
+        accept_the_best(live, "film0")
+        partly = live.ask(WORK).json
+        counts = ("annotated", "held_out", "partly_reviewed", "unproposed")
+        assert [partly[name] for name in counts] == [1, 0, 1, 0]
         for number in range(3):
             correct(live, f"film{number}", (0.5, 1.5), (2.0, 3.0))
+        assert live.ask(WORK, held_out=0.3).json["held_out"] == 1
+        assert live.ask(WORK, held_out=0).json["held_out"] == 0
         body = {"name": "mine", "epochs": 2, "preset": "published"}
         job = live.ask(f"{WORK}/train", method="POST", body=body).json["id"]
         done = finished(live, job)
@@ -99,7 +135,12 @@ def test_the_loop_from_videos_to_a_second_run(videos: Path, tmp_path: Path) -> N
         found = [live.ask(f"{BROWSE}/proposals", id="film3", run=run).json for run in range(3)]
         assert found[1] == found[2] != found[0]
         assert live.ask(f"{WORK}/jobs/{job}", method="DELETE").status == 204
-    with serving(data, videos=videos) as live:  # all of it is still there
+    more = shutil.copytree(videos, tmp_path / "more")
+    write_video(more / "new.mp4", steady(2.0))
+    with serving(data, videos=more) as live:  # all of it is still there
+        assert live.ask(WORK).json["unproposed"] == 1
+        rows = {row["id"]: row["runs"] for row in live.ask(f"{BROWSE}/videos").json["videos"]}
+        assert [run["proposals"] for run in rows["new"]] == [None, None, None]
         names = [run["name"] for run in live.ask(BROWSE).json["runs"]]
         assert names == ["label-free", "mine", "mine (2)"]
         assert live.ask(f"{BROWSE}/proposals", id="film3", run=1).json == found[1]
@@ -129,6 +170,45 @@ def test_a_training_that_is_killed_is_resumed(videos: Path, tmp_path: Path) -> N
         assert done["error"] is None
         epochs = [one["epoch"] for one in done["status"]["losses"]["TEM"]]
         assert epochs == list(range(1, 7))
+
+
+def test_proposals_that_were_interrupted_start_again_if_the_videos_changed(
+    videos: Path, tmp_path: Path
+) -> None:
+    films = [str(videos / f"film{number}.mp4") for number in range(3)]
+    features, run = tmp_path / "features", tmp_path / "run"
+
+    def task(chosen: list[str]) -> dict[str, Any]:
+        words = {"features": str(features), "model": str(LABEL_FREE), "run": str(run)}
+        return WorkTask("propose", chosen, **words).as_json()
+
+    def stop(reply: dict[str, Any]) -> None:
+        if reply.get("step") == "propose":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answer(task(films[:2]), stop)
+    replies: list[dict[str, Any]] = []
+    answer(task(films), replies.append)
+    warnings = [reply["warning"] for reply in replies if "warning" in reply]
+    assert warnings == ["the videos changed while the service was stopped: proposed from scratch"]
+    assert sorted(Run.load(run).proposals()) == ["film0", "film1", "film2"]
+
+
+@pytest.mark.parametrize(("form", "rate"), [("edl", '"fps": 25.0'), ("otio", '"rate": 25.0')])
+def test_exports_that_count_frames_have_the_rates_of_the_files(
+    live: Live, tmp_path: Path, form: str, rate: str
+) -> None:
+    correct(live, "film1", (1.0, 3.0))
+    exported = live.ask(f"{BROWSE}/corrections/export", form=form)
+    assert exported.status == 200, exported.body
+    assert rate in exported.body.decode()
+
+
+def test_an_export_has_no_digits_of_sums(live: Live) -> None:
+    correct(live, "film1", (5.415000000000001, 0.1 + 0.2 + 6))
+    table = live.ask(f"{BROWSE}/corrections/export", form="csv").body.decode()
+    assert "film1,5.415,6.3,bright" in table
 
 
 def test_a_job_can_be_cancelled_and_leaves_nothing(videos: Path, tmp_path: Path) -> None:
@@ -198,9 +278,11 @@ def test_held_out_videos_are_stable_and_never_all() -> None:
 def test_progress_does_not_fall_from_one_step_to_the_next() -> None:
     sent: list[float] = []
     report = WorkReport(lambda reply: sent.append(reply["progress"]))
-    report.start(0.0, 0.4)
+    report.start(0.4, "extracting")
+    report.progress("opening", 4, 4)  # a short step, which is over at once
+    assert sent == [0.0]
     report.progress("extracting", 4, 4)
-    report.start(0.4, 0.9, ("training TEM", "training PEM"))
+    report.start(0.9, "training TEM", "training PEM")
     steps = ("reading", "training TEM", "proposing", "training PEM", "evaluating")
     for step in steps:
         report.progress(step, 0, 0)
@@ -208,3 +290,24 @@ def test_progress_does_not_fall_from_one_step_to_the_next() -> None:
     assert sent == sorted(sent)
     assert sent[-1] == pytest.approx(0.9)
     assert any(fraction == pytest.approx(0.65) for fraction in sent)  # between the networks
+
+
+def test_what_is_left_has_all_of_the_progress() -> None:
+    sent: list[float] = []
+    report = WorkReport(lambda reply: sent.append(reply["progress"]))
+    report.start(0.8, "extracting")  # nothing is extracted: the features exist
+    report.start(1.0, "propose")
+    report.progress("propose", 5, 10)
+    assert sent == [0.5]
+
+
+@pytest.mark.parametrize(("auc", "is_warned"), [(60.0, True), (90.0, False)])
+def test_a_model_that_is_no_better_than_none_is_reported(
+    tmp_path: Path, auc: float, is_warned: bool
+) -> None:
+    figures = {"model": {"AUC": auc}, "label-free": {"AUC": 71.9}, "plain windows": {"AUC": 51.5}}
+    judged = {"videos": 2, "instances": 9, "figures": figures}
+    bundle = write_bundle(tmp_path / "bundle").with_training(judged=judged)
+    warning = warning_about(bundle)
+    assert ("than what needs no model: its AUC is 60.0, label-free 71.9." in warning) == is_warned
+    assert "plain windows" not in warning

@@ -84,7 +84,13 @@ def test_spans_are_read(text: str, value: float, unit: str) -> None:
     assert Span.parse(text) == (value, unit)
 
 
-@pytest.mark.parametrize("text", ["", "8", "0s", "-1s", "1h", "1e3s", "nan s"])
+@pytest.mark.parametrize("text", ["0s", "-1s", "0ms", "0.0f"])
+def test_a_length_of_time_is_more_than_0(text: str) -> None:
+    with pytest.raises(ConfigError, match="must be more than 0, not"):
+        Span.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "8", "1h", "1e3s", "nan s"])
 def test_other_spans_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="not a length of time"):
         Span.parse(text)

@@ -91,4 +91,5 @@ def _slow_settings() -> Iterator[tuple[str, str]]:
         if (number := os.environ.get(name, "")).isdecimal() and int(number) < cores:
             yield name, f"it is {number}, fewer than the {counted(cores, 'core')}: unset it"
     if kind := os.environ.get("OPENBLAS_CORETYPE"):
-        yield "OPENBLAS_CORETYPE", f"NumPy computes as on {kind}, not as on this processor"
+        why = f"NumPy computes as on {kind}, not as on this processor: unset it"
+        yield "OPENBLAS_CORETYPE", why

@@ -7,6 +7,7 @@ listed under one heading.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
@@ -99,6 +100,33 @@ class Command(click.Command):
 
 class Group(click.Group):
     """A group of commands, listed in their order."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options before the command; an option of the command is refused with its place.
+
+        Raises click.UsageError.
+        """
+        words = list(args)  # the parser consumes `args`
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise self._misplaced(ctx, words, error.option_name) or error from None
+
+    def _misplaced(
+        self, ctx: click.Context, words: list[str], option: str
+    ) -> click.UsageError | None:
+        """Return the error of an option before its command; None if no command here has it."""
+        start = next(i for i, word in enumerate(words) if word.partition("=")[0] == option)
+        for end in range(start + 1, len(words)):
+            command = self.get_command(ctx, words[end])
+            param = next((p for p in command.params if option in p.opts), None) if command else None
+            is_alone = "=" in words[start] or getattr(param, "is_flag", False)
+            if command is None or param is None or (not is_alone and end == start + 1):
+                continue  # no command, or the value of the option
+            inner = click.Context(command, parent=ctx, info_name=words[end])
+            line = f"{inner.command_path} {shlex.join(words[start:end])}"
+            return click.UsageError(f"{option} belongs after the command: {line}", inner)
+        return None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, then the commands."""

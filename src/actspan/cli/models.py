@@ -187,8 +187,8 @@ def report_failures(verification: Verification) -> None:
         print_error("nothing could be run, so nothing was compared; see actspan backends")
     elif failed:
         print_error(
-            f"{counted(len(failed), 'variant')} did not run, or outside the limits of the "
-            f"precision: {', '.join(failed)}"
+            f"{counted(len(failed), 'variant')} did not run, or differed by more than its "
+            f"precision may: {', '.join(failed)}"
         )
 
 

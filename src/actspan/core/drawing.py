@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -90,11 +90,14 @@ def plot_segments(proposals: Proposals, ax: Axes | None, top: int) -> Axes:
     best = proposals.best(top)
     rows = np.arange(len(best))
     ax.barh(rows, best.end - best.start, left=best.start, color=RUNS[0].light, height=0.8)
-    for row, segment in enumerate(best):
-        text = f" {segment.score:.2f}" + (f" {segment.label}" if segment.label else "")
-        ax.text(segment.end, row, text, va="center", fontsize="small", parse_math=False)
     ax.invert_yaxis()  # the best one on top
     ax.set(xlabel=_AXES[proposals.unit], ylabel="rank", yticks=[], xlim=(0, None))
+    middle = ax.get_xlim()[1] / 2
+    for row, segment in enumerate(best):
+        text = f" {segment.score:.2f}{f' {segment.label}' if segment.label else ''} "
+        # The text is on the side with more room, so that it stays in the frame.
+        side: Literal["left", "right"] = "left" if segment.end <= middle else "right"
+        ax.text(segment.end, row, text, ha=side, va="center", fontsize="small", parse_math=False)
     if proposals.video is not None:
         ax.set_title(proposals.video, parse_math=False)
     return ax

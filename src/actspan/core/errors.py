@@ -25,6 +25,10 @@ class ConfigError(ActSpanError):
     """A setting that is unknown, of the wrong type or out of range."""
 
 
+class ChangedTrainingError(ConfigError):
+    """An unfinished training that was started with other settings or data than those of now."""
+
+
 class ShapeError(ActSpanError, ValueError):
     """Arrays of the wrong shape, type or content."""
 
@@ -61,6 +65,10 @@ class VideoError(DataError):
 
 class ResultError(DataError):
     """Proposals, boundary scores or a run that cannot be read or written."""
+
+
+class ChangedInputsError(ResultError):
+    """An unfinished run that was started with other inputs than those of now."""
 
 
 class ShardError(ResultError):

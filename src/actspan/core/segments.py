@@ -25,6 +25,14 @@ _COLUMNS = ("start", "end", "score", "start_score", "end_score")
 _UNITS: dict[str, str] = {"fraction": "fractions of the feature span", "seconds": "seconds"}
 
 
+def check_choice(top: object, min_score: object) -> None:
+    """Raise ConfigError unless `top` is None or a positive integer, and `min_score` a number."""
+    if top is not None and not (isinstance(top, (int, np.integer)) and top >= 1):
+        raise ConfigError(f"top is {top!r}; it must be an integer of at least 1")
+    if not isinstance(min_score, (int, float, np.number)):
+        raise ConfigError(f"min_score is {min_score!r}; it must be a number")
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """One scored segment, as the items of `Proposals`, in their unit."""
@@ -140,10 +148,9 @@ class Proposals:
         """Return the `top` segments of the highest scores, of those that reach `min_score`.
 
         They are sorted by falling score; equal scores keep their order. Raises ConfigError if
-        `top` is not positive.
+        `top` is not a positive integer, or `min_score` not a number.
         """
-        if top is not None and top < 1:
-            raise ConfigError(f"top is {top}; it must be at least 1")
+        check_choice(top, min_score)
         reach = self.score >= min_score
         chosen = self if reach.all() else self[reach]
         if (chosen.score[1:] > chosen.score[:-1]).any():

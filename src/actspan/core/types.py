@@ -83,7 +83,7 @@ class Features:
 
     Snippet i covers [i * stride, i * stride + length] seconds; the span is n * stride, unless
     `covered` gives it. ShapeError is raised for values that are not two-dimensional, empty or not
-    finite, and if stride or length is not positive.
+    finite, and if stride or length is not a positive number.
 
     Attributes
     ----------
@@ -121,8 +121,8 @@ class Features:
             raise ShapeError(f"features have shape {values.shape}; (n, C) with n, C >= 1 is needed")
         if not np.isfinite(values).all():
             raise ShapeError("features contain NaN or infinity")
-        if not (stride > 0 and length > 0):
-            raise ShapeError(f"stride {stride} s and length {length} s must be positive")
+        if not all(isinstance(x, (int, float, np.number)) and x > 0 for x in (stride, length)):
+            raise ShapeError(f"stride {stride!r} and length {length!r} must be positive seconds")
         given = (values, stride, length, output_span, covered, video)
         for name, value in zip(self.__dataclass_fields__, given, strict=True):
             object.__setattr__(self, name, value)

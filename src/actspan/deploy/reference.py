@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -156,7 +157,8 @@ def compare_proposals(
         if ranks < len(ours):
             ties.add(video)
         same, settled = same + sum(equal), settled + sum(equal[:ranks])
-        kept += len(set(_segments(ours)) & set(_segments(other)))
+        # Windows that overlap may find a segment twice.
+        kept += (Counter(_segments(ours)) & Counter(_segments(other))).total()
     return Agreement(
         same=same / total if total else 1.0,
         kept=kept / total if total else 1.0,

@@ -21,6 +21,8 @@ from actspan.core.parallel import map_ordered
 from actspan.core.progress import Progress, no_progress
 from actspan.core.segments import Proposals
 from actspan.core.types import Float32, Float64, Video
+from actspan.core.wording import counted
+from actspan.data.videos import lengths_of
 from actspan.evaluation.counting import Budgets, Int64
 from actspan.evaluation.inputs import load_blocked, load_videos
 from actspan.evaluation.recall import RecallResult, evaluate_recall
@@ -213,7 +215,11 @@ def diagnose(
         best[first:last] = trace_of_video.best
     lost = stage_of_loss(best, recall.tiou)
     seconds = videos.segments[:, 1] - videos.segments[:, 0]
-    coverage = seconds / np.repeat(videos.durations, videos.counts)
+    lengths = lengths_of(videos, run.measured_spans(videos.ids))
+    coverage = seconds / np.repeat(lengths, videos.counts)
+    if unknown := int(np.isnan(coverage).sum()):
+        what = f"{counted(unknown, 'instance')} of videos of unknown duration"
+        notes = (*notes, f"{what}: not counted by their share of the video")
     crowd = np.repeat(videos.counts, videos.counts)
     return Diagnosis(
         recall=recall,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 from numpy.typing import ArrayLike
 
@@ -32,8 +32,13 @@ from actspan.evaluation.protocols import (
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.jobs.run import Run
 
+T = TypeVar("T")
+
+_RESULTS = "give a run, the path of a result, Proposals, or several of them, as `propose` returns"
+_TRUTHS = "give the path of annotations, a Dataset, or several Video, as the ground truth"
+
 GroundTruth = StrPath | Dataset | Annotations | Iterable[Video]
-Result = StrPath | Run | Mapping[str, Proposals] | Iterable[Proposals]
+Result = StrPath | Run | Proposals | Mapping[str, Proposals] | Iterable[Proposals]
 
 
 @overload
@@ -81,7 +86,7 @@ def evaluate(
 
     Parameters
     ----------
-    result : path, URL, Run, mapping of video id to Proposals, or iterable of Proposals
+    result : path, URL, Run, Proposals, mapping of video id to Proposals, or iterable of Proposals
         A run, finished or not, or a result file; or proposals in seconds, which know their video
         if they are not in a mapping. With labels for task "detection".
     ground_truth : path, Dataset, or iterable of Video
@@ -171,17 +176,33 @@ def _annotations(source: GroundTruth) -> Annotations:
         return Annotations(
             source.path, source.format, source.videos, source.problems, notes=source.notes
         )
+    _require(source, Iterable, _TRUTHS)
+    if not isinstance(source, Videos):
+        source = [_require(video, Video, _TRUTHS) for video in source]
     return Annotations(Path("ground_truth"), "activitynet", Videos.of(source))
+
+
+def _require(given: T, kind: type, remedy: str) -> T:
+    if not isinstance(given, kind):
+        raise ResultError(f"{type(given).__name__} cannot be evaluated: {remedy}")
+    return given
 
 
 def _proposals(result: Result) -> Any:
     """Return a result as `evaluate_recall` takes it."""
     if isinstance(result, Run):
         return result.path
-    if isinstance(result, (str, os.PathLike, Mapping)):
+    if isinstance(result, (str, os.PathLike)):
         return result
+    several = [result] if isinstance(result, Proposals) else result
+    if isinstance(several, Mapping):
+        for proposals in several.values():
+            _require(proposals, Proposals, _RESULTS)
+        return several
+    _require(several, Iterable, _RESULTS)
     by_video: dict[str, Proposals] = {}
-    for proposals in result:
+    for proposals in several:
+        _require(proposals, Proposals, _RESULTS)
         if proposals.video is None:
             raise ResultError(
                 "proposals without the id of their video: give a mapping of id to proposals, or "

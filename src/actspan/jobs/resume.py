@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from actspan.core.errors import FeatureError, ResultError, ShardError
+from actspan.core.errors import ChangedInputsError, FeatureError, ResultError, ShardError
 from actspan.core.files import sha256
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress
@@ -60,7 +60,7 @@ def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> Saved:
 
     Raises
     ------
-    ResultError
+    ChangedInputsError
         The job was started with different inputs; names them.
     DatasetError
         Videos that remain to be computed have problems, and `on_error` is "fail".
@@ -70,7 +70,7 @@ def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> Saved:
     if source.request.writes_run and plan.keeps == "result":
         differences.append("out was a result file, is a run folder")
     if differences:
-        raise ResultError(
+        raise ChangedInputsError(
             f"{checkpoint.name}: cannot be resumed: it was started with different inputs: "
             f"{'; '.join(differences)}. Use the same inputs, or start again: --force without "
             "--resume"

@@ -11,15 +11,18 @@ A run appears when it is complete; until then it has a hidden name in the same f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+
+import numpy as np
 
 from actspan.config.base import read_toml
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.files import folder_kind, sha256
 from actspan.core.segments import Proposals
+from actspan.core.types import Float64
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
@@ -120,6 +123,14 @@ class Run:
             name: CandidatePlace(listed, max(part.offset + part.seconds for part in listed))
             for name, listed in parts.items()
         }
+
+    def measured_spans(self, videos: Sequence[str]) -> Float64:
+        """Return the seconds of each video, (V,), that candidates cover; NaN for others.
+
+        Raises like `candidates`.
+        """
+        places = self.candidate_places()
+        return np.array([places[v].span if v in places else np.nan for v in videos], np.float64)
 
     def recorded_annotations(self) -> Path | None:
         """Return the annotations that the run was made from, if they still exist unchanged."""

@@ -32,6 +32,7 @@ from actspan.model.manifest import (
     Manifest,
     Source,
     check_new_bundle,
+    check_place,
     mismatch,
     read_manifest,
     remedy,
@@ -103,6 +104,7 @@ class Bundle:
 
         Raises BundleError if the folder is not a bundle, has a newer format, or is damaged.
         """
+        check_place(path)
         path = Path(path)
         found = read_manifest(path)
         return cls(path, found.pipeline, found.features, found.source, found.files, found.training)

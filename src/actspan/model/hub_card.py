@@ -14,10 +14,22 @@ from actspan.config.base import NOT_JSON, Config, dump_toml
 from actspan.core.errors import ConfigError, DataError, require
 from actspan.core.files import name_disk_errors, read_bytes
 from actspan.core.limits import SETTINGS
-from actspan.core.wording import counted, markdown_table, quoted
+from actspan.core.wording import counted, markdown_table, quoted, suggestion
 from actspan.model.bundle import Bundle
 
-_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+# The identifiers that huggingface.co accepts; any other licence is called `other` there.
+_LICENSE_NAMES = """
+afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m
+bigscience-bloom-rail-1.0 bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear
+bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0
+cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0
+cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0
+creativeml-openrail-m deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2
+fair-noncommercial-research-license gemma gfdl gpl gpl-2.0 gpl-3.0 grok2-community h-research
+intel-research isc lgpl lgpl-2.1 lgpl-3.0 lgpl-lr llama2 llama3 llama3.1 llama3.2 llama3.3 llama4
+lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openmdw-1.0 openrail openrail++ osl-3.0 other
+pddl postgresql unknown unlicense wtfpl zlib"""
+_LICENSES = frozenset(_LICENSE_NAMES.split())
 _RECALL = ("AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC")
 _MARK = "<!-- Written by actspan push; checksum {} -->"
 _MARKED = re.compile(re.escape(_MARK).replace(r"\{\}", "([0-9a-f]{64})") + r"\s*\Z")
@@ -50,10 +62,11 @@ class CardRequest(Config, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not _LICENSE.fullmatch(self.license):
+        if self.license not in _LICENSES:
             raise ConfigError(
-                f"license: {self.license!r} is no identifier of a licence; write apache-2.0, mit, "
-                "cc-by-4.0, cc-by-nc-4.0 or other"
+                f"license: the hub knows no licence {self.license!r}"
+                f"{suggestion(self.license, _LICENSES)}; write apache-2.0, mit, cc-by-4.0, "
+                "cc-by-nc-4.0, ..., or other"
             )
 
 

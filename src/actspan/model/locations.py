@@ -19,7 +19,7 @@ from actspan.core.files import StrPath, check_size
 from actspan.core.limits import SETTINGS, WEIGHTS
 from actspan.data.dataset import local_folder, location_of
 from actspan.model import LABEL_FREE
-from actspan.model.manifest import MANIFEST, read_manifest
+from actspan.model.manifest import MANIFEST, check_place, read_manifest
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _TIMEOUT = 30  # seconds without data
@@ -46,6 +46,7 @@ def bundle_folder(where: StrPath | None) -> Path:
     """
     if where is None:
         return LABEL_FREE
+    check_place(where)
     text = str(where)
     if text.startswith("hf://"):
         from actspan.model.hub import local_bundle

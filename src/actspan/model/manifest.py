@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ from actspan.core.errors import BundleError, ConfigError
 from actspan.core.files import check_size, folder_kind, folder_name_error, sha256
 from actspan.core.limits import WEIGHTS
 from actspan.core.wording import quoted
+from actspan.data.names import VIDEO_SUFFIXES
 
 FORMAT_VERSION = 1
 MANIFEST = "model.toml"
@@ -76,6 +78,21 @@ class Manifest(Config, frozen=True):
     pipeline: PipelineConfig
     files: dict[str, FileRecord]
     training: dict[str, Any] | None = None
+
+
+def check_place(where: object) -> None:
+    """Raise BundleError if a value cannot be the place of a bundle: no path, or a video."""
+    if not isinstance(where, (str, os.PathLike)):
+        kind = type(where).__name__
+        raise BundleError(f"{kind} is not a model: give the folder of a bundle, or hf://owner/name")
+    text = os.fspath(where)
+    if not text:
+        raise BundleError("the model has an empty path: give a folder; without one, leave it out")
+    if Path(text).suffix.lower() in VIDEO_SUFFIXES and not Path(text).is_dir():
+        raise BundleError(
+            f"{text} is a video, and not a model: actspan propose {quoted(text)}, or in Python "
+            f"actspan.load().propose({text!r})"
+        )
 
 
 def read_manifest(folder: Path) -> Manifest:

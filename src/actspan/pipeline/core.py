@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -21,7 +21,7 @@ from typing import Any, Self, overload
 from actspan.config.stages import BATCH, Edge, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError
 from actspan.core.parallel import chunked, map_ordered
-from actspan.core.segments import Proposals
+from actspan.core.segments import Proposals, check_choice
 from actspan.core.types import Features
 from actspan.data.dataset import Dataset
 from actspan.model.bundle import Bundle
@@ -75,6 +75,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self.bundle = bundle
         self.threads = threads or os.cpu_count() or 1
         self.clock = StageClock()
+        self._is_closed = False
         self._sessions = [session for session in (tem, pem) if session is not None]
         self._steps = Steps(config, tem, pem, edge, threading.local())
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
@@ -141,6 +142,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
 
     def close(self) -> None:
         """Stop the workers and close the sessions."""
+        self._is_closed = True
         self._pool.shutdown(cancel_futures=True)
         if "_inputs" in self.__dict__:
             self._inputs.close()
@@ -207,10 +209,14 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         ------
         ShapeError
             Features have another number of channels than the model.
+        ConfigError
+            `top` is not a positive integer, or `min_score` not a number.
         DataError
             A file cannot be read, or a dataset has problems.
         BundleError
             The model takes no videos, or has no classifier for `detections`.
+        ActSpanError
+            The pipeline was closed before all results were taken.
 
         Examples
         --------
@@ -218,6 +224,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         ...     print(model.propose("match.mp4", top=1)[0])
         Segment(start=3.98, end=5.46, score=0.82, label=None)
         """
+        check_choice(top, min_score)
         read = partial(self._inputs.read, stride=stride, length=length, keep=detections)
         options: dict[str, Any] = {"top": top, "min_score": min_score, "detections": detections}
         if isinstance(source, Dataset):
@@ -273,11 +280,16 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         steps = self._steps if edge is None else replace(self._steps, edge=edge)
         chunks = chunked(pieces, batch)
         recordings = Recordings(self.config) if self.config.mode == "window" else None
-        for results, clock in map_ordered(
-            self._pool, partial(_run_chunk, steps), chunks, ahead=ahead
-        ):
-            self.clock.add(clock)
-            yield from results if recordings is None else recordings.complete(results)
+        work = partial(_run_chunk, steps)
+        try:
+            for results, clock in map_ordered(self._pool, work, chunks, ahead=ahead):
+                self.clock.add(clock)
+                yield from results if recordings is None else recordings.complete(results)
+        except (RuntimeError, CancelledError) as error:  # of the pool, unless it is open
+            if not self._is_closed:
+                raise
+            what = "the pipeline is closed: propose, and take all results, before it is closed"
+            raise ActSpanError(what) from error
 
 
 def _run_chunk(steps: Steps, pieces: Sequence[Piece]) -> tuple[list[Outcome | Failure], StageClock]:

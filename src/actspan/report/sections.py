@@ -148,14 +148,14 @@ def _gains(runs: Runs) -> Iterator[Figure]:
     for name in names:
         if name in ("AR@1", names[-2], "AUC"):
             rows = ({k: gain[k][name] for k in IDEAL if k in gain} for gain in gains)
-            yield _bars(runs, name, rows, "points", "+.2f")
+            yield from _bars(runs, name, rows, "points", "+.2f")
 
 
 def _bins(runs: Runs) -> Iterator[Figure]:
     first = next((run.diagnosis for run in runs if run.diagnosis), None)
     for by in first.bins if first else ():
         rows = (_bin_recall(run.diagnosis, by) for run in runs)
-        yield _bars(runs, _KINDS_OF_BINS[by], rows, "AR (%)", ".1f", full=100.0)
+        yield from _bars(runs, _KINDS_OF_BINS[by], rows, "AR (%)", ".1f", full=100.0)
 
 
 def _bin_recall(diagnosis: Diagnosis | None, by: str) -> dict[str, float]:
@@ -185,12 +185,12 @@ def _detections(runs: Runs) -> Iterator[Figure]:
         return
     summaries = (each.summary() if each else {} for each in detections)
     spaced = ({k.replace("_", " "): value for k, value in each.items()} for each in summaries)
-    yield _bars(runs, "mAP", spaced, "mAP (%)", ".2f", full=100.0)
+    yield from _bars(runs, "mAP", spaced, "mAP (%)", ".2f", full=100.0)
     mistakes = [run.mistakes for run in runs]
     shares = (_by_kind(each.share.mean(axis=0)) if each else {} for each in mistakes)
-    yield _bars(runs, "Share of the best detections", shares, "percent", ".1f")
+    yield from _bars(runs, "Share of the best detections", shares, "percent", ".1f")
     gains = (_by_kind(each.gain) if each else {} for each in mistakes)
-    yield _bars(runs, "Average mAP gained without them", gains, "points", "+.2f")
+    yield from _bars(runs, "Average mAP gained without them", gains, "points", "+.2f")
     classes = _by_name(each.by_class() if each else {} for each in detections)
     table = _value_table(runs, classes, "AP (%)", ".2f")
     yield Figure("AP by class, mean over the thresholds", table=table)
@@ -264,12 +264,17 @@ def _bars(
     axis: str,
     digits: str,
     full: float | None = None,
-) -> Figure:
-    """Return a chart of bars to compare, and its table; `digits` formats the table's values."""
+) -> Iterator[Figure]:
+    """Yield a chart of bars to compare, and its table, if there are any values.
+
+    `digits` formats the values of the table.
+    """
     rows = _by_name(values_by_run)
+    if not rows:
+        return
     table = _value_table(runs, rows, axis, digits)
     label = f"{title}: " + "; ".join(f"{row[0]}: {' and '.join(row[1:])}" for row in table.rows)
-    return Figure(title, bar_chart(label, rows, axis, full=full), table)
+    yield Figure(title, bar_chart(label, rows, axis, full=full), table)
 
 
 def _value_table(runs: Runs, rows: Mapping[str, Sequence[float]], axis: str, digits: str) -> Table:

@@ -18,7 +18,7 @@ from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.convert import with_facts
 from actspan.data.annotations.format_table import FORMATS, format_named
 from actspan.data.annotations.formats import read_annotations, write_annotations
-from actspan.data.annotations.writing import WriteOptions
+from actspan.data.annotations.writing import WriteOptions, in_microseconds
 from actspan.data.data_requests import ExportRequest
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.instances import segment_problems
@@ -86,7 +86,7 @@ def export_to_tool(request: ExportRequest) -> ExportedFiles:
         notes += tuple(format.notes(exported, WriteOptions(fps=request.fps)))
     files = write_annotations(
         request.target,
-        exported,
+        map(in_microseconds, exported),
         format=request.format,
         media=None if links is None else lambda video: links[video.id],
         fps=request.fps,

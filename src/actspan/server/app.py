@@ -81,21 +81,20 @@ def create_app(settings: ServeSettings) -> FastAPI:
         opened.enter_context(closing(media))
         library = Library(
             *(settings.results, settings.ground_truth, settings.videos),
-            probe=lambda path: media.seconds(MediaFile.of(path)),
+            probe=lambda path: media.length(MediaFile.of(path)),
         )
         model = None if service is None else service.model
         corrections = Corrections(database)
         store = WorkStore(database, settings.limits.kept_jobs)
-        work = ServedWork(database, store, library, corrections, settings)
+        reviews = Reviews(database, library, corrections)
+        work = ServedWork(database, store, library, corrections, reviews, settings)
         runner = opened.enter_context(closing(JobRunner(store, work, metrics)))
         uploads = UploadStore(database, settings.data, settings.limits.kept_jobs)
         kept = KeptUploads(database, uploads, library, settings.data)
         figures = Figures(library, corrections, work.learned_from)
         routers = [
             _operations(model, settings.limits, metrics),
-            browse_routes.router(
-                library, corrections, media, Reviews(database, library, corrections), figures
-            ),
+            browse_routes.router(library, corrections, media, reviews, figures),
             work_router(store, work, runner, kept),
         ]
         if service is not None:

@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field
 from actspan.server.browsed_run import BrowsedRun, ShownProposals
 from actspan.server.changed_runs import Setting
 from actspan.server.corrections import (
-    WRITABLE,
     Corrected,
     Corrections,
     Instance,
@@ -22,6 +21,7 @@ from actspan.server.corrections import (
     add_corrections,
     corrected_video,
 )
+from actspan.server.corrections_export import EXPORTS, add_export
 from actspan.server.error_responses import ProblemError, Responses, failures
 from actspan.server.library import Library
 from actspan.server.library_list import ListQuery, VideoList, VideoPage
@@ -56,6 +56,7 @@ class RunInfo(BaseModel):
     name: str
     created: str | None
     mode: str
+    is_label_free: bool = Field(description="Its curves of start and end are the same.")
     has_curves: bool
     can_suppress: bool
     suppression: Suppression
@@ -136,6 +137,7 @@ def router(
     _add_video(routes, library, corrections)
     _add_files(routes, library)
     add_corrections(routes, library, corrections)
+    add_export(routes, library, corrections)
     add_media_routes(routes, VideoReader(library, media))
     add_review_routes(routes, library, reviews)
     add_figures_routes(routes, figures)
@@ -154,7 +156,7 @@ def _add_overview(routes: APIRouter, library: Library, corrections: Corrections)
             has_media=bool(library.media or library.uploads),
             labels=sorted(labels) + sorted(corrected - labels - {""}),
             subsets=sorted({video.subset for video in library.truth.values()} - {""}),
-            forms=[ExportForm(name=form.name, what=form.what) for form in WRITABLE],
+            forms=[ExportForm(name=name, what=what) for name, what in EXPORTS.items()],
         )
 
     @routes.get("/videos", responses=failures(404, 409, 422))
@@ -238,6 +240,7 @@ def _run_info(run: BrowsedRun) -> RunInfo:
         name=run.name,
         created=run.info.get("created"),
         mode=run.config.mode,
+        is_label_free=bool(run.info.get("pipeline", {}).get("label_free")),
         has_curves=run.has_curves,
         can_suppress=run.can_suppress,
         suppression=Suppression.model_validate(run.config.soft_nms, from_attributes=True),

@@ -12,12 +12,13 @@ from pydantic import AfterValidator, BaseModel, Field
 from actspan.config.stages import SoftNmsConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.segments import Proposals
-from actspan.core.types import Video
+from actspan.core.types import Float64, Video
 from actspan.evaluation.recall import evaluate_video
 from actspan.server.browsed_run import BrowsedRun
 from actspan.server.error_responses import ProblemError
 
 SHOWN: Final = 20  # best proposals of a video that the list shows and compares, at most
+_SAME = 6  # digits of seconds up to which two times are the same
 _SETTING = re.compile(r"(\d{1,2}):([\d.e+-]+),([\d.e+-]+),([\d.e+-]+),(\d{1,4})")
 
 
@@ -26,6 +27,12 @@ class RunMetrics(BaseModel):
 
     auc: float = Field(description="Percent.")
     missed: int = Field(description="Instances that no proposal reaches at the lowest tIoU.")
+    own: int = Field(0, description="Corrected instances that are proposals of this very run.")
+
+
+def edges_of(start: Float64, end: Float64) -> set[tuple[float, ...]]:
+    """Return start and end of segments, (N,) each, rounded so that the same ones are equal."""
+    return set(map(tuple, np.column_stack([start, end]).round(_SAME).tolist()))
 
 
 class VideoResult(NamedTuple):
@@ -99,15 +106,22 @@ class ChangedRun:
     """Run with other settings of Soft-NMS: its result and metrics of every video.
 
     `reference` returns a video with the instances to compare with, or None; once it returns another
-    one, the metrics are computed again. Raises ProblemError (409) if the run kept no candidates.
+    one, the metrics are computed again. `own` counts the
+    corrected instances of a video that are among proposals. Raises ProblemError (409) if the run
+    kept no candidates.
     """
 
     def __init__(
-        self, run: BrowsedRun, setting: Setting, reference: Callable[[str], Video | None]
+        self,
+        run: BrowsedRun,
+        setting: Setting,
+        reference: Callable[[str], Video | None],
+        own: Callable[[Video, Proposals], int] = lambda video, proposals: 0,
     ) -> None:
         if not run.can_suppress:
             raise ProblemError(409, f"{run.name}: no candidates are stored")
-        self._run, self._config, self._reference = run, setting.config(run), reference
+        self._run, self._config = run, setting.config(run)
+        self._reference, self._own = reference, own
         self._results: dict[str, tuple[Video | None, VideoResult]] = {}  # with their references
         self._failed = False
 
@@ -154,6 +168,7 @@ class ChangedRun:
         metrics = None
         if name in self._run.result and reference is not None and len(reference.segments):
             auc, missed = evaluate_video(reference, proposals)
-            metrics = RunMetrics(auc=auc, missed=missed)
+            own = self._own(reference, proposals)
+            metrics = RunMetrics(auc=auc, missed=missed, own=own)
         best = proposals[np.arange(min(len(proposals), SHOWN))]  # a copy: the others are freed
         return VideoResult(len(proposals), best, metrics)

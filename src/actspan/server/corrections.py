@@ -1,34 +1,33 @@
-"""Segments that people corrected: their storage in the database, their routes and their export."""
+"""Segments that people corrected: their storage in the database, and their routes."""
 
 from __future__ import annotations
 
 import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import Annotated, Self
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
-from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field, model_validator
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field, PlainSerializer, model_validator
 
 from actspan.core.types import Video
-from actspan.data.annotations.format_table import FORMATS
-from actspan.data.annotations.formats import encode_annotations
 from actspan.server.database import Database
 from actspan.server.error_responses import ProblemError, RequestBody, failures
 from actspan.server.library import Library
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
+_FRAME = 0.1  # seconds; longer than a frame at any usual rate
 
-# Chapters are no form of corrections: they cannot be read back.
-WRITABLE = [form for form in FORMATS.values() if form.encode is not None and form.read is not None]
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
-Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
+Seconds = Annotated[
+    float,
+    Field(ge=0, le=LATEST, allow_inf_nan=False),
+    PlainSerializer(lambda seconds: round(seconds, 6), float),  # 5.375 for 5.375000000000001
+]
 Revision = Annotated[int, Field(ge=0, le=2**53, description="Revision that was edited.")]
 
 
@@ -64,14 +63,6 @@ class Corrected(BaseModel):
     revision: int
     segments: list[Instance] | None
     changed: str | None = None
-
-
-class ExportContents(BaseModel):
-    """Numbers of videos, of their segments, and of videos without segments."""
-
-    videos: int
-    segments: int
-    empty_videos: int
 
 
 class Corrections:
@@ -149,7 +140,7 @@ def _decode_segments(segments: str) -> list[Instance]:
 
 
 def add_corrections(router: APIRouter, library: Library, corrections: Corrections) -> None:
-    """Add the routes that read, replace, remove and export corrections."""
+    """Add the routes that read, replace and remove corrections."""
 
     @router.get("/corrections", responses=failures(404, 422))
     def read_corrections(name: VideoId) -> Corrected:
@@ -159,8 +150,9 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
 
     @router.put("/corrections", responses=failures(404, 409, 422))
     def replace_corrections(name: VideoId, new: NewCorrections) -> Corrected:
-        """Replace the corrections of a video."""
-        library.video(name)
+        """Replace the corrections of a video; no new segment may end after it."""
+        known = corrections.get(name).segments or ()
+        check_ends(library, name, [one for one in new.segments if one not in known])
         corrected = corrections.put(name, new.segments, revision=new.revision)
         library.correct({name: corrected_video(library, name, corrected.segments or ())})
         return corrected
@@ -172,50 +164,6 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
         removed = corrections.put(name, None, revision=revision)
         library.correct({name: None})
         return removed
-
-    @router.get(
-        "/corrections/export",
-        response_class=Response,
-        responses=failures(422) | {200: {"content": {"application/octet-stream": {}}}},
-    )
-    def export_corrections(
-        form: Annotated[str, Query(max_length=50)] = "activitynet",
-        everything: Annotated[bool, Query(description="Also videos without corrections.")] = False,
-    ) -> Response:
-        """Export all corrections as annotations: a file, or a ZIP archive of several.
-
-        The headers `Actspan-Videos`, `Actspan-Segments` and `Actspan-Empty-Videos` give the numbers
-        that `/corrections/contents` returns.
-        """
-        if form not in {known.name for known in WRITABLE}:
-            raise ProblemError(422, f"form {form!r} is not one of those that /api/browse names")
-        videos = corrected_videos(library, corrections, everything=everything)
-        if not videos:
-            raise ProblemError(409, "nothing is corrected yet, so there is nothing to export")
-        files = encode_annotations(videos, form, media=lambda video: _file_name(library, video))
-        name, content = _as_one_file(files, f"corrections-{form}")
-        contained = _count(videos)
-        headers = {
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Actspan-Videos": str(contained.videos),
-            "Actspan-Segments": str(contained.segments),
-            "Actspan-Empty-Videos": str(contained.empty_videos),
-        }
-        return Response(content, media_type="application/octet-stream", headers=headers)
-
-    @router.get("/corrections/contents", responses=failures(422))
-    def export_contents(
-        everything: Annotated[bool, Query(description="Also videos without corrections.")] = False,
-    ) -> ExportContents:
-        """Return what an export would contain."""
-        return _count(corrected_videos(library, corrections, everything=everything))
-
-
-def _count(videos: Sequence[Video]) -> ExportContents:
-    segments = [len(video.segments) for video in videos]
-    return ExportContents(
-        videos=len(videos), segments=sum(segments), empty_videos=segments.count(0)
-    )
 
 
 def corrected_videos(
@@ -247,19 +195,17 @@ def corrected_video(library: Library, name: str, instances: Sequence[Instance]) 
     return replace(video, segments=segments, labels=labels, scores=None)
 
 
-def _file_name(library: Library, video: Video) -> str:
-    """Return the file name of the video that tools open with an exported file."""
-    path = library.file(video.id)
-    return f"{video.id}.mp4" if path is None else path.name
+def check_ends(library: Library, name: str, segments: Iterable[Instance]) -> None:
+    """Raise ProblemError (422) if a segment that is not in the ground truth ends after the video.
 
-
-def _as_one_file(files: Mapping[str, bytes], name: str) -> tuple[str, bytes]:
-    """Return a single file as it is, or several as a ZIP archive of this name."""
-    if len(files) == 1:
-        (only,) = files.items()
-        return only
-    packed = BytesIO()
-    with ZipFile(packed, "w", ZIP_DEFLATED) as archive:
-        for file, content in files.items():
-            archive.writestr(ZipInfo(file), content)  # a fixed date: same input, same bytes
-    return f"{name}.zip", packed.getvalue()
+    One frame more is no error. The end is known if a file, the annotations or curves say it.
+    """
+    truth = [(start, end) for start, end, _ in library.video(name).instances()]
+    length = library.last_end(name)
+    for one in segments:
+        if one.end > length + _FRAME and (one.start, one.end) not in truth:
+            raise ProblemError(
+                422,
+                f"segment [{one.start:g}, {one.end:g}] s ends after the video, which is "
+                f"{length:.2f} s long; let it end there",
+            )

@@ -11,6 +11,7 @@ from typing import Protocol
 from actspan.core.errors import ActSpanError
 from actspan.server.job_store import ClaimedJob, JobStore
 from actspan.server.requests import Metrics
+from actspan.server.worker_process import failure_text
 
 log = logging.getLogger("actspan.server")
 
@@ -97,10 +98,10 @@ class JobRunner:
         except ActSpanError as error:
             self._work.discard(job.id)
             self._store.finish(job.id, error=str(error))
-        except Exception:
+        except Exception as error:
             log.exception("job %s failed", job.id)
             self._work.discard(job.id)
-            self._store.finish(job.id, error="the service failed; its log says why")
+            self._store.finish(job.id, error=failure_text(error))
         else:
             self._metrics.job_seconds.observe(monotonic() - started)
             self._store.finish(job.id, result=result)

@@ -247,6 +247,7 @@ class WorkStatus(BaseModel):
         default_factory=dict,
         description="By network, TEM and PEM.",
     )
+    warnings: list[str] = Field([], description="What to know about the result.")
 
 
 class WorkAnswer(JobAnswer):

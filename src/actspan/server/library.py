@@ -8,25 +8,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from actspan.core.errors import ActSpanError, AnnotationError, DataError
+from actspan.core.errors import ActSpanError, AnnotationError
+from actspan.core.segments import Proposals
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.paired import evaluate_each
 from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun
-from actspan.server.changed_runs import ChangedRun, RunMetrics, Setting
+from actspan.server.changed_runs import ChangedRun, RunMetrics, Setting, edges_of
 from actspan.server.error_responses import ProblemError
+from actspan.server.media import FileLength
 from actspan.server.zoom_levels import check_index
 from actspan.streams.video_lists import find_videos
 
 _PAUSE = 0.001  # seconds after each part of the evaluation, so that requests go first
 _LATER = 1.0  # seconds after the evaluation, so that the first page goes first
 _TOGETHER = 200  # videos that are evaluated together
+_NONE = Proposals.empty("seconds")
+_UNKNOWN = FileLength(math.nan, math.nan)
 _CHANGED = 8  # runs with other settings of Soft-NMS that stay in memory
 
 
@@ -36,7 +40,7 @@ class Library:
     Opening reads a few small files. Results are read at the first access, or by `warm`. There are
     at most 7 runs; the viewer sorts by the first. Ground truth is the annotations that the runs
     were made from, unless given; `videos` is a folder of videos, or a dataset folder. `probe`
-    returns the seconds of a video file, or raises DataError. Raises ActSpanError if a run is given
+    returns the length of a video file, or raises DataError. Raises ActSpanError if a run is given
     twice, there are too many, or a file is missing or damaged.
     """
 
@@ -45,7 +49,7 @@ class Library:
         runs: Sequence[Path] = (),
         ground_truth: Path | None = None,
         videos: Path | None = None,
-        probe: Callable[[Path], float] | None = None,
+        probe: Callable[[Path], FileLength] | None = None,
     ) -> None:
         names = name_runs(runs) if runs else []
         self.runs: tuple[BrowsedRun, ...] = tuple(map(BrowsedRun, names, runs))
@@ -55,7 +59,7 @@ class Library:
         self.truth: dict[str, Video] = {}
         self._corrected: dict[str, Video] = {}
         self._probe = probe
-        self._durations: dict[str, float] = {}  # of video files, seconds; NaN if damaged
+        self._lengths: dict[str, FileLength] = {}  # of video files
         self.source = ""  # origin of the ground truth, for display
         self._read_truth(ground_truth)
         # Evaluation of every run by video, without videos that have no instances.
@@ -122,7 +126,8 @@ class Library:
             for setting in settings:
                 changed = self._changed.pop(setting, None)
                 if changed is None:
-                    changed = ChangedRun(self.run(setting.run), setting, self.reference)
+                    own = partial(self.own, setting.run)
+                    changed = ChangedRun(self.run(setting.run), setting, self.reference, own)
                     self.warm()
                 found[setting.run] = self._changed[setting] = changed
             while len(self._changed) > _CHANGED:
@@ -132,6 +137,19 @@ class Library:
     def reference(self, name: str) -> Video | None:
         """Return a video as corrected, or else as in the ground truth, or None."""
         return self._corrected.get(name) or self.truth.get(name)
+
+    def own(self, number: int, video: Video, proposals: Proposals) -> int:
+        """Count the corrected instances of a video that are proposals of a run as they are.
+
+        Those that an earlier run has as well count for that one: they were accepted there.
+        """
+        if video.id not in self._corrected:
+            return 0
+        own = edges_of(proposals.start, proposals.end)
+        for run in self.runs[:number]:
+            earlier = run.result.get(video.id, _NONE)
+            own -= edges_of(earlier.start, earlier.end)
+        return len(edges_of(*video.segments.T) & own)
 
     def _evaluate(self) -> None:
         while True:
@@ -157,7 +175,8 @@ class Library:
     def _evaluate_missing(self) -> None:
         """Read and evaluate what the list of videos shows."""
         results = [run.result for run in self.runs]
-        for result, metrics in zip(results, self.metrics, strict=False):  # one may be added now
+        pairs = zip(results, self.metrics, strict=False)  # one may be added now
+        for number, (result, metrics) in enumerate(pairs):
             known = (self.reference(name) for name in result if name not in metrics)
             videos = [video for video in known if video is not None and len(video.segments)]
             for first in range(0, len(videos), _TOGETHER):
@@ -166,12 +185,13 @@ class Library:
                 part = {video.id: video for video in videos[first : first + _TOGETHER]}
                 for name, (auc, missed) in evaluate_each([*part.values()], result).items():
                     if self.reference(name) is part[name]:  # not corrected meanwhile
-                        metrics[name] = RunMetrics(auc=auc, missed=missed)
+                        own = self.own(number, part[name], result.get(name, _NONE))
+                        metrics[name] = RunMetrics(auc=auc, missed=missed, own=own)
         for name in self.ids:
-            if math.isnan(self.video(name).duration) and name not in self._durations:
+            if self.file(name) is not None and name not in self._lengths:
                 if self._pauses_to_stop():
                     return
-                self._file_seconds(name)
+                self.length(name)
 
     def _read_for_videos(self) -> None:
         """Read what the first request for a video of each run needs."""
@@ -231,37 +251,55 @@ class Library:
         return self.media.get(name) or self.uploads.get(name)
 
     def seconds(self, name: str) -> float:
-        """Return a video's duration, or the end of its curves or proposals; NaN if unknown."""
-        known = [self.video(name).duration, self._file_seconds(name)]
-        known += [run.span(name) or math.nan for run in self.runs]
-        durations = [x for x in known if not math.isnan(x)]
-        if durations:
-            return max(durations)
+        """Return the duration of a video's file; without one, that of the annotations.
+
+        It is otherwise the end of the curves or proposals; NaN if nothing is known.
+        """
+        for known in (self.length(name).seconds, self.video(name).duration):
+            if not math.isnan(known):
+                return known
+        if spans := [span for run in self.runs if (span := run.span(name))]:
+            return max(spans)
         ends = [run.proposals(name).proposals.end for run in self.runs]
         return max((float(end.max()) for end in ends if len(end)), default=math.nan)
 
-    def _file_seconds(self, name: str) -> float:
-        """Return the duration of a video's file; NaN if there is none, or it is damaged."""
+    def last_end(self, name: str) -> float:
+        """Return the longest of what a video's file, annotations and curves last; NaN if none."""
+        known = [self.length(name).seconds, self.video(name).duration]
+        known += [run.span(name) or math.nan for run in self.runs]
+        return max((x for x in known if not math.isnan(x)), default=math.nan)
+
+    def length(self, name: str) -> FileLength:
+        """Return the length of a video's file; NaN if there is none, or it is damaged."""
         path = self.file(name)
         if path is None or self._probe is None:
-            return math.nan
-        if name not in self._durations:
+            return _UNKNOWN
+        if name not in self._lengths:
             try:
-                self._durations[name] = self._probe(path)
-            except DataError:  # the page reports it where it shows the pictures
-                self._durations[name] = math.nan
+                self._lengths[name] = self._probe(path)
+            except ActSpanError as error:
+                self._lengths[name] = _UNKNOWN._replace(fault=str(error))
+            except OSError as error:  # whose text would show the folder
+                fault = f"{path.name}: {error.strerror}"
+                self._lengths[name] = _UNKNOWN._replace(fault=fault)
             except ProblemError:  # too many requests wait
-                return math.nan
-        return self._durations[name]
+                return _UNKNOWN
+        return self._lengths[name]
+
+    def unproposed(self) -> list[str]:
+        """Return the listed videos that no run has, though their files can be read."""
+        if not self.runs:
+            return []
+        proposed = {video for run in self.runs for video in run.result}
+        missing = (name for name in self.ids if name in self.media and name not in proposed)
+        return [name for name in missing if not self.length(name).fault]
 
     def run(self, number: int) -> BrowsedRun:
         """Return a run by its index, or raise ProblemError (404)."""
         check_index("run", number, len(self.runs))
         return self.runs[number]
 
-    def known_seconds(self, video: Video) -> float | None:
-        """Return a duration that is known without opening a file."""
-        seconds = video.duration
-        if math.isnan(seconds):
-            seconds = self._durations.get(video.id, math.nan)
-        return None if math.isnan(seconds) else seconds
+    def known_length(self, video: Video) -> FileLength:
+        """Return the length that is known without opening a file; else that of annotations."""
+        known = self._lengths.get(video.id, _UNKNOWN)
+        return known._replace(seconds=video.duration) if math.isnan(known.seconds) else known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
@@ -88,7 +89,9 @@ class ListQuery(BaseModel):
 class ListedRun(BaseModel):
     """Result of one run on a video."""
 
-    proposals: int = Field(description="Number of proposals.")
+    proposals: int | None = Field(
+        description="Number of proposals; null if the run does not have the video."
+    )
     score: float | None = Field(description="Best score.")
     metrics: RunMetrics | None = Field(
         description="Null without instances, and before the evaluation."
@@ -106,6 +109,7 @@ class ListedVideo(BaseModel):
     subset: str
     segments: list[tuple[float, float]] = Field(description="The first instances, seconds.")
     has_media: bool
+    fault: str = Field(description="Why the video file cannot be read; empty if it can.")
     corrected: bool
     runs: list[ListedRun]
 
@@ -217,7 +221,7 @@ class VideoList:
             parts = enumerate(_DIGITS.split(name.casefold()))
             return [int(part) if i % 2 else part for i, part in parts]
         if order == "seconds":
-            return self._library.known_seconds(self._library.video(name))
+            return _number(self._library.known_length(self._library.video(name)).seconds)
         if order == "instances":
             video = self._library.reference(name)
             return 0 if video is None else len(video.segments)
@@ -239,10 +243,12 @@ class VideoList:
 
     def _row(self, name: str, is_corrected: bool) -> ListedVideo:
         video = self._library.reference(name) or self._library.video(name)
+        known = self._library.known_length(video)
         edges = video.segments[: self._query.segments].tolist()
         return ListedVideo(
             id=name,
-            seconds=self._library.known_seconds(video),
+            seconds=_number(known.seconds),
+            fault=known.fault,
             instances=len(video.labels),
             labels=list(dict.fromkeys(video.labels)),
             subset=video.subset,
@@ -256,8 +262,12 @@ class VideoList:
         result = self._known(number, name) or self._changed[number].result(name)
         best = result.best[: self._query.segments]
         return ListedRun(
-            proposals=result.proposals,
+            proposals=result.proposals if name in self._runs[number].result else None,
             score=result.score,
             metrics=result.metrics,
             best=list(zip(best.start.tolist(), best.end.tolist(), strict=True)),
         )
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

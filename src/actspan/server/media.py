@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from actspan.core.errors import DataError
 from actspan.server.error_responses import ProblemError
@@ -90,6 +90,17 @@ class MediaFile:
         return cls(path, hashlib.sha256(text.encode()).hexdigest()[:20])
 
 
+class FileLength(NamedTuple):
+    """Seconds and frames per second of a video file.
+
+    Both are NaN if it is damaged; `fault` says why.
+    """
+
+    seconds: float
+    rate: float
+    fault: str = ""
+
+
 class Media:
     """Reader of the served videos, in processes with limited memory, with a cache on disk.
 
@@ -121,9 +132,9 @@ class Media:
                     content = self._make(file, kind, options, key)
         return decode_result(content)
 
-    def seconds(self, file: MediaFile) -> float:
-        """Return the duration of a video; raises like `read`."""
-        return float(self.read(file, "duration")[0]["seconds"])
+    def length(self, file: MediaFile) -> FileLength:
+        """Return the duration and the frame rate of a video; raises like `read`."""
+        return FileLength(**self.read(file, "length")[0])
 
     def _make(self, file: MediaFile, kind: str, options: dict[str, Any], key: str) -> bytes:
         target = self._cache.path(key)

@@ -32,10 +32,11 @@ def decode_result(data: bytes) -> tuple[dict[str, Any], bytes]:
     return json.loads(line), content
 
 
-def _duration(path: Path) -> bytes:
+def _length(path: Path) -> bytes:
     with VideoFile(path) as video:
-        seconds = video.announced
-    return encode_result({"seconds": seconds or float(read_frame_times(path).times[-1])})
+        seconds, rate = video.announced, video.fps
+    seconds = seconds or float(read_frame_times(path).times[-1])
+    return encode_result({"seconds": seconds, "rate": rate})
 
 
 def _strip(path: Path, start: float, end: float, count: int, height: int) -> bytes:
@@ -63,7 +64,7 @@ def _waveform(path: Path) -> bytes:
 
 
 _READERS: dict[str, Callable[..., bytes]] = {
-    "duration": _duration,
+    "length": _length,
     "strip": _strip,
     "preview": _preview,
     "frame-times": _frame_times,

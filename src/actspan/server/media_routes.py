@@ -102,7 +102,7 @@ class VideoReader:
         Raises ProblemError (422) for an empty range or too large a sheet.
         """
         file = self.file(name)
-        stop = self._media.seconds(file) if end is None else end
+        stop = self._media.length(file).seconds if end is None else end
         if stop <= start:
             raise ProblemError(422, f"range {start:g} to {stop:g} s: start < end is needed")
         if count * height * height > _MOST_PIXELS:

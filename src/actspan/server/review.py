@@ -20,6 +20,7 @@ from actspan.server.corrections import (
     Revision,
     Seconds,
     VideoId,
+    check_ends,
     corrected_video,
 )
 from actspan.server.database import Database
@@ -182,11 +183,23 @@ class Reviews:
             segment=segment,
         )
 
+    def unfinished(self, top: int) -> set[str]:
+        """Return the videos of which some of the best proposals of a run are decided, not all."""
+        found = set()
+        for run in self._library.runs:
+            decided = self._decided(run)
+            for video in {one.video for one in decided}.intersection(run.result):
+                best = run.proposals(video).proposals[:top]
+                edges = {(one.start, one.end) for one in decided if one.video == video}
+                if not edges.issuperset(zip(best.start.tolist(), best.end.tolist(), strict=True)):
+                    found.add(video)
+        return found
+
     def decide(self, run: BrowsedRun, video: str, new: NewReview) -> Reviewed:
         """Store a decision and change the corrections with it, both or neither.
 
-        Raises ProblemError if there is no such proposal (404), `edited` has no segment (422), or
-        the corrections were changed by someone else (409).
+        Raises ProblemError if there is no such proposal (404), `edited` has no segment or one that
+        ends after the video (422), or the corrections were changed by someone else (409).
         """
         table = self._table(run)
         number = table.videos.index(video) if video in table.videos else None
@@ -196,6 +209,8 @@ class Reviews:
             raise ProblemError(404, f"{run.name}: {what}; load the queue again")
         item = self._item(run, table, index, "open", None)
         added = _added(item, new)
+        if new.state == "edited" and added is not None:
+            check_ends(self._library, video, [added])
         key = (_key(run), video, new.start, new.end)
         with self._database.transaction() as connection:
             before = next((d for d in self._decided(run, video) if d[1:3] == key[2:]), None)

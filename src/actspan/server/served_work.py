@@ -27,6 +27,7 @@ from actspan.server.error_responses import ProblemError
 from actspan.server.job_runner import Check
 from actspan.server.job_store import ClaimedJob, EpochLosses, WorkStatus, WorkStore
 from actspan.server.library import Library
+from actspan.server.review import Reviews
 from actspan.server.settings import ServeSettings
 from actspan.server.work_process import WorkTask
 from actspan.server.work_requests import NewProposals, NewTraining, TrainedModel, WorkOverview
@@ -46,10 +47,11 @@ class ServedWork:
         store: WorkStore,
         library: Library,
         corrections: Corrections,
+        reviews: Reviews,
         settings: ServeSettings,
     ) -> None:
         self._database, self._store, self._library = database, store, library
-        self._corrections, self._settings = corrections, settings
+        self._corrections, self._reviews, self._settings = corrections, reviews, settings
         self._process = WorkerProcess(["actspan.server.work_process"], "a video", once=True)
         self.close = self._process.close
         for name in ("models", "runs"):
@@ -67,14 +69,23 @@ class ServedWork:
     def _run(self, job: str) -> Path:
         return self._settings.data / "runs" / job
 
-    def overview(self) -> WorkOverview:
-        """Return what can be proposed with and trained from now."""
+    def overview(self, held_out: float, top: int) -> WorkOverview:
+        """Return what can be proposed with and trained from now.
+
+        `held_out` is the share of a training; `top` the number of proposals per video to review.
+        """
         from actspan.config.training import PRESETS
 
         usual = NewTraining.model_fields["preset"].default
+        annotated = self._annotated()
+        divided = divide(annotated, held_out)
+        unfinished = self._reviews.unfinished(top)
         return WorkOverview(
             videos=len(self._library.media),
-            annotated=len(self._annotated()),
+            unproposed=len(self._library.unproposed()),
+            annotated=len(annotated),
+            held_out=sum(video.subset == VALIDATION for video in divided),
+            partly_reviewed=sum(video.id in unfinished for video in annotated),
             models=self._names(),
             presets=sorted(PRESETS, key=lambda name: name != usual),
         )
@@ -224,8 +235,9 @@ def divide(videos: Sequence[Video], held_out: float) -> list[Video]:
     if held_out and count == 0 and len(order) > 1:
         count = 1
     chosen = {video.id for video in order[:count]}
-    if not any(len(video.segments) for video in videos if video.id not in chosen):
-        chosen.discard(next(video.id for video in order if len(video.segments)))
+    with_segments = [video.id for video in order if len(video.segments)]
+    if chosen.issuperset(with_segments):
+        chosen.difference_update(with_segments[:1])
     return [replace(v, subset=VALIDATION if v.id in chosen else TRAINING) for v in videos]
 
 
@@ -236,6 +248,9 @@ def _note(status: WorkStatus, reply: Reply) -> bool:
         known = status.losses.get(reply["net"], [])
         earlier = [one for one in known if one.epoch < newest.epoch]
         status.losses[reply["net"]] = [*earlier, newest]
+        return True
+    if "warning" in reply:
+        status.warnings.append(reply["warning"])
         return True
     for name in ("step", "done", "total", "note"):
         if name in reply:

@@ -11,17 +11,23 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from actspan.config.base import to_dict
+from actspan.core.errors import ChangedInputsError, ChangedTrainingError
 from actspan.core.problems import Problem, Skipped
+from actspan.core.wording import counted, listed
 from actspan.model import LABEL_FREE
 from actspan.model.bundle import Bundle
 from actspan.server.worker_process import Reply, Send, answer_tasks, end_with_service
 
 _PAUSE = 0.2  # seconds between two reports of progress
+_DECODED = "seconds of video"  # name of the step that decodes
 _FRAMES = 4  # per snippet, as label-free proposals need them
 
 
@@ -60,13 +66,12 @@ class WorkReport:
         self._steps: tuple[str, ...] = ()
         self._fraction = 0.0  # never falls
 
-    def start(self, first: float, last: float, steps: tuple[str, ...] = ()) -> None:
-        """Begin a part whose share of the progress goes from `first` to `last`.
+    def start(self, last: float, *steps: str) -> None:
+        """Begin a part whose share of the progress goes from here to `last`.
 
-        If the names of its long steps are given, they have equal shares of it, and its other steps
-        do not count.
+        The steps that are named have equal shares of it; others, which are short, do not count.
         """
-        self._first, self._share, self._steps = first, last - first, steps
+        self._first, self._share, self._steps = self._fraction, last - self._fraction, steps
 
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
         """Send `done` of `total` steps of `what`, several times per second."""
@@ -79,8 +84,6 @@ class WorkReport:
 
     def _part(self, what: str, fraction: float) -> float:
         """Return the done share of the current part from that of one of its steps."""
-        if not self._steps:
-            return fraction
         if what not in self._steps:
             return 0.0
         return (self._steps.index(what) + fraction) / len(self._steps)
@@ -89,20 +92,23 @@ class WorkReport:
         """Send a message of one line."""
         self._send({"message": message})
 
+    def warn(self, message: str) -> None:
+        """Send a line that the page shows with the job."""
+        self._send({"warning": message})
+
     def losses(self, net: str, epoch: int, training: float, validation: float | None) -> None:
         """Send the mean losses of an epoch, from 1, of a network."""
         values = {"epoch": epoch, "training": training, "validation": validation}
         self._send({"net": net, "losses": values})
 
 
-def _answer(values: dict[str, Any], send: Send) -> Reply:
+def answer(values: dict[str, Any], send: Send) -> Reply:
     """Run a task; return what was skipped, by video."""
     task, report = WorkTask(**values), WorkReport(send)
     training = task.kind == "train"
     skipped = [*_extract(task, report)] if training or _shares_features(task) else []
     if training:
         _train(task, report)
-    report.start(0.9 if training else 0.8, 1.0)
     skipped += _propose(task, report)
     reasons = {problem.video: problem.problem for problem in skipped if problem.video}
     return {"skipped": reasons}
@@ -131,7 +137,7 @@ def _extract(task: WorkTask, report: WorkReport) -> Sequence[Problem]:
         on_error="skip",
         kind="video",
     )
-    report.start(0.0, 0.4 if task.kind == "train" else 0.8)
+    report.start(0.4 if task.kind == "train" else 0.8, _DECODED)
     return [p for p in extract_videos(request, report.progress).problems if _is_of_video(p)]
 
 
@@ -155,11 +161,34 @@ def _train(task: WorkTask, report: WorkReport) -> None:
         config = config.of_epochs(task.epochs)
     members = ["", *(f" {number}" for number in range(2, config.ensemble + 1))]
     steps = tuple(f"training {net}{member}" for net in ("TEM", "PEM") for member in members)
-    report.start(0.4, 0.9, steps)
+    report.start(0.9, *steps)
     dataset = Dataset.load(Path(task.features))
     chosen = dataset.select(read_annotations(Path(task.annotations)))
     checked = trainable(chosen, on_error="skip", progress=report.progress)
-    train(checked, out, config, seed=task.seed, report=report)
+    fit = partial(train, checked, out, config, seed=task.seed, report=report)
+    try:
+        bundle = fit()
+    except ChangedTrainingError:
+        report.warn("the videos changed while the service was stopped: trained from scratch")
+        bundle = fit(restart=True)
+    if warning := warning_about(bundle):
+        report.warn(warning)
+
+
+def warning_about(bundle: Bundle) -> str:
+    """Return a line if a trained model is no better than what needs no model, else ""."""
+    from actspan.evaluation.baselines import not_beaten
+
+    judged = (bundle.training or {}).get("judged")
+    if judged is None or not (guesses := not_beaten(judged["figures"])):
+        return ""
+    auc = {name: f"{row['AUC']:.1f}" for name, row in judged["figures"].items()}
+    rivals = listed(f"{name} {auc[name]}" for name in guesses)
+    return (
+        f"the model is no better on the {counted(judged['videos'], 'held-out video')} than what "
+        f"needs no model: its AUC is {auc['model']}, {rivals}. Correct more videos, with all "
+        "segments in them, and train again"
+    )
 
 
 def _propose(task: WorkTask, report: WorkReport) -> Sequence[Problem]:
@@ -167,20 +196,25 @@ def _propose(task: WorkTask, report: WorkReport) -> Sequence[Problem]:
     from actspan.jobs.propose_request import ProposeRequest
 
     request: dict[str, Any] = {"dataset": Path(task.features)}
-    if task.kind == "propose" and not _shares_features(task):
+    decodes = task.kind == "propose" and not _shares_features(task)
+    if decodes:
         request = {"videos": tuple(task.videos), "backbone": task.backbone}
-    summary = propose(
-        ProposeRequest(
-            model=Path(task.model),
-            out=Path(task.run),
-            threads=task.threads,
-            backend=task.backend,
-            on_error="skip",
-            resume=True,
-            **request,
-        ),
-        report.progress,
+    report.start(1.0, _DECODED if decodes else "propose")
+    resumed = ProposeRequest(
+        model=Path(task.model),
+        out=Path(task.run),
+        threads=task.threads,
+        backend=task.backend,
+        on_error="skip",
+        resume=True,
+        **request,
     )
+    try:
+        summary = propose(resumed, report.progress)
+    except ChangedInputsError:
+        report.warn("the videos changed while the service was stopped: proposed from scratch")
+        fresh = replace(resumed, resume=False, overwrite=True)
+        summary = propose(fresh, report.progress)
     return [problem for problem in summary.problems if _is_of_video(problem)]
 
 
@@ -189,7 +223,7 @@ def main() -> None:
     end_with_service()
     if hasattr(os, "nice"):  # not on Windows
         os.nice(5)  # so that requests are answered first
-    answer_tasks(_answer)
+    answer_tasks(answer)
 
 
 if __name__ == "__main__":

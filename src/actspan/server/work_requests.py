@@ -55,6 +55,11 @@ class WorkOverview(BaseModel):
     """What can be proposed with and trained from now."""
 
     videos: int = Field(description="Served videos; without any, there is no work.")
+    unproposed: int = Field(description="Listed videos that can be read, and no run has.")
     annotated: int = Field(description="Those with corrections or ground truth.")
+    held_out: int = Field(description="Those of them that a training would not learn from.")
+    partly_reviewed: int = Field(
+        description="Those of them of which some of the best proposals are reviewed, not all."
+    )
     models: dict[str, str] = Field(description="Names of the models by id, trained ones last.")
     presets: list[str] = Field(description="Presets of training, the usual one first.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Query
 
 from actspan.server.error_responses import failures
 from actspan.server.job_runner import JobRunner
@@ -76,10 +77,13 @@ def work_router(
 
 
 def _add_models(routes: APIRouter, work: ServedWork) -> None:
-    @routes.get("")
-    def overview() -> WorkOverview:
+    @routes.get("", responses=failures(422))
+    def overview(
+        held_out: Annotated[float, Query(ge=0, le=0.8, description="As for a training.")] = 0.2,
+        top: Annotated[int, Query(ge=1, le=1000, description="As for the review.")] = 20,
+    ) -> WorkOverview:
         """Return what can be proposed with and trained from now."""
-        return work.overview()
+        return work.overview(held_out, top)
 
     @routes.get("/models")
     def models() -> list[TrainedModel]:

@@ -1,7 +1,12 @@
 """Processes that isolate the service from hostile files and from long work, and their protocol.
 
 A line of JSON on the standard input of a worker is a task. Lines on its standard output are
-replies: any number that report the progress, then one with `finished` or with `error`.
+replies: any number that report the progress, then one with `finished`, with `error` or with
+`failure`, an exception that nobody expected.
+
+    python -m actspan.server.worker_process MODULE [ARGUMENT ...]
+
+runs `main` of a module; if that cannot start, the replies say why.
 """
 
 from __future__ import annotations
@@ -10,8 +15,10 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from time import monotonic, sleep
@@ -20,6 +27,9 @@ from typing import Any
 from actspan.core.errors import ActSpanError, DataError
 
 _POLL = 0.1  # longest time between reports of progress, seconds
+
+_LAST = {"finished", "error", "failure"}  # one of them is in the last reply
+_STATUSES = range(2**31)  # of processes that ended themselves; Windows has larger ones of crashes
 
 _WATCH = 0.2  # seconds between two looks whether the service still runs
 
@@ -50,7 +60,8 @@ class WorkerProcess:
         """Send a task and return the last reply.
 
         `progress` is called several times per second, with the newest reply; it may raise to stop.
-        Raises DataError with the error of the worker, or if it ends or needs more than `seconds`.
+        Raises DataError with the error of the worker, or if it crashes or needs more than
+        `seconds`; ActSpanError if it fails for another reason than its input.
         """
         with self._lock:
             process = self._started()
@@ -67,13 +78,15 @@ class WorkerProcess:
                     self._kill()
             if "error" in reply:
                 raise DataError(reply["error"])
+            if "failure" in reply:
+                raise ActSpanError(reply["failure"])
             return reply
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._kill()
             self._process = subprocess.Popen(  # noqa: S603  our own modules and numbers
-                [sys.executable, "-m", *self._words],
+                [sys.executable, "-m", "actspan.server.worker_process", *self._words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
@@ -92,7 +105,7 @@ class WorkerProcess:
         self, process: subprocess.Popen[bytes], seconds: float, progress: Callable[[Reply], None]
     ) -> Reply:
         end, reply = monotonic() + seconds, Reply()
-        while not ("finished" in reply or "error" in reply):
+        while _LAST.isdisjoint(reply):
             progress(reply)
             if monotonic() > end:
                 raise DataError(f"{self._what} could not be processed within {seconds:g} s")
@@ -103,9 +116,14 @@ class WorkerProcess:
                 reply = json.loads(line)
         return reply
 
-    def _ending(self, process: subprocess.Popen[bytes]) -> DataError:
+    def _ending(self, process: subprocess.Popen[bytes]) -> ActSpanError:
+        status = process.wait()
+        if status in _STATUSES:
+            return ActSpanError(
+                f"the process of {self._words[0]} ended with status {status}; the log says why"
+            )
         return DataError(
-            f"the process that decodes ended (status {process.wait()}): {self._what} is damaged, "
+            f"the process that decodes ended (status {status}): {self._what} is damaged, "
             "or needs more time or memory than is allowed here"
         )
 
@@ -151,6 +169,7 @@ def limit_resources(memory: int, seconds: int | None = None) -> None:
 def answer_tasks(answer: Callable[[dict[str, Any], Send], Reply]) -> None:
     """Answer tasks until standard input ends; an ActSpanError becomes a reply with `error`.
 
+    Any other exception becomes one with `failure`, and its traceback is printed.
     `answer` returns the content of the last reply; the function that it is given sends others.
     """
     output = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -175,6 +194,25 @@ def _last_reply(
         return {"error": str(error)}
     except MemoryError:
         return {"error": "decoding it takes more memory than is allowed here"}
+    except Exception as error:  # noqa: BLE001  any library may fail in any way
+        traceback.print_exc()
+        return {"failure": failure_text(error)}
+
+
+def failure_text(error: Exception) -> str:
+    """Return the message of an exception that nobody expected: its type and its text."""
+    return f"the service failed: {type(error).__name__}: {error}; its log says more"
+
+
+def main() -> None:
+    """Run the module that the arguments name; if it cannot start, answer tasks with the reason."""
+    sys.argv = sys.argv[1:]
+    try:
+        import_module(sys.argv[0]).main()
+    except Exception as error:  # noqa: BLE001  as above
+        traceback.print_exc()
+        failure = {"failure": failure_text(error)}
+        answer_tasks(lambda task, send: failure)
 
 
 def end_with_service() -> None:
@@ -187,3 +225,7 @@ def end_with_service() -> None:
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -26,12 +26,15 @@ class Span(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `0.25s`, `250ms` or `8f`; raise ConfigError for another text, or for 0."""
-        match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(s|ms|f)", text.strip().lower())
-        value = float(match[1]) if match else 0.0
-        if match is None or value <= 0:
+        match = re.fullmatch(r"(-?(?:\d+\.?\d*|\.\d+))\s*(s|ms|f)", text.strip().lower())
+        if match is None:
             raise ConfigError(
-                f"{text!r} is not a length of time: give seconds (0.25s) or frames (8f)"
+                f"{text!r} is not a length of time: give seconds (0.25s), milliseconds (250ms) or "
+                "frames (8f)"
             )
+        value = float(match[1])
+        if value <= 0:
+            raise ConfigError(f"a length of time must be more than 0, not {text!r}")
         return cls(value / 1000, "s") if match[2] == "ms" else cls(value, match[2])
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import torch
 
-from actspan.core.errors import ActSpanError, ConfigError, require
+from actspan.core.errors import ActSpanError, ChangedTrainingError, require
 from actspan.core.files import atomic_file
 
 SETTINGS, LOGS = "settings.json", "logs"
@@ -32,7 +32,7 @@ class StateFolder:
 
         Raises
         ------
-        ConfigError
+        ChangedTrainingError
             An unfinished training with other settings or data exists; names the differences.
         """
         path = out.resolve()
@@ -52,7 +52,7 @@ class StateFolder:
             raise ActSpanError(what) from error
         if stored != plain:
             names = ", ".join(_differences(stored, plain))
-            raise ConfigError(
+            raise ChangedTrainingError(
                 f"{path}: contains an unfinished training with other settings ({names}); use those "
                 "to resume it, or discard it: --restart"
             )

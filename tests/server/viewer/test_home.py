@@ -234,7 +234,8 @@ def test_the_order_of_changes_starts_with_differences(home: Visit, live: Live) -
 
 def test_a_file_that_cannot_be_proposed_in_says_why(visit: Visit) -> None:
     visit.page.evaluate(DROP, ["new.npy", [1, 2, 3]])
-    assert "No model is served" in visit.text("#messages")
+    assert "start actspan serve with --model" in visit.text("#messages")
+    assert visit.text("#proposals-number") == "40 of 80"  # of both runs
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,24 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 from actspan.data.synthetic_dataset import write_synthetic_dataset
 from tests.server.live import Live, serving
 from tests.server.services import process_of
+from tests.server.viewer.test_home import DROP
 from tests.server.viewer.visits import DESKTOP, PHONE, Visit
 from tests.streams.example_videos import cut, steady, write_video
 
+# Number of pixels of the timeline that have nearly the colour of a variable of the page.
+PIXELS = """(name) => {
+  const rgb = (fill) => { const c = new OffscreenCanvas(1, 1).getContext("2d"); c.fillStyle = fill;
+    c.fillRect(0, 0, 1, 1); return c.getImageData(0, 0, 1, 1).data; };
+  const probe = document.createElement("span"); document.body.append(probe);
+  probe.style.color = `var(${name})`; const [r, g, b] = rgb(getComputedStyle(probe).color);
+  probe.remove();
+  const base = document.getElementById("base"), all = base.getContext("2d")
+    .getImageData(0, 0, base.width, base.height).data;
+  let count = 0;
+  for (let i = 0; i < all.length; i += 4) {
+    count += Math.hypot(all[i] - r, all[i + 1] - g, all[i + 2] - b) < 25;
+  }
+  return count; }"""
 LINE, CHANGES, JOBS = "#work-line", "#changes", "#work-jobs"
 CONTAINS = "([selector, text]) => document.querySelector(selector)?.textContent.includes(text)"
 
@@ -110,12 +125,17 @@ def test_a_folder_of_videos_becomes_a_model_without_leaving_the_page(
     pressed = page.locator("#runs button").evaluate_all("e => e.map((x) => x.ariaPressed)")
     assert pressed == ["false", "true", "true"]
     page.get_by_role("button", name="What changed").click()
-    wait(visit, CHANGES, "no clear difference, C − B is +0.0")  # the same model
+    wait(visit, CHANGES, ": C − B is +0.0 points of AUC")  # the same model
+    assert "videos are too few for an interval" in visit.text(CHANGES)
     page.get_by_role("button", name="Remove: Training mine").click()
     visit.until("document.querySelectorAll('#work-jobs li').length === 2")
+    page.goto(f"{live.url}/#")
     page.reload()
     visit.until("document.querySelectorAll('#runs li').length === 3")
-    visit.close()
+    visit.until("document.querySelectorAll('#cards .row-facts').length === 5")
+    cut = "e => e.filter((x) => x.scrollWidth > x.clientWidth).map((x) => x.textContent)"
+    assert page.locator("#cards .row-facts").evaluate_all(cut) == []
+    visit.close("422")  # no picture of the damaged video
 
 
 def test_the_page_follows_a_training_over_a_restart(
@@ -150,6 +170,8 @@ def test_a_job_can_be_cancelled(browser: Any, live: Live) -> None:
     visit = Visit(browser, live).open("film0")
     page = visit.page
     visit.focus_timeline()
+    visit.press("r")
+    wait(visit, "#messages", "There is nothing to review")
     visit.press("w")
     assert page.get_by_role("button", name="Train", exact=True).is_disabled()
     assert "Correct some videos first" in visit.text("#work-annotated")
@@ -190,14 +212,87 @@ def test_axe_finds_nothing(browser: Any, proposed: Live, width: int, scheme: str
     page.get_by_role("button", name="Propose and train", exact=True).click()
     page.get_by_text("Settings", exact=True).last.click()
     page.get_by_role("button", name="Train", exact=True).click()
-    wait(visit, JOBS, "%")
+    wait(visit, JOBS, "% · training boundaries (TEM), ")
     check("#work")
     visit.press("Escape")
     check("body")
     page.get_by_role("button", name="Details").click()
-    page.get_by_role("button", name="Cancel: ").click()
+    page.get_by_role("button", name="Cancel: ").click()  # asks before epochs are lost
+    page.get_by_role("button", name="Discard all its epochs: ").click()
     visit.until("document.querySelectorAll('#work-jobs li').length === 1")
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    visit.close()
+
+
+JOB: dict[str, Any] = {
+    "id": "1", "name": "mine", "kind": "train", "state": "done", "progress": 1, "size": 0,
+    "created": 1, "error": None, "result": {"run": "label-free", "skipped": {}},
+    "status": {"step": "", "done": 0, "total": 0, "note": "", "warnings": ["it is poor"]},
+}  # fmt: skip
+
+
+def test_the_page_says_what_a_result_is_worth(browser: Any, proposed: Live) -> None:
+    visit = Visit(browser, proposed).open(None)
+    page = visit.page
+    broken = page.locator("#cards li", has_text="broken")
+    assert broken.locator(".badge").text_content() == "unreadable"
+    assert "proposals" not in broken.text_content()
+    visit.page.evaluate(DROP, ["new.mp4", [1, 2, 3]])
+    assert "copy it into the folder of the videos" in visit.text("#messages")
+    visit.press("r")  # from the home page, into the first video of the review
+    visit.until("document.getElementById('review-item').checkVisibility()")
+    assert "The best 20 proposals of each video." in visit.text("#review-note")
+    visit.press("a")
+    visit.until_text("review-saved", "Saved")
+    visit.press("Escape", "w")
+    wait(visit, "#work-annotated", "Learns from 1 video with corrections")
+    wait(visit, "#work-background", "learned as background. 1 video is only partly reviewed")
+    visit.press("Escape", "h")
+    wait(visit, "#figures", " that A made itself, accepted unchanged: its AUC is too high.")
+    visit.until(
+        "[...document.querySelectorAll('#cards .row-auc')].some((e) => e.textContent.endsWith('*'))"
+    )
+    page.get_by_role("button", name="Export corrections").click()
+    assert page.locator("#export-form option:checked").text_content() == "ActivityNet's JSON"
+    page.get_by_label("Format").select_option("edl")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename.endswith(".edl")
+    visit.press("Escape")
+    visit.close("422")  # no picture of the damaged video
+
+
+def test_controls_have_their_size_and_label_free_curves_one_boundary(
+    browser: Any, proposed: Live
+) -> None:
+    visit = Visit(browser, proposed).open("film1", "Review")
+    tabs = visit.page.locator(".tabs button")
+    heights = {tabs.nth(i).bounding_box()["height"] for i in range(tabs.count())}
+    assert len(heights) == 1
+    assert heights.pop() < 40  # one line each
+    visit.focus_timeline()
+    visit.press("0")
+    assert visit.page.evaluate(PIXELS, "--start") > 0
+    assert visit.page.evaluate(PIXELS, "--end") == 0  # it is the same curve
+    visit.press("r")
+    visit.page.set_viewport_size({"width": PHONE, "height": 800})
+    for name in ("accept", "reject", "later"):
+        assert visit.page.locator(f"#review-{name}").bounding_box()["height"] >= 40
+    visit.close("willReadFrequently")  # advice of the browser on the pixels
+
+
+def test_what_a_training_and_new_videos_lack_is_said(browser: Any, proposed: Live) -> None:
+    visit = Visit(browser, proposed)
+    losses = [{"epoch": n, "training": 1.0, "validation": x} for n, x in ((1, 0.9), (2, 3.9))]
+    job = {**JOB, "status": {**JOB["status"], "losses": {"TEM": losses}}}
+    visit.page.route("**/api/work/jobs", lambda route: route.fulfill(json=[job]))
+    about = {**proposed.ask("/api/work").json, "unproposed": 2}
+    visit.page.route("**/api/work?*", lambda route: route.fulfill(json=about))
+    visit.open("film0")
+    wait(visit, LINE, "2 videos without proposals.")
+    visit.press("w")
+    wait(visit, JOBS, "The held-out loss was lowest in epoch 1 (0.900) and has risen since")
+    assert "Note: it is poor." in visit.text(JOBS)
     visit.close()
 
 

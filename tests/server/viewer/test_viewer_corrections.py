@@ -179,4 +179,9 @@ def test_nothing_is_exported_without_corrections(
         visit.until_saved()
         page.get_by_role("button", name="Export corrections").click()
         visit.until("document.getElementById('export-count').textContent.startsWith('61 videos, ')")
-        visit.close()
+        page.get_by_label("Format").select_option("edl")  # no video gives its rate
+        page.get_by_role("link", name="Download").click()
+        visit.until("document.getElementById('export-error').textContent.includes('frame rate')")
+        page.get_by_label("Format").select_option("csv")
+        visit.until_text("export-error", "")
+        visit.close("422")

@@ -76,3 +76,20 @@ def test_a_change_of_somebody_elses_is_not_overwritten(browser: Any, live: Live)
     visit.until(f"{MESSAGES}.includes('Someone else changed these corrections')")
     assert visit.times() == [(1.0, 2.0)]
     visit.close("409")
+
+
+def test_a_segment_that_ends_after_the_video_is_reported(browser: Any, live: Live) -> None:
+    visit = Visit(browser, live).open("video22", "Corrections")
+    visit.drag(CORRECTIONS, 200, 400)
+    visit.until_saved()
+    ((_, end),) = visit.times()
+    field = visit.page.get_by_label("End of segment 1, seconds")
+    field.fill("99:00")
+    visit.press("Tab")
+    visit.until(f"{MESSAGES}.includes('ends after the video')")
+    assert visit.text("#saved") == "Not saved"
+    field.fill(str(end))
+    visit.press("Tab")
+    visit.until_saved()
+    visit.until(f"{MESSAGES} === ''")
+    visit.close("422")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -199,6 +200,27 @@ def test_edges_move_by_keys_and_everything_is_undone(page: Visit, served: Live) 
     until_shown(page, 1)
     stored(page)
     assert queue(served)["counts"]["edited"] == 1
+
+
+def test_a_dragged_edge_has_no_tip_with_the_time_before(page: Visit) -> None:
+    review(page)
+    page.press(" ")
+    start, end = span(page)
+    page.page.wait_for_timeout(600)  # the address follows
+    shown = parse_qs(urlsplit(page.page.url).fragment)
+    first, last = (float(shown[name][0]) for name in ("from", "to"))
+    left, right = 84, page.page.locator("#overlay").bounding_box()["width"] - 8
+    x = left + (start - first) / (last - first) * (right - left)
+    for below in range(60, 260, 4):
+        page.page.mouse.move(*page.point(x, below))
+        if page.page.locator("#overlay").evaluate("e => e.style.cursor") == "ew-resize":
+            break
+    assert page.page.locator("#tip").is_visible()
+    page.drag(below + 6, x, x + 40, release=False)
+    assert span(page)[0] > start
+    assert span(page)[1] == end
+    assert page.page.locator("#tip").is_hidden()
+    page.page.mouse.up()
 
 
 def test_a_review_survives_a_reload_with_its_undo(page: Visit, served: Live) -> None:

@@ -75,7 +75,7 @@ class Visit:
         """Close the page; fail if it reported errors without an expected text."""
         self.context.close()
         others = [said for said in self.complaints if not any(text in said for text in expected)]
-        assert others == []
+        assert not others, others
 
     def text(self, selector: str) -> str:
         found: str = self.page.locator(selector).text_content()

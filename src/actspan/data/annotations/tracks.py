@@ -23,6 +23,7 @@ from actspan.data.annotations.annotation_set import Source, text_of
 from actspan.data.annotations.fields import seconds
 from actspan.data.annotations.video_builder import VideoBuilder
 from actspan.data.annotations.writing import (
+    ScoredInstance,
     WriteOptions,
     in_units,
     labelled_instances,
@@ -104,35 +105,39 @@ def _decimal(microseconds: int) -> str:
 def encode_youtube(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of a .txt file per video."""
     for name, video in named_files(videos, ".txt"):
-        chapters = {0: _START, **_chapters(video)}
+        texts = {s: one_line(row[2]).translate(_BRACKETS) for s, row in _chapters(video).items()}
+        chapters = {0: _START, **texts}
         lines = (f"{clock(second, 0)} {text}\n" for second, text in sorted(chapters.items()))
         yield name, "".join(lines).encode()
 
 
 def left_out_of_chapters(videos: Sequence[Video], options: WriteOptions) -> Iterator[str]:
     """Yield notes about instances that are no chapters, and about videos with too few chapters."""
-    left_out = few = 0
+    left_out = few = moved = 0
     for video in videos:
         chapters = _chapters(video)
         left_out += sum(1 for _ in labelled_instances(video)) - len(chapters)
         few += len({0, *chapters}) < _FEWEST
+        moved += 0 in chapters and chapters[0][0] >= 1  # what is shown as 0:00 is at 0:00
     if left_out:
         what = f"chapters start at least {_SHORTEST} s apart (the best scores are kept)"
         yield f"{counted(left_out, 'segment')} left out: {what}"
+    if moved:
+        yield f"{counted(moved, 'chapter')} moved to 0:00, where YouTube needs the first one"
     if few:
         what = f"fewer than {_FEWEST} chapters, which YouTube does not show"
         yield f"{counted(few, 'video')} with {what}"
 
 
-def _chapters(video: Video) -> dict[int, str]:
-    """Return the texts of chapters by their seconds; of instances that are too close, the best."""
+def _chapters(video: Video) -> dict[int, ScoredInstance]:
+    """Return the instances of chapters by their seconds; of those too close, the best."""
     rows = list(labelled_instances(video))
     best_first = sorted(rows, key=lambda row: (math.inf if row[3] is None else -row[3], row[0]))
     latest = math.inf if math.isnan(video.duration) else video.duration - _SHORTEST
-    chosen: dict[int, str] = {}
-    for start, _, label, _ in best_first:
-        second = int(start) if start >= _SHORTEST else 0
+    chosen: dict[int, ScoredInstance] = {}
+    for row in best_first:
+        second = int(row[0]) if row[0] >= _SHORTEST else 0
         fits = not second or second <= latest  # there is a chapter at 0:00 in any case
         if fits and all(abs(second - other) >= _SHORTEST for other in chosen):
-            chosen[second] = one_line(label).translate(_BRACKETS)
+            chosen[second] = row
     return chosen

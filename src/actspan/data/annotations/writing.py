@@ -17,7 +17,7 @@ import re
 import unicodedata
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from mimetypes import guess_type
 from operator import itemgetter
@@ -25,6 +25,8 @@ from pathlib import PureWindowsPath
 from typing import Any
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+import numpy as np
 
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.types import Video
@@ -67,6 +69,19 @@ class WriteOptions:
     # Returns the link to a video: an address, or a path relative to the written files.
     media: Callable[[Video], str] | None = None
     fps: float | None = None  # of videos that do not give their own, if times are frame numbers
+
+
+def in_microseconds(video: Video) -> Video:
+    """Return a video with rounded times, for exports: 5.375 in place of 5.375000000000001.
+
+    Segments that would have no length are unchanged.
+    """
+    segments, ignored = (
+        np.where(np.diff(rounded := pairs.round(6)) > 0, rounded, pairs)
+        for pairs in (video.segments, video.ignored)
+    )
+    duration = round(video.duration, 6)
+    return replace(video, duration=duration, segments=segments, ignored=ignored)
 
 
 def scored_instances(video: Video) -> Iterator[ScoredInstance]:

@@ -160,9 +160,10 @@ function drawCurves(svg, run, x, y) {
   const half = run.span / cells / 2; // a cell's value stands at its centre
   const filled = `${x(half)},${foot} ${points(0)} ${x(run.span - half)},${foot}`;
   element(svg, "polygon", { class: "action", points: filled });
-  ["action-line", "start", "end"].forEach((kind, c) => {
-    element(svg, "polyline", { class: kind, points: points(c) });
-  });
+  const [action, start, end] = [0, 1, 2].map(points);
+  element(svg, "polyline", { class: "action-line", points: action });
+  element(svg, "polyline", { class: "start", points: start });
+  if (end !== start) element(svg, "polyline", { class: "end", points: end }); // label-free, they are the same
 }
 
 function drawProposals(svg, run, x, y) {

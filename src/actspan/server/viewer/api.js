@@ -83,6 +83,16 @@ export const exportContents = (everything) => json(`${BROWSE}/corrections/conten
 export const exportUrl = (query) => `${BROWSE}/corrections/export?${encode(query)}`;
 
 /**
+ * Return an export and the name of its file.
+ * @param {string} address of `exportUrl`
+ */
+export async function exportFile(address) {
+  const answer = await ask(address);
+  const [, name = "corrections"] = answer.headers.get("Content-Disposition")?.match(/filename="(.*)"/) ?? [];
+  return { name, content: await answer.blob() };
+}
+
+/**
  * Return a tile of curves, (2, 3, n): the lowest, then the highest value of every column.
  * @param {string} id
  * @param {number} run
@@ -241,8 +251,12 @@ export function decide({ run, item, state, segment }, revision) {
 
 // The loop: propose in all videos, and train
 
-/** @returns {Promise<WorkOverview>} */
-export const workOverview = () => json(WORK);
+/**
+ * @param {number} heldOut share of the annotated videos
+ * @param {number} top proposals per video to review
+ * @returns {Promise<WorkOverview>}
+ */
+export const workOverview = (heldOut, top) => json(WORK, { query: { held_out: heldOut, top } });
 
 /** @returns {Promise<WorkJob[]>} */
 export const listWork = () => json(`${WORK}/jobs`);

@@ -86,7 +86,7 @@ export class Cards {
     if (this.store.about.has_media) picture(link, video);
     this.#lines(link, video);
     this.list.describe(link, video, "card-name");
-    const figures = aucOf(video);
+    const figures = aucOf(video, this.store.pair);
     if (figures) make(link, "span", { className: "row-auc" }, video.runs.length > 1 ? figures : `AUC ${figures}`);
     return card;
   }
@@ -139,9 +139,9 @@ export class Cards {
  * @param {Element} parent
  * @param {ListedVideo} video
  */
-function picture(parent, { id, has_media: hasMedia }) {
+function picture(parent, { id, has_media: hasMedia, fault }) {
   const frame = make(parent, "span", { className: "picture" });
-  if (!hasMedia) return;
+  if (!hasMedia || fault) return;
   const image = make(frame, "img", { loading: "lazy", decoding: "async", alt: "", src: thumbnailUrl(id) });
   image.addEventListener("error", () => image.remove());
 }

@@ -2,7 +2,7 @@
 
 /** @import { Overview } from "./types.js" */
 
-import { exportContents, exportUrl, messageOf } from "./api.js";
+import { exportContents, exportFile, exportUrl, messageOf } from "./api.js";
 import { byId, choice, dialog, field, make, press } from "./dom.js";
 import { remember } from "./remember.js";
 import { plural } from "./text.js";
@@ -52,6 +52,7 @@ export function exportDialog(about) {
   for (const { name, what } of about.forms) make(choice("export-form"), "option", { value: name }, what);
   const update = async () => {
     const everything = field("everything").checked, link = byId("download");
+    byId("export-error").textContent = "";
     link.setAttribute("href", exportUrl({ form: choice("export-form").value, everything }));
     try {
       const contents = await exportContents(everything), isEmpty = contents.videos === 0;
@@ -62,12 +63,32 @@ export function exportDialog(about) {
       byId("export-count").textContent = messageOf(error);
     }
   };
+  byId("download").addEventListener("click", async (event) => {
+    event.preventDefault();
+    try {
+      await download(byId("download").getAttribute("href"));
+      byId("export-error").textContent = "";
+    } catch (error) {
+      byId("export-error").textContent = messageOf(error);
+    }
+  });
   for (const id of ["export-form", "everything"]) byId(id).addEventListener("change", update);
   byId("everything-option").hidden = !about.ground_truth;
   press("open-export", () => {
     one.showModal();
     update();
   });
+}
+
+/**
+ * Save an export; a link to it would fail without a word if the service refuses it.
+ * @param {string | null} address
+ */
+async function download(address) {
+  if (address === null) return;
+  const { name, content } = await exportFile(address), href = URL.createObjectURL(content);
+  make(null, "a", { href, download: name }).click();
+  URL.revokeObjectURL(href);
 }
 
 /**

@@ -11,7 +11,7 @@ import { Cards } from "./cards.js";
 import { histogram, scatter } from "./charts.js";
 import { byId, make } from "./dom.js";
 import { say } from "./messages.js";
-import { verdicts } from "./verdict.js";
+import { ownNote, verdicts } from "./verdict.js";
 
 export class Home {
   #figures = byId("figures");
@@ -104,6 +104,8 @@ export class Home {
     for (const name of ["run", ...names, "missed", "instances", "videos"]) make(head, "th", { scope: "col" }, name);
     const body = make(table, "tbody");
     all.forEach((one, r) => this.#row(body, this.store.served[r], one, names));
+    const notes = all.flatMap((one, r) => (one && ownNote(one, this.store.served[r])) || []);
+    for (const note of notes) make(this.#figures, "p", { className: "verdict" }, note);
   }
 
   /**
@@ -116,7 +118,8 @@ export class Home {
     const line = make(body, "tr"), name = make(line, "th", { scope: "row" });
     make(name, "b", { className: `letter ${run.colour}` }, run.letter);
     name.append(` ${run.name}`);
-    for (const one of names) make(line, "td", {}, figures ? figures.figures[one].toFixed(1) : "–");
+    const mark = figures?.own ? "*" : "";
+    for (const one of names) make(line, "td", {}, figures ? `${figures.figures[one].toFixed(1)}${mark}` : "–");
     for (const count of [figures?.missed, figures?.instances, figures?.videos]) {
       make(line, "td", {}, count?.toLocaleString("en") ?? "–");
     }

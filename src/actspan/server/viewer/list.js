@@ -1,6 +1,7 @@
 // The list of videos: of thousands of rows, only those in view are requested and drawn.
 
-/** @import { ListedVideo, ListQuery, Overview } from "./types.js" */
+/** @import { ListedRun, ListedVideo, ListQuery } from "./types.js" */
+/** @import { Run } from "./run.js" */
 /** @import { Store } from "./store.js" */
 
 import { addressOf } from "./address.js";
@@ -207,8 +208,9 @@ export class List extends EventTarget {
    */
   describe(link, video, className) {
     make(link, "span", { className, title: video.id }, video.id);
-    if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
-    make(link, "span", { className: "row-facts" }, factsOf(video, this.store.about));
+    if (video.fault) make(link, "span", { className: "badge fault", title: video.fault }, "unreadable");
+    else if (video.corrected) make(link, "span", { className: "badge" }, "corrected");
+    make(link, "span", { className: "row-facts" }, factsOf(video, this.store));
   }
 
   /** @param {number} index */
@@ -224,7 +226,7 @@ export class List extends EventTarget {
     if (!video || !link) return item;
     if (video.id === this.#current) link.setAttribute("aria-current", "true");
     this.describe(link, video, "row-name");
-    const figures = aucOf(video), auc = make(link, "span", { className: "row-auc" });
+    const figures = aucOf(video, this.store.served), auc = make(link, "span", { className: "row-auc" });
     if (figures) make(auc, "span", { className: video.runs.length > 1 ? "hidden" : "" }, "AUC ");
     auc.append(figures);
     return item;
@@ -255,11 +257,16 @@ export function focusedIndex(room) {
 }
 
 /**
- * Return the AUC of each run, percent, with the letter of the run if there are several.
+ * Return the AUC of each run, percent, with the letter of the run if there are several; a star marks
+ * one that is too high, since proposals of the run were accepted as instances.
  * @param {ListedVideo} video
+ * @param {Run[]} shown
  */
-export function aucOf({ runs }) {
-  const figures = runs.map(({ metrics }, r) => metrics && `${letterIn(runs, r)}${metrics.auc.toFixed(1)}`);
+export function aucOf({ runs }, shown) {
+  const figures = shown.map(({ number }) => {
+    const metrics = runs[number]?.metrics;
+    return metrics && `${letterIn(runs, number)}${metrics.auc.toFixed(1)}${metrics.own ? "*" : ""}`;
+  });
   return figures.filter(Boolean).join(" ");
 }
 
@@ -272,11 +279,22 @@ const letterIn = (runs, run) => (runs.length > 1 ? `${letterOf(run)} ` : "");
 /**
  * Return the second line of a row.
  * @param {ListedVideo} video
- * @param {Overview} about
+ * @param {Store} store
  */
-function factsOf({ seconds, instances, runs }, about) {
-  const counts = about.ground_truth ? [plural(instances, "instance")]
-    : runs.map(({ proposals }, r) => `${letterIn(runs, r)}${plural(proposals, "proposal")}`);
+function factsOf({ seconds, fault, instances, runs }, { about, pair }) {
+  const count = about.ground_truth ? plural(instances, "instance") : !fault && proposalsOf(runs, pair);
   const missed = runs.length === 1 && runs[0].metrics?.missed;
-  return dotted(seconds !== null && clock(seconds), ...counts, missed ? `${missed} missed` : "");
+  return dotted(seconds !== null && clock(seconds), count, missed ? `${missed} missed` : "");
+}
+
+/**
+ * Return the numbers of proposals of the shown runs; none if they are evaluated, since AUC says more.
+ * @param {ListedRun[]} runs
+ * @param {Run[]} pair
+ */
+function proposalsOf(runs, pair) {
+  if (runs.every(({ proposals }) => proposals === null)) return runs.length ? "no proposals yet" : "";
+  if (runs.length === 1) return plural(runs[0].proposals ?? 0, "proposal");
+  if (runs.some(({ metrics }) => metrics)) return "";
+  return `proposals ${pair.map(({ letter, number }) => `${letter} ${runs[number]?.proposals ?? "–"}`).join(" ")}`;
 }

@@ -81,7 +81,7 @@ class Page {
     followTheme(() => this.timeline.recolour());
     helpDialog();
     exportDialog(about);
-    this.loop = new Loop(this.store, this.opening);
+    this.loop = new Loop(this.store, this.opening, () => this.#review());
     acceptDrops();
     keepForm(this.store, this.opening);
     press("one-axis", () => this.store.comparison.toggle());
@@ -158,7 +158,7 @@ class Page {
   }
 
   #title() {
-    const { video, seconds, truth, about } = this.store;
+    const { video, duration, truth, about } = this.store;
     byId("video").hidden = video === null;
     if (!video) {
       byId("name").textContent = byId("about").textContent = "";
@@ -170,7 +170,7 @@ class Page {
     document.body.classList.toggle("no-picture", !video.has_media);
     byId("name").textContent = video.id;
     const instances = about.ground_truth && plural(truth.length, "instance");
-    byId("about").textContent = dotted(clock(seconds), video.subset, instances);
+    byId("about").textContent = dotted(clock(duration), video.subset, instances);
     document.title = `${video.id} · ActSpan`;
     this.#runs();
   }
@@ -262,7 +262,7 @@ class Page {
       work: () => this.loop.open(),
       home: () => goTo({}), compare: () => store.comparison.toggle(),
       undo: editing(() => store.editor?.undo()), redo: editing(() => store.editor?.redo()),
-      review: editing(() => this.reviewTab.toggle()),
+      review: () => this.#review(),
       tiou: () => this.hits.nextTiou(), missed: () => this.hits.nextMissed(),
     }, [reviewKeys(this.review, this.reviewTab, this.pointer)]);
   }
@@ -272,6 +272,13 @@ class Page {
   #digit(number) {
     if (this.store.selected) return this.editing.label(this.store.labels.list[number - 1]);
     return number <= 2 && this.store.toggleRun(number - 1);
+  }
+
+  // Start or end the review; from the home page it opens the video of the first proposal.
+  #review() {
+    if (!this.store.served.length) say("review", "There is nothing to review: propose first (W).");
+    else if (this.store.editor || this.home.isShown) return this.reviewTab.toggle();
+    return false;
   }
 
   #label() {

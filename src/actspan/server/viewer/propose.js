@@ -10,7 +10,8 @@ import { closable } from "./dialogs.js";
 import { button, byId, dialog, element, field, make, press } from "./dom.js";
 import { say } from "./messages.js";
 
-const NO_MODEL = "No model is served, so nothing can be proposed in a new file. Start actspan serve with --model.";
+const NO_MODEL = "A file that is dropped needs a model of the command line: start actspan serve with --model.";
+const BY_FOLDER = " Without one, copy it into the folder of the videos, start the service again, and propose (W).";
 
 /** @param {Opening} opening */
 export async function proposeDialog(opening) {
@@ -106,7 +107,7 @@ export function acceptDrops() {
 
 /** @param {FileList} files */
 function dropped(files) {
-  if (byId("open-propose").hidden) say("drop", NO_MODEL);
+  if (byId("open-propose").hidden) say("drop", NO_MODEL + (byId("open-work").hidden ? "" : BY_FOLDER));
   else if (files.length !== 1) say("drop", `${files.length} files were dropped. Drop one file at a time.`);
   else {
     say("drop", "");

@@ -67,7 +67,7 @@ export class Review extends EventTarget {
 
   // Start, or start again with another choice.
   async start() {
-    if (!this.store.editor || !this.store.served.length) return;
+    if ((this.store.video && !this.store.editor) || !this.store.served.length) return;
     const id = this.isOneVideo ? this.store.video?.id : undefined;
     this.#queue = new ReviewQueue(id === undefined ? this.query : { ...this.query, id }, this.decisions);
     Object.assign(this, { isOn: true, isDone: false });
@@ -129,6 +129,7 @@ export class Review extends EventTarget {
   }
 
   #finish() {
+    if (!this.store.video) say("review", "Everything is reviewed.");
     this.isDone = true;
     this.player.pause();
     this.player.leaveRange();

@@ -137,7 +137,11 @@ export class ReviewTab {
     if (!review.isOn) return "Each proposal is played again and again with a second before and after it. "
       + "A accepts it, X rejects it, a digit accepts it with a label.";
     if (review.isDone) return "Everything is reviewed.";
-    return review.shown ? "" : "Loading…";
+    return review.shown ? `The best ${review.query.top} proposals of ${this.#scope()}.` : "Loading…";
+  }
+
+  #scope() {
+    return this.review.isOneVideo ? "this video" : "each video";
   }
 
   #item() {

@@ -30,6 +30,7 @@ export class Run {
     this.letter = letterOf(number);
     this.colour = `run${COLOURS[number % COLOURS.length]}`;
     this.shown = number < 2;
+    this.isLabelFree = info?.is_label_free ?? false; // its curves of start and end are the same
     this.asRun = info?.can_suppress ? info.suppression : null;
   }
 

@@ -113,6 +113,11 @@ export class Store extends EventTarget {
     this.emit("video");
   }
 
+  // The length of the video; its curves, whose last cell is a whole one, may end a little later.
+  get duration() {
+    return Math.min(this.seconds, this.video?.seconds ?? this.seconds);
+  }
+
   /** @param {number} seconds */
   widen(seconds) {
     if (!(seconds > this.seconds + 1e-3)) return;

@@ -63,8 +63,10 @@ export class Tabs {
     this.#tab("corrections").hidden = editor === null;
     this.#tab("review").hidden = editor === null || !this.store.served.length;
     if (this.shown && this.#tab(this.shown).hidden) this.show("proposals", false);
-    const { runs } = this.store, proposals = shownRuns.reduce((sum, run) => sum + run.visible.length, 0);
+    const { runs } = this.store, visible = shownRuns.reduce((sum, run) => sum + run.visible.length, 0);
+    const all = shownRuns.reduce((sum, run) => sum + run.all.length, 0);
+    const of = visible < all ? ` of ${all.toLocaleString("en")}` : "";
     byId("corrections-number").textContent = editor?.segments ? String(editor.segments.length) : "";
-    byId("proposals-number").textContent = runs.length ? String(proposals) : "";
+    byId("proposals-number").textContent = runs.length ? `${visible}${of}` : "";
   }
 }

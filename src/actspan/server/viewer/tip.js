@@ -19,7 +19,7 @@ export class Tip {
     this.store = store;
     this.timeline = timeline;
     store.on("edit", () => this.#dragged());
-    store.on("video", () => this.#hide());
+    store.on(["video", "review"], () => this.#hide()); // the tab shows the reviewed segment
   }
 
   /**

@@ -46,7 +46,7 @@ export class Transport {
     const isOutside = time > view.to || time < view.from;
     if (!isPaused && !view.isWhole && isOutside) view.show(time, time + view.length);
     byId("time").textContent = clock(time);
-    byId("length").textContent = clock(seconds);
+    byId("length").textContent = clock(this.store.duration);
     const slider = this.timeline.overlay.canvas;
     slider.setAttribute("aria-valuemax", seconds.toFixed(1));
     slider.setAttribute("aria-valuenow", time.toFixed(1));

@@ -31,6 +31,7 @@ export interface RunInfo {
   name: string;
   created: string | null;
   mode: string;
+  is_label_free: boolean;
   has_curves: boolean;
   can_suppress: boolean;
   suppression: Suppression;
@@ -109,14 +110,15 @@ export interface ListedVideo {
   labels: string[];
   segments: [number, number][];
   has_media: boolean;
+  fault: string; // why the file cannot be read
   corrected: boolean;
   runs: ListedRun[];
 }
 
 export interface ListedRun {
-  proposals: number;
+  proposals: number | null; // null: the run does not have the video
   score: number | null;
-  metrics: { auc: number; missed: number } | null;
+  metrics: { auc: number; missed: number; own: number } | null;
   best: [number, number][];
 }
 
@@ -150,6 +152,7 @@ export interface RunFigures {
   videos: number;
   instances: number;
   missed: number;
+  own: number; // corrected instances that are proposals of this very run
   figures: Record<string, number>; // percent
 }
 
@@ -199,7 +202,10 @@ export interface JobResult {
 
 export interface WorkOverview {
   videos: number;
+  unproposed: number; // listed, readable, and of no run
   annotated: number;
+  held_out: number; // of the annotated ones
+  partly_reviewed: number; // likewise
   models: Record<string, string>;
   presets: string[];
 }
@@ -212,7 +218,8 @@ export interface EpochLosses {
 
 export interface WorkJob extends Omit<Job, "kind"> {
   kind: "propose" | "train";
-  status: { step: string; done: number; total: number; note: string; losses: Record<string, EpochLosses[]> };
+  status: { step: string; done: number; total: number; note: string; losses: Record<string, EpochLosses[]>;
+    warnings: string[] };
   result: { run: string; model?: string; skipped: Record<string, string> } | null;
 }
 

@@ -1,6 +1,6 @@
 // The comparison of two runs in sentences, one per group of videos.
 
-/** @import { Compared } from "./types.js" */
+/** @import { Compared, RunFigures } from "./types.js" */
 /** @import { Run } from "./run.js" */
 
 import { plural, signed } from "./text.js";
@@ -18,11 +18,32 @@ export function verdicts(groups, a, b) {
   const ordered = groups.toSorted((one, other) => FIRST.indexOf(one.name) - FIRST.indexOf(other.name));
   return ordered.map((group) => {
     const [finding, interval] = findingOf(group, a, b);
+    const own = [ownOf(group.a, a), ownOf(group.b, b)].filter(Boolean).join(", and ");
     const figures = [group.a, group.b].map((one) => one.figures.AUC.toFixed(1)).join(" to ");
     const difference = `${b.letter} − ${a.letter} is ${signed(group.difference.auc)} points of AUC`;
-    return `${videosOf(group, isTrained)}: ${finding}${difference} (${figures}; ${interval}).`;
+    const unfair = own && ` This is no fair comparison: ${own}.`;
+    return `${videosOf(group, isTrained)}: ${finding}${difference} (${figures}; ${interval}).${unfair}`;
   });
 }
+
+/**
+ * Say how many of the instances are proposals of the run that is evaluated, or return "".
+ * @param {RunFigures} figures
+ * @param {Run} run
+ */
+const ownOf = ({ own, instances }, { letter }) =>
+  own && `${own.toLocaleString("en")} of ${plural(instances, "instance")} `
+    + `${own === 1 ? "is a proposal" : "are proposals"} that ${letter} made itself`;
+
+/**
+ * Return a note on a run that is evaluated with its own proposals, or "".
+ * @param {RunFigures} figures
+ * @param {Run} run
+ */
+export const ownNote = (figures, run) => {
+  const own = ownOf(figures, run);
+  return own && `* ${own}, accepted unchanged: its AUC is too high. Mark segments without the proposals to measure it.`;
+};
 
 /**
  * Return of which videos a group consists.
@@ -41,9 +62,12 @@ function videosOf({ name, a: { videos: count } }, isTrained) {
  * @param {Run} a
  * @param {Run} b
  */
-function findingOf({ difference: { low, high } }, a, b) {
-  if (low === null || high === null) return ["", "one video has no interval"];
+function findingOf({ a: ofA, b: ofB, difference: { low, high } }, a, b) {
+  if (low === null || high === null) {
+    return ["", `${plural(ofA.videos, "video is", "videos are")} too few for an interval`];
+  }
   const interval = `95 % interval ${signed(low)} to ${signed(high)}`;
+  if (ofA.own || ofB.own) return ["", interval];
   if (low <= 0 && high >= 0) return ["no clear difference, ", interval];
   return [`${(low > 0 ? b : a).letter} is better, `, interval];
 }

@@ -51,7 +51,7 @@ export class CurvesTrack {
     area(painter, plot, y + height - 1);
     line(painter, plot, 0, { colour: "action", width: 1 });
     line(painter, plot, 1, { colour: "start", width: 1.6 });
-    line(painter, plot, 2, { colour: "end", width: 1.6, dash: [4, 2] });
+    if (!this.run.isLabelFree) line(painter, plot, 2, { colour: "end", width: 1.6, dash: [4, 2] });
   }
 
   /**
@@ -61,8 +61,9 @@ export class CurvesTrack {
    */
   paintName(painter, { y, height }) {
     if (painter.left < 60 || height < 40) return;
-    CURVES.forEach((name, i) =>
-      painter.text(name, painter.left - 8, y + 12 + 13 * i, { align: "right", colour: name }));
+    const names = this.run.isLabelFree ? ["action", "boundary"] : CURVES;
+    names.forEach((name, i) =>
+      painter.text(name, painter.left - 8, y + 12 + 13 * i, { align: "right", colour: CURVES[i] }));
   }
 }
 

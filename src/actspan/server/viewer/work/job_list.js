@@ -7,30 +7,53 @@ import { byId, drawing, drawn, make } from "../dom.js";
 import { stateOf, titleOf } from "./jobs.js";
 
 const WIDTH = 160, HEIGHT = 44; // units of a chart of losses
+const RISE = 1.1; // times the lowest held-out loss, from which a rise is reported
 
 // A row is kept while its job changes, so that it keeps the focus.
 class Row {
+  #isAsked = false; // whether to discard a training
+  /** @type {WorkJob | null} */
+  #job = null;
+
   /** @param {(id: string) => void} remove @param {string} id */
   constructor(remove, id) {
     this.item = make(null, "li");
     const line = make(this.item, "div", { className: "job" });
     this.text = make(line, "span");
-    this.button = make(line, "button", { type: "button", className: "small", onclick: () => remove(id) });
+    this.button = make(line, "button", { type: "button", className: "small", onclick: () => this.#press(remove, id) });
+    this.button.addEventListener("blur", () => this.#ask(false));
     this.bar = make(this.item, "progress", { max: 1 });
     this.bar.setAttribute("aria-label", "Progress");
     this.losses = make(this.item, "div", { className: "losses" });
+    this.warnings = make(this.item, "p", { className: "soft" });
+  }
+
+  // Remove the job; of a training that runs, ask before its epochs are lost.
+  /** @param {(id: string) => void} remove @param {string} id */
+  #press(remove, id) {
+    if (this.#isAsked || this.#job?.kind !== "train" || this.#job.state !== "running") remove(id);
+    else this.#ask(true);
+  }
+
+  /** @param {boolean} isAsked */
+  #ask(isAsked) {
+    this.#isAsked = isAsked;
+    if (this.#job) this.show(this.#job);
   }
 
   /** @param {WorkJob} job */
   show(job) {
     const isUnfinished = job.state === "queued" || job.state === "running";
+    this.#job = job;
     this.text.textContent = `${titleOf(job)} · ${stateOf(job)}`;
     this.text.className = job.state === "failed" ? "fault" : "";
-    this.button.textContent = isUnfinished ? "Cancel" : "Remove";
+    this.#isAsked &&= job.state === "running";
+    this.button.textContent = this.#isAsked ? "Discard all its epochs" : isUnfinished ? "Cancel" : "Remove";
+    this.warnings.textContent = job.status.warnings.map((warning) => `Note: ${warning}.`).join(" ");
     this.button.setAttribute("aria-label", `${this.button.textContent}: ${titleOf(job)}`);
     this.bar.hidden = job.state !== "running";
     this.bar.value = job.progress;
-    drawLosses(this.losses, job.status.losses);
+    drawLosses(this.losses, job.status.losses, job.state === "running");
   }
 }
 
@@ -65,8 +88,9 @@ export class JobList {
  * Draw the losses by network: training as a line, validation dashed.
  * @param {HTMLElement} room
  * @param {Record<string, EpochLosses[]>} losses
+ * @param {boolean} isRunning
  */
-function drawLosses(room, losses) {
+function drawLosses(room, losses, isRunning) {
   room.replaceChildren();
   for (const [net, epochs] of Object.entries(losses)) {
     const figure = make(room, "figure"), last = epochs[epochs.length - 1];
@@ -79,7 +103,22 @@ function drawLosses(room, losses) {
     }
     const validation = last.validation === null ? "" : `, held out ${last.validation.toFixed(3)}`;
     make(figure, "figcaption", {}, `${net}, epoch ${last.epoch}: loss ${last.training.toFixed(3)}${validation}`);
+    const rise = isRunning ? "" : riseOf(epochs); // a line that comes and goes would move the buttons
+    if (rise) make(figure, "figcaption", { className: "fault" }, rise);
   }
+}
+
+/**
+ * Say if the held-out loss has risen clearly, so that more epochs make the model worse.
+ * @param {EpochLosses[]} epochs
+ */
+function riseOf(epochs) {
+  const known = epochs.flatMap(({ epoch, validation }) => (validation === null ? [] : [{ epoch, validation }]));
+  if (!known.length) return "";
+  const best = known.reduce((least, one) => (one.validation < least.validation ? one : least));
+  if (known[known.length - 1].validation <= RISE * best.validation) return "";
+  return `The held-out loss was lowest in epoch ${best.epoch} (${best.validation.toFixed(3)}) and has risen since: `
+    + "correct more videos, or train fewer epochs.";
 }
 
 /**

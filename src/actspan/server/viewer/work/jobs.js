@@ -87,6 +87,15 @@ export class WorkJobs extends EventTarget {
   }
 }
 
+/** Words for the steps of a job, and the unit of their counts. @type {Record<string, [name: string, unit: string]>} */
+const STEPS = {
+  opening: ["opening the videos", ""], "seconds of video": ["reading the videos", " s"],
+  check: ["checking the features", ""], propose: ["proposing", " videos"],
+  "reading training": ["reading features to learn from", ""], "reading validation": ["reading held-out features", ""],
+  "training TEM": ["training boundaries (TEM)", ""], "training PEM": ["training scores (PEM)", ""],
+  evaluating: ["evaluating on held-out videos", ""],
+};
+
 /** @param {WorkJob} job */
 export const titleOf = ({ kind, name }) => (kind === "train" ? `Training ${name}` : `Proposing with ${name}`);
 
@@ -98,9 +107,9 @@ export function stateOf({ state, progress, error, status, result }) {
   if (state === "queued") return "waiting";
   if (state === "failed") return `failed: ${error}`;
   if (state === "done") return `done: run ${result?.run}${skippedOf(result?.skipped ?? {})}`;
-  const { step, done, total } = status;
-  const count = total ? `, ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
-  return `${Math.floor(100 * progress)} %${step && ` · ${step}`}${count}`;
+  const { step, done, total } = status, [name, unit] = STEPS[step] ?? [step, ""];
+  const count = total ? `, ${done.toLocaleString("en")} of ${total.toLocaleString("en")}${unit}` : "";
+  return `${Math.floor(100 * progress)} %${name && ` · ${name}`}${count}`;
 }
 
 /** @param {Record<string, string>} skipped reasons by video */

@@ -16,21 +16,22 @@ import { Strip } from "./strip.js";
 
 export class Loop {
   /** @type {WorkOverview} */
-  #about = { videos: 0, annotated: 0, models: {}, presets: [] };
+  #about = { videos: 0, unproposed: 0, annotated: 0, held_out: 0, partly_reviewed: 0, models: {}, presets: [] };
   #dialog = closable("work");
 
   /**
    * @param {Store} store
    * @param {Opening} opening
+   * @param {() => unknown} review starts the review
    */
-  constructor(store, opening) {
+  constructor(store, opening, review) {
     this.store = store;
     this.opening = opening;
     this.jobs = new WorkJobs((job) => this.#made(job));
     this.list = new JobList(this.jobs);
     this.changes = new Changes(store);
     this.strip = new Strip(store, this.jobs, {
-      open: () => this.open(), propose: () => this.#propose("label-free"), compare: (job) => this.#compare(job),
+      open: () => this.open(), propose: () => this.#propose("label-free"), compare: (job) => this.#compare(job), review,
     });
     this.jobs.addEventListener("change", () => this.#draw());
     press("open-work", () => this.open());
@@ -38,6 +39,7 @@ export class Loop {
       event.preventDefault();
       this.#propose(choice("work-model").value);
     });
+    field("train-held-out").addEventListener("change", () => this.#show());
     byId("work-train").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#train();
@@ -58,7 +60,7 @@ export class Loop {
   open() {
     if (!this.#about.videos) return false;
     this.#tell("");
-    this.#read().catch((error) => this.#tell(api.messageOf(error)));
+    this.#show();
     this.jobs.refresh();
     this.changes.show();
     this.#dialog.showModal();
@@ -73,9 +75,18 @@ export class Loop {
     byId("changes-title").scrollIntoView();
   }
 
+  #show() {
+    return this.#read().catch((error) => this.#tell(api.messageOf(error)));
+  }
+
+  get #heldOut() {
+    const percent = field("train-held-out").valueAsNumber;
+    return Number.isNaN(percent) ? 0 : percent / 100;
+  }
+
   // Read what can be proposed with and trained from.
   async #read() {
-    this.#about = await api.workOverview();
+    this.#about = await api.workOverview(this.#heldOut, Number(choice("review-top").value));
     const { videos, annotated, models, presets } = this.#about;
     byId("open-work").hidden = !videos;
     fill("work-model", Object.entries(models));
@@ -83,9 +94,7 @@ export class Loop {
     byId("work-videos").textContent = plural(videos, "video");
     const count = Object.keys(models).length;
     field("train-name").placeholder = `model ${count - Number("served" in models)}`;
-    byId("work-annotated").textContent = annotated
-      ? `Learns from ${plural(annotated, "video")} with corrections or ground truth, then proposes in all ${videos}.`
-      : "Correct some videos first: a model learns from them.";
+    [byId("work-annotated").textContent, byId("work-background").textContent] = learningOf(this.#about);
     button("train-start").disabled = !annotated;
   }
 
@@ -110,9 +119,9 @@ export class Loop {
 
   #train() {
     const name = field("train-name").value, preset = choice("train-preset").value;
-    const epochs = field("train-epochs").value, heldOut = field("train-held-out").valueAsNumber;
+    const epochs = field("train-epochs").value;
     return this.#send(api.trainModel({
-      name, preset, epochs: epochs === "" ? null : Number(epochs), held_out: Number.isNaN(heldOut) ? 0 : heldOut / 100,
+      name, preset, epochs: epochs === "" ? null : Number(epochs), held_out: this.#heldOut,
     }));
   }
 
@@ -131,4 +140,17 @@ export class Loop {
   #tell(text) {
     byId("work-error").textContent = text;
   }
+}
+
+/**
+ * Return from what a training would learn, and what it would take as background.
+ * @param {WorkOverview} about
+ */
+function learningOf({ videos, annotated, held_out: heldOut, partly_reviewed: partly }) {
+  if (!annotated) return ["Correct some videos first: a model learns from them.", ""];
+  const evaluated = heldOut && `, is evaluated on ${plural(heldOut, "held-out one", "held-out ones")}`;
+  const learned = `Learns from ${plural(annotated - heldOut, "video")} with corrections or ground truth`;
+  const rest = partly && ` ${plural(partly, "video is", "videos are")} only partly reviewed: finish that first.`;
+  return [`${learned}${evaluated || ""}, then proposes in all ${videos.toLocaleString("en")}.`,
+    `Everything in these videos that is not marked is learned as background.${rest || ""}`];
 }

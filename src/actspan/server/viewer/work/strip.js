@@ -20,7 +20,7 @@ export class Strip {
   /**
    * @param {Store} store
    * @param {WorkJobs} jobs
-   * @param {{ open: () => void, propose: () => unknown, compare: (job: WorkJob) => void }} actions
+   * @param {Record<"open" | "propose" | "review", () => unknown> & { compare: (job: WorkJob) => void }} actions
    */
   constructor(store, jobs, actions) {
     this.store = store;
@@ -35,7 +35,9 @@ export class Strip {
     this.#bar.hidden = current?.state !== "running";
     if (current) this.#running(current);
     else if (ended) this.#ended(ended, Object.keys(about.models).length);
-    else if (!this.store.served.length && about.videos) {
+    else if (this.store.served.length && about.unproposed) {
+      this.#show(`${plural(about.unproposed, "video")} without proposals.`, [["Propose…", this.actions.open]]);
+    } else if (!this.store.served.length && about.videos) {
       const name = `Propose in ${about.videos === 1 ? "it" : `all ${about.videos.toLocaleString("en")}`}`;
       this.#show(`${plural(about.videos, "video")}, no proposals yet.`, [[name, this.actions.propose]]);
     } else this.#show("", []);
@@ -46,7 +48,7 @@ export class Strip {
     this.#bar.value = job.progress;
     const waiting = this.jobs.all.filter(({ state }) => state === "queued").length;
     const others = waiting && job.state === "running" ? ` · ${plural(waiting, "other job")} waiting` : "";
-    this.#show(`${titleOf(job)}: ${stateOf(job)}${others}`, [["Details", this.actions.open]]);
+    this.#show(`${titleOf(job)} · ${stateOf(job)}${others}`, [["Details", this.actions.open]]);
   }
 
   /**
@@ -56,15 +58,15 @@ export class Strip {
   #ended(job, models) {
     /** @type {Offers} */
     const offers = [["Dismiss", () => this.jobs.dismiss()]];
-    let advice = "";
+    let advice = job.status.warnings.map((warning) => ` Note: ${warning}.`).join("");
     if (job.state === "failed") offers.unshift(["Details", this.actions.open]);
     else if (job.kind === "train" || this.store.served.length > 1) {
       offers.unshift(["What changed", () => this.actions.compare(job)]);
     } else if (models === 1) {
-      advice = " Correct some videos, then train a model from them.";
-      offers.unshift(["Train…", this.actions.open]);
+      advice += " Review its proposals (R), or correct some videos; then train a model from them.";
+      offers.unshift(["Review", this.actions.review], ["Train…", this.actions.open]);
     }
-    this.#show(`${titleOf(job)}: ${stateOf(job)}.${advice}`, offers);
+    this.#show(`${titleOf(job)} · ${stateOf(job)}.${advice}`, offers);
   }
 
   /**
