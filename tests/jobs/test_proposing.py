@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, BundleError, DatasetError, ResultError, by_kind
 from actspan.data.result_files import read_result
 from actspan.deploy.verification import verify_bundle
+from actspan.jobs import source
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.examples import CHANNELS, write_bundle, write_dataset
@@ -321,3 +323,18 @@ def test_a_stride_that_is_not_the_models_is_noted(
     (folder / "dataset.toml").write_text(f"[features]\nchannels = {CHANNELS}\n")
     summary = propose(ProposeRequest(bundle.path, folder, tmp_path / "other.json"))
     assert not any("was trained" in line for line in summary.notes)
+
+
+def test_the_version_of_a_package_from_another_distribution(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ONNX Runtime with CUDA is the module `onnxruntime` of the distribution `onnxruntime-gpu`."""
+    expected = source.versions()
+
+    def installed(name: str) -> str:
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(source, "version", installed)
+    assert source.versions() == expected

@@ -6,7 +6,8 @@ import hashlib
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -35,7 +36,14 @@ _PACKAGES = ("actspan", "numpy", "numba", "onnxruntime")
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that compute."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # from another distribution, such as onnxruntime-gpu
+        return str(import_module(name).__version__)
 
 
 class Source(ABC):
