@@ -28,7 +28,7 @@ from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.resume import origin
 from actspan.jobs.run import RESULT, RUN_FILE, SCORES
 from actspan.jobs.source import Source, versions
-from actspan.model.locations import shown_location
+from actspan.model.locations import bundle_location
 from actspan.pipeline.outcomes import Outcome
 from actspan.streams.addresses import Location
 
@@ -208,7 +208,7 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
         "detections": summary.detections,
         "origin": origin(source),
         "bundle": {
-            "path": shown_location(bundle.path),
+            "path": bundle_location(bundle.path, shown=True),
             "files": {name: record.sha256 for name, record in bundle.files.items()},
             "set_apart": list(bundle.set_apart) or None,
         },

@@ -104,8 +104,9 @@ class Bundle:
 
         Raises BundleError if the folder is not a bundle, has a newer format, or is damaged.
         """
-        check_place(path)
-        path = Path(path)
+        if not isinstance(path, Path):
+            check_place(path)
+            path = Path(path)
         found = read_manifest(path)
         return cls(path, found.pipeline, found.features, found.source, found.files, found.training)
 

@@ -66,18 +66,13 @@ def bundle_folder(where: StrPath | None) -> Path:
     return folder
 
 
-def bundle_location(folder: Path) -> str:
+def bundle_location(folder: Path, *, shown: bool = False) -> str:
     """Return what gives the same bundle to `bundle_folder` later, or on another machine.
 
-    An address may contain a token: see `shown_location`.
+    An address may contain a token in its query, which is left out of what is `shown`.
     """
-    return _locations.get(folder) or location_of(folder)
-
-
-def shown_location(folder: Path) -> str:
-    """Return the location of a bundle for files and messages: without the query of an address."""
-    location = bundle_location(folder)
-    return location.partition("?")[0] if folder in _locations else location
+    location = _locations.get(folder) or location_of(folder)
+    return location.partition("?")[0] if shown and folder in _locations else location
 
 
 @cache

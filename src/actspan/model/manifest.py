@@ -102,6 +102,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     where = folder / MANIFEST
     if not where.is_file():
+        check_place(folder)
         raise BundleError(
             f"{folder}{folder_kind(folder)} is not a bundle: there is no {where}. Make one: "
             "actspan convert CHECKPOINT... --out BUNDLE, or actspan train"
