@@ -28,6 +28,7 @@ KINDS = {"runs on", "not run", "output", "file"}
 # what a mark may say, and what would show that the block could run here
 NEEDS = {
     "an NPU": lambda: shutil.which("npu-smi"),
+    "a GPU": lambda: shutil.which("nvidia-smi"),
     "a package index": lambda: None,
     "a second machine": lambda: None,
     "a person": lambda: None,

@@ -149,9 +149,9 @@ def test_corrections_start_from_all_shown_runs(browser: Any, live: Live, folder:
     segments = live.ask("/api/browse/corrections", id="video15").json["segments"]
     per_run = [live.ask("/api/browse/proposals", id="video15", run=run).json for run in (0, 1)]
     expected = {
-        pair
+        (round(start, 6), round(end, 6))
         for found in per_run
-        for pair in zip(found["start"][:20], found["end"][:20], strict=True)
+        for start, end in zip(found["start"][:20], found["end"][:20], strict=True)
     }
     assert {(s["start"], s["end"]) for s in segments} == expected
     assert len(expected) > len(shown) / 2
