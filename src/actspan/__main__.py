@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -33,6 +34,8 @@ class _NumbaWithoutSciPy:
 def run() -> None:
     """Run the command of this process."""
     gc.set_threshold(_ALLOCATIONS)
+    # ONNX Runtime sends events to its vendor unless told otherwise before it is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     sys.meta_path.insert(0, _NumbaWithoutSciPy())
     atexit.register(gc.freeze)  # nothing is collected at the end of the process
     main(prog_name="actspan")
