@@ -149,7 +149,7 @@ def propose(
             if (bundle := Bundle.load(request.model)).nets:
                 choice = choose_backend(bundle, request.backend)
                 request = replace(request, backend=choice.name)
-        elif request.selection.top is None and (clips or not (follow or request.out or json_)):
+        elif request.selection.top is None and not (follow or request.out or json_):
             request = replace(request, selection=replace(request.selection, top=_FEW))
         segments, cut, sinks = _sinks(request, clips, as_json=json_)
         workers = None
@@ -211,7 +211,7 @@ def _sinks(
         segments = SegmentList()
         sinks.append(segments)
     if folder is not None:
-        sinks.append(ClipSink(folder, clips.append))
+        sinks.append(ClipSink(folder, clips.append, request.selection.top or _FEW))
     if request.live is not None:
         sinks.append(NewSegments(request.selection, print_new))
     return segments, clips, sinks
