@@ -1,4 +1,4 @@
-"""What people meet before the code: how it is installed, and what its files say about it."""
+"""Files about the package: how it is installed, its metadata, its readme, its workflows."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_pages_install_what_can_be_installed() -> None:
 
 
 def test_one_address_of_the_project() -> None:
-    """When the project gets a home, the places that name it change together."""
+    """Require the same address in all places, so that they change together."""
     files = [*PAGES, ROOT / "pyproject.toml", ROOT / "CITATION.cff", *(ROOT / ".github").rglob("*")]
     files += (ROOT / "src").rglob("*.py")
     named = [

@@ -97,7 +97,7 @@ def accept_the_best(live: Live, video: str) -> None:
 
 def test_the_loop_from_videos_to_a_second_run(videos: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with serving(data, videos=videos, threads=2) as live:
+    with serving(data, videos=videos, threads=1) as live:
         nothing = live.ask(f"{WORK}/train", method="POST", body={})
         assert nothing.status == 409
         assert "correct some first" in nothing.json["detail"]
