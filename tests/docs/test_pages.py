@@ -20,6 +20,7 @@ pytest.importorskip("threadpoolctl", reason="needs the extra 'bench'")
 from actspan.data.annotations.formats import read_annotations
 from tests.conftest import ROOT
 from tests.docs.fixtures import material, reader  # noqa: F401  fixtures
+from tests.docs.loopback import Loopback
 from tests.docs.material import NAMES, Material
 from tests.docs.pages import PAGES, Block, blocks, check_reason
 from tests.docs.runner import Reader
@@ -80,7 +81,8 @@ def test_blocks_that_do_not_run_have_a_reason(block: Block) -> None:
 def test_all_material_is_needed() -> None:
     marks = [block.marks.get("runs on", "") for parts in PARTS.values() for block in parts]
     needed = {name.split()[0] for mark in marks for name in mark.split(",") if name.strip()}
-    needed |= set(re.findall(r'_made\("([\w-]+)"\)', inspect.getsource(Material)))
+    source = inspect.getsource(Material) + inspect.getsource(Loopback)
+    needed |= set(re.findall(r'(?:_made|contents)\("([\w-]+)"\)', source))
     made = [name.removeprefix("_make_") for name in vars(Material) if name.startswith("_make_")]
     assert made
     assert [name for name in made if name.replace("_", "-") not in needed] == []

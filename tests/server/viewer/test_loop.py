@@ -157,9 +157,11 @@ def test_the_page_follows_a_training_over_a_restart(
         wait(visit, JOBS, "TEM, epoch ")
         assert service.end(signal.SIGKILL) == -signal.SIGKILL
         wait(visit, "#messages", "The service does not answer.")
-    with process_of(*words):
+    with process_of(*words) as service:
         wait(visit, JOBS, "Training long · done: run long")
         assert "TEM, epoch 6: loss" in visit.text(JOBS)
+        (job,) = service.live.ask("/api/work/jobs").json
+        assert [one["epoch"] for one in job["status"]["losses"]["TEM"]] == [1, 2, 3, 4, 5, 6]
         visit.press("Escape")
         until_runs(visit, "long")
         assert "does not answer" not in visit.text("#messages")
