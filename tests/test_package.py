@@ -141,16 +141,17 @@ def test_workflows_call_targets_that_exist_for_every_python_that_is_claimed() ->
 
 def test_the_main_job_needs_no_arrow(tmp_path: Path) -> None:
     """Demo, label-free proposals, evaluation and a report work without the extra `arrow`."""
+    pytest.importorskip("jinja2", reason="needs the extra 'report'")
     code = f"""
 import sys
 sys.modules["pyarrow"] = None
-from actspan.__main__ import run
 from actspan.cli import main
 for line in (
     "demo --videos 6 --out {tmp_path}/demo",
     "propose --dataset {tmp_path}/demo/dataset --out {tmp_path}/free",
     "propose --dataset {tmp_path}/demo/dataset --out {tmp_path}/free.csv",
     "evaluate {tmp_path}/free --ground-truth {tmp_path}/demo/dataset",
+    "report {tmp_path}/free --ground-truth {tmp_path}/demo/dataset --out {tmp_path}/report.html",
 ):
     main(line.split(), standalone_mode=False)
 """
