@@ -127,13 +127,15 @@ def test_the_file_system_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = [
         "numpy>=2",
+        "onnxruntime>=1.27",
         "av>=18; extra == 'video'",
         "torch>=2; extra == 'train'",
         "h5py>=3; extra == 'hdf5'",
         "pytest; extra == 'dev'",
         "colorama; sys_platform == 'nothing'",
     ]
-    numbers = {"numpy": "2.4", "av": "17.0", "torch": "2.13.0+cpu"}
+    numbers = {"numpy": "2.4", "onnxruntime-gpu": "1.31.1", "av": "17.0", "torch": "2.13.0+cpu"}
+    modules = {"onnxruntime": ["onnxruntime-gpu"], "h5py": ["h5py"]}
 
     def version(name: str) -> str:
         if name not in numbers:
@@ -147,6 +149,7 @@ def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_packages, "requires", lambda name: wanted)
     monkeypatch.setattr(doctor_packages, "metadata", lambda name: Metadata())
     monkeypatch.setattr(doctor_packages, "version", version)
+    monkeypatch.setattr(doctor_packages, "packages_distributions", lambda: modules)
     extras = {extra.name: extra for extra in doctor_packages.installed_extras()}
     assert list(extras) == ["core", "hdf5", "train", "video"]
     assert {name for name, extra in extras.items() if extra.complete} == {"core", "train"}
@@ -154,3 +157,4 @@ def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     assert extras["video"].description.startswith("another version is needed: av 17.0 (>=18): pip")
     assert extras["hdf5"].description.startswith("not installed: h5py: pip install")
     assert extras["train"].description == "complete: torch 2.13.0+cpu"
+    assert extras["core"].description == "complete: numpy 2.4, onnxruntime-gpu 1.31.1"

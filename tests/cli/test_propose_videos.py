@@ -20,7 +20,7 @@ from click.testing import CliRunner
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
-from actspan import Bundle
+from actspan import Bundle, Run
 from actspan.cli import main
 from actspan.cli.tables import clock
 from actspan.streams.backbone import find_backbone
@@ -85,6 +85,17 @@ def test_json_and_clips(line: list[str], place: Path, tmp_path: Path) -> None:
     for clip in answer["clips"]:
         assert Path(clip["path"]).is_file()
         assert clip["way"] in ("copied", "encoded")
+
+
+def test_clips_are_the_best_segments_of_a_run_that_keeps_all(
+    line: list[str], place: Path, tmp_path: Path
+) -> None:
+    run, clips = tmp_path / "run", tmp_path / "best"
+    words = [*line, str(place / "videos" / "b.mp4"), "--out", str(run), "--clips", str(clips)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert len(list(clips.iterdir())) == 10
+    assert len(Run.load(run).proposals()["b"]) > 10
 
 
 def test_labels_in_tables_json_clips_and_live_lines(

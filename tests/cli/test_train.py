@@ -153,6 +153,7 @@ def test_no_training_part_is_said(dataset: Path, tmp_path: Path) -> None:
         ("trainig", "'trainig' (did you mean 'training'?)"),
         ("testing", "'testing'"),
         ("fold1", "'fold1'"),
+        ("validation", "'validation'"),
     ],
 )
 def test_a_misspelt_training_part_is_suggested(
@@ -162,7 +163,9 @@ def test_a_misspelt_training_part_is_suggested(
         edit_annotations(dataset, f"video{i}", subset=name)
     done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
     assert done.exit_code == 1
-    assert f"no video in subset 'training'; subsets: {shown}. Write" in done.stderr
+    assert f"no video in subset 'training'; subsets: {shown}. Divide" in done.stderr
+    assert "`actspan annotate split`" in done.stderr
+    assert "--rename-subset OLD=training`" in done.stderr
 
 
 def test_a_misspelt_validation_part_is_suggested(dataset: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ LEFT_OUT = [block for parts in PARTS.values() for block in parts if "not run" in
 
 def first_segments() -> None:
     assert "label-free" in Path("first.html").read_text()
-    assert len(list(Path("first-clips").iterdir())) == len(NAMES) * 3
+    assert len(list(Path("first-clips").iterdir())) == len(NAMES) * 10
 
 
 def segments() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from actspan import Run
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, BundleError, DatasetError, ResultError, by_kind
 from actspan.data.result_files import read_result
+from actspan.deploy.accuracy_report import library_versions
 from actspan.deploy.verification import verify_bundle
 from actspan.jobs import source
 from actspan.jobs.driver import propose
@@ -331,10 +332,11 @@ def test_the_version_of_a_package_from_another_distribution(
     """ONNX Runtime with CUDA is the module `onnxruntime` of the distribution `onnxruntime-gpu`."""
     expected = source.versions()
 
-    def installed(name: str) -> str:
+    def installed(name: str) -> metadata.Distribution:
         if name == "onnxruntime":
-            raise PackageNotFoundError(name)
-        return version(name)
+            raise metadata.PackageNotFoundError(name)
+        return metadata.Distribution.from_name(name)
 
-    monkeypatch.setattr(source, "version", installed)
+    monkeypatch.setattr(metadata, "distribution", installed)
     assert source.versions() == expected
+    assert library_versions()["onnxruntime"] == expected["onnxruntime"]

@@ -86,13 +86,30 @@ def test_the_best_of_three_is_compared_with_the_next(tmp_path: Path) -> None:
     assert sentence.startswith("A (a) is better than C (c), the next best of 3 runs: A - C is +")
 
 
-def test_a_single_video_decides_nothing(tmp_path: Path) -> None:
-    result = tmp_path / "result.json"
-    write_result(result, {"v0": shifted(3.0)["v0"]})
-    truth = GroundTruth(write_truth(tmp_path / "set", VIDEOS[:1]))
-    contents = gather([result], truth)
-    assert "no interval" in give_verdict(contents).sentence
-    assert "interval" not in as_markdown(table_to_copy(contents))
+@pytest.mark.parametrize(
+    ("count", "reason"),
+    [
+        (1, "1 video is too few for an interval."),
+        (9, "9 videos are too few for an interval."),
+        (10, ""),
+    ],
+)
+def test_few_videos_decide_nothing(tmp_path: Path, count: int, reason: str) -> None:
+    results = [tmp_path / "poor.json", tmp_path / "good.json"]
+    for result, by in zip(results, (8.0, 0.5), strict=True):
+        found = shifted(by)
+        write_result(result, {video.id: found[video.id] for video in VIDEOS[:count]})
+    truth = GroundTruth(write_truth(tmp_path / "set", VIDEOS[:count]))
+    for paths in (results, results[1:]):
+        contents = gather(paths, truth)
+        verdict = give_verdict(contents)
+        assert verdict.sentence.endswith(reason)
+        assert ("95 % interval" in verdict.sentence) == (not reason)
+        assert ("is better than" in verdict.sentence) == (len(paths) == 2 and not reason)
+        assert ("interval" in as_markdown(table_to_copy(contents))) == (not reason)
+        assert any("The interval" in one for one in verdict.details) == (
+            len(paths) == 2 and not reason
+        )
 
 
 def test_label_free_and_unevaluated_runs_say_so(material: Material, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_only_so_many_finished_jobs_are_kept_and_unaccepted_uploads_removed(tmp_
 
 def test_a_folder_is_for_one_service_and_files_are_checked(tmp_path: Path) -> None:
     database = Database(tmp_path)
-    with pytest.raises(DataError, match="another service uses it"):
+    with pytest.raises(DataError, match=r"process \d+ on .+ uses it; stop that one"):
         Database(tmp_path)
     database.close()
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:

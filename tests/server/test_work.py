@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from actspan.model import LABEL_FREE
 from actspan.server.served_work import divide
 from actspan.server.work_process import WorkReport, WorkTask, answer, warning_about
 from tests.examples import write_bundle
+from tests.report.runs import write_truth
 from tests.server.live import Live, serving
 from tests.streams.example_videos import cut, steady, write_video
 
@@ -172,18 +173,31 @@ def test_a_training_that_is_interrupted_is_resumed(videos: Path, tmp_path: Path)
     assert sorted(Run.load(tmp_path / "run").proposals()) == ["film0", "film1", "film2"]
 
 
-def test_proposals_that_were_interrupted_start_again_if_the_videos_changed(
-    videos: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kind", "step", "result"),
+    [
+        ("propose", "propose", "proposed from scratch"),
+        ("train", "training PEM", "trained from scratch"),
+    ],
+)
+def test_an_interrupted_job_starts_again_if_the_videos_changed(
+    videos: Path, tmp_path: Path, kind: Literal["propose", "train"], step: str, result: str
 ) -> None:
     films = [str(videos / f"film{number}.mp4") for number in range(3)]
     features, run = tmp_path / "features", tmp_path / "run"
 
     def task(chosen: list[str]) -> dict[str, Any]:
-        words = {"features": str(features), "model": str(LABEL_FREE), "run": str(run)}
-        return WorkTask("propose", chosen, **words).as_json()
+        names = [Path(film).stem for film in chosen]
+        annotations = write_truth(
+            tmp_path / f"set{len(names)}", annotated(*names, subset="training")
+        )
+        model = LABEL_FREE if kind == "propose" else tmp_path / "model"
+        words = {"features": str(features), "model": str(model), "run": str(run)}
+        words |= {"annotations": str(annotations), "preset": "published"}
+        return WorkTask(kind, chosen, epochs=2, **words).as_json()
 
     def stop(reply: dict[str, Any]) -> None:
-        if reply.get("step") == "propose":
+        if reply.get("step") == step:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -191,7 +205,7 @@ def test_proposals_that_were_interrupted_start_again_if_the_videos_changed(
     replies: list[dict[str, Any]] = []
     answer(task(films), replies.append)
     warnings = [reply["warning"] for reply in replies if "warning" in reply]
-    assert warnings == ["the videos changed while the service was stopped: proposed from scratch"]
+    assert warnings == [f"the videos changed while the service was stopped: {result}"]
     assert sorted(Run.load(run).proposals()) == ["film0", "film1", "film2"]
 
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import (
+    PackageNotFoundError,
+    metadata,
+    packages_distributions,
+    requires,
+    version,
+)
+from importlib.util import find_spec
 
 from packaging.requirements import Requirement
 
@@ -65,11 +72,22 @@ def _extra(name: str, wanted: list[Requirement]) -> Extra:
     packages: dict[str, str] = {}
     wrong = []
     for requirement in wanted:
-        try:
-            packages[requirement.name] = number = version(requirement.name)
-        except PackageNotFoundError:
-            packages[requirement.name] = ""
-            continue
-        if not requirement.specifier.contains(number, prereleases=True):
-            wrong.append(f"{requirement.name} {number} ({requirement.specifier})")
+        package, number = _installed(requirement.name)
+        packages[package] = number
+        if number and not requirement.specifier.contains(number, prereleases=True):
+            wrong.append(f"{package} {number} ({requirement.specifier})")
     return Extra(name, packages, tuple(wrong))
+
+
+def _installed(name: str) -> tuple[str, str]:
+    """Return the name and version of a package, or of another that replaces it; else "".
+
+    ONNX Runtime, for example, is the package onnxruntime or onnxruntime-gpu.
+    """
+    try:
+        return name, version(name)
+    except PackageNotFoundError:
+        # The list of all distributions takes a second, so it is read only if the module exists.
+        others = packages_distributions().get(name, ()) if find_spec(name) else ()
+        other = next((other for other in others if other != name), None)
+        return (name, "") if other is None else (other, version(other))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from actspan.cli.console import print_notes, progress_report, say, step_report
 from actspan.cli.evaluation_output import print_evaluation, print_remarks
-from actspan.cli.options import Text, command, refuse_options
+from actspan.cli.options import command, refuse_options
+from actspan.cli.values import Text
 from actspan.config.base import (
     Existing,
     ExistingFile,
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 
 
 @command(
-    ground_truth=doc(
-        "Annotations in any format that `actspan annotate convert` reads, or a dataset folder.",
-        group="Input",
-    ),
     subset=doc("Evaluate the videos of this subset.", "NAME", group="Input"),
     labels=doc(
         "Evaluate only instances whose label matches, as in '*_TO_*'; may be repeated. [default: "

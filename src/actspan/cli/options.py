@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -22,9 +20,9 @@ import click
 from click.core import ParameterSource
 from msgspec import NODEFAULT, Meta, structs
 
-from actspan.cli.console import exit_on_errors, print_error
+from actspan.cli.console import exit_on_errors
 from actspan.cli.help import Command, Option
-from actspan.cli.values import PathText, amounts, complete_backend
+from actspan.cli.values import PathText, PathType, Text, amounts, complete_backend
 from actspan.config.base import Bounds, PathKind, doc, unwrapped
 
 T = TypeVar("T")
@@ -40,6 +38,10 @@ SHARED = {
         "Where to compute: in this process, or on workers of Ray (extra 'cluster').", group="Speed"
     ),
     "force": doc("Replace existing files.", group="Output"),
+    "ground_truth": doc(
+        "Annotations in any format that `actspan annotate convert` reads, or a dataset folder.",
+        group="Input",
+    ),
     "json_": doc("Print the result as JSON.", group="Output"),
     "on_error": doc("Stop at problems, or skip what cannot be used.", group="Input"),
     "out": doc("Folder to write.", group="Output"),
@@ -55,54 +57,6 @@ SHARED = {
         group="Model",
     ),
 }
-
-
-class PathType(click.Path):
-    """A path to read, which has to exist, or to write, which may not be `-`; a URL to read."""
-
-    url = bundle = False  # as in PathKind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or the URL; end the command with the nearest name if it is missing.
-
-        A bundle that is elsewhere or in an archive becomes a folder here.
-        """
-        if self.bundle and ("://" in str(value) or Path(value).is_file()):
-            from actspan.model.locations import bundle_folder
-
-            with exit_on_errors():
-                return bundle_folder(str(value))
-        if self.url and "://" in str(value):
-            return value
-        if self.exists and not Path(value).exists():
-            from actspan.core.files import similar_path
-
-            print_error(f"{value}: does not exist{similar_path(Path(value))}")
-            sys.exit(1)
-        if not self.exists and str(value) == "-":
-            self.fail(
-                "'-' (standard input or output) is not accepted here: give a path", param, ctx
-            )
-        return super().convert(value, param, ctx)
-
-
-@dataclass(frozen=True)
-class Text(click.ParamType):  # type: ignore[type-arg]
-    """A text with the name of its values in `--help`, which a function may parse."""
-
-    name: str
-    parse: Callable[[str], Any] = str
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the name of the values."""
-        return self.name
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the parsed value, or fail with the message of a ValueError."""
-        try:
-            return self.parse(value) if isinstance(value, str) else value
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def command(

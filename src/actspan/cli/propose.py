@@ -11,8 +11,9 @@ import click
 from msgspec.structs import replace
 
 from actspan.cli.console import progress_report, say
-from actspan.cli.options import Text, command, given_options, ray_config, refuse_options
+from actspan.cli.options import command, given_options, ray_config, refuse_options
 from actspan.cli.propose_output import ProposeOutput, print_new
+from actspan.cli.values import Text
 from actspan.config.base import Bounds, ExistingFile, OutputFolder, doc
 from actspan.core.locks import lock_target
 from actspan.core.progress import no_progress
@@ -148,7 +149,7 @@ def propose(
             if (bundle := Bundle.load(request.model)).nets:
                 choice = choose_backend(bundle, request.backend)
                 request = replace(request, backend=choice.name)
-        elif request.selection.top is None and (clips or not (follow or request.out or json_)):
+        elif request.selection.top is None and not (follow or request.out or json_):
             request = replace(request, selection=replace(request.selection, top=_FEW))
         segments, cut, sinks = _sinks(request, clips, as_json=json_)
         workers = None
@@ -210,7 +211,7 @@ def _sinks(
         segments = SegmentList()
         sinks.append(segments)
     if folder is not None:
-        sinks.append(ClipSink(folder, clips.append))
+        sinks.append(ClipSink(folder, clips.append, request.selection.top or _FEW))
     if request.live is not None:
         sinks.append(NewSegments(request.selection, print_new))
     return segments, clips, sinks

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 
 from actspan.cli.console import findings, print_findings, print_json, print_notes, progress_report
-from actspan.cli.options import Text, command
+from actspan.cli.options import command
 from actspan.cli.tables import print_table
+from actspan.cli.values import Text
 from actspan.config.base import Bounds, Existing, ExistingFolder, OnError, OutputFile, doc
 from actspan.core.files import atomic_file
 from actspan.core.locks import lock_target
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 
 @command(
-    ground_truth=doc(
-        "Annotations in any format that `actspan annotate convert` reads, or a dataset folder.",
-        group="Input",
-    ),
     subset=doc("Use the videos of this subset.", "NAME", group="Input"),
     held_out=doc(
         "Share of the instances that settings are checked on, not chosen by.",

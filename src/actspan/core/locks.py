@@ -44,7 +44,7 @@ def lock_target(target: Path, *, inside: bool = False) -> Iterator[None]:
         return
     created = [folder for folder in file.parents if not folder.exists()]  # deepest first
     try:
-        with _locked(file, target):
+        with lock_file(file, target, "is writing it; wait until that ends, or stop it"):
             token = _held.set(_held.get() | {file})
             try:
                 yield
@@ -57,7 +57,12 @@ def lock_target(target: Path, *, inside: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(file: Path, target: Path) -> Iterator[None]:
+def lock_file(file: Path, target: Path, busy: str) -> Iterator[None]:
+    """Lock `target` by the lock file `file` until the block ends; its folder is created.
+
+    Raises DataError if the file cannot be created, or if another process has locked it; `busy`
+    continues the message after the name of that process.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(file, timeout=0, thread_local=False, fallback_to_soft=False)
@@ -67,9 +72,7 @@ def _locked(file: Path, target: Path) -> Iterator[None]:
         with suppress(OSError):  # a full disk is reported by the work itself
             file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
     except Timeout as error:
-        raise DataError(
-            f"{target}: {_holder(file)} is writing it; wait until that ends, or stop it"
-        ) from error
+        raise DataError(f"{target}: {_holder(file)} {busy}") from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise DataError(f"{target}: cannot be created: {error.strerror}") from error

@@ -98,6 +98,8 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a question that suggests the known name closest to a wrong one, else "".
 
+    A name that is itself among the known ones is not wrong, and gets no suggestion.
+
     Examples
     --------
     >>> suggestion("validaton", ["training", "validation"])
@@ -106,7 +108,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     ''
     """
     close = closest(name, known)
-    return "" if close is None else f" (did you mean {close!r}?)"
+    return "" if close in (None, name) else f" (did you mean {close!r}?)"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

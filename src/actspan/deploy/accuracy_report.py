@@ -6,13 +6,14 @@ import dataclasses
 import math
 import platform
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 from actspan.core.problems import skipped_line
 from actspan.core.wording import counted, markdown_table
 from actspan.deploy.variants import LIMITS
 from actspan.deploy.verification import VariantResult, Verification
+from actspan.jobs.source import package_version
 from actspan.model.bundle import Bundle
 
 Table = tuple[list[str], list[list[str]]]  # header, rows
@@ -163,9 +164,5 @@ def _limits_table() -> list[str]:
 def library_versions(names: Iterable[str] = _PACKAGES) -> dict[str, str]:
     """Return the versions of Python and of the installed packages."""
     versions = {"Python": platform.python_version()}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+    installed = (name for name in names if find_spec(name) is not None)
+    return versions | {name: package_version(name) for name in installed}

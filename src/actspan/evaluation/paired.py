@@ -15,6 +15,7 @@ from actspan.evaluation.counting import REPORTED, Budgets, Int64, best_first, ma
 from actspan.evaluation.protocols import check_thresholds
 
 RESAMPLES = 2000
+FEWEST_VIDEOS = 10  # whose resampling gives an interval that can be relied on
 _BLOCK = 250  # resamples whose weights are in memory together
 
 

@@ -266,10 +266,10 @@ class _Cutter:
 
 
 class ClipSink(Sink):
-    """Cutter of the segments of videos to files in a folder; `report` is called with each clip."""
+    """Cutter of the `top` best segments per video to files; `report` is called with each clip."""
 
-    def __init__(self, folder: Path, report: Callable[[Clip], None]) -> None:
-        self._folder, self._report = folder, report
+    def __init__(self, folder: Path, report: Callable[[Clip], None], top: int | None = None):
+        self._folder, self._report, self._top = folder, report, top
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -291,7 +291,7 @@ class ClipSink(Sink):
         """Cut the segments of a video, best first."""
         if outcome.proposals is not None:
             path, end = self._source.paths[outcome.id], self._source.ends[outcome.id]
-            segments, found = outcome.proposals, outcome.detections
+            segments, found = outcome.proposals[: self._top], outcome.detections
             labels = None if found is None else found.best_labels(segments)
             for clip in cut_clips(outcome.id, path, segments, self._folder, end=end, labels=labels):
                 self._report(clip)

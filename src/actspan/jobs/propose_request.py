@@ -41,8 +41,7 @@ class Selection(Config, frozen=True):
     top: Annotated[
         Positive | None,
         doc(
-            "Keep the N best proposals per video. [default: 10 in a table or with --clips, else "
-            "all]",
+            "Keep the N best proposals per video. [default: 10 in a table and as clips, else all]",
             group="Output",
         ),
     ] = None

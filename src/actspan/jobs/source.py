@@ -36,10 +36,13 @@ _PACKAGES = ("actspan", "numpy", "numba", "onnxruntime")
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that compute."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+    return {"python": platform.python_version()} | {
+        name: package_version(name) for name in _PACKAGES
+    }
 
 
-def _version(name: str) -> str:
+def package_version(name: str) -> str:
+    """Return the version of an installed package whose module has its name."""
     try:
         return version(name)
     except PackageNotFoundError:  # from another distribution, such as onnxruntime-gpu

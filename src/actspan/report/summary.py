@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actspan.core.wording import counted, markdown_table
-from actspan.evaluation.paired import VideoRecall, compare_recall, estimate_auc
+from actspan.evaluation.paired import FEWEST_VIDEOS, VideoRecall, compare_recall, estimate_auc
 from actspan.report.charts import LETTERS
 from actspan.report.contents import Contents, EvaluatedRun
 
@@ -26,7 +26,8 @@ class Verdict:
 def give_verdict(contents: Contents) -> Verdict:
     """Return the verdict: AUC of one run, or the difference of two, with an interval of 95 %.
 
-    Of more than two runs, the best is compared with the next best.
+    Of more than two runs, the best is compared with the next best. Fewer than ten videos have no
+    interval, and no run is called better.
     """
     named = [(run, _name(contents, run), run.by_video) for run in contents.runs]
     evaluated = [(run, name, recall) for run, name, recall in named if recall is not None]
@@ -37,12 +38,22 @@ def give_verdict(contents: Contents) -> Verdict:
         return Verdict(f"No verdict on {who}: {found}, without ground truth to evaluate them.")
     if len(evaluated) == 1:
         return Verdict(_alone(evaluated[0]), (_missed(evaluated),))
-    notes = (
-        _missed(evaluated),
-        "The interval says how much the difference depends on the choice of videos, not on the "
-        "seed of a training.",
-    )
-    return Verdict(_compared(evaluated), notes)
+    notes = [_missed(evaluated)]
+    if _has_interval(evaluated[0][2]):
+        notes.append(
+            "The interval says how much the difference depends on the choice of videos, not on the "
+            "seed of a training."
+        )
+    return Verdict(_compared(evaluated), tuple(notes))
+
+
+def _has_interval(recall: VideoRecall) -> bool:
+    return len(recall.instances) >= FEWEST_VIDEOS
+
+
+def _too_few(recall: VideoRecall) -> str:
+    videos = len(recall.instances)
+    return f"{counted(videos, 'video')} {'is' if videos == 1 else 'are'} too few for an interval"
 
 
 def _name(contents: Contents, run: EvaluatedRun) -> str:
@@ -57,8 +68,8 @@ def _alone(evaluated: Evaluated) -> str:
     _, name, recall = evaluated
     estimate, videos = estimate_auc(recall), len(recall.instances)
     start = f"AUC of {name} is {estimate.auc:.1f} %"
-    if videos < 2:
-        return f"{start} on a single video, for which there is no interval."
+    if not _has_interval(recall):
+        return f"{start}; {_too_few(recall)}."
     return (
         f"{start}; on other videos like these {videos:,} it would probably be between "
         f"{estimate.low:.1f} and {estimate.high:.1f} % (95 % interval)."
@@ -75,8 +86,8 @@ def _compared(evaluated: Sequence[Evaluated]) -> str:
     aucs = " and ".join(f"{one[2].figures()['AUC']:.1f}" for one in (b, a))
     signed = f"{b[1][0]} - {a[1][0]} is {_points(difference.auc)} points of AUC ({aucs} %)"
     interval = f"95 % interval {_points(difference.low)} to {_points(difference.high)}"
-    if len(a[2].instances) < 2:
-        return f"A single video does not tell {b[1]} from {a[1]}{rank}: {signed}, no interval."
+    if not _has_interval(a[2]):
+        return f"{b[1]} against {a[1]}{rank}: {signed}; {_too_few(a[2])}."
     if difference.low == difference.high == 0:
         return f"{b[1]} and {a[1]}{rank} find the same: {signed}, {interval}."
     if difference.low <= 0 <= difference.high:
@@ -119,7 +130,7 @@ def table_to_copy(contents: Contents) -> list[list[str]]:
             row.append(f"{figures[1][name] - figures[0][name]:+.2f}")
         difference = compare_recall(*recalls)
         interval.append(f"{difference.low:+.2f} to {difference.high:+.2f}")
-    if len(recalls[0].instances) > 1:
+    if _has_interval(recalls[0]):
         rows.append(["95 % interval of AUC", *interval])
     return [header, *rows]
 

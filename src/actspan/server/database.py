@@ -12,11 +12,11 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import RLock
 
-from filelock import BaseFileLock, FileLock, Timeout
-
 from actspan.core.errors import DataError
+from actspan.core.locks import lock_file
 
 FILE, LOCK = "actspan.sqlite", "lock"
+_BUSY = "uses it; stop that one, or choose another --data"
 
 # Each script raises the schema by one version. Append scripts, but never edit one: existing files
 # have already run it.
@@ -88,8 +88,7 @@ class Database:
         self._lock = RLock()
         path = folder / FILE
         with ExitStack() as opened:  # everything is closed again if a step fails
-            self._owner = _lock_folder(folder)
-            opened.callback(self._owner.release)
+            opened.enter_context(lock_file(folder / LOCK, folder, _BUSY))
             try:
                 self._connection = opened.enter_context(
                     closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
@@ -100,7 +99,7 @@ class Database:
                     f"{path}: cannot be used: {error}; move it away to start with an empty one, or "
                     "restore a backup"
                 ) from error
-            opened.pop_all()
+            self._opened = opened.pop_all()
 
     def _prepare(self, path: Path) -> None:
         self._connection.row_factory = sqlite3.Row
@@ -134,20 +133,4 @@ class Database:
     def close(self) -> None:
         """Close the file and release the folder. May be called twice."""
         with self._lock:
-            self._connection.close()
-            self._owner.release()
-
-
-def _lock_folder(folder: Path) -> BaseFileLock:
-    """Create the folder and lock it against a second service."""
-    lock = FileLock(folder / LOCK, timeout=0, thread_local=False, fallback_to_soft=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise DataError(
-            f"{folder}: another service uses it; stop that one, or choose another --data"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be used for data: {error.strerror}") from error
-    return lock
+            self._opened.close()

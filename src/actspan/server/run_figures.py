@@ -13,7 +13,13 @@ from actspan.core.errors import ResultError
 from actspan.core.segments import Proposals
 from actspan.core.types import Video
 from actspan.evaluation.matching import match_instances, partners
-from actspan.evaluation.paired import Estimate, VideoRecall, compare_recall, recall_by_video
+from actspan.evaluation.paired import (
+    FEWEST_VIDEOS,
+    Estimate,
+    VideoRecall,
+    compare_recall,
+    recall_by_video,
+)
 from actspan.server.changed_runs import Setting, SettingText
 from actspan.server.corrections import Corrections, VideoId
 from actspan.server.error_responses import failures
@@ -30,9 +36,6 @@ Suppressions = Annotated[
     Sequence[SettingText],
     Query(max_length=7, description="Other settings of Soft-NMS: RUN:SHORT,LONG,DECAY,KEEP."),
 ]
-
-
-_FEWEST = 10  # videos of which resampling gives an interval that says something
 
 
 class RunFigures(BaseModel):
@@ -244,7 +247,7 @@ def _known(index: int) -> int | None:
 
 
 def _interval(difference: Estimate, videos: int) -> Interval:
-    if videos < _FEWEST:
+    if videos < FEWEST_VIDEOS:
         return Interval(auc=difference.auc, low=None, high=None)
     return Interval(auc=difference.auc, low=difference.low, high=difference.high)
 

@@ -59,7 +59,8 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
         known_subsets = ", ".join(_with_meaning(name) for name in sorted(set(videos.subsets)))
         raise AnnotationError(
             f"{dataset.path}: no video in subset 'training'; subsets: {known_subsets or 'none'}. "
-            "Write the subset of each video to the annotations"
+            "Divide the videos with `actspan annotate split`, or rename a subset with `actspan "
+            "annotate convert --rename-subset OLD=training`"
         )
     checked = check_dataset(dataset.select(chosen), uses_instances=True, **checks)
     checked = replace(checked, notes=(*checked.notes, *_note_unused(videos)))

@@ -16,6 +16,15 @@ DROP = """([name, bytes]) => { const data = new DataTransfer();
   data.items.add(new File([new Uint8Array(bytes)], name));
   document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true })); }"""
 
+WRITTEN = """
+globalThis.written = new Set();
+const write = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+  written.add(text);
+  return write.call(this, text, ...where);
+};
+"""
+
 
 @pytest.fixture
 def home(browser: Any, live: Live) -> Iterator[Visit]:
@@ -203,6 +212,21 @@ def test_two_runs_are_compared_on_one_axis(browser: Any, live: Live) -> None:
     assert len(groups) > 1
     visit.press("2")  # one run cannot be compared
     assert not button.is_visible()
+    visit.close()
+
+
+def test_one_axis_has_one_track_of_boundaries_that_are_the_same(browser: Any, live: Live) -> None:
+    about = live.ask("/api/browse").json
+    for run in about["runs"]:
+        run["is_label_free"] = True
+    visit = Visit(browser, live)
+    visit.page.add_init_script(WRITTEN)
+    visit.page.route("**/api/browse", lambda route: route.fulfill(json=about))
+    visit.open("video1")
+    visit.press("v")
+    visit.until("written.has('both')")
+    assert visit.page.evaluate("['action', 'boundary'].every((name) => written.has(name))")
+    assert not visit.page.evaluate("['start', 'end'].some((name) => written.has(name))")
     visit.close()
 
 

@@ -13,7 +13,13 @@
  * @property {(value: number) => number} up
  */
 
-export const CURVES = ["action", "start", "end"]; // also the names of their colours
+const CURVES = ["action", "start", "end"]; // also the names of their colours
+
+/**
+ * Return the names of the curves that are drawn: without a model, start and end are the same.
+ * @param {boolean} isLabelFree
+ */
+export const curveNames = (isLabelFree) => (isLabelFree ? ["action", "boundary"] : CURVES);
 
 /** @implements {Track} */
 export class CurvesTrack {
@@ -61,8 +67,7 @@ export class CurvesTrack {
    */
   paintName(painter, { y, height }) {
     if (painter.left < 60 || height < 40) return;
-    const names = this.run.isLabelFree ? ["action", "boundary"] : CURVES;
-    names.forEach((name, i) =>
+    curveNames(this.run.isLabelFree).forEach((name, i) =>
       painter.text(name, painter.left - 8, y + 12 + 13 * i, { align: "right", colour: CURVES[i] }));
   }
 }

@@ -8,7 +8,7 @@
 /** @import { Store } from "../store.js" */
 
 import { clocks, dotted } from "../text.js";
-import { CURVES } from "./curves.js";
+import { curveNames } from "./curves.js";
 import { paintProposal } from "./proposals.js";
 
 const THINNEST = 6, THICKEST = 10, LEAST = 16; // pixels of a lane, and of a track
@@ -136,7 +136,7 @@ class PairProposalsTrack {
  * @returns {Track[]}
  */
 export function makePairTracks(named, { a, b, groups }, store, scrubber) {
-  const curves = a.curves || b.curves ? CURVES : [];
+  const curves = a.curves || b.curves ? curveNames(a.isLabelFree && b.isLabelFree) : [];
   return [
     ...curves.map((name, curve) => new PairCurvesTrack(named(name), curve, [a, b], store)),
     ...groups.map((group) => new PairProposalsTrack(named(group.name), group, store, scrubber)),
