@@ -1,4 +1,4 @@
-"""What pages say agrees with the code, where no command shows it."""
+"""Statements of pages that no command shows: they agree with the code."""
 
 from __future__ import annotations
 
