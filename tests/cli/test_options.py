@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from actspan import Bundle
 from actspan.cli import COMMANDS
+from actspan.cli.help import Text
 from actspan.cli.options import command
-from actspan.cli.values import Text
 from actspan.config.base import Bounds, Config, ExistingBundle, Positive, doc
 from actspan.core.errors import ConfigError
 from tests.examples import write_bundle

@@ -9,9 +9,8 @@ import click
 from msgspec.structs import replace
 
 from actspan.cli.console import findings, print_findings, print_json
-from actspan.cli.help import Group
+from actspan.cli.help import Group, Text
 from actspan.cli.options import command
-from actspan.cli.values import Text
 from actspan.config.base import doc
 from actspan.core.wording import counted
 from actspan.data.data_requests import ConvertRequest, ExportRequest, SplitRequest

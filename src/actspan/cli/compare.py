@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from actspan.cli.console import print_error, print_json, progress_report, say
+from actspan.cli.help import Text
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
-from actspan.cli.values import Text
 from actspan.config.base import Bounds, ExistingFile, OutputFile, Positive
 from actspan.core.wording import counted
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 
 from actspan.cli.console import findings, print_findings, print_json, progress_report, say
+from actspan.cli.help import Text
 from actspan.cli.options import command, ray_config, refuse_options
 from actspan.cli.tables import count_and_names
-from actspan.cli.values import Text
 from actspan.config.base import doc
 from actspan.core.wording import counted, quoted
 from actspan.data.data_requests import PackRequest

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from actspan.cli.console import print_notes, progress_report, say, step_report
 from actspan.cli.evaluation_output import print_evaluation, print_remarks
+from actspan.cli.help import Text
 from actspan.cli.options import command, refuse_options
-from actspan.cli.values import Text
 from actspan.config.base import (
     Existing,
     ExistingFile,

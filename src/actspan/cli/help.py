@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import click
@@ -21,6 +22,25 @@ _DEFAULT = re.compile(r"\s*\[(default.*)\]$", re.DOTALL)
 _LONGEST = 44  # characters of an option with its choices; those of a longer one are in its help
 
 Row = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Text(click.ParamType):  # type: ignore[type-arg]
+    """A text with the name of its values in `--help`, which a function may parse."""
+
+    name: str
+    parse: Callable[[str], Any] = str
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the name of the values."""
+        return self.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the parsed value, or fail with the message of a ValueError."""
+        try:
+            return self.parse(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Option(click.Option):

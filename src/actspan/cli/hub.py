@@ -9,8 +9,8 @@ from typing import Annotated
 import click
 
 from actspan.cli.console import print_json, print_notes, say
+from actspan.cli.help import Text
 from actspan.cli.options import command, refuse_options
-from actspan.cli.values import Text
 from actspan.config.base import Existing, ExistingFile, OutputFile, OutputFolder, doc
 from actspan.core.errors import require
 from actspan.core.wording import counted, quoted

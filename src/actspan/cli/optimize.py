@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 
 from actspan.cli.console import print_json
-from actspan.cli.help import print_sections
+from actspan.cli.help import Text, print_sections
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
-from actspan.cli.values import Text, split_names
+from actspan.cli.values import split_names
 from actspan.config.base import Positive, doc
 from actspan.core.errors import ExportError, require
 

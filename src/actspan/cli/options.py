@@ -22,8 +22,8 @@ from click.core import ParameterSource
 from msgspec import NODEFAULT, Meta, structs
 
 from actspan.cli.console import exit_on_errors, print_error
-from actspan.cli.help import Command, Option
-from actspan.cli.values import PathText, Text, amounts, complete_backend
+from actspan.cli.help import Command, Option, Text
+from actspan.cli.values import PathText, amounts, complete_backend
 from actspan.config.base import Bounds, PathKind, doc, unwrapped
 
 T = TypeVar("T")

@@ -11,9 +11,9 @@ import click
 from msgspec.structs import replace
 
 from actspan.cli.console import progress_report, say
+from actspan.cli.help import Text
 from actspan.cli.options import command, given_options, ray_config, refuse_options
 from actspan.cli.propose_output import ProposeOutput, print_new
-from actspan.cli.values import Text
 from actspan.config.base import Bounds, ExistingFile, OutputFolder, doc
 from actspan.core.locks import lock_target
 from actspan.core.progress import no_progress

@@ -17,9 +17,9 @@ from actspan.cli.console import (
     progress_report,
     say,
 )
+from actspan.cli.help import Text
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_figures
-from actspan.cli.values import Text
 from actspan.config.base import (
     Bounds,
     Existing,

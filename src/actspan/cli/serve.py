@@ -9,8 +9,8 @@ import click
 from msgspec.structs import replace
 
 from actspan.cli.console import say
+from actspan.cli.help import Text
 from actspan.cli.options import command, refuse_options
-from actspan.cli.values import Text
 from actspan.config.base import Bounds, ExistingFile, Positive, Seconds, doc
 from actspan.config.stages import BATCH
 from actspan.server.settings import HOUR, MIB, Limits, ServeSettings

@@ -17,9 +17,9 @@ from actspan.cli.console import (
     progress_report,
     say,
 )
+from actspan.cli.help import Text
 from actspan.cli.options import command
 from actspan.cli.tables import print_table
-from actspan.cli.values import Text
 from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive, doc
 from actspan.config.training import DEFAULT_PRESET, PRESETS
 from actspan.core.wording import counted, quoted

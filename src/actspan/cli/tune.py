@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 
 from actspan.cli.console import findings, print_findings, print_json, print_notes, progress_report
+from actspan.cli.help import Text
 from actspan.cli.options import command
 from actspan.cli.tables import print_table
-from actspan.cli.values import Text
 from actspan.config.base import Bounds, Existing, ExistingFolder, OnError, OutputFile, doc
 from actspan.core.files import atomic_file
 from actspan.core.locks import lock_target

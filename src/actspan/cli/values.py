@@ -1,35 +1,14 @@
-"""Values of options: texts, their completion in a shell, and their parsing."""
+"""Values of options: their completion in a shell, and the parsing of texts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-
-@dataclass(frozen=True)
-class Text(click.ParamType):  # type: ignore[type-arg]
-    """A text with the name of its values in `--help`, which a function may parse."""
-
-    name: str
-    parse: Callable[[str], Any] = str
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the name of the values."""
-        return self.name
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the parsed value, or fail with the message of a ValueError."""
-        try:
-            return self.parse(value) if isinstance(value, str) else value
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class PathText(click.ParamType):  # type: ignore[type-arg]
