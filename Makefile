@@ -21,7 +21,7 @@ help:
 	@echo "make lint        linters, format check and strict type checks, of Python and of the page"
 	@echo "make docs        the documentation site, in build/site; broken links fail"
 	@echo "make fuzz        test readers with hostile bytes [SECONDS=60] [READER=arrays]"
-	@echo "make bench       the speed tables of the README"
+	@echo "make bench       the speed tables of docs/project/benchmarks.md"
 	@echo "make bench-memory  check that memory does not grow with the number and length of videos"
 	@echo "make bench-ray   Ray workers compared with the local engine"
 	@echo "make faults      kill runs, fill disks, damage files; check that no result is lost"

@@ -137,7 +137,7 @@ class Case:
 
     @property
     def partial(self) -> Path:
-        """The folder of the unfinished run."""
+        """Return the folder of the unfinished run."""
         return self.out.with_name(f"{self.out.name}.partial")
 
     def start(self, *arguments: str, setup: Setup | None = None) -> Command:

@@ -118,7 +118,7 @@ class Peak(NamedTuple):
 
     @property
     def megabytes(self) -> str:
-        """The memory for a table."""
+        """Return the memory for a table."""
         return f"{self.memory / 2**20:.0f} MB"
 
 

@@ -64,7 +64,7 @@ class EnteredPath(NamedTuple):
 
     @property
     def first(self) -> list[tuple[str, str]]:
-        """Functions up to and including the first `Session.run`."""
+        """Return the functions up to and including the first `Session.run`."""
         return self.functions[: self.before_run]
 
 

@@ -37,19 +37,19 @@ class Measured:
 
     @property
     def steady(self) -> list[tuple[float, int]]:
-        """The entries of `done` while all workers are busy: from 10 % to 90 % of the videos."""
+        """Return the entries of `done` while all workers are busy: 10 % to 90 % of the videos."""
         videos = self.done[-1][1]
         return [(at, count) for at, count in self.done if 0.1 <= count / videos <= 0.9]
 
     @property
     def rate(self) -> float:
-        """Videos per second in the steady time."""
+        """Return the videos per second in the steady time."""
         (begin, first), *_, (end, last) = self.steady
         return (last - first) / (end - begin)
 
     @property
     def besides(self) -> float:
-        """Seconds that the whole took longer than all videos at that rate."""
+        """Return the seconds that the whole took longer than all videos at that rate."""
         return max(self.total - self.done[-1][1] / self.rate, 0.0)
 
     def memory_in(self, quarter: int) -> float:

@@ -120,7 +120,7 @@ class Costs:
 
     @property
     def computing(self) -> float:
-        """All stages."""
+        """Return the seconds of all stages."""
         return sum(self.stages.values())
 
 

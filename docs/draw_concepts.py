@@ -38,12 +38,12 @@ class Example:
 
     @property
     def centres(self) -> Float64:
-        """Centres of the cells, (T,)."""
+        """Return the centres of the cells, (T,)."""
         return (np.arange(len(self.scores)) + 0.5) / len(self.scores) * self.span
 
     @property
     def reached(self) -> Float64:
-        """Largest tIoU of each candidate with an instance, (N,)."""
+        """Return the largest tIoU of each candidate with an instance, (N,)."""
         ends = self.truth.T / self.span
         return tiou_matrix(self.candidates.start, self.candidates.end, *ends).max(axis=1)
 

@@ -1,4 +1,4 @@
-"""Shared fixtures: the real data and a browser, where they are available."""
+"""Shared fixtures: real data and a browser, where they are available, and a hub on loopback."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.model.loopback_hub import Client, LoopbackHub, loopback_hub
 
 # the first call of a kernel may compile it; CI draws the same examples every time
 settings.register_profile("actspan", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -45,3 +47,16 @@ def browser() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    """Start a hub on loopback."""
+    with loopback_hub() as running:
+        yield running
+
+
+@pytest.fixture
+def client(hub: LoopbackHub, tmp_path: Path) -> Client:
+    """Return a user of the hub, who has no caches yet."""
+    return Client(hub.url, tmp_path / "home")

@@ -38,7 +38,7 @@ def test_the_dockerfile_has_no_lint() -> None:
 
 
 def test_images_run_without_rights() -> None:
-    """Every stage that is run starts from `runtime`, and ends with a user that is not root."""
+    """Check that stages that are run start from `runtime`, and end with a user that is not root."""
     stages = re.split(r"^FROM ", DOCKERFILE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     run = [stage for stage in stages if stage.startswith("runtime AS ")]
     assert [stage.split()[2] for stage in run] == ["deploy", "cuda", "actspan"]

@@ -1,4 +1,4 @@
-"""What people meet before the code: how it is installed, and what its files say about it."""
+"""Files about the package: how it is installed, its metadata, its readme, its workflows."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_pages_install_what_can_be_installed() -> None:
 
 
 def test_one_address_of_the_project() -> None:
-    """When the project gets a home, the places that name it change together."""
+    """Require the same address in all places, so that they change together."""
     files = [*PAGES, ROOT / "pyproject.toml", ROOT / "CITATION.cff", *(ROOT / ".github").rglob("*")]
     files += (ROOT / "src").rglob("*.py")
     named = [
@@ -141,16 +141,17 @@ def test_workflows_call_targets_that_exist_for_every_python_that_is_claimed() ->
 
 def test_the_main_job_needs_no_arrow(tmp_path: Path) -> None:
     """Demo, label-free proposals, evaluation and a report work without the extra `arrow`."""
+    pytest.importorskip("jinja2", reason="needs the extra 'report'")
     code = f"""
 import sys
 sys.modules["pyarrow"] = None
-from actspan.__main__ import run
 from actspan.cli import main
 for line in (
     "demo --videos 6 --out {tmp_path}/demo",
     "propose --dataset {tmp_path}/demo/dataset --out {tmp_path}/free",
     "propose --dataset {tmp_path}/demo/dataset --out {tmp_path}/free.csv",
     "evaluate {tmp_path}/free --ground-truth {tmp_path}/demo/dataset",
+    "report {tmp_path}/free --ground-truth {tmp_path}/demo/dataset --out {tmp_path}/report.html",
 ):
     main(line.split(), standalone_mode=False)
 """

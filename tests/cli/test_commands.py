@@ -1,4 +1,4 @@
-"""What every command owes its users."""
+"""Common behaviour of all commands."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ OTHERS = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a bundle, a dataset, an empty folder and files of junk."""
+    """Return a folder with a bundle, a dataset, an empty folder and files of junk."""
     folder = tmp_path_factory.mktemp("place")
     write_bundle(folder / "bundle")
     write_dataset(folder / "data")

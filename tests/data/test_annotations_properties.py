@@ -1,4 +1,4 @@
-"""What is written reads back the same; what is broken never ends in anything but our errors."""
+"""Annotations that are written are read back the same; damaged ones raise only our errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written is what the tools read: each format through a reader that is not ours."""
+"""Annotations that are written: tools read them, each format by a reader that is not ours."""
 
 from __future__ import annotations
 

@@ -16,13 +16,13 @@ from tests.docs.runner import Reader
 
 @pytest.fixture(scope="session")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    """The files that pages assume, made once."""
+    """Return the files that pages assume, made once."""
     return Material(tmp_path_factory.mktemp("material"))
 
 
 @pytest.fixture
 def reader(tmp_path: Path, material: Material, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    """Someone who follows a page in an empty folder, with the commands of this environment."""
+    """Yield a reader in an empty folder, with the commands of this environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from socket import socket
 
 from tests.docs.material import TINY, Material
-from tests.model.loopback_hub import TOKEN, loopback_hub
+from tests.model.loopback_hub import TOKEN, client_variables, loopback_hub
 from tests.streams.http_server import video_server
 
 SMALLER = {
@@ -53,13 +53,7 @@ class Loopback:
         """Start a hub with a model and an encoder; return the commit of the encoder."""
         if not self._hub_commit:
             hub = self._open.enter_context(loopback_hub())
-            self.variables = {
-                "HF_ENDPOINT": hub.url,
-                "HF_HOME": str(Path.cwd() / "hub"),
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                "HF_HUB_DISABLE_XET": "1",
-                "HF_TOKEN": TOKEN,
-            }
+            self.variables = client_variables(hub.url, Path.cwd() / "hub") | {"HF_TOKEN": TOKEN}
             hub.add("OWNER/NAME", self._material.contents("film-model"))
             self._hub_commit = hub.add("OWNER/ENCODER", self._material.contents("encoder"))
         return self._hub_commit

@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pyarrow as pa
 import torch
 from click.testing import CliRunner
-from onnx import TensorProto, helper
 from pyarrow import csv, parquet
 from safetensors.torch import load_file
 
@@ -22,7 +20,7 @@ from tests.conftest import ROOT
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
 from tests.docs.annotated_sets import SETS
 from tests.examples import write_bundle, write_dataset
-from tests.streams.encoders import write_encoder
+from tests.streams.encoders import write_encoder, write_network_of_free_axes
 from tests.streams.example_videos import steady, write_audio, write_video
 from tests.streams.test_audio import tone, write_wav
 
@@ -35,6 +33,11 @@ def actspan(*words: object) -> None:
     """Run a command that must work."""
     done = CliRunner().invoke(main, list(map(str, words)))
     assert done.exit_code == 0, done.output
+
+
+def train(dataset: Path, out: Path, *words: str) -> None:
+    """Train small networks and a classifier."""
+    actspan("train", "--dataset", dataset, "--out", out, *TINY, "--classifier", *words)
 
 
 class Material:
@@ -73,7 +76,7 @@ class Material:
         write_dataset(path, videos=6)
 
     def _make_camera_features(self, path: Path) -> None:
-        """Features whose videos have a camera and a group in their names."""
+        """Write features whose videos have a camera and a group in their names."""
         write_dataset(path, videos=12)
         document = json.loads((path / "annotations.json").read_text())
         for i, (name, video) in enumerate(list(document["database"].items())):
@@ -86,7 +89,7 @@ class Material:
         copy(self._made("camera-features") / "annotations.json", path)
 
     def _make_segments(self, path: Path) -> None:
-        """A table with a column of persons."""
+        """Write a table with a column of persons."""
         lines = [
             f"v{i},{i + 1}.5,{i + 4}.5,act,training,60,{person}"
             for i, person in enumerate(("anna", "anna", "ben", "ben", "carl", "carl"))
@@ -109,32 +112,26 @@ class Material:
         torch.save({"state_dict": load_file(self._made("bundle") / "pem.safetensors")}, path)
 
     def _make_run(self, path: Path) -> None:
-        model, dataset = self._made("bundle"), self._made("features")
-        words = ["propose", "--model", model, "--dataset", dataset, "--subset", "validation"]
-        actspan(*words, "--out", path)
+        self._propose(path, "--subset", "validation")
 
     def _make_camera_run(self, path: Path) -> None:
-        model, dataset = self._made("bundle"), self._made("camera-features")
-        actspan("propose", "--model", model, "--dataset", dataset, "--out", path)
+        self._propose(path, dataset="camera-features")
 
     def _make_result(self, path: Path) -> None:
         copy(self._made("run") / "result.json", path)
 
     def _make_scores(self, path: Path) -> None:
-        """Labels of videos, as a classifier of whole videos gives them."""
+        """Write labels of videos, as a classifier of whole videos gives them."""
         videos = read_annotations(self._made("features")).videos
         path.write_text(json.dumps({v.id: [{"label": "act", "score": 0.9}] for v in videos}))
 
-    def _make_detections(self, path: Path) -> None:
-        model, dataset = self._made("bundle"), self._made("features")
-        words = ["propose", "--model", model, "--dataset", dataset, "--subset", "validation"]
-        actspan(*words, "--labels-from", self._made("scores"), "--out", self._folder / "d.json")
-        (self._folder / "d.json").rename(path)
-
     def _make_labelled_run(self, path: Path) -> None:
-        model, dataset = self._made("bundle"), self._made("features")
-        words = ["propose", "--model", model, "--dataset", dataset, "--subset", "validation"]
-        actspan(*words, "--labels-from", self._made("scores"), "--out", path)
+        self._propose(path, "--subset", "validation", "--labels-from", self._made("scores"))
+
+    def _propose(self, out: Path, *words: object, dataset: str = "features") -> None:
+        """Write a run of the bundle."""
+        places = ["--model", self._made("bundle"), "--dataset", self._made(dataset)]
+        actspan("propose", *places, *words, "--out", out)
 
     def _make_annotations_of_run(self, path: Path) -> None:
         copy(self._made("features") / "annotations.json", path)
@@ -146,7 +143,7 @@ class Material:
             write_video(path / f"{video.id}.mp4", steady(video.duration, fps=2))
 
     def _make_two_annotations(self, path: Path) -> None:
-        """Ground truth of the videos in the page about evaluation."""
+        """Write ground truth of the videos in the page about evaluation."""
         entry = {"duration": 60.0, "subset": "validation"}
         instances = [{"segment": [4.0, 5.5], "label": "jump"}]
         database = {name: entry | {"annotations": instances} for name in ("video_1", "video_2")}
@@ -164,11 +161,11 @@ class Material:
         path.with_suffix(".json").rename(path)
 
     def _make_guide(self, path: Path) -> None:
-        """The logs and the report of the guide."""
+        """Copy the logs and the report of the guide."""
         copy(ROOT / "tests" / "bench" / "guide", path)
 
     def _make_logs(self, path: Path) -> None:
-        """Logs of two networks, which a command groups by name."""
+        """Copy logs of two networks, which a command groups by name."""
         (path / "logs").mkdir(parents=True)
         for net in ("tem", "pem"):
             log = ROOT / "tests" / "bench" / "guide" / "t4" / f"{net}_bs1.txt"
@@ -179,20 +176,18 @@ class Material:
         path.write_text("3275.55 x 4 = 13102.2\n")
 
     def _make_program(self, path: Path) -> None:
-        """The command of an installation."""
+        """Write the command of an installation."""
         path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m actspan "$@"\n')
         path.chmod(0o755)
 
     # videos
 
     def _make_video(self, path: Path) -> None:
-        made = write_video(path.with_suffix(".mp4"), steady(3.0))
-        made.rename(path)
+        write_video(path.with_suffix(".mp4"), steady(3.0)).rename(path)
 
     def _make_recording(self, path: Path) -> None:
-        """Eight seconds in a container that is readable from front to back."""
-        made = write_video(path.with_suffix(".ts"), steady(8.0), codec="mpeg2video")
-        made.rename(path)
+        """Write eight seconds in a container that is readable from front to back."""
+        write_video(path.with_suffix(".ts"), steady(8.0), codec="mpeg2video").rename(path)
 
     def _make_films(self, path: Path) -> None:
         path.mkdir()
@@ -208,12 +203,10 @@ class Material:
         (path / "annotations.json").write_text(json.dumps(document))
 
     def _make_film_model(self, path: Path) -> None:
-        words = ["train", "--dataset", self._made("film-features"), "--out", path]
-        actspan(*words, *TINY, "--classifier")
+        train(self._made("film-features"), path)
 
     def _make_live_model(self, path: Path) -> None:
-        words = ["train", "--dataset", self._made("film-features"), "--out", path]
-        actspan(*words, *TINY, "--mode", "window", "--classifier")
+        train(self._made("film-features"), path, "--mode", "window")
 
     def _make_annotated_films(self, path: Path) -> None:
         copy(self._made("films"), path / "videos")
@@ -250,7 +243,7 @@ class Material:
         parquet.write_table(pa.table({"uptime": 20.0 * np.arange(1000), "ax": noise(1)[0]}), path)
 
     def _make_walks(self, path: Path) -> None:
-        """Annotated tables of sensors."""
+        """Write annotated tables of sensors."""
         (path / "recordings").mkdir(parents=True)
         database = {}
         for i, subset in enumerate(("training", "training", "validation")):
@@ -262,10 +255,10 @@ class Material:
     def _make_walk_model(self, path: Path) -> None:
         features = self._folder / "walk-features"
         actspan("extract", self._made("walks"), "--out", features, "--stride", "0.5s")
-        actspan("train", "--dataset", features, "--out", path, *TINY, "--classifier")
+        train(features, path)
 
     def _make_array(self, path: Path) -> None:
-        """Features of a recording, for a model of 32 channels."""
+        """Write features of a recording, for a model of 32 channels."""
         np.save(path.with_suffix(".npy"), noise(32).T.astype(np.float32))
         path.with_suffix(".npy").rename(path)
 
@@ -276,7 +269,7 @@ class Material:
         write_audio(path.with_suffix(".mp4")).rename(path)
 
     def _make_tracks(self, path: Path) -> None:
-        """Places of two paws, as DeepLabCut writes them."""
+        """Write places of two paws, as DeepLabCut writes them."""
         path.mkdir()
         names = [(joint, axis) for joint in ("left_paw", "right_paw") for axis in ("x", "y")]
         lines = [",".join(("scorer", *["net"] * 4))]
@@ -295,18 +288,7 @@ class Material:
         copy(self._made("bundle") / "tem.onnx", path)
 
     def _make_speech(self, path: Path) -> None:
-        """A network with free axes: a batch and a sequence with names, a state without."""
-        value = helper.make_tensor_value_info
-        shapes = {"x": ["batch", "sequence", 4], "state": ["batch", None]}
-        made = {f"{name}_out": shape for name, shape in shapes.items()}
-        nodes = [helper.make_node("Relu", [name], [f"{name}_out"]) for name in shapes]
-        inputs, outputs = (
-            [value(name, TensorProto.FLOAT, shape) for name, shape in table.items()]
-            for table in (shapes, made)
-        )
-        graph = helper.make_graph(nodes, "speech", inputs, outputs)
-        opsets = [helper.make_opsetid("", 17)]
-        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+        write_network_of_free_axes(path)
 
 
 def noise(count: int) -> np.ndarray:

@@ -37,7 +37,7 @@ _NOT_A_COMMAND_HERE = ("pip ", "make ")
 
 
 class Reader:
-    """Someone who follows one page, in folders of their own."""
+    """Reader who follows one page, in folders of their own."""
 
     def __init__(self, folder: Path, material: Material) -> None:
         self._folder, self._material = folder, material
@@ -58,7 +58,7 @@ class Reader:
         self._place.close()
 
     def follow(self, block: Block) -> None:
-        """Do what a block says; raise AssertionError with the page and the line if it fails."""
+        """Run or check a block; raise AssertionError with the page and the line if it fails."""
         try:
             self._follow(block)
         except (Exception, SystemExit) as error:

@@ -1,4 +1,4 @@
-"""What pages say agrees with the code, where no command shows it."""
+"""Statements of pages that no command shows: they agree with the code."""
 
 from __future__ import annotations
 
@@ -43,3 +43,14 @@ def test_pages_that_the_source_names_exist() -> None:
     }
     assert len(named) > 10
     assert [(file, name) for file, name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+def test_files_that_pages_outside_the_site_link_to_exist() -> None:
+    """The build of the site checks the links of its own pages alone."""
+    links = {
+        (page.name, link.partition("#")[0])
+        for page in ROOT.glob("*.md")
+        for link in re.findall(r"\]\((?![a-z]+:|#)([^)]+)\)", page.read_text(encoding="utf-8"))
+    }
+    assert len(links) > 10
+    assert [(page, link) for page, link in sorted(links) if not (ROOT / link).exists()] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +20,8 @@ pytest.importorskip("threadpoolctl", reason="needs the extra 'bench'")
 from actspan.data.annotations.formats import read_annotations
 from tests.conftest import ROOT
 from tests.docs.fixtures import material, reader  # noqa: F401  fixtures
-from tests.docs.material import NAMES
+from tests.docs.loopback import Loopback
+from tests.docs.material import NAMES, Material
 from tests.docs.pages import PAGES, Block, blocks, check_reason
 from tests.docs.runner import Reader
 
@@ -48,7 +51,7 @@ def correct() -> None:
 
 
 def staged() -> None:
-    """The result equals that of networks that ActSpan itself ran."""
+    """Compare the result with that of networks that ActSpan itself ran."""
     assert Path("result.json").read_bytes() == Path("stage/result.json").read_bytes()
 
 
@@ -70,6 +73,16 @@ def test_blocks_of_the_page(page: str, reader: Reader) -> None:  # noqa: F811
 
 @pytest.mark.parametrize("block", LEFT_OUT, ids=str)
 def test_blocks_that_do_not_run_have_a_reason(block: Block) -> None:
-    """Each is reported as a test that is skipped, with its reason."""
+    """Report each block as a test that is skipped, with its reason."""
     check_reason(block.marks["not run"])
     pytest.skip(f"not run: {block}: {block.marks['not run'].partition(';')[0]}")
+
+
+def test_all_material_is_needed() -> None:
+    marks = [block.marks.get("runs on", "") for parts in PARTS.values() for block in parts]
+    needed = {name.split()[0] for mark in marks for name in mark.split(",") if name.strip()}
+    source = inspect.getsource(Material) + inspect.getsource(Loopback)
+    needed |= set(re.findall(r'(?:_made|contents)\("([\w-]+)"\)', source))
+    made = [name.removeprefix("_make_") for name in vars(Material) if name.startswith("_make_")]
+    assert made
+    assert [name for name in made if name.replace("_", "-") not in needed] == []

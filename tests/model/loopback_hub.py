@@ -305,6 +305,16 @@ def loopback_hub() -> Iterator[LoopbackHub]:
         hub.server_close()
 
 
+def client_variables(endpoint: str, home: Path) -> dict[str, str]:
+    """Return the environment variables of huggingface_hub for a hub on loopback."""
+    return {
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_XET": "1",  # the protocol of another server
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+
+
 @dataclass
 class Client:
     """A user of the hub, with a folder of caches of its own."""
@@ -319,12 +329,7 @@ class Client:
 
     def python(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Python."""
-        settings = {
-            "HF_ENDPOINT": self.endpoint,
-            "HF_HOME": str(self.home),
-            "HF_HUB_DISABLE_XET": "1",  # the protocol of another server
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
+        settings = client_variables(self.endpoint, self.home)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
         return subprocess.run(
             [sys.executable, *words],

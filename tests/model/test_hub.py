@@ -28,17 +28,6 @@ hub_library = pytest.importorskip("huggingface_hub", reason="needs huggingface_h
 
 
 @pytest.fixture
-def hub() -> Iterator[LoopbackHub]:
-    with loopback_hub() as running:
-        yield running
-
-
-@pytest.fixture
-def client(hub: LoopbackHub, tmp_path: Path) -> Client:
-    return Client(hub.url, tmp_path / "home")
-
-
-@pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     return Path(shutil.copytree(DEMO, tmp_path / "model"))
 

@@ -24,7 +24,7 @@ from tests.examples import write_bundle, write_dataset
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a bundle, and archives of it."""
+    """Return a folder with a bundle, and archives of it."""
     folder = tmp_path_factory.mktemp("files")
     write_bundle(folder / "bsn")
     shutil.make_archive(str(folder / "inside"), "zip", folder, "bsn")
@@ -39,7 +39,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address(files: Path) -> Iterator[str]:
-    """The address of a web server for these files."""
+    """Yield the address of a web server for these files."""
     handler = partial(Quiet, directory=str(files))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)

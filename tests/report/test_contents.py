@@ -1,4 +1,4 @@
-"""What a report gathers, and what it says is missing."""
+"""Contents that a report gathers, and those that it names as missing."""
 
 from __future__ import annotations
 

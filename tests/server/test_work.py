@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +18,7 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan import Video
+from actspan.data.annotations.formats import write_annotations
 from actspan.jobs.run import Run
 from actspan.model import LABEL_FREE
 from actspan.server.served_work import divide
@@ -26,7 +26,6 @@ from actspan.server.work_process import WorkReport, WorkTask, answer, warning_ab
 from tests.examples import write_bundle
 from tests.report.runs import write_truth
 from tests.server.live import Live, serving
-from tests.server.services import process_of
 from tests.streams.example_videos import cut, steady, write_video
 
 BROWSE, WORK = "/api/browse", "/api/work"
@@ -99,7 +98,7 @@ def accept_the_best(live: Live, video: str) -> None:
 
 def test_the_loop_from_videos_to_a_second_run(videos: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with serving(data, videos=videos, threads=2) as live:
+    with serving(data, videos=videos, threads=1) as live:
         nothing = live.ask(f"{WORK}/train", method="POST", body={})
         assert nothing.status == 409
         assert "correct some first" in nothing.json["detail"]
@@ -149,29 +148,30 @@ def test_the_loop_from_videos_to_a_second_run(videos: Path, tmp_path: Path) -> N
         assert len(live.ask(f"{WORK}/jobs").json) == 2
 
 
-def test_a_training_that_is_killed_is_resumed(videos: Path, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    words = ("--videos", videos, "--data", data)
-    with process_of(*words) as service:
-        for number in range(3):
-            correct(service.live, f"film{number}", (1.0, 3.0))
-        body = {"epochs": 6, "preset": "published", "held_out": 0}
-        job = service.live.ask(f"{WORK}/train", method="POST", body=body).json["id"]
+def test_a_training_that_is_interrupted_is_resumed(videos: Path, tmp_path: Path) -> None:
+    films = [str(videos / f"film{number}.mp4") for number in range(3)]
+    corrected = [
+        Video(f"film{number}", SECONDS, "training", np.array([[1.0, 3.0]]), ("bright",))
+        for number in range(3)
+    ]
+    write_annotations(tmp_path / "corrections.json", corrected)
+    places = {name: str(tmp_path / name) for name in ("features", "model", "run")}
+    places["annotations"] = str(tmp_path / "corrections.json")
+    task = WorkTask("train", films, **places, preset="published", epochs=6).as_json()
 
-        def started() -> bool:
-            losses = service.live.ask(f"{WORK}/jobs/{job}").json["status"]["losses"]
-            return len(losses.get("TEM", [])) > 2
+    def stop(reply: dict[str, Any]) -> None:
+        if reply.get("net") == "TEM" and reply["losses"]["epoch"] == 4:
+            raise KeyboardInterrupt
 
-        wait_for(started)
-        assert service.end(signal.SIGKILL) == -signal.SIGKILL
-    with process_of(*words) as service:
-        state = service.live.ask(f"{WORK}/jobs/{job}").json
-        assert state["state"] in ("queued", "running")
-        assert len(state["status"]["losses"]["TEM"]) > 2
-        done = finished(service.live, job)
-        assert done["error"] is None
-        epochs = [one["epoch"] for one in done["status"]["losses"]["TEM"]]
-        assert epochs == list(range(1, 7))
+    with pytest.raises(KeyboardInterrupt):
+        answer(task, stop)
+    replies: list[dict[str, Any]] = []
+    assert answer(task, replies.append) == {"skipped": {}}
+    epochs = [(reply["net"], reply["losses"]["epoch"]) for reply in replies if "net" in reply]
+    assert epochs[0] in (("TEM", 4), ("TEM", 5))  # not from the first one
+    assert epochs[-7:] == [("TEM", 6), *(("PEM", number) for number in range(1, 7))]
+    assert [reply["warning"] for reply in replies if "warning" in reply] == []
+    assert sorted(Run.load(tmp_path / "run").proposals()) == ["film0", "film1", "film2"]
 
 
 @pytest.mark.parametrize(

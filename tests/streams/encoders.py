@@ -35,3 +35,19 @@ def write_encoder(
     if toml is not None:
         path.with_suffix(".toml").write_text(toml)
     return path
+
+
+def write_network_of_free_axes(path: Path) -> None:
+    """Write a network with a batch and a sequence, whose axes have names, and a state without."""
+    shapes = {"x": ["batch", "sequence", 4], "state": ["batch", None]}
+    nodes = [helper.make_node("Relu", [name], [f"{name}_out"]) for name in shapes]
+    inputs, outputs = (
+        [
+            helper.make_tensor_value_info(name + end, TensorProto.FLOAT, s)
+            for name, s in shapes.items()
+        ]
+        for end in ("", "_out")
+    )
+    graph = helper.make_graph(nodes, "speech", inputs, outputs)
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)

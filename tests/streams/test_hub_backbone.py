@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from actspan.config.base import read_toml
 from actspan.core.files import sha256
-from tests.model.loopback_hub import Client, LoopbackHub, loopback_hub
+from tests.model.loopback_hub import Client, LoopbackHub
 
 pytest.importorskip("huggingface_hub", reason="needs huggingface_hub (extra 'hub')")
 pytest.importorskip("av", reason="needs PyAV (extra 'video')")
@@ -24,19 +23,8 @@ NAME = "someone/encoder"
 
 
 @pytest.fixture
-def hub() -> Iterator[LoopbackHub]:
-    with loopback_hub() as running:
-        yield running
-
-
-@pytest.fixture
-def client(hub: LoopbackHub, tmp_path: Path) -> Client:
-    return Client(hub.url, tmp_path / "home")
-
-
-@pytest.fixture
 def files(tmp_path: Path) -> dict[str, bytes]:
-    """Files of an encoder that are as large as those that a hub stores apart."""
+    """Return files of an encoder that are as large as those that a hub stores apart."""
     path = write_encoder(tmp_path / "encoder.onnx", ["n", 3, 8, 8], channels=500)
     return {"encoder.onnx": path.read_bytes(), "encoder.toml": TOML.encode()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import time
@@ -144,10 +145,14 @@ def test_the_page_follows_a_training_over_a_restart(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ("--videos", videos, "--data", tmp_path / "data", "--port", port)
+    names = ("film0", "film1")
+    (tmp_path / "two").mkdir()
+    for name in names:
+        shutil.copy(videos / f"{name}.mp4", tmp_path / "two")
+    words = ("--videos", tmp_path / "two", "--data", tmp_path / "data", "--port", port)
     with process_of(*words) as service:
         visit = Visit(browser, service.live).open("film0")
-        for name in ("film0", "film1"):
+        for name in names:
             visit.page.goto(f"{service.live.url}/#id={name}")
             visit.until_text("name", name)
             visit.focus_timeline()
@@ -157,9 +162,11 @@ def test_the_page_follows_a_training_over_a_restart(
         wait(visit, JOBS, "TEM, epoch ")
         assert service.end(signal.SIGKILL) == -signal.SIGKILL
         wait(visit, "#messages", "The service does not answer.")
-    with process_of(*words):
+    with process_of(*words) as service:
         wait(visit, JOBS, "Training long · done: run long")
         assert "TEM, epoch 6: loss" in visit.text(JOBS)
+        (job,) = service.live.ask("/api/work/jobs").json
+        assert [one["epoch"] for one in job["status"]["losses"]["TEM"]] == [1, 2, 3, 4, 5, 6]
         visit.press("Escape")
         until_runs(visit, "long")
         assert "does not answer" not in visit.text("#messages")
@@ -198,30 +205,30 @@ def proposed(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield live
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
-def test_axe_finds_nothing(browser: Any, proposed: Live, width: int, scheme: str) -> None:
+def test_axe_finds_nothing_while_a_model_is_trained(browser: Any, proposed: Live) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe (dev)")
-    visit = Visit(browser, proposed, width, color_scheme=scheme).open("film0")
-    page = visit.page
-    correct(visit, "film0")
-
-    def check(place: str) -> None:
-        found = axe.Axe().run(page, context=place)
-        assert found.violations_count == 0, found.generate_report()
-
-    page.get_by_role("button", name="Propose and train", exact=True).click()
-    page.get_by_text("Settings", exact=True).last.click()
-    page.get_by_role("button", name="Train", exact=True).click()
-    wait(visit, JOBS, "% · training boundaries (TEM), ")
-    check("#work")
-    visit.press("Escape")
-    check("body")
-    page.get_by_role("button", name="Details").click()
-    page.get_by_role("button", name="Cancel: ").click()  # asks before epochs are lost
-    page.get_by_role("button", name="Discard all its epochs: ").click()
-    visit.until("document.querySelectorAll('#work-jobs li').length === 1")
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    visit.close()
+    desktop = Visit(browser, proposed, DESKTOP, color_scheme="light").open("film0")
+    correct(desktop, "film0")
+    phone = Visit(browser, proposed, PHONE, color_scheme="dark").open("film0")
+    for visit in (desktop, phone):
+        page = visit.page
+        page.get_by_role("button", name="Propose and train", exact=True).click()
+        page.get_by_text("Settings", exact=True).last.click()
+        if visit is desktop:
+            page.get_by_role("button", name="Train", exact=True).click()
+        wait(visit, JOBS, "% · training boundaries (TEM), ")
+        for place in ("#work", "body"):
+            found = axe.Axe().run(page, context=place)
+            assert found.violations_count == 0, found.generate_report()
+            visit.press("Escape")
+    for visit in (desktop, phone):
+        visit.page.get_by_role("button", name="Details").click()
+    phone.page.get_by_role("button", name="Cancel: ").click()  # asks before epochs are lost
+    phone.page.get_by_role("button", name="Discard all its epochs: ").click()
+    for visit, width in ((desktop, DESKTOP), (phone, PHONE)):
+        visit.until("document.querySelectorAll('#work-jobs li').length === 1")
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+        visit.close()
 
 
 JOB: dict[str, Any] = {
