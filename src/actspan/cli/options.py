@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -20,9 +21,9 @@ import click
 from click.core import ParameterSource
 from msgspec import NODEFAULT, Meta, structs
 
-from actspan.cli.console import exit_on_errors
+from actspan.cli.console import exit_on_errors, print_error
 from actspan.cli.help import Command, Option
-from actspan.cli.values import PathText, PathType, Text, amounts, complete_backend
+from actspan.cli.values import PathText, Text, amounts, complete_backend
 from actspan.config.base import Bounds, PathKind, doc, unwrapped
 
 T = TypeVar("T")
@@ -57,6 +58,35 @@ SHARED = {
         group="Model",
     ),
 }
+
+
+class PathType(click.Path):
+    """A path to read, which has to exist, or to write, which may not be `-`; a URL to read."""
+
+    url = bundle = False  # as in PathKind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or the URL; end the command with the nearest name if it is missing.
+
+        A bundle that is elsewhere or in an archive becomes a folder here.
+        """
+        if self.bundle and ("://" in str(value) or Path(value).is_file()):
+            from actspan.model.locations import bundle_folder
+
+            with exit_on_errors():
+                return bundle_folder(str(value))
+        if self.url and "://" in str(value):
+            return value
+        if self.exists and not Path(value).exists():
+            from actspan.core.files import similar_path
+
+            print_error(f"{value}: does not exist{similar_path(Path(value))}")
+            sys.exit(1)
+        if not self.exists and str(value) == "-":
+            self.fail(
+                "'-' (standard input or output) is not accepted here: give a path", param, ctx
+            )
+        return super().convert(value, param, ctx)
 
 
 def command(

@@ -1,49 +1,16 @@
-"""Values of options: paths and texts, their completion in a shell, and their parsing."""
+"""Values of options: texts, their completion in a shell, and their parsing."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.console import exit_on_errors, print_error
-
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-
-class PathType(click.Path):
-    """A path to read, which has to exist, or to write, which may not be `-`; a URL to read."""
-
-    url = bundle = False  # as in PathKind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or the URL; end the command with the nearest name if it is missing.
-
-        A bundle that is elsewhere or in an archive becomes a folder here.
-        """
-        if self.bundle and ("://" in str(value) or Path(value).is_file()):
-            from actspan.model.locations import bundle_folder
-
-            with exit_on_errors():
-                return bundle_folder(str(value))
-        if self.url and "://" in str(value):
-            return value
-        if self.exists and not Path(value).exists():
-            from actspan.core.files import similar_path
-
-            print_error(f"{value}: does not exist{similar_path(Path(value))}")
-            sys.exit(1)
-        if not self.exists and str(value) == "-":
-            self.fail(
-                "'-' (standard input or output) is not accepted here: give a path", param, ctx
-            )
-        return super().convert(value, param, ctx)
 
 
 @dataclass(frozen=True)
