@@ -126,7 +126,7 @@ def run(*words: str | Path) -> None:
 
 
 def run_jobs(folder: Path) -> None:
-    """Run the main jobs, and write their results to a folder with dataset/ and match.mp4."""
+    """Run the main jobs, and write their results to a folder; match.mp4 may be in it."""
     import actspan
     from actspan.data.synthetic_dataset import write_synthetic_dataset
     from actspan.jobs.driver import propose

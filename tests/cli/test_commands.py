@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,14 @@ def test_a_folder_named_as_a_file_is_refused_before_work(
     assert done.stderr.splitlines()[-1].startswith(start)
     assert len(done.stderr.splitlines()) == 1
     assert not Path(out).exists()
+
+
+def test_a_command_leaves_no_files_of_telemetry(tmp_path: Path) -> None:
+    """Check that ONNX Runtime writes nothing for its vendor."""
+    kept = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-m", "actspan", "backends"], env=kept | home, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob("*Microsoft*"))

@@ -106,7 +106,8 @@ def test_instances_are_joined_with_their_proposals(live: Live, folder: Path) -> 
     found = live.ask(f"{BROWSE}/matches", id="video3", run=0, tiou=0.9).json
     missed, hit = found["instances"]
     assert (missed["found"], missed["rank"]) == (False, None)
-    assert (hit["found"], hit["best"], hit["tiou"]) == (True, 2, 1.0)
+    assert (hit["found"], hit["best"]) == (True, 2)
+    assert hit["tiou"] == pytest.approx(1, abs=1e-6)  # times of corrections are rounded
     assert hit["rank"] <= 2
     assert found["proposals"][2] == 1
     assert len(found["proposals"]) == len(best)

@@ -86,6 +86,18 @@ def test_decisions_change_the_corrections_and_can_be_taken_back(live: Live) -> N
     assert queue(live, id="video1")["counts"]["open"] == queue(live, id="video1")["total"]
 
 
+def test_a_decision_can_be_taken_back_after_other_corrections_are_saved(live: Live) -> None:
+    first, second = queue(live, id="video1")["items"][:2]
+    decide(live, first, "accepted")
+    saved = live.ask(f"{BROWSE}/corrections", id="video1").json
+    rows = [*saved["segments"], {"start": 0.5, "end": 1.0, "label": "new"}]
+    body = {"revision": saved["revision"], "segments": rows}  # times as the page got them
+    assert live.ask(f"{BROWSE}/corrections", method="PUT", id="video1", body=body).status == 200
+    decide(live, first, "open")
+    decide(live, second, "rejected")
+    assert segments(live, "video1") == [[0.5, 1.0, "new"]]
+
+
 def test_a_label_can_be_given_with_the_decision(live: Live) -> None:
     (item,) = queue(live, limit=1)["items"]
     label = {"start": item["start"], "end": item["end"], "label": "better"}

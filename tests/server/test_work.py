@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -207,6 +208,24 @@ def test_an_interrupted_job_starts_again_if_the_videos_changed(
     warnings = [reply["warning"] for reply in replies if "warning" in reply]
     assert warnings == [f"the videos changed while the service was stopped: {result}"]
     assert sorted(Run.load(run).proposals()) == ["film0", "film1", "film2"]
+
+
+def test_a_training_names_what_it_skips(videos: Path, tmp_path: Path) -> None:
+    (film,) = annotated("film0", subset="training")  # of 10 s
+    segments = np.array([[1.0, 2.0], [12.0, 14.0]])
+    known = [replace(film, segments=segments, labels=("x", "x"))]
+    words = {
+        "features": tmp_path / "features",
+        "model": tmp_path / "model",
+        "run": tmp_path / "run",
+    }
+    words["annotations"] = write_truth(tmp_path / "set", known)
+    folders = {name: str(path) for name, path in words.items()}
+    task = WorkTask("train", [str(videos / "film0.mp4")], preset="published", epochs=1, **folders)
+    replies: list[dict[str, Any]] = []
+    answer(task.as_json(), replies.append)
+    warnings = [reply["warning"] for reply in replies if "warning" in reply]
+    assert warnings == ["in training, skipped: 1 instance (film0)"]
 
 
 @pytest.mark.parametrize(("form", "rate"), [("edl", '"fps": 25.0'), ("otio", '"rate": 25.0')])

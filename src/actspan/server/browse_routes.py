@@ -175,10 +175,7 @@ def _add_video(routes: APIRouter, library: Library, corrections: Corrections) ->
             id=name,
             seconds=None if math.isnan(seconds) else seconds,
             subset=annotated.subset,
-            ground_truth=[
-                Instance.model_construct(start=s, end=e, label=label)
-                for s, e, label in annotated.instances()
-            ],
+            ground_truth=Instance.of_truth(annotated),
             has_media=library.file(name) is not None,
             curves=[_curves_info(run, name) for run in library.runs],
             corrections=corrections.get(name),

@@ -12,7 +12,7 @@ from typing import Annotated, Self
 
 import numpy as np
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from actspan.core.types import Video
 from actspan.server.database import Database
@@ -21,18 +21,18 @@ from actspan.server.library import Library
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
 _FRAME = 0.1  # seconds; longer than a frame at any usual rate
+_DIGITS = 6  # of seconds
 
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
-Seconds = Annotated[
-    float,
-    Field(ge=0, le=LATEST, allow_inf_nan=False),
-    PlainSerializer(lambda seconds: round(seconds, 6), float),  # 5.375 for 5.375000000000001
-]
+Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 Revision = Annotated[int, Field(ge=0, le=2**53, description="Revision that was edited.")]
 
 
 class Instance(RequestBody):
-    """Labelled segment, seconds."""
+    """Labelled segment, seconds, rounded: 5.375 for 5.375000000000001.
+
+    It is the same wherever it comes from: a page, which gets it and sends it back, or a run.
+    """
 
     start: Seconds
     end: Seconds
@@ -43,7 +43,20 @@ class Instance(RequestBody):
         """Raise ValueError unless the segment has a length."""
         if self.start >= self.end:
             raise ValueError(f"segment [{self.start:g}, {self.end:g}] s: start < end is needed")
+        start, end = _rounded(self.start, self.end)
+        if start < end:
+            self.start, self.end = start, end
         return self
+
+    @classmethod
+    def of_truth(cls, video: Video) -> list[Self]:
+        """Return the instances of a video of the ground truth, which are not checked again."""
+        rounded = [(*_rounded(start, end), label) for start, end, label in video.instances()]
+        return [cls.model_construct(start=s, end=e, label=label) for s, e, label in rounded]
+
+
+def _rounded(start: float, end: float) -> tuple[float, float]:
+    return round(start, _DIGITS), round(end, _DIGITS)
 
 
 class NewCorrections(RequestBody):
@@ -200,7 +213,7 @@ def check_ends(library: Library, name: str, segments: Iterable[Instance]) -> Non
 
     One frame more is no error. The end is known if a file, the annotations or curves say it.
     """
-    truth = [(start, end) for start, end, _ in library.video(name).instances()]
+    truth = {(one.start, one.end) for one in Instance.of_truth(library.video(name))}
     length = library.last_end(name)
     for one in segments:
         if one.end > length + _FRAME and (one.start, one.end) not in truth:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from typing import Annotated
@@ -36,7 +36,6 @@ EXPORTS = {
     "audacity": "Audacity's labels (one per video)",
     "fiftyone": "FiftyOne's temporal detections",
 }
-_DIGITS = 9  # of seconds: 5.415 instead of 5.415000000000001, a sum
 _OF_FRAMES = ("edl", "otio")  # forms whose times are frame numbers
 
 
@@ -70,8 +69,7 @@ def add_export(router: APIRouter, library: Library, corrections: Corrections) ->
         videos = corrected_videos(library, corrections, everything=everything)
         if not videos:
             raise ProblemError(409, "nothing is corrected yet, so there is nothing to export")
-        corrected = corrections.ids()
-        videos = [_for_export(library, video, corrected) for video in videos]
+        videos = [_with_rate(library, video) for video in videos]
         unknown = [video.id for video in videos if video.fps is None]
         if unknown and form in _OF_FRAMES:
             raise ProblemError(422, _unknown_rates(form, unknown))
@@ -103,12 +101,10 @@ def _count(videos: Sequence[Video]) -> ExportContents:
     )
 
 
-def _for_export(library: Library, video: Video, corrected: Collection[str]) -> Video:
-    """Round the times of corrections, and add the rate of the file if the video has none."""
+def _with_rate(library: Library, video: Video) -> Video:
+    """Add the frame rate of the file if the video has none."""
     rate = math.nan if video.fps else library.length(video.id).rate
-    fps = video.fps if math.isnan(rate) else rate
-    segments = video.segments.round(_DIGITS) if video.id in corrected else video.segments
-    return replace(video, segments=segments, fps=fps)
+    return video if math.isnan(rate) else replace(video, fps=rate)
 
 
 def _unknown_rates(form: str, unknown: Sequence[str]) -> str:

@@ -243,8 +243,7 @@ class Reviews:
         now = self._corrections.get(video)
         segments = now.segments
         if segments is None:
-            truth = self._library.video(video).instances()
-            segments = [Instance.model_construct(start=s, end=e, label=x) for s, e, x in truth]
+            segments = Instance.of_truth(self._library.video(video))
         changed = list(segments)
         if removed in changed and removed != added:
             changed.remove(removed)

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from actspan.config.base import to_dict
 from actspan.core.errors import ChangedInputsError, ChangedTrainingError
-from actspan.core.problems import Problem, Skipped
+from actspan.core.problems import Problem, Skipped, skipped_line
 from actspan.core.wording import counted, listed
 from actspan.model import LABEL_FREE
 from actspan.model.bundle import Bundle
@@ -165,6 +165,8 @@ def _train(task: WorkTask, report: WorkReport) -> None:
     dataset = Dataset.load(Path(task.features))
     chosen = dataset.select(read_annotations(Path(task.annotations)))
     checked = trainable(chosen, on_error="skip", progress=report.progress)
+    if line := skipped_line(checked.problems):
+        report.warn(f"in training, {line}")
     fit = partial(train, checked, out, config, seed=task.seed, report=report)
     try:
         bundle = fit()

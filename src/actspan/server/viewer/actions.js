@@ -1,4 +1,4 @@
-// What the user does with the shown video, by keys, buttons and tables.
+// Actions of the user on the shown video, by keys, buttons and tables.
 
 /** @import { Proposal, Span } from "./types.js" */
 /** @import { Player } from "./player.js" */

@@ -9,7 +9,7 @@ import { clip } from "./segments.js";
 const BINS = 20, TALL = 34, SQUARE = 100, NEAR = 2.5; // bins, units of the drawings
 
 /**
- * What is selected in a chart: the AUC of runs, percent.
+ * Selection in a chart: the AUC of runs, percent.
  * @typedef {[run: number, low: number, high: number][]} Ranges
  */
 

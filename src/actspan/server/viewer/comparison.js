@@ -44,7 +44,7 @@ export class Comparison extends EventTarget {
     store.on(["video", "proposals", "runs"], () => this.#load());
   }
 
-  // Whether there are two runs to compare for the shown video.
+  // Return whether there are two runs to compare for the shown video.
   get isPossible() {
     const { video, runs, served, pair } = this.store;
     return video !== null && runs === served && pair.length === 2;

@@ -1,4 +1,4 @@
-// Whether the service answers. After a request without an answer, it is asked until it does.
+// Connection to the service. After a request without an answer, it is asked until it answers.
 
 const FIRST = 500, LONGEST = 8000; // milliseconds between two attempts
 

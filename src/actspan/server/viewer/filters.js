@@ -84,7 +84,7 @@ export class Filters extends EventTarget {
     this.#changed();
   }
 
-  // Whether videos may be left out.
+  // Return whether videos may be left out.
   get isActive() {
     const { find, missed, missed_by: by, corrected, subset, label } = this.query;
     return Boolean(find || missed || by !== undefined || corrected || subset || label || this.auc.size);

@@ -44,7 +44,7 @@ export class Hits {
     store.on("video", () => this.#point(null, null));
   }
 
-  // What counts: the corrections, or the ground truth if there are none.
+  // Return the instances that count: the corrections, or the ground truth if there are none.
   get instances() {
     return this.store.editor?.segments ?? this.store.truth;
   }

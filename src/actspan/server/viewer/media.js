@@ -1,4 +1,4 @@
-// What is read of the shown video's file: its frames, its filmstrip and its sound.
+// Content of the shown video's file: its frames, its filmstrip and its sound.
 
 /** @import { Store } from "./store.js" */
 

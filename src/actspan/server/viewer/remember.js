@@ -1,4 +1,4 @@
-// What the browser remembers between visits. Storage may be disabled: it then lasts for one visit.
+// Settings that the browser remembers between visits; if its storage is disabled, for one visit.
 
 const PREFIX = "actspan-";
 

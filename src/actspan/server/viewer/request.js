@@ -13,7 +13,7 @@ export class Refused extends Error {
     this.status = status;
   }
 
-  // Whether the same request may succeed later.
+  // Return whether the same request may succeed later.
   get isTemporary() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }

@@ -1,4 +1,4 @@
-// What tracks may ask of the timeline and of the position.
+// The part of the timeline and of the position that tracks use.
 
 /** @import { Gesture, Press, Span } from "./types.js" */
 /** @import { Player } from "./player.js" */

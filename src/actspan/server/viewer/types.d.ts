@@ -244,7 +244,7 @@ export interface Place {
   reach: number; // seconds
 }
 
-// What a track has at a place.
+// Content of a track at a place.
 export interface Hit {
   segment?: Segment;
   index?: number;
@@ -264,7 +264,7 @@ export interface Press {
   shift: boolean;
 }
 
-// What a press that lasts does. Without a drag, `end` is called with moved = false.
+// Effect of a press that lasts. Without a drag, `end` is called with moved = false.
 export interface Gesture {
   move(x: number, isFree: boolean): void; // isFree: with Alt, nothing snaps
   end(moved: boolean, x: number, isFree: boolean): void;

@@ -1,4 +1,4 @@
-// What changed from one run to another, in sentences with their intervals.
+// Changes from one run to another, in sentences with their intervals.
 
 /** @import { Store } from "../store.js" */
 

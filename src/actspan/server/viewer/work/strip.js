@@ -8,7 +8,7 @@ import { byId, make } from "../dom.js";
 import { plural } from "../text.js";
 import { stateOf, titleOf } from "./jobs.js";
 
-/** What the line offers: [name, action]. @typedef {[name: string, act: () => unknown][]} Offers */
+/** Buttons of the line: [name, action]. @typedef {[name: string, act: () => unknown][]} Offers */
 
 export class Strip {
   #line = byId("work-line");
