@@ -136,6 +136,11 @@ def test_evaluation_of_proposals_that_lack_something() -> None:
     found = actspan.Proposals([10], [19], [0.9], unit="seconds")
     with pytest.raises(ResultError, match=r"without the id of their video.*of_video\(id\)"):
         actspan.evaluate([found], ground_truth=[video])
+    own = found.of_video("a")
+    with pytest.raises(ResultError, match="two Proposals of video 'a'"):
+        actspan.evaluate([own, own], ground_truth=[video])
+    with pytest.raises(ResultError, match="proposals of video 'a' under the id 'b'"):
+        actspan.evaluate({"b": own}, ground_truth=[video])
     with pytest.raises(ResultError, match="'a': proposals without labels"):
         actspan.evaluate({"a": found}, ground_truth=[video], task="detection")
     with pytest.raises(ConfigError, match="no effect on detections"):

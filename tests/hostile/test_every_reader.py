@@ -55,7 +55,7 @@ def content(data: bytes) -> Callable[[Path], object]:
 
 
 class Payload:
-    """What touches a file when it is unpickled."""
+    """Touches a file when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return os.system, ("touch /tmp/actspan-was-unpickled",)

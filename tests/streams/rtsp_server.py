@@ -24,7 +24,7 @@ _RTCP = 200  # second byte of a report, which is no packet of the stream
 
 
 class Track(NamedTuple):
-    """What a server sends: its description, and RTP packets."""
+    """Content of a server: its description, and RTP packets."""
 
     sdp: str
     packets: list[bytes]

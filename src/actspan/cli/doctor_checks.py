@@ -33,7 +33,7 @@ _TOLERANCE = 1e-3  # difference of probabilities that is allowed in float32
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found about one part; `cache` is the folder of the compiled kernels."""
+    """Result of a check of one part; `cache` is the folder of the compiled kernels."""
 
     part: str
     state: State

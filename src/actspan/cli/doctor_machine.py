@@ -1,4 +1,4 @@
-"""What `actspan doctor` finds about the machine: folders, and what makes it slow."""
+"""Checks of `actspan doctor` on the machine: its folders, and settings that make it slow."""
 
 from __future__ import annotations
 

@@ -196,8 +196,13 @@ def _proposals(result: Result) -> Any:
         return result
     several = [result] if isinstance(result, Proposals) else result
     if isinstance(several, Mapping):
-        for proposals in several.values():
+        for video, proposals in several.items():
             _require(proposals, Proposals, _RESULTS)
+            if proposals.video not in (None, video):
+                raise ResultError(
+                    f"the mapping has proposals of video {proposals.video!r} under the id "
+                    f"{video!r}: correct the id, or change it: proposals.of_video({video!r})"
+                )
         return several
     _require(several, Iterable, _RESULTS)
     by_video: dict[str, Proposals] = {}
@@ -207,6 +212,11 @@ def _proposals(result: Result) -> Any:
             raise ResultError(
                 "proposals without the id of their video: give a mapping of id to proposals, or "
                 "add it: proposals.of_video(id)"
+            )
+        if proposals.video in by_video:
+            raise ResultError(
+                f"two Proposals of video {proposals.video!r}: leave one out, or join them: "
+                "Proposals.concat"
             )
         by_video[proposals.video] = proposals
     return by_video

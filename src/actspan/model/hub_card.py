@@ -50,7 +50,7 @@ class Figures(Config, frozen=True, kw_only=True):
 
 
 class CardRequest(Config, frozen=True):
-    """What a model card says besides the content of the bundle.
+    """Content of a model card besides that of its bundle.
 
     `license` is an identifier of the hub (apache-2.0, cc-by-4.0, other), `data` a sentence about
     the videos that the model was trained on.

@@ -35,7 +35,7 @@ _EXTREMES = 3  # videos shown as the worst, and as the best
 
 @dataclass(frozen=True, slots=True)
 class PageOptions:
-    """What a page shows of the videos.
+    """Choice of the videos and pictures of a page.
 
     Attributes
     ----------

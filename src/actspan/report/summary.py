@@ -17,7 +17,7 @@ Evaluated = tuple[EvaluatedRun, str, VideoRecall]  # run, its name in sentences,
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a report says, in one sentence; `details` are further sentences."""
+    """Verdict of a report in one sentence; `details` are further sentences."""
 
     sentence: str
     details: tuple[str, ...] = ()

@@ -237,7 +237,7 @@ class EpochLosses(BaseModel):
 
 
 class WorkStatus(BaseModel):
-    """What a job on the served videos does, and the losses of its training so far."""
+    """State of a job on the served videos, with the losses of its training so far."""
 
     step: str = Field("", description="Such as 'training TEM'.")
     done: int = 0

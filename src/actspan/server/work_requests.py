@@ -52,7 +52,7 @@ class TrainedModel(BaseModel):
 
 
 class WorkOverview(BaseModel):
-    """What can be proposed with and trained from now."""
+    """Models to propose with, and videos to train from, as they are now."""
 
     videos: int = Field(description="Served videos; without any, there is no work.")
     unproposed: int = Field(description="Listed videos that can be read, and no run has.")
