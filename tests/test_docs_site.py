@@ -45,7 +45,8 @@ def build(folder: Path, page: str) -> list[str]:
         "extensions = ['sphinx.ext.autodoc', 'reference_checks']\n"
     )
     (folder / "index.rst").write_text(f"Title\n=====\n\n{page}")
-    command = [sys.executable, "-m", "sphinx", "-q", "-b", "dummy", str(folder), str(folder / "b")]
+    options = ["-q", "--no-color", "-b", "dummy"]
+    command = [sys.executable, "-m", "sphinx", *options, str(folder), str(folder / "b")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [line.split("WARNING: ")[-1] for line in done.stderr.splitlines() if line]
 

@@ -23,7 +23,7 @@ from actspan.data.annotations.formats import (
     read_annotations,
     write_annotations,
 )
-from actspan.data.names import composed
+from actspan.data.names import composed, file_stem
 from tests.data.annotation_files import (
     boris_project,
     task,
@@ -48,7 +48,8 @@ def is_label(text: str) -> bool:
 
 @st.composite
 def videos(draw: st.DrawFn) -> list[Video]:
-    names = _text.map(composed).filter(bool)  # ids are read in Unicode NFC
+    # ids are read in Unicode NFC, without the suffix of a media file
+    names = _text.map(composed).filter(lambda name: name != "" and file_stem(name) == name)
     ids = draw(st.lists(names, unique=True, max_size=4))
     return [draw(video_of(name)) for name in ids]
 
