@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from actspan.config.base import Bounds, Config
 from actspan.config.base import require_setting as _require
+from actspan.config.bmn import BmnConfig, MatchingConfig
 from actspan.config.streams import AudioConfig, PoseConfig, SensorConfig, Statistic, StreamKind
 from actspan.core.errors import ConfigError
 from actspan.core.limits import CANDIDATES, CELLS, SIZE
@@ -242,6 +243,8 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     mode: Literal["rescale", "window"] = "rescale"
     tem: TemConfig | None = None
     pem: PemConfig | None = None
+    bmn: BmnConfig | None = None  # instead of TEM and PEM
+    matching: MatchingConfig = MatchingConfig()
     rescale: RescaleConfig = RescaleConfig()
     pgm: PgmConfig = PgmConfig()
     bsp: BspConfig = BspConfig()
@@ -255,4 +258,4 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
         """Number of cells per video, T, or of snippets per window."""
         if self.label_free is not None:
             return self.label_free.window
-        return (self.tem or TemConfig()).length
+        return (self.bmn or self.tem or TemConfig()).length
