@@ -39,7 +39,7 @@ from actspan.model.manifest import (
     unreadable,
     writing_command,
 )
-from actspan.model.nets import ABSENT, NETS, Net
+from actspan.model.nets import ABSENT, BMN, BSN, NETS, Net
 from actspan.model.weights import pack_weights, unpack_weights
 
 
@@ -90,6 +90,20 @@ class Bundle:
         if self.config.label_free is None:
             return ()
         return ("label-free: these segments are where the stream changes, not what happens",)
+
+    @property
+    def missing_nets(self) -> tuple[Net, ...]:
+        """Networks of its kind of model that the bundle does not contain."""
+        if self.config.label_free is not None:
+            return ()
+        return tuple(
+            net for net in (BSN if self.config.bmn is None else BMN) if net not in self.nets
+        )
+
+    @property
+    def takes_features(self) -> bool:
+        """True if proposals can be made from features, and not only from boundary scores."""
+        return not {"tem", "bmn"} & set(self.missing_nets)
 
     @property
     def has_classifier(self) -> bool:
