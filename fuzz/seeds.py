@@ -229,8 +229,7 @@ def _bundle(path: Path) -> Bundle:
         config=CONFIG,
         features=FeatureSpec(channels=2, stride_seconds=0.5, layout="TC"),
         source=Source(note="synthetic"),
-        tem=_weights("tem"),
-        pem=_weights("pem"),
+        weights={"tem": _weights("tem"), "pem": _weights("pem")},
         training={"seed": 1},
         overwrite=True,
     )

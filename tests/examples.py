@@ -101,8 +101,10 @@ def write_bundle(
         ),
         features=features or FeatureSpec(channels=channels),
         source=Source(note="synthetic, for tests"),
-        tem=tem_weights if tem else None,
-        pem=weights(fc1=(hidden, 32), fc2=(1, hidden)),
+        weights={
+            **({"tem": tem_weights} if tem else {}),
+            "pem": weights(fc1=(hidden, 32), fc2=(1, hidden)),
+        },
     )
     exported, _ = export_bundle(bundle, check_torch=False)
     return exported

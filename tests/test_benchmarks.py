@@ -61,8 +61,7 @@ def published_pem(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         config=actspan.PipelineConfig(pem=actspan.PemConfig()),
         features=FeatureSpec(),
         source=Source.of([file]),
-        tem=None,
-        pem={name.removeprefix("module."): w.numpy() for name, w in state.items()},
+        weights={"pem": {name.removeprefix("module."): w.numpy() for name, w in state.items()}},
     )
     exported, _ = export_bundle(bundle, check_torch=False)
     return exported.file("pem.onnx")

@@ -31,8 +31,7 @@ def bundle(tmp_path: Path) -> Bundle:
         config=PipelineConfig(tem=TEM, pem=PEM),
         features=FeatureSpec(),
         source=Source(),
-        tem=tem,
-        pem=pem,
+        weights={"tem": tem, "pem": pem},
     )
 
 
@@ -104,8 +103,7 @@ def test_sizes_need_a_tem(bundle: Bundle, tmp_path: Path) -> None:
         config=bundle.config,
         features=FeatureSpec(),
         source=Source(),
-        tem=None,
-        pem=bundle.weights("pem"),
+        weights={"pem": bundle.weights("pem")},
     )
     result = actspan(pem.path, "--batch", 2)
     assert result.exit_code == 2

@@ -98,6 +98,5 @@ def published_sizes(folder: Path) -> Bundle:
         config=PipelineConfig(tem=tem, pem=pem),
         features=FeatureSpec(channels=tem.channels),
         source=Source(note="synthetic for tests"),
-        tem=weights(tem),
-        pem=weights(pem),
+        weights={"tem": weights(tem), "pem": weights(pem)},
     )

@@ -32,7 +32,7 @@ from actspan.deploy.variants import (
 from actspan.deploy.verification import verify_bundle
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
-from actspan.model.weights import NETS
+from actspan.model.nets import NETS
 from actspan.runtime.opening import open_net
 from tests.examples import CHANNELS, write_bundle, write_dataset
 
@@ -89,8 +89,7 @@ def test_the_checkpoint_standardises_its_input(tmp_path: Path) -> None:
         config=plain.config,
         features=plain.features,
         source=plain.source,
-        tem=weights,
-        pem=None,
+        weights={"tem": weights},
     )
     x = np.random.default_rng(0).standard_normal((2, CHANNELS, 20), dtype=np.float32)
     output = CheckpointSession(scaled, "tem").run({"video": x})["output"]

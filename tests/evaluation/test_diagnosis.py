@@ -265,8 +265,7 @@ def test_real_candidates_give_the_golden_answer(data: Path, golden: Path, tmp_pa
         config=PipelineConfig(pem=PemConfig()),
         features=FeatureSpec(channels=400),
         source=Source(),
-        tem=None,
-        pem=checkpoint.weights,
+        weights={"pem": checkpoint.weights},
     )
     export_bundle(bundle, check_torch=False)
     with np.load(golden / "dense" / "stages.npz") as stages:

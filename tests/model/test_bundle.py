@@ -33,9 +33,10 @@ def create(path: Path, **changes: Any) -> Bundle:
         "config": PipelineConfig(tem=TEM, pem=PEM),
         "features": FeatureSpec(channels=5, stride_seconds=0.5),
         "source": Source(note="synthetic"),
-        "tem": random_weights(TEM),
-        "pem": random_weights(PEM),
     }
+    nets = {"tem": random_weights(TEM), "pem": random_weights(PEM)}
+    nets |= {net: changes.pop(net) for net in ("tem", "pem") if net in changes}
+    settings["weights"] = {net: weights for net, weights in nets.items() if weights is not None}
     return Bundle.create(path, **(settings | changes))
 
 

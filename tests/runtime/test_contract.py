@@ -15,7 +15,7 @@ from actspan import Bundle
 from actspan.core.errors import BackendError, ShapeError
 from actspan.core.types import Float32
 from actspan.model.bsn.forward import pem_forward, tem_forward
-from actspan.model.weights import NETS, Net
+from actspan.model.nets import NETS, Net
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, open_net, open_session
 from actspan.runtime.session import Session

@@ -40,8 +40,10 @@ def create(path: Path, *, tem: bool = True, pem: bool = True, standardize: bool 
         config=PipelineConfig(tem=TEM, pem=PEM),
         features=FeatureSpec(),
         source=Source(),
-        tem=weights if tem else None,
-        pem=random_weights(PEM) if pem else None,
+        weights={
+            **({"tem": weights} if tem else {}),
+            **({"pem": random_weights(PEM)} if pem else {}),
+        },
     )
 
 
@@ -102,8 +104,7 @@ def test_weights_that_overflow_are_an_error(tmp_path: Path) -> None:
         config=PipelineConfig(tem=TEM),
         features=FeatureSpec(),
         source=Source(),
-        tem=weights,
-        pem=None,
+        weights={"tem": weights},
     )
     with pytest.raises(ParityError, match="differs from the NumPy network by nan"):
         export_bundle(bundle, check_torch=False)
@@ -126,8 +127,7 @@ def test_large_weights_are_exported(
         config=PipelineConfig(tem=TEM, pem=PEM),
         features=FeatureSpec(),
         source=Source(),
-        tem=drawn(TEM, "conv3"),
-        pem=drawn(PEM, "fc2"),
+        weights={"tem": drawn(TEM, "conv3"), "pem": drawn(PEM, "fc2")},
     )
     _, checks = export_bundle(bundle, check_torch=False)
     assert [check.net for check in checks] == ["tem", "pem"]

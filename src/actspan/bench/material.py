@@ -21,7 +21,7 @@ from actspan.deploy.reference import CheckpointSession, compare_outputs, compare
 from actspan.deploy.variants import LIMITS, Variant, find_variants
 from actspan.jobs.feature_source import inputs_from_features
 from actspan.model.bundle import Bundle
-from actspan.model.weights import NETS, Net
+from actspan.model.nets import NETS, Net
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
 from actspan.runtime.export import export_bundle

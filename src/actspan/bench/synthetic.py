@@ -112,8 +112,7 @@ def make_bundle(
         config=config or PipelineConfig(tem=tem, pem=PemConfig()),
         features=features or FeatureSpec(channels=channels),
         source=Source(note="synthetic, for benchmarks: random weights"),
-        tem=make_tem(seed, channels=channels),
-        pem=make_pem(seed),
+        weights={"tem": make_tem(seed, channels=channels), "pem": make_pem(seed)},
     )
     exported, _ = export_bundle(bundle, check_torch=False)
     return exported

@@ -260,8 +260,13 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     label_free: LabelFreeConfig | None = None  # instead of TEM and PEM, in mode "window"
 
     @property
+    def video_network(self) -> TemConfig | BmnConfig | None:
+        """Settings of the network that sees the features; None without one."""
+        return self.bmn or self.tem
+
+    @property
     def cells(self) -> int:
         """Number of cells per video, T, or of snippets per window."""
         if self.label_free is not None:
             return self.label_free.window
-        return (self.bmn or self.tem or TemConfig()).length
+        return (self.video_network or TemConfig()).length

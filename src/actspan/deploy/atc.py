@@ -38,7 +38,7 @@ from actspan.deploy.optimize import read_model, rewrite_model
 from actspan.deploy.variants import add_variant
 from actspan.model.bsn.graph import build_pem
 from actspan.model.bundle import Bundle
-from actspan.model.weights import NETS, Net
+from actspan.model.nets import NETS, Net
 from actspan.runtime.export import sample_inputs
 from actspan.runtime.opening import INPUT
 

@@ -28,7 +28,7 @@ from actspan.core.errors import BundleError, CompileError
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import COMPILED, CompiledFile, CompiledFiles
-from actspan.model.weights import Net
+from actspan.model.nets import Net
 from actspan.runtime.opening import with_onnx
 
 Sizes = tuple[int | None, ...]  # None: any size

@@ -40,7 +40,7 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bsn.checkpoints import convert_checkpoints
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import MANIFEST, check_new_bundle
-from actspan.model.weights import Net
+from actspan.model.nets import Net
 from actspan.pipeline.outcomes import Recordings, StageClock, VideoInput
 from actspan.pipeline.steps import Steps, feature_inputs, pieces_of
 from actspan.runtime.export import export_bundle

@@ -31,7 +31,7 @@ from actspan.deploy.compilation import (
 from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.variants import export_variants
 from actspan.model.bundle import Bundle
-from actspan.model.weights import NETS, Net
+from actspan.model.nets import NETS, Net
 from actspan.runtime.opening import INPUT
 from actspan.runtime.tensorrt import gpu_key
 

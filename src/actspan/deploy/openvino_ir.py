@@ -27,7 +27,7 @@ from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.optimize import read_model, rewrite_model
 from actspan.deploy.variants import export_variants
 from actspan.model.bundle import Bundle
-from actspan.model.weights import NETS
+from actspan.model.nets import NETS
 from actspan.runtime.opening import INPUT
 
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul")

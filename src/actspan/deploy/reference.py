@@ -21,7 +21,7 @@ from actspan.core.types import BoundaryScores, Features, Float32, Float64, Video
 from actspan.data.dataset import Dataset
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bundle import Bundle
-from actspan.model.weights import Net
+from actspan.model.nets import Net
 from actspan.pipeline.inputs import check_features
 from actspan.pipeline.outcomes import ScoredVideo, VideoInput
 from actspan.pipeline.steps import feature_inputs

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from actspan.core.wording import quoted
 from actspan.deploy.optimize import RewrittenModel, read_model, rewrite_model, with_implied
 from actspan.model.bundle import Bundle
-from actspan.model.weights import NETS, Net
+from actspan.model.nets import NETS, Net
 from actspan.runtime.backends import BACKENDS, Backend
 from actspan.runtime.export import ExportCheck, check_probabilities, numpy_outputs, sample_inputs
 from actspan.runtime.opening import INPUT, find_backend, open_net

@@ -26,7 +26,7 @@ from actspan.deploy.reference import (
 from actspan.deploy.variants import LIMITS, Variant, find_variants
 from actspan.evaluation.recall import evaluate_recall
 from actspan.model.bundle import Bundle
-from actspan.model.weights import NETS, Net
+from actspan.model.nets import NETS, Net
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.opening import check_backend, with_onnx

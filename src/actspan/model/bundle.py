@@ -39,7 +39,8 @@ from actspan.model.manifest import (
     unreadable,
     writing_command,
 )
-from actspan.model.weights import ABSENT, NETS, Net, pack_weights, unpack_weights
+from actspan.model.nets import ABSENT, NETS, Net
+from actspan.model.weights import pack_weights, unpack_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,24 @@ class Bundle:
     source: Source  # origin of the weights
     files: Mapping[str, FileRecord] = field(default_factory=dict)  # their checksums
     training: Mapping[str, Any] | None = None  # record of the training
-    nets: frozenset[Net] = field(init=False)  # those of BSN's two networks that it contains
+    nets: frozenset[Net] = field(init=False)  # those that make proposals
 
     def __post_init__(self) -> None:
         """Raise BundleError if the settings and files contradict each other."""
         nets = frozenset(net for net in NETS if f"{net}.safetensors" in self.files)
         object.__setattr__(self, "nets", nets)
-        tem, pem, size = self.config.tem, self.config.pem, self.config.bsp.size
-        channels = self.features.channels
+        pem, size = self.config.pem, self.config.bsp.size
+        video, channels = self.config.video_network, self.features.channels
         faults = [
             f"{net}.safetensors exists, but no [pipeline.{net}]"
             for net in (*NETS, "classifier")
             if getattr(self.config, net) is None and f"{net}.safetensors" in self.files
         ]
-        if tem is not None and channels is not None and tem.channels != channels:
-            faults.append(f"features have {channels} channels, tem expects {tem.channels}")
+        if video is not None and channels is not None and video.channels != channels:
+            net = "tem" if self.config.bmn is None else "bmn"
+            faults.append(f"features have {channels} channels, {net} expects {video.channels}")
+        if "bmn" in nets and len(nets) > 1:
+            faults.append("networks of BSN and of BMN are in one bundle")
         if pem is not None and pem.inputs != size:
             faults.append(f"[pipeline.bsp] gives {size} features, pem expects {pem.inputs}")
         faults += [f"{n!r} is not a plain file name" for n in self.files if not is_plain_name(n)]
@@ -118,8 +122,7 @@ class Bundle:
         config: PipelineConfig,
         features: FeatureSpec,
         source: Source,
-        tem: Mapping[str, ArrayLike] | None,
-        pem: Mapping[str, ArrayLike] | None,
+        weights: Mapping[Net, Mapping[str, ArrayLike]],
         training: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> Self:
@@ -127,8 +130,9 @@ class Bundle:
 
         Parameters
         ----------
-        tem, pem : mapping of str to array, optional
-            Weights under the names of `weight_shapes`; at least one network is needed.
+        weights : mapping of network to mapping of str to array
+            Weights of "tem" and "pem", of one of them, or of "bmn", under the names of
+            `weight_shapes`.
         training : mapping, optional
             Record of the training; any values of TOML.
         overwrite : bool
@@ -142,14 +146,9 @@ class Bundle:
         path = Path(path)
         check_new_bundle(path, overwrite=overwrite)
         bundle = cls(path, config, features, source)
-        weights_by_net: dict[Net, Mapping[str, ArrayLike] | None] = {"tem": tem, "pem": pem}
-        contents = {
-            f"{net}.safetensors": bundle._pack(net, weights)
-            for net, weights in weights_by_net.items()
-            if weights is not None
-        }
+        contents = {f"{net}.safetensors": bundle._pack(net, w) for net, w in weights.items()}
         if not contents:
-            raise BundleError(f"{path}: a bundle needs the weights of a TEM, a PEM or both")
+            raise BundleError(f"{path}: a bundle needs the weights of a TEM, a PEM or a BMN")
         bundle = replace(
             bundle,
             files={name: FileRecord.of_data(data) for name, data in contents.items()},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,17 +10,9 @@ from numpy.typing import ArrayLike
 from actspan.config.stages import ClassifierConfig, PemConfig, TemConfig
 from actspan.core.errors import ShapeError
 from actspan.core.types import Float32
+from actspan.model.nets import Net
 
-Net = Literal["tem", "pem", "classifier"]
-NETS: tuple[Net, ...] = ("tem", "pem")  # BSN's networks; a bundle may also have a classifier
 NetConfig = TemConfig | PemConfig | ClassifierConfig
-
-ABSENT: dict[str, str] = {  # advice about a missing network
-    "tem": "start from boundary scores (actspan propose --scores), or add one: actspan convert TEM "
-    "--out BUNDLE",
-    "pem": "add one: actspan convert PEM --out BUNDLE, or actspan train",
-    "classifier": "train one on labelled data, or take labels from a score file: --labels-from",
-}
 
 # By number of axes: weights whose rank may differ in other checkpoints.
 _FORMS = {

@@ -25,7 +25,7 @@ from actspan.core.segments import Proposals, check_choice
 from actspan.core.types import Features
 from actspan.data.dataset import Dataset
 from actspan.model.bundle import Bundle
-from actspan.model.weights import Net
+from actspan.model.nets import Net
 from actspan.pipeline.inputs import Input, InputReader, Source, is_one, propose_each
 from actspan.pipeline.outcomes import (
     Failure,

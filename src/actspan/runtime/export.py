@@ -22,7 +22,7 @@ from actspan.model.bsn.forward import (
 )
 from actspan.model.bsn.graph import OPSET, build_classifier, build_pem, build_tem
 from actspan.model.bundle import Bundle
-from actspan.model.weights import Net
+from actspan.model.nets import Net
 from actspan.runtime.opening import open_session
 
 Weights = dict[str, Float32]

@@ -13,7 +13,7 @@ from pathlib import Path
 from actspan.core.errors import ActSpanError, BackendError
 from actspan.core.wording import suggestion
 from actspan.model.bundle import Bundle
-from actspan.model.weights import NETS, Net
+from actspan.model.nets import NETS, Net
 from actspan.runtime.backends import BACKENDS, ORT, Backend, Support
 from actspan.runtime.session import Session, SessionOptions, with_any_batch
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from actspan import __version__
 from actspan.core.types import Features
 from actspan.core.wording import suggestion
-from actspan.model.weights import NETS, Net
+from actspan.model.nets import NETS, Net
 from actspan.server.error_responses import (
     BINARY,
     ProblemError,

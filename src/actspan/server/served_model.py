@@ -24,7 +24,7 @@ from actspan.data.cells import plan_windows
 from actspan.data.dataset import Recording
 from actspan.data.detections import Detections
 from actspan.model.bundle import Bundle
-from actspan.model.weights import NETS
+from actspan.model.nets import NETS
 from actspan.pipeline.classifier import ProposalClassifier
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput

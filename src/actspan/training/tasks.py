@@ -19,7 +19,7 @@ from actspan.core.tiou import ioa_matrix
 from actspan.core.types import BoundaryScores, Float32, Float64
 from actspan.model.bsn.losses import TemLoss, pem_loss, pem_targets, tem_loss, tem_targets
 from actspan.model.bsn.networks import Network, Tem
-from actspan.model.weights import Net
+from actspan.model.nets import Net
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from actspan.training.samples import Bool, Int64, SampleBatch, SampleLabels, Samples

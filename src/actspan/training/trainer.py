@@ -34,6 +34,7 @@ from actspan.model import LABEL_FREE
 from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source, check_new_bundle
+from actspan.model.nets import Net
 from actspan.streams.feature_files import PROJECTION
 from actspan.training.loop import Fit, train_ensemble
 from actspan.training.parts import (
@@ -175,8 +176,7 @@ def _train(
         config=pipeline,
         features=dataset.spec,
         source=Source(note=f"trained on {dataset.path.resolve().name}"),
-        tem=nets["tem"].weights(),
-        pem=nets["pem"].weights(),
+        weights={name: net.weights() for name, net in nets.items()},
         training={
             "preset": preset_of(config, dataset),
             "seed": seed,
@@ -204,7 +204,7 @@ def _train(
 
 def _train_nets(
     parts: Mapping[str, Samples], config: TrainConfig, seed: int, state: StateFolder, report: Report
-) -> tuple[dict[str, Network], dict[str, list[Fit]]]:
+) -> tuple[dict[Net, Network], dict[Net, list[Fit]]]:
     """Train TEM, then PEM on its candidates; return them, and the results of their members."""
     pipeline = config.pipeline
     options: Any = {"seed": seed, "state": state, "report": report}

@@ -19,7 +19,7 @@ from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.deploy.passes.contract import Sample, Shapes
 from actspan.model.bundle import Bundle
-from actspan.model.weights import Net
+from actspan.model.nets import Net
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from actspan.runtime.opening import open_session

@@ -25,7 +25,8 @@ from actspan.core.files import check_size, read_bytes, similar_path
 from actspan.core.limits import PICKLE, WEIGHTS
 from actspan.core.wording import listed
 from actspan.data.names import Ignored
-from actspan.model.weights import Net, weight_shapes
+from actspan.model.nets import Net
+from actspan.model.weights import weight_shapes
 
 EXPECTED = (
     "expected a PyTorch checkpoint or safetensors file of BSN's TEM (conv1, conv2, conv3) or PEM "

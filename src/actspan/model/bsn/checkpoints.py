@@ -24,7 +24,8 @@ from actspan.model.bsn.checkpoint_files import (
 )
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import MANIFEST, Source, check_new_bundle
-from actspan.model.weights import Net, check_weights, infer_config
+from actspan.model.nets import Net
+from actspan.model.weights import check_weights, infer_config
 
 Origin = Literal["bsn", "openmmlab", "pytorch", "safetensors"]
 
@@ -174,8 +175,7 @@ def _convert(
         config=config,
         features=FeatureSpec(channels=None if config.tem is None else config.tem.channels),
         source=source,
-        tem=networks["tem"].weights if "tem" in networks else None,
-        pem=networks["pem"].weights if "pem" in networks else None,
+        weights={net: checkpoint.weights for net, checkpoint in networks.items()},
         overwrite=overwrite,
     )
     return created, list(networks.values())
