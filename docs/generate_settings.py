@@ -14,12 +14,13 @@ from typing import Any, Literal, get_args, get_origin
 from msgspec import NODEFAULT, Meta, structs
 
 from actspan.config.base import Bounds, Config, to_dict, unwrapped
+from actspan.config.bmn import BmnConfig
 from actspan.config.changes import changeable
 from actspan.config.stages import FeatureSpec, LabelFreeConfig, PipelineConfig
 from actspan.config.training import PRESETS, ClassifierTrainConfig, TrainConfig
 
-_LABEL_FREE = PipelineConfig(label_free=LabelFreeConfig())
-_CHANGEABLE = {f"pipeline.{k}" for k in (*changeable(), *changeable(_LABEL_FREE))}
+_OTHERS = PipelineConfig(bmn=BmnConfig()), PipelineConfig(label_free=LabelFreeConfig())
+_CHANGEABLE = {f"pipeline.{k}" for model in (None, *_OTHERS) for k in changeable(model)}
 _NAMES = {bool: "true or false", float: "number", int: "whole number", str: "text"}
 _HEAD = """\
 # Settings

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from actspan import FusionConfig, PemConfig, PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.config.base import dump_toml, read_toml, to_dict
+from actspan.config.bmn import BmnConfig, MatchingConfig
 from actspan.config.changes import (
     changeable,
     changes_between,
@@ -37,6 +38,8 @@ configs = st.builds(
         decay=st.floats(0.01, 10),
         picks=st.integers(1, 500),
         keep=st.integers(1, 500),
+        union=st.sampled_from(["pick-first", "neighbour-first"]),
+        leave_last=st.booleans(),
     ),
 )
 
@@ -85,8 +88,18 @@ def test_all_changeable_settings_exist() -> None:
         *("rescale.edge", "pgm.peak_ratio", "pgm.keep"),
         *("fusion.start", "fusion.end", "fusion.confidence", "fusion.label_free"),
         *("soft_nms.threshold_short", "soft_nms.threshold_long", "soft_nms.decay"),
-        *("soft_nms.picks", "soft_nms.keep"),
+        *("soft_nms.picks", "soft_nms.keep", "soft_nms.union", "soft_nms.leave_last"),
     ]
+
+
+def test_a_model_has_the_settings_of_its_candidates() -> None:
+    bmn = PipelineConfig(bmn=BmnConfig())
+    changed = with_changes(bmn, read_changes(["matching.keep=500", "matching.end=next"]))
+    assert changed.matching == MatchingConfig(keep=500, end="next")
+    with pytest.raises(ConfigError, match=r"pgm.keep has no effect on BMN; .*matching.peak_ratio"):
+        with_changes(bmn, {"pgm": {"keep": 500}})
+    with pytest.raises(ConfigError, match=r"matching.keep has no effect on TEM and PEM"):
+        with_changes(MODEL, {"matching": {"keep": 500}})
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,13 @@ def assert_twins_agree(
         pytest.param(SoftNmsConfig(threshold_short=-0.1, threshold_long=-0.1), 1.0, id="all"),
         pytest.param(SoftNmsConfig(threshold_short=0.3, threshold_long=1.2), 1.0, id="steep"),
         pytest.param(SoftNmsConfig(picks=10_000, keep=10_000), 1.0, id="every-proposal-is-picked"),
+        pytest.param(
+            SoftNmsConfig(
+                threshold_short=0.5, decay=0.4, union="neighbour-first", leave_last=True, keep=1000
+            ),
+            1.0,
+            id="published-bmn",
+        ),
     ],
 )
 @given(ranked_proposals())
@@ -143,3 +150,13 @@ def test_picks_and_keep_bound_the_result() -> None:
     proposals = Proposals(start, start + 0.004, np.linspace(1, 0.1, 200), unit="fraction")
     assert len(soft_nms(proposals)) == 100
     assert len(soft_nms(proposals, SoftNmsConfig(picks=20, keep=50))) == 20
+
+
+@pytest.mark.parametrize("suppressing", [soft_nms, soft_nms_plain])
+@pytest.mark.parametrize(("count", "kept"), [(0, 0), (1, 1), (2, 1), (20, 19), (101, 100)])
+def test_the_last_proposal_is_left_unless_it_is_the_only_one(
+    suppressing: Callable[..., Proposals], count: int, kept: int
+) -> None:
+    start = np.arange(count) / 200
+    proposals = Proposals(start, start + 0.004, 1 - start, unit="fraction")
+    assert len(suppressing(proposals, SoftNmsConfig(leave_last=True, keep=200))) == kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from actspan.config.base import Bounds, Config
-from actspan.core.limits import CELLS, SIZE
+from actspan.core.limits import CANDIDATES, CELLS, SIZE
 
 _Size = Annotated[int, Bounds(1, SIZE)]
 
@@ -40,3 +40,5 @@ class MatchingConfig(Config, frozen=True, kw_only=True):
     # Order of the product in float32: ((start x end) x classification) x regression, or
     # (start x end) x (regression x classification).
     product: Literal["left-to-right", "map-first"] = "left-to-right"
+    # Candidates per video, those of the highest scores; all if unset.
+    keep: Annotated[int | None, Bounds(1, CANDIDATES)] = None

@@ -9,6 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from actspan.config.base import changed, dump_toml, merge, read_toml, to_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ConfigError
@@ -16,6 +18,7 @@ from actspan.core.files import StrPath
 
 PIPELINE = "pipeline"  # the table of a file with these settings, as for `train --config`
 _STAGES = ("rescale", "pgm", "fusion", "soft_nms")  # the networks do not depend on them
+_BMN_STAGES = ("rescale", "matching", "fusion", "soft_nms")
 _LABEL_FREE_STAGES = ("label_free", "fusion", "soft_nms")
 _TRAINING = ("pgm.keep_training",)  # has no effect on a trained model
 _NETWORKS = ("fusion.start", "fusion.end", "fusion.label_free")  # no effect without networks
@@ -31,7 +34,8 @@ def changeable(config: PipelineConfig | None = None) -> list[str]:
     ['pgm.peak_ratio', 'pgm.keep']
     """
     config = config or PipelineConfig()
-    return [key for key, _ in _flat(to_dict(config)) if _is_changeable(key, config)]
+    values = msgspec.to_builtins(config)  # with unset options
+    return [key for key, _ in _flat(values) if _is_changeable(key, config)]
 
 
 def read_changes(texts: Iterable[str] = (), file: Path | None = None) -> dict[str, Any]:
@@ -102,6 +106,11 @@ def with_changes(config: PipelineConfig, changes: Mapping[str, Any]) -> Pipeline
             if config.label_free is not None:
                 raise ConfigError(
                     f"settings: {key} has no effect without networks; change one of: {usable}"
+                )
+            if key.partition(".")[0] in (*_STAGES, *_BMN_STAGES) and key not in _TRAINING:
+                networks = "BMN" if config.bmn is not None else "TEM and PEM"
+                raise ConfigError(
+                    f"settings: {key} has no effect on {networks}; change one of: {usable}"
                 )
             why = "acts on training only" if key in _TRAINING else "the networks depend on it"
             raise ConfigError(
@@ -180,8 +189,11 @@ def _is_changeable(key: str, config: PipelineConfig) -> bool:
     stage = key.partition(".")[0]
     if config.label_free is not None:
         return stage in _LABEL_FREE_STAGES and key not in _NETWORKS
-    return stage in _STAGES and key not in _TRAINING
+    stages = _STAGES if config.bmn is None else _BMN_STAGES
+    return stage in stages and key not in _TRAINING
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # as in TOML
     return "unset" if value is None else str(value)

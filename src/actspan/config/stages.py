@@ -119,6 +119,12 @@ class SoftNmsConfig(Config, frozen=True, kw_only=True):
     # The published loop picks one more than it keeps. Training sets both to 1000 for windows.
     picks: _Candidates = 101
     keep: _Candidates = 100  # proposals per video in the result, the best of the picks
+    # Length from which the union of two segments is computed: the pick's or its neighbour's. On a
+    # grid some tIoU equal the threshold exactly, so the last bit of the union decides.
+    union: Literal["pick-first", "neighbour-first"] = "pick-first"
+    # If true, picking stops when one proposal is left, as in some published code; a video's only
+    # proposal is picked all the same.
+    leave_last: bool = False
 
 
 class LabelFreeConfig(Config, frozen=True, kw_only=True):

@@ -80,6 +80,8 @@ def soft_nms_batch(
             config.decay,
             config.picks,
             config.keep,
+            config.union == "neighbour-first",
+            config.leave_last,
             span,
         )
     )
@@ -95,7 +97,8 @@ def soft_nms_plain(
     score, is_left = proposals.score.copy(), np.ones(len(proposals), dtype=bool)
     chosen: list[int] = []
     scores: list[float] = []
-    while is_left.any() and len(chosen) < config.picks:
+    left = int(config.leave_last and len(proposals) > 1)
+    while is_left.sum() > left and len(chosen) < config.picks:
         best = int(np.argmax(np.where(is_left, score, -np.inf)))
         chosen.append(best)
         scores.append(float(score[best]))
@@ -104,10 +107,12 @@ def soft_nms_plain(
         threshold = (
             config.threshold_short + (config.threshold_long - config.threshold_short) * width
         )
-        pick = slice(best, best + 1)
-        overlap = tiou_matrix(
-            proposals.start[pick], proposals.end[pick], proposals.start, proposals.end
-        )[0]
+        pick = proposals.start[best : best + 1], proposals.end[best : best + 1]
+        others = proposals.start, proposals.end
+        if config.union == "pick-first":
+            overlap = tiou_matrix(*pick, *others)[0]
+        else:
+            overlap = tiou_matrix(*others, *pick)[:, 0]
         close = is_left & (overlap > threshold)
         # The kernel's exp differs from np.exp in the last bit, which reorders near ties.
         squares = np.square(overlap[close]).tolist()
@@ -142,6 +147,12 @@ def _check_segments(proposals: Proposals) -> None:
         )
 
 
+@inlined
+def _number_of_picks(proposals: int, picks: int, leave_last: bool) -> int:
+    """Return the number of picks among the proposals of a video."""
+    return min(picks, proposals - 1 if leave_last and proposals > 1 else proposals)
+
+
 @kernel
 def _suppress_each(
     start: Float64,
@@ -153,6 +164,8 @@ def _suppress_each(
     decay: float,
     picks: int,
     keep: int,
+    neighbour_first: bool,
+    leave_last: bool,
     span: float,
 ) -> tuple[NDArray[np.int64], Float64, NDArray[np.int64]]:
     """Suppress the proposals of each video; return the columns of `KeptProposals`."""
@@ -162,7 +175,15 @@ def _suppress_each(
     for video, stop in enumerate(ends):
         rows = slice(first, stop)
         rank, lowered = _decay_and_pick(
-            start[rows], end[rows], score[rows], threshold_short, threshold_long, decay, picks, span
+            start[rows],
+            end[rows],
+            score[rows],
+            threshold_short,
+            threshold_long,
+            decay,
+            _number_of_picks(stop - first, picks, leave_last),
+            neighbour_first,
+            span,
         )
         for k in range(min(len(rank), keep)):
             chosen[count], scores[count] = first + rank[k], lowered[k]
@@ -180,6 +201,7 @@ def _decay_and_pick(
     threshold_long: float,
     decay: float,
     picks: int,
+    neighbour_first: bool,
     span: float,
 ) -> tuple[NDArray[np.int64], Float64]:
     """Pick proposals. They lie in buckets by end; each pick visits only the close buckets."""
@@ -193,7 +215,6 @@ def _decay_and_pick(
     top = np.full(count, -np.inf)  # score of that proposal
     _find_best(remaining, first, 0, count, best, top)
     near = np.empty(len(start), dtype=np.bool_)
-    picks = min(picks, len(start))
     chosen, scores = np.empty(picks, dtype=np.int64), np.empty(picks)
     for k in range(picks):
         pick = _first_to_pick(best, top, rank)
@@ -214,6 +235,7 @@ def _decay_and_pick(
             near,
             threshold,
             decay,
+            neighbour_first,
         )
         _find_best(remaining, first, low_bucket, high_bucket + 1, best, top)
     if not (scores[1:] > scores[:-1]).any():  # Scores are sorted unless negative scores have risen.
@@ -232,6 +254,7 @@ def _decay_close(
     near: NDArray[np.bool_],
     threshold: float,
     decay: float,
+    neighbour_first: bool,
 ) -> None:
     """Lower the `remaining` scores of segments that are close to the pick (xmin, xmax)."""
     length = xmax - xmin
@@ -241,7 +264,10 @@ def _decay_close(
         near[i] = inter >= share * (length - inter + end[i] - start[i])
     for i in range(len(remaining)):
         if near[i]:
-            overlap = tiou(xmin, xmax, start[i], end[i])
+            if neighbour_first:
+                overlap = tiou(start[i], end[i], xmin, xmax)
+            else:
+                overlap = tiou(xmin, xmax, start[i], end[i])
             if overlap > threshold:
                 remaining[i] *= math.exp(-(overlap * overlap) / decay)
 
