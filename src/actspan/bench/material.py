@@ -149,7 +149,7 @@ def _bundle(request: BenchRequest, folder: Path) -> Bundle:
         return synthetic.make_bundle(path, channels=request.channels, length=request.length)
     bundle = Bundle.load(request.model)
     if bundle.missing_nets:
-        lacking = bundle.missing_nets[0].upper()
+        lacking = " and no ".join(net.upper() for net in NETS if net in bundle.missing_nets)
         raise BundleError(
             f"{bundle.path}: contains no {lacking}; a benchmark runs both networks: "
             "actspan convert TEM PEM --out BUNDLE"

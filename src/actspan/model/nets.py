@@ -11,8 +11,8 @@ Net = Literal["tem", "pem", "bmn", "classifier"]
 # Networks that make proposals; a bundle has those of one kind of model (BSN: TEM and PEM), and may
 # have a classifier.
 NETS: tuple[Net, ...] = ("tem", "pem", "bmn")
-BSN: tuple[Net, ...] = ("tem", "pem")
-BMN: tuple[Net, ...] = ("bmn",)
+BSN: frozenset[Net] = frozenset({"tem", "pem"})
+BMN: frozenset[Net] = frozenset({"bmn"})
 
 
 class NetForm(NamedTuple):

@@ -116,7 +116,7 @@ def router(service: ProposalService) -> APIRouter:
     models: dict[str, InferenceModel] = {
         name: _network(service.model, name) for name in service.model.sessions
     }
-    models["pipeline"] = _pipeline(model, service.limits.recording_seconds)
+    models["pipeline"] = _pipeline(service.model, service.limits.recording_seconds)
 
     def find(model: ModelName) -> InferenceModel:
         if model not in models:

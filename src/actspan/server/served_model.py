@@ -168,7 +168,9 @@ class ServedModel:
 
     def __init__(self, bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> None:
         if bundle.missing_nets or not bundle.nets:
-            lacking = " and no ".join(net.upper() for net in bundle.missing_nets or BSN)
+            lacking = " and no ".join(
+                net.upper() for net in NETS if net in (bundle.missing_nets or BSN)
+            )
             raise BundleError(f"{bundle.path}: contains no {lacking}, which a service needs")
         self.bundle, self.config = bundle, with_changes(bundle.config, settings.changes)
         self.backend = choose_backend(bundle, settings.backend).name

@@ -56,9 +56,9 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
     ) -> None:
         features, wanted = bundle.features, bundle.features.extraction
         if not bundle.takes_features:
-            lacking = bundle.missing_nets[0].upper()
+            video = "tem" if bundle.config.bmn is None else "bmn"
             raise BundleError(
-                f"{bundle.path}: contains no {lacking}, which features of a video need"
+                f"{bundle.path}: contains no {video.upper()}, which features of a video need"
             )
         if wanted is None:
             origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
