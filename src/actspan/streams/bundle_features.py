@@ -17,6 +17,7 @@ from actspan.streams.addresses import Location
 from actspan.streams.backbone import BackboneFile, find_backbone
 from actspan.streams.extract_request import Grid
 from actspan.streams.extractors import SnippetExtractor, opener
+from actspan.model.nets import video_net
 from actspan.streams.feature_files import PROJECTION, Projection
 from actspan.streams.hub_backbone import hub_backbone
 from actspan.streams.snippet_features import Extractor, Part
@@ -56,9 +57,8 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
     ) -> None:
         features, wanted = bundle.features, bundle.features.extraction
         if not bundle.takes_features:
-            video = "tem" if bundle.config.bmn is None else "bmn"
             raise BundleError(
-                f"{bundle.path}: contains no {video.upper()}, which features of a video need"
+                f"{bundle.path}: contains no {video_net(bundle.config).upper()}, which features of a video need"
             )
         if wanted is None:
             origin = f"of {features.backbone}" if features.backbone else "of unknown origin"

@@ -75,10 +75,7 @@ def classifier_forward(weights: Mapping[str, Float32], pooled: ArrayLike) -> Flo
 
     Pooled features (N, inputs) become (N, labels + 1) float32; ShapeError if they do not fit.
     """
-    logits = classifier_logits(weights, pooled)
-    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
-    out: Float32 = grown / grown.sum(axis=1, keepdims=True)
-    return out
+    return softmax(classifier_logits(weights, pooled))
 
 
 def classifier_logits(weights: Mapping[str, Float32], pooled: ArrayLike) -> Float32:
@@ -107,6 +104,13 @@ def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
     out = np.zeros((x.shape[0], weight.shape[0], T), dtype=x.dtype) + bias[:, None]
     for tap in range(taps):
         out += weight[:, :, tap] @ padded[:, :, tap : tap + T]
+    return out
+
+
+def softmax(logits: Float32) -> Float32:
+    """Compute probabilities that add up to 1 over the second axis."""
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    out: Float32 = grown / grown.sum(axis=1, keepdims=True)
     return out
 
 
