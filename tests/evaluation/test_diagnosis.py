@@ -133,7 +133,7 @@ def evidence(
         span=1.0,
         cell=1.0,
         limit=9,
-        cells=10,
+        ends=(0.5, 9.5),
     )
 
 

@@ -182,7 +182,7 @@ def diagnose(
     traces: dict[str, Trace] = {}
     cut = 0
     with ExitStack() as stack:
-        rate, note = _rater(run, model, stack)
+        rate, note = _rater(run, model, stack) if config.bmn is None else (None, None)
 
         def trace_video(run_video: RunVideo) -> tuple[str, int, Trace]:
             name = run_video.video.id

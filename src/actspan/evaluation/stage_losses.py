@@ -55,7 +55,7 @@ class Evidence:
     span: float  # counts as 1 in Soft-NMS, units
     cell: float  # seconds per cell
     limit: int  # largest number of cells from start to end of a pair
-    cells: int  # of the whole video
+    ends: tuple[float, float]  # first and last possible position of an end, cells of the video
     fusion: FusionConfig = field(default_factory=FusionConfig)  # how scores are combined
 
     def in_seconds(self, proposals: Proposals) -> Proposals:
@@ -93,10 +93,12 @@ def make_evidence(run_video: RunVideo, config: PipelineConfig, rate: Rate | None
         scale, span = 1.0, length * first.seconds / len(windows[0])
     candidates, cut = [], []
     for (first_cell, last_cell, inner), part in zip(edges, parts, strict=True):
-        scores = run_video.scores[first_cell:last_cell]
-        pairs = generate_proposals(scores, config.pgm, inner_edges=inner)
         ranked = part.proposals.with_score(rank(part.proposals, part.confidence, config))
-        dropped = _with_scores(pairs[config.pgm.keep :], scores, config, rate)
+        dropped = Proposals.empty("fraction")
+        if config.bmn is None:  # BMN drops no pair
+            scores = run_video.scores[first_cell:last_cell]
+            pairs = generate_proposals(scores, config.pgm, inner_edges=inner)
+            dropped = _with_scores(pairs[config.pgm.keep :], scores, config, rate)
         if config.mode == "window":
             ranked, dropped = _in_seconds(ranked, part), _in_seconds(dropped, part)
         candidates.append(ranked)
@@ -109,10 +111,20 @@ def make_evidence(run_video: RunVideo, config: PipelineConfig, rate: Rate | None
         scale=scale,
         span=span,
         cell=first.seconds / (edges[0][1] - edges[0][0]),
-        limit=min(length, cells) - 1,
-        cells=cells,
+        limit=min(length, cells) - (config.bmn is None),
+        ends=_possible_ends(cells, config),
         fusion=config.fusion,
     )
+
+
+def _possible_ends(cells: int, config: PipelineConfig) -> tuple[float, float]:
+    """Return the first and the last position, in cells, of a start or an end.
+
+    Those of BSN are centres of cells, those of BMN edges.
+    """
+    if config.bmn is None:
+        return 0.5, cells - 0.5
+    return 0.0, float(cells if config.matching.end == "last" else cells - 1)
 
 
 def _with_scores(
@@ -132,15 +144,15 @@ def _in_seconds(proposals: Proposals, part: Candidates) -> Proposals:
 
 def best_of_any_cells(evidence: Evidence) -> Float64:
     """Return the largest tIoU of any two cells with each instance, regardless of TEM; (M,)."""
-    last = evidence.cells - 1
+    first, last = evidence.ends
     segments = evidence.video.segments
-    below = np.floor(segments / evidence.cell - 0.5)  # (M, 2)
+    below = np.floor(segments / evidence.cell - first) + first  # (M, 2)
     best = np.zeros(len(below))
     for to_start in (0, 1):
         for to_end in (0, 1):
-            start = np.clip(below[:, 0] + to_start, 0, last)
-            end = np.minimum(np.clip(below[:, 1] + to_end, 0, last), start + evidence.limit)
-            low, high = (start + 0.5) * evidence.cell, (end + 0.5) * evidence.cell
+            start = np.clip(below[:, 0] + to_start, first, last)
+            end = np.minimum(np.clip(below[:, 1] + to_end, first, last), start + evidence.limit)
+            low, high = start * evidence.cell, end * evidence.cell
             overlap = evaluated_tiou_matrix(low, high, *segments.T).diagonal()
             best = np.maximum(best, np.where(end > start, overlap, 0.0))
     return best
