@@ -43,7 +43,8 @@ def checked_outputs(
     """Return the outputs of BMN for one video as arrays; raise ShapeError if they do not fit."""
     if axes not in get_args(MapAxes):
         raise ConfigError(f"axes {axes!r}: 'start-end' or 'duration-start' is needed")
-    grid, starts, ends = (np.asarray(x, dtype=np.float32) for x in (confidence_map, start, end))
+    given = (confidence_map, start, end)
+    grid, starts, ends = (np.ascontiguousarray(x, dtype=np.float32) for x in given)
     cells, rows = starts.size, grid.shape[1] if grid.ndim == 3 else 0
     fits = grid.shape == (2, rows, cells) and starts.shape == ends.shape == (cells,)
     if not fits or not 1 <= rows <= cells or (axes == "start-end" and rows < cells):

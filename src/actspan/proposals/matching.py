@@ -64,10 +64,10 @@ def match_boundaries(
     >>> p.best(1)
     Proposals(1 segment, fraction, best 0.250-1.000 0.10)
     """
-    given = checked_outputs(confidence_map, start, end, axes)
-    batch = (array[None] for array in given)
-    config, cells = config or MatchingConfig(), len(given[1])
-    return match_boundaries_batch(*batch, axes, config, [cells], [inner_edges])[0].together
+    grid, starts, ends = checked_outputs(confidence_map, start, end, axes)
+    batch = grid[None], starts[None], ends[None]
+    config, cells = config or MatchingConfig(), [len(starts)]
+    return match_boundaries_batch(*batch, axes, config, cells, [inner_edges])[0].together
 
 
 def match_boundaries_batch(
