@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from actspan import Features, Proposals
+from actspan import Features, Pipeline, Proposals
 from actspan.config.bmn_presets import BMN_PIPELINES
 from actspan.config.stages import FusionConfig
 from actspan.data.cells import pad_window, plan_windows
@@ -25,6 +26,7 @@ from tests.bmn_sessions import (
     outcomes_of,
     recordings,
 )
+from tests.examples import add_classifier, write_bundle
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
@@ -138,3 +140,20 @@ def test_fusion_changes_the_score_of_candidates() -> None:
         assert outcome.proposals is not None
         best = (boundaries * outcome.confidence).max()
         assert outcome.proposals.score[0] == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["rescale", "window"])
+def test_detections_are_the_labelled_proposals(mode: Any, tmp_path: Path) -> None:
+    config, videos = model("start-end", mode=mode), recordings(7, 30, 41)
+    labels = ("jump", "long run")
+    bundle = add_classifier(write_bundle(tmp_path / "bundle", channels=3, mode=mode), labels)
+    with Pipeline({"bmn": network(config)}, config, bundle=bundle) as pipeline:
+        plain = list(pipeline.propose(videos))
+        labelled = list(pipeline.propose(videos, detections=True))
+    for proposals, found in zip(plain, labelled, strict=True):
+        assert found.label is not None
+        assert set(found.label.tolist()) <= set(labels)
+        in_time = proposals[np.lexsort((proposals.end, proposals.start))]
+        other = found[np.lexsort((found.end, found.start))]
+        np.testing.assert_array_equal(in_time.start, other.start)
+        np.testing.assert_array_equal(in_time.end, other.end)
