@@ -17,9 +17,10 @@ from actspan.core.errors import ParityError
 from actspan.core.types import Float32, Float64
 from actspan.model.bmn.graph import build_bmn
 from actspan.model.bsn.forward import sigmoid
-from actspan.model.bsn.graph import OPSET, build_classifier, build_pem, build_tem
+from actspan.model.bsn.graph import build_classifier, build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.forward import network_outputs
+from actspan.model.graph_builder import OPSET
 from actspan.model.nets import FORMS, Net, input_shape
 from actspan.model.weights import NetConfig
 from actspan.runtime.opening import open_session

@@ -34,8 +34,8 @@ class TorchSession(FileSession):
         self._threads = options.threads
         try:
             with safe_open(path, framework="numpy") as file:
-                weights: dict[str, Float32] = {n: file.get_tensor(n) for n in file.keys()}
-                metadata = file.metadata() or {}
+                names, metadata = file.keys(), file.metadata() or {}
+                weights: dict[str, Float32] = {name: file.get_tensor(name) for name in names}
         except (SafetensorError, OSError) as error:
             raise BackendError(f"{path}: not a file of weights: {reason_of(error)}") from error
         network, net = _build(path, weights, metadata)
@@ -103,6 +103,7 @@ def _build(
 
     config = settings_of(weights, metadata)
     network: Network
+    net: Net
     if isinstance(config, TemConfig):
         network, net = Tem(config), "tem"
     elif isinstance(config, BmnConfig):

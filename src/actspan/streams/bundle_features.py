@@ -12,12 +12,12 @@ from actspan.config.stages import ExtractionConfig
 from actspan.core.errors import BundleError
 from actspan.core.files import sha256
 from actspan.model.bundle import Bundle
+from actspan.model.nets import video_net
 from actspan.runtime.opening import find_backend
 from actspan.streams.addresses import Location
 from actspan.streams.backbone import BackboneFile, find_backbone
 from actspan.streams.extract_request import Grid
 from actspan.streams.extractors import SnippetExtractor, opener
-from actspan.model.nets import video_net
 from actspan.streams.feature_files import PROJECTION, Projection
 from actspan.streams.hub_backbone import hub_backbone
 from actspan.streams.snippet_features import Extractor, Part
@@ -57,9 +57,9 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
     ) -> None:
         features, wanted = bundle.features, bundle.features.extraction
         if not bundle.takes_features:
-            raise BundleError(
-                f"{bundle.path}: contains no {video_net(bundle.config).upper()}, which features of a video need"
-            )
+            lacking = video_net(bundle.config).upper()
+            what = f"contains no {lacking}, which features of a video need"
+            raise BundleError(f"{bundle.path}: {what}")
         if wanted is None:
             origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
             raise BundleError(

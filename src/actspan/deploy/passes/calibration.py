@@ -35,8 +35,8 @@ T = TypeVar("T")
 class DatasetCalibration:
     """Inputs of one network from a dataset folder.
 
-    TEM and BMN get features, (B, C, T); PEM gets BSP features of proposals from TEM and PGM, (N, 32) or
-    (B, N, 32), and needs a bundle that has a TEM.
+    TEM and BMN get features, (B, C, T); PEM gets BSP features of proposals from TEM and PGM,
+    (N, 32) or (B, N, 32), and needs a bundle that has a TEM.
     """
 
     dataset: Path  # a dataset folder; its training videos are used, or all if there are none

@@ -1,4 +1,4 @@
-"""The sparse product of BMN's sampling as small dense products, for runtimes without sparse ones."""
+"""The sparse product of BMN's sampling as small dense products, which every runtime has."""
 
 from __future__ import annotations
 

@@ -30,9 +30,7 @@ class BmnLogits(NamedTuple):
     end: NDArray[np.floating]  # (B, T)
 
 
-def bmn_logits(
-    weights: Mapping[str, NDArray[F]], video: ArrayLike, config: BmnConfig
-) -> BmnLogits:
+def bmn_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike, config: BmnConfig) -> BmnLogits:
     """Compute the output of BMN before the sigmoids, for (B, C, T) features.
 
     The samples of a proposal are linear in the features, and so is the layer that combines them,
@@ -50,7 +48,8 @@ def bmn_logits(
 
     base = _relu(layer(_relu(layer(x, "base.conv1")), "base.conv2"))  # (B, H, T)
     start, end = (
-        layer(_relu(layer(base, f"{side}.conv1")), f"{side}.conv2")[:, 0] for side in ("start", "end")
+        layer(_relu(layer(base, f"{side}.conv1")), f"{side}.conv2")[:, 0]
+        for side in ("start", "end")
     )
     sampled = _relu(layer(base, "sampled.conv"))  # (B, S, T)
     maps = [_map_logits(weights, each, config) for each in sampled]

@@ -8,7 +8,7 @@ of gathered rows, the other one dense product for compilers of NPUs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,7 @@ class _Bmn(GraphBuilder):
     def map_layers(self, x: str, output: str) -> None:
         """Add the layers over the whole map."""
         for layer in ("map.conv2", "map.conv3"):
-            options = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+            options: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
             x = self.add("Conv", x, f"{layer}.weight", f"{layer}.bias", **options)
             x = self.add("Relu", x)
         x = self.add("Conv", x, "map.conv4.weight", "map.conv4.bias", kernel_shape=[1, 1])
@@ -113,7 +113,7 @@ class _Bmn(GraphBuilder):
     def _conv1d(self, x: str, layer: str) -> str:
         inputs = {"base.conv1": self._config.channels}.get(layer, self._config.base)
         group = inputs // self._bmn[f"{layer}.weight"].shape[1]
-        options = {"kernel_shape": [3], "pads": [1, 1], "group": group}
+        options: dict[str, Any] = {"kernel_shape": [3], "pads": [1, 1], "group": group}
         x = self.add("Conv", x, f"{layer}.weight", f"{layer}.bias", **options)
         return self.add("Relu", x)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +118,7 @@ def _sample_weights(
     starts = np.searchsorted(cells.rows, np.arange(cells.rows[-1] + 2))
     parts = [
         _weights_of_row(cells, slice(begin, end), length, samples, margin, points)
-        for begin, end in zip(starts[:-1], starts[1:], strict=True)
+        for begin, end in pairwise(starts)
     ]
     counts, indices, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -151,7 +152,8 @@ def _dense_weights(
     x = low[:, None] + np.arange(samples * points) * step[:, None]  # (cells, N * points)
     x = x.reshape(len(x), samples, points)
     owners, columns = np.ogrid[: len(x), :samples]
-    sums: Float64 = np.zeros((len(x), length + 2, samples))  # two more positions take what is outside
+    # Two more positions take what is outside.
+    sums: Float64 = np.zeros((len(x), length + 2, samples))
     for point in range(points):  # its positions are distinct within a sample
         lower, upper, fraction = _neighbours(x[..., point], length)
         sums[owners, lower, columns] += 1 - fraction
