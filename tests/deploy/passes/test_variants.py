@@ -70,7 +70,7 @@ def test_a_variant_that_is_off_is_not_written(
 ) -> None:
     monkeypatch.setattr(
         "actspan.deploy.variants.network_outputs",
-        lambda net, weights, x: (np.ones((len(x), 3, x.shape[-1])),) * 2,
+        lambda config, weights, x: [(np.ones((len(x), 3, x.shape[-1])),) * 2],
     )
     with pytest.raises(ParityError, match=r"tem\.scale\.onnx: not written: it differs from"):
         export_variants(bundle, ["fold-scale"])
