@@ -51,7 +51,7 @@ class StagedExample:
         """Run all steps; return the result file."""
         stage = self.run_before_pem()
         self.run("pem")
-        write_pem_results(stage, Dumps(stage.outputs("pem")))
+        write_results(stage, "pem", Dumps(stage.outputs("pem")))
         return (stage.path / "result.json").read_bytes()
 
     def proposed(self, out: Path) -> bytes:

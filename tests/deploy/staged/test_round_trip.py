@@ -44,7 +44,7 @@ def test_label_free_proposals_are_kept_for_the_last_step(
     ):
         first.unlink() if damaged is None else first.write_bytes(damaged)
         with pytest.raises(DatasetError, match=rf"{what}.*{first.name}\): start again"):
-            write_pem_results(stage, Dumps(stage.outputs("pem")))
+            write_results(stage, "pem", Dumps(stage.outputs("pem")))
 
 
 def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
         file.unlink()
     example.run("pem")
     shutil.rmtree(stage.path / "pem" / "input")
-    write_pem_results(stage, Dumps(stage.outputs("pem")))
-    write_pem_results(stage, Dumps(stage.outputs("pem")), lean=True)
+    write_results(stage, "pem", Dumps(stage.outputs("pem")))
+    write_results(stage, "pem", Dumps(stage.outputs("pem")), lean=True)
     assert not (stage.path / "pem-result").exists()
     assert (stage.path / "result.json").read_bytes() == example.proposed(tmp_path / "x.json")
 
