@@ -108,8 +108,13 @@ def test_a_group_without_a_command_shows_its_help() -> None:
         ),
         pytest.param(
             "deploy b --target openvino --length 50",
-            "--length: no effect on a bundle, whose TEM has a length",
+            "--length: no effect on a bundle, which has both a preset and a length",
             id="deploy-length",
+        ),
+        pytest.param(
+            "deploy b --target openvino --preset paddle",
+            "--preset: no effect on a bundle, which has both a preset and a length",
+            id="deploy-preset",
         ),
         pytest.param(
             "propose --model m --dataset d --out o --top-labels 3",
