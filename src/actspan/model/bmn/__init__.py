@@ -1,0 +1,1 @@
+"""BMN: one network that scores every start and every duration of a video (bmn.md)."""
