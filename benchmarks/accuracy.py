@@ -69,7 +69,7 @@ def evaluate_preset(bundle: Bundle, dataset: Dataset, *, pem: bool) -> Figures:
     """Return AR@AN and AUC on the validation part; without PEM, of start x end scores."""
     validation = dataset.subset(SUBSET)
     videos = (VideoInput(v.id, lambda name=v.id: validation.read(name)) for v in validation)
-    with Pipeline.load(bundle, pem=pem, edge=dataset.edge) as pipeline:
+    with Pipeline.load(bundle, without=() if pem else ("pem",), edge=dataset.edge) as pipeline:
         proposals = {outcome.id: outcome.proposals for outcome in pipeline.run(videos)}
     return evaluate_recall(validation.videos, proposals, subset=SUBSET).summary()
 

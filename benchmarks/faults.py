@@ -60,7 +60,7 @@ def ready() -> None:
     import actspan.cli.propose
     import actspan.cli.tables
     import actspan.jobs.driver  # noqa: F401
-    from actspan.pipeline.steps import load_kernels
+    from actspan.pipeline.kinds import load_kernels
 
     load_kernels()
 

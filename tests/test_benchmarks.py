@@ -24,6 +24,7 @@ from actspan.model.manifest import Source  # noqa: E402
 from actspan.runtime.export import export_bundle  # noqa: E402
 from benchmarks import (  # noqa: E402
     accuracy,
+    after_bmn,
     data,
     general,
     published_evaluation,
@@ -39,7 +40,16 @@ from benchmarks.published_steps import (  # noqa: E402
 )
 
 BENCHMARKS = (
-    *("accuracy", "backends", "commands", "extract", "few_labels", "general", "label_free"),
+    *(
+        "accuracy",
+        "after_bmn",
+        "backends",
+        "commands",
+        "extract",
+        "few_labels",
+        "general",
+        "label_free",
+    ),
     *("memory", "pictures", "review", "scale", "serve", "stages", "viewer", "workspace"),
 )
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
@@ -103,6 +113,32 @@ def test_baseline_is_the_published_code(
     published = read_result(folder / "result_proposal.json")
     mine = read_result(tmp_path / "result.json")
     assert compare(published, mine).same == len(names)
+
+
+@pytest.mark.parametrize(("code", "prefix"), [("jjboy2020", "jjboy"), ("mmaction2", "mmaction2")])
+def test_baseline_after_bmn_is_the_published_code(code: str, prefix: str, data: Path) -> None:
+    stages = np.load(data / "bmn" / "stages.npz")
+    published = np.load(data / "bmn" / "proposals.npz")
+    for video in ("v_dense_a", "v_dense_b"):
+        arrays = (stages[f"{video}/{name}"] for name in ("map", "start", "end"))
+        output = after_bmn.Output(*arrays)
+        every = code == "jjboy2020"
+        candidates = after_bmn.list_all(output) if every else after_bmn.list_peaks(output)
+        np.testing.assert_array_equal(candidates, published[f"{video}/{prefix}/candidates"])
+        picked = after_bmn.soft_nms(candidates, code)
+        np.testing.assert_allclose(
+            picked, published[f"{video}/{prefix}/picked"], rtol=0, atol=1e-15
+        )
+
+
+@pytest.mark.parametrize("code", ["jjboy2020", "mmaction2"])
+def test_actspan_gives_the_proposals_of_the_published_steps_after_bmn(
+    code: str, tmp_path: Path
+) -> None:
+    videos, seconds = [after_bmn.make_output(number, seed=0) for number in range(3)], [30, 60, 90]
+    theirs = after_bmn.run_published(tmp_path, videos, seconds, code)
+    ours = after_bmn.run_ours(videos, seconds, code)
+    assert compare(ours, theirs).same == len(videos)
 
 
 @pytest.mark.parametrize("part", [".", "dense"])

@@ -101,7 +101,9 @@ def test_the_roof_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     lower_the_roof(monkeypatch)
     announced: list[str] = []
     config = TemConfig(channels=8, length=20, hidden=16)
-    fixed, roof = measure_machine(config, 4, Rule(limit=0.02, least=1), announced.append)
+    fixed, roof = measure_machine(
+        PipelineConfig(tem=config), 4, Rule(limit=0.02, least=1), announced.append
+    )
     assert fixed.rate > 0
     assert announced == ["noise", "roof"]
     assert min(roof.gflops, roof.gigabytes_per_second, roof.cache_gigabytes_per_second) > 0

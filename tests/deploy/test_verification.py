@@ -32,7 +32,7 @@ from actspan.deploy.variants import (
 from actspan.deploy.verification import verify_bundle
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
-from actspan.model.nets import NETS
+from actspan.model.nets import BSN
 from actspan.runtime.opening import open_net
 from tests.examples import CHANNELS, write_bundle, write_dataset
 
@@ -65,7 +65,7 @@ def test_an_ensemble_is_verified_as_well(tmp_path: Path) -> None:
     np.testing.assert_allclose(output, tem_forward(ensemble.weights("tem"), x), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", sorted(BSN))
 def test_the_checkpoint_is_the_network(bundle: Bundle, net: Any) -> None:
     shape = (3, CHANNELS, 20) if net == "tem" else (3, 32)
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)

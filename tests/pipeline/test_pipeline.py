@@ -83,7 +83,7 @@ def test_given_boundary_scores_give_the_same_proposals(pipeline: Pipeline) -> No
 
 def test_without_pem_candidates_rank_by_start_times_end(bundle: Bundle) -> None:
     scores = BoundaryScores(*np.random.default_rng(0).random((3, 20), dtype=np.float32))
-    with Pipeline.load(bundle, pem=False) as pipeline:
+    with Pipeline.load(bundle, without=["pem"]) as pipeline:
         best = outcome_of(pipeline, ScoredVideo(scores, 10.0))
     assert best.proposals.score[0] == best.candidates.score[0]
 

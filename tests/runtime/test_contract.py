@@ -15,7 +15,7 @@ from actspan import Bundle
 from actspan.core.errors import BackendError, ShapeError
 from actspan.core.types import Float32
 from actspan.model.bsn.forward import pem_forward, tem_forward
-from actspan.model.nets import NETS, Net
+from actspan.model.nets import BSN, Net
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, open_net, open_session
 from actspan.runtime.session import Session
@@ -41,7 +41,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def sessions(bundle: Bundle, backend: str) -> Iterator[dict[Net, Session]]:
     opened: dict[Net, Session] = {
-        net: open_net(bundle, net, backend=backend, streams=2) for net in NETS
+        net: open_net(bundle, net, backend=backend, streams=2) for net in sorted(BSN)
     }
     yield opened
     for session in opened.values():
@@ -58,7 +58,7 @@ def expected(bundle: Bundle, net: Net, x: Float32) -> Float32:
     return forward(bundle.weights(net), x)
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", sorted(BSN))
 def test_names_and_shapes_of_inputs_and_outputs(
     sessions: dict[Net, Session], net: Net, backend: str
 ) -> None:
@@ -70,7 +70,7 @@ def test_names_and_shapes_of_inputs_and_outputs(
     assert session.batch_range is None
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", sorted(BSN))
 @pytest.mark.parametrize("count", [1, 3, 129, 500])
 def test_computes_the_network(
     sessions: dict[Net, Session], bundle: Bundle, net: Net, count: int
@@ -85,7 +85,7 @@ def test_no_proposals_are_no_error(sessions: dict[Net, Session]) -> None:
     assert sessions["pem"].run({"video_feature": rows("pem", 0)})["output"].shape == (0, 1)
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", sorted(BSN))
 def test_one_session_serves_many_threads(
     sessions: dict[Net, Session], bundle: Bundle, net: Net
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_closed_session_raises(bundle: Bundle, backend: str) -> None:
         session.run({"video_feature": rows("pem", 1)})
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", sorted(BSN))
 def test_wrong_inputs_are_named(sessions: dict[Net, Session], net: Net) -> None:
     with pytest.raises(ShapeError, match=f"{INPUT[net]} has shape"):
         sessions[net].run({INPUT[net]: np.zeros((3, 31), np.float32)[..., :5]})

@@ -11,11 +11,12 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from actspan.bench import machine
 from actspan.bench.material import Material, Reference, open_material, with_accuracy
 from actspan.bench.records import (
+    WHOLE,
     BatchesPerSecond,
     BenchRequest,
     BenchResult,
@@ -31,20 +32,24 @@ from actspan.core.parallel import chunked, map_ordered
 from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.progress import Progress, no_progress
 from actspan.core.segments import Proposals
+from actspan.core.types import Float32
 from actspan.core.wording import counted
 from actspan.data.result_files import read_result
 from actspan.data.result_writers import write_result
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.sinks import write_result_file
+from actspan.model.nets import NETS
+from actspan.pipeline.bsn_steps import BsnSteps
+from actspan.pipeline.kinds import steps_of
 from actspan.pipeline.outcomes import Outcome, Piece, Recordings, StageClock
-from actspan.pipeline.steps import Batch, Steps, pieces_of
+from actspan.pipeline.steps import Batch, pieces_of
 
 _LEAST_KEPT = 64  # least number of videos or windows whose intermediate data stay in memory
 _MOST_KEPT = 512  # ... and the largest, where a recording has more windows
 _WHOLE_REPEATS = 3  # least repeats of the whole set
 _LATENCY_REPEATS = 200  # repeats, enough for a 99th percentile
 _FEW_BATCHES = 4  # batches per stream; with fewer, streams idle at the end
-_OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # stages that depend on backend and precision
+_OF_NETWORKS = (*NETS, *WHOLE, "latency")  # stages that depend on backend and precision
 
 
 def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> BenchResult:
@@ -59,11 +64,10 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
         material = stack.enter_context(open_material(request, folder, progress))
         pool = stack.enter_context(ThreadPoolExecutor(request.streams))
         config = material.bundle.config
-        assert config.tem is not None
         bench = _Bench(request, material, pool, folder, progress)
         load = load_average()
         limits = partial(
-            machine.measure_machine, config.tem, max(request.batches), bench.rule, bench.announce
+            machine.measure_machine, config, max(request.batches), bench.rule, bench.announce
         )
         before, lower = limits()
         workload = bench.run()
@@ -110,7 +114,7 @@ class _Bench:
         self._config = material.bundle.config
         self._result, self._scratch = folder / "result.json", folder / "scratch.json"
         sessions = material.sessions
-        self._steps = Steps(self._config, sessions["tem"], sessions["pem"], material.dataset.edge)
+        self._steps = steps_of(self._config, sessions, material.dataset.edge)
         self._pieces = list(pieces_of(material.inputs, self._config))
         self._truth = [video for video in material.dataset.videos if len(video.segments)]
         most = max(request.batches)
@@ -135,7 +139,8 @@ class _Bench:
         for size in self._request.batches:
             kept = self._walk(size)
             self._time(size, self._single_steps([b for b in kept if len(b.pieces) == size]))
-            self._time(size, self._whole_and_halves(size, kept))
+            self._time(size, self._whole(size))
+            self._time(size, self._halves(size, kept))
             proposals, recall = read_result(self._result), None
             # The instances of synthetic videos are random.
             if self._request.dataset is not None and self._truth:
@@ -186,30 +191,38 @@ class _Bench:
     def _single_steps(self, batches: Sequence[Batch]) -> Iterator[_TimedWork]:
         """Yield every stage that workers run on a batch, with real input; batches take turns."""
         steps = self._steps
-        works: dict[tuple[str, Scope], Callable[[Batch], object]] = {
-            ("read", "step"): lambda b: steps.load(b.pieces),
-            ("rescale", "step"): lambda b: steps.rescale(b.features),
-            ("tem", "interface"): lambda b: steps.tem(b.video),
-            ("candidates", "step"): lambda b: steps.candidates(
-                b.pieces, steps.scored(b.output, b.features)
-            ),
-            ("pem", "interface"): lambda b: steps.pem(b.rows),
-            ("soft-nms", "step"): lambda b: steps.outcomes(b, b.confidence),
-        }
-        if self._config.mode == "window":
-            del works["soft-nms", "step"]
-        for (name, scope), work in works.items():
-            call = partial(lambda n, work: work(batches[n % len(batches)]), work=work)
-            yield _TimedWork(name, scope, call)
 
-    def _whole_and_halves(self, size: int, kept: Sequence[Batch]) -> Iterator[_TimedWork]:
-        """Yield the pipeline end to end, and its halves; each has its own threads."""
-        steps, pipeline, inputs = self._steps, self._material.pipeline, self._material.inputs
-        samples, rounds = len(self._pieces), -(-len(self._pieces) // len(self._kept))
-        half = partial(map_ordered, self._pool, ahead=2 * self._request.streams)
+        def in_turn(name: str, scope: Scope, calls: Sequence[Callable[[], object]]) -> _TimedWork:
+            return _TimedWork(name, scope, lambda n: calls[n % len(calls)]())
+
+        yield in_turn("read", "step", [partial(steps.load, b.pieces) for b in batches])
+        of_each = [steps.single_steps(b.pieces, b.features) for b in batches]
+        for same in zip(*of_each, strict=True):
+            scope: Scope = "interface" if same[0].is_network else "step"
+            yield in_turn(same[0].name, scope, [step.call for step in same])
+        if self._config.mode != "window":
+            calls = [partial(steps.outcomes, b, b.confidence) for b in batches]
+            yield in_turn("soft-nms", "step", calls)
+
+    def _whole(self, size: int) -> Iterator[_TimedWork]:
+        """Yield the pipeline end to end."""
+        pipeline, inputs = self._material.pipeline, self._material.inputs
 
         def run_pipeline(_: int) -> None:
             write_result_file(pipeline.run(inputs, batch=size), self._result)
+
+        options: Any = {"samples": len(self._pieces), "streams": 1, "least": _WHOLE_REPEATS}
+        yield _TimedWork(
+            "bsn" if self._config.bmn is None else "pipeline", "end-to-end", run_pipeline, **options
+        )
+
+    def _halves(self, size: int, kept: Sequence[Batch]) -> Iterator[_TimedWork]:
+        """Yield the halves of BSN, which have their own threads; nothing for other models."""
+        steps = self._steps
+        if not isinstance(steps, BsnSteps):
+            return
+        rounds = -(-len(self._pieces) // len(self._kept))
+        half = partial(map_ordered, self._pool, ahead=2 * self._request.streams)
 
         def find_candidates(chunk: Sequence[Piece]) -> None:
             features = steps.load(chunk)
@@ -218,22 +231,24 @@ class _Bench:
         def tem_half(_: int) -> None:  # from features on disk to BSP features, which are dropped
             list(half(find_candidates, chunked(self._pieces, size)))
 
-        def rank(task: tuple[int, Batch]) -> list[Outcome]:
-            number, batch = task
-            confidence = steps.pem(batch.rows)
+        rows = [steps.candidates(batch.pieces, batch.scored)[1] for batch in kept]
+
+        def rank(task: tuple[int, Batch, Float32]) -> list[Outcome]:
+            number, batch, of_batch = task
+            confidence = steps.pem(of_batch)
             outcomes = steps.outcomes(batch, confidence)
             return [replace(outcome, id=f"{number}-{outcome.id}") for outcome in outcomes]
 
         def pem_half(_: int) -> None:  # from BSP features in memory to a result file
-            tasks = ((number, batch) for number in range(rounds) for batch in kept)
+            both = list(zip(kept, rows, strict=True))
+            tasks = ((number, *pair) for number in range(rounds) for pair in both)
             outcomes: Iterable[Outcome] = chain.from_iterable(half(rank, tasks))
             if self._config.mode == "window":  # proposals are added at a recording's last window
                 outcomes = map(Recordings(self._config).add, outcomes)
             write_result_file(outcomes, self._scratch)
 
         work = partial(_TimedWork, scope="end-to-end", streams=1, least=_WHOLE_REPEATS)
-        yield work("bsn", call=run_pipeline, samples=samples)
-        yield work("tem", call=tem_half, samples=samples)
+        yield work("tem", call=tem_half, samples=len(self._pieces))
         yield work("pem", call=pem_half, samples=rounds * len(self._kept))
 
     def _rest(

@@ -18,8 +18,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from actspan.bench.records import Cost, Environment, Roof, SamplesPerSecond, Stage
+from actspan.bench.records import WHOLE, Cost, Environment, Roof, SamplesPerSecond, Stage
 from actspan.bench.timing import Measured, Rule, measure
+from actspan.config.bmn import BmnConfig
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import require
 from actspan.core.machine import core_count, cpu_flags, processor_name
@@ -119,6 +120,13 @@ def workload_of(
     )
 
 
+def products_of(config: TemConfig | BmnConfig, videos: int) -> tuple[Shape, ...]:
+    """Return the layers of the network that sees features as matrix products."""
+    if isinstance(config, BmnConfig):
+        return bmn_products(config, videos)
+    return tem_products(config, videos)
+
+
 def tem_products(config: TemConfig, videos: int) -> tuple[Shape, ...]:
     """Return TEM's layers as matrix products over columns that are already unrolled."""
     inputs = {"conv1": config.channels, "conv2": config.hidden, "conv3": config.hidden}
@@ -149,6 +157,16 @@ def matrix_products(shapes: Sequence[Shape]) -> Callable[[int], object]:
     return run
 
 
+def bmn_products(config: BmnConfig, videos: int) -> tuple[Shape, ...]:
+    """Return BMN's layers as matrix products, without the sparse product of the sampling."""
+    H, S, M, h, T = config.base, config.sampled, config.matched, config.hidden, config.length
+    cells = (config.durations or T) * T
+    grouped = [(4, H // 4, 3 * inputs // 4, T) for inputs in (config.channels, H, H, H)]
+    full = [(1, S, 3 * H, T), (1, M * config.samples, S, T), (1, h, M, cells)]
+    full += [(1, h, 9 * h, cells)] * 2
+    return tuple((g, m, k, videos * n) for g, m, k, n in grouped + full)
+
+
 def measure_products(shapes: Sequence[Shape], cores: int, rule: Rule) -> Measured:
     """Time the products on every core, with one thread of NumPy's BLAS each."""
     with require_limits()(limits=1, user_api="blas"):
@@ -161,19 +179,20 @@ def require_limits() -> Any:
 
 
 def measure_machine(
-    config: TemConfig, batch: int, rule: Rule, announce: Callable[[str], None]
+    config: PipelineConfig, batch: int, rule: Rule, announce: Callable[[str], None]
 ) -> tuple[Measured, Roof]:
-    """Time the products `FIXED`, and measure the roof with products of TEM's sizes.
+    """Time the products `FIXED`, and measure the roof with products of the network's sizes.
 
     The roof is by processor time, which other programs do not lower.
     """
-    cores, shapes = core_count(), tem_products(config, batch)
+    cores, network = core_count(), config.video_network or TemConfig()
+    shapes = products_of(network, batch)
     announce("noise")
     fixed = measure_products(FIXED, cores, rule)
     announce("roof")
     rule = replace(rule, least=10)
     products = measure_products(shapes, cores, rule)
-    video = _FLOAT * config.channels * config.length
+    video = _FLOAT * network.channels * network.length
     roof = Roof(
         gflops=flops_of(shapes) * products.undisturbed_rate / 1e9,
         gigabytes_per_second=_copy_rate(_LARGE // cores, cores, rule),
@@ -251,7 +270,7 @@ def with_costs(
 
 def _with_cost(stage: Stage, config: PipelineConfig, work: Workload, roof: Roof) -> Stage:
     costs = sample_costs(config, work, stage.batch or 1)
-    known = (stage.scope == "end-to-end") == (stage.name == "bsn") and stage.name in costs
+    known = (stage.scope == "end-to-end") == (stage.name in WHOLE) and stage.name in costs
     if not known or stage.samples_per_second is None:
         return stage
     cost = costs[stage.name]

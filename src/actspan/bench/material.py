@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from actspan.bench import synthetic
-from actspan.bench.records import CHANNELS, LENGTH, Accuracy, BenchRequest, Stage
+from actspan.bench.records import CHANNELS, LENGTH, WHOLE, Accuracy, BenchRequest, Stage
 from actspan.core.errors import BackendError, BundleError
 from actspan.core.progress import Progress
 from actspan.core.segments import Proposals
@@ -32,7 +32,11 @@ VIDEOS = 128  # number of synthetic videos
 _DISTINCT = 600  # further synthetic videos share files with these
 _WINDOWS = 5  # duration of a synthetic recording, in windows
 _CHECKED = 16  # videos whose output is compared with the checkpoint's
-_CHECKED_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 100_000}  # outputs compared one by one
+_CHECKED_ROWS: Mapping[Net, int] = {
+    "tem": 512,
+    "pem": 100_000,
+    "bmn": 32,
+}  # outputs compared one by one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,10 +64,10 @@ class Reference:
         """Compute the output, and compare that of the material's sessions."""
         exact = {
             net: CheckpointSession(material.bundle, net, remember=_CHECKED_ROWS[net])
-            for net in NETS
+            for net in material.sessions
         }
         config, edge = material.bundle.config, material.dataset.edge
-        with Pipeline(exact["tem"], exact["pem"], config, threads=streams, edge=edge) as pipeline:
+        with Pipeline(exact, config, threads=streams, edge=edge) as pipeline:
             outcomes = pipeline.run(material.inputs[:_CHECKED])
             proposals = {o.id: o.proposals for o in outcomes if o.proposals is not None}
         differences: dict[str, float] = {
@@ -89,19 +93,19 @@ class Reference:
             )
             for net, difference in self.differences.items()
         }
-        accuracy["bsn"] = Accuracy(
+        whole = Accuracy(
             recall=recall,
             max_difference=max(self.differences.values()),
             same=comparison.same,
             of=of,
             broken=tuple(limits.broken(self.differences, comparison.settled)),
         )
-        return accuracy
+        return accuracy | dict.fromkeys(WHOLE, whole)
 
 
 def with_accuracy(stage: Stage, batch: int, accuracy: Mapping[str, Accuracy]) -> Stage:
     """Add the accuracy of its outputs to a network, or of the proposals to the whole."""
-    scope = "end-to-end" if stage.name == "bsn" else "interface"
+    scope = "end-to-end" if stage.name in WHOLE else "interface"
     if stage.name not in accuracy or (stage.scope, stage.batch) != (scope, batch):
         return stage
     return msgspec.structs.replace(stage, accuracy=accuracy[stage.name])
@@ -118,19 +122,18 @@ def open_material(request: BenchRequest, folder: Path, progress: Progress) -> It
     """
     bundle = _bundle(request, folder)
     variant = _variant(bundle, request)
-    has_onnx = all(f"{net}.onnx" in bundle.files for net in NETS)
+    has_onnx = all(f"{net}.onnx" in bundle.files for net in bundle.nets)
     if find_backend(variant.backend)[0].suffix == ".onnx" and not has_onnx:
         bundle, _ = export_bundle(bundle, check_torch=False)
     dataset, videos_name = _dataset(request, bundle, folder)
     dataset, inputs = inputs_from_features(dataset, bundle, request.on_error, progress)
     with ExitStack() as stack:
         sessions: dict[Net, Session] = {}
-        for net in NETS:
+        for net in sorted(bundle.nets, key=NETS.index):
             session = variant.open(bundle, net, threads=request.threads, streams=request.streams)
             sessions[net] = stack.enter_context(session)
         pipeline = Pipeline(
-            sessions["tem"],
-            sessions["pem"],
+            sessions,
             bundle.config,
             threads=request.streams,
             edge=dataset.edge,
@@ -145,8 +148,8 @@ def _bundle(request: BenchRequest, folder: Path) -> Bundle:
         path = folder / "synthetic"
         return synthetic.make_bundle(path, channels=request.channels, length=request.length)
     bundle = Bundle.load(request.model)
-    if len(bundle.nets) < 2:
-        lacking = "PEM" if "tem" in bundle.nets else "TEM"
+    if bundle.missing_nets:
+        lacking = " and no ".join(net.upper() for net in NETS if net in bundle.missing_nets)
         raise BundleError(
             f"{bundle.path}: contains no {lacking}; a benchmark runs both networks: "
             "actspan convert TEM PEM --out BUNDLE"
@@ -178,20 +181,20 @@ def _dataset(request: BenchRequest, bundle: Bundle, folder: Path) -> tuple[Datas
         subset = f", {request.subset}" if request.subset else ""
         name = f"{request.dataset.resolve().name}{subset}"
         return dataset.select(dataset.videos[: request.videos]), name
-    tem = bundle.config.tem
-    assert tem is not None
+    network = bundle.config.video_network
+    assert network is not None
     windows = _WINDOWS if bundle.config.mode == "window" else 1
-    snippets = request.snippets or windows * tem.length
+    snippets = request.snippets or windows * network.length
     adapted = synthetic.standardised_for(bundle)
     synthetic.make_dataset(
         folder / "videos",
         request.videos or VIDEOS,
         distinct=_DISTINCT,
         snippets=snippets,
-        channels=tem.channels,
+        channels=network.channels,
         save=lambda file, values: np.save(file, adapted(values)),
     )
-    name = f"SYNTHETIC features, {snippets} snippets x {tem.channels} channels"
+    name = f"SYNTHETIC features, {snippets} snippets x {network.channels} channels"
     return Dataset.load(folder / "videos"), name
 
 

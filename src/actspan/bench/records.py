@@ -29,6 +29,7 @@ from actspan.core.errors import BenchError
 from actspan.core.files import atomic_file
 
 FORMAT: Final = "actspan-bench-1"
+WHOLE = ("bsn", "pipeline")  # names of all stages together, of BSN and of other models
 CHANNELS, LENGTH = 400, 100  # of published networks
 
 SamplesPerSecond = NewType("SamplesPerSecond", float)

@@ -10,16 +10,27 @@ from itertools import product
 from pathlib import Path
 
 from actspan.bench.comparison import combined
-from actspan.bench.records import Accuracy, BenchResult, Environment, SamplesPerSecond, Scope, Stage
+from actspan.bench.records import (
+    WHOLE,
+    Accuracy,
+    BenchResult,
+    Environment,
+    SamplesPerSecond,
+    Scope,
+    Stage,
+)
 from actspan.core.errors import ActSpanError, BenchError
 from actspan.core.files import atomic_file
 from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.wording import markdown_table
+from actspan.model.nets import NETS
 
 Table = tuple[str, Sequence[str], list[list[str]]]  # title, header, rows
 
 _TITLES = {
     ("bsn", "end-to-end"): "all, end to end",
+    ("pipeline", "end-to-end"): "all, end to end",
+    ("bmn", "interface"): "BMN, the runtime's call",
     ("tem", "end-to-end"): "data to BSP, end to end",
     ("pem", "end-to-end"): "PEM to file, end to end",
     ("read", "step"): "data read",
@@ -32,7 +43,7 @@ _TITLES = {
     ("write", "step"): "write",
     ("evaluate", "step"): "evaluate",
 }
-_IN_TURN = ("read", "rescale", "tem", "candidates", "pem", "soft-nms", "write")
+_IN_TURN = ("read", "rescale", "tem", "bmn", "candidates", "pem", "soft-nms", "write")
 # Steps that the NPU tool's summary counts as reading, preprocessing and postprocessing.
 _NPU_STEPS: dict[str, tuple[Sequence[str], ...]] = {
     "tem": (("read",), ("rescale",), ("candidates",)),
@@ -75,19 +86,19 @@ def broken_limits(result: BenchResult) -> list[str]:
 def heading(result: BenchResult) -> str:
     """Return one line on the material, the backend and the threads."""
     for stage in result.stages:
-        if stage.name == "bsn":
+        if stage.name in WHOLE:
             ways = f"{stage.streams} stream(s) x {stage.threads} thread(s)"
             return f"{result.material}; {stage.backend}, {stage.precision}, {ways}"
     return result.material
 
 
 def _batches(result: BenchResult) -> list[int]:
-    return sorted({s.batch for s in result.stages if s.name == "bsn" and s.batch})
+    return sorted({s.batch for s in result.stages if s.name in WHOLE and s.batch})
 
 
 def result_tables(result: BenchResult) -> Iterator[Table]:
     """Yield the tables: the whole, rates, times, accuracy."""
-    header = ["batch", "1/(1/TEM + 1/PEM)", "stages one by one", "end to end", "overlap"]
+    header = ["batch", "networks", "stages one by one", "end to end", "overlap"]
     title = "Samples/s: networks, all stages one after the other, and together"
     yield title, header, [_whole(result, batch) for batch in _batches(result)]
     header = ["what", "batch", "samples/s", "batches/s", "CPU ms", "MB", "of roofline", "repeats"]
@@ -107,8 +118,8 @@ def _whole(result: BenchResult, batch: int) -> list[str]:
         return combined(*(rate for rate in rates if rate is not None))
 
     in_turn = combine(*_IN_TURN)
-    together = _rate_of(result, "bsn", batch) or 0.0
-    rates = [f"{rate:,.0f}" for rate in (combine("tem", "pem"), in_turn, together)]
+    together = next(filter(None, (_rate_of(result, name, batch) for name in WHOLE)), 0.0)
+    rates = [f"{rate:,.0f}" for rate in (combine(*NETS), in_turn, together)]
     overlap = together / in_turn
     change = "faster" if overlap >= 1.0 else "slower"
     return [str(batch), *rates, f"{overlap:.2f}x of one by one: {change}"]
@@ -117,7 +128,7 @@ def _whole(result: BenchResult, batch: int) -> list[str]:
 def _rate_of(result: BenchResult, name: str, batch: int) -> SamplesPerSecond | None:
     """Return the rate of a call, a step or the whole, at this batch size if it was measured."""
     rates = [
-        s for s in result.stages if s.name == name and (s.name == "bsn" or s.scope != "end-to-end")
+        s for s in result.stages if s.name == name and (s.name in WHOLE or s.scope != "end-to-end")
     ]
     at = [s for s in rates if s.batch == batch] or rates
     return at[0].samples_per_second if at else None

@@ -78,7 +78,8 @@ def _backend(backend: Backend) -> Finding:
 
     from actspan.model.bsn.forward import tem_forward
     from actspan.model.bundle import Bundle
-    from actspan.runtime.opening import INPUT, open_net
+    from actspan.model.nets import FORMS
+    from actspan.runtime.opening import open_net
 
     with as_file(files("actspan.model") / "demo") as folder:
         bundle = Bundle.load(folder)
@@ -87,7 +88,7 @@ def _backend(backend: Backend) -> Finding:
         video = np.random.default_rng(0).normal(size=(2, tem.channels, tem.length))
         video = video.astype(np.float32)
         with open_net(bundle, "tem", backend=backend.name) as session:
-            (output,) = session.run({INPUT["tem"]: video}).values()
+            (output,) = session.run({FORMS["tem"].input: video}).values()
         expected = tem_forward(load_file(folder / "tem.safetensors"), video)
     difference = float(np.abs(output - expected).max())
     detail = f"{support.version}, on {backend.device}; largest difference {difference:.0e}"

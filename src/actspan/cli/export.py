@@ -61,6 +61,7 @@ def export(
       actspan export bsn/ --passes fold-scale,int8 --calibrate my-videos/
     """
     from actspan.model.bundle import Bundle
+    from actspan.model.nets import FORMS
     from actspan.runtime.export import export_bundle
 
     variants = [split_names(text) or [] for text in passes]
@@ -74,8 +75,8 @@ def export(
     if "int8" not in chosen:
         refuse_options(["calibrate"], "without --passes int8")
     loaded = Bundle.load(bundle)
-    if "tem" not in loaded.nets:
-        refuse_options(["batch", "length"], "without a TEM in the bundle")
+    if not any(FORMS[net].sees_video for net in loaded.nets):
+        refuse_options(["batch", "length"], "without a TEM or BMN in the bundle")
     fixed = not any("fix-dims" in names for names in variants)
     exported, checks = export_bundle(
         loaded, batch=batch if fixed else None, length=length if fixed else None

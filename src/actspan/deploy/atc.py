@@ -38,9 +38,8 @@ from actspan.deploy.optimize import read_model, rewrite_model
 from actspan.deploy.variants import add_variant
 from actspan.model.bsn.graph import build_pem
 from actspan.model.bundle import Bundle
-from actspan.model.nets import NETS, Net
+from actspan.model.nets import FORMS, NETS, Net
 from actspan.runtime.export import sample_inputs
-from actspan.runtime.opening import INPUT
 
 OPSET = 11
 _PASSES = ("opset", "fold-scale", "conv1d-to-conv2d")
@@ -87,7 +86,7 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
             source = f"{net}.ascend.bs{batch}.onnx"
             bundle, sizes = _write_graph(bundle, net, batch, source)
             parts = [net, *(["fp16"] if request.precision == "fp16" else []), f"bs{batch}", "om"]
-            jobs.append(CompileJob(net, source, (".".join(parts),), INPUT[net], sizes, sizes))
+            jobs.append(CompileJob(net, source, (".".join(parts),), FORMS[net].input, sizes, sizes))
     return bundle, jobs
 
 
@@ -101,12 +100,12 @@ def _write_graph(bundle: Bundle, net: Net, batch: int, name: str) -> tuple[Bundl
         sizes = (batch, tem.channels, tem.length)
         model, passes = read_model(bundle.file("tem.onnx")), ["fix-dims", *_PASSES]
         (sample,) = sample_inputs(bundle, net, weights, batch, tem.length)
-        settings = PassSettings(batch, tem.length, OPSET, probes=({INPUT[net]: sample},))
+        settings = PassSettings(batch, tem.length, OPSET, probes=({FORMS[net].input: sample},))
     else:
         sizes = (batch, bundle.config.pgm.keep, bundle.config.bsp.size)
         model, passes = build_pem(weights, rank=3, batch=batch, proposals=sizes[1]), [*_PASSES]
         sample = np.random.default_rng(0).random(sizes, dtype=np.float32)
-        settings = PassSettings(opset=OPSET, probes=({INPUT[net]: sample},))
+        settings = PassSettings(opset=OPSET, probes=({FORMS[net].input: sample},))
     done = rewrite_model(model, passes, settings, where=name)
     bundle, _ = add_variant(bundle, net, name, replace(done, probes=settings.probes))
     return bundle, sizes

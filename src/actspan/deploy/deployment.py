@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -40,9 +40,10 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bsn.checkpoints import convert_checkpoints
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import MANIFEST, check_new_bundle
-from actspan.model.nets import Net
+from actspan.model.nets import FORMS, Net, input_shape
+from actspan.pipeline.kinds import steps_of
 from actspan.pipeline.outcomes import Recordings, StageClock, VideoInput
-from actspan.pipeline.steps import Steps, feature_inputs, pieces_of
+from actspan.pipeline.steps import feature_inputs, pieces_of
 from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import check_backend, open_nets
 
@@ -235,7 +236,8 @@ def evaluate_deployed(
     summary = propose(job, progress)
     videos = Dataset.load(dataset).subset(subset, bundle.set_apart)
     recall = evaluate_recall(videos.videos, run, subset=None).summary()
-    channels = None if bundle.config.tem is None else bundle.config.tem.channels
+    network = bundle.config.video_network
+    channels = None if network is None else network.channels
     checked = check_dataset(videos, channels=channels)
     inputs = list(feature_inputs(checked, checked.videos.ids, bundle.config))
     times: dict[tuple[Net, int], StepTimes] = {}
@@ -244,7 +246,8 @@ def evaluate_deployed(
             times[net, batch] = step_times
             with atomic_file(run / f"{net}_bs{batch}.txt") as stream:
                 stream.write("\n".join([*performance_lines(step_times), ""]).encode())
-    untimed = tuple(batch for batch in request.batches if ("tem", batch) not in times)
+    timed = {batch for _, batch in times}
+    untimed = tuple(batch for batch in request.batches if batch not in timed)
     return Evaluation(run, backend, summary.videos, recall, times, untimed, summary.notes)
 
 
@@ -253,20 +256,20 @@ def _time_steps(
 ) -> dict[Net, StepTimes]:
     """Process videos to proposals in one thread, one batch at a time, and time every step.
 
-    A sample is a video, or a window of a long recording. Candidates and their features count as
-    TEM's last step, so PEM has nothing to read; Soft-NMS is PEM's last step. An incomplete batch at
-    the end is left out; return {} if there is no other.
+    A sample is a video, or a window of a long recording. In BSN candidates and their features count
+    as TEM's last step, so PEM has nothing to read; Soft-NMS is PEM's last step. In BMN both follow
+    the network. An incomplete batch at the end is left out; return {} if there is no other.
     """
     loading, clock, config = StageClock(), StageClock(), bundle.config
     recordings = Recordings(config) if config.mode == "window" else None
     samples = calls = 0
-    sessions = open_nets(bundle, ["tem", "pem"], backend, 1)
-    with sessions["tem"], sessions["pem"]:
-        steps = Steps(config, sessions["tem"], sessions["pem"], edge)
-        assert config.tem is not None
-        # The first call of a runtime is slower.
-        steps.tem(np.zeros((batch, config.tem.channels, config.tem.length), np.float32))
-        steps.pem(np.zeros((batch * config.pgm.keep, config.bsp.size), np.float32))
+    sessions = open_nets(bundle, bundle.nets, backend, 1)
+    with ExitStack() as stack:
+        for net, session in sessions.items():
+            rows = batch * config.pgm.keep if net == "pem" else batch
+            zeros = np.zeros((rows, *input_shape(config, net)), np.float32)
+            stack.enter_context(session).run({FORMS[net].input: zeros})
+        steps = steps_of(config, sessions, edge)
         for chunk in chunked(pieces_of(inputs, config), batch):
             if len(chunk) < batch:
                 break
@@ -286,6 +289,9 @@ def _time_steps(
         return StepTimes(samples, total, read, preprocess, inference, inference, last, calls)
 
     s = clock.seconds
+    if config.bmn is not None:
+        last = s["candidates"] + s["soft-nms"]
+        return {"bmn": times(loading.seconds["read"], s["read"], s["bmn"], last)}
     return {
         "tem": times(loading.seconds["read"], s["read"], s["tem"], s["candidates"]),
         "pem": times(0.0, 0.0, s["pem"], s["soft-nms"]),

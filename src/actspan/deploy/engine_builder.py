@@ -31,8 +31,7 @@ from actspan.deploy.compilation import (
 from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.variants import export_variants
 from actspan.model.bundle import Bundle
-from actspan.model.nets import NETS, Net
-from actspan.runtime.opening import INPUT
+from actspan.model.nets import FORMS, NETS, Net
 from actspan.runtime.tensorrt import gpu_key
 
 Version = tuple[int, int, int]
@@ -65,7 +64,9 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
     for net in nets:
         output = ".".join(filter(None, (net, key, precision, "engine")))
         least, most = _profile(bundle, net, request.batches)
-        job = CompileJob(net, sources[net], (output,), INPUT[net], least, most, notes.get(net, ()))
+        job = CompileJob(
+            net, sources[net], (output,), FORMS[net].input, least, most, notes.get(net, ())
+        )
         jobs.append(job)
     return bundle, jobs
 

@@ -27,8 +27,7 @@ from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.optimize import read_model, rewrite_model
 from actspan.deploy.variants import export_variants
 from actspan.model.bundle import Bundle
-from actspan.model.nets import NETS
-from actspan.runtime.opening import INPUT
+from actspan.model.nets import FORMS, NETS
 
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 
@@ -46,7 +45,7 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
         sizes = read_model(bundle.file(source)).graph.input[0].type.tensor_type.shape.dim
         shape = tuple(size.dim_value or None for size in sizes)
         outputs = (f"{net}{tag}.bin", f"{net}{tag}.xml")
-        jobs.append(CompileJob(net, source, outputs, INPUT[net], shape, shape))
+        jobs.append(CompileJob(net, source, outputs, FORMS[net].input, shape, shape))
     return bundle, jobs
 
 

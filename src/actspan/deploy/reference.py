@@ -21,11 +21,10 @@ from actspan.core.types import BoundaryScores, Features, Float32, Float64, Video
 from actspan.data.dataset import Dataset
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bundle import Bundle
-from actspan.model.nets import Net
+from actspan.model.nets import FORMS, Net
 from actspan.pipeline.inputs import check_features
 from actspan.pipeline.outcomes import ScoredVideo, VideoInput
 from actspan.pipeline.steps import feature_inputs
-from actspan.runtime.opening import INPUT
 from actspan.runtime.session import FileSession, Session
 
 # Beyond this, a probability in float32 has too few digits for its logit: at 7, the last digit of
@@ -67,7 +66,7 @@ class CheckpointSession(FileSession):
             backend="checkpoint",
             vendor="NumPy",
             path=Path(bundle.path, f"{net}.safetensors"),
-            input_shapes={INPUT[net]: shape},
+            input_shapes={FORMS[net].input: shape},
             output_names=["output"],
         )
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from actspan.core.wording import quoted
 from actspan.deploy.optimize import RewrittenModel, read_model, rewrite_model, with_implied
 from actspan.model.bundle import Bundle
-from actspan.model.nets import NETS, Net
+from actspan.model.nets import FORMS, NETS, Net
 from actspan.runtime.backends import BACKENDS, Backend
 from actspan.runtime.export import ExportCheck, check_probabilities, numpy_outputs, sample_inputs
-from actspan.runtime.opening import INPUT, find_backend, open_net
+from actspan.runtime.opening import find_backend, open_net
 from actspan.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def export_variants(
         inputs = sample_inputs(
             bundle, net, bundle.weights(net), net_settings.batch, net_settings.length
         )
-        net_settings = replace(net_settings, probes=tuple({INPUT[net]: x} for x in inputs))
+        net_settings = replace(net_settings, probes=tuple({FORMS[net].input: x} for x in inputs))
         if calibrate is not None and "int8" in passes:
             from actspan.deploy.passes.calibration import DatasetCalibration
 

@@ -162,8 +162,7 @@ def verify_bundle(
 def _propose(
     bundle: Bundle, videos: SampleVideos, sessions: Mapping[Net, Session], threads: int
 ) -> tuple[dict[str, Proposals], StageClock]:
-    tem, pem = sessions.get("tem"), sessions.get("pem")
-    with Pipeline(tem, pem, bundle.config, threads=threads, edge=videos.edge) as pipeline:
+    with Pipeline(sessions, bundle.config, threads=threads, edge=videos.edge) as pipeline:
         outcomes = pipeline.run(videos.jobs())
         proposals = {o.id: o.proposals for o in outcomes if o.proposals is not None}
     return proposals, pipeline.clock

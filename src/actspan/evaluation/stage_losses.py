@@ -21,7 +21,7 @@ from actspan.evaluation.counting import Int64
 from actspan.jobs.candidate_files import Candidates
 from actspan.jobs.run import Run
 from actspan.proposals.bsp import bsp_features
-from actspan.proposals.candidates import fuse, generate_proposals, match_instances
+from actspan.proposals.candidates import fuse, generate_proposals, match_instances, rank
 from actspan.proposals.suppression import soft_nms
 
 # In the order of the pipeline. An instance is lost at the first stage that leaves nothing for it.
@@ -95,7 +95,7 @@ def make_evidence(run_video: RunVideo, config: PipelineConfig, rate: Rate | None
     for (first_cell, last_cell, inner), part in zip(edges, parts, strict=True):
         scores = run_video.scores[first_cell:last_cell]
         pairs = generate_proposals(scores, config.pgm, inner_edges=inner)
-        ranked = part.proposals.with_score(fuse(part.proposals, part.confidence, config.fusion))
+        ranked = part.proposals.with_score(rank(part.proposals, part.confidence, config))
         dropped = _with_scores(pairs[config.pgm.keep :], scores, config, rate)
         if config.mode == "window":
             ranked, dropped = _in_seconds(ranked, part), _in_seconds(dropped, part)
@@ -121,7 +121,7 @@ def _with_scores(
     if rate is None or not len(pairs):
         return pairs
     confidence = rate(bsp_features(scores, pairs, config.bsp))
-    return pairs.with_score(fuse(pairs, confidence, config.fusion))
+    return pairs.with_score(rank(pairs, confidence, config))
 
 
 def _in_seconds(proposals: Proposals, part: Candidates) -> Proposals:

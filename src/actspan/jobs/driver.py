@@ -33,6 +33,7 @@ from actspan.jobs.shard_format import Result
 from actspan.jobs.sinks import Output, Sink
 from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
+from actspan.model.nets import Net
 from actspan.pipeline.classifier import ProposalClassifier, require_classifier
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import Failure, Outcome, StageClock
@@ -210,12 +211,13 @@ class LocalEngine(AbstractContextManager[Engine]):
         if decoded and request.labels.classify:
             self._classifier = ProposalClassifier.open(bundle)
             source.labeller = self._classifier.labeller(source.features, self._top)
+        without: Sequence[Net] = () if request.scores is None else ("tem",)
         self._pipeline = Pipeline.load(
             bundle,
             backend=request.backend,
             threads=1 if decoded else request.threads,
             edge=source.edge,
-            tem=request.scores is None,
+            without=without,
             config=source.config,
         )
         self._ahead = 0 if decoded else 2 * self._pipeline.threads

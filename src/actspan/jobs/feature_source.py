@@ -38,7 +38,9 @@ class FeatureSource(Source):
         if bundle.config.label_free is not None:
             if request.scores is not None:
                 raise BundleError("boundary scores need a model with a PEM: give --model")
-        elif request.scores is None and "tem" not in bundle.nets:
+        elif request.scores is not None and bundle.config.bmn is not None:
+            raise BundleError(f"{bundle.path}: BMN takes features, not boundary scores")
+        elif request.scores is None and not bundle.takes_features:
             raise BundleError(
                 f"{bundle.path}: contains no TEM, which features need; add one: actspan convert "
                 f"TEM --out {quoted(bundle.path)}, or give boundary scores that were computed "

@@ -20,7 +20,7 @@ from actspan.jobs.sinks import Sink
 from actspan.jobs.source import Source
 from actspan.pipeline.labels import Labeller
 from actspan.pipeline.outcomes import Outcome, to_recording_seconds
-from actspan.proposals.candidates import fuse
+from actspan.proposals.candidates import rank
 from actspan.proposals.suppression import soft_nms
 from actspan.streams.video_decoding import VideoFile
 
@@ -161,7 +161,7 @@ class NewSegments(Sink):
         window, config = outcome.window, self._config
         assert window is not None
         snippet = outcome.seconds / len(window)
-        score = fuse(outcome.candidates, outcome.confidence, config.fusion)
+        score = rank(outcome.candidates, outcome.confidence, config)
         fused = outcome.candidates.with_score(score)
         segments = to_recording_seconds(fused, outcome.offset, outcome.seconds)
         known = Proposals.concat([self._before, segments])

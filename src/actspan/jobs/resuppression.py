@@ -10,7 +10,7 @@ from actspan.core.segments import Proposals
 from actspan.jobs.candidate_files import Candidates
 from actspan.pipeline.outcomes import suppress, to_recording_seconds
 from actspan.pipeline.steps import final_proposals
-from actspan.proposals.candidates import fuse
+from actspan.proposals.candidates import rank
 
 
 def suppress_again(
@@ -40,7 +40,7 @@ def suppress_again(
     shown = min(config.cells, snippets or config.cells)
     candidates = [
         to_recording_seconds(
-            part.proposals.with_score(fuse(part.proposals, part.confidence, config.fusion)),
+            part.proposals.with_score(rank(part.proposals, part.confidence, config)),
             part.offset,
             part.seconds,
         )

@@ -119,8 +119,8 @@ def _known(
     config, ids = bundle.config, dataset.videos.ids
     seconds = {video.id: dataset.annotated_seconds(video) for video in dataset.videos}
     cells = {}
-    if config.mode == "rescale" and config.tem is not None:
-        cells = dict.fromkeys(ids, config.tem.length)
+    if config.mode == "rescale" and config.video_network is not None:
+        cells = dict.fromkeys(ids, config.cells)
     try:
         checked = check_dataset(dataset, on_error="skip") if dataset.entries else None
     except (FeatureError, DatasetError):

@@ -39,7 +39,7 @@ from actspan.model.manifest import (
     unreadable,
     writing_command,
 )
-from actspan.model.nets import ABSENT, NETS, Net
+from actspan.model.nets import ABSENT, BMN, BSN, NETS, Net
 from actspan.model.weights import pack_weights, unpack_weights
 
 
@@ -60,11 +60,15 @@ class Bundle:
     files: Mapping[str, FileRecord] = field(default_factory=dict)  # their checksums
     training: Mapping[str, Any] | None = None  # record of the training
     nets: frozenset[Net] = field(init=False)  # those that make proposals
+    missing_nets: frozenset[Net] = field(init=False)  # those of its kind that it does not contain
 
     def __post_init__(self) -> None:
         """Raise BundleError if the settings and files contradict each other."""
         nets = frozenset(net for net in NETS if f"{net}.safetensors" in self.files)
+        needed = BSN if self.config.bmn is None else BMN
+        missing = needed - nets if self.config.label_free is None else frozenset[Net]()
         object.__setattr__(self, "nets", nets)
+        object.__setattr__(self, "missing_nets", missing)
         pem, size = self.config.pem, self.config.bsp.size
         video, channels = self.config.video_network, self.features.channels
         faults = [
@@ -90,6 +94,11 @@ class Bundle:
         if self.config.label_free is None:
             return ()
         return ("label-free: these segments are where the stream changes, not what happens",)
+
+    @property
+    def takes_features(self) -> bool:
+        """True if proposals can be made from features, and not only from boundary scores."""
+        return not {"tem", "bmn"} & self.missing_nets
 
     @property
     def has_classifier(self) -> bool:

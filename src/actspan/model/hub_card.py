@@ -156,9 +156,7 @@ def _metadata(repository: str, request: CardRequest, figures: Figures | None) ->
 def _usage(bundle: Bundle, repository: str) -> str:
     """Return the section with five lines that run."""
     address = f"hf://{repository}"
-    takes_streams = bundle.features.extraction is not None and (
-        "tem" in bundle.nets or not bundle.nets
-    )
+    takes_streams = bundle.features.extraction is not None and bundle.takes_features
     source = '"match.mp4", top=5' if takes_streams else 'actspan.Dataset.load("my-videos/")'
     loop = (
         [f"for segment in model.propose({source}):", "    print(segment)"]

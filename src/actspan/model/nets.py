@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from actspan.config.stages import PipelineConfig
+
 Net = Literal["tem", "pem", "bmn", "classifier"]
 # Networks that make proposals; a bundle has those of one kind of model (BSN: TEM and PEM), and may
 # have a classifier.
 NETS: tuple[Net, ...] = ("tem", "pem", "bmn")
+BSN: frozenset[Net] = frozenset({"tem", "pem"})
+BMN: frozenset[Net] = frozenset({"bmn"})
 
 
 class NetForm(NamedTuple):
@@ -30,6 +34,30 @@ FORMS: Mapping[Net, NetForm] = {
     "bmn": NetForm("video", 3, ("confidence_map", "start", "end")),
     "classifier": NetForm("pooled", 2),
 }
+
+
+def input_shape(config: PipelineConfig, net: Net) -> tuple[int, ...]:
+    """Return the shape of a network's input without the first axis: (C, T), or (features,)."""
+    if net == "classifier":
+        assert config.classifier is not None
+        return (config.classifier.inputs,)
+    if net == "pem":
+        return (config.bsp.size,)
+    seen = config.video_network
+    assert seen is not None
+    return seen.channels, seen.length
+
+
+def output_shapes(config: PipelineConfig, net: Net) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each output of a network that makes proposals, without the first axis."""
+    if net == "pem":
+        return {"output": (1,)}
+    T = config.cells
+    if net == "tem":
+        return {"output": (3, T)}
+    assert config.bmn is not None
+    return {"confidence_map": (2, config.bmn.durations or T, T), "start": (T,), "end": (T,)}
+
 
 ABSENT: Mapping[str, str] = {  # advice about a missing network
     "tem": "start from boundary scores (actspan propose --scores), or add one: actspan convert TEM "

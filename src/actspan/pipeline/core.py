@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -25,8 +25,9 @@ from actspan.core.segments import Proposals, check_choice
 from actspan.core.types import Features
 from actspan.data.dataset import Dataset
 from actspan.model.bundle import Bundle
-from actspan.model.nets import Net
+from actspan.model.nets import NETS, Net
 from actspan.pipeline.inputs import Input, InputReader, Source, is_one, propose_each
+from actspan.pipeline.kinds import load_kernels, steps_of
 from actspan.pipeline.outcomes import (
     Failure,
     Outcome,
@@ -36,7 +37,7 @@ from actspan.pipeline.outcomes import (
     StageClock,
     VideoInput,
 )
-from actspan.pipeline.steps import Steps, load_kernels, pieces_of
+from actspan.pipeline.steps import Steps, pieces_of
 from actspan.runtime.opening import open_nets
 from actspan.runtime.session import Session
 
@@ -46,9 +47,9 @@ class Pipeline(AbstractContextManager["Pipeline"]):
 
     Parameters
     ----------
-    tem, pem : Session, optional
-        Without a TEM only boundary scores are accepted; without a PEM candidates are ranked by
-        start score x end score.
+    sessions : mapping of network to Session
+        Those of BSN (without "tem" only boundary scores are accepted; without "pem" candidates are
+        ranked by start score x end score), or of BMN; none for label-free proposals.
     threads : int
         Number of workers.
     edge : "clamp" or "zero"
@@ -61,8 +62,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
 
     def __init__(
         self,
-        tem: Session | None,
-        pem: Session | None,
+        sessions: Mapping[Net, Session],
         config: PipelineConfig,
         *,
         threads: int | None = None,
@@ -76,8 +76,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self.threads = threads or os.cpu_count() or 1
         self.clock = StageClock()
         self._is_closed = False
-        self._sessions = [session for session in (tem, pem) if session is not None]
-        self._steps = Steps(config, tem, pem, edge, threading.local())
+        self._steps = steps_of(config, sessions, edge, threading.local())
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
         self._pool.submit(load_kernels)  # The kernels load while the caller checks its arguments.
         self._reading: dict[str, Any] = {"backbone": backbone, "backend": backend}
@@ -90,8 +89,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         backend: str = "auto",
         threads: int | None = None,
         edge: Edge = "clamp",
-        tem: bool = True,
-        pem: bool = True,
+        without: Collection[Net] = (),
         config: PipelineConfig | None = None,
         backbone: str | None = None,
     ) -> Self:
@@ -101,8 +99,8 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         ----------
         threads : int, optional
             Number of workers; all cores by default.
-        tem, pem : bool
-            False leaves a network out, even if the bundle contains it. Without TEM only boundary
+        without : collection of "tem", "pem"
+            Networks to leave out, even if the bundle contains them. Without TEM only boundary
             scores are accepted; without PEM candidates are ranked by start score x end score.
         config : PipelineConfig, optional
             Settings of the stages, as `with_changes` returns them; those of the bundle by default.
@@ -120,18 +118,16 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         config = bundle.config if config is None else config
         kept: dict[str, Any] = {"bundle": bundle, "backend": backend, "backbone": backbone}
         if config.label_free is not None:
-            return cls(None, None, config, threads=threads, **kept)
-        if pem and "pem" not in bundle.nets:
+            return cls({}, config, threads=threads, **kept)
+        nets = [net for net in NETS if net in bundle.nets and net not in without]
+        if config.bmn is None and "pem" not in [*nets, *without]:
             raise BundleError(
                 f"{bundle.path}: contains no PEM, which proposals need; convert both: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
         threads = threads or os.cpu_count() or 1
-        nets: list[Net] = ["tem"] if tem and "tem" in bundle.nets else []
-        nets += ["pem"] if pem else []
         sessions = open_nets(bundle, nets, backend, threads)
-        opened = sessions.get("tem"), sessions.get("pem")
-        return cls(*opened, config, threads=threads, edge=edge, **kept)
+        return cls(sessions, config, threads=threads, edge=edge, **kept)
 
     def __exit__(self, *details: object) -> None:
         self.close()
@@ -146,7 +142,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self._pool.shutdown(cancel_futures=True)
         if "_inputs" in self.__dict__:
             self._inputs.close()
-        for session in self._sessions:
+        for session in self._steps.sessions.values():
             session.close()
 
     @overload

@@ -262,9 +262,10 @@ def check_features(
     Raises the same as `check_dataset`, and StoreError if it was packed for another kind of model.
     """
     dataset.require_fit(bundle.config)
+    network = bundle.config.video_network
     return check_dataset(
         dataset,
-        channels=None if bundle.config.tem is None else bundle.config.tem.channels,
+        channels=None if network is None else network.channels,
         on_error=on_error,
         trained_on=None if bundle.config.label_free else bundle.features,
         progress=progress,

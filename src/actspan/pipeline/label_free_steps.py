@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -12,11 +13,30 @@ from actspan.core.ragged import RaggedProposals
 from actspan.core.segments import Proposals
 from actspan.core.types import BoundaryScores, Features, Float32
 from actspan.data.cells import Window
-from actspan.pipeline.outcomes import ScoredVideo
+from actspan.pipeline.outcomes import Piece, ScoredVideo, StageClock
+from actspan.pipeline.steps import Batch, Loaded, Step, Steps
 from actspan.proposals.agreement import combine
 from actspan.proposals.label_free import propose_label_free
 
-Loaded = Sequence[Features | ScoredVideo]
+
+class LabelFreeSteps(Steps):
+    """The stages without networks."""
+
+    def walk(self, pieces: Sequence[Piece], loaded: Loaded, clock: StageClock) -> Batch:
+        """Find and score candidates; see `Steps.walk`."""
+        assert self.config.label_free is not None
+        with clock.time("candidates"):
+            scored, candidates = find_label_free(loaded, self.config.label_free)
+        features = [item for item in loaded if isinstance(item, Features)]
+        return Batch(
+            pieces, features, scored, candidates, candidates.together.score.astype(np.float32)
+        )
+
+    def single_steps(self, pieces: Sequence[Piece], features: Sequence[Features]) -> list[Step]:
+        """Return a call of the only stage; see `Steps.single_steps`."""
+        config = self.config.label_free
+        assert config is not None
+        return [Step("candidates", partial(find_label_free, features, config))]
 
 
 def find_label_free(

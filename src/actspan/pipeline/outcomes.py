@@ -18,14 +18,13 @@ from actspan.core.wording import counted
 from actspan.data.cells import Window
 from actspan.data.dataset import Recording
 from actspan.data.detections import Detections, ProposalLabels
-from actspan.proposals.candidates import fuse
+from actspan.proposals.candidates import rank
 from actspan.proposals.suppression import soft_nms
 
-Stage = Literal["read", "tem", "candidates", "pem", "soft-nms"]
+Stage = Literal["read", "tem", "bmn", "candidates", "pem", "soft-nms"]
 FLAT = 0.05  # scores of a cell are in [0, 1]; trained models vary by 0.5 and more in a video
 POOL = 200_000  # minimum number of candidates kept per recording; the best ones
-_SEES_THE_EDGE = 2  # number of outer cells whose scores depend on TEM's padding
-STAGES: tuple[Stage, ...] = ("read", "tem", "candidates", "pem", "soft-nms")
+_SEES_THE_EDGE = 2  # number of outer cells whose scores depend on the padding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,16 +66,16 @@ class Piece:
 class Outcome:
     """Results of one video, or of one window of a long recording.
 
-    Candidates are those that PEM scored, before suppression: fractions of the span, ranked as in
-    bsn.md section 4. Proposals are in seconds, best first. In window mode the last window has those
-    of the whole recording; they are None before.
+    Candidates are those that a network scored, before suppression: fractions of the span, in the
+    order of bsn.md section 4 or bmn.md section 6. Proposals are in seconds, best first. In window
+    mode the last window has those of the whole recording; they are None before.
     """
 
     id: str  # of the video
     seconds: float  # that position 1.0 corresponds to
     scores: BoundaryScores
     candidates: Proposals
-    confidence: Float32  # PEM's score of each candidate, (N,)
+    confidence: Float32  # the network's score of each candidate, (N,)
     proposals: Proposals | None
     window: Window | None = None  # part of the video; None for all of it
     labels: ProposalLabels | None = None  # of the proposals, if the features are not kept
@@ -100,8 +99,8 @@ class Failure:
 class StageClock:
     """Seconds spent in each stage, and counts of videos with flat scores, over all workers."""
 
-    seconds: dict[Stage, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    scored: int = 0  # videos, or windows, that TEM scored
+    seconds: dict[Stage, float] = field(default_factory=dict)
+    scored: int = 0  # videos, or windows, that a network scored
     flat: int = 0  # those whose start and end scores hardly vary (`FLAT`)
 
     @contextmanager
@@ -109,26 +108,28 @@ class StageClock:
         """Add the time of a block to a stage."""
         started = perf_counter()
         yield
-        self.seconds[stage] += perf_counter() - started
+        self._add(stage, perf_counter() - started)
 
     def add(self, other: StageClock) -> None:
         """Add another worker's times and counts."""
         for stage, seconds in other.seconds.items():
-            self.seconds[stage] += seconds
+            self._add(stage, seconds)
         self.scored += other.scored
         self.flat += other.flat
 
     def drain(self) -> StageClock:
         """Return everything so far, and start again from zero."""
         copy = replace(self)
-        self.seconds = dict.fromkeys(STAGES, 0.0)
-        self.scored = self.flat = 0
+        self.seconds, self.scored, self.flat = {}, 0, 0
         return copy
 
-    def count_flat(self, output: Float32) -> None:
-        """Count the videos of TEM's output, (B, 3, T), and those with flat scores."""
-        self.scored += len(output)
-        inner = output[:, 1:, _SEES_THE_EDGE:-_SEES_THE_EDGE]
+    def _add(self, stage: Stage, seconds: float) -> None:
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def count_flat(self, boundaries: Float32) -> None:
+        """Count the videos of start and end scores, (B, 2, T), and those with flat scores."""
+        self.scored += len(boundaries)
+        inner = boundaries[:, :, _SEES_THE_EDGE:-_SEES_THE_EDGE]
         if inner.shape[2]:
             self.flat += int((np.ptp(inner, axis=2) < FLAT).all(axis=1).sum())
 
@@ -180,7 +181,7 @@ class Recordings:
     def add(self, outcome: Outcome) -> Outcome:
         """Add a window; return it, with proposals if it is the recording's last one."""
         assert outcome.window is not None
-        score = fuse(outcome.candidates, outcome.confidence, self._config.fusion)
+        score = rank(outcome.candidates, outcome.confidence, self._config)
         fused = outcome.candidates.with_score(score)
         return replace(
             outcome, proposals=self.add_candidates(outcome.window, outcome.seconds, fused)
@@ -223,5 +224,5 @@ def suppress(
     A snippet lasts `snippet` seconds; `cells` snippets are a window, fewer than T in a shorter
     recording.
     """
-    length = config.tem.length if config.tem else cells
+    length = config.video_network.length if config.video_network else cells
     return soft_nms(everything, config.soft_nms, span=length * snippet)

@@ -1,39 +1,34 @@
 """Stages from features to proposals of a batch of videos or windows, one after the other.
 
 `Pipeline` runs them on all cores, the benchmark times each of them, and the staged path runs the
-steps between the networks with files in between.
+steps between the networks with files in between. This module has what every kind of model shares:
+pieces of videos, the input of the network that sees them, and Soft-NMS.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from actspan.config.stages import (
-    Edge,
-    PgmConfig,
-    PipelineConfig,
-    TemConfig,
-)
+from actspan.config.stages import Edge, PipelineConfig, TemConfig
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
 from actspan.core.ragged import RaggedProposals
 from actspan.core.segments import Proposals
-from actspan.core.types import BoundaryScores, Features, Float32
-from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
+from actspan.core.types import Features, Float32
+from actspan.data.cells import fit_to_cells, pad_window, plan_windows
 from actspan.data.dataset import Dataset
-from actspan.pipeline.label_free_steps import find_label_free, with_label_free
-from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, StageClock, VideoInput
-from actspan.proposals.bsp import bsp_features_batch
-from actspan.proposals.candidates import fuse, generate_proposals_batch
+from actspan.model.nets import Net
+from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo, Stage, StageClock, VideoInput
+from actspan.proposals.candidates import rank
 from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.session import Session
-
-PEM_ROWS = 4096  # rows per call
 
 
 def pieces_of(videos: Iterable[VideoInput], config: PipelineConfig) -> Iterator[Piece]:
@@ -76,28 +71,23 @@ def failed_piece(video: str, error: ActSpanError) -> Piece:
     return Piece(video, load)
 
 
-def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32:
-    """Return TEM's input for a video or window, (T, C); `edge` is used if the config says "auto".
+def video_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32:
+    """Return the network's input for a video or window, (T, C), filled at the edges.
+
+    `edge` is how rescaling fills cells beyond the outer snippets, if the config says "auto".
+
 
     Raises ShapeError if features have another number of channels than the model.
     """
-    tem = config.tem or TemConfig()
-    if features.values.shape[1] != tem.channels:
+    net = config.video_network or TemConfig()
+    if features.values.shape[1] != net.channels:
         raise ShapeError(
-            f"features have {features.values.shape[1]} channels, the model expects {tem.channels}"
+            f"features have {features.values.shape[1]} channels, the model expects {net.channels}"
         )
     if config.mode == "window":
-        return pad_window(features.values, tem.length)
+        return pad_window(features.values, net.length)
     configured = config.rescale.edge
-    return fit_to_cells(features, tem.length, edge if configured == "auto" else configured)
-
-
-def find_candidates(
-    scores: Sequence[BoundaryScores], windows: Sequence[Window | None], config: PgmConfig
-) -> RaggedProposals:
-    """Find the candidates of each video or window that PEM scores: at most `config.keep`."""
-    edges = [(False, False) if w is None else w.inner_edges() for w in windows]
-    return generate_proposals_batch(scores, config, edges, config.keep)
+    return fit_to_cells(features, net.length, edge if configured == "auto" else configured)
 
 
 def final_proposals(
@@ -108,12 +98,12 @@ def final_proposals(
 ) -> RaggedProposals:
     """Return the proposals of videos that were seen at once: seconds, best first.
 
-    Candidates are fractions of the span, which lasts `seconds` in each video. `confidence` are
-    PEM's scores, (sum N,).
+    Candidates are fractions of the span, which lasts `seconds` in each video. `confidence` is
+    that of each, (sum N,).
     """
     proposals = candidates.together
     best, score, ends = soft_nms_batch(
-        candidates, fuse(proposals, confidence, config.fusion), config.soft_nms
+        candidates, rank(proposals, confidence, config), config.soft_nms
     )
     unit = np.repeat(seconds, np.diff(ends, prepend=0))
     start = proposals.start[best].clip(min=0) * unit
@@ -124,27 +114,34 @@ def final_proposals(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Input and output of every stage for B videos or windows of recordings."""
+    """Output of every stage but Soft-NMS for B videos or windows of recordings."""
 
     pieces: Sequence[Piece]
     features: Sequence[Features]  # of the pieces whose scores were not computed elsewhere
-    video: Float32  # (B, C, T)
-    output: Float32  # (B, 3, T), of TEM
     scored: Sequence[ScoredVideo]
     candidates: RaggedProposals
-    rows: Float32  # (sum N, 32), BSP features of all candidates
-    confidence: Float32  # (sum N,), scores of PEM
+    confidence: Float32  # (sum N,), of the candidates
+
+
+Loaded = Sequence[Features | ScoredVideo]
+
+
+class Step(NamedTuple):
+    """One stage of a batch, ready to be called again and again."""
+
+    name: Stage | Literal["rescale"]
+    call: Callable[[], object]
+    is_network: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Steps:
-    """The stages of a model, as methods that take a batch; several threads may call them.
+class Steps(ABC):
+    """The stages of a kind of model, as methods that take a batch; several threads may call them.
 
     Attributes
     ----------
-    tem_session, pem_session : Session, optional
-        Without a TEM only boundary scores are accepted; without a PEM candidates are ranked by
-        start score x end score.
+    sessions : mapping of network to Session
+        Those of the networks that are run.
     edge : "clamp" or "zero"
         How rescaling fills cells beyond the outer snippets, if the config says "auto".
     memory : threading.local, optional
@@ -152,94 +149,45 @@ class Steps:
     """
 
     config: PipelineConfig
-    tem_session: Session | None
-    pem_session: Session | None
+    sessions: Mapping[Net, Session]
     edge: Edge
     memory: threading.local | None = None
 
-    def walk(
-        self, pieces: Sequence[Piece], loaded: Sequence[Features | ScoredVideo], clock: StageClock
-    ) -> Batch:
+    @abstractmethod
+    def walk(self, pieces: Sequence[Piece], loaded: Loaded, clock: StageClock) -> Batch:
         """Run all stages except Soft-NMS on pieces, which are loaded, and time them."""
-        none = np.empty(0, np.float32)
-        if self.config.label_free is not None:
-            with clock.time("candidates"):
-                scored, candidates = find_label_free(loaded, self.config.label_free)
-            confidence = candidates.together.score.astype(np.float32)
-            return Batch(pieces, (), none, none, scored, candidates, none, confidence)
-        features = [item for item in loaded if isinstance(item, Features)]
-        video = output = none
-        if features:
-            with clock.time("read"):
-                video = self.rescale(features)
-            with clock.time("tem"):
-                output = self.tem(video)
-                clock.count_flat(output)
-        computed = iter(self.scored(output, features))
-        scored = [item if isinstance(item, ScoredVideo) else next(computed) for item in loaded]
-        with clock.time("candidates"):
-            candidates, rows = self.candidates(pieces, scored)
-        with clock.time("pem"):
-            confidence = self.pem(rows)
-        if self.config.fusion.label_free:
-            with clock.time("candidates"):
-                windows = [piece.window for piece in pieces]
-                candidates, confidence = with_label_free(
-                    loaded, windows, candidates, confidence, self.config.fusion
-                )
-        return Batch(pieces, features, video, output, scored, candidates, rows, confidence)
+
+    @abstractmethod
+    def single_steps(self, pieces: Sequence[Piece], features: Sequence[Features]) -> list[Step]:
+        """Return a call of each stage between reading and Soft-NMS, in order, to be timed.
+
+        Each computes its stage of these pieces from the output of the stages before it, which is
+        computed now.
+        """
 
     def load(self, pieces: Sequence[Piece]) -> list[Features]:
         """Load the features of pieces; raise the error of one that cannot be read."""
         loaded = [piece.load() for piece in pieces]
         return [item for item in loaded if isinstance(item, Features)]
 
+    def only_features(self, loaded: Loaded) -> list[Features]:
+        """Return pieces that are features; raise ShapeError for boundary scores."""
+        features = [item for item in loaded if isinstance(item, Features)]
+        if len(features) < len(loaded):
+            raise ShapeError("boundary scores are for BSN's models; give features")
+        return features
+
     def rescale(self, features: Sequence[Features]) -> Float32:
-        """Make TEM's input, (B, C, T)."""
-        config = self.config
-        if self.tem_session is None or config.tem is None:
+        """Make the input of the network that sees the features, (B, C, T)."""
+        net = self.config.video_network
+        if net is None or not {"tem", "bmn"} & self.sessions.keys():
             raise BundleError(
                 "the bundle contains no TEM, which features need; give boundary scores"
             )
-        video = self._array("video", (len(features), config.tem.channels, config.tem.length))
+        video = self._array("video", (len(features), net.channels, net.length))
         for row, item in zip(video, features, strict=True):
-            row[:] = tem_input(item, config, self.edge).T
+            row[:] = video_input(item, self.config, self.edge).T
         return video
-
-    def tem(self, video: Float32) -> Float32:
-        """Compute boundary scores, (B, 3, T)."""
-        assert self.tem_session is not None
-        return self.tem_session.run({"video": video})["output"]
-
-    def scored(self, output: Float32, features: Sequence[Features]) -> list[ScoredVideo]:
-        """Return the scores of each video from TEM's output, (B, 3, T), without padded cells."""
-        windows = self.config.mode == "window"
-        return [
-            ScoredVideo(
-                BoundaryScores.from_array(row[:, : len(item)] if windows else row), item.seconds
-            )
-            for row, item in zip(output, features, strict=True)
-        ]
-
-    def candidates(
-        self, pieces: Sequence[Piece], videos: Sequence[ScoredVideo]
-    ) -> tuple[RaggedProposals, Float32]:
-        """Find candidates, and compute the BSP features of all of them, (sum N, 32)."""
-        scores, bsp = [video.scores for video in videos], self.config.bsp
-        of_all = find_candidates(scores, [piece.window for piece in pieces], self.config.pgm)
-        rows = self._array("bsp", (len(of_all.together), bsp.size))
-        bsp_features_batch(rows, scores, of_all, bsp)
-        return of_all, rows
-
-    def pem(self, rows: Float32) -> Float32:
-        """Compute PEM's score of every candidate, (sum N,); videos share calls without padding."""
-        if self.pem_session is None:
-            return np.ones(len(rows), dtype=np.float32)
-        scored = np.empty(len(rows), dtype=np.float32)
-        for first in range(0, len(rows), PEM_ROWS):
-            part = slice(first, first + PEM_ROWS)
-            scored[part] = self.pem_session.run({"video_feature": rows[part]})["output"][:, 0]
-        return scored
 
     def outcomes(self, batch: Batch, confidence: Float32) -> list[Outcome]:
         """Return the outcome of each piece; `confidence` is like that of the batch.
@@ -271,15 +219,3 @@ class Steps:
             memory = np.empty(size, dtype=np.float32)
             setattr(self.memory, name, memory)
         return memory[:size].reshape(shape)
-
-
-def load_kernels() -> None:
-    """Call every kernel once to load its compiled form, or to compile it the first time."""
-    cells = np.full((2, 1), 0.5, dtype=np.float32)
-    fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
-    scores = BoundaryScores(*(cells.ravel() for _ in range(3)))
-    config = PipelineConfig()
-    candidates = generate_proposals_batch([scores], config.pgm, [(False, False)])
-    rows = np.empty((len(candidates.together), config.bsp.size), dtype=np.float32)
-    bsp_features_batch(rows, [scores], candidates, config.bsp)
-    soft_nms_batch(candidates, candidates.together.score, config.soft_nms)

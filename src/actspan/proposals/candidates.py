@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config.stages import FusionConfig, PgmConfig
+from actspan.config.stages import FusionConfig, PgmConfig, PipelineConfig
 from actspan.core.errors import ShapeError
 from actspan.core.kernels import descending, kernel
 from actspan.core.ragged import RaggedProposals
@@ -215,3 +215,14 @@ def fuse(candidates: Proposals, confidence: Float32, config: FusionConfig) -> Fl
     first, second, third = (x if exponent == 1 else x**exponent for x, exponent in factors)
     fused: Float64 = first * second * third
     return fused
+
+
+def rank(candidates: Proposals, confidence: Float32, config: PipelineConfig) -> Float64:
+    """Compute the final scores before Soft-NMS, (N,) float64: those of `fuse`.
+
+    BMN's candidates have theirs already, a product in another order (bmn.md section 6), which
+    counts unless `config.fusion` changes the factors.
+    """
+    if config.bmn is not None and config.fusion == FusionConfig():
+        return candidates.score
+    return fuse(candidates, confidence, config.fusion)

@@ -13,13 +13,11 @@ from pathlib import Path
 from actspan.core.errors import ActSpanError, BackendError
 from actspan.core.wording import suggestion
 from actspan.model.bundle import Bundle
-from actspan.model.nets import NETS, Net
+from actspan.model.nets import FORMS, NETS, Net
 from actspan.runtime.backends import BACKENDS, ORT, Backend, Support
 from actspan.runtime.session import Session, SessionOptions, with_any_batch
 
 _BATCH = re.compile(r"\.bs(\d+)\.")  # in the file name of an engine
-
-INPUT: dict[Net, str] = {"tem": "video", "pem": "video_feature"}
 
 
 def find_backend(name: str) -> tuple[Backend, int]:
@@ -214,7 +212,7 @@ def open_net(
     module = importlib.import_module(f"actspan.runtime.{chosen.module}")
     session: Session = module.open_file(path, chosen, options)
     try:
-        return with_any_batch(session, INPUT[net], rank=3 if net == "tem" else 2)
+        return with_any_batch(session, FORMS[net])
     except BackendError as error:
         session.close()
         raise BackendError(f"{path}: {error}") from error

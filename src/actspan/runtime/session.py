@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from actspan.config.base import Bounds, Config, Positive
 from actspan.core.errors import ActSpanError, BackendError, ShapeError
 from actspan.core.types import Float32
+from actspan.core.wording import counted
+from actspan.model.nets import NetForm
 
 Shape = tuple[int | None, ...]  # None: any size
 BatchRange = tuple[int, int | None]  # smallest and largest size of the first axis; None: any
@@ -143,27 +145,28 @@ def reason_of(error: BaseException) -> str:
 _ROUNDED = {("openvino", 2): 128}
 
 
-def with_any_batch(inner: Session, name: str, rank: int) -> Session:
+def with_any_batch(inner: Session, form: NetForm) -> Session:
     """Return a session that takes any number of rows, named like the bundle's ONNX files.
 
-    The only input of `inner`, with `rank` axes, is then called `name`, and its only output
-    "output". If `inner` is such a session already, it is returned itself. Raise BackendError if it
-    has more inputs or outputs, or an input of another rank.
+    Its input and outputs, in their order, then have the names of `form`. If `inner` is such a
+    session already, it is returned itself. Raise BackendError if it has another number of inputs or
+    outputs, or an input of another number of axes.
     """
-    if len(inner.input_shapes) != 1 or len(inner.output_names) != 1:
+    if len(inner.input_shapes) != 1 or len(inner.output_names) != len(form.outputs):
+        needed = counted(len(form.outputs), "output")
         raise BackendError(
-            f"it has {len(inner.input_shapes)} inputs and {len(inner.output_names)} outputs; "
-            "a network of BSN has one of each"
+            f"it has {counted(len(inner.input_shapes), 'input')} and "
+            f"{counted(len(inner.output_names), 'output')}; one input and {needed} are needed"
         )
     ((input_name, shape),) = inner.input_shapes.items()
-    if len(shape) not in (rank, rank + 1):
-        raise BackendError(f"its input has shape {_text(shape)}; {rank} axes are needed")
-    named = input_name == name and inner.output_names[0] == "output"
+    if len(shape) not in (form.axes, form.axes + 1):
+        raise BackendError(f"its input has shape {_text(shape)}; {form.axes} axes are needed")
+    named = input_name == form.input and tuple(inner.output_names) == form.outputs
     rounded = _ROUNDED.get((inner.backend.partition(":")[0], len(shape)), 1)
     is_free = shape[0] is None and inner.batch_range is None
-    if named and is_free and len(shape) == rank and rounded == 1:
+    if named and is_free and len(shape) == form.axes and rounded == 1:
         return inner
-    return BatchedSession(inner, name, shape[: 1 + len(shape) - rank], rounded)
+    return BatchedSession(inner, form, shape[: 1 + len(shape) - form.axes], rounded)
 
 
 class BatchedSession(Session):
@@ -174,14 +177,13 @@ class BatchedSession(Session):
     session with one more axis takes its rows over two axes, like PEM for NPUs: (1, 1000, 32).
     """
 
-    output_names = ("output",)
     batch_range = None
 
-    def __init__(self, inner: Session, name: str, lead: Shape, rounded: int) -> None:
+    def __init__(self, inner: Session, form: NetForm, lead: Shape, rounded: int) -> None:
         self._inner, self._lead = inner, lead  # the leading axes count rows
-        self.backend = inner.backend
+        self.backend, self.output_names = inner.backend, form.outputs
         ((self._given, shape),) = inner.input_shapes.items()
-        self.input_shapes = MappingProxyType({name: (None, *shape[len(lead) :])})
+        self.input_shapes = MappingProxyType({form.input: (None, *shape[len(lead) :])})
         self._least, most = inner.batch_range or (lead[0] or 1, lead[0])
         self._unit, self._most = 1, most  # rows: a multiple of unit, at most most
         if len(lead) == 2:
@@ -196,9 +198,10 @@ class BatchedSession(Session):
         count = max(len(rows), 1)
         step = self._most or count
         parts = [self._run_part(rows[i : i + step]) for i in range(0, count, step)]
-        return {"output": parts[0] if len(parts) == 1 else np.concatenate(parts)}
+        of_each = zip(self.output_names, zip(*parts, strict=True), strict=True)
+        return {name: p[0] if len(p) == 1 else np.concatenate(p) for name, p in of_each}
 
-    def _run_part(self, rows: Float32) -> Float32:
+    def _run_part(self, rows: Float32) -> list[Float32]:
         count = len(rows)
         size = max(-(-count // self._unit) * self._unit, self._unit, self._least)
         if size != count:
@@ -209,8 +212,9 @@ class BatchedSession(Session):
             batch, length = self._lead
             batch = size // length if length else batch or 1
             rows = rows.reshape(batch, size // batch, *rows.shape[1:])
-        output = self._inner.run({self._given: rows})[self._inner.output_names[0]]
-        return output.reshape(size, *output.shape[len(self._lead) :])[:count]
+        outputs = self._inner.run({self._given: rows})
+        named = (outputs[name] for name in self._inner.output_names)
+        return [y.reshape(size, *y.shape[len(self._lead) :])[:count] for y in named]
 
     def close(self) -> None:
         """Close the inner session."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from actspan import __version__
 from actspan.core.types import Features
 from actspan.core.wording import suggestion
-from actspan.model.nets import NETS, Net
+from actspan.model.nets import FORMS, Net, input_shape, output_shapes
 from actspan.server.error_responses import (
     BINARY,
     ProblemError,
@@ -102,7 +102,7 @@ class InferenceModel(NamedTuple):
     infer: Callable[[Tensors, Mapping[str, Any]], Awaitable[Tensors]]
 
 
-ModelName = Annotated[str, InPath(description="tem, pem or pipeline.")]
+ModelName = Annotated[str, InPath(description="tem and pem, or bmn; pipeline.")]
 Version = Annotated[str, InPath(description="1, the only version.")]
 HeaderLength = Annotated[
     int | None,
@@ -113,7 +113,9 @@ HeaderLength = Annotated[
 def router(service: ProposalService) -> APIRouter:
     """Return all operations of the protocol."""
     routes = APIRouter(prefix="/v2", tags=["inference protocol v2"])
-    models: dict[str, InferenceModel] = {name: _network(service.model, name) for name in NETS}
+    models: dict[str, InferenceModel] = {
+        name: _network(service.model, name) for name in service.model.sessions
+    }
     models["pipeline"] = _pipeline(service.model, service.limits.recording_seconds)
 
     def find(model: ModelName) -> InferenceModel:
@@ -193,26 +195,24 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
 
 
 def _network(model: ServedModel, name: Net) -> InferenceModel:
-    """Return TEM or PEM: input rows to output rows.
+    """Return a network: input rows to output rows, in [0, 1].
 
-    TEM maps `video` (B, C, T) to `output` (B, 3, T): actionness, start and end in [0, 1]. PEM maps
-    `video_feature` (N, 32), BSP features, to `output` (N, 1) in [0, 1].
+    TEM maps `video` (B, C, T) to `output` (B, 3, T): actionness, start and end. PEM maps
+    `video_feature` (N, 32), BSP features, to `output` (N, 1). BMN maps `video` (B, C, T) to
+    `confidence_map` (B, 2, R, T), `start` (B, T) and `end` (B, T).
     """
-    (input_name,) = model.sessions[name].input_shapes
-    input_shape, output_shape = [-1, model.config.bsp.size], [-1, 1]
-    if name == "tem":
-        length = model.config.cells
-        input_shape, output_shape = [-1, model.channels, length], [-1, 3, length]
+    form, shapes = FORMS[name], output_shapes(model.config, name)
 
     async def infer(tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
         read_parameters(parameters, NetworkParameters)
-        rows = _required(tensors, input_name)
+        rows = _required(tensors, form.input)
         if not len(rows):
-            raise ProblemError(400, f"input {input_name!r} has no rows")
-        return {"output": await model.rows[name].answer(rows, len(rows))}
+            raise ProblemError(400, f"input {form.input!r} has no rows")
+        return await model.rows[name].answer(rows, len(rows))
 
-    inputs = [_spec(input_name, "FP32", *input_shape)]
-    return InferenceModel(_metadata(name, inputs, [_spec("output", "FP32", *output_shape)]), infer)
+    inputs = [_spec(form.input, "FP32", -1, *input_shape(model.config, name))]
+    outputs = [_spec(out, "FP32", -1, *shape) for out, shape in shapes.items()]
+    return InferenceModel(_metadata(name, inputs, outputs), infer)
 
 
 def _pipeline(model: ServedModel, longest: float) -> InferenceModel:

@@ -16,7 +16,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from actspan.config.changes import with_changes
-from actspan.config.stages import TemConfig
 from actspan.core.errors import BundleError
 from actspan.core.segments import Proposals
 from actspan.core.types import Features, Float32
@@ -24,7 +23,7 @@ from actspan.data.cells import plan_windows
 from actspan.data.dataset import Recording
 from actspan.data.detections import Detections
 from actspan.model.bundle import Bundle
-from actspan.model.nets import NETS
+from actspan.model.nets import BSN, NETS
 from actspan.pipeline.classifier import ProposalClassifier
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
@@ -164,18 +163,21 @@ class ServedModel:
     """Bundle that is open for requests; raises BundleError or BackendError if it cannot be opened.
 
     `videos` batches lists of Features through the pipeline; `rows` batches arrays per network
-    ("tem", "pem") through its session.
+    through its session.
     """
 
     def __init__(self, bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> None:
-        if len(bundle.nets) < 2:
-            raise BundleError(f"{bundle.path}: a service needs a TEM and a PEM; convert both")
+        if bundle.missing_nets or not bundle.nets:
+            lacking = " and no ".join(
+                net.upper() for net in NETS if net in (bundle.missing_nets or BSN)
+            )
+            raise BundleError(f"{bundle.path}: contains no {lacking}, which a service needs")
         self.bundle, self.config = bundle, with_changes(bundle.config, settings.changes)
         self.backend = choose_backend(bundle, settings.backend).name
         threads = settings.threads or os.cpu_count() or 1
-        opened = open_nets(bundle, NETS, self.backend, threads)
-        self.sessions = {name: opened[name] for name in NETS}
-        self.pipeline = Pipeline(opened["tem"], opened["pem"], self.config, threads=threads)
+        nets = [net for net in NETS if net in bundle.nets]
+        self.sessions = open_nets(bundle, nets, self.backend, threads)
+        self.pipeline = Pipeline(self.sessions, self.config, threads=threads)
         common = (settings.limits, self.pipeline.threads, metrics)
         self.videos = Batcher("pipeline", self._propose, *common)
         self.rows = {n: Batcher(n, _rows_of(net), *common) for n, net in self.sessions.items()}
@@ -185,7 +187,8 @@ class ServedModel:
     @property
     def channels(self) -> int:
         """Channels of the model's input features."""
-        return (self.config.tem or TemConfig()).channels
+        assert self.config.video_network is not None
+        return self.config.video_network.channels
 
     @property
     def takes_videos(self) -> bool:
@@ -236,13 +239,15 @@ class ServedModel:
             self._classifier.close()
 
 
-def _rows_of(session: Session) -> Callable[[Sequence[Float32]], list[Float32]]:
+def _rows_of(session: Session) -> Callable[[Sequence[Float32]], list[dict[str, Float32]]]:
     """Return a function that runs a network over the rows of several requests."""
     (name,) = session.input_shapes
 
-    def run(groups: Sequence[Float32]) -> list[Float32]:
+    def run(groups: Sequence[Float32]) -> list[dict[str, Float32]]:
         rows = groups[0] if len(groups) == 1 else np.concatenate(groups)
         ends = np.cumsum([len(group) for group in groups])
-        return np.split(session.run({name: rows})["output"], ends[:-1])
+        outputs = session.run({name: rows})
+        parts = zip(*(np.split(output, ends[:-1]) for output in outputs.values()), strict=True)
+        return [dict(zip(outputs, part, strict=True)) for part in parts]
 
     return run

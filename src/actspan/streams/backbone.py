@@ -17,6 +17,7 @@ from actspan.core.errors import BackendError, ConfigError, ModelError, require
 from actspan.core.files import sha256, similar_path
 from actspan.core.types import Float32
 from actspan.core.wording import suggestion
+from actspan.model.nets import NetForm
 from actspan.runtime.opening import open_session
 from actspan.runtime.session import Session, with_any_batch
 from actspan.streams.hub_backbone import hub_backbone
@@ -139,7 +140,7 @@ class Backbone(AbstractContextManager["Backbone"]):
             layout = self._read_input(inner)
             self._axes = _AXES[layout]
             (self._input,) = inner.input_shapes
-            self._session = with_any_batch(inner, self._input, len(layout))
+            self._session = with_any_batch(inner, NetForm(self._input, len(layout)))
             self.channels = self._probe()
         except (BackendError, ModelError) as error:
             inner.close()

@@ -55,8 +55,11 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
         backend: str = "auto",
     ) -> None:
         features, wanted = bundle.features, bundle.features.extraction
-        if "tem" not in bundle.nets and bundle.config.label_free is None:
-            raise BundleError(f"{bundle.path}: contains no TEM, which features of a video need")
+        if not bundle.takes_features:
+            video = "tem" if bundle.config.bmn is None else "bmn"
+            raise BundleError(
+                f"{bundle.path}: contains no {video.upper()}, which features of a video need"
+            )
         if wanted is None:
             origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
             raise BundleError(

@@ -61,10 +61,11 @@ from actspan.deploy.staged.stage import (
 )
 from actspan.jobs.feature_source import inputs_from_features
 from actspan.model.bundle import Bundle
+from actspan.pipeline.bsn_steps import find_candidates
 from actspan.pipeline.outcomes import Piece, Recordings
-from actspan.pipeline.steps import final_proposals, find_candidates, pieces_of, tem_input
+from actspan.pipeline.steps import final_proposals, pieces_of, video_input
 from actspan.proposals.bsp import bsp_features
-from actspan.proposals.candidates import fuse
+from actspan.proposals.candidates import rank
 
 _SIDES = ("xmin", "xmax", "xmin_score", "xmax_score")  # float64, N values per file
 
@@ -117,7 +118,7 @@ def _write_tem_input(
     features = piece.load()
     assert isinstance(features, Features)
     name = input_name(piece.id, piece.window)
-    values = tem_input(features, config, edge)
+    values = video_input(features, config, edge)
     data = write_array(folder / "input" / f"{name}.bin", values.T)
     rows = len(features) if config.mode == "window" else len(values)
     if config.fusion.label_free:
@@ -295,7 +296,7 @@ def _rate_item(
     if stage.config.fusion.label_free:
         candidates, confidence = add_label_free(stage, item, candidates, confidence)
     if item.window is not None:
-        return item, candidates.with_score(fuse(candidates, confidence, stage.config.fusion))
+        return item, candidates.with_score(rank(candidates, confidence, stage.config))
     alone = RaggedProposals.of([candidates])
     (best,) = final_proposals(alone, confidence, [item.seconds], stage.config)
     return item, best

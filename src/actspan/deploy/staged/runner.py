@@ -30,7 +30,8 @@ from actspan.deploy.staged.dumps import (
 )
 from actspan.deploy.staged.stage import Item, Stage
 from actspan.model.bundle import Bundle
-from actspan.runtime.opening import INPUT, open_nets
+from actspan.model.nets import FORMS
+from actspan.runtime.opening import open_nets
 from actspan.runtime.session import Session
 
 _SCRIPT = Path(__file__).with_name("standalone.py")
@@ -86,7 +87,7 @@ def _run_batch(
     height, width = stage.shape(net)
     shape = (len(items), height, width) if net == "tem" else (len(items) * height, width)
     rows = np.frombuffer(joined, dtype=np.float32).reshape(shape)
-    output = session.run({INPUT[net]: rows})["output"]
+    output = session.run({FORMS[net].input: rows})["output"]
     for item, values in zip(items, output.reshape(len(items), -1), strict=True):
         write_array(dumps.path(item), values)
     return [(item, zlib.crc32(content)) for item, content in zip(items, data, strict=True)]

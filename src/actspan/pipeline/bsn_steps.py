@@ -1,0 +1,108 @@
+"""The stages of BSN: TEM, candidates, BSP features, PEM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from actspan.config.stages import PgmConfig
+from actspan.core.ragged import RaggedProposals
+from actspan.core.types import BoundaryScores, Features, Float32
+from actspan.data.cells import Window
+from actspan.pipeline.label_free_steps import with_label_free
+from actspan.pipeline.outcomes import Piece, ScoredVideo, StageClock
+from actspan.pipeline.steps import Batch, Loaded, Step, Steps
+from actspan.proposals.bsp import bsp_features_batch
+from actspan.proposals.candidates import generate_proposals_batch
+
+PEM_ROWS = 4096  # rows per call
+
+
+def find_candidates(
+    scores: Sequence[BoundaryScores], windows: Sequence[Window | None], config: PgmConfig
+) -> RaggedProposals:
+    """Find the candidates of each video or window that PEM scores: at most `config.keep`."""
+    edges = [(False, False) if w is None else w.inner_edges() for w in windows]
+    return generate_proposals_batch(scores, config, edges, config.keep)
+
+
+class BsnSteps(Steps):
+    """The stages of BSN.
+
+    Without a TEM only boundary scores are accepted; without a PEM candidates are ranked by
+    start score x end score.
+    """
+
+    def walk(self, pieces: Sequence[Piece], loaded: Loaded, clock: StageClock) -> Batch:
+        """Run all stages except Soft-NMS; see `Steps.walk`."""
+        features = [item for item in loaded if isinstance(item, Features)]
+        computed: list[ScoredVideo] = []
+        if features:
+            with clock.time("read"):
+                video = self.rescale(features)
+            with clock.time("tem"):
+                output = self.tem(video)
+                clock.count_flat(output[:, 1:])
+                computed = self.scored(output, features)
+        waiting = iter(computed)
+        scored = [item if isinstance(item, ScoredVideo) else next(waiting) for item in loaded]
+        with clock.time("candidates"):
+            candidates, rows = self.candidates(pieces, scored)
+        with clock.time("pem"):
+            confidence = self.pem(rows)
+        if self.config.fusion.label_free:
+            with clock.time("candidates"):
+                windows = [piece.window for piece in pieces]
+                candidates, confidence = with_label_free(
+                    loaded, windows, candidates, confidence, self.config.fusion
+                )
+        return Batch(pieces, features, scored, candidates, confidence)
+
+    def single_steps(self, pieces: Sequence[Piece], features: Sequence[Features]) -> list[Step]:
+        """Return a call of each stage; see `Steps.single_steps`."""
+        video = self.rescale(features)
+        output = self.tem(video)
+        _, rows = self.candidates(pieces, self.scored(output, features))
+        return [
+            Step("rescale", partial(self.rescale, features)),
+            Step("tem", partial(self.tem, video), is_network=True),
+            Step("candidates", lambda: self.candidates(pieces, self.scored(output, features))),
+            Step("pem", partial(self.pem, rows), is_network=True),
+        ]
+
+    def tem(self, video: Float32) -> Float32:
+        """Compute boundary scores, (B, 3, T)."""
+        return self.sessions["tem"].run({"video": video})["output"]
+
+    def scored(self, output: Float32, features: Sequence[Features]) -> list[ScoredVideo]:
+        """Return the scores of each video from TEM's output, (B, 3, T), without padded cells."""
+        windows = self.config.mode == "window"
+        return [
+            ScoredVideo(
+                BoundaryScores.from_array(row[:, : len(item)] if windows else row), item.seconds
+            )
+            for row, item in zip(output, features, strict=True)
+        ]
+
+    def candidates(
+        self, pieces: Sequence[Piece], videos: Sequence[ScoredVideo]
+    ) -> tuple[RaggedProposals, Float32]:
+        """Find candidates, and compute the BSP features of all of them, (sum N, 32)."""
+        scores, bsp = [video.scores for video in videos], self.config.bsp
+        of_all = find_candidates(scores, [piece.window for piece in pieces], self.config.pgm)
+        rows = self._array("bsp", (len(of_all.together), bsp.size))
+        bsp_features_batch(rows, scores, of_all, bsp)
+        return of_all, rows
+
+    def pem(self, rows: Float32) -> Float32:
+        """Compute PEM's score of every candidate, (sum N,); videos share calls without padding."""
+        session = self.sessions.get("pem")
+        if session is None:
+            return np.ones(len(rows), dtype=np.float32)
+        scored = np.empty(len(rows), dtype=np.float32)
+        for first in range(0, len(rows), PEM_ROWS):
+            part = slice(first, first + PEM_ROWS)
+            scored[part] = session.run({"video_feature": rows[part]})["output"][:, 0]
+        return scored
