@@ -127,9 +127,9 @@ def regression_weights(
 
 
 def draw_proposals(
-    shape: tuple[int, int, int], config: BmnLossConfig, generator: torch.Generator
+    shape: tuple[int, ...], config: BmnLossConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw uniform numbers that select proposals for the regression: two (B, R, C) tensors."""
+    """Draw uniform numbers that select proposals for the regression: two tensors, (B, R, C)."""
     drawn = (1, *shape[1:]) if config.shared_draw else shape
     middle, low = (torch.rand(drawn, generator=generator) for _ in range(2))
     return middle.expand(shape), low.expand(shape)
