@@ -22,7 +22,8 @@ from actspan.bench import synthetic
 from actspan.config.bmn_presets import BMN_PIPELINES
 from actspan.config.stages import BATCH
 from actspan.pipeline.steps import final_proposals
-from actspan.proposals.matching import boundary_scores, match_boundaries_batch
+from actspan.proposals.confidence_map import boundary_scores
+from actspan.proposals.matching import match_boundaries_batch
 from benchmarks.harness import Row, benchmark, median_seconds, print_comparison
 from benchmarks.published_evaluation import compare
 from benchmarks.published_steps import shared_length

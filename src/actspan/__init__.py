@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from actspan.config.bmn import BmnConfig, MatchingConfig
     from actspan.config.stages import (
         BspConfig,
         FusionConfig,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from actspan.pipeline.loading import load
     from actspan.proposals.bsp import bsp_features
     from actspan.proposals.candidates import generate_proposals
+    from actspan.proposals.matching import match_boundaries
     from actspan.proposals.suppression import soft_nms
     from actspan.streams.arrays import extract_samples
     from actspan.streams.extract import extract
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ActSpanError": "actspan.core.errors",
+    "BmnConfig": "actspan.config.bmn",
     "BoundaryScores": "actspan.core.types",
     "BspConfig": "actspan.config.stages",
     "Bundle": "actspan.model.bundle",
@@ -53,6 +56,7 @@ _HOME = {
     "DetectionResult": "actspan.evaluation.detection",
     "Features": "actspan.core.types",
     "FusionConfig": "actspan.config.stages",
+    "MatchingConfig": "actspan.config.bmn",
     "PemConfig": "actspan.config.stages",
     "PgmConfig": "actspan.config.stages",
     "Pipeline": "actspan.pipeline.core",
@@ -74,6 +78,7 @@ _HOME = {
     "extract_samples": "actspan.streams.arrays",
     "generate_proposals": "actspan.proposals.candidates",
     "load": "actspan.pipeline.loading",
+    "match_boundaries": "actspan.proposals.matching",
     "propose": "actspan.jobs.propose",
     "rescale_features": "actspan.data.cells",
     "soft_nms": "actspan.proposals.suppression",
@@ -82,6 +87,7 @@ _HOME = {
 
 __all__ = [
     "ActSpanError",
+    "BmnConfig",
     "BoundaryScores",
     "BspConfig",
     "Bundle",
@@ -89,6 +95,7 @@ __all__ = [
     "DetectionResult",
     "Features",
     "FusionConfig",
+    "MatchingConfig",
     "PemConfig",
     "PgmConfig",
     "Pipeline",
@@ -110,6 +117,7 @@ __all__ = [
     "extract_samples",
     "generate_proposals",
     "load",
+    "match_boundaries",
     "propose",
     "rescale_features",
     "soft_nms",

@@ -104,7 +104,7 @@ def test_flat_scores_are_counted(values: tuple[float, ...], warned: bool) -> Non
     output[:, :, [0, 1, -2, -1]] = 0.9  # what TEM's padding makes of the outer cells neither
     output[:, 2, 10] += np.array(values, np.float32)
     clock, all_workers = StageClock(), StageClock()
-    clock.count_flat(output)
+    clock.count_flat(output[:, 1:])
     all_workers.add(clock.drain())
     assert clock == StageClock()
     warnings = all_workers.warnings("window")

@@ -12,17 +12,10 @@ from msgspec.structs import replace
 
 from actspan import Proposals, soft_nms
 from actspan.config.bmn_presets import BMN_PIPELINES
-from actspan.core.types import Float32, Video
-from actspan.data.timebase import SpanRule, annotated_seconds
+from actspan.core.types import Float32
 from actspan.proposals.matching import match_boundaries_batch
 from actspan.proposals.suppression import soft_nms_plain
-
-# Preset, the code whose outputs are read in its axes, its result file
-CODES = {
-    "jjboy2020": ("jjboy", "result_proposal.json"),
-    "mmaction2": ("mmaction2", "result_proposal_mmaction2.json"),
-    "paddle": ("mmaction2", "result_proposal_paddle.json"),
-}
+from tests.bmn_data import CODES, published_outputs, result_seconds
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +30,10 @@ def videos(bmn: Path) -> dict[str, Any]:
 
 def candidates(folder: Path, video: str, preset: str) -> tuple[Proposals, Float32]:
     """Return the candidates of recorded outputs of the network, and their confidence."""
-    config, code = BMN_PIPELINES[preset], CODES[preset][0]
+    config = BMN_PIPELINES[preset]
     assert config.bmn is not None
-    with np.load(folder / "stages.npz") as stages:
-        prefix = f"{video}/{code}" if f"{video}/{code}/map" in stages else video
-        given = [stages[f"{prefix}/{name}"][None] for name in ("map", "start", "end")]
+    outputs = published_outputs(folder, video, CODES[preset][0])
+    given = [array[None] for array in outputs]
     edges = [(False, False)]
     ragged, confidence = match_boundaries_batch(
         *given, config.bmn.axes, config.matching, [100], edges
@@ -82,7 +74,7 @@ def test_results_are_reproduced(preset: str, bmn: Path, videos: dict[str, Any]) 
     for name, info in videos.items():
         kept = soft_nms(candidates(bmn, name, preset)[0], BMN_PIPELINES[preset].soft_nms)
         expected = results[name.removeprefix("v_")]
-        seconds = annotated_seconds(*time_base(name, info, preset))
+        seconds = result_seconds(name, info, preset)
         segments = np.c_[kept.start, kept.end] * seconds
         np.testing.assert_allclose(
             segments, [row["segment"] for row in expected], rtol=0, atol=1e-9
@@ -90,18 +82,6 @@ def test_results_are_reproduced(preset: str, bmn: Path, videos: dict[str, Any]) 
         np.testing.assert_allclose(
             kept.score, [row["score"] for row in expected], rtol=0, atol=1e-12
         )
-
-
-def time_base(name: str, info: dict[str, Any], preset: str) -> tuple[Video, SpanRule]:
-    """Return a video as the annotations of the published code have it.
-
-    PaddleVideo's do not count frames, so position 1.0 is the whole duration there.
-    """
-    seconds = info["duration_second"]
-    if preset == "paddle":
-        return Video(name, seconds), SpanRule.COVERED
-    frames, covered = info["duration_frame"], info["feature_frame"]
-    return Video(name, seconds, frames=frames, feature_frames=covered), SpanRule.FLOOR
 
 
 def test_the_order_of_the_union_decides_at_the_threshold(bmn: Path) -> None:

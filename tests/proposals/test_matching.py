@@ -11,21 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from actspan import Proposals
+from actspan import Proposals, match_boundaries
 from actspan.config.base import to_dict
 from actspan.config.bmn import MapAxes, MatchingConfig
 from actspan.config.bmn_presets import BMN_PIPELINES
-from actspan.core.errors import ShapeError
+from actspan.core.errors import ConfigError, ShapeError
 from actspan.core.types import Float32
-from actspan.proposals.matching import (
-    boundary_scores,
-    match_boundaries_batch,
-    match_boundaries_plain,
-)
+from actspan.proposals.confidence_map import boundary_scores
+from actspan.proposals.matching import match_boundaries_batch, match_boundaries_plain
 
 COLUMNS = ("start", "end", "score", "start_score", "end_score")
 AXES: tuple[MapAxes, ...] = get_args(MapAxes)
-WHOLE = (False, False)
 
 
 @dataclass
@@ -42,8 +38,7 @@ class Outputs:
     def of_window(self, number: int) -> tuple[Float32, Float32, Float32]:
         """Return map, start and end of a window without its padding."""
         n = self.cells[number]
-        rows = n if self.axes == "start-end" else self.confidence_map.shape[2]
-        confidence_map = self.confidence_map[number, :, :rows, :n]
+        confidence_map = self.confidence_map[number, :, :n, :n]
         return confidence_map, self.start[number, :n], self.end[number, :n]
 
 
@@ -92,16 +87,6 @@ def match(given: Outputs, config: MatchingConfig) -> list[tuple[Proposals, Float
         given.inner_edges,
     )
     return [(part, confidence[rows]) for part, rows in zip(found, found.rows(), strict=True)]
-
-
-def one_window(
-    confidence_map: Float32, start: Any, end: Any, axes: MapAxes, config: MatchingConfig
-) -> Proposals:
-    """Return the candidates of one video."""
-    given = Outputs(
-        axes, confidence_map[None], np.float32([start]), np.float32([end]), [len(start)], [WHOLE]
-    )
-    return match(given, config)[0][0]
 
 
 @given(outputs(), configs())
@@ -168,13 +153,36 @@ def test_an_action_score_is_the_best_confidence_over_the_cell(given: Outputs) ->
         np.testing.assert_array_equal(scores.end, end)
 
 
+FLAT = np.full(4, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "end", "axes", "error", "message"),
+    [
+        pytest.param((2, 4, 4), FLAT[:3], "start-end", ShapeError, r"end \(3,\)", id="end"),
+        pytest.param((3, 4, 4), FLAT, "start-end", ShapeError, r"map \(3, 4, 4\)", id="channels"),
+        pytest.param((2, 3, 4), FLAT, "start-end", ShapeError, r"\(2, T, T\)", id="few starts"),
+        pytest.param((2, 5, 4), FLAT, "duration-start", ShapeError, "D <= T", id="durations"),
+        pytest.param((2, 16), FLAT, "duration-start", ShapeError, r"\(2, D, T\)", id="flat"),
+        pytest.param((2, 4, 4), FLAT * np.nan, "start-end", ShapeError, "end contains", id="NaN"),
+        pytest.param((2, 4, 4), FLAT, "starts", ConfigError, "axes 'starts'", id="axes"),
+    ],
+)
+@pytest.mark.parametrize("function", [match_boundaries, boundary_scores])
+def test_outputs_that_do_not_fit_are_refused(
+    function: Any, shape: tuple[int, ...], end: Any, axes: Any, error: Any, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        function(np.full(shape, 0.5), FLAT, end, axes=axes)
+
+
 @pytest.mark.parametrize("axes", AXES)
-def test_a_map_that_is_not_finite_has_no_scores(axes: MapAxes) -> None:
-    confidence_map = np.full((2, 4, 4), 0.5, np.float32)
+@pytest.mark.parametrize("function", [match_boundaries, boundary_scores])
+def test_a_map_that_is_not_finite_is_refused(function: Any, axes: MapAxes) -> None:
+    confidence_map = np.full((2, 4, 4), 0.5)
     confidence_map[1, 0, 1] = np.nan
-    flat = np.full(4, 0.5, np.float32)
-    with pytest.raises(ShapeError, match="map contains NaN"):
-        boundary_scores(confidence_map, flat, flat, axes)
+    with pytest.raises(ShapeError, match="confidence map contains NaN"):
+        function(confidence_map, FLAT, FLAT, axes=axes)
 
 
 @pytest.mark.parametrize("name", BMN_PIPELINES)
@@ -182,9 +190,8 @@ def test_two_cells_have_the_candidates_of_the_preset(name: str) -> None:
     # Published code other than PaddleVideo's ends proposals before the last cell.
     config, bmn = BMN_PIPELINES[name].matching, BMN_PIPELINES[name].bmn
     assert bmn is not None
-    found = one_window(
-        np.full((2, 2, 2), 0.5, np.float32), [0.9, 0.1], [0.1, 0.9], bmn.axes, config
-    )
+    half = np.full((2, 2, 2), 0.5)
+    found = match_boundaries(half, [0.9, 0.1], [0.1, 0.9], config, axes=bmn.axes)
     segments = list(zip(found.start.tolist(), found.end.tolist(), strict=True))
     assert segments == ([(0.0, 1.0)] if name == "paddle" else [(0.0, 0.5)])
     assert found.score.tolist() == [float(np.float32(0.9) * np.float32(0.9) / 4)]
@@ -201,23 +208,21 @@ def test_two_cells_have_the_candidates_of_the_preset(name: str) -> None:
 )
 @pytest.mark.parametrize("axes", AXES)
 def test_flat_scores_select_every_cell(axes: MapAxes, select: Any, end: Any, count: int) -> None:
-    flat = np.full(10, 0.5, np.float32)
+    flat = np.full(10, 0.5)
     config = MatchingConfig(select=select, end=end)
-    found = one_window(np.full((2, 10, 10), 0.5, np.float32), flat, flat, axes, config)
+    found = match_boundaries(np.full((2, 10, 10), 0.5), flat, flat, config, axes=axes)
     assert len(found) == count
     assert set(found.score.tolist()) == {0.0625}
 
 
 def test_scores_that_are_zero_leave_the_outer_cells() -> None:
-    zero = np.zeros(10, np.float32)
-    found = one_window(np.ones((2, 10, 10), np.float32), zero, zero, "start-end", MatchingConfig())
+    zero = np.zeros(10)
+    found = match_boundaries(np.ones((2, 10, 10)), zero, zero, axes="start-end")
     assert (found.start.tolist(), found.end.tolist()) == ([0.0], [1.0])
 
 
 def test_durations_beyond_the_map_are_no_candidates() -> None:
-    flat = np.full(10, 0.5, np.float32)
-    found = one_window(
-        np.full((2, 3, 10), 0.5, np.float32), flat, flat, "duration-start", MatchingConfig()
-    )
+    flat = np.full(10, 0.5)
+    found = match_boundaries(np.full((2, 3, 10), 0.5), flat, flat)
     assert len(found) == 10 + 9 + 8
     assert np.round(10 * (found.end - found.start)).max() == 3

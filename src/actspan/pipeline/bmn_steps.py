@@ -13,7 +13,8 @@ from actspan.core.types import Features, Float32
 from actspan.pipeline.label_free_steps import with_label_free
 from actspan.pipeline.outcomes import Piece, ScoredVideo, StageClock
 from actspan.pipeline.steps import Batch, Loaded, Step, Steps
-from actspan.proposals.matching import boundary_scores, match_boundaries_batch
+from actspan.proposals.confidence_map import boundary_scores
+from actspan.proposals.matching import match_boundaries_batch
 
 
 class BmnOutput(NamedTuple):
@@ -70,8 +71,7 @@ class BmnSteps(Steps):
         axes, videos = self.config.bmn.axes, []
         for item, grid, start, end in zip(features, *output, strict=True):
             n = min(len(item), len(start)) if self.config.mode == "window" else len(start)
-            rows = n if axes == "start-end" else min(n, grid.shape[1])
-            scores = boundary_scores(grid[:, :rows, :n], start[:n], end[:n], axes)
+            scores = boundary_scores(grid[:, :n, :n], start[:n], end[:n], axes)
             videos.append(ScoredVideo(scores, item.seconds))
         return videos
 

@@ -78,7 +78,8 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self._is_closed = False
         self._steps = steps_of(config, sessions, edge, threading.local())
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
-        self._pool.submit(load_kernels)  # The kernels load while the caller checks its arguments.
+        # The kernels load while the caller checks its arguments.
+        self._pool.submit(load_kernels, config)
         self._reading: dict[str, Any] = {"backbone": backbone, "backend": backend}
 
     @classmethod

@@ -17,6 +17,8 @@ from actspan.pipeline.label_free_steps import LabelFreeSteps
 from actspan.pipeline.steps import Steps
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import generate_proposals_batch
+from actspan.proposals.confidence_map import boundary_scores
+from actspan.proposals.matching import match_boundaries_batch
 from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.session import Session
 
@@ -34,13 +36,26 @@ def steps_of(
     return kind(config, sessions, edge, memory)
 
 
-def load_kernels() -> None:
-    """Call every kernel once to load its compiled form, or to compile it the first time."""
+def load_kernels(config: PipelineConfig) -> None:
+    """Call every kernel of a model once to load its compiled form, or to compile it."""
     cells = np.full((2, 1), 0.5, dtype=np.float32)
     fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
-    scores = BoundaryScores(*(cells.ravel() for _ in range(3)))
-    config = PipelineConfig()
-    candidates = generate_proposals_batch([scores], config.pgm, [(False, False)])
-    rows = np.empty((len(candidates.together), config.bsp.size), dtype=np.float32)
-    bsp_features_batch(rows, [scores], candidates, config.bsp)
+    flat = cells.ravel()
+    if config.bmn is None:
+        scores = BoundaryScores(flat, flat, flat)
+        candidates = generate_proposals_batch([scores], config.pgm, [(False, False)])
+        rows = np.empty((len(candidates.together), config.bsp.size), dtype=np.float32)
+        bsp_features_batch(rows, [scores], candidates, config.bsp)
+    else:
+        grid = np.full((2, 2, 2), 0.5, dtype=np.float32)
+        boundary_scores(grid, flat, flat, config.bmn.axes)
+        candidates, _ = match_boundaries_batch(
+            grid[None],
+            flat[None],
+            flat[None],
+            config.bmn.axes,
+            config.matching,
+            [2],
+            [(False, False)],
+        )
     soft_nms_batch(candidates, candidates.together.score, config.soft_nms)

@@ -5,17 +5,69 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from actspan.config.bmn import MapAxes, MatchingConfig
-from actspan.core.errors import ShapeError
-from actspan.core.kernels import descending, inlined, kernel
+from actspan.core.kernels import descending, kernel
 from actspan.core.ragged import RaggedProposals
 from actspan.core.segments import Proposals
-from actspan.core.types import BoundaryScores, Float32, Float64
+from actspan.core.types import Float32, Float64
+from actspan.proposals.confidence_map import checked_outputs, place
 
 _SELECTIONS = ("all", "inner-peaks", "peaks")  # the kernels have their positions
 _INNER, _PEAKS = 1, 2
+
+
+def match_boundaries(
+    confidence_map: ArrayLike,
+    start: ArrayLike,
+    end: ArrayLike,
+    config: MatchingConfig | None = None,
+    *,
+    axes: MapAxes = "duration-start",
+    inner_edges: tuple[bool, bool] = (False, False),
+) -> Proposals:
+    """Create and score a candidate for every start and later end that `config` selects.
+
+    The score of a candidate is start score x end score x classification x regression, in float32
+    in the order of `config.product`.
+
+    Parameters
+    ----------
+    confidence_map : (2, R, T) float32
+        Regression and classification of each proposal, by start and end cell (R = T) or by
+        duration and start cell (R <= T).
+    start, end : (T,) float32
+    config : MatchingConfig, optional
+    axes : "start-end" or "duration-start"
+        Rows and columns of the map.
+    inner_edges : (bool, bool)
+        True if the recording continues before the first, or after the last cell of this window.
+        Nothing starts or ends in such a cell, because it is an inner cell of another window.
+
+    Returns
+    -------
+    Proposals
+        In the order of their rows and then columns of the map, also where `config.keep` leaves
+        the others out. Positions are fractions of the feature span.
+
+    Raises
+    ------
+    ShapeError
+        Shapes do not fit, or a score is not finite.
+
+    Examples
+    --------
+    >>> confidence_map = np.zeros((2, 4, 4))
+    >>> confidence_map[:, 2, 1] = 0.5  # three cells from cell 1
+    >>> p = match_boundaries(confidence_map, [0.1, 0.8, 0, 0], [0, 0, 0, 0.5])
+    >>> p.best(1)
+    Proposals(1 segment, fraction, best 0.250-1.000 0.10)
+    """
+    grid, starts, ends = checked_outputs(confidence_map, start, end, axes)
+    batch = grid[None], starts[None], ends[None]
+    config, cells = config or MatchingConfig(), [len(starts)]
+    return match_boundaries_batch(*batch, axes, config, cells, [inner_edges])[0].together
 
 
 def match_boundaries_batch(
@@ -27,30 +79,24 @@ def match_boundaries_batch(
     cells: Sequence[int],
     inner_edges: Sequence[tuple[bool, bool]],
 ) -> tuple[RaggedProposals, Float32]:
-    """Create and score a candidate of each of many videos for every start and later end.
+    """Find the candidates of each of many videos, as `match_boundaries` does.
 
-    The score of a candidate is start score x end score x classification x regression, in float32
-    in the order of `config.product`.
+    Values are not checked.
 
     Parameters
     ----------
-    confidence_map : (B, 2, R, C) float32
-        Regression and classification of each proposal, by `axes`.
+    confidence_map : (B, 2, R, T) float32
     start, end : (B, T) float32
     axes : "start-end" or "duration-start"
-        R and C are T and T, or D and T.
     config : MatchingConfig
     cells : sequence of int
         Cells of each video or window that are not padding, at most T.
     inner_edges : sequence of (bool, bool)
-        True if the recording continues before the first, or after the last cell of the window.
-        Nothing starts or ends in such a cell, because it is an inner cell of another window.
 
     Returns
     -------
     candidates : RaggedProposals
-        Fractions of the cells that are not padding. They are in the order of their rows and then
-        columns of the map, also where `config.keep` leaves the others out.
+        Fractions of the cells that are not padding.
     confidence : (sum N,) float32
         Regression x classification of each candidate.
     """
@@ -78,10 +124,7 @@ def match_boundaries_plain(
     config: MatchingConfig,
     inner_edges: tuple[bool, bool] = (False, False),
 ) -> tuple[Proposals, Float32]:
-    """Compute `match_boundaries_batch` of one video in plain NumPy.
-
-    `confidence_map` (2, R, C), `start` (n,) and `end` (n,) are without padding.
-    """
+    """Compute `match_boundaries`, and the confidence of each candidate, in plain NumPy."""
     n = len(start)
     starts, ends = _selected_plain(start, config), _selected_plain(end, config)
     if config.select != "all":
@@ -116,54 +159,6 @@ def _selected_plain(values: Float32, config: MatchingConfig) -> NDArray[np.bool_
     padded = np.pad(values, 1)
     peak = (values > padded[:-2]) & (values > padded[2:])
     return peak | (values.astype(np.float64) > config.peak_ratio * np.float64(values.max()))
-
-
-def boundary_scores(
-    confidence_map: Float32, start: Float32, end: Float32, axes: MapAxes
-) -> BoundaryScores:
-    """Return the scores of a video for displays, which BMN computes for boundaries only.
-
-    The action score of a cell is the largest confidence (regression x classification) of a
-    proposal that covers the cell.
-
-    Parameters
-    ----------
-    confidence_map : (2, R, C) float32
-    start, end : (n,) float32
-        Without padding, like the map.
-    axes : "start-end" or "duration-start"
-
-    Raises
-    ------
-    ShapeError
-        A score is not finite.
-    """
-    if not np.isfinite(confidence_map).all():
-        raise ShapeError("the confidence map contains NaN or infinity")
-    action = _largest_over_cells(confidence_map, axes == "duration-start")
-    return BoundaryScores(action, start, end)
-
-
-@kernel
-def _largest_over_cells(confidence_map: Float32, by_duration: bool) -> Float32:
-    """Return the largest confidence of the proposals that cover each cell, (n,) float32."""
-    rows, n = confidence_map.shape[1:]
-    action = np.full(n, -np.inf, dtype=np.float32)
-    for first in range(n):
-        largest = np.float32(-np.inf)
-        stop = min(first + rows, n) if by_duration else n
-        for last in range(stop - 1, first - 1, -1):
-            row, column = _place(first, last, by_duration)
-            confidence = confidence_map[0, row, column] * confidence_map[1, row, column]
-            largest = max(largest, confidence)
-            action[last] = max(action[last], largest)
-    return action
-
-
-@inlined
-def _place(first: int, last: int, by_duration: bool) -> tuple[int, int]:
-    """Return row and column of the map for a proposal from its first to its last cell."""
-    return (last - first, first) if by_duration else (first, last)
 
 
 @kernel
@@ -286,7 +281,7 @@ def _score_pairs(
     """Write the pairs of the highest scores, as many as there are columns, in their order."""
     score = np.empty(len(first))
     for k in range(len(first)):
-        row, column = _place(first[k], last[k], by_duration)
+        row, column = place(first[k], last[k], by_duration)
         regression, classification = confidence_map[0, row, column], confidence_map[1, row, column]
         boundaries = start[first[k]] * end[last[k] + after]
         if map_first:
@@ -298,7 +293,7 @@ def _score_pairs(
         kept = np.sort(descending(score)[: len(confidence)])
     for k, pair in enumerate(kept):
         s, e = first[pair], last[pair]
-        row, column = _place(s, e, by_duration)
+        row, column = place(s, e, by_duration)
         columns[0, k], columns[1, k] = s / n, (e + 1) / n
         columns[2, k], columns[3, k], columns[4, k] = score[pair], start[s], end[e + after]
         confidence[k] = confidence_map[0, row, column] * confidence_map[1, row, column]
