@@ -1,1 +1,1 @@
-"""BMN: one network that scores every start and every duration of a video (bmn.md)."""
+"""BMN: a confidence for every start and duration of a video, in one pass (bmn.md)."""
