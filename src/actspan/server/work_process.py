@@ -186,10 +186,10 @@ def warning_about(bundle: Bundle) -> str:
         return ""
     auc = {name: f"{row['AUC']:.1f}" for name, row in evaluation["figures"].items()}
     rivals = listed(f"{name} {auc[name]}" for name in guesses)
+    held_out = counted(evaluation["videos"], "held-out video")
     return (
-        f"the model is no better on the {counted(evaluation['videos'], 'held-out video')} than what "
-        f"needs no model: its AUC is {auc['model']}, {rivals}. Correct more videos, with all "
-        "segments in them, and train again"
+        f"the model is no better on the {held_out} than what needs no model: its AUC is "
+        f"{auc['model']}, {rivals}. Correct more videos, with all segments in them, and train again"
     )
 
 
