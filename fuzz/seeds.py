@@ -223,7 +223,12 @@ def _found() -> tuple[Proposals, Any]:
 def _candidates(path: Path, name: str) -> None:
     found, side = _found()
     outcome: Any = SimpleNamespace(
-        id="a", offset=0.0, seconds=10.0, candidates=found, confidence=side
+        id="a",
+        offset=0.0,
+        seconds=10.0,
+        candidates=found,
+        confidence=side,
+        own_scores=False,
     )
     with TemporaryDirectory() as folder:
         with candidate_writer(Path(folder)) as add:

@@ -16,6 +16,7 @@ from actspan.evaluation.stage_losses import (
     IDEAL,
     STAGES,
     Evidence,
+    Grid,
     make_evidence,
     read_run_videos,
     stage_of_loss,
@@ -132,8 +133,7 @@ def evidence(
         scale=10.0,
         span=1.0,
         cell=1.0,
-        limit=9,
-        cells=10,
+        grid=Grid(first=0.5, last=9, longest=9),
     )
 
 

@@ -3,82 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
-from actspan import Features, Pipeline, PipelineConfig, Proposals
-from actspan.config.bmn import BmnConfig, MatchingConfig
+from actspan import Features, Pipeline, Proposals
 from actspan.config.bmn_presets import BMN_PIPELINES
 from actspan.config.stages import FusionConfig
-from actspan.core.types import Float32
 from actspan.data.cells import pad_window, plan_windows
-from actspan.pipeline.outcomes import Outcome, VideoInput
 from actspan.proposals.matching import match_boundaries_plain
 from actspan.proposals.suppression import soft_nms_plain
-from actspan.runtime.session import Session
 from tests.bmn_data import CODES, published_outputs, result_seconds
-
-LENGTH, STRIDE = 12, 0.5
-
-
-class Outputs(Session):
-    """Session that computes the outputs of BMN in a given way."""
-
-    backend = "test"
-    output_names = ("confidence_map", "start", "end")
-    batch_range = None
-
-    def __init__(self, channels: int, length: int) -> None:
-        self.input_shapes = {"video": (None, channels, length)}
-
-    def close(self) -> None:
-        pass
-
-
-class Recorded(Outputs):
-    """Replay of outputs by the number of the video, which its only channel has in every cell."""
-
-    def __init__(self, outputs: Sequence[tuple[Float32, Float32, Float32]]) -> None:
-        super().__init__(channels=1, length=100)
-        self.arrays = [np.stack(arrays) for arrays in zip(*outputs, strict=True)]
-
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
-        numbers = inputs["video"][:, 0].mean(axis=1).round().astype(int)
-        return {n: a[numbers] for n, a in zip(self.output_names, self.arrays, strict=True)}
-
-
-class Computed(Outputs):
-    """Small network without weights: the start of an action in channel 0, its end in channel 1."""
-
-    def __init__(self, config: BmnConfig) -> None:
-        super().__init__(config.channels, config.length)
-        self.config = config
-
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
-        start, end, inside = (1 / (1 + np.exp(-inputs["video"].transpose(1, 0, 2)))).astype("f")
-        rows = self.config.durations or self.config.length
-        row, column = np.indices((rows, self.config.length))
-        if self.config.axes == "duration-start":
-            first, last = column, np.minimum(column + row, self.config.length - 1)
-        else:
-            first, last = row, column
-        grids = inside[:, first] * end[:, last], start[:, first] * inside[:, last]
-        return {"confidence_map": np.stack(grids, axis=1), "start": start, "end": end}
-
-
-def outcomes_of(
-    session: Session, config: PipelineConfig, features: Sequence[Features], **settings: int
-) -> list[Outcome]:
-    batch = settings.pop("batch", 16)
-    jobs = [VideoInput(str(i), lambda f=f: f) for i, f in enumerate(features)]  # type: ignore[misc]
-    with Pipeline({"bmn": session}, config, **settings) as pipeline:
-        return list(pipeline.run(jobs, batch=batch))
+from tests.bmn_sessions import (
+    LENGTH,
+    STRIDE,
+    Recorded,
+    model,
+    network,
+    outcomes_of,
+    recordings,
+)
+from tests.examples import add_classifier, write_bundle
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
@@ -106,26 +54,6 @@ def test_results_of_the_published_code(preset: str, batch: int, data: Path) -> N
         np.testing.assert_allclose(segments, [row["segment"] for row in rows], rtol=0, atol=1e-9)
         scores = [row["score"] for row in rows]
         np.testing.assert_allclose(outcome.proposals.score, scores, rtol=0, atol=1e-12)
-
-
-def model(axes: Any, *, durations: int | None = None, mode: Any = "rescale") -> PipelineConfig:
-    """Return the settings of a small model for `Computed`."""
-    return PipelineConfig(
-        bmn=BmnConfig(channels=3, length=LENGTH, axes=axes, durations=durations),
-        matching=MatchingConfig(),
-        soft_nms=replace(BMN_PIPELINES["paddle"].soft_nms, picks=400, keep=400),
-        mode=mode,
-    )
-
-
-def network(config: PipelineConfig) -> Computed:
-    assert config.bmn is not None
-    return Computed(config.bmn)
-
-
-def recordings(*sizes: int) -> list[Features]:
-    rng = np.random.default_rng(5)
-    return [Features(rng.normal(size=(n, 3)), stride=STRIDE, length=STRIDE) for n in sizes]
 
 
 MODELS = [
@@ -212,3 +140,20 @@ def test_fusion_changes_the_score_of_candidates() -> None:
         assert outcome.proposals is not None
         best = (boundaries * outcome.confidence).max()
         assert outcome.proposals.score[0] == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["rescale", "window"])
+def test_detections_are_the_labelled_proposals(mode: Any, tmp_path: Path) -> None:
+    config, videos = model("start-end", mode=mode), recordings(7, 30, 41)
+    labels = ("jump", "long run")
+    bundle = add_classifier(write_bundle(tmp_path / "bundle", channels=3, mode=mode), labels)
+    with Pipeline({"bmn": network(config)}, config, bundle=bundle) as pipeline:
+        plain = list(pipeline.propose(videos))
+        labelled = list(pipeline.propose(videos, detections=True))
+    for proposals, found in zip(plain, labelled, strict=True):
+        assert found.label is not None
+        assert set(found.label.tolist()) <= set(labels)
+        in_time = proposals[np.lexsort((proposals.end, proposals.start))]
+        other = found[np.lexsort((found.end, found.start))]
+        np.testing.assert_array_equal(in_time.start, other.start)
+        np.testing.assert_array_equal(in_time.end, other.end)

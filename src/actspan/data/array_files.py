@@ -13,7 +13,7 @@ import math
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -50,11 +50,11 @@ class Header(NamedTuple):
     offset: int
 
 
-def read_header(stream: IO[bytes], size: int, records: np.dtype[Any] | None = None) -> Header:
+def read_header(stream: IO[bytes], size: int, records: Collection[np.dtype[Any]] = ()) -> Header:
     """Read the header of an npy file of `size` bytes.
 
-    Raises ValueError if it is not an npy file, or its array contains neither numbers nor `records`,
-    or is larger than the file.
+    Raises ValueError if it is not an npy file, or its array is larger than the file, or contains
+    neither numbers nor a type in `records`.
     """
     try:
         version = np.lib.format.read_magic(stream)
@@ -71,7 +71,7 @@ def read_header(stream: IO[bytes], size: int, records: np.dtype[Any] | None = No
         raise ValueError("its header is damaged") from error
     if dtype.hasobject:
         raise ContentError("it contains Python objects, not numbers")
-    if dtype.kind not in "fiu" and dtype != records:
+    if dtype.kind not in "fiu" and dtype not in records:
         raise ContentError(f"it contains {dtype}, not numbers")
     offset = stream.tell()
     if any(n < 0 for n in shape):
@@ -81,10 +81,10 @@ def read_header(stream: IO[bytes], size: int, records: np.dtype[Any] | None = No
     return Header(tuple(map(int, shape)), "F" if is_fortran else "C", dtype, offset)
 
 
-def map_npy(path: Path, records: np.dtype[Any] | None = None) -> NDArray[Any]:
+def map_npy(path: Path, records: Collection[np.dtype[Any]] = ()) -> NDArray[Any]:
     """Return the array of an npy file, mapped into memory.
 
-    Raises ValueError and OSError; records are only accepted if they are of the type `records`.
+    Raises ValueError and OSError; records are only accepted if they are of a type in `records`.
     """
     check_size(path)
     with path.open("rb") as stream:

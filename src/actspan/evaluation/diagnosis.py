@@ -182,7 +182,7 @@ def diagnose(
     traces: dict[str, Trace] = {}
     cut = 0
     with ExitStack() as stack:
-        rate, note = _rater(run, model, stack)
+        rate, note = _rater(run, config, model, stack)
 
         def trace_video(run_video: RunVideo) -> tuple[str, int, Trace]:
             name = run_video.video.id
@@ -234,8 +234,12 @@ def diagnose(
     )
 
 
-def _rater(run: Run, model: Bundle | None, stack: ExitStack) -> tuple[Rate | None, str | None]:
+def _rater(
+    run: Run, config: PipelineConfig, model: Bundle | None, stack: ExitStack
+) -> tuple[Rate | None, str | None]:
     """Return PEM of the run's bundle, or the reason why it is unavailable."""
+    if config.bmn is not None:
+        return None, "no gain for top-k, which needs confidence maps: a run does not contain them"
     recorded = run.info.get("bundle", {})
     try:
         bundle = model or Bundle.load(bundle_folder(recorded.get("path", "")))

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 from types import MappingProxyType
+from typing import NamedTuple, Self
 
+import msgspec
 import numpy as np
 
+from actspan.config.bmn import BmnConfig
 from actspan.config.stages import FusionConfig, PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
 from actspan.core.segments import Proposals
@@ -22,6 +25,7 @@ from actspan.jobs.candidate_files import Candidates
 from actspan.jobs.run import Run
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import fuse, generate_proposals, match_instances, rank
+from actspan.proposals.matching import match_boundaries
 from actspan.proposals.suppression import soft_nms
 
 # In the order of the pipeline. An instance is lost at the first stage that leaves nothing for it.
@@ -40,6 +44,23 @@ class RunVideo:
     scores: BoundaryScores
 
 
+class Grid(NamedTuple):
+    """Positions, in cells, at which candidates start and end: `first`, `first` + 1, and so on."""
+
+    first: float  # 0.5 for the centres of cells (BSN), 0 for their borders (BMN)
+    last: int  # number of the last one of the video
+    longest: int  # largest number of cells from start to end
+
+    @classmethod
+    def of(cls, config: PipelineConfig, cells: int, seen: int) -> Self:
+        """Return the grid of a video of some cells, of which the network sees `seen` at once."""
+        if config.bmn is None:
+            return cls(0.5, cells - 1, seen - 1)
+        unused = int(config.matching.end == "next")  # no cell follows the last one
+        longest = seen - unused
+        return cls(0.0, cells - unused, min(longest, config.bmn.durations or longest))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """Data of one video at the stages of the pipeline.
@@ -50,12 +71,11 @@ class Evidence:
     video: Video
     instances: Float64  # (M, 2), units
     candidates: Proposals  # before suppression, with their fused score
-    cut: Proposals  # removed by top-K; without PEM the score is start score x end score
+    cut: Proposals  # removed by top-K; without their network the score is of boundaries alone
     scale: float  # seconds per unit
     span: float  # counts as 1 in Soft-NMS, units
     cell: float  # seconds per cell
-    limit: int  # largest number of cells from start to end of a pair
-    cells: int  # of the whole video
+    grid: Grid  # of the whole video
     fusion: FusionConfig = field(default_factory=FusionConfig)  # how scores are combined
 
     def in_seconds(self, proposals: Proposals) -> Proposals:
@@ -94,9 +114,12 @@ def make_evidence(run_video: RunVideo, config: PipelineConfig, rate: Rate | None
     candidates, cut = [], []
     for (first_cell, last_cell, inner), part in zip(edges, parts, strict=True):
         scores = run_video.scores[first_cell:last_cell]
-        pairs = generate_proposals(scores, config.pgm, inner_edges=inner)
         ranked = part.proposals.with_score(rank(part.proposals, part.confidence, config))
-        dropped = _with_scores(pairs[config.pgm.keep :], scores, config, rate)
+        if config.bmn is None:
+            pairs = generate_proposals(scores, config.pgm, inner_edges=inner)[config.pgm.keep :]
+            dropped = _with_scores(pairs, scores, config, rate)
+        else:
+            dropped = _dropped_from_map(scores, ranked, config, config.bmn, inner)
         if config.mode == "window":
             ranked, dropped = _in_seconds(ranked, part), _in_seconds(dropped, part)
         candidates.append(ranked)
@@ -109,8 +132,7 @@ def make_evidence(run_video: RunVideo, config: PipelineConfig, rate: Rate | None
         scale=scale,
         span=span,
         cell=first.seconds / (edges[0][1] - edges[0][0]),
-        limit=min(length, cells) - 1,
-        cells=cells,
+        grid=Grid.of(config, cells, min(length, cells)),
         fusion=config.fusion,
     )
 
@@ -124,6 +146,25 @@ def _with_scores(
     return pairs.with_score(rank(pairs, confidence, config))
 
 
+def _dropped_from_map(
+    scores: BoundaryScores,
+    kept: Proposals,
+    config: PipelineConfig,
+    bmn: BmnConfig,
+    inner_edges: tuple[bool, bool],
+) -> Proposals:
+    """Return the candidates that `matching.keep` removed, without scores: a run has no map."""
+    if config.matching.keep is None:
+        return Proposals.empty("fraction")
+    n = len(scores)
+    empty_map = np.zeros((2, min(bmn.durations or n, n), n))
+    select = msgspec.structs.replace(config.matching, keep=None)
+    pairs = match_boundaries(
+        empty_map, scores.start, scores.end, select, axes=bmn.axes, inner_edges=inner_edges
+    )
+    return pairs[~np.isin(pairs.start + 1j * pairs.end, kept.start + 1j * kept.end)]
+
+
 def _in_seconds(proposals: Proposals, part: Candidates) -> Proposals:
     """Return proposals in fractions of a window as seconds of the recording."""
     start, end = (part.offset + x * part.seconds for x in (proposals.start, proposals.end))
@@ -131,16 +172,16 @@ def _in_seconds(proposals: Proposals, part: Candidates) -> Proposals:
 
 
 def best_of_any_cells(evidence: Evidence) -> Float64:
-    """Return the largest tIoU of any two cells with each instance, regardless of TEM; (M,)."""
-    last = evidence.cells - 1
+    """Return the largest tIoU of any two cells with each instance, whatever their scores; (M,)."""
+    first, last, longest = evidence.grid
     segments = evidence.video.segments
-    below = np.floor(segments / evidence.cell - 0.5)  # (M, 2)
+    below = np.floor(segments / evidence.cell - first)  # (M, 2)
     best = np.zeros(len(below))
     for to_start in (0, 1):
         for to_end in (0, 1):
             start = np.clip(below[:, 0] + to_start, 0, last)
-            end = np.minimum(np.clip(below[:, 1] + to_end, 0, last), start + evidence.limit)
-            low, high = (start + 0.5) * evidence.cell, (end + 0.5) * evidence.cell
+            end = np.minimum(np.clip(below[:, 1] + to_end, 0, last), start + longest)
+            low, high = (start + first) * evidence.cell, (end + first) * evidence.cell
             overlap = evaluated_tiou_matrix(low, high, *segments.T).diagonal()
             best = np.maximum(best, np.where(end > start, overlap, 0.0))
     return best
@@ -235,7 +276,7 @@ def perfect_top_k(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
 
 
 def perfect_ranking(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
-    """Return the result if PEM gave every candidate its largest tIoU with an instance."""
+    """Return the result if the confidence of every candidate was its largest tIoU."""
     candidates = evidence.candidates
     match_iou, _ = match_instances(candidates, evidence.instances)
     fused = fuse(candidates, match_iou.astype(np.float32), evidence.fusion)

@@ -24,6 +24,7 @@ from actspan.core.segments import Proposals
 from actspan.core.types import BoundaryScores
 from actspan.data.cells import Window
 from actspan.data.detections import ProposalLabels
+from actspan.jobs.candidate_files import RECORD, SCORED_RECORD, columns_of, from_columns
 from actspan.pipeline.outcomes import Outcome
 
 Result = Outcome | Problem  # of a video or window; a problem if the video could not be read
@@ -33,7 +34,6 @@ _MAGIC = b"actspan shard 1\n"
 _FRAME = struct.Struct("<II")
 _ANSWER = ("<f8", "<f8", "<f8")
 _LABELS = ("<i4", "<f8")
-_CANDIDATES = ("<f8", "<f8", "<f4", "<f4", "<f4")
 
 
 class _Header(msgspec.Struct, tag="head", array_like=True):
@@ -47,7 +47,7 @@ class _ResultRecord(msgspec.Struct, tag="done", array_like=True):
     window: tuple[int, int, int] | None
     answer: tuple[bytes, ...] | None  # start, end, score
     scores: bytes | None  # (3, T) float32; None where proposals alone are kept
-    candidates: tuple[bytes, ...] | None  # start, end, their scores, confidence
+    candidates: tuple[bytes, ...] | None  # the columns of `record_of`
     labels: tuple[bytes, ...] | None = None  # label and factor, (N, K), of N proposals
 
 
@@ -113,16 +113,8 @@ def _record(outcome: Outcome, keeps: Content) -> _ResultRecord:
         labels = _pack_columns(_LABELS, outcome.labels.label, outcome.labels.factor)
     if keeps == "result":
         return _ResultRecord(outcome.id, outcome.seconds, None, answer, None, None, labels)
-    segments = outcome.candidates
-    columns = (
-        segments.start,
-        segments.end,
-        segments.start_score,
-        segments.end_score,
-        outcome.confidence,
-    )
     (scores,) = _pack_columns(("<f4",), outcome.scores)
-    candidates = _pack_columns(_CANDIDATES, *columns)
+    candidates = tuple(column.tobytes() for column in columns_of(outcome).values())
     return _ResultRecord(
         outcome.id, outcome.seconds, outcome.window, answer, scores, candidates, labels
     )
@@ -178,12 +170,14 @@ def _outcome(record: _ResultRecord, known: Mapping[str, str]) -> Outcome:
     if record.answer is not None:
         proposals = Proposals(*_columns(_ANSWER, record.answer), unit="seconds")
     scores: Any = None
+    own_scores = False
     candidates, confidence = Proposals.empty("fraction"), np.empty(0, np.float32)
     if record.scores is not None and record.candidates is not None:
         scores = BoundaryScores.from_array(np.frombuffer(record.scores, "<f4").reshape(3, -1))
-        start, end, start_score, end_score, confidence = _columns(_CANDIDATES, record.candidates)
-        score = start_score.astype(np.float64) * end_score
-        candidates = Proposals(start, end, score, start_score, end_score, unit="fraction")
+        own_scores = len(record.candidates) == len(SCORED_RECORD.descr)
+        names, dtypes = zip(*(SCORED_RECORD if own_scores else RECORD).descr, strict=True)
+        columns = _columns(dtypes, record.candidates)
+        candidates, confidence = from_columns(dict(zip(names, columns, strict=True)))
     labels = None
     if record.labels is not None and proposals is not None:
         label, factor = _columns(_LABELS, record.labels)
@@ -191,7 +185,17 @@ def _outcome(record: _ResultRecord, known: Mapping[str, str]) -> Outcome:
         labels = ProposalLabels(label.astype(np.int64).reshape(shape), factor.reshape(shape))
     window = None if record.window is None else Window(*record.window)
     video = known.get(record.id, record.id)
-    return Outcome(video, record.seconds, scores, candidates, confidence, proposals, window, labels)
+    return Outcome(
+        video,
+        record.seconds,
+        scores,
+        candidates,
+        confidence,
+        proposals,
+        window,
+        labels,
+        own_scores=own_scores,
+    )
 
 
 def _columns(dtypes: Sequence[str], packed: Sequence[bytes]) -> list[Any]:

@@ -80,6 +80,8 @@ class Outcome:
     window: Window | None = None  # part of the video; None for all of it
     labels: ProposalLabels | None = None  # of the proposals, if the features are not kept
     detections: Detections | None = None  # the labelled proposals, if labels were asked for
+    # True if candidates have scores of their own (BMN's), else they are start score x end score.
+    own_scores: bool = False
 
     @property
     def offset(self) -> float:

@@ -202,7 +202,16 @@ class Steps(ABC):
         parts = (confidence[rows] for rows in batch.candidates.rows())
         of_each = zip(batch.pieces, batch.scored, batch.candidates, parts, answers, strict=True)
         return [
-            Outcome(piece.id, video.seconds, video.scores, found, part, answer, piece.window)
+            Outcome(
+                piece.id,
+                video.seconds,
+                video.scores,
+                found,
+                part,
+                answer,
+                piece.window,
+                own_scores=self.config.bmn is not None,
+            )
             for piece, video, found, part, answer in of_each
         ]
 
