@@ -28,8 +28,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param("trian", "no such command 'trian' (did you mean 'train'?)", id="command"),
         pytest.param(
             "train --dataset d --out o --preset publishd",
-            "invalid value for '--preset': 'publishd' is not one of 'published', 'default' "
-            "(did you mean 'published'?)",
+            "invalid value for '--preset': 'publishd' is not one of 'published', 'default', "
+            "'jjboy2020', 'jjboy2019', 'mmaction2', 'paddle' (did you mean 'published'?)",
             id="choice",
         ),
         pytest.param("pack", "missing argument 'DATASET'", id="missing"),

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from safetensors.numpy import save_file
 
-from actspan import BmnConfig
+from actspan import BmnConfig, Bundle
 from actspan.config.bmn import BmnPreset
 from actspan.config.bmn_presets import BMN_PIPELINES
 from actspan.core.errors import BundleError, CheckpointError
 from actspan.core.types import Float32
 from actspan.model.bmn.sampling import sample_mask
 from actspan.model.checkpoints import convert_checkpoints, read_checkpoint
+from actspan.model.forward import network_outputs
+from actspan.model.weights import pack_weights
 from tests.model.bmn_checkpoints import SMALL, State, jjboy_arrays, paddle_state, weights
 from tests.model.test_checkpoints import pem_state, save, tem_state
 
@@ -213,7 +215,7 @@ def test_another_preset_for_paddle_is_refused(tmp_path: Path, preset: BmnPreset)
 def test_the_length_is_that_of_the_mask(tmp_path: Path) -> None:
     path = save(tmp_path / "x.pth", jjboy())
     assert read_checkpoint(path, length=6).config == SMALL
-    with pytest.raises(CheckpointError, match="its mask is of temporal scale 6, not of --length 9"):
+    with pytest.raises(CheckpointError, match="its map is of temporal scale 6, not of --length 9"):
         read_checkpoint(path, length=9)
 
 
@@ -255,6 +257,15 @@ def test_the_weights_of_a_bundle_are_read(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "bmn.safetensors")
     checkpoint = read_checkpoint(tmp_path / "bmn.safetensors", preset="paddle", length=6)
     assert (checkpoint.kind, checkpoint.config) == ("bmn", SHEARED)
+
+
+def test_settings_in_the_weights_of_a_bundle_are_used(tmp_path: Path) -> None:
+    config = replace(SHEARED, durations=4)
+    (tmp_path / "x.safetensors").write_bytes(pack_weights(weights(), config))
+    checkpoint = read_checkpoint(tmp_path / "x.safetensors", preset="mmaction2")
+    assert checkpoint.config == config
+    with pytest.raises(CheckpointError, match=r"its map has the axes \(duration, start\)"):
+        read_checkpoint(tmp_path / "x.safetensors", preset="jjboy2020")
 
 
 def test_a_bundle_of_a_preset(tmp_path: Path) -> None:
@@ -326,19 +337,17 @@ def test_any_changed_byte_of_a_paddle_file_is_read_or_refused(
     ],
 )
 def test_files_of_the_published_codes(
-    data: Path, file: str, preset: BmnPreset, sizes: tuple[int, ...]
+    data: Path, tmp_path: Path, file: str, preset: BmnPreset, sizes: tuple[int, ...]
 ) -> None:
     length = 20 if preset == "paddle" else None
-    checkpoint = read_checkpoint(data / "bmn" / "small" / file, length=length)
-    config = checkpoint.config
-    assert isinstance(config, BmnConfig)
-    assert (checkpoint.preset, config.channels, config.length, config.samples) == (
-        preset,
-        32,
-        20,
-        4,
-    )
+    path = data / "bmn" / "small" / file
+    bundle, _ = convert_checkpoints([path], tmp_path / "b", length=length)
+    config = bundle.config.bmn
+    assert config is not None
+    assert bundle.config == replace(BMN_PIPELINES[preset], bmn=config)
+    assert (config.channels, config.length, config.samples) == (32, 20, 4)
     assert (config.base, config.sampled, config.matched, config.hidden) == sizes
+    check_outputs(data, bundle, file.split(".")[0])
 
 
 def test_a_file_of_2019(data: Path, tmp_path: Path) -> None:
@@ -348,7 +357,21 @@ def test_a_file_of_2019(data: Path, tmp_path: Path) -> None:
         mask = torch.from_numpy(outputs["jjboy2019/sample_mask"])
     content["state_dict"]["module.sample_mask"] = mask
     path = save(tmp_path / "2019.pth.tar", content, legacy=True)
-    checkpoint = read_checkpoint(path)
-    assert (checkpoint.preset, checkpoint.origin) == ("jjboy2019", "jjboy")
     with pytest.raises(CheckpointError, match="not of preset jjboy2020"):
         read_checkpoint(path, preset="jjboy2020")
+    bundle, (found,) = convert_checkpoints([path], tmp_path / "b")
+    assert (found.preset, found.origin) == ("jjboy2019", "jjboy")
+    check_outputs(data, bundle, "jjboy2019")
+
+
+def check_outputs(data: Path, bundle: Bundle, code: str) -> None:
+    """Compare the outputs of a converted network with the recorded ones."""
+    config = bundle.config.bmn
+    assert config is not None
+    with np.load(data / "bmn" / "small" / "outputs.npz") as recorded:
+        video = recorded["features"].transpose(0, 2, 1)
+        found = network_outputs(config, bundle.weights("bmn"), video)
+        for output, name in zip(found, ("map", "start", "end"), strict=True):
+            tolerance = 1e-5 if name == "map" else 1e-6
+            expected = recorded[f"{code}/{name}"]
+            np.testing.assert_allclose(output.probabilities, expected, rtol=0, atol=tolerance)

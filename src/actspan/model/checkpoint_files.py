@@ -129,6 +129,14 @@ def is_safetensors(path: Path) -> bool:
     return len(head) == 9 and head[8:] == b"{" and 2 <= size <= _LONGEST_HEADER
 
 
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file that `load_content` has read."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata() or {})
+
+
 def _is_plain_pickle(path: Path) -> bool:
     """Return whether a file starts like a pickle that torch.save did not write."""
     with path.open("rb") as stream:

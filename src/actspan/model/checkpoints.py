@@ -20,11 +20,16 @@ from actspan.core.wording import listed
 from actspan.data.names import Ignored
 from actspan.model.bmn.checkpoints import identify_bmn
 from actspan.model.bundle import Bundle
-from actspan.model.checkpoint_files import EXPECTED, is_safetensors, load_content
+from actspan.model.checkpoint_files import (
+    EXPECTED,
+    is_safetensors,
+    load_content,
+    safetensors_metadata,
+)
 from actspan.model.checkpoint_networks import FoundNetwork, find_network
 from actspan.model.manifest import MANIFEST, Source, check_new_bundle
 from actspan.model.nets import BMN, BSN, Net
-from actspan.model.weights import check_weights, infer_config
+from actspan.model.weights import check_weights, infer_config, settings_of
 
 Origin = Literal["bsn", "jjboy", "openmmlab", "paddle", "pytorch", "safetensors"]
 
@@ -98,9 +103,16 @@ def read_checkpoint(
     try:
         config: TemConfig | PemConfig | BmnConfig
         if network.net == "bmn":
-            code = network.names.code
+            metadata = safetensors_metadata(path) if origin == "safetensors" else {}
+            stored = settings_of({}, metadata)
             preset, config = identify_bmn(
-                path, arrays, code=code, origin=origin, preset=preset, length=length
+                path,
+                arrays,
+                code=network.names.code,
+                origin=origin,
+                stored=stored if isinstance(stored, BmnConfig) else None,
+                preset=preset,
+                length=length,
             )
         else:
             shapes = {name: array.shape for name, array in arrays.items()}

@@ -43,6 +43,7 @@ def identify_bmn(
     *,
     code: str,
     origin: str,
+    stored: BmnConfig | None = None,
     preset: BmnPreset | None = None,
     length: int | None = None,
 ) -> tuple[BmnPreset, BmnConfig]:
@@ -56,6 +57,8 @@ def identify_bmn(
         Whose names the weights have: "jjboy" (OpenMMLab's too), "paddle" or "actspan".
     origin : str
         Who wrote the file: "jjboy", "openmmlab" or another.
+    stored : BmnConfig, optional
+        Settings in the file, as those of a bundle have them.
     preset, length
         Preset and T that the user names.
 
@@ -66,9 +69,12 @@ def identify_bmn(
         it does not tell the preset and none is given.
     """
     sizes = infer_bmn({name: array.shape for name, array in arrays.items()}, BmnConfig())
-    found = _map(path, arrays, sizes)
+    if stored is None:
+        found = _map(path, arrays, sizes)
+    else:
+        found = _Map(stored.length, stored.durations, stored.axes)
     if length is not None and found.length not in (None, length):
-        what = f"its mask is of temporal scale {found.length}, not of --length {length}"
+        what = f"its map is of temporal scale {found.length}, not of --length {length}"
         raise CheckpointError(f"{path}: {what}; leave out --length")
     chosen = _preset(path, code, origin, found.axes, preset)
     T = found.length or length or sizes.length
