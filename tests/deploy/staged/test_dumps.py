@@ -8,14 +8,17 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from actspan.core.errors import BundleError, DatasetError, StageError
 from actspan.deploy.staged.dumps import RECORD, Dumps
-from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
+from actspan.deploy.staged.host_steps import write_pem_inputs, write_tem_results
+from actspan.deploy.staged.results import write_results
 from actspan.deploy.staged.stage import Stage
+from actspan.deploy.staged.step_files import StepReport
 from tests.deploy.staged.steps import StagedExample, make_example
 from tests.examples import write_bundle, write_dataset
 
@@ -55,6 +58,10 @@ def put(index: int, value: float) -> Callable[[np.ndarray], np.ndarray]:
 
 def as_half(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float16)
+
+
+def write_pem_results(stage: Stage, dumps: Dumps, **options: Any) -> StepReport:
+    return write_results(stage, "pem", dumps, **options)
 
 
 BAD_CONTENT = [
@@ -105,7 +112,7 @@ def test_missing_and_superfluous_dumps_are_reported_together(stage: Stage) -> No
 
 def test_the_other_networks_dumps(stage: Stage) -> None:
     with pytest.raises(DatasetError, match=r"240 bytes, 4000 expected: a dump of TEM\?") as caught:
-        write_results(stage, "pem", Dumps(stage.outputs("tem")))
+        write_pem_results(stage, Dumps(stage.outputs("tem")))
     assert len(caught.value.problems) == 4
     assert "PEM's dumps (--dumps)" in caught.value.problems[0].remedy
 
@@ -150,7 +157,7 @@ def test_dumps_of_a_tool_that_are_older_than_their_inputs(stage: Stage) -> None:
 def test_an_input_that_comes_out_the_same_keeps_its_age(stage: Stage) -> None:
     before = stage.table("pem").items
     write_tem_results(stage, Dumps(stage.outputs("tem")))
-    write_results(stage, "pem", Dumps(stage.outputs("pem")))  # the repeated step changed nothing
+    write_pem_results(stage, Dumps(stage.outputs("pem")))  # the repeated step changed nothing
     rewrite(stage.outputs("tem") / "video0_1.bin", put(22, 0.999))
     write_tem_results(stage, Dumps(stage.outputs("tem")))
     write_pem_inputs(stage)
@@ -162,12 +169,12 @@ def test_pem_dumps_of_before_tem_was_run_again(example: StagedExample, stage: St
     rewrite(stage.outputs("tem") / "video0_1.bin", put(22, 0.999))
     write_tem_results(stage, Dumps(stage.outputs("tem")))
     with pytest.raises(StageError, match=r"pem: stale: .* pem-inputs"):
-        write_results(stage, "pem", Dumps(stage.outputs("pem")))
+        write_pem_results(stage, Dumps(stage.outputs("pem")))
     with pytest.raises(StageError, match=r"pem: stale: .* pem-inputs"):
         example.run("pem", overwrite=True)
     write_pem_inputs(stage)
     with pytest.raises(DatasetError, match="video0: stale: made from another input") as caught:
-        write_results(stage, "pem", Dumps(stage.outputs("pem")))
+        write_pem_results(stage, Dumps(stage.outputs("pem")))
     assert len(caught.value.problems) == 1  # the other inputs are what they were
 
 
@@ -184,7 +191,7 @@ def test_a_recording_with_a_bad_window_is_bad_as_a_whole(tmp_path: Path) -> None
     assert done.videos == 2
     write_pem_inputs(stage)
     example.run("pem")
-    write_results(stage, "pem", Dumps(stage.outputs("pem")))
+    write_pem_results(stage, Dumps(stage.outputs("pem")))
     results = json.loads((stage.path / "result.json").read_text())["results"]
     expected = json.loads(example.proposed(tmp_path / "x.json"))["results"]
     assert results == {name: expected[name] for name in ("video0", "video2")}
@@ -240,7 +247,7 @@ def test_candidates_that_were_removed(stage: Stage) -> None:
     (stage.path / "pem" / "xmin" / "video0.bin").unlink()
     (stage.path / "pem" / "xmax" / "video1.bin").write_bytes(bytes(8))
     with pytest.raises(DatasetError, match=r"video1: 8 bytes, .* expected") as caught:
-        write_results(stage, "pem", Dumps(stage.outputs("pem")))
+        write_pem_results(stage, Dumps(stage.outputs("pem")))
     assert len(caught.value.problems) == 2
 
 

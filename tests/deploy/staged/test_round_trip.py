@@ -11,7 +11,8 @@ import pytest
 
 from actspan.core.errors import DatasetError
 from actspan.deploy.staged.dumps import Dumps
-from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
+from actspan.deploy.staged.host_steps import write_pem_inputs, write_tem_results
+from actspan.deploy.staged.results import write_results
 from actspan.deploy.staged.stage import Stage
 from tests.deploy.staged.steps import StagedExample, make_example
 from tests.examples import write_bundle
@@ -49,7 +50,7 @@ def test_label_free_proposals_are_kept_for_the_last_step(
 
 def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
     example = make_example(tmp_path)
-    stage = example.start(lean=True)
+    stage = example.start(anchors=False)
     assert sorted(p.name for p in (stage.path / "tem").iterdir()) == ["input", "inputs.jsonl"]
     example.run("tem")
     shutil.rmtree(stage.path / "tem" / "input")  # docs/deploy/staged.md says when what can go
