@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import gcd
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import ArrayLike
 
+from actspan.config.bmn import BmnConfig
 from actspan.config.stages import ClassifierConfig, PemConfig, TemConfig
 from actspan.core.errors import ShapeError
 from actspan.core.types import Float32
 from actspan.model.nets import Net
 
-NetConfig = TemConfig | PemConfig | ClassifierConfig
+NetConfig = TemConfig | PemConfig | BmnConfig | ClassifierConfig
+
+# Groups of BMN's convolutions over time, but for the one that is sampled. Where the channels are no
+# multiple of it, there are as many groups as divide both.
+BMN_GROUPS = 4
 
 # By number of axes: weights whose rank may differ in other checkpoints.
 _FORMS = {
@@ -34,6 +41,8 @@ def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
         layers = {"conv1": (H, config.channels, 3), "conv2": inner, "conv3": (3, H, 1)}
     elif isinstance(config, PemConfig):
         layers = {"fc1": (H, config.inputs), "fc2": (1, H)}
+    elif isinstance(config, BmnConfig):
+        layers = _bmn_layers(config)
     else:
         shapes |= {"input.mean": (config.inputs,), "input.scale": (config.inputs,)}
         outputs = len(config.labels) + 1  # plus background
@@ -41,6 +50,49 @@ def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
     for name, shape in layers.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     return shapes
+
+
+def _bmn_layers(config: BmnConfig) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of the weight of every layer of BMN (bmn.md section 1)."""
+    base, matched, hidden = config.base, config.matched, config.hidden
+    grouped = (base, base // gcd(BMN_GROUPS, base), 3)
+    return {
+        "base.conv1": (base, config.channels // gcd(BMN_GROUPS, config.channels, base), 3),
+        "base.conv2": grouped,
+        "start.conv1": grouped,
+        "start.conv2": (1, base, 1),
+        "end.conv1": grouped,
+        "end.conv2": (1, base, 1),
+        "sampled.conv": (config.sampled, base, 3),
+        "matched.conv": (matched, config.sampled, config.samples),  # without its axes of size 1
+        "map.conv1": (hidden, matched, 1, 1),
+        "map.conv2": (hidden, hidden, 3, 3),
+        "map.conv3": (hidden, hidden, 3, 3),
+        "map.conv4": (2, hidden, 1, 1),
+    }
+
+
+def infer_bmn(shapes: Mapping[str, tuple[int, ...]], default: BmnConfig) -> BmnConfig:
+    """Infer the sizes of BMN from its weights' shapes; return `default` if they are invalid.
+
+    Weights say nothing of the axes and lengths of the map, which are those of `default`, and the
+    first layer is taken to have 4 groups.
+    """
+    names = ("base.conv1", "sampled.conv", "matched.conv", "map.conv1")
+    base, sampled, matched, hidden = (shapes.get(f"{name}.weight", ()) for name in names)
+    if [len(shape) for shape in (base, sampled, matched, hidden)] != [3, 3, 3, 4]:
+        return default
+    if any(0 in shape for shape in (base, sampled, matched, hidden)):
+        return default
+    return replace(
+        default,
+        channels=base[1] * BMN_GROUPS,
+        base=base[0],
+        sampled=sampled[0],
+        matched=matched[0],
+        samples=matched[2],
+        hidden=hidden[0],
+    )
 
 
 def infer_config(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> TemConfig | PemConfig:
@@ -66,12 +118,13 @@ def members_of(tem: Mapping[str, Float32]) -> int:
 def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[str, Float32]:
     """Return the weights of one network as contiguous float32; raise ShapeError if they do not fit.
 
-    TEM may also have `input.mean` and `input.scale`, (C,); its input is then
+    TEM and BMN may also have `input.mean` and `input.scale`, (C,); their input is then
     `(x - mean) * scale`. The error names the weight that is missing, unknown, of another shape, or
     not finite.
     """
     shapes = weight_shapes(config)
-    if isinstance(config, TemConfig) and ("input.mean" in weights or "input.scale" in weights):
+    standardizes = "input.mean" in weights or "input.scale" in weights
+    if isinstance(config, TemConfig | BmnConfig) and standardizes:
         shapes |= {"input.mean": (config.channels,), "input.scale": (config.channels,)}
     missing, unknown = sorted(shapes.keys() - weights), sorted(weights.keys() - shapes)
     if missing or unknown:
