@@ -32,8 +32,8 @@ from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.opening import check_backend, with_onnx
 from actspan.runtime.session import Session
 
-# Rows whose outputs are compared: videos or windows of TEM, proposals of PEM.
-_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 1_000_000}
+# Rows whose outputs are compared: videos or windows of TEM and BMN, proposals of PEM.
+_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 1_000_000, "bmn": 64}
 
 Recall = Mapping[str, float]  # `AR@1` ... `AR@100`, `AUC`, percent
 

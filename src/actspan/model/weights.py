@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import gcd
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import ArrayLike
 
 from actspan.config.bmn import BmnConfig
 from actspan.config.stages import ClassifierConfig, PemConfig, TemConfig
-from actspan.core.errors import ShapeError
+from actspan.core.errors import ConfigError, ShapeError
 from actspan.core.types import Float32
 from actspan.model.nets import Net
 
 NetConfig = TemConfig | PemConfig | BmnConfig | ClassifierConfig
 
-# Groups of BMN's convolutions over time, but for the one that is sampled. Where the channels are no
-# multiple of it, there are as many groups as divide both.
+# Groups of BMN's convolutions over time, but for the one that is sampled. Where a number of
+# channels is no multiple of it, there are as many groups as divide both.
 BMN_GROUPS = 4
+
+_SETTINGS = "bmn"  # metadata of a file of BMN's weights: its settings, as JSON
 
 # By number of axes: weights whose rank may differ in other checkpoints.
 _FORMS = {
@@ -156,7 +159,25 @@ def pack_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> bytes:
     """Serialise the weights of a network; raise as `check_weights`."""
     from safetensors.numpy import save
 
-    return bytes(save(check_weights(weights, config)))
+    metadata = None
+    if isinstance(config, BmnConfig):  # shapes do not give the axes of its map
+        metadata = {_SETTINGS: msgspec.json.encode(config).decode()}
+    return bytes(save(check_weights(weights, config), metadata))
+
+
+def settings_of(
+    weights: Mapping[str, Float32], metadata: Mapping[str, str]
+) -> TemConfig | PemConfig | BmnConfig | None:
+    """Return the settings of the network in a file with these metadata; None if it is none."""
+    if _SETTINGS in metadata:
+        try:
+            return msgspec.json.decode(metadata[_SETTINGS], type=BmnConfig)
+        except (msgspec.DecodeError, ConfigError):
+            return None
+    shapes = {name: array.shape for name, array in weights.items()}
+    if "conv1.weight" in shapes:
+        return infer_config("tem", shapes)
+    return infer_config("pem", shapes) if "fc1.weight" in shapes else None
 
 
 def unpack_weights(data: bytes, config: NetConfig) -> dict[str, Float32]:

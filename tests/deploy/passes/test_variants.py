@@ -69,8 +69,8 @@ def test_a_variant_that_is_off_is_not_written(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "actspan.deploy.variants.numpy_outputs",
-        lambda net, weights, x: (np.ones((len(x), 3, x.shape[-1])),) * 2,
+        "actspan.deploy.variants.network_outputs",
+        lambda config, weights, x: [(np.ones((len(x), 3, x.shape[-1])),) * 2],
     )
     with pytest.raises(ParityError, match=r"tem\.scale\.onnx: not written: it differs from"):
         export_variants(bundle, ["fold-scale"])

@@ -131,16 +131,17 @@ def _sampling(config: BmnConfig, x: Tensor) -> _Sampling:
 @lru_cache(maxsize=4)
 def _cached_sampling(config: BmnConfig, device: torch.device, dtype: torch.dtype) -> _Sampling:
     sparse, columns = sample_weights(config), map_shape(config)[1]
-    entries = (
-        torch.tensor(sparse.offsets, dtype=torch.int32, device=device),
-        torch.tensor(sparse.indices, dtype=torch.int32, device=device),
-        torch.tensor(sparse.values, dtype=dtype, device=device),
-    )
-    with warnings.catch_warnings():
+    # The tensors are shared with trainings, even if an inference is the first to need them.
+    with torch.inference_mode(mode=False), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        entries = (
+            torch.tensor(sparse.offsets, dtype=torch.int32, device=device),
+            torch.tensor(sparse.indices, dtype=torch.int32, device=device),
+            torch.tensor(sparse.values, dtype=dtype, device=device),
+        )
         weights = torch.sparse_csr_tensor(*entries, size=sparse.shape, check_invariants=False)
         transposed = weights.to_sparse(layout=torch.sparse_coo).t().to_sparse_csr()
-    cells = torch.tensor(sparse.cells.rows * columns + sparse.cells.columns, device=device)
+        cells = torch.tensor(sparse.cells.rows * columns + sparse.cells.columns, device=device)
     return _Sampling(weights, transposed, cells)
 
 

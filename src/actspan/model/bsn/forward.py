@@ -44,9 +44,9 @@ def tem_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F
         raise ShapeError(f"video has shape {x.shape}; (B, {channels}, T) is needed")
     if "input.mean" in weights:
         x = (x - weights["input.mean"][:, None]) * weights["input.scale"][:, None]
-    x = np.maximum(_conv1d(x, weights["conv1.weight"], weights["conv1.bias"]), 0)  # (B, H, T)
-    x = np.maximum(_conv1d(x, weights["conv2.weight"], weights["conv2.bias"]), 0)  # (B, H, T)
-    x = _conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, 3, T)
+    x = np.maximum(conv1d(x, weights["conv1.weight"], weights["conv1.bias"]), 0)  # (B, H, T)
+    x = np.maximum(conv1d(x, weights["conv2.weight"], weights["conv2.bias"]), 0)  # (B, H, T)
+    x = conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, 3, T)
     return 0.01 * x
 
 
@@ -75,10 +75,7 @@ def classifier_forward(weights: Mapping[str, Float32], pooled: ArrayLike) -> Flo
 
     Pooled features (N, inputs) become (N, labels + 1) float32; ShapeError if they do not fit.
     """
-    logits = classifier_logits(weights, pooled)
-    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
-    out: Float32 = grown / grown.sum(axis=1, keepdims=True)
-    return out
+    return softmax(classifier_logits(weights, pooled))
 
 
 def classifier_logits(weights: Mapping[str, Float32], pooled: ArrayLike) -> Float32:
@@ -93,7 +90,7 @@ def classifier_logits(weights: Mapping[str, Float32], pooled: ArrayLike) -> Floa
     return logits
 
 
-def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
+def conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
     """Convolve (B, C, T) to (B, H, T): one matrix product per tap of an odd kernel, zero padded.
 
     If a weight has fewer input channels than `x`, the convolution is grouped.
@@ -101,12 +98,19 @@ def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
     groups = x.shape[1] // weight.shape[1]
     if groups > 1:
         split = (np.split(a, groups, axis) for a, axis in ((x, 1), (weight, 0), (bias, 0)))
-        return np.concatenate([_conv1d(*part) for part in zip(*split, strict=True)], axis=1)
+        return np.concatenate([conv1d(*part) for part in zip(*split, strict=True)], axis=1)
     T, taps = x.shape[2], weight.shape[2]
     padded = np.pad(x, ((0, 0), (0, 0), (taps // 2, taps // 2)))
     out = np.zeros((x.shape[0], weight.shape[0], T), dtype=x.dtype) + bias[:, None]
     for tap in range(taps):
         out += weight[:, :, tap] @ padded[:, :, tap : tap + T]
+    return out
+
+
+def softmax(logits: Float32) -> Float32:
+    """Compute probabilities that add up to 1 over the second axis."""
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    out: Float32 = grown / grown.sum(axis=1, keepdims=True)
     return out
 
 
