@@ -11,6 +11,7 @@ from actspan.core.limits import CANDIDATES, CELLS, SIZE
 _Size = Annotated[int, Bounds(1, SIZE)]
 
 MapAxes = Literal["start-end", "duration-start"]
+BmnPreset = Literal["jjboy2020", "jjboy2019", "mmaction2", "paddle"]  # published codes
 
 
 class BmnConfig(Config, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actspan.config.base import Bounds, Config
 from actspan.config.base import require_setting as _require
-from actspan.config.bmn import Anchor, BmnLossConfig
+from actspan.config.bmn import Anchor, BmnLossConfig, BmnPreset
 from actspan.config.bmn_presets import BMN_PIPELINES
 from actspan.config.stages import FusionConfig, PemConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.core.errors import ConfigError
@@ -235,7 +235,7 @@ _CYCLE = OptimConfig(
 )
 
 
-def _bmn_preset(name: str, training: BmnTrainConfig) -> TrainConfig:
+def _bmn_preset(name: BmnPreset, training: BmnTrainConfig) -> TrainConfig:
     """Return settings of a published code of BMN, with the safe rules of bmn.md section 4."""
     return TrainConfig(pipeline=BMN_PIPELINES[name], bmn=training)
 

@@ -122,7 +122,7 @@ def verify_bundle(
     nets = [net for net in NETS if net in bundle.nets]
     bundle = with_onnx(bundle)
     variants = find_variants(bundle, backends)
-    videos = dataset_videos(dataset, subset, bundle) if dataset else synthetic_videos(bundle)
+    videos = dataset_videos(dataset, subset, bundle) if dataset else _synthetic(bundle)
     steps = len(variants) + 1
     progress("checkpoint", 0, steps)
     sessions = {net: CheckpointSession(bundle, net, remember=_ROWS[net]) for net in nets}
@@ -157,6 +157,11 @@ def verify_bundle(
         notes=tuple(notes),
         problems=videos.problems,
     )
+
+
+def _synthetic(bundle: Bundle) -> SampleVideos:
+    # BMN takes a second per video in double precision.
+    return synthetic_videos(bundle, videos=32 if bundle.config.bmn is None else 8)
 
 
 def _propose(

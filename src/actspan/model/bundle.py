@@ -98,7 +98,7 @@ class Bundle:
     @property
     def takes_features(self) -> bool:
         """True if proposals can be made from features, and not only from boundary scores."""
-        return video_net(self.config) not in self.missing_nets
+        return not {"tem", "bmn"} & self.missing_nets
 
     @property
     def has_classifier(self) -> bool:

@@ -76,26 +76,24 @@ def _bmn_layers(config: BmnConfig) -> dict[str, tuple[int, ...]]:
 
 
 def infer_bmn(shapes: Mapping[str, tuple[int, ...]], default: BmnConfig) -> BmnConfig:
-    """Infer the sizes of BMN from its weights' shapes; return `default` if they are invalid.
+    """Infer the sizes of BMN from its weights' shapes; a size of an invalid one is the default's.
 
     Weights say nothing of the axes and lengths of the map, which are those of `default`, and the
     first layer is taken to have 4 groups.
     """
-    names = ("base.conv1", "sampled.conv", "matched.conv", "map.conv1")
-    base, sampled, matched, hidden = (shapes.get(f"{name}.weight", ()) for name in names)
-    if [len(shape) for shape in (base, sampled, matched, hidden)] != [3, 3, 3, 4]:
-        return default
-    if any(0 in shape for shape in (base, sampled, matched, hidden)):
-        return default
-    return replace(
-        default,
-        channels=base[1] * BMN_GROUPS,
-        base=base[0],
-        sampled=sampled[0],
-        matched=matched[0],
-        samples=matched[2],
-        hidden=hidden[0],
-    )
+    sizes: dict[str, int] = {}
+    for layer, axes in {
+        "base.conv1": {"base": 0, "channels": 1},
+        "sampled.conv": {"sampled": 0},
+        "matched.conv": {"matched": 0, "samples": 2},
+        "map.conv1": {"hidden": 0},
+    }.items():
+        shape = shapes.get(f"{layer}.weight", ())
+        if len(shape) == (4 if layer == "map.conv1" else 3) and 0 not in shape:
+            sizes |= {name: shape[axis] for name, axis in axes.items()}
+    if "channels" in sizes:
+        sizes["channels"] *= BMN_GROUPS
+    return replace(default, **sizes)
 
 
 def infer_config(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> TemConfig | PemConfig:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +41,16 @@ class SampleBlocks:
 def sample_blocks(config: BmnConfig) -> SampleBlocks:
     """Divide the sample weights (bmn.md section 2) into blocks: the same numbers, 11 MB at T = 100.
 
-    Neighbouring starts and durations are sampled at neighbouring positions.
+    Neighbouring starts and durations are sampled at neighbouring positions. The arrays are shared
+    between calls and read-only.
     """
+    used = ("axes", "length", "durations", "samples")  # the other settings do not matter
+    sizes: dict[str, Any] = {name: getattr(config, name) for name in used}
+    return _sample_blocks(BmnConfig(**sizes))
+
+
+@lru_cache(maxsize=2)
+def _sample_blocks(config: BmnConfig) -> SampleBlocks:
     sparse = sample_weights(config)
     cells, width = sparse.cells, sparse.shape[1]
     durations, starts = cells.rows, cells.columns
@@ -60,4 +70,6 @@ def sample_blocks(config: BmnConfig) -> SampleBlocks:
     weights[block[owner], entry[owner], rank[place]] = sparse.values
     positions = np.full(map_shape(config), len(blocks) * _SIZE, np.int32)
     positions[cells.rows, cells.columns] = block * _SIZE + entry
+    for array in (columns, weights, positions):
+        array.flags.writeable = False
     return SampleBlocks(columns, weights, positions.ravel())

@@ -14,12 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from actspan.config.bmn import BmnConfig
 from actspan.core.errors import ShapeError
-from actspan.model.bmn.sampling import map_shape, sample_weights
+from actspan.model.bmn.blocks import sample_blocks
+from actspan.model.bmn.sampling import map_shape
 from actspan.model.bsn.forward import conv1d
 
 F = TypeVar("F", np.float32, np.float64)
-
-_ROWS = 512  # proposals whose sample weights are dense at a time, which bounds the memory
 
 
 class BmnLogits(NamedTuple):
@@ -63,15 +62,16 @@ def _map_logits(
     matrix, bias = weights["matched.conv.weight"], weights["matched.conv.bias"]  # (M, S, N), (M,)
     positions = np.einsum("msn,st->tnm", matrix, sampled, optimize=True)  # before sampling
     positions = positions.reshape(-1, len(bias))  # (T * N, M)
-    sampling = sample_weights(config)
-    count = len(sampling.cells.rows)
-    x = np.zeros((len(bias), *map_shape(config)), dtype=sampled.dtype)
-    for first in range(0, count, _ROWS):
-        part = slice(first, min(first + _ROWS, count))
-        combined = sampling.dense(part.start, part.stop).astype(x.dtype) @ positions
-        x[:, sampling.cells.rows[part], sampling.cells.columns[part]] = combined.T
-    x = _relu(x + bias[:, None, None])  # relu(bias) where there is no proposal
-    for name in ("map.conv1", "map.conv2", "map.conv3"):
+    blocks = sample_blocks(config)
+    combined: list[NDArray[F]] = [
+        weight.astype(sampled.dtype) @ positions[columns]
+        for weight, columns in zip(blocks.weights, blocks.columns, strict=True)
+    ]
+    outside = np.zeros((1, len(bias)), dtype=sampled.dtype)  # sampled where there is no proposal
+    rows = _relu(np.concatenate([*combined, outside]) + bias)
+    rows = _relu(rows @ weights["map.conv1.weight"][:, :, 0, 0].T + weights["map.conv1.bias"])
+    x = rows[blocks.positions].T.reshape(-1, *map_shape(config))  # (hidden, rows, columns)
+    for name in ("map.conv2", "map.conv3"):
         x = _relu(_conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"]))
     return _conv2d(x, weights["map.conv4.weight"], weights["map.conv4.bias"])
 
@@ -84,9 +84,9 @@ def _conv2d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
     """Convolve (C, rows, columns): one matrix product per tap of an odd kernel, zero padded."""
     taps, (_, rows, columns) = weight.shape[2], x.shape
     padded = np.pad(x, ((0, 0), (taps // 2, taps // 2), (taps // 2, taps // 2)))
-    out = np.zeros((len(weight), rows, columns), dtype=x.dtype) + bias[:, None, None]
+    out = np.repeat(bias[:, None], rows * columns, axis=1)
     for i in range(taps):
         for j in range(taps):
-            window = padded[:, i : i + rows, j : j + columns]
-            out += np.tensordot(weight[:, :, i, j], window, axes=1)
-    return out
+            window = padded[:, i : i + rows, j : j + columns].reshape(len(x), -1)
+            out += weight[:, :, i, j] @ window
+    return out.reshape(-1, rows, columns)
