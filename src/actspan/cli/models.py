@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from actspan.model.bsn.checkpoints import CheckpointNetwork
     from actspan.model.bundle import Bundle
 
+_USUAL = (("members", 1), ("dilated", 0))  # sizes that are not worth a word
+
 
 @command(
     out="Bundle folder to write.",
@@ -76,7 +78,7 @@ def convert(
         print_json({"bundle": bundle.path, "networks": networks, "next": _next_command(bundle)})
         return
     for network in networks:
-        sizes = [f"{k} {v}" for k, v in network["config"].items() if (k, v) != ("members", 1)]
+        sizes = [f"{k} {v}" for k, v in network["config"].items() if (k, v) not in _USUAL]
         click.echo(
             f"{network['file'].name}: {network['kind'].upper()} from {ORIGINS[network['origin']]}: "
             f"{', '.join(sizes)}; {network['parameters']:,} parameters"

@@ -15,7 +15,7 @@ import numpy as np
 from actspan import __version__
 from actspan.core.errors import require
 from actspan.core.types import Float32
-from actspan.model.weights import members_of
+from actspan.model.weights import dilations_of, members_of
 
 if TYPE_CHECKING:
     import onnx
@@ -44,6 +44,18 @@ def build_tem(
         "Conv", x, "conv2.weight", "conv2.bias", kernel_shape=[3], pads=padded, group=group
     )
     x = graph.add("Relu", x)
+    for layer, dilation in dilations_of(weights).items():
+        wide = graph.add(
+            "Conv",
+            x,
+            f"{layer}.weight",
+            f"{layer}.bias",
+            kernel_shape=[3],
+            dilations=[dilation],
+            pads=[dilation, dilation],
+            group=group,
+        )
+        x = graph.add("Add", x, graph.add("Relu", wide))
     x = graph.add("Conv", x, "conv3.weight", "conv3.bias", kernel_shape=[1])
     x = graph.add("Mul", x, graph.constant("logit_scale", np.float32(0.01)))
     graph.add("Sigmoid", x, output="output")
