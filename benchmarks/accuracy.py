@@ -37,6 +37,7 @@ from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.sinks import SegmentList
+from actspan.model.nets import Net
 from actspan.pipeline.labelling import LabelChoice
 from actspan.pipeline.outcomes import VideoInput
 from actspan.streams.extract_request import ExtractRequest
@@ -65,11 +66,11 @@ def reduced(dataset: Dataset, share: float, seed: int) -> Dataset:
     return dataset.select([video for video in dataset if video.id not in dropped])
 
 
-def evaluate_preset(bundle: Bundle, dataset: Dataset, *, pem: bool) -> Figures:
+def evaluate_preset(bundle: Bundle, dataset: Dataset, *, without: Sequence[Net] = ()) -> Figures:
     """Return AR@AN and AUC on the validation part; without PEM, of start x end scores."""
     validation = dataset.subset(SUBSET)
     videos = (VideoInput(v.id, lambda name=v.id: validation.read(name)) for v in validation)
-    with Pipeline.load(bundle, without=() if pem else ("pem",), edge=dataset.edge) as pipeline:
+    with Pipeline.load(bundle, without=without, edge=dataset.edge) as pipeline:
         proposals = {outcome.id: outcome.proposals for outcome in pipeline.run(videos)}
     return evaluate_recall(validation.videos, proposals, subset=SUBSET).summary()
 
@@ -133,7 +134,7 @@ def preset_(
     draws: int,
     as_json: bool,
 ) -> None:
-    """Evaluate a preset on the parts of a dataset, with and without PEM; print guesses first.
+    """Evaluate a preset on the parts of a dataset; print guesses first. BSN also without PEM.
 
     \b
     Example:
@@ -144,7 +145,7 @@ def preset_(
     settings = preset(name)
     if config is not None:
         settings = changed(settings, read_toml(config), where=str(config))
-    rows, without = [], []  # with PEM, and without
+    rows, without = list[Figures](), list[Figures]()  # of the whole model, and of TEM alone
     folder = keep or folder
     with training_report() as report:
         for seed in seeds:
@@ -152,15 +153,18 @@ def preset_(
             if not (path / "model.toml").is_file():
                 train(reduced(data, share, seed), path, settings, seed=seed, report=report)
             bundle = Bundle.load(path)
-            full, plain = (evaluate_preset(bundle, data, pem=pem) for pem in (True, False))
-            rows.append(full)
-            without.append(plain)
-            print_row(f"seed {seed}", full, f"{perf_counter() - begin:.0f} s")
-            print_row("  without PEM", plain, f"PEM adds {full['AUC'] - plain['AUC']:.2f} AUC")
-    print_mean("with PEM", rows)
-    print_mean("without PEM", without)
+            rows.append(evaluate_preset(bundle, data))
+            print_row(f"seed {seed}", rows[-1], f"{perf_counter() - begin:.0f} s")
+            if "pem" in settings.nets:
+                without.append(evaluate_preset(bundle, data, without=("pem",)))
+                gain = rows[-1]["AUC"] - without[-1]["AUC"]
+                print_row("  without PEM", without[-1], f"PEM adds {gain:.2f} AUC")
+    print_mean("with PEM" if without else name, rows)
+    if without:
+        print_mean("without PEM", without)
     if as_json:
-        summary = {"preset": name, "seeds": seeds, "rows": rows, "rows_without_pem": without}
+        summary = {"preset": name, "seeds": seeds, "rows": rows}
+        summary |= {"rows_without_pem": without} if without else {}
         click.echo(json.dumps(summary))
 
 

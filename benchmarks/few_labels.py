@@ -56,7 +56,7 @@ def evaluate_count(
     few = draw(dataset, count, seed).subset(TRAINING)
     bundle = train(few, folder, preset(name), seed=seed, overwrite=True, report=report)
     seconds = perf_counter() - begin
-    return evaluate_preset(bundle, dataset, pem=True), seconds
+    return evaluate_preset(bundle, dataset), seconds
 
 
 @benchmark()

@@ -44,6 +44,7 @@ from tests.data.annotation_files import (
     write_elan,
     write_label_studio,
 )
+from tests.model.bmn_checkpoints import jjboy_arrays, paddle_state
 
 ROOT = Path(__file__).resolve().parents[1]
 Write = Callable[[Path], object]
@@ -163,6 +164,18 @@ def _checkpoint(path: Path, net: str, *, legacy: bool, wrap: bool) -> None:
     if wrap:
         state = {"epoch": 7, "state_dict": {f"module.{k}": v for k, v in state.items()}}
     torch.save(state, path, _use_new_zipfile_serialization=not legacy)
+
+
+def _bmn(path: Path, code: str) -> None:
+    import pickle
+
+    import torch
+
+    if code == "paddle":
+        path.write_bytes(pickle.dumps(paddle_state(), protocol=4))
+        return
+    state = {name: torch.from_numpy(array) for name, array in jjboy_arrays().items()}
+    torch.save({"epoch": 9, "state_dict": state}, path, _use_new_zipfile_serialization=False)
 
 
 def _detections(path: Path) -> None:
@@ -352,7 +365,9 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
             partial(_checkpoint, net="pem", legacy=True, wrap=True),
             partial(_checkpoint, net="tem", legacy=False, wrap=False),
             partial(_checkpoint, net="pem", legacy=False, wrap=True),
-        )
+            partial(_bmn, code="jjboy"),
+        ),
+        "x.pdparams": (partial(_bmn, code="paddle"),),
     },
     "documents": {
         "result.json": (lambda path: write_proposals(path, {"a": _PROPOSALS}),),

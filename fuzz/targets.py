@@ -43,8 +43,8 @@ from actspan.jobs.candidate_files import Part, map_candidates, read_candidates, 
 from actspan.jobs.checkpoint import Plan
 from actspan.jobs.run import Run
 from actspan.jobs.shard_format import decode_shard, write_shard
-from actspan.model.bsn.checkpoints import read_checkpoint
 from actspan.model.bundle import Bundle
+from actspan.model.checkpoints import read_checkpoint
 from actspan.model.manifest import FileRecord
 from actspan.pipeline.labels import LabelFile
 from actspan.runtime.opening import open_session
@@ -268,7 +268,10 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("x.csv", features),
         Reader("scores/x.csv", lambda p: scores(p.parent)),
     ),
-    "checkpoint": (Reader("x.pth.tar", read_checkpoint),),
+    "checkpoint": (
+        Reader("x.pth.tar", read_checkpoint),
+        Reader("x.pdparams", read_checkpoint),
+    ),
     "documents": (
         Reader("result.json", read_result),
         Reader("detections.json", read_detections),

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from actspan import Bundle, PemConfig, TemConfig
 from actspan.cli import main
 from actspan.model.bsn.networks import Pem, Tem
+from tests.model.bmn_checkpoints import jjboy_arrays
 
 
 def actspan(*arguments: object) -> Result:
@@ -112,6 +113,52 @@ def test_help_is_light_and_shows_an_example(name: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert f"Example:\n    actspan {name} " in done.stdout.replace("      ", "    ")
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.fixture
+def bmn(tmp_path: Path) -> Path:
+    state = {name: torch.from_numpy(array) for name, array in jjboy_arrays().items()}
+    torch.save({"epoch": 9, "state_dict": state}, tmp_path / "bmn.pth.tar")
+    return tmp_path / "bmn.pth.tar"
+
+
+def test_a_bmn_of_a_preset(tmp_path: Path, bmn: Path) -> None:
+    out = tmp_path / "b"
+    result = actspan(bmn, "--preset", "jjboy2020", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "bmn.pth.tar: BMN from JJBOY's code, preset jjboy2020: channels 8, " in result.stdout
+    assert "length 6, axes start-end, samples 3" in result.stdout
+    assert f"actspan propose --model {out} --dataset DIR --out run/" in result.stdout
+    answer = json.loads(actspan(bmn, "--out", out, "--force", "--json").stdout)
+    (network,) = answer["networks"]
+    assert (network["kind"], network["preset"], network["origin"]) == ("bmn", "jjboy2020", "jjboy")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param("bmn.pth.tar --preset jjboy2019", "is not of preset jjboy2019", id="preset"),
+        pytest.param("bmn.pth.tar --length 9", "of temporal scale 6", id="length"),
+        pytest.param("tem.pth.tar --preset paddle", "--preset is only for a BMN", id="of a TEM"),
+        pytest.param("tem.pth.tar bmn.pth.tar", "is a BMN, and ", id="two kinds"),
+    ],
+)
+def test_wrong_combinations_are_one_line(
+    tmp_path: Path, tem: Path, bmn: Path, words: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = actspan(*words.split(), "--out", "b")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not Path("b").exists()
+
+
+def test_presets_are_listed() -> None:
+    result = actspan("x.pth", "--out", "b", "--preset", "jjboy")
+    assert result.exit_code == 2
+    assert "'jjboy2020', 'jjboy2019', 'mmaction2', 'paddle'" in result.stderr
 
 
 def test_the_published_checkpoints(golden: Path, tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param("trian", "no such command 'trian' (did you mean 'train'?)", id="command"),
         pytest.param(
             "train --dataset d --out o --preset publishd",
-            "invalid value for '--preset': 'publishd' is not one of 'published', 'default' "
-            "(did you mean 'published'?)",
+            "invalid value for '--preset': 'publishd' is not one of 'published', 'default', "
+            "'jjboy2020', 'jjboy2019', 'mmaction2', 'paddle' (did you mean 'published'?)",
             id="choice",
         ),
         pytest.param("pack", "missing argument 'DATASET'", id="missing"),
@@ -108,8 +108,13 @@ def test_a_group_without_a_command_shows_its_help() -> None:
         ),
         pytest.param(
             "deploy b --target openvino --length 50",
-            "--length: no effect on a bundle, whose TEM has a length",
+            "--length: no effect on a bundle, which has both a preset and a length",
             id="deploy-length",
+        ),
+        pytest.param(
+            "deploy b --target openvino --preset paddle",
+            "--preset: no effect on a bundle, which has both a preset and a length",
+            id="deploy-preset",
         ),
         pytest.param(
             "propose --model m --dataset d --out o --top-labels 3",

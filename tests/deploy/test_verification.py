@@ -224,11 +224,11 @@ def test_differences_before_and_after_the_sigmoid(bundle: Bundle) -> None:
         output = session.run({"video_feature": x})["output"]
         moved = output.copy()
         moved[0] += 0.01
-        difference = compare_outputs([Call(x, moved)], session)
+        difference = compare_outputs([Call(x, [moved])], session)
         p = float(output[0, 0])
         with pytest.raises(ShapeError, match="the checkpoint's is"):
-            compare_outputs([Call(x, output.ravel())], session)
-        saturated = compare_outputs([Call(x, np.full_like(output, 1.0))], session)
+            compare_outputs([Call(x, [output.ravel()])], session)
+        saturated = compare_outputs([Call(x, [np.full_like(output, 1.0)])], session)
     assert difference.max == pytest.approx(0.01, rel=1e-4)
     assert difference.mean == pytest.approx(0.01 / 50, rel=1e-4)
     expected = math.log((p + 0.01) / (1 - p - 0.01)) - math.log(p / (1 - p))

@@ -13,6 +13,7 @@ from tests.streams.http_server import video_server
 
 SMALLER = {
     r"\bactspan train\b": f"actspan train {' '.join(TINY)}",
+    r" --tem-hidden 8 --pem-hidden 8(?=.* --preset (?:jjboy|mmaction2|paddle))": "",
     r"\bactspan demo\b": "actspan demo --videos 3",
     r"\bactspan bench\b": "actspan bench --seconds 0.02 --batch 1 --videos 2",
     r"\bactspan bench\b(?!.* --model)": "actspan bench --channels 8 --length 20",

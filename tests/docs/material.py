@@ -20,6 +20,7 @@ from tests.conftest import ROOT
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
 from tests.docs.annotated_sets import SETS
 from tests.examples import write_bundle, write_dataset
+from tests.model.bmn_checkpoints import jjboy_arrays
 from tests.streams.encoders import write_encoder, write_network_of_free_axes
 from tests.streams.example_videos import steady, write_audio, write_video
 from tests.streams.test_audio import tone, write_wav
@@ -110,6 +111,10 @@ class Material:
 
     def _make_checkpoint_pem(self, path: Path) -> None:
         torch.save({"state_dict": load_file(self._made("bundle") / "pem.safetensors")}, path)
+
+    def _make_checkpoint_bmn(self, path: Path) -> None:
+        state = {name: torch.from_numpy(array) for name, array in jjboy_arrays().items()}
+        torch.save({"epoch": 9, "state_dict": state}, path)
 
     def _make_run(self, path: Path) -> None:
         self._propose(path, "--subset", "validation")

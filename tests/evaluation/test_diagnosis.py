@@ -255,7 +255,7 @@ def test_bins_have_every_instance_once() -> None:
 def test_real_candidates_give_the_golden_answer(data: Path, golden: Path, tmp_path: Path) -> None:
     # The published TEM scores and the authors' PEM, through a run and back.
     from actspan.config.stages import FeatureSpec, PemConfig
-    from actspan.model.bsn.checkpoints import read_checkpoint
+    from actspan.model.checkpoints import read_checkpoint
     from actspan.model.manifest import Source
     from actspan.runtime.export import export_bundle
 

@@ -26,6 +26,7 @@ from actspan.server.inference_tensors import TensorSpec, read_request
 from fuzz.seeds import write_seeds
 from tests.data.annotation_files import write_elan
 from tests.hostile.guard import Guard
+from tests.model.bmn_checkpoints import paddle_state
 
 Write = Callable[[Path], object]
 HUGE = 10**12
@@ -181,6 +182,40 @@ def doubled(levels: int) -> Any:
     return value
 
 
+def pdparams(path: Path, value: Any, *, protocol: int = 4) -> None:
+    """Write a plain pickle, as PaddlePaddle does, of a BMN with something else beside it."""
+    path.write_bytes(pickle.dumps(paddle_state() | {"x": value}, protocol=protocol))
+
+
+class Array:
+    """Is pickled as an array of any shape and type, with four bytes."""
+
+    def __init__(self, shape: tuple[int, ...], code: str = "f4") -> None:
+        reconstruct = np.zeros(1).__reduce__()[0]
+        state = (1, shape, np.dtype(code), False, b"abcd")
+        self._what = reconstruct, (np.ndarray, (0,), b"b"), state
+
+    def __reduce__(self) -> Any:
+        return self._what
+
+
+def encoded(path: Path) -> None:
+    """Write a text of a megabyte, and ask ten thousand times for its bytes."""
+    text = b"X" + struct.pack("<I", 2**20) + b"a" * 2**20 + b"q\x00"
+    call = b"c_codecs\nencode\nq\x01"
+    again = b"h\x01h\x00X\x06\x00\x00\x00latin1\x86R"
+    path.write_bytes(b"\x80\x02" + text + call + again * 10_000 + b".")
+
+
+def nested_key(path: Path) -> None:
+    """Write a dictionary whose key is a tuple of itself twice, sixty times: its hash never ends."""
+    path.write_bytes(b"\x80\x04}N" + b"".join(map(_twice, range(60))) + b"Ns.")
+
+
+def _twice(index: int) -> bytes:
+    return b"q" + bytes([index]) + b"h" + bytes([index]) + b"\x86"
+
+
 def store(path: Path, columns: slice = slice(None), **options: Any) -> None:
     """Write some columns of a packed store, with other options than ours."""
     with pa.ipc.open_file(pa.py_buffer(_seed(path, "store"))) as reader:
@@ -328,6 +363,38 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("checkpoint", "x.pth.tar", "doubled text", to(pem, doubled(60)), "_codecs.encode"),
     ("checkpoint", "x.pth.tar", "deflated", deflated, "is compressed"),
     ("checkpoint", "x.pth.tar", "one tensor, many names", shared, "more than the file"),
+    ("checkpoint", "x.pdparams", "code", to(pdparams, Reduce(print, 1)), "names builtins.print"),
+    ("checkpoint", "x.pdparams", "old code", to(pdparams, Reduce(eval, "1"), protocol=2), "eval"),
+    ("checkpoint", "x.pdparams", "empty", to(pdparams, Reduce(np.ndarray, (HUGE,))), "calls nda"),
+    ("checkpoint", "x.pdparams", "encoder", to(pdparams, doubled(60)), "calls encode with other"),
+    ("checkpoint", "x.pdparams", "objects", to(pdparams, np.array([{}])), "calls dtype with other"),
+    (
+        "checkpoint",
+        "x.pdparams",
+        "wide",
+        to(pdparams, Array((2,), "V9")),
+        "calls dtype with",
+    ),
+    (
+        "checkpoint",
+        "x.pdparams",
+        "shape",
+        to(pdparams, Array((HUGE,))),
+        "damaged",
+    ),
+    (
+        "checkpoint",
+        "x.pdparams",
+        "negative",
+        to(pdparams, Array((-1, -1))),
+        "damag",
+    ),
+    ("checkpoint", "x.pdparams", "a list", to(pdparams, [1]), "pickle operation EMPTY_LIST"),
+    ("checkpoint", "x.pdparams", "many", to(pdparams, tuple(range(10**6))), "100,000 operations"),
+    ("checkpoint", "x.pdparams", "encoded again", encoded, "encoded to more bytes than it has"),
+    ("checkpoint", "x.pdparams", "nested key", nested_key, "a key of a dictionary is not a text"),
+    ("checkpoint", "x.pdparams", "size", raw(b"\x80\x04\x8e" + b"\x7f" * 8 + b"a."), "damaged"),
+    ("checkpoint", "x.pdparams", "memo", raw(b"\x80\x04}r\xf0\xff\xff\xff."), "neither TEM"),
     ("store", "00000.arrow", "fewer columns", fewer_columns, "its columns are not those"),
     ("store", "00000.arrow", "offsets", wide_lists, "00000.arrow"),
     ("store", "00000.arrow", "size beyond the file", long_message, "00000.arrow"),

@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 
 from actspan import Bundle, PemConfig, TemConfig
 from actspan.core.errors import BundleError, CheckpointError
-from actspan.model.bsn.checkpoints import convert_checkpoints, read_checkpoint
 from actspan.model.bsn.networks import Pem, Tem
+from actspan.model.checkpoints import convert_checkpoints, read_checkpoint
 
 TEM, PEM = TemConfig(channels=5, hidden=4), PemConfig(hidden=6)
 State = dict[str, Any]
@@ -293,11 +293,11 @@ WRONG = [
     pytest.param([1, 2, 3], "no state_dict of named weights", id="list"),
     pytest.param(torch.zeros(3), "no state_dict of named weights", id="tensor"),
     pytest.param({"state_dict": 3}, "no state_dict of named weights", id="number"),
-    pytest.param({}, r"neither TEM nor PEM \(nothing\)", id="empty"),
+    pytest.param({}, r"neither TEM, PEM nor BMN \(nothing\)", id="empty"),
     pytest.param(
-        {"epoch": 3, "model": {}}, r"neither TEM nor PEM \(epoch, model\)", id="other-keys"
+        {"epoch": 3, "model": {}}, r"neither TEM, PEM nor BMN \(epoch, model\)", id="other-keys"
     ),
-    pytest.param({"layer.weight": torch.zeros(3)}, "neither TEM nor PEM", id="other-net"),
+    pytest.param({"layer.weight": torch.zeros(3)}, "neither TEM, PEM nor BMN", id="other-net"),
     pytest.param(tem_state() | pem_state(), "a TEM and of a PEM", id="both"),
     pytest.param({"fc1.weight": torch.zeros(6, 32)}, "missing weights: fc1.bias", id="missing"),
     pytest.param(changed(**{"bn.mean": torch.zeros(2)}), "unknown weights: bn.mean", id="extra"),
@@ -365,8 +365,8 @@ def npz_bytes() -> bytes:
         pytest.param(gzip.compress(bytes(99)), r"it is compressed \(gzip\)", id="gzip"),
         pytest.param(bytes(257) + b"ustar" + bytes(999), "it is a tar archive", id="tar"),
         pytest.param(npz_bytes(), "a zip archive that torch.save did not write", id="npz"),
-        pytest.param(pickle.dumps({"a": 1}), "a pickle that torch.save did not", id="pickle"),
-        pytest.param(pickle.dumps({"a": 1}, protocol=2), "a pickle that", id="old-pickle"),
+        pytest.param(pickle.dumps(pem_state()), "a pickle that torch.save did not", id="pickle"),
+        pytest.param(pickle.dumps(pem_state(), protocol=2), "a pickle that", id="old-pickle"),
         pytest.param(bytes(1000), "of an unknown kind, or damaged from", id="zeros"),
     ],
 )

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from actspan import PemConfig, TemConfig
 from actspan.core.errors import ShapeError
-from actspan.model.bsn.checkpoints import read_checkpoint
 from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.networks import Pem, Tem
+from actspan.model.checkpoints import read_checkpoint
 
 
 @given(

@@ -12,7 +12,8 @@ import pytest
 from actspan import PemConfig, TemConfig
 from actspan.core.errors import MissingExtraError
 from actspan.model.bsn.forward import pem_forward, tem_forward
-from actspan.model.bsn.graph import OPSET, build_pem, build_tem
+from actspan.model.bsn.graph import build_pem, build_tem
+from actspan.model.graph_builder import OPSET
 from actspan.model.weights import weight_shapes
 
 TEM, PEM = TemConfig(channels=5, hidden=4), PemConfig(hidden=6)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import BundleError, ParityError
-from actspan.model.bsn.checkpoints import convert_checkpoints
 from actspan.model.bsn.forward import sigmoid
+from actspan.model.checkpoints import convert_checkpoints
 from actspan.model.manifest import Source
 from actspan.model.weights import weight_shapes
 from actspan.runtime.export import TOLERANCE, check_probabilities, export_bundle
@@ -90,7 +90,7 @@ def test_a_difference_is_an_error_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = create(tmp_path / "b", tem=False)
-    monkeypatch.setattr("actspan.runtime.export.pem_logits", lambda _, x: np.ones((len(x), 1)))
+    monkeypatch.setattr("actspan.model.forward.pem_logits", lambda _, x: np.ones((len(x), 1)))
     with pytest.raises(ParityError, match=r"pem\.onnx: not written: it differs from the NumPy"):
         export_bundle(bundle, check_torch=False)
     assert Bundle.load(bundle.path) == bundle

@@ -339,8 +339,8 @@ def test_a_model_that_is_no_better_than_none_is_reported(
     tmp_path: Path, auc: float, is_warned: bool
 ) -> None:
     figures = {"model": {"AUC": auc}, "label-free": {"AUC": 71.9}, "plain windows": {"AUC": 51.5}}
-    judged = {"videos": 2, "instances": 9, "figures": figures}
-    bundle = write_bundle(tmp_path / "bundle").with_training(judged=judged)
+    evaluation = {"videos": 2, "instances": 9, "figures": figures}
+    bundle = write_bundle(tmp_path / "bundle").with_training(evaluation=evaluation)
     warning = warning_about(bundle)
     assert ("than what needs no model: its AUC is 60.0, label-free 71.9." in warning) == is_warned
     assert "plain windows" not in warning

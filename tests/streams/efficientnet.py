@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from actspan.model.bsn.graph import GraphBuilder
+from actspan.model.graph_builder import GraphBuilder
 from actspan.streams.backbone import CHECKSUM
 
 CHANNELS = 1280

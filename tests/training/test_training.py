@@ -303,11 +303,12 @@ def test_plans(optim: OptimConfig, videos: int, epoch_steps: int, steps: int) ->
 @pytest.mark.parametrize("epochs", [1, 2, 20, 40])
 def test_an_epoch_is_as_long_whatever_their_number(name: str, videos: int, epochs: int) -> None:
     whole, config = preset(name), preset(name).of_epochs(epochs)
-    for usual, optim in ((whole.tem.optim, config.tem.optim), (whole.pem.optim, config.pem.optim)):
+    for net in whole.nets:
+        usual, optim = (getattr(settings, net).optim for settings in (whole, config))
         wanted, plan = Plan.of(usual, videos), Plan.of(optim, videos)
         assert plan.epochs == epochs
         assert plan.epoch_steps == pytest.approx(wanted.epoch_steps, rel=0.1)
-    assert preset(name).of_epochs(20) == preset(name)
+        assert whole.of_epochs(usual.epochs) == whole
 
 
 def test_step_schedule_drops_after_seven_epochs() -> None:

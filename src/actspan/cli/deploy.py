@@ -77,7 +77,7 @@ def deploy(
     from actspan.deploy.deployment import deploy as deploy_sources
 
     if is_bundle:
-        refuse_options(["length"], "on a bundle, whose TEM has a length")
+        refuse_options(["preset", "length"], "on a bundle, which has both a preset and a length")
     refuse_for_target(request.target, precision)
     if evaluate is None:
         refuse_options(["run"], "without --evaluate")

@@ -22,45 +22,50 @@ from actspan.cli.options import command, command_line
 from actspan.cli.tables import print_table
 from actspan.cli.values import split_names
 from actspan.config.base import Bounds, ExistingBundle, ExistingFolder, OutputFile, Positive, doc
+from actspan.config.bmn import BmnPreset
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
     from actspan.deploy.verification import Verification
-    from actspan.model.bsn.checkpoints import CheckpointNetwork
     from actspan.model.bundle import Bundle
+    from actspan.model.checkpoints import CheckpointNetwork
 
 _USUAL = (("members", 1), ("dilated", 0))  # sizes that are not worth a word
 
 
 @command(
     out="Bundle folder to write.",
-    length="Temporal scale T of the TEM, which its weights do not contain. [default: 100]",
+    preset="Published code of a BMN, needed only if its file does not tell it.",
+    length="Temporal scale T of a TEM, or of a BMN without its mask, which weights do not contain. "
+    "[default: 100]",
     force="Replace networks that the bundle in --out already has.",
 )
 def convert(
     checkpoints: tuple[Path, ...],
     *,
     out: Path,
+    preset: BmnPreset | None = None,
     length: Annotated[int, Bounds(2)] | None = None,
     force: bool = False,
     json_: bool = False,
 ) -> None:
     """Convert CHECKPOINTS from the authors, OpenMMLab and similar sources into a bundle.
 
-    Give a TEM, a PEM or both, in any order: the weights tell which is which. If --out has only one
-    of the two, the other is added. Code inside a checkpoint is never run; a file that contains code
-    is refused.
+    Give BSN's TEM, its PEM or both, in any order, or a BMN of JJBOY's code, OpenMMLab or
+    PaddleVideo: the weights tell which is which. If --out has only one of TEM and PEM, the other is
+    added. Code inside a checkpoint is never run; a file that contains code is refused.
 
     \b
     Example:
       actspan convert tem_best.pth.tar pem_best.pth.tar --out bsn/
       actspan convert pem_best.pth.tar --out bsn-with-a-tem/
+      actspan convert BMN_best.pth.tar --preset jjboy2020 --out bmn/
     """
     from actspan.config.base import to_dict
-    from actspan.model.bsn.checkpoints import ORIGINS, convert_checkpoints
+    from actspan.model.checkpoints import ORIGINS, convert_checkpoints
 
     bundle, found = convert_checkpoints(
-        list(checkpoints), out, length=length or 100, overwrite=force
+        list(checkpoints), out, preset=preset, length=length, overwrite=force
     )
     print_notes(_conversion_notes(found, length))
     networks: list[dict[str, Any]] = [
@@ -68,6 +73,7 @@ def convert(
             "file": checkpoint.path,
             "kind": checkpoint.kind,
             "origin": checkpoint.origin,
+            "preset": checkpoint.preset,
             "config": to_dict(getattr(bundle.config, checkpoint.kind)),
             "parameters": checkpoint.parameters,
             "notes": checkpoint.notes,
@@ -78,10 +84,15 @@ def convert(
         print_json({"bundle": bundle.path, "networks": networks, "next": _next_command(bundle)})
         return
     for network in networks:
-        sizes = [f"{k} {v}" for k, v in network["config"].items() if (k, v) not in _USUAL]
+        preset_text = "" if network["preset"] is None else f", preset {network['preset']}"
+        sizes = [
+            f"{k} {v}"
+            for k, v in network["config"].items()
+            if v is not None and (k, v) not in _USUAL
+        ]
         click.echo(
-            f"{network['file'].name}: {network['kind'].upper()} from {ORIGINS[network['origin']]}: "
-            f"{', '.join(sizes)}; {network['parameters']:,} parameters"
+            f"{network['file'].name}: {network['kind'].upper()} from {ORIGINS[network['origin']]}"
+            f"{preset_text}: {', '.join(sizes)}; {network['parameters']:,} parameters"
         )
     click.echo(f"bundle: {out}")
     click.echo(f"next:   {_next_command(bundle)}")
@@ -90,15 +101,15 @@ def convert(
 def _conversion_notes(networks: list[CheckpointNetwork], length: int | None) -> Iterator[str]:
     for checkpoint in networks:
         yield from checkpoint.notes
-    if length is not None and all(checkpoint.kind != "tem" for checkpoint in networks):
+    if length is not None and all(checkpoint.kind == "pem" for checkpoint in networks):
         yield "--length is not used: it is the temporal scale of a TEM, and none is given"
 
 
 def _next_command(bundle: Bundle) -> str:
     path = quoted(bundle.path)
-    if "pem" not in bundle.nets:
+    if "pem" in bundle.missing_nets:
         return f"actspan export {path}"
-    source = "" if "tem" in bundle.nets else " --scores scores.npz"
+    source = "" if bundle.takes_features else " --scores scores.npz"
     return f"actspan propose --model {path} --dataset DIR{source} --out run/"
 
 

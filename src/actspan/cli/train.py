@@ -23,6 +23,7 @@ from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive, doc
 from actspan.config.training import DEFAULT_PRESET, PRESETS
 from actspan.core.wording import counted, quoted
+from actspan.model.nets import NETS
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
@@ -37,14 +38,16 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
     seed=doc("Seed of all random choices.", group="Training"),
     dataset=doc("A dataset folder.", group="Input"),
     out=doc("Bundle to write.", group="Output"),
-    preset=doc("Settings to start from.", group="Model"),
+    preset=doc(
+        "Settings to start from; jjboy2020 to paddle are published codes of BMN.", group="Model"
+    ),
     config=doc(
-        "TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
+        "TOML with settings that differ from the preset: [tem], [bmn], [pipeline.tem] ...",
         group="Model",
     ),
     epochs=doc(
         "Number of epochs of every network; an epoch has as many steps as without this option. "
-        "[default: 20; classifier: 4 to 30]",
+        "[default: 20; BMN: 9; classifier: 4 to 30]",
         group="Training",
     ),
     labels=doc(
@@ -54,7 +57,8 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
     ),
     classifier=doc("Also train a small classifier of proposals, from the labels.", group="Model"),
     ensemble=doc(
-        "Train N networks with consecutive seeds, and merge them. [default: 1]", group="Model"
+        "Train N networks of TEM and of PEM with consecutive seeds, and merge them. [default: 1]",
+        group="Model",
     ),
     mode=doc(
         "Rescale videos to T cells, or split recordings into windows of T snippets. [default: "
@@ -97,17 +101,19 @@ def train(
     force: bool = False,
     json_: bool = False,
 ) -> None:
-    """Train TEM and PEM on a dataset folder, and write a bundle that is ready to run.
+    """Train a model on a dataset folder, and write a bundle that is ready to run.
 
-    TEM computes the boundary scores of a video, and PEM the confidence of each proposal. After an
-    interruption, the same command resumes the training. Losses are logged for TensorBoard in
-    OUT.training/logs, and in OUT/logs at the end.
+    A model is BSN (TEM computes the boundary scores of a video, and PEM the confidence of each
+    proposal) or BMN (one network computes both). After an interruption, the same command resumes
+    the training. Losses are logged for TensorBoard in OUT.training/logs, and in OUT/logs at the
+    end.
 
     \b
     Example:
       actspan train --dataset my-videos/ --out my-model/
       actspan train --dataset my-videos/ --out my-model/ --preset published \\
           --seed 1
+      actspan train --dataset my-videos/ --out my-model/ --preset jjboy2020
     """
     from actspan.training.train import train as train_bundle
 
@@ -145,7 +151,7 @@ def train(
             raise
     training = dict(bundle.training or {})
     if json_:
-        names = ("preset", "seed", "data", "tem", "pem", "evaluation")
+        names = ("preset", "seed", "data", *NETS, "evaluation")
         figures = {name: training[name] for name in names if name in training}
         print_json({"bundle": bundle.path, **figures})
     else:
@@ -174,8 +180,8 @@ def training_report() -> Iterator[_TrainingReport]:
 
 
 def _print(bundle: Bundle, training: dict[str, Any]) -> None:
-    for net in ("tem", "pem"):
-        for fit in training[net]:
+    for net in NETS:
+        for fit in training.get(net, ()):
             losses = f"training loss {fit['training']:.4f}"
             if fit.get("validation") is not None:
                 losses += f", validation loss {fit['validation']:.4f}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from actspan.config.base import Bounds, Config
+from actspan.config.base import require_setting as _require
 from actspan.core.limits import CANDIDATES, CELLS, SIZE
 
 _Size = Annotated[int, Bounds(1, SIZE)]
 
 MapAxes = Literal["start-end", "duration-start"]
+BmnPreset = Literal["jjboy2020", "jjboy2019", "mmaction2", "paddle"]  # published codes
 
 
 class BmnConfig(Config, frozen=True, kw_only=True):
@@ -42,3 +44,26 @@ class MatchingConfig(Config, frozen=True, kw_only=True):
     product: Literal["left-to-right", "map-first"] = "left-to-right"
     # Candidates per video, those of the highest scores; all if unset.
     keep: Annotated[int | None, Bounds(1, CANDIDATES)] = None
+
+
+# Part of the video that the start and end scores of cell t speak of: the cell itself; a stretch of
+# two cells around it; or a stretch of one cell around its first edge.
+Anchor = Literal["cell", "around-cell", "around-edge"]
+
+
+class BmnLossConfig(Config, frozen=True, kw_only=True):
+    """Losses of BMN (bmn.md section 4)."""
+
+    regression_weight: Annotated[float, Bounds(0)] = 10.0  # starts, ends and classification have 1
+    epsilon: Annotated[float, Bounds(0, 1, excluded=0)] = 1e-6  # keeps the logarithm finite
+    # Limits of the ratio of cells to positive cells, which gives positives their weight.
+    least_ratio: Annotated[float, Bounds(1)] = 1.0
+    most_ratio: Annotated[float | None, Bounds(1)] = None  # no limit if unset
+    # Cells that no instance overlaps count as cells of low IoU in the regression.
+    without_overlap: bool = False
+    shared_draw: bool = False  # the same cells are drawn for all videos of a batch
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ordered = self.most_ratio is None or self.least_ratio <= self.most_ratio
+        _require(ordered, "bmn: least_ratio must not be above most_ratio")

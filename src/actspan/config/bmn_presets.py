@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actspan.config.bmn import BmnConfig, MatchingConfig
+from actspan.config.bmn import BmnConfig, BmnPreset, MatchingConfig
 from actspan.config.stages import PipelineConfig, SoftNmsConfig
 
 # JJBOY and PaddleVideo compute the same form of tIoU, and leave the last candidate.
@@ -10,7 +10,7 @@ _SUPPRESSION = SoftNmsConfig(
     threshold_short=0.5, threshold_long=0.9, decay=0.4, union="neighbour-first", leave_last=True
 )
 
-BMN_PIPELINES = {
+BMN_PIPELINES: dict[BmnPreset, PipelineConfig] = {
     # JJBOY/BMN-Boundary-Matching-Network of June 2020
     "jjboy2020": PipelineConfig(
         bmn=BmnConfig(axes="start-end"),

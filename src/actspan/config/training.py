@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from msgspec.structs import replace
 
 from actspan.config.base import Bounds, Config
 from actspan.config.base import require_setting as _require
+from actspan.config.bmn import Anchor, BmnLossConfig, BmnPreset
+from actspan.config.bmn_presets import BMN_PIPELINES
 from actspan.config.stages import FusionConfig, PemConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.core.errors import ConfigError
 from actspan.core.wording import suggestion
@@ -83,6 +85,9 @@ class OptimConfig(Config, frozen=True):
     # Epoch whose weights are kept: the one with the lowest validation loss, or the last one.
     select: Literal["best", "last"] = "best"
     average: _BelowOne = 0.0  # decay of the running average of the weights per step; 0: no average
+    longest_gradient: _NotNegative = 0.0  # norm above which the gradient is scaled; 0: no limit
+    # Leave out the rest of a pass that does not fill a batch.
+    whole_batches: bool = False
 
     def of_epochs(self, epochs: int) -> Self:
         """Return settings with this number of epochs, each as long as one of these settings."""
@@ -111,8 +116,7 @@ class TemTrainConfig(Config, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ordered = self.crop_shortest <= self.crop_longest
-        _require(ordered, "tem: crop_shortest must not be above crop_longest")
+        _check_crop(self, "tem")
         scaled = self.standardize or not self.components
         _require(scaled, "tem: components are those of standardized channels: set standardize")
 
@@ -126,6 +130,30 @@ class PemTrainConfig(Config, frozen=True):
     optim: OptimConfig = OptimConfig(rate=0.01, weight_decay=1e-5, decay_epochs=10)
     loss: PemLoss = "published"  # the published code averages before it weights
     dropout: _BelowOne = 0.0  # share of hidden units dropped
+
+
+class BmnTrainConfig(Config, frozen=True):
+    """Training of BMN (bmn.md sections 3 to 5)."""
+
+    optim: OptimConfig = OptimConfig(epochs=9, passes=9, select="last")
+    # Part of the video that the start and end scores of a cell are trained for: the cell; two
+    # cells' length around its middle; or a cell's length around its first edge.
+    anchor: Anchor = "cell"
+    loss: BmnLossConfig = BmnLossConfig()
+    standardize: bool = False  # scale every input channel to mean 0 and variance 1
+    dropout: _BelowOne = 0.0  # share of input channels dropped
+    crop: _Share = 0.0  # probability that a video is seen through a random window of its span
+    crop_shortest: _Positive = 0.5  # minimum length of the window, as a share of the span
+    crop_longest: float = 1.3  # maximum length; beyond the span the outer cells repeat
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_crop(self, "bmn")
+
+
+def _check_crop(config: TemTrainConfig | BmnTrainConfig, net: str) -> None:
+    ordered = config.crop_shortest <= config.crop_longest
+    _require(ordered, f"{net}: crop_shortest must not be above crop_longest")
 
 
 class RankingConfig(Config, frozen=True):
@@ -145,9 +173,10 @@ class WindowTrainConfig(Config, frozen=True):
 
 
 class TrainConfig(Config, frozen=True):
-    """Settings of both trainings, and the pipeline of the bundle.
+    """Settings of the training of every network, and the pipeline of the bundle.
 
-    TEM has the dataset's number of channels; the one in `pipeline` is ignored.
+    `pipeline` has settings of TEM and PEM, or of BMN: these are trained. TEM and BMN get the
+    dataset's number of channels.
     """
 
     # "auto": windows if the training videos' median length is above two windows
@@ -159,13 +188,38 @@ class TrainConfig(Config, frozen=True):
     pipeline: PipelineConfig = PipelineConfig(tem=TemConfig(), pem=PemConfig())
     tem: TemTrainConfig = TemTrainConfig()
     pem: PemTrainConfig = PemTrainConfig()
-    ensemble: _Count = 1  # number of networks with different seeds, merged into one bundle
+    bmn: BmnTrainConfig = BmnTrainConfig()
+    # Number of networks with different seeds, merged into one bundle; only for TEM and PEM.
+    ensemble: _Count = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pipeline = self.pipeline
+        one_kind = pipeline.bmn is None or (pipeline.tem is None and pipeline.pem is None)
+        _require(one_kind, f"pipeline: TEM and PEM, or BMN; presets of BMN: {', '.join(_BMN)}")
+        one_network = pipeline.bmn is None or self.ensemble == 1
+        _require(one_network, "ensemble: BMN is one network; only TEM and PEM can be merged")
+        for net, usual in _USUAL.items():
+            used = net in self.nets or getattr(self, net) == usual
+            trained = " and ".join(name.upper() for name in self.nets)
+            _require(used, f"{net}: these settings train {trained}")
+
+    @property
+    def nets(self) -> tuple[Literal["tem", "pem", "bmn"], ...]:
+        """Networks that are trained, in their order."""
+        return ("tem", "pem") if self.pipeline.bmn is None else ("bmn",)
 
     def of_epochs(self, epochs: int) -> Self:
-        """Return settings with this number of epochs of both networks, as long as before."""
-        tem = replace(self.tem, optim=self.tem.optim.of_epochs(epochs))
-        pem = replace(self.pem, optim=self.pem.optim.of_epochs(epochs))
-        return replace(self, tem=tem, pem=pem)
+        """Return settings with this number of epochs of every network, as long as before."""
+        changes: dict[str, Any] = {}
+        for net in self.nets:
+            settings = getattr(self, net)
+            changes[net] = replace(settings, optim=settings.optim.of_epochs(epochs))
+        return replace(self, **changes)
+
+
+_BMN = tuple(BMN_PIPELINES)
+_USUAL = {"tem": TemTrainConfig(), "pem": PemTrainConfig(), "bmn": BmnTrainConfig()}
 
 
 DEFAULT_PRESET = "default"
@@ -179,6 +233,13 @@ _CYCLE = OptimConfig(
     select="last",
     average=0.99,
 )
+
+
+def _bmn_preset(name: BmnPreset, training: BmnTrainConfig) -> TrainConfig:
+    """Return settings of a published code of BMN, with the safe rules of bmn.md section 4."""
+    return TrainConfig(pipeline=BMN_PIPELINES[name], bmn=training)
+
+
 # docs/project/log.md has the measurements behind "default". It counts optimiser steps, so that
 # thirty recordings are trained as long as thousands; a handful of them is trained less. Candidates
 # are weighted by label-free proposals.
@@ -212,6 +273,22 @@ PRESETS: dict[str, TrainConfig] = {
             optim=replace(_CYCLE, rate=0.01, weight_decay=1e-3, steps=600, least_steps=300),
             loss="weighted-logistic",
         ),
+    ),
+    "jjboy2020": _bmn_preset("jjboy2020", BmnTrainConfig(anchor="around-edge")),
+    "jjboy2019": _bmn_preset("jjboy2019", BmnTrainConfig(anchor="around-cell")),
+    "mmaction2": _bmn_preset(
+        "mmaction2",
+        BmnTrainConfig(
+            optim=OptimConfig(
+                epochs=9, passes=9, select="best", longest_gradient=40.0, whole_batches=True
+            ),
+            anchor="around-cell",
+            loss=BmnLossConfig(epsilon=1e-5, least_ratio=1.05, most_ratio=21.0),
+        ),
+    ),
+    "paddle": _bmn_preset(
+        "paddle",
+        BmnTrainConfig(anchor="cell", loss=BmnLossConfig(without_overlap=True, shared_draw=True)),
     ),
 }
 

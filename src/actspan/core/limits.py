@@ -11,6 +11,7 @@ DOCUMENT = 2 * GIB  # annotations, tables, results; the result of 100,000 videos
 SETTINGS = 16 * MIB  # TOML
 LOG = 64 * MIB
 PICKLE = 4 * MIB  # of a checkpoint, without its tensors; 300 names take 0.02
+OPERATIONS = 100_000  # of a pickle that contains its arrays; a BMN takes 700
 WEIGHTS = 2 * GIB  # BSN's are 5 MB; protobuf, and so ONNX, has the same limit
 
 # Compressed features: a few bytes must not become gigabytes. Features of real videos shrink by less

@@ -23,7 +23,6 @@ from types import MappingProxyType
 
 import numpy as np
 
-from actspan.config.stages import TemConfig
 from actspan.core.errors import CompileError
 from actspan.deploy.compilation import (
     CompileJob,
@@ -36,9 +35,10 @@ from actspan.deploy.compilation import (
 from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.optimize import read_model, rewrite_model
 from actspan.deploy.variants import add_variant
+from actspan.model.bmn.graph import build_bmn_for_npu
 from actspan.model.bsn.graph import build_pem
 from actspan.model.bundle import Bundle
-from actspan.model.nets import FORMS, NETS, Net
+from actspan.model.nets import FORMS, NETS, Net, input_shape
 from actspan.runtime.export import sample_inputs
 
 OPSET = 11
@@ -95,12 +95,15 @@ def _write_graph(bundle: Bundle, net: Net, batch: int, name: str) -> tuple[Bundl
 
     weights = bundle.weights(net)
     sizes: tuple[int, ...]
-    if net == "tem":
-        tem = bundle.config.tem or TemConfig()
-        sizes = (batch, tem.channels, tem.length)
-        model, passes = read_model(bundle.file("tem.onnx")), ["fix-dims", *_PASSES]
-        (sample,) = sample_inputs(bundle, net, weights, batch, tem.length)
-        settings = PassSettings(batch, tem.length, OPSET, probes=({FORMS[net].input: sample},))
+    if FORMS[net].sees_video:
+        sizes = (batch, *input_shape(bundle.config, net))
+        (sample,) = sample_inputs(bundle, net, weights, batch, sizes[2])
+        settings = PassSettings(opset=OPSET, probes=({FORMS[net].input: sample},))
+        if bundle.config.bmn is not None:
+            model, passes = build_bmn_for_npu(weights, bundle.config.bmn, batch=batch), [*_PASSES]
+        else:
+            model, passes = read_model(bundle.file("tem.onnx")), ["fix-dims", *_PASSES]
+            settings = replace(settings, batch=batch, length=sizes[2])
     else:
         sizes = (batch, bundle.config.pgm.keep, bundle.config.bsp.size)
         model, passes = build_pem(weights, rank=3, batch=batch, proposals=sizes[1]), [*_PASSES]

@@ -20,6 +20,7 @@ from actspan.config.base import (
     doc,
     require_setting,
 )
+from actspan.config.bmn import BmnPreset
 from actspan.config.stages import BATCH
 from actspan.core.errors import CompileError
 
@@ -131,9 +132,21 @@ class DeployRequest(CompileRequest, frozen=True, kw_only=True):
     subset: Annotated[
         str | None, doc("Subset of --dataset and --evaluate, or all.", "NAME", group="Input")
     ] = "validation"
+    preset: Annotated[
+        BmnPreset | None,
+        doc(
+            "Published code of a BMN, needed only if its checkpoint does not tell it.",
+            group="Input",
+        ),
+    ] = None
     length: Annotated[
-        int, Bounds(2), doc("Temporal scale T of a checkpoint's TEM.", group="Input")
-    ] = 100
+        int | None,
+        Bounds(2),
+        doc(
+            "Temporal scale T of a checkpoint's TEM, or of a BMN without its mask. [default: 100]",
+            group="Input",
+        ),
+    ] = None
     threads: Annotated[Positive, doc("Number of threads.", group="Speed")] = 2
     script_only: Annotated[
         bool, doc("Write a script that compiles, instead of compiling here.", group="Device")

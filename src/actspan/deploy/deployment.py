@@ -37,8 +37,8 @@ from actspan.deploy.verification import Verification, verify_bundle
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.model.bsn.checkpoints import convert_checkpoints
 from actspan.model.bundle import Bundle
+from actspan.model.checkpoints import convert_checkpoints
 from actspan.model.manifest import MANIFEST, check_new_bundle
 from actspan.model.nets import FORMS, Net, input_shape
 from actspan.pipeline.kinds import steps_of
@@ -190,7 +190,9 @@ def _open(request: DeployRequest, summary: _Summary) -> Bundle:
             shutil.copy(bundle.path / MANIFEST, folder / MANIFEST)
             rows.append((str(out), f"of {sources[0]}"))
         else:
-            _, checkpoints = convert_checkpoints(list(sources), folder, length=request.length)
+            _, checkpoints = convert_checkpoints(
+                list(sources), folder, preset=request.preset, length=request.length
+            )
             for checkpoint in checkpoints:
                 text = f"{checkpoint.parameters:,} parameters of {checkpoint.path.name}"
                 rows.append((f"{checkpoint.kind}.safetensors", text))

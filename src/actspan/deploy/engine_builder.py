@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actspan.config.stages import TemConfig
 from actspan.core.errors import CompileError
 from actspan.deploy.compilation import (
     CompileJob,
@@ -31,7 +30,7 @@ from actspan.deploy.compilation import (
 from actspan.deploy.deploy_requests import CompileRequest
 from actspan.deploy.variants import export_variants
 from actspan.model.bundle import Bundle
-from actspan.model.nets import FORMS, NETS, Net
+from actspan.model.nets import FORMS, NETS, Net, input_shape
 from actspan.runtime.tensorrt import gpu_key
 
 Version = tuple[int, int, int]
@@ -74,13 +73,13 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
 def _profile(
     bundle: Bundle, net: Net, batches: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the smallest and largest input: videos for TEM, rows of their proposals for PEM."""
+    """Return the smallest and largest input: videos, or rows of their proposals for PEM."""
     least, most = min(batches), max(batches)
     if net == "pem":
-        inputs = bundle.config.bsp.size
+        (inputs,) = input_shape(bundle.config, net)
         return (1, inputs), (most * bundle.config.pgm.keep, inputs)
-    tem = bundle.config.tem or TemConfig()
-    return (least, tem.channels, tem.length), (most, tem.channels, tem.length)
+    shape = input_shape(bundle.config, net)
+    return (least, *shape), (most, *shape)
 
 
 def trtexec_words(job: CompileJob, request: CompileRequest, version: Version) -> list[str]:

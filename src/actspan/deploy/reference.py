@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config.stages import Edge, TemConfig
+from actspan.config.stages import Edge
 from actspan.core.errors import ShapeError
 from actspan.core.problems import Problem, dataset_notes
 from actspan.core.segments import Proposals
 from actspan.core.types import BoundaryScores, Features, Float32, Float64, Video
 from actspan.data.dataset import Dataset
-from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bundle import Bundle
-from actspan.model.nets import FORMS, Net
+from actspan.model.forward import network_outputs
+from actspan.model.nets import FORMS, Net, input_shape, video_net
 from actspan.pipeline.inputs import check_features
 from actspan.pipeline.outcomes import ScoredVideo, VideoInput
 from actspan.pipeline.steps import feature_inputs
-from actspan.runtime.session import FileSession, Session
+from actspan.runtime.session import FileSession, Session, Shape
 
 # Beyond this, a probability in float32 has too few digits for its logit: at 7, the last digit of
 # the probability (6e-8) is already 7e-5 of the logit, and the checkpoint's own outputs scatter.
@@ -35,10 +35,10 @@ TIE = 1e-6
 
 
 class Call(NamedTuple):
-    """One call of a network: its input and its output."""
+    """One call of a network: its input and its outputs."""
 
     input: NDArray[Any]
-    output: Float32
+    outputs: Sequence[Float32]
 
 
 class CheckpointSession(FileSession):
@@ -57,27 +57,29 @@ class CheckpointSession(FileSession):
     def __init__(self, bundle: Bundle, net: Net, *, remember: int = 0) -> None:
         weights = bundle.weights(net)
         self._weights = {name: array.astype(np.float64) for name, array in weights.items()}
-        self._forward = tem_forward if net == "tem" else pem_forward
+        self._settings = bundle.settings(net)
         self._lock, self._rows = Lock(), remember
         self.calls: list[Call] = []
-        channels = weights["conv1.weight" if net == "tem" else "fc1.weight"].shape[1]
-        shape = (None, channels, None) if net == "tem" else (None, channels)
+        shape: Shape = (None, *input_shape(bundle.config, net))
+        if net == "tem":
+            shape = (*shape[:2], None)  # any number of cells
         super().__init__(
             backend="checkpoint",
             vendor="NumPy",
             path=Path(bundle.path, f"{net}.safetensors"),
             input_shapes={FORMS[net].input: shape},
-            output_names=["output"],
+            output_names=FORMS[net].outputs,
         )
 
     def _compute(self, inputs: Mapping[str, NDArray[Any]]) -> list[Float32]:
         (x,) = inputs.values()
-        output = self._forward(self._weights, x).astype(np.float32)
+        outputs = network_outputs(self._settings, self._weights, x)
+        rounded = [output.probabilities.astype(np.float32) for output in outputs]
         with self._lock:
             if self._rows > 0:
                 self._rows -= len(x)
-                self.calls.append(Call(x.copy(), output))  # The caller may reuse its memory.
-        return [output]
+                self.calls.append(Call(x.copy(), rounded))  # The caller may reuse its memory.
+        return rounded
 
     def _release(self) -> None:
         self._weights = {}
@@ -119,11 +121,12 @@ def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
     expected, outputs = [], []
     (name,) = session.input_shapes
     for call in calls:
-        output = session.run({name: call.input})["output"]
-        if output.shape != call.output.shape:
-            raise ShapeError(f"output is {output.shape}, the checkpoint's is {call.output.shape}")
-        expected.append(output.ravel())
-        outputs.append(call.output.ravel())
+        found = session.run({name: call.input}).values()
+        for output, wanted in zip(found, call.outputs, strict=True):
+            if output.shape != wanted.shape:
+                raise ShapeError(f"output is {output.shape}, the checkpoint's is {wanted.shape}")
+            expected.append(output.ravel())
+            outputs.append(wanted.ravel())
     a = np.concatenate(expected).astype(np.float64)
     b = np.concatenate(outputs).astype(np.float64)
     gap = np.abs(a - b)
@@ -215,12 +218,12 @@ def dataset_videos(path: Path, subset: str | None, bundle: Bundle) -> SampleVide
 
 
 def synthetic_videos(bundle: Bundle, *, videos: int = 32, seed: int = 0) -> SampleVideos:
-    """Create smooth random features; random boundary scores if the bundle has no TEM.
+    """Create smooth random features; random boundary scores if the bundle takes no features.
 
     Their scale is that of the network's standardisation if it has one, otherwise the deviation
     is 2.
     """
-    make = _scores if bundle.config.tem is None else _features(bundle, bundle.config.tem)
+    make = _features(bundle) if bundle.takes_features else _scores
 
     def inputs() -> Iterator[VideoInput]:
         return (VideoInput(f"synthetic-{i}", partial(make, seed, i)) for i in range(videos))
@@ -228,15 +231,16 @@ def synthetic_videos(bundle: Bundle, *, videos: int = 32, seed: int = 0) -> Samp
     return SampleVideos(f"synthetic, seed {seed}", inputs, videos)
 
 
-def _features(bundle: Bundle, config: TemConfig) -> Callable[[int, int], Features]:
-    weights = bundle.weights("tem")
+def _features(bundle: Bundle) -> Callable[[int, int], Features]:
+    net = video_net(bundle.config)
+    weights, (channels, length) = bundle.weights(net), input_shape(bundle.config, net)
     scale = weights.get("input.scale", np.float32(0.5))
     deviation = 1.0 / np.where(scale == 0, 1, scale)
     mean = weights.get("input.mean", np.float32(0))
 
     def make(seed: int, number: int) -> Features:
         rng = np.random.default_rng((seed, number))
-        curves = _smooth(rng.standard_normal((config.length, config.channels), np.float32))
+        curves = _smooth(rng.standard_normal((length, channels), np.float32))
         return Features((mean + deviation * curves).astype(np.float32), stride=1.0, length=1.0)
 
     return make

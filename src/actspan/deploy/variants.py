@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from actspan.core.wording import quoted
 from actspan.deploy.optimize import RewrittenModel, read_model, rewrite_model, with_implied
 from actspan.model.bundle import Bundle
+from actspan.model.forward import network_outputs
 from actspan.model.nets import FORMS, NETS, Net
 from actspan.runtime.backends import BACKENDS, Backend
-from actspan.runtime.export import ExportCheck, check_probabilities, numpy_outputs, sample_inputs
+from actspan.runtime.export import ExportCheck, check_probabilities, sample_inputs
 from actspan.runtime.opening import find_backend, open_net
 from actspan.runtime.session import Session
 
@@ -63,10 +64,10 @@ def export_variants(
     Parameters
     ----------
     bundle : Bundle
-        A bundle with `tem.onnx`, `pem.onnx`, or both.
+        A bundle whose networks are exported.
     passes : sequence of str
-        Names, in the order in which they run. `fix-dims` applies only to TEM: the number of
-        proposals stays free.
+        Names, in the order in which they run. `fix-dims` applies only to TEM and BMN:
+        the number of proposals stays free.
     settings : PassSettings, optional
         Its batch and length are used if `fix-dims` is among the passes.
     calibrate : Path, optional
@@ -86,8 +87,8 @@ def export_variants(
     for net in NETS:
         if f"{net}.onnx" not in bundle.files:
             continue
-        net_settings = settings if net == "tem" and "fix-dims" in passes else free
-        names = [name for name in passes if net == "tem" or name != "fix-dims"]
+        net_settings = settings if FORMS[net].sees_video and "fix-dims" in passes else free
+        names = [name for name in passes if FORMS[net].sees_video or name != "fix-dims"]
         inputs = sample_inputs(
             bundle, net, bundle.weights(net), net_settings.batch, net_settings.length
         )
@@ -128,18 +129,20 @@ def add_variant(
     (value,) = rewritten.model.graph.input
     fixed = [size.dim_value or None for size in value.type.tensor_type.shape.dim]
     inputs = [probe[value.name] for probe in rewritten.probes] or list(
-        sample_inputs(bundle, net, weights, fixed[0], fixed[-1] if net == "tem" else None)
+        sample_inputs(bundle, net, weights, fixed[0], fixed[-1] if FORMS[net].sees_video else None)
     )
     outputs = run(rewritten.model, [{value.name: x} for x in inputs])
+    settings = bundle.settings(net)
     difference = max(
         check_probabilities(
             y,
-            *numpy_outputs(net, weights, x),
+            *expected,
             where=f"{name}: not written: it differs from the NumPy network",
             remedy=f"leave a pass out: actspan export {quoted(bundle.path)} --passes ...",
             slack=rewritten.tolerance,
         )
-        for x, (y,) in zip(inputs, outputs, strict=True)
+        for x, of_x in zip(inputs, outputs, strict=True)
+        for y, expected in zip(of_x, network_outputs(settings, weights, x), strict=True)
     )
     data = rewritten.model.SerializeToString(deterministic=True)
     check = ExportCheck(

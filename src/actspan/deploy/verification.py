@@ -32,8 +32,8 @@ from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.opening import check_backend, with_onnx
 from actspan.runtime.session import Session
 
-# Rows whose outputs are compared: videos or windows of TEM, proposals of PEM.
-_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 1_000_000}
+# Rows whose outputs are compared: videos or windows of TEM and BMN, proposals of PEM.
+_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 1_000_000, "bmn": 64}
 
 Recall = Mapping[str, float]  # `AR@1` ... `AR@100`, `AUC`, percent
 
@@ -122,7 +122,7 @@ def verify_bundle(
     nets = [net for net in NETS if net in bundle.nets]
     bundle = with_onnx(bundle)
     variants = find_variants(bundle, backends)
-    videos = dataset_videos(dataset, subset, bundle) if dataset else synthetic_videos(bundle)
+    videos = dataset_videos(dataset, subset, bundle) if dataset else _synthetic(bundle)
     steps = len(variants) + 1
     progress("checkpoint", 0, steps)
     sessions = {net: CheckpointSession(bundle, net, remember=_ROWS[net]) for net in nets}
@@ -157,6 +157,11 @@ def verify_bundle(
         notes=tuple(notes),
         problems=videos.problems,
     )
+
+
+def _synthetic(bundle: Bundle) -> SampleVideos:
+    # BMN takes a second per video in double precision.
+    return synthetic_videos(bundle, videos=32 if bundle.config.bmn is None else 8)
 
 
 def _propose(

@@ -39,8 +39,8 @@ from actspan.model.manifest import (
     unreadable,
     writing_command,
 )
-from actspan.model.nets import ABSENT, BMN, BSN, NETS, Net
-from actspan.model.weights import pack_weights, unpack_weights
+from actspan.model.nets import ABSENT, BMN, BSN, NETS, Net, video_net
+from actspan.model.weights import NetConfig, pack_weights, unpack_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Bundle:
             if getattr(self.config, net) is None and f"{net}.safetensors" in self.files
         ]
         if video is not None and channels is not None and video.channels != channels:
-            net = "tem" if self.config.bmn is None else "bmn"
+            net = video_net(self.config)
             faults.append(f"features have {channels} channels, {net} expects {video.channels}")
         if "bmn" in nets and len(nets) > 1:
             faults.append("networks of BSN and of BMN are in one bundle")
@@ -191,11 +191,18 @@ class Bundle:
             raise mismatch(path, actual, record)
         return path
 
+    def settings(self, net: Net) -> NetConfig:
+        """Return the settings of a network; raise BundleError if it has none."""
+        config: NetConfig | None = getattr(self.config, net)
+        if config is None:
+            raise BundleError(f"{self.path}: there are no settings of {net}")
+        return config
+
     def weights(self, net: Net) -> dict[str, Float32]:
         """Load the float32 weights of one network; raise as `file`, or if they do not fit."""
         path = self.file(f"{net}.safetensors")
         try:
-            return unpack_weights(path.read_bytes(), getattr(self.config, net))
+            return unpack_weights(path.read_bytes(), self.settings(net))
         except (OSError, ShapeError) as error:
             what = f"does not fit {MANIFEST}: {error}; {remedy(path)}"
             raise BundleError(f"{path}: {what}") from error

@@ -36,6 +36,11 @@ FORMS: Mapping[Net, NetForm] = {
 }
 
 
+def video_net(config: PipelineConfig) -> Net:
+    """Return the network that sees features, whether the bundle contains it or not."""
+    return "tem" if config.bmn is None else "bmn"
+
+
 def input_shape(config: PipelineConfig, net: Net) -> tuple[int, ...]:
     """Return the shape of a network's input without the first axis: (C, T), or (features,)."""
     if net == "classifier":

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from itertools import takewhile
+from math import gcd
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import ArrayLike
 
+from actspan.config.bmn import BmnConfig
 from actspan.config.stages import ClassifierConfig, PemConfig, TemConfig
-from actspan.core.errors import ShapeError
+from actspan.core.errors import ConfigError, ShapeError
 from actspan.core.limits import DILATED
 from actspan.core.types import Float32
 from actspan.model.nets import Net
 
-NetConfig = TemConfig | PemConfig | ClassifierConfig
+NetConfig = TemConfig | PemConfig | BmnConfig | ClassifierConfig
+
+# Groups of BMN's convolutions over time, but for the one that is sampled. Where a number of
+# channels is no multiple of it, there are as many groups as divide both.
+BMN_GROUPS = 4
+
+_SETTINGS = "bmn"  # metadata of a file of BMN's weights: its settings, as JSON
 
 # By number of axes: weights whose rank may differ in other checkpoints.
 _FORMS = {
@@ -38,6 +48,8 @@ def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
         layers["conv3"] = (3, H, 1)
     elif isinstance(config, PemConfig):
         layers = {"fc1": (H, config.inputs), "fc2": (1, H)}
+    elif isinstance(config, BmnConfig):
+        layers = _bmn_layers(config)
     else:
         shapes |= {"input.mean": (config.inputs,), "input.scale": (config.inputs,)}
         outputs = len(config.labels) + 1  # plus background
@@ -45,6 +57,47 @@ def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
     for name, shape in layers.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     return shapes
+
+
+def _bmn_layers(config: BmnConfig) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of the weight of every layer of BMN (bmn.md section 1)."""
+    base, matched, hidden = config.base, config.matched, config.hidden
+    grouped = (base, base // gcd(BMN_GROUPS, base), 3)
+    return {
+        "base.conv1": (base, config.channels // gcd(BMN_GROUPS, config.channels, base), 3),
+        "base.conv2": grouped,
+        "start.conv1": grouped,
+        "start.conv2": (1, base, 1),
+        "end.conv1": grouped,
+        "end.conv2": (1, base, 1),
+        "sampled.conv": (config.sampled, base, 3),
+        "matched.conv": (matched, config.sampled, config.samples),  # without its axes of size 1
+        "map.conv1": (hidden, matched, 1, 1),
+        "map.conv2": (hidden, hidden, 3, 3),
+        "map.conv3": (hidden, hidden, 3, 3),
+        "map.conv4": (2, hidden, 1, 1),
+    }
+
+
+def infer_bmn(shapes: Mapping[str, tuple[int, ...]], default: BmnConfig) -> BmnConfig:
+    """Infer the sizes of BMN from its weights' shapes; a size of an invalid one is the default's.
+
+    Weights say nothing of the axes and lengths of the map, which are those of `default`, and the
+    first layer is taken to have 4 groups.
+    """
+    sizes: dict[str, int] = {}
+    for layer, axes in {
+        "base.conv1": {"base": 0, "channels": 1},
+        "sampled.conv": {"sampled": 0},
+        "matched.conv": {"matched": 0, "samples": 2},
+        "map.conv1": {"hidden": 0},
+    }.items():
+        shape = shapes.get(f"{layer}.weight", ())
+        if len(shape) == (4 if layer == "map.conv1" else 3) and 0 not in shape:
+            sizes |= {name: shape[axis] for name, axis in axes.items()}
+    if "channels" in sizes:
+        sizes["channels"] *= BMN_GROUPS
+    return replace(default, **sizes)
 
 
 def infer_config(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> TemConfig | PemConfig:
@@ -82,12 +135,13 @@ def members_of(tem: Mapping[str, Float32]) -> int:
 def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[str, Float32]:
     """Return the weights of one network as contiguous float32; raise ShapeError if they do not fit.
 
-    TEM may also have `input.mean` and `input.scale`, (C,); its input is then
+    TEM and BMN may also have `input.mean` and `input.scale`, (C,); their input is then
     `(x - mean) * scale`. The error names the weight that is missing, unknown, of another shape, or
     not finite.
     """
     shapes = weight_shapes(config)
-    if isinstance(config, TemConfig) and ("input.mean" in weights or "input.scale" in weights):
+    standardizes = "input.mean" in weights or "input.scale" in weights
+    if isinstance(config, TemConfig | BmnConfig) and standardizes:
         shapes |= {"input.mean": (config.channels,), "input.scale": (config.channels,)}
     missing, unknown = sorted(shapes.keys() - weights), sorted(weights.keys() - shapes)
     if missing or unknown:
@@ -119,7 +173,25 @@ def pack_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> bytes:
     """Serialise the weights of a network; raise as `check_weights`."""
     from safetensors.numpy import save
 
-    return bytes(save(check_weights(weights, config)))
+    metadata = None
+    if isinstance(config, BmnConfig):  # shapes do not give the axes of its map
+        metadata = {_SETTINGS: msgspec.json.encode(config).decode()}
+    return bytes(save(check_weights(weights, config), metadata))
+
+
+def settings_of(
+    weights: Mapping[str, Float32], metadata: Mapping[str, str]
+) -> TemConfig | PemConfig | BmnConfig | None:
+    """Return the settings of the network in a file with these metadata; None if it is none."""
+    if _SETTINGS in metadata:
+        try:
+            return msgspec.json.decode(metadata[_SETTINGS], type=BmnConfig)
+        except (msgspec.DecodeError, ConfigError):
+            return None
+    shapes = {name: array.shape for name, array in weights.items()}
+    if "conv1.weight" in shapes:
+        return infer_config("tem", shapes)
+    return infer_config("pem", shapes) if "fc1.weight" in shapes else None
 
 
 def unpack_weights(data: bytes, config: NetConfig) -> dict[str, Float32]:

@@ -6,24 +6,27 @@ import importlib.util
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.config.bmn import BmnConfig
+from actspan.config.stages import PemConfig, TemConfig
 from actspan.core.errors import ParityError
 from actspan.core.types import Float32, Float64
-from actspan.model.bsn.forward import (
-    classifier_forward,
-    classifier_logits,
-    pem_logits,
-    sigmoid,
-    tem_logits,
-)
-from actspan.model.bsn.graph import OPSET, build_classifier, build_pem, build_tem
+from actspan.model.bmn.graph import build_bmn
+from actspan.model.bsn.forward import sigmoid
+from actspan.model.bsn.graph import build_classifier, build_pem, build_tem
 from actspan.model.bundle import Bundle
-from actspan.model.nets import Net
+from actspan.model.forward import network_outputs
+from actspan.model.graph_builder import OPSET
+from actspan.model.nets import FORMS, Net, input_shape
+from actspan.model.weights import NetConfig
 from actspan.runtime.opening import open_session
+
+if TYPE_CHECKING:
+    import onnx
 
 Weights = dict[str, Float32]
 
@@ -52,13 +55,13 @@ def export_bundle(
     length: int | None = None,
     check_torch: bool | Literal["auto"] = "auto",
 ) -> tuple[Bundle, list[ExportCheck]]:
-    """Write `tem.onnx`, `pem.onnx` and `classifier.onnx` for the networks of a bundle.
+    """Write `tem.onnx`, `pem.onnx`, `bmn.onnx`, `classifier.onnx`: the networks of a bundle.
 
     Parameters
     ----------
     batch, length : int, optional
-        Fix TEM's batch size and its number of cells; free by default. The number of proposals is
-        always free.
+        Fix the batch size of TEM or BMN, and TEM's number of cells; free by default. The number of
+        proposals is always free, and BMN's number of cells is that of its settings.
     check_torch : bool or "auto"
         Compare with the torch networks too; "auto" does so if torch is installed. False never
         imports torch.
@@ -77,9 +80,8 @@ def export_bundle(
     """
     if check_torch == "auto":
         check_torch = importlib.util.find_spec("torch") is not None
-    nets: tuple[Net, ...] = ("tem", "pem", "classifier")
     checks = []
-    for net in nets:
+    for net in FORMS:
         if f"{net}.safetensors" in bundle.files:
             bundle, check = export_network(
                 bundle, net, batch=batch, length=length, check_torch=check_torch
@@ -108,18 +110,15 @@ def export_network(
         file is not written; there is no such network, the bundle is damaged or cannot be written;
         the package `onnx` is not installed.
     """
-    weights = bundle.weights(net)
-    if net == "tem":
-        model = build_tem(weights, batch=batch, length=length)
-    else:
-        model = build_pem(weights) if net == "pem" else build_classifier(weights)
+    weights, settings = bundle.weights(net), bundle.settings(net)
+    model = _build(settings, weights, batch, length)
     samples = list(sample_inputs(bundle, net, weights, batch, length))
     with np.errstate(all="ignore"):
-        pairs = [numpy_outputs(net, weights, x) for x in samples]
-    expected = {"NumPy": [probabilities for probabilities, _ in pairs]}
+        exact = [output for x in samples for output in network_outputs(settings, weights, x)]
+    expected = {"NumPy": [output.probabilities for output in exact]}
     if check_torch and net != "classifier":
         expected["torch"] = _run(bundle.file(f"{net}.safetensors"), "torch", samples)
-    logits = [values for _, values in pairs]
+    logits = [output.logits for output in exact]
     checks = []
 
     def write(path: Path) -> None:
@@ -148,11 +147,21 @@ def export_network(
     return bundle, checks[0]
 
 
+def _build(
+    settings: NetConfig, weights: Weights, batch: int | None, length: int | None
+) -> onnx.ModelProto:
+    if isinstance(settings, TemConfig):
+        return build_tem(weights, batch=batch, length=length)
+    if isinstance(settings, BmnConfig):
+        return build_bmn(weights, settings, batch=batch)
+    return build_pem(weights) if isinstance(settings, PemConfig) else build_classifier(weights)
+
+
 def _run(path: Path, backend: str, samples: Iterable[Float32]) -> list[Float32]:
-    """Return the outputs of a network's file for each of these inputs."""
+    """Return the outputs of a network's file for each of these inputs, one after the other."""
     with open_session(path, backend=backend) as session, np.errstate(all="ignore"):
         (name,) = session.input_shapes
-        return [session.run({name: x})["output"] for x in samples]
+        return [output for x in samples for output in session.run({name: x}).values()]
 
 
 def sample_inputs(
@@ -168,32 +177,18 @@ def sample_inputs(
     scale = weights.get("input.scale", np.ones(1, np.float32))
     scale = np.where(scale == 0, 1, scale)  # values have scale 1 after standardisation
     if net == "classifier":
-        inputs = weights["fc1.weight"].shape[1]
-        x = rng.standard_normal((64, inputs), dtype=np.float32) / scale + mean
+        shape = (64, *input_shape(bundle.config, net))
+        x = rng.standard_normal(shape, dtype=np.float32) / scale + mean
         yield x.astype(np.float32)
         return
-    channels = weights["conv1.weight"].shape[1]
-    cells = bundle.config.cells
-    sizes = {(batch or b, length or t) for b, t in ((1, cells), (3, cells), (2, cells + 7))}
+    channels, cells = input_shape(bundle.config, net)
+    wanted: tuple[tuple[int, int], ...] = ((1, cells), (3, cells), (2, cells + 7))
+    if net == "bmn":  # it has a fixed number of cells, and takes long
+        wanted = ((1, cells), (2, cells))
+    sizes = {(batch or b, length or t) for b, t in wanted}
     for b, t in sorted(sizes):
         x = 2.0 * rng.standard_normal((b, channels, t), dtype=np.float32)
         yield (mean[:, None] + x / scale[:, None]).astype(np.float32)
-
-
-def numpy_outputs(net: Net, weights: Weights, x: Float32) -> tuple[Float32, NDArray[Any]]:
-    """Compute a network's probabilities in plain NumPy, and the logit of each."""
-    if net == "classifier":
-        return classifier_forward(weights, x), _softmax_logits(classifier_logits(weights, x))
-    logits = tem_logits(weights, x) if net == "tem" else pem_logits(weights, x)
-    return sigmoid(logits), logits
-
-
-def _softmax_logits(logits: Float32) -> Float64:
-    """Return the logit of every probability of a softmax, against all other labels together."""
-    z = logits.astype(np.float64)
-    others = [np.logaddexp.reduce(np.delete(z, i, axis=1), axis=1) for i in range(z.shape[1])]
-    result: Float64 = z - np.stack(others, axis=1)
-    return result
 
 
 def check_probabilities(

@@ -123,11 +123,11 @@ def check(backend: Backend, device: int = 0) -> Support:
 
 def _probe() -> bytes:
     """Return the smallest model, which shows whether a provider starts."""
-    from actspan.model.bsn.graph import GraphBuilder
+    from actspan.model.graph_builder import GraphBuilder
 
     graph = GraphBuilder({})
     graph.add("Identity", "x", output="output")
-    model: bytes = graph.model("probe", ("x", (1,)), (1,)).SerializeToString()
+    model: bytes = graph.model("probe", {"x": (1,)}, {"output": (1,)}).SerializeToString()
     return model
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from actspan.config.bmn import BmnConfig
 from actspan.config.stages import TemConfig
 from actspan.core.errors import BackendError, ShapeError, require
 from actspan.core.types import Float32
 from actspan.core.wording import counted
-from actspan.model.weights import infer_config
+from actspan.model.nets import FORMS, Net
+from actspan.model.weights import NetConfig, settings_of
 from actspan.runtime.backends import Backend, Support
 from actspan.runtime.session import FileSession, SessionOptions, Shape, reason_of
 
@@ -25,17 +27,18 @@ class TorchSession(FileSession):
     """Session of PyTorch."""
 
     def __init__(self, path: Path, backend: Backend, options: SessionOptions) -> None:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors import SafetensorError, safe_open
 
         torch = require("torch", extra="train", purpose=f"backend {backend.name}")
         self._device = _device(torch, backend, options.device)
         self._threads = options.threads
         try:
-            weights: dict[str, Float32] = load_file(path)
+            with safe_open(path, framework="numpy") as file:
+                names, metadata = file.keys(), file.metadata() or {}
+                weights: dict[str, Float32] = {name: file.get_tensor(name) for name in names}
         except (SafetensorError, OSError) as error:
             raise BackendError(f"{path}: not a file of weights: {reason_of(error)}") from error
-        network, name, shape = _build(path, weights)
+        network, net = _build(path, weights, metadata)
         if backend.variant == "cuda":  # full precision, like all backends
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
@@ -44,8 +47,8 @@ class TorchSession(FileSession):
             backend=backend.name,
             vendor="PyTorch",
             path=path,
-            input_shapes={name: shape},
-            output_names=["output"],
+            input_shapes={FORMS[net].input: _input_shape(network.config)},
+            output_names=FORMS[net].outputs,
         )
 
     def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
@@ -56,7 +59,8 @@ class TorchSession(FileSession):
         (x,) = inputs.values()
         with torch.inference_mode(), _threads(self._threads):
             output: Any = network(torch.from_numpy(x).to(self._device))
-            return [output.cpu().numpy()]
+            outputs = (output,) if isinstance(output, torch.Tensor) else output
+            return [values.cpu().numpy() for values in outputs]
 
     def _release(self) -> None:
         self._network = None
@@ -90,22 +94,35 @@ def _device(torch: Any, backend: Backend, number: int) -> str:
     return f"cuda:{number}"
 
 
-def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Network, str, Shape]:
-    """Build the network of these weights; return it with its input's name and shape."""
+def _build(
+    path: Path, weights: Mapping[str, Float32], metadata: Mapping[str, str]
+) -> tuple[Network, Net]:
+    """Build the network of these weights; return it with its kind."""
+    from actspan.model.bmn.networks import Bmn
     from actspan.model.bsn.networks import Pem, Tem
 
-    shapes = {name: array.shape for name, array in weights.items()}
-    config = infer_config("tem" if "conv1.weight" in weights else "pem", shapes)
-    if not {"conv1.weight", "fc1.weight"} & weights.keys():
-        raise BackendError(f"{path}: contains the weights of neither TEM nor PEM")
-    network = Tem(config) if isinstance(config, TemConfig) else Pem(config)
+    config = settings_of(weights, metadata)
+    network: Network
+    net: Net
+    if isinstance(config, TemConfig):
+        network, net = Tem(config), "tem"
+    elif isinstance(config, BmnConfig):
+        network, net = Bmn(config), "bmn"
+    elif config is not None:
+        network, net = Pem(config), "pem"
+    else:
+        raise BackendError(f"{path}: contains the weights of no TEM, PEM or BMN")
     try:
         network.load_weights(weights)
     except ShapeError as error:
         raise BackendError(f"{path}: damaged: {error}") from error
-    if isinstance(config, TemConfig):
-        return network, "video", (None, config.channels, None)
-    return network, "video_feature", (None, config.inputs)
+    return network, net
+
+
+def _input_shape(config: NetConfig) -> Shape:
+    if isinstance(config, BmnConfig):
+        return None, config.channels, config.length
+    return (None, config.channels, None) if isinstance(config, TemConfig) else (None, config.inputs)
 
 
 @contextmanager

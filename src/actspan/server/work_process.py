@@ -160,7 +160,7 @@ def _train(task: WorkTask, report: WorkReport) -> None:
     if task.epochs is not None:
         config = config.of_epochs(task.epochs)
     members = ["", *(f" {number}" for number in range(2, config.ensemble + 1))]
-    steps = tuple(f"training {net}{member}" for net in ("TEM", "PEM") for member in members)
+    steps = tuple(f"training {net.upper()}{member}" for net in config.nets for member in members)
     report.start(0.9, *steps)
     dataset = Dataset.load(Path(task.features))
     chosen = dataset.select(read_annotations(Path(task.annotations)))
@@ -181,15 +181,15 @@ def warning_about(bundle: Bundle) -> str:
     """Return a line if a trained model is no better than what needs no model, else ""."""
     from actspan.evaluation.baselines import not_beaten
 
-    judged = (bundle.training or {}).get("judged")
-    if judged is None or not (guesses := not_beaten(judged["figures"])):
+    evaluation = (bundle.training or {}).get("evaluation")
+    if evaluation is None or not (guesses := not_beaten(evaluation["figures"])):
         return ""
-    auc = {name: f"{row['AUC']:.1f}" for name, row in judged["figures"].items()}
+    auc = {name: f"{row['AUC']:.1f}" for name, row in evaluation["figures"].items()}
     rivals = listed(f"{name} {auc[name]}" for name in guesses)
+    held_out = counted(evaluation["videos"], "held-out video")
     return (
-        f"the model is no better on the {counted(judged['videos'], 'held-out video')} than what "
-        f"needs no model: its AUC is {auc['model']}, {rivals}. Correct more videos, with all "
-        "segments in them, and train again"
+        f"the model is no better on the {held_out} than what needs no model: its AUC is "
+        f"{auc['model']}, {rivals}. Correct more videos, with all segments in them, and train again"
     )
 
 

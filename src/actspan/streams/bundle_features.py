@@ -12,6 +12,7 @@ from actspan.config.stages import ExtractionConfig
 from actspan.core.errors import BundleError
 from actspan.core.files import sha256
 from actspan.model.bundle import Bundle
+from actspan.model.nets import video_net
 from actspan.runtime.opening import find_backend
 from actspan.streams.addresses import Location
 from actspan.streams.backbone import BackboneFile, find_backbone
@@ -56,10 +57,9 @@ class BundleFeatures(AbstractContextManager["BundleFeatures"]):
     ) -> None:
         features, wanted = bundle.features, bundle.features.extraction
         if not bundle.takes_features:
-            video = "tem" if bundle.config.bmn is None else "bmn"
-            raise BundleError(
-                f"{bundle.path}: contains no {video.upper()}, which features of a video need"
-            )
+            lacking = video_net(bundle.config).upper()
+            what = f"contains no {lacking}, which features of a video need"
+            raise BundleError(f"{bundle.path}: {what}")
         if wanted is None:
             origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
             raise BundleError(

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from actspan.config.stages import TemConfig
 from actspan.config.training import OptimConfig
@@ -42,8 +43,7 @@ class Plan:
     @classmethod
     def of(cls, optim: OptimConfig, videos: int) -> Self:
         """Plan the requested passes, or more of them to reach `optim.steps`, in equal epochs."""
-        batches = math.ceil(videos / optim.batch)
-        steps = optim.steps
+        batches, steps = _batches(optim, videos), optim.steps
         if optim.most_passes:
             steps = min(steps, math.ceil(optim.most_passes * videos / optim.batch))
         total = max(optim.passes * batches, steps, optim.least_steps)
@@ -61,12 +61,19 @@ class Plan:
         return range(first, min(first + self.epoch_steps, self.steps))
 
 
+def _batches(optim: OptimConfig, videos: int) -> int:
+    """Return the number of batches of a pass over the videos."""
+    if optim.whole_batches:
+        return max(videos // optim.batch, 1)
+    return math.ceil(videos / optim.batch)
+
+
 class Training:
     """Training of a network by steps of an optimiser, resumed where it was interrupted.
 
     `title` names it in messages, `name` in the state folder; `parts` are objects with a
-    `state_dict` that are saved with the network and its optimiser. `done` is the number of finished
-    epochs.
+    `state_dict` that are saved with the network and its optimiser. Gradients are scaled to the norm
+    `longest_gradient` at most, if it is not 0. `done` is the number of finished epochs.
     """
 
     def __init__(
@@ -78,10 +85,13 @@ class Training:
         report: Report,
         state: StateFolder | None,
         name: str,
+        *,
+        longest_gradient: float = 0.0,
         **parts: Any,
     ) -> None:
         self._title, self._net, self._optimizer, self._plan = title, net, optimizer, plan
         self._report, self._state, self._name = report, state, name
+        self._longest_gradient = longest_gradient
         self._parts = {"net": net, "optimizer": optimizer, **parts}
         self.done = 0
         if state is not None and (saved := state.load(name, self._parts)) is not None:
@@ -102,6 +112,8 @@ class Training:
             for count, batch in enumerate(losses(plan.steps_of(epoch)), start=1):
                 self._optimizer.zero_grad()
                 batch["loss"].backward()  # type: ignore[no-untyped-call]
+                if self._longest_gradient:
+                    clip_grad_norm_(self._net.parameters(), self._longest_gradient)
                 self._optimizer.step()
                 for name, value in batch.items():
                     sums[name] = sums.get(name, 0.0) + value.item()
@@ -173,7 +185,7 @@ def fit(
     It is the last one, or with `optim.select` "best" the one with the lowest loss over the whole
     validation set, if there is one.
     """
-    plan, batches = Plan.of(optim, task.videos), math.ceil(task.videos / optim.batch)
+    plan, batches = Plan.of(optim, task.videos), _batches(optim, task.videos)
     kept = copy.deepcopy(net) if optim.average else net  # running average of the weights
     kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
     optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
@@ -201,8 +213,8 @@ def fit(
     if member:
         title, name = f"{title} {member + 1}", f"{name}-{member}"
     with torch.random.fork_rng(devices=[]):
-        parts = {"average": kept, "best": best}
-        training = Training(title, net, optimizer, plan, report, state, name, **parts)
+        options: Any = {"longest_gradient": optim.longest_gradient, "average": kept, "best": best}
+        training = Training(title, net, optimizer, plan, report, state, name, **options)
         with closing(state.open_logs(name, training.done)) as logs:
             for epoch, means in training.epochs(losses, best.note):
                 kept.eval()

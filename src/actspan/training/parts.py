@@ -10,12 +10,8 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from actspan.config.stages import (
-    FusionConfig,
-    PemConfig,
-    SoftNmsConfig,
-    TemConfig,
-)
+from actspan.config.base import Config
+from actspan.config.stages import FusionConfig, PemConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.config.training import PRESETS, TrainConfig
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Skipped, raise_errors
@@ -98,9 +94,8 @@ def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     settings, channels = config.pipeline, dataset.spec.channels
     if channels is None:
         raise ConfigError(f"{dataset.path}: its channels are not known; use trainable(dataset)")
-    tem = settings.tem or TemConfig()
     edge = dataset.edge if settings.rescale.edge == "auto" else settings.rescale.edge
-    mode = _mode(dataset, tem.length) if config.mode == "auto" else config.mode
+    mode = _mode(dataset, settings.cells) if config.mode == "auto" else config.mode
     ranking = config.ranking
     if mode == "window":
         ranking = config.windows.ranking
@@ -111,12 +106,22 @@ def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         mode=mode,
         soft_nms=_suppression(settings.soft_nms, ranking.soft_nms),
         fusion=ranking.fusion if settings.fusion == FusionConfig() else settings.fusion,
-        tem=msgspec.structs.replace(tem, channels=channels),
-        pem=msgspec.structs.replace(settings.pem or PemConfig(), inputs=settings.bsp.size),
         rescale=msgspec.structs.replace(settings.rescale, edge=edge),
+        **_networks(settings, channels),
     )
     dataset.require_fit(pipeline)
     return msgspec.structs.replace(config, mode=mode, pipeline=pipeline)
+
+
+def _networks(settings: PipelineConfig, channels: int) -> dict[str, Config]:
+    """Return the settings of the networks for features with this number of channels."""
+    if settings.bmn is not None:
+        return {"bmn": msgspec.structs.replace(settings.bmn, channels=channels)}
+    tem, pem = settings.tem or TemConfig(), settings.pem or PemConfig()
+    return {
+        "tem": msgspec.structs.replace(tem, channels=channels),
+        "pem": msgspec.structs.replace(pem, inputs=settings.bsp.size),
+    }
 
 
 def _suppression(nms: SoftNmsConfig, ranking: SoftNmsConfig) -> SoftNmsConfig:

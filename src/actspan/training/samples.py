@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,14 +18,19 @@ import torch
 from numpy.typing import NDArray
 
 from actspan.config.stages import PipelineConfig
-from actspan.config.training import TemTrainConfig, WindowTrainConfig
+from actspan.config.training import BmnTrainConfig, TemTrainConfig, WindowTrainConfig
 from actspan.core.progress import Progress, no_progress
+from actspan.core.tiou import ioa_matrix
 from actspan.core.types import Float32, Float64, Video
 from actspan.data.cells import Window, fit_to_cells, pad_window, plan_windows
 from actspan.data.dataset import Dataset
 
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+CropConfig = TemTrainConfig | BmnTrainConfig  # `crop` and its limits
+
+_COVERED = 0.5  # what lies in an ignored stretch by more than this share is ignored
+_CHUNK_VIDEOS = 64  # samples seen at once, to bound memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +46,11 @@ class SampleLabels:
     def in_window(self, first: float, length: float) -> SampleLabels:
         """Return the labels as shares of a window that starts at `first`."""
         return SampleLabels((self.instances - first) / length, (self.ignored - first) / length)
+
+    def ignores(self, start: Float64, end: Float64) -> Bool:
+        """Return which of N segments lie in an ambiguous stretch by more than half."""
+        covered: Bool = np.any(ioa_matrix(start, end, *self.ignored.T) > _COVERED, axis=1)
+        return covered
 
 
 class SampleBatch(NamedTuple):
@@ -76,7 +87,7 @@ class RescaledVideos:
         """Return some samples unchanged; no cell is padded."""
         return SampleBatch(self.features[index], self._clipped(index), None)
 
-    def crop(self, index: Int64, config: TemTrainConfig, generator: torch.Generator) -> SampleBatch:
+    def crop(self, index: Int64, config: CropConfig, generator: torch.Generator) -> SampleBatch:
         """Return random windows of some samples, which lie inside the video or contain it."""
         T = self.features.shape[2]
         length, position = draw_windows(len(index), config, generator)
@@ -126,7 +137,7 @@ class Windows:
         real = np.arange(T) < np.array([len(w) for _, w in chosen])[:, None]
         return SampleBatch(features, labels, None if real.all() else real)
 
-    def crop(self, index: Int64, config: TemTrainConfig, generator: torch.Generator) -> SampleBatch:
+    def crop(self, index: Int64, config: CropConfig, generator: torch.Generator) -> SampleBatch:
         """Return some samples as random windows, moved by up to half a window and resized."""
         T = self.length
         recordings, windows = zip(*(self.windows[k] for k in index.tolist()), strict=True)
@@ -170,9 +181,8 @@ def read_samples(
 
     Recordings are split into the windows to train on that `windows` chooses, or else into all.
     """
-    assert pipeline.tem is not None
     assert pipeline.rescale.edge != "auto"
-    length, edge, in_windows = pipeline.tem.length, pipeline.rescale.edge, pipeline.mode == "window"
+    length, edge, in_windows = pipeline.cells, pipeline.rescale.edge, pipeline.mode == "window"
     shape = (len(dataset), dataset.spec.channels or 0, length)
     features: Any = [None] * len(dataset) if in_windows else np.empty(shape, dtype=np.float32)
 
@@ -216,6 +226,12 @@ def fingerprint(samples: Samples) -> str:
     return digest.hexdigest()
 
 
+def chunks(samples: Samples, size: int = _CHUNK_VIDEOS) -> Iterator[SampleBatch]:
+    """Yield all samples, unchanged and in order, `size` at a time."""
+    for first in range(0, len(samples), size):
+        yield samples.take(np.arange(first, min(first + size, len(samples))))
+
+
 def choose_windows(
     snippets: int, length: int, instances: Float64, config: WindowTrainConfig | None
 ) -> list[Window]:
@@ -239,7 +255,7 @@ def _has_instance(window: Window, instances: Float64, share: float) -> bool:
 
 
 def draw_windows(
-    count: int, config: TemTrainConfig, generator: torch.Generator
+    count: int, config: CropConfig, generator: torch.Generator
 ) -> tuple[Float64, Float64]:
     """Draw a window for each of `count` samples: lengths and positions, (count,) float64 each.
 

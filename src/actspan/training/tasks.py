@@ -1,4 +1,4 @@
-"""Tasks of both networks: TEM is trained on cells, PEM on the candidates of the trained TEM.
+"""Tasks of BSN: TEM is trained on cells, PEM on the candidates of the trained TEM.
 
 TEM's augmentations use the videos of a batch as each other's partners, so they cost almost nothing.
 No instance is cut, and none is mixed in at reduced strength.
@@ -6,8 +6,8 @@ No instance is cut, and none is mixed in at reduced strength.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,18 +15,33 @@ from torch import Tensor
 
 from actspan.config.stages import PipelineConfig
 from actspan.config.training import PemTrainConfig, TemTrainConfig
-from actspan.core.tiou import ioa_matrix
 from actspan.core.types import BoundaryScores, Float32, Float64
+from actspan.model.bmn.networks import Bmn
 from actspan.model.bsn.losses import TemLoss, pem_loss, pem_targets, tem_loss, tem_targets
 from actspan.model.bsn.networks import Network, Tem
 from actspan.model.nets import Net
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
-from actspan.training.samples import Bool, Int64, SampleBatch, SampleLabels, Samples
+from actspan.training.samples import Bool, Int64, SampleBatch, Samples, chunks
 
-_COVERED = 0.5  # what lies in an ignored stretch by more than this share is ignored
-_CHUNK_VIDEOS = 64  # videos scored at once, to bound memory
+_ACTION = 0.5  # share of a cell in an instance above which the cell counts though it is ambiguous
 _CHUNK_ROWS = 1 << 16
+
+
+class Task(Protocol):
+    """What a network is trained on; `name` is the network.
+
+    `videos` is the number of videos to draw batches from.
+    """
+
+    name: Net
+    videos: int
+
+    def losses(self, net: Network, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
+        """Compute the losses of an augmented batch: `loss`, to be minimised, and its parts."""
+
+    def validate(self, net: Network) -> float | None:
+        """Compute the loss over the whole validation set; None if there is no such set."""
 
 
 class CellTargets(NamedTuple):
@@ -58,15 +73,9 @@ def cell_targets(batch: SampleBatch) -> CellTargets:
     if not any(len(labels.ignored) for labels in batch.labels):
         return CellTargets(targets, batch.real)
     edges = np.arange(length + 1) / length
-    ambiguous = np.stack([_is_ignored(edges[:-1], edges[1:], labels) for labels in batch.labels])
-    counted: Bool = ~(ambiguous & (targets[:, 0] <= _COVERED))
+    ambiguous = np.stack([labels.ignores(edges[:-1], edges[1:]) for labels in batch.labels])
+    counted: Bool = ~(ambiguous & (targets[:, 0] <= _ACTION))
     return CellTargets(targets, counted if batch.real is None else counted & batch.real)
-
-
-def _is_ignored(start: Float64, end: Float64, labels: SampleLabels) -> Bool:
-    """Return which of N segments lie in an ignored stretch by more than half."""
-    covered: Bool = np.any(ioa_matrix(start, end, *labels.ignored.T) > _COVERED, axis=1)
-    return covered
 
 
 def mix_backgrounds(
@@ -122,10 +131,7 @@ def _partners(count: int, generator: torch.Generator) -> Int64:
 
 
 class TemTask:
-    """Cells of the training videos; validated on all cells of the validation videos.
-
-    `videos` is the number of videos to draw batches from.
-    """
+    """Cells of the training videos; validated on all cells of the validation videos."""
 
     name: Net = "tem"
 
@@ -134,13 +140,13 @@ class TemTask:
         self._config = config
         self._training, self._validation = training, validation
         if validation is not None:
-            parts = [cell_targets(batch) for batch in _chunks(validation)]
+            parts = [cell_targets(batch) for batch in chunks(validation)]
             all_count = all(part.counted is None for part in parts)
             counted = None if all_count else np.concatenate([part.mask for part in parts])
             self._targets = CellTargets(np.concatenate([p.targets for p in parts]), counted)
 
     def losses(self, net: Network, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
-        """Compute the losses of an augmented batch: `loss`, to be minimised, and per channel."""
+        """Compute the losses of an augmented batch: `loss`, and per channel."""
         samples, config = self._training, self._config
         batch = samples.crop(videos, config, generator) if config.crop else samples.take(videos)
         features, targets = batch.features, cell_targets(batch)
@@ -184,7 +190,7 @@ class Candidates:
             labels, cells, inner_edges = samples.sample(index)
             boundaries = BoundaryScores.from_array(scores[:, :cells])
             candidates = generate_proposals(boundaries, pipeline.pgm, inner_edges=inner_edges)
-            candidates = candidates[~_is_ignored(candidates.start, candidates.end, labels)]
+            candidates = candidates[~labels.ignores(candidates.start, candidates.end)]
             candidates = candidates[: pipeline.pgm.keep_training]
             self.features.append(
                 torch.from_numpy(bsp_features(boundaries, candidates, pipeline.bsp))
@@ -202,10 +208,7 @@ class Candidates:
 
 
 class PemTask:
-    """Candidates of the training videos; validated on those of the validation videos.
-
-    It has the same methods as `TemTask`.
-    """
+    """Candidates of the training videos; validated on those of the validation videos."""
 
     name: Net = "pem"
 
@@ -230,14 +233,11 @@ class PemTask:
         return pem_loss(predicted, targets, self._kind).item()
 
 
-Task = TemTask | PemTask
-
-
 @torch.no_grad()
 def score_samples(tem: Network, samples: Samples) -> Float32:
     """Compute the boundary scores of all samples, (V, 3, T)."""
     tem.eval()
-    scores = [tem(torch.from_numpy(batch.features)).numpy() for batch in _chunks(samples)]
+    scores = [tem(torch.from_numpy(batch.features)).numpy() for batch in chunks(samples)]
     joined: Float32 = np.concatenate(scores)
     return joined
 
@@ -245,7 +245,7 @@ def score_samples(tem: Network, samples: Samples) -> Float32:
 def input_statistics(samples: Samples) -> tuple[Float64, Float64]:
     """Return the mean of every channel and the inverse of its deviation: (C,), (C,)."""
     count, mean, square = 0, np.zeros(1), np.zeros(1)
-    for batch in _chunks(samples):  # Chan's parallel variance, chunk by chunk
+    for batch in chunks(samples):  # Chan's parallel variance, chunk by chunk
         chunk = batch.features
         size = chunk.shape[0] * chunk.shape[2]
         of_chunk = chunk.mean(axis=(0, 2), dtype=np.float64)
@@ -257,17 +257,12 @@ def input_statistics(samples: Samples) -> tuple[Float64, Float64]:
     return mean, inverse_deviation(np.sqrt(square / count))
 
 
-def standardize(tem: Tem, samples: Samples) -> None:
-    """Set TEM's input standardisation from the samples."""
-    tem.standardize(*(torch.from_numpy(values) for values in input_statistics(samples)))
+def standardize(net: Tem | Bmn, samples: Samples) -> None:
+    """Set the standardisation of a network's input from the samples."""
+    net.standardize(*(torch.from_numpy(values) for values in input_statistics(samples)))
 
 
 def inverse_deviation(deviation: Float64) -> Float64:
     """Return the scale of each channel; that of a constant channel, without information, is 0."""
     varies = deviation > 1e-6 * max(float(deviation.max()), 1e-30)
     return np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
-
-
-def _chunks(samples: Samples) -> Iterator[SampleBatch]:
-    for first in range(0, len(samples), _CHUNK_VIDEOS):
-        yield samples.take(np.arange(first, min(first + _CHUNK_VIDEOS, len(samples))))

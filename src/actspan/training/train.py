@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from actspan.config.base import OnError, changed, read_toml
 from actspan.config.training import DEFAULT_PRESET, ClassifierTrainConfig, TrainConfig, preset
-from actspan.core.errors import require
+from actspan.core.errors import ConfigError, require
 from actspan.core.files import StrPath
 from actspan.core.locks import lock_target
 from actspan.core.progress import NoReport, Report
@@ -23,12 +23,8 @@ from actspan.model.manifest import check_new_bundle
 
 Mode = Literal["auto", "rescale", "window"]
 
-# Options that change one setting of a network: (network, setting).
-_SIZES = {
-    "length": ("tem", "length"),
-    "tem_hidden": ("tem", "hidden"),
-    "pem_hidden": ("pem", "hidden"),
-}
+# Options that change the hidden size of a network.
+_SIZES = {"tem_hidden": "tem", "pem_hidden": "pem"}
 
 
 def _ignore(dataset: Dataset) -> None:
@@ -57,7 +53,7 @@ def train(
     report: Report | None = None,
     checked: Callable[[Dataset], object] = _ignore,
 ) -> Bundle:
-    """Train TEM and PEM on a dataset, and write a bundle that is ready to run.
+    """Train a model on a dataset, and write a bundle that is ready to run.
 
     Every option is that of `actspan train`. After an interruption, the same call resumes.
 
@@ -70,7 +66,8 @@ def train(
     seed : int
         Seed of all random choices.
     preset : str
-        Settings to start from: "default", "published", ...
+        Settings to start from: "default" or "published" (TEM and PEM), or a published code of BMN:
+        "jjboy2020", "jjboy2019", "mmaction2" or "paddle".
     config : path, mapping or TrainConfig, optional
         Settings that differ from the preset, as in {"tem": {"dropout": 0.2}}, or a TOML file of
         them; or all settings.
@@ -171,9 +168,15 @@ def train_config(
     elif config is not None:
         result = changed(result, read_toml(Path(config)), where=os.fspath(config))
     given = {name: value for name, value in options.items() if value is not None}
-    nets: dict[str, Any] = {"tem": {}, "pem": {}}
+    nets: dict[str, Any] = {net: {} for net in result.nets}
+    if "length" in given:
+        nets[result.nets[0]]["length"] = given.pop("length")
     for option in _SIZES.keys() & given.keys():
-        net, setting = _SIZES[option]
-        nets[net][setting] = given.pop(option)
+        if _SIZES[option] not in nets:
+            raise ConfigError(
+                f"--{option.replace('_', '-')}: preset {name!r} trains BMN; change its sizes with "
+                "--config: [pipeline.bmn]"
+            )
+        nets[_SIZES[option]]["hidden"] = given.pop(option)
     result = changed(result, {**given, "pipeline": nets}, where="options")
     return result if epochs is None else result.of_epochs(epochs)

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import platform
 import shutil
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,14 +30,11 @@ from actspan.core.wording import listed, quoted
 from actspan.data.dataset import Dataset
 from actspan.evaluation.baselines import compare_with_guesses, not_beaten
 from actspan.model import LABEL_FREE
-from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source, check_new_bundle
-from actspan.model.nets import Net
 from actspan.streams.feature_files import PROJECTION
-from actspan.training.loop import Fit, train_ensemble
+from actspan.training.networks import train_networks
 from actspan.training.parts import (
-    TRAINING,
     VALIDATION,
     for_dataset,
     preset_of,
@@ -48,10 +44,8 @@ from actspan.training.parts import (
     videos_in,
     with_duration,
 )
-from actspan.training.reduction import Reduction
-from actspan.training.samples import Samples, fingerprint
+from actspan.training.samples import fingerprint
 from actspan.training.state import StateFolder
-from actspan.training.tasks import Candidates, PemTask, TemTask, standardize
 from actspan.training.train_classifier import labels_of, train_classifier
 
 
@@ -67,7 +61,7 @@ def train(
     overwrite: bool = False,
     report: Report | None = None,
 ) -> Bundle:
-    """Train TEM and PEM and write them as a bundle.
+    """Train the networks of a model and write them as a bundle.
 
     The state of each epoch is saved in the folder `OUT.training`. After an interruption, a call
     with the same settings and data resumes there and ends with the same weights (on the same
@@ -167,7 +161,7 @@ def _train(
     if classifier is not None:
         settings["classifier"] = {"config": to_dict(classifier), "labels": labels_of(dataset)}
     state = StateFolder.open(out, settings, restart=restart)
-    nets, fits = _train_nets(parts, config, seed, state, report)
+    nets, fits = train_networks(parts, config, seed=seed, state=state, report=report)
     pipeline = msgspec.structs.replace(
         config.pipeline, **{name: net.config for name, net in nets.items()}
     )
@@ -182,7 +176,7 @@ def _train(
             "seed": seed,
             "data": data,
             "versions": versions,
-            "config": {net: to_dict(getattr(config, net)) for net in ("tem", "pem")},
+            "config": {net: to_dict(getattr(config, net)) for net in config.nets},
             **{name: list(map(to_dict, results)) for name, results in fits.items()},
             **({"set_apart": apart} if apart else {}),
         },
@@ -200,38 +194,6 @@ def _train(
         raise BundleError(f"{out}: cannot be written: {error.strerror}") from error
     state.finish(out)
     return Bundle.load(out)
-
-
-def _train_nets(
-    parts: Mapping[str, Samples], config: TrainConfig, seed: int, state: StateFolder, report: Report
-) -> tuple[dict[Net, Network], dict[Net, list[Fit]]]:
-    """Train TEM, then PEM on its candidates; return them, and the results of their members."""
-    pipeline = config.pipeline
-    options: Any = {"seed": seed, "state": state, "report": report}
-    count = config.ensemble
-    reduction = Reduction.of(parts[TRAINING], config.tem.components)
-    if reduction is not None:
-        parts = {name: reduction.project(samples) for name, samples in parts.items()}
-    training, validation = parts[TRAINING], parts.get(VALIDATION)
-
-    def build_tem() -> Tem:
-        dropouts = {"dropout": config.tem.dropout, "hidden_dropout": config.tem.hidden_dropout}
-        if reduction is not None:
-            return reduction.build(pipeline.tem, **dropouts)
-        tem = Tem(pipeline.tem, **dropouts)
-        if config.tem.standardize:
-            standardize(tem, training)
-        return tem
-
-    tem_task = TemTask(training, validation, config.tem)
-    tem, tem_fits = train_ensemble(build_tem, tem_task, config.tem.optim, count, **options)
-    validated = None if validation is None else Candidates(validation, tem, pipeline)
-    pem_task = PemTask(Candidates(training, tem, pipeline), validated, config.pem)
-    build_pem = partial(Pem, pipeline.pem, dropout=config.pem.dropout)
-    pem, pem_fits = train_ensemble(build_pem, pem_task, config.pem.optim, count, **options)
-    if reduction is not None:
-        tem = reduction.merge_into(tem)
-    return {"tem": tem, "pem": pem}, {"tem": tem_fits, "pem": pem_fits}
 
 
 def _evaluate(bundle: Bundle, dataset: Dataset, seed: int, report: Report) -> dict[str, Any] | None:
@@ -259,10 +221,11 @@ def _evaluate(bundle: Bundle, dataset: Dataset, seed: int, report: Report) -> di
     if guesses := not_beaten(figures):
         rivals = listed(f"{name} {figures[name]['AUC']:.1f}" for name in guesses)
         auc = figures["model"]["AUC"]
+        wider = "more hidden units (--tem-hidden), " if bundle.config.bmn is None else ""
         report.say(
             f"warning: the model is no better than what needs no model: AUC {auc:.1f} on the "
-            f"validation videos, {rivals}; try longer training (--epochs), more hidden units "
-            "(--tem-hidden), more training videos or other features"
+            f"validation videos, {rivals}; try longer training (--epochs), {wider}more training "
+            "videos or other features"
         )
     instances = sum(len(video.segments) for video in videos)
     return {"videos": len(videos), "instances": instances, "figures": figures}

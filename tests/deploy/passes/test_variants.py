@@ -9,7 +9,7 @@ from actspan import Bundle
 from actspan.core.errors import ExportError, ParityError
 from actspan.deploy.passes.contract import PassSettings
 from actspan.deploy.variants import export_variants, variant_name
-from actspan.model.bsn.checkpoints import convert_checkpoints
+from actspan.model.checkpoints import convert_checkpoints
 from actspan.runtime.opening import open_session
 from tests.examples import CHANNELS, write_bundle, write_dataset
 
@@ -69,8 +69,8 @@ def test_a_variant_that_is_off_is_not_written(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "actspan.deploy.variants.numpy_outputs",
-        lambda net, weights, x: (np.ones((len(x), 3, x.shape[-1])),) * 2,
+        "actspan.deploy.variants.network_outputs",
+        lambda config, weights, x: [(np.ones((len(x), 3, x.shape[-1])),) * 2],
     )
     with pytest.raises(ParityError, match=r"tem\.scale\.onnx: not written: it differs from"):
         export_variants(bundle, ["fold-scale"])

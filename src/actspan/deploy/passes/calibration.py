@@ -19,7 +19,7 @@ from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.deploy.passes.contract import Sample, Shapes
 from actspan.model.bundle import Bundle
-from actspan.model.nets import Net
+from actspan.model.nets import FORMS, Net
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from actspan.runtime.opening import open_session
@@ -35,8 +35,8 @@ T = TypeVar("T")
 class DatasetCalibration:
     """Inputs of one network from a dataset folder.
 
-    TEM gets features, (B, C, T); PEM gets BSP features of proposals from TEM and PGM, (N, 32) or
-    (B, N, 32), and needs a bundle that has a TEM.
+    TEM and BMN get features, (B, C, T); PEM gets BSP features of proposals from TEM and PGM,
+    (N, 32) or (B, N, 32), and needs a bundle that has a TEM.
     """
 
     dataset: Path  # a dataset folder; its training videos are used, or all if there are none
@@ -58,7 +58,7 @@ class DatasetCalibration:
 
         Raise DataError if the dataset cannot be used, ExportError if the network has other inputs.
         """
-        ranks = (3,) if self.net == "tem" else (2, 3)
+        ranks = (3,) if FORMS[self.net].sees_video else (2, 3)
         name, shape = next(iter(shapes.items()), ("", ()))
         if len(shapes) != 1 or len(shape) not in ranks:
             requested = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
@@ -67,7 +67,7 @@ class DatasetCalibration:
                 f"calibration supports networks with one input, {wanted}; this one has {requested}"
             )
         config = PipelineConfig() if self.bundle is None else self.bundle.config
-        if self.bundle is None or self.net == "tem":
+        if self.bundle is None or FORMS[self.net].sees_video:
             batch, channels, length = shape
             dataset, notes = self._videos(config, channels)
             cells = [c for c, _ in _cells(dataset, config, length)]

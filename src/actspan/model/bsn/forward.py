@@ -45,12 +45,12 @@ def tem_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F
         raise ShapeError(f"video has shape {x.shape}; (B, {channels}, T) is needed")
     if "input.mean" in weights:
         x = (x - weights["input.mean"][:, None]) * weights["input.scale"][:, None]
-    x = np.maximum(_conv1d(x, weights["conv1.weight"], weights["conv1.bias"]), 0)  # (B, H, T)
-    x = np.maximum(_conv1d(x, weights["conv2.weight"], weights["conv2.bias"]), 0)  # (B, H, T)
+    x = np.maximum(conv1d(x, weights["conv1.weight"], weights["conv1.bias"]), 0)  # (B, H, T)
+    x = np.maximum(conv1d(x, weights["conv2.weight"], weights["conv2.bias"]), 0)  # (B, H, T)
     for name, dilation in dilations_of(weights).items():
         weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-        x = x + np.maximum(_conv1d(x, weight, bias, dilation), 0)  # (B, H, T)
-    x = _conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, 3, T)
+        x = x + np.maximum(conv1d(x, weight, bias, dilation), 0)  # (B, H, T)
+    x = conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, 3, T)
     return 0.01 * x
 
 
@@ -79,10 +79,7 @@ def classifier_forward(weights: Mapping[str, Float32], pooled: ArrayLike) -> Flo
 
     Pooled features (N, inputs) become (N, labels + 1) float32; ShapeError if they do not fit.
     """
-    logits = classifier_logits(weights, pooled)
-    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
-    out: Float32 = grown / grown.sum(axis=1, keepdims=True)
-    return out
+    return softmax(classifier_logits(weights, pooled))
 
 
 def classifier_logits(weights: Mapping[str, Float32], pooled: ArrayLike) -> Float32:
@@ -97,7 +94,7 @@ def classifier_logits(weights: Mapping[str, Float32], pooled: ArrayLike) -> Floa
     return logits
 
 
-def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F], dilation: int = 1) -> NDArray[F]:
+def conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F], dilation: int = 1) -> NDArray[F]:
     """Convolve (B, C, T) to (B, H, T): one matrix product per tap of an odd kernel, zero padded.
 
     If a weight has fewer input channels than `x`, the convolution is grouped.
@@ -105,7 +102,7 @@ def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F], dilation: int =
     groups = x.shape[1] // weight.shape[1]
     if groups > 1:
         split = (np.split(a, groups, axis) for a, axis in ((x, 1), (weight, 0), (bias, 0)))
-        parts = [_conv1d(a, w, b, dilation) for a, w, b in zip(*split, strict=True)]
+        parts = [conv1d(a, w, b, dilation) for a, w, b in zip(*split, strict=True)]
         return np.concatenate(parts, axis=1)
     T, taps = x.shape[2], weight.shape[2]
     around = dilation * (taps // 2)
@@ -113,6 +110,13 @@ def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F], dilation: int =
     out = np.zeros((x.shape[0], weight.shape[0], T), dtype=x.dtype) + bias[:, None]
     for tap in range(taps):
         out += weight[:, :, tap] @ padded[:, :, dilation * tap : dilation * tap + T]
+    return out
+
+
+def softmax(logits: Float32) -> Float32:
+    """Compute probabilities that add up to 1 over the second axis."""
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    out: Float32 = grown / grown.sum(axis=1, keepdims=True)
     return out
 
 

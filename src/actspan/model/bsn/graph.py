@@ -1,9 +1,4 @@
-"""Weights to ONNX graphs, node by node, without torch; needs the package `onnx`.
-
-Opset 17 and IR version 8: every operator used here is unchanged since opset 14, and these versions
-are read by ONNX Runtime since 1.12, OpenVINO since 2023, TensorRT since 8.6 and the CANN compilers
-of recent years. A newer opset has no advantage and excludes older runtimes.
-"""
+"""Weights of BSN's networks and of the classifier to ONNX graphs; needs the package `onnx`."""
 
 from __future__ import annotations
 
@@ -12,16 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from actspan import __version__
-from actspan.core.errors import require
 from actspan.core.types import Float32
+from actspan.model.graph_builder import GraphBuilder, Sizes
 from actspan.model.weights import dilations_of, members_of
 
 if TYPE_CHECKING:
     import onnx
-
-OPSET = 17
-IR_VERSION = 8
 
 
 def build_tem(
@@ -61,7 +52,8 @@ def build_tem(
     graph.add("Sigmoid", x, output="output")
     channels = weights["conv1.weight"].shape[1]
     free = (batch or "batch", length or "length")
-    return graph.model("tem", ("video", (free[0], channels, free[1])), (free[0], 3, free[1]))
+    video: Sizes = (free[0], channels, free[1])
+    return graph.model("tem", {"video": video}, {"output": (free[0], 3, free[1])})
 
 
 def build_pem(
@@ -82,10 +74,10 @@ def build_pem(
     x = graph.add("Relu", graph.add("Mul", x, layer_scale))
     x = graph.add("Mul", graph.linear(x, "fc2", rank), layer_scale)
     graph.add("Sigmoid", x, output="output")
-    rows: tuple[int | str, ...] = (proposals or "proposals",)
+    rows: Sizes = (proposals or "proposals",)
     rows = rows if rank == 2 else (batch or "batch", *rows)
     inputs = weights["fc1.weight"].shape[1]
-    return graph.model("pem", ("video_feature", (*rows, inputs)), (*rows, 1))
+    return graph.model("pem", {"video_feature": (*rows, inputs)}, {"output": (*rows, 1)})
 
 
 def build_classifier(weights: Mapping[str, Float32]) -> onnx.ModelProto:
@@ -96,66 +88,5 @@ def build_classifier(weights: Mapping[str, Float32]) -> onnx.ModelProto:
     x = graph.add("Relu", graph.linear(x, "fc1", 2))
     graph.add("Softmax", graph.linear(x, "fc2", 2), output="output")
     inputs, outputs = weights["fc1.weight"].shape[1], weights["fc2.weight"].shape[0]
-    return graph.model("classifier", ("pooled", ("proposals", inputs)), ("proposals", outputs))
-
-
-class GraphBuilder:
-    """Nodes and constants of a graph; a weight becomes a constant when a node first uses it."""
-
-    def __init__(self, weights: Mapping[str, Float32]) -> None:
-        self._onnx = require("onnx", extra="export", purpose="exporting to ONNX")
-        self._weights = weights
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: dict[str, onnx.TensorProto] = {}
-
-    def constant(self, name: str, value: Float32 | np.float32) -> str:
-        """Store `value` under `name`."""
-        array = np.ascontiguousarray(value).reshape(np.shape(value))
-        self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
-        return name
-
-    def add(
-        self, operator: str, *inputs: str, output: str = "", **attributes: list[int] | int | str
-    ) -> str:
-        """Append a node; return the name of its output."""
-        for name in inputs:
-            if name in self._weights and name not in self._constants:
-                self.constant(name, self._weights[name])
-        name = f"{operator.lower()}_{len(self._nodes)}"
-        output = output or name
-        self._nodes.append(
-            self._onnx.helper.make_node(operator, list(inputs), [output], name=name, **attributes)
-        )
-        return output
-
-    def linear(self, x: str, layer: str, rank: int) -> str:
-        """Append a fully connected layer: Gemm if the input is a matrix, else MatMul and Add."""
-        weight = self.constant(f"{layer}.weight_t", self._weights[f"{layer}.weight"].T)
-        if rank == 2:
-            return self.add("Gemm", x, weight, f"{layer}.bias")
-        return self.add("Add", self.add("MatMul", x, weight), f"{layer}.bias")
-
-    def model(
-        self,
-        name: str,
-        video: tuple[str, tuple[int | str, ...]],
-        output: tuple[int | str, ...],
-    ) -> onnx.ModelProto:
-        """Return the finished model, after the full check."""
-        helper, float32 = self._onnx.helper, self._onnx.TensorProto.FLOAT
-        graph = helper.make_graph(
-            self._nodes,
-            name,
-            [helper.make_tensor_value_info(video[0], float32, video[1])],
-            [helper.make_tensor_value_info("output", float32, output)],
-            list(self._constants.values()),
-        )
-        model: onnx.ModelProto = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-            producer_name="actspan",
-            producer_version=__version__,
-        )
-        self._onnx.checker.check_model(model, full_check=True)
-        return model
+    pooled: Sizes = ("proposals", inputs)
+    return graph.model("classifier", {"pooled": pooled}, {"output": ("proposals", outputs)})

@@ -54,7 +54,31 @@ class Standardize(nn.Module):
         return (x - self.mean[:, None]) * self.scale[:, None]
 
 
-class Tem(Network):
+class VideoNetwork(Network):
+    """A network whose input, features of videos (B, C, T), may be standardised first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input: nn.Module = nn.Identity()
+
+    def standardize(self, mean: Tensor, scale: Tensor) -> None:
+        """Set the input standardisation to (x - mean) * scale; both (C,), part of the weights."""
+        device = next(self.parameters()).device
+        self.input = Standardize(*(x.detach().to(device).float() for x in (mean, scale)))
+
+    def load_weights(self, weights: Mapping[str, ArrayLike]) -> None:
+        """Load weights, with or without a standardisation of the input; raise as `Network`."""
+        checked = check_weights(weights, self.config)
+        self.input = nn.Identity()
+        if "input.mean" in checked:
+            mean, scale = (
+                torch.from_numpy(checked[f"input.{n}"].copy()) for n in ("mean", "scale")
+            )
+            self.standardize(mean, scale)
+        super().load_weights(checked)
+
+
+class Tem(VideoNetwork):
     """Temporal Evaluation Module: two wide temporal convolutions and a pointwise one.
 
     Before the pointwise one, `config.dilated` residual layers may add the surroundings of each
@@ -81,7 +105,6 @@ class Tem(Network):
         super().__init__()
         self.config = config = TemConfig() if config is None else config
         C, H = config.channels, config.hidden
-        self.input: nn.Module = nn.Identity()
         self.conv1 = nn.Conv1d(C, H, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(H, H, kernel_size=3, padding=1, groups=config.members)
         self.dilated = nn.ModuleList(
@@ -91,22 +114,6 @@ class Tem(Network):
         self.conv3 = nn.Conv1d(H, 3, kernel_size=1)
         self.dropout = nn.Dropout1d(dropout)
         self.hidden_dropout = nn.Dropout1d(dropout if hidden_dropout is None else hidden_dropout)
-
-    def standardize(self, mean: Tensor, scale: Tensor) -> None:
-        """Set the input standardisation to (x - mean) * scale; both (C,), part of the weights."""
-        device = self.conv1.weight.device
-        self.input = Standardize(*(x.detach().to(device).float() for x in (mean, scale)))
-
-    def load_weights(self, weights: Mapping[str, ArrayLike]) -> None:
-        """Load weights, with or without a standardisation of the input; raise as `Network`."""
-        checked = check_weights(weights, self.config)
-        self.input = nn.Identity()
-        if "input.mean" in checked:
-            mean, scale = (
-                torch.from_numpy(checked[f"input.{n}"].copy()) for n in ("mean", "scale")
-            )
-            self.standardize(mean, scale)
-        super().load_weights(checked)
 
     def logits(self, x: Tensor) -> Tensor:
         """Compute the logits (B, 3, T) of action, start and end from (B, C, T)."""

@@ -1,7 +1,8 @@
-"""Files of third-party checkpoints, opened without executing them, and the network in them.
+"""Files of third-party checkpoints, opened without executing them.
 
-A PyTorch checkpoint is a pickle, and a pickle can carry any code. Files are read only by PyTorch's
-restricted reader, which knows tensors and plain containers, and only if they name nothing else.
+A checkpoint is a pickle, and a pickle can carry any code. PyTorch's files are read only by its own
+restricted reader, which knows tensors and plain containers, and only if they name nothing else;
+PaddlePaddle's by `pickled_arrays`.
 """
 
 from __future__ import annotations
@@ -12,31 +13,27 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
-from actspan.config.stages import PemConfig, TemConfig
 from actspan.core.errors import CheckpointError, require
 from actspan.core.files import check_size, read_bytes, similar_path
 from actspan.core.limits import PICKLE, WEIGHTS
-from actspan.core.wording import listed
-from actspan.data.names import Ignored
-from actspan.model.nets import Net
-from actspan.model.weights import weight_shapes
+from actspan.model.pickled_arrays import UnsafePickleError, read_pickled_arrays
 
 EXPECTED = (
     "expected a PyTorch checkpoint or safetensors file of BSN's TEM (conv1, conv2, conv3) or PEM "
-    "(fc1, fc2)"
+    "(fc1, fc2), or a BMN of JJBOY's code, OpenMMLab or PaddleVideo (.pdparams)"
 )
+_SAVE_WEIGHTS = "if you trust its source, save its weights alone, on the machine that made it: "
 _HOW_TO_CLEAN = (
-    "if you trust its source, save its weights alone, on the machine that made it: "
-    "torch.save({'state_dict': model.state_dict()}, FILE), or for OpenMMLab its publish_model.py, "
-    "which removes everything else"
+    f"{_SAVE_WEIGHTS}torch.save({{'state_dict': model.state_dict()}}, FILE), or for OpenMMLab its "
+    "publish_model.py, which removes everything else"
 )
+_HOW_TO_CLEAN_PADDLE = f"{_SAVE_WEIGHTS}paddle.save(model.state_dict(), FILE)"
 # Names that plain containers of tensors need, written by Python 2 or 3. PyTorch's reader allows
 # more, of which some make objects of any size from a few bytes.
 _ALLOWED_NAMES = re.compile(
@@ -54,22 +51,10 @@ _KINDS = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
     b"\x1f\x8b": "compressed (gzip); unpack it",
     b"PK\x03\x04": "a zip archive that torch.save did not write",
-    b"\x80": "a pickle that torch.save did not write; write it with torch.save",
 }
 _TORCH_PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # before zip archives: a magic number
 _LONGEST_HEADER = 100_000_000  # bytes of JSON in a safetensors file; the format's own limit
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
-# Keys under which trainers keep weights: first the network's own, then running averages.
-_LEVELS = (
-    *("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights"),
-    *("tem", "pem", "ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema"),
-)
-_DEEPEST = 2  # nested levels: {"model": {"state_dict": ...}}
-_NETS: dict[Net, frozenset[str]] = {
-    "tem": frozenset(weight_shapes(TemConfig())),
-    "pem": frozenset(weight_shapes(PemConfig())),
-}
-_NAMED = 8  # entries listed in a message
 
 
 def load_content(path: Path) -> Any:
@@ -84,11 +69,14 @@ def load_content(path: Path) -> Any:
     try:
         if is_safetensors(path):
             return _load_safetensors(path)
+        if _is_plain_pickle(path):
+            return _load_pickled_arrays(path)
         torch = require("torch", extra="train", purpose="reading checkpoints")
         check_size(path, WEIGHTS)
         for name in _imported_names(path):
             if not _ALLOWED_NAMES.fullmatch(name):
-                raise _unsafe(path, name.replace(" ", "."), "could run code, or fill the memory")
+                named = f"it names {name.replace(' ', '.')}"
+                raise _unsafe(path, named, "could run code, or fill the memory")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols and old storages
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -98,10 +86,10 @@ def load_content(path: Path) -> Any:
         raise _refusal(path, error) from error
 
 
-def _unsafe(path: Path, name: str, danger: str) -> CheckpointError:
+def _unsafe(path: Path, found: str, danger: str, remedy: str = _HOW_TO_CLEAN) -> CheckpointError:
     return CheckpointError(
-        f"{path}: not opened: it names {name}, and a checkpoint that carries anything but tensors "
-        f"and plain containers {danger}; {_HOW_TO_CLEAN}"
+        f"{path}: not opened: {found}, and a checkpoint that carries anything but tensors "
+        f"and plain containers {danger}; {remedy}"
     )
 
 
@@ -141,6 +129,32 @@ def is_safetensors(path: Path) -> bool:
     return len(head) == 9 and head[8:] == b"{" and 2 <= size <= _LONGEST_HEADER
 
 
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file that `load_content` has read."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata() or {})
+
+
+def _is_plain_pickle(path: Path) -> bool:
+    """Return whether a file starts like a pickle that torch.save did not write."""
+    with path.open("rb") as stream:
+        head = stream.read(len(_TORCH_PICKLE))
+    return head.startswith(b"\x80") and head != _TORCH_PICKLE[: len(head)]
+
+
+def _load_pickled_arrays(path: Path) -> Any:
+    try:
+        return read_pickled_arrays(read_bytes(path, WEIGHTS))
+    except UnsafePickleError as error:
+        if error.name.startswith("torch."):
+            what = "a pickle that torch.save did not write; write it with torch.save"
+            raise CheckpointError(f"{path}: cannot be read: it is {what}; {EXPECTED}") from error
+        danger = "could run code, or fill the memory"
+        raise _unsafe(path, error.found, danger, _HOW_TO_CLEAN_PADDLE) from error
+
+
 def _load_safetensors(path: Path) -> dict[str, Any]:
     """Return arrays of floats; of any other type its name."""
     from safetensors import deserialize
@@ -165,7 +179,7 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
         return CheckpointError(f"{path}: cannot be read: {error.strerror or error}")
     name = re.search(r"GLOBAL ([\w.]+)", str(error))
     if name is not None:
-        return _unsafe(path, name[1], "could run code")
+        return _unsafe(path, f"it names {name[1]}", "could run code")
     if "TorchScript" in str(error):
         return CheckpointError(
             f"{path}: not opened: a TorchScript archive is code; {_HOW_TO_CLEAN}"
@@ -187,82 +201,8 @@ def _other_kind(path: Path) -> str:
         return "a tar archive; unpack it"
     if head.startswith(b"PK") and (b"data.pkl" in head or not zipfile.is_zipfile(path)):
         return ""
-    if head[: len(_TORCH_PICKLE)] == _TORCH_PICKLE[: len(head)] or is_safetensors(path):
+    if head.startswith(b"\x80") or is_safetensors(path):
         return ""
     kind = next((kind for begin, kind in _KINDS.items() if head.startswith(begin)), "")
     is_text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
     return kind or ("text" if is_text else "of an unknown kind, or damaged from its first bytes on")
-
-
-class FoundNetwork(NamedTuple):
-    """The weights of a network in a checkpoint."""
-
-    net: Net
-    levels: tuple[str, ...]  # keys that lead to the named weights
-    prefix: str  # of each name ("module.")
-    state: dict[str, Any]  # entries without the prefix; some may not belong to the network
-
-
-def find_network(content: Any, path: Path, ignored: Ignored) -> FoundNetwork:
-    """Find the network whose weights are under one of the usual keys, behind one prefix.
-
-    Entries that do not belong to the network are added to `ignored`. Raises CheckpointError, which
-    names `path`, if there is no TEM and no PEM, or more than one of them.
-    """
-    levels = list(_levels(content))
-    state_dict = content.get("state_dict", {}) if isinstance(content, Mapping) else None
-    if not levels or not isinstance(state_dict, Mapping):
-        raise CheckpointError(f"{path}: contains no state_dict of named weights; {EXPECTED}")
-    networks = [network for trail, state in levels for network in _networks(trail, state)]
-    whole = [n for n in networks if n.state.keys() >= _NETS[n.net]]
-    candidates = whole or networks[:1]
-    if not candidates:
-        inner = next((state for trail, state in levels if trail and state), content)
-        names = listed(inner, _NAMED) or "nothing"
-        raise CheckpointError(
-            f"{path}: contains weights of neither TEM nor PEM ({names}); {EXPECTED}"
-        )
-    chosen = candidates[0]
-    beside = [network.prefix for network in candidates if network.levels == chosen.levels]
-    if len({network.net for network in candidates}) > 1:
-        what = "contains weights of a TEM and of a PEM: save each to a separate file"
-        raise CheckpointError(f"{path}: {what}; {EXPECTED}")
-    if len(beside) > 1:
-        what = f"contains {len(beside)} networks of one kind ({listed(beside)}): save only one"
-        raise CheckpointError(f"{path}: {what}; {EXPECTED}")
-    _note_others(content, chosen, ignored)
-    return chosen
-
-
-def _levels(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """Yield the mappings of a checkpoint that may contain weights, with the keys to them."""
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
-    for trail, value in waiting:  # the list grows during the loop
-        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-            continue
-        yield trail, value
-        if len(trail) < _DEEPEST:
-            waiting += [((*trail, key), value[key]) for key in _LEVELS if key in value]
-
-
-def _networks(trail: tuple[str, ...], state: Mapping[str, Any]) -> Iterator[FoundNetwork]:
-    """Yield every network with weights at a level, the one with the most weights first."""
-    hits: Counter[tuple[Net, str]] = Counter()
-    for name in state:
-        known = ".".join(name.rsplit(".", 2)[-2:])
-        hits.update((net, name.removesuffix(known)) for net in _NETS if known in _NETS[net])
-    for (net, prefix), _ in hits.most_common():
-        part = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
-        yield FoundNetwork(net, trail, prefix, part)
-
-
-def _note_others(content: Mapping[str, Any], network: FoundNetwork, ignored: Ignored) -> None:
-    state = content
-    for level in network.levels:
-        for name in state:
-            if name not in (level, "meta"):  # OpenMMLab's entry, which identifies the format
-                ignored["entries", name] += 1
-        state = state[level]
-    for name in state:
-        if not name.startswith(network.prefix):
-            ignored["entries", name] += 1

@@ -1,0 +1,1 @@
+"""BMN: a confidence for every start and duration of a video, in one pass (bmn.md)."""

@@ -1,0 +1,194 @@
+"""BMN in NumPy, torch and as a graph: the recorded outputs of its codes, and each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from actspan.config.bmn import BmnConfig, MapAxes
+from actspan.core.types import Float32
+from actspan.model.bmn.blocks import sample_blocks
+from actspan.model.bmn.forward import bmn_logits
+from actspan.model.bmn.graph import build_bmn, build_bmn_for_npu
+from actspan.model.bmn.sampling import map_shape, sample_mask, sample_weights
+from actspan.model.bsn.forward import sigmoid
+from actspan.model.weights import weight_shapes
+
+AXES: dict[str, MapAxes] = {"jjboy": "start-end", "mmaction2": "duration-start"}
+SMALL: dict[str, Any] = {"channels": 12, "length": 14, "samples": 5, "base": 16, "sampled": 8}
+SMALL |= {"matched": 10, "hidden": 6}
+CONFIGS = [
+    pytest.param(BmnConfig(axes="start-end", **SMALL), id="start-end"),
+    pytest.param(BmnConfig(axes="duration-start", **SMALL), id="duration-start"),
+    pytest.param(BmnConfig(axes="duration-start", durations=5, **SMALL), id="short-durations"),
+]
+NAMES = {"b.0": "base.conv1", "b.2": "base.conv2", "s.0": "start.conv1", "s.2": "start.conv2"}
+NAMES |= {"e.0": "end.conv1", "e.2": "end.conv2", "p.0": "sampled.conv"}
+NAMES = {f"x_1d_{name}": ours for name, ours in NAMES.items()}
+NAMES |= {"x_3d_p.0": "matched.conv", "x_2d_p.0": "map.conv1", "x_2d_p.2": "map.conv2"}
+NAMES |= {"x_2d_p.4": "map.conv3", "x_2d_p.6": "map.conv4"}
+
+
+@pytest.fixture(scope="module")
+def bmn(data: Path) -> Path:
+    if not (data / "bmn").is_dir():
+        pytest.skip("needs the recorded outputs of BMN")
+    return data / "bmn"
+
+
+@pytest.fixture(scope="module")
+def published(bmn: Path) -> dict[str, Float32]:
+    torch = pytest.importorskip("torch")
+    content = torch.load(bmn / "bmn_made_up.pth.tar", map_location="cpu", weights_only=True)
+    weights = {}
+    for name, tensor in content["state_dict"].items():
+        layer, _, kind = name.removeprefix("module.").rpartition(".")
+        array = tensor.numpy()
+        weights[f"{NAMES[layer]}.{kind}"] = array[..., 0, 0] if array.ndim == 5 else array
+    return weights
+
+
+def random_weights(config: BmnConfig, seed: int = 0) -> dict[str, Float32]:
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.normal(0, 1.5 / np.sqrt(max(np.prod(shape[1:]), 1)), shape).astype(np.float32)
+        for name, shape in weight_shapes(config).items()
+    }
+
+
+def video(config: BmnConfig, batch: int = 3) -> Float32:
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(batch, config.channels, config.length)).astype(np.float32)
+
+
+def outputs(weights: dict[str, Float32], x: Float32, config: BmnConfig) -> list[NDArray[Any]]:
+    return [sigmoid(logits) for logits in bmn_logits(weights, x, config)]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_blocks_have_the_same_weights_as_the_mask(config: BmnConfig) -> None:
+    blocks, (rows, columns) = sample_blocks(config), map_shape(config)
+    count, size, _ = blocks.weights.shape
+    mask = np.zeros((count * size + 1, config.length * config.samples), np.float32)
+    for number, (taken, weights) in enumerate(zip(blocks.columns, blocks.weights, strict=True)):
+        for entry, values in enumerate(weights):
+            np.add.at(mask[number * size + entry], taken, values)
+    found = mask[blocks.positions].reshape(rows, columns, config.length, config.samples)
+    expected = sample_mask(config).reshape(config.length, config.samples, rows, columns)
+    np.testing.assert_array_equal(found.transpose(2, 3, 0, 1), expected)
+
+
+@pytest.mark.parametrize("length", [200, 256])
+def test_long_videos_need_little_memory(length: int) -> None:
+    config = BmnConfig(length=length)
+    sparse, blocks = sample_weights(config), sample_blocks(config)
+    assert sparse.values.nbytes + sparse.indices.nbytes < 80e6  # the mask: 1 and 2.1 GB
+    assert blocks.weights.nbytes < 80e6
+
+
+@pytest.mark.parametrize("code", AXES)
+def test_the_published_outputs_are_computed(
+    bmn: Path, published: dict[str, Float32], code: str
+) -> None:
+    torch, onnxruntime = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
+    from actspan.model.bmn.networks import Bmn
+
+    config = BmnConfig(axes=AXES[code])
+    with np.load(bmn / "stages.npz") as stages:
+        names = [key.partition("/")[0] for key in stages if key.endswith("/feature")][:2]
+        x = np.stack([stages[f"{name}/feature"].T for name in names])
+        parts = ("map", "start", "end")
+        known = [np.stack([stages[f"{name}/{code}/{p}"] for name in names]) for p in parts]
+    net = Bmn(config)
+    net.load_weights(published)
+    with torch.inference_mode():
+        by_torch = [values.numpy() for values in net.eval()(torch.from_numpy(x))]
+    graph = build_bmn(published, config).SerializeToString()
+    assert len(graph) < 32e6  # 20 MB of them are weights; the published graph has 148 MB
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    by_graph = session.run(None, {"video": x})
+    by_numpy = outputs(published, x[:1], config)
+    for found in (by_torch, by_graph, by_numpy):
+        for values, expected, tolerance in zip(found, known, (1e-5, 1e-6, 1e-6), strict=True):
+            np.testing.assert_allclose(values, expected[: len(values)], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("code", AXES)
+def test_the_published_layers_are_computed(
+    bmn: Path, published: dict[str, Float32], code: str
+) -> None:
+    config = BmnConfig(axes=AXES[code])
+    with np.load(bmn / "layers.npz") as layers, np.load(bmn / "stages.npz") as stages:
+        cells, pem = layers[f"{code}/cells"], layers["pem"]
+        known = layers[f"{code}/sampled"], layers[f"{code}/conv3d"]
+        assert any(f"{name.partition('/')[0]}/feature" in stages for name in stages)
+    mask = sample_mask(config).reshape(config.length, config.samples, *map_shape(config))
+    sampled = np.stack([pem @ mask[:, :, a, b] for a, b in cells])  # (8, S, N)
+    np.testing.assert_allclose(sampled, known[0], rtol=0, atol=1e-5 * np.abs(known[0]).max())
+    weight, bias = published["matched.conv.weight"], published["matched.conv.bias"]
+    conv3d = np.maximum(np.einsum("csn,msn->cm", sampled, weight) + bias, 0)
+    np.testing.assert_allclose(conv3d, known[1], rtol=0, atol=1e-5 * np.abs(known[1]).max())
+
+
+@pytest.mark.parametrize("standardized", [False, True])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_torch_and_both_graphs_equal_numpy(config: BmnConfig, standardized: bool) -> None:
+    torch, onnxruntime = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    from actspan.model.bmn.networks import Bmn
+
+    weights, x = random_weights(config), video(config)
+    if standardized:
+        weights |= {"input.mean": np.linspace(-1, 1, config.channels, dtype=np.float32)}
+        weights |= {"input.scale": np.linspace(0.5, 2, config.channels, dtype=np.float32)}
+    expected = outputs(weights, x, config)
+    net = Bmn(config)
+    net.load_weights(weights)
+    with torch.inference_mode():
+        found = [[values.numpy() for values in net.eval()(torch.from_numpy(x))]]
+    for model in (build_bmn(weights, config), build_bmn_for_npu(weights, config, batch=len(x))):
+        known = onnx.shape_inference.infer_shapes(model).graph.value_info
+        assert max(len(value.type.tensor_type.shape.dim) for value in known) <= 4
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        found.append(session.run(["confidence_map", "start", "end"], {"video": x}))
+    for values in found:
+        for output, wanted in zip(values, expected, strict=True):
+            np.testing.assert_allclose(output, wanted, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_gradients_are_those_of_the_published_order(config: BmnConfig) -> None:
+    torch = pytest.importorskip("torch")
+    from actspan.model.bmn.networks import Bmn
+
+    net, x = Bmn(config), torch.from_numpy(video(config))
+    net.load_weights(random_weights(config))
+    mask = torch.from_numpy(sample_mask(config))
+
+    def published_order() -> Any:
+        """Sample first: (B, S, N, rows, columns), then combine."""
+        relu = torch.relu
+        base = relu(net.base.conv2(relu(net.base.conv1(x))))
+        sampled = relu(net.sampled.conv(base)) @ mask
+        sampled = sampled.reshape(len(x), config.sampled, config.samples, *map_shape(config))
+        combined = torch.einsum("bsnrc,msn->bmrc", sampled, net.matched.conv.weight)
+        grid = relu(combined + net.matched.conv.bias[:, None, None])
+        grid = relu(net.map.conv3(relu(net.map.conv2(relu(net.map.conv1(grid))))))
+        return torch.sigmoid(net.map.conv4(grid))
+
+    shares = torch.linspace(0, 1, int(np.prod(map_shape(config)))).reshape(map_shape(config))
+    gradients = []
+    for output in (published_order(), net(x).confidence_map):
+        net.zero_grad()
+        (output * shares).sum().backward()
+        named = net.named_parameters()
+        gradients.append({n: p.grad.clone() for n, p in named if p.grad is not None})
+    theirs, ours = gradients
+    assert {"matched.conv.weight", "sampled.conv.weight", "base.conv1.weight"} <= ours.keys()
+    for name, expected in theirs.items():
+        largest = float(expected.abs().max())
+        np.testing.assert_allclose(ours[name], expected, rtol=0, atol=1e-5 * largest + 1e-7)
