@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
+from actspan.config.bmn import BmnConfig, MapAxes
 from actspan.config.stages import ClassifierConfig, FeatureSpec, FusionConfig
 from actspan.model.manifest import Source
 from actspan.model.weights import dilated_layers, weight_shapes
@@ -113,6 +114,36 @@ def write_bundle(
             **({"tem": tem_weights} if tem else {}),
             "pem": weights(fc1=(hidden, 32), fc2=(1, hidden)),
         },
+    )
+    exported, _ = export_bundle(bundle, check_torch=False)
+    return exported
+
+
+def write_bmn_bundle(
+    folder: Path,
+    *,
+    channels: int = CHANNELS,
+    length: int = 20,
+    mode: Literal["rescale", "window"] = "rescale",
+    axes: MapAxes = "duration-start",
+    durations: int | None = None,
+    label_free: float = 0.0,
+    features: FeatureSpec | None = None,
+) -> Bundle:
+    """Write a small bundle of BMN with random weights, scaled so that scores spread over (0, 1)."""
+    sizes = {"base": 8, "sampled": 8, "matched": 8, "hidden": 8, "samples": 4}
+    config = BmnConfig(channels=channels, length=length, axes=axes, durations=durations, **sizes)
+    rng, weights = np.random.default_rng(7), {}
+    for name, shape in weight_shapes(config).items():
+        gain = 0.5 if name.endswith("bias") else 6 if shape[0] <= 2 else 2  # the last layers
+        scale = gain / np.sqrt(np.prod(shape[1:]))
+        weights[name] = rng.normal(size=shape, scale=scale).astype(np.float32)
+    bundle = Bundle.create(
+        folder,
+        config=PipelineConfig(bmn=config, mode=mode, fusion=FusionConfig(label_free=label_free)),
+        features=features or FeatureSpec(channels=channels),
+        source=Source(note="synthetic, for tests"),
+        weights={"bmn": weights},
     )
     exported, _ = export_bundle(bundle, check_torch=False)
     return exported
