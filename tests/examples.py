@@ -13,7 +13,7 @@ from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
 from actspan.config.bmn import BmnConfig, MapAxes
 from actspan.config.stages import ClassifierConfig, FeatureSpec, FusionConfig
 from actspan.model.manifest import Source
-from actspan.model.weights import weight_shapes
+from actspan.model.weights import dilated_layers, weight_shapes
 from actspan.runtime.export import export_bundle
 
 CHANNELS, STRIDE = 6, 0.5
@@ -70,6 +70,7 @@ def write_bundle(
     length: int = 20,
     hidden: int = 8,
     members: int = 1,
+    dilated: int = 0,
     tem: bool = True,
     mode: Literal["rescale", "window"] = "rescale",
     label_free: float = 0.0,
@@ -86,16 +87,23 @@ def write_bundle(
             made[f"{name}.bias"] = rng.normal(size=shape[0])
         return {name: array.astype(np.float32) for name, array in made.items()}
 
-    tem_weights = weights(
-        conv1=(hidden, channels, 3), conv2=(hidden, hidden // members, 3), conv3=(3, hidden, 1)
+    tem_config = TemConfig(
+        channels=channels, length=length, hidden=hidden, members=members, dilated=dilated
     )
+    inner = (hidden, hidden // members, 3)
+    tem_weights = weights(
+        conv1=(hidden, channels, 3),
+        conv2=inner,
+        **dict.fromkeys(dilated_layers(dilated), inner),
+        conv3=(3, hidden, 1),
+    )
+    for layer in dilated_layers(dilated):
+        tem_weights[f"{layer}.weight"] /= 10  # so that sums do not grow with layers
     tem_weights["conv3.weight"] *= 20
     bundle = Bundle.create(
         folder,
         config=PipelineConfig(
-            tem=TemConfig(channels=channels, length=length, hidden=hidden, members=members)
-            if tem
-            else None,
+            tem=tem_config if tem else None,
             pem=PemConfig(hidden=hidden),
             mode=mode,
             fusion=FusionConfig(label_free=label_free),

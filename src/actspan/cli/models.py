@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from actspan.model.bundle import Bundle
     from actspan.model.checkpoints import CheckpointNetwork
 
+_USUAL = (("members", 1), ("dilated", 0))  # sizes that are not worth a word
+
 
 @command(
     out="Bundle folder to write.",
@@ -86,7 +88,7 @@ def convert(
         sizes = [
             f"{k} {v}"
             for k, v in network["config"].items()
-            if v is not None and (k, v) != ("members", 1)
+            if v is not None and (k, v) not in _USUAL
         ]
         click.echo(
             f"{network['file'].name}: {network['kind'].upper()} from {ORIGINS[network['origin']]}"

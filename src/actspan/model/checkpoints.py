@@ -42,10 +42,12 @@ ORIGINS: dict[Origin, str] = {
     "pytorch": "a PyTorch trainer",
     "safetensors": "safetensors",
 }
-# Names of the weights, keys that lead to them, their prefix, and whether there is `meta`.
-_BMN_ORIGINS: dict[tuple[str, tuple[str, ...], str, bool], Origin] = {
-    ("jjboy", ("state_dict",), "module.", False): "jjboy",
-    ("jjboy", ("state_dict",), "", True): "openmmlab",
+# Names of the weights, keys that lead to them, their prefix, and whether there are OpenMMLab's
+# `meta` or `bm_mask`.
+_BMN_ORIGINS: dict[tuple[str, tuple[str, ...], str, bool, bool], Origin] = {
+    ("jjboy", ("state_dict",), "module.", False, False): "jjboy",
+    ("jjboy", ("state_dict",), "", True, False): "openmmlab",  # 0.x
+    ("jjboy", ("state_dict",), "", True, True): "openmmlab",
 }
 
 
@@ -136,7 +138,8 @@ def _origin(path: Path, content: Any, network: FoundNetwork) -> Origin:
     if network.names.code == "paddle":
         return "paddle"
     if network.net == "bmn":
-        form = network.names.code, network.levels, network.prefix, "meta" in content
+        signs = "meta" in content, "bm_mask" in network.state
+        form = network.names.code, network.levels, network.prefix, *signs
         return _BMN_ORIGINS.get(form, "pytorch")
     if "meta" in content:
         return "openmmlab"
