@@ -14,9 +14,9 @@ from actspan.runtime.opening import open_session
 from tests.examples import CHANNELS, write_bundle, write_dataset
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return write_bundle(tmp_path / "b")
+@pytest.fixture(params=[0, 2], ids=["published", "dilated"])
+def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "b", dilated=request.param)
 
 
 def test_variants_are_named_after_their_passes(bundle: Bundle) -> None:
