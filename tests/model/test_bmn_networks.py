@@ -17,6 +17,7 @@ from actspan.model.bmn.graph import build_bmn, build_bmn_for_npu
 from actspan.model.bmn.sampling import map_shape, sample_mask, sample_weights
 from actspan.model.bsn.forward import sigmoid
 from actspan.model.weights import weight_shapes
+from tests.model.published_bmn import made_up_weights
 
 AXES: dict[str, MapAxes] = {"jjboy": "start-end", "mmaction2": "duration-start"}
 SMALL: dict[str, Any] = {"channels": 12, "length": 14, "samples": 5, "base": 16, "sampled": 8}
@@ -26,11 +27,6 @@ CONFIGS = [
     pytest.param(BmnConfig(axes="duration-start", **SMALL), id="duration-start"),
     pytest.param(BmnConfig(axes="duration-start", durations=5, **SMALL), id="short-durations"),
 ]
-NAMES = {"b.0": "base.conv1", "b.2": "base.conv2", "s.0": "start.conv1", "s.2": "start.conv2"}
-NAMES |= {"e.0": "end.conv1", "e.2": "end.conv2", "p.0": "sampled.conv"}
-NAMES = {f"x_1d_{name}": ours for name, ours in NAMES.items()}
-NAMES |= {"x_3d_p.0": "matched.conv", "x_2d_p.0": "map.conv1", "x_2d_p.2": "map.conv2"}
-NAMES |= {"x_2d_p.4": "map.conv3", "x_2d_p.6": "map.conv4"}
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +38,8 @@ def bmn(data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def published(bmn: Path) -> dict[str, Float32]:
-    torch = pytest.importorskip("torch")
-    content = torch.load(bmn / "bmn_made_up.pth.tar", map_location="cpu", weights_only=True)
-    weights = {}
-    for name, tensor in content["state_dict"].items():
-        layer, _, kind = name.removeprefix("module.").rpartition(".")
-        array = tensor.numpy()
-        weights[f"{NAMES[layer]}.{kind}"] = array[..., 0, 0] if array.ndim == 5 else array
-    return weights
+    pytest.importorskip("torch")
+    return made_up_weights(bmn)
 
 
 def random_weights(config: BmnConfig, seed: int = 0) -> dict[str, Float32]:

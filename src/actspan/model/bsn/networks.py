@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from actspan.config.stages import ClassifierConfig, PemConfig, TemConfig
 from actspan.core.types import Float32
-from actspan.model.weights import NetConfig, check_weights
+from actspan.model.weights import NetConfig, check_weights, dilated_layers
 
 
 class Network(nn.Module):
@@ -81,6 +81,9 @@ class VideoNetwork(Network):
 class Tem(VideoNetwork):
     """Temporal Evaluation Module: two wide temporal convolutions and a pointwise one.
 
+    Before the pointwise one, `config.dilated` residual layers may add the surroundings of each
+    cell. Their dilations are 2, 4, 8, ...: with three of them a cell sees 16 on either side.
+
     While training, `dropout` is the share of input channels dropped as a whole, `hidden_dropout`
     (the same by default) that of hidden channels dropped after each ReLU.
 
@@ -104,6 +107,10 @@ class Tem(VideoNetwork):
         C, H = config.channels, config.hidden
         self.conv1 = nn.Conv1d(C, H, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(H, H, kernel_size=3, padding=1, groups=config.members)
+        self.dilated = nn.ModuleList(
+            nn.Conv1d(H, H, 3, padding=d, dilation=d, groups=config.members)
+            for d in dilated_layers(config.dilated).values()
+        )
         self.conv3 = nn.Conv1d(H, 3, kernel_size=1)
         self.dropout = nn.Dropout1d(dropout)
         self.hidden_dropout = nn.Dropout1d(dropout if hidden_dropout is None else hidden_dropout)
@@ -113,6 +120,8 @@ class Tem(VideoNetwork):
         x = self.dropout(self.input(x))  # (B, C, T)
         x = self.hidden_dropout(torch.relu(self.conv1(x)))  # (B, H, T)
         x = self.hidden_dropout(torch.relu(self.conv2(x)))  # (B, H, T)
+        for layer in self.dilated:
+            x = x + self.hidden_dropout(torch.relu(layer(x)))  # (B, H, T)
         out: Tensor = 0.01 * self.conv3(x)  # (B, 3, T)
         return out
 
