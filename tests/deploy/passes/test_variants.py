@@ -9,7 +9,7 @@ from actspan import Bundle
 from actspan.core.errors import ExportError, ParityError
 from actspan.deploy.passes.contract import PassSettings
 from actspan.deploy.variants import export_variants, variant_name
-from actspan.model.checkpoints import convert_checkpoints
+from actspan.model.conversion import convert_checkpoints
 from actspan.runtime.opening import open_session
 from tests.examples import CHANNELS, write_bundle, write_dataset
 
