@@ -19,7 +19,8 @@ from actspan.config.bmn_presets import BMN_PIPELINES
 from actspan.core.errors import BundleError, CheckpointError
 from actspan.core.types import Float32
 from actspan.model.bmn.sampling import sample_mask
-from actspan.model.checkpoints import convert_checkpoints, read_checkpoint
+from actspan.model.checkpoints import read_checkpoint
+from actspan.model.conversion import convert_checkpoints
 from actspan.model.forward import network_outputs
 from actspan.model.weights import pack_weights
 from tests.model.bmn_checkpoints import SMALL, State, jjboy_arrays, paddle_state, weights

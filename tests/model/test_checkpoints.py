@@ -21,7 +21,8 @@ from safetensors.torch import save_file
 from actspan import Bundle, PemConfig, TemConfig
 from actspan.core.errors import BundleError, CheckpointError
 from actspan.model.bsn.networks import Pem, Tem
-from actspan.model.checkpoints import convert_checkpoints, read_checkpoint
+from actspan.model.checkpoints import read_checkpoint
+from actspan.model.conversion import convert_checkpoints
 
 TEM, PEM = TemConfig(channels=5, hidden=4), PemConfig(hidden=6)
 State = dict[str, Any]

@@ -10,7 +10,7 @@ import pytest
 
 from actspan import Features
 from actspan.config.bmn import BmnPreset
-from actspan.model.checkpoints import convert_checkpoints
+from actspan.model.conversion import convert_checkpoints
 from actspan.runtime.opening import open_net
 from tests.bmn_data import CODES, result_seconds
 from tests.bmn_sessions import outcomes_of

@@ -62,7 +62,8 @@ def convert(
       actspan convert BMN_best.pth.tar --preset jjboy2020 --out bmn/
     """
     from actspan.config.base import to_dict
-    from actspan.model.checkpoints import ORIGINS, convert_checkpoints
+    from actspan.model.checkpoints import ORIGINS
+    from actspan.model.conversion import convert_checkpoints
 
     bundle, found = convert_checkpoints(
         list(checkpoints), out, preset=preset, length=length, overwrite=force
