@@ -107,7 +107,7 @@ class Bmn(Network):
         x = self.dropout(self.input(x))
         base = relu(self.base.conv2(relu(self.base.conv1(x))))  # (B, H, T)
         start, end = (
-            torch.sigmoid(side.conv2(relu(side.conv1(base))))[:, 0]
+            torch.sigmoid(side.conv2(relu(side.conv1(base))).float())[:, 0]
             for side in (self.start, self.end)
         )
         sampled = relu(self.sampled.conv(base))  # (B, S, T)
@@ -117,7 +117,7 @@ class Bmn(Network):
             maps = [self._proposals(video) for video in sampled]
         grid = torch.stack(maps)  # (B, hidden, rows, columns)
         grid = relu(self.map.conv3(relu(self.map.conv2(grid))))
-        return BmnOutputs(torch.sigmoid(self.map.conv4(grid)), start, end)
+        return BmnOutputs(torch.sigmoid(self.map.conv4(grid).float()), start, end)
 
     def _proposals(self, sampled: Tensor) -> Tensor:
         """Compute the input of the wide layers over the map of one video from (S, T) features."""
@@ -162,16 +162,20 @@ def _sampling(config: BmnConfig, device: str) -> _Sampling:
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Product of the sample weights with rows; its gradient is the transposed product."""
+    """Product of the sample weights with rows, in float32; its gradient is the transposed product.
+
+    Products of sparse tensors have no lower precision.
+    """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, sampling: _Sampling) -> Tensor:
-        ctx.transposed = sampling.transposed
-        return sampling.weights @ rows
+        ctx.transposed, ctx.dtype = sampling.transposed, rows.dtype
+        with torch.autocast(rows.device.type, enabled=False):
+            return sampling.weights @ rows.float()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return ctx.transposed @ gradients[0], None
+        return (ctx.transposed @ gradients[0]).to(ctx.dtype), None
 
 
 def _layers(**layers: nn.Module) -> Any:

@@ -111,7 +111,7 @@ class Tem(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the probabilities (B, 3, T) of action, start and end from (B, C, T)."""
-        return torch.sigmoid(self.logits(x))
+        return torch.sigmoid(self.logits(x).float())  # bfloat16 has no steps near 1
 
 
 class Pem(Network):
@@ -140,7 +140,7 @@ class Pem(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the predicted IoU: (..., 32) to (..., 1)."""
-        return torch.sigmoid(self.logits(x))
+        return torch.sigmoid(self.logits(x).float())  # as TEM
 
 
 class Classifier(Network):
