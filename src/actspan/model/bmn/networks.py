@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from actspan.config.bmn import BmnConfig
 from actspan.model.bmn.sampling import map_shape, sample_weights
-from actspan.model.bsn.networks import Network, Standardize
+from actspan.model.bsn.networks import Network, Standardize, probabilities
 from actspan.model.weights import BMN_GROUPS, check_weights
 
 
@@ -107,7 +107,7 @@ class Bmn(Network):
         x = self.dropout(self.input(x))
         base = relu(self.base.conv2(relu(self.base.conv1(x))))  # (B, H, T)
         start, end = (
-            torch.sigmoid(side.conv2(relu(side.conv1(base))).float())[:, 0]
+            probabilities(side.conv2(relu(side.conv1(base))))[:, 0]
             for side in (self.start, self.end)
         )
         sampled = relu(self.sampled.conv(base))  # (B, S, T)
@@ -117,7 +117,7 @@ class Bmn(Network):
             maps = [self._proposals(video) for video in sampled]
         grid = torch.stack(maps)  # (B, hidden, rows, columns)
         grid = relu(self.map.conv3(relu(self.map.conv2(grid))))
-        return BmnOutputs(torch.sigmoid(self.map.conv4(grid).float()), start, end)
+        return BmnOutputs(probabilities(self.map.conv4(grid)), start, end)
 
     def _proposals(self, sampled: Tensor) -> Tensor:
         """Compute the input of the wide layers over the map of one video from (S, T) features."""
