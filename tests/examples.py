@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
+from actspan.config.bmn import BmnConfig, MapAxes
 from actspan.config.stages import ClassifierConfig, FeatureSpec, FusionConfig
 from actspan.model.manifest import Source
-from actspan.model.weights import weight_shapes
+from actspan.model.weights import dilated_layers, weight_shapes
 from actspan.runtime.export import export_bundle
 
 CHANNELS, STRIDE = 6, 0.5
@@ -69,6 +70,7 @@ def write_bundle(
     length: int = 20,
     hidden: int = 8,
     members: int = 1,
+    dilated: int = 0,
     tem: bool = True,
     mode: Literal["rescale", "window"] = "rescale",
     label_free: float = 0.0,
@@ -85,16 +87,23 @@ def write_bundle(
             made[f"{name}.bias"] = rng.normal(size=shape[0])
         return {name: array.astype(np.float32) for name, array in made.items()}
 
-    tem_weights = weights(
-        conv1=(hidden, channels, 3), conv2=(hidden, hidden // members, 3), conv3=(3, hidden, 1)
+    tem_config = TemConfig(
+        channels=channels, length=length, hidden=hidden, members=members, dilated=dilated
     )
+    inner = (hidden, hidden // members, 3)
+    tem_weights = weights(
+        conv1=(hidden, channels, 3),
+        conv2=inner,
+        **dict.fromkeys(dilated_layers(dilated), inner),
+        conv3=(3, hidden, 1),
+    )
+    for layer in dilated_layers(dilated):
+        tem_weights[f"{layer}.weight"] /= 10  # so that sums do not grow with layers
     tem_weights["conv3.weight"] *= 20
     bundle = Bundle.create(
         folder,
         config=PipelineConfig(
-            tem=TemConfig(channels=channels, length=length, hidden=hidden, members=members)
-            if tem
-            else None,
+            tem=tem_config if tem else None,
             pem=PemConfig(hidden=hidden),
             mode=mode,
             fusion=FusionConfig(label_free=label_free),
@@ -105,6 +114,36 @@ def write_bundle(
             **({"tem": tem_weights} if tem else {}),
             "pem": weights(fc1=(hidden, 32), fc2=(1, hidden)),
         },
+    )
+    exported, _ = export_bundle(bundle, check_torch=False)
+    return exported
+
+
+def write_bmn_bundle(
+    folder: Path,
+    *,
+    channels: int = CHANNELS,
+    length: int = 20,
+    mode: Literal["rescale", "window"] = "rescale",
+    axes: MapAxes = "duration-start",
+    durations: int | None = None,
+    label_free: float = 0.0,
+    features: FeatureSpec | None = None,
+) -> Bundle:
+    """Write a small bundle of BMN with random weights, scaled so that scores spread over (0, 1)."""
+    sizes = {"base": 8, "sampled": 8, "matched": 8, "hidden": 8, "samples": 4}
+    config = BmnConfig(channels=channels, length=length, axes=axes, durations=durations, **sizes)
+    rng, weights = np.random.default_rng(7), {}
+    for name, shape in weight_shapes(config).items():
+        gain = 0.5 if name.endswith("bias") else 6 if shape[0] <= 2 else 2  # the last layers
+        scale = gain / np.sqrt(np.prod(shape[1:]))
+        weights[name] = rng.normal(size=shape, scale=scale).astype(np.float32)
+    bundle = Bundle.create(
+        folder,
+        config=PipelineConfig(bmn=config, mode=mode, fusion=FusionConfig(label_free=label_free)),
+        features=features or FeatureSpec(channels=channels),
+        source=Source(note="synthetic, for tests"),
+        weights={"bmn": weights},
     )
     exported, _ = export_bundle(bundle, check_torch=False)
     return exported

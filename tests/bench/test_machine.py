@@ -41,15 +41,17 @@ def test_tem_takes_280_million_operations_a_video() -> None:
     assert flops_of(tem_products(TemConfig(), 16)) == 16 * flops_of(tem_products(TemConfig(), 1))
 
 
-@pytest.mark.parametrize("members", [1, 2])
-def test_products_are_those_of_the_network(members: int) -> None:
-    config = TemConfig(channels=6, length=20, hidden=8, members=members)
+@pytest.mark.parametrize(("members", "dilated"), [(1, 0), (2, 0), (2, 1)])
+def test_products_are_those_of_the_network(members: int, dilated: int) -> None:
+    config = TemConfig(channels=6, length=20, hidden=8, members=members, dilated=dilated)
     shapes = tem_products(config, 3)
-    assert [np.prod(y.shape) for y in matrix_products(shapes)(0)] == [8 * 60, 8 * 60, 3 * 60]  # type: ignore[attr-defined]
+    sizes = [8 * 60] * (2 + dilated) + [3 * 60]
+    assert [np.prod(y.shape) for y in matrix_products(shapes)(0)] == sizes  # type: ignore[attr-defined]
     # the forward pass takes weights of these shapes
     rng = np.random.default_rng(0)
     weights = {}
-    for name, (groups, out, inputs, _) in zip(("conv1", "conv2", "conv3"), shapes, strict=True):
+    layers = ("conv1", "conv2", "dilated.0", "conv3") if dilated else ("conv1", "conv2", "conv3")
+    for name, (groups, out, inputs, _) in zip(layers, shapes, strict=True):
         taps = 1 if name == "conv3" else 3
         shape = (groups * out, inputs // taps, taps)
         weights[f"{name}.weight"] = rng.normal(size=shape).astype(np.float32)

@@ -4,16 +4,22 @@ import json
 from importlib import import_module
 from pathlib import Path
 
+import onnx
 import pytest
+import torch
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from actspan import Bundle
 from actspan.cli import main
 from actspan.core.errors import CompileError
 from tests.deploy.compilers import only
 from tests.examples import write_bundle, write_dataset
+from tests.model.bmn_checkpoints import SMALL, jjboy_arrays
 
 pytest.importorskip("openvino")
+
+BMN = replace(SMALL, length=12)
 
 
 def actspan(*arguments: object) -> Result:
@@ -57,6 +63,59 @@ def test_as_json(bundle: Bundle, dataset: Path, tmp_path: Path) -> None:
     assert answer["evaluation"]["run"] == str(tmp_path / "run")
     assert {row["net"] for row in answer["evaluation"]["times"]} == {"tem", "pem"}
     assert [step["name"] for step in answer["steps"]].count("compile") == 2
+
+
+@pytest.fixture(scope="module")
+def bmn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint of a BMN without its mask, in the form of JJBOY's code."""
+    arrays = jjboy_arrays(BMN, mask=False)
+    path = tmp_path_factory.mktemp("deploy") / "bmn.pth.tar"
+    torch.save({"state_dict": {n: torch.from_numpy(array) for n, array in arrays.items()}}, path)
+    return path
+
+
+def test_a_checkpoint_of_bmn(bmn: Path, tmp_path: Path) -> None:
+    spec = "[features]\nchannels = 8\nstride_seconds = 0.5\n"
+    dataset = write_dataset(tmp_path / "d", channels=8, spec=spec)
+    out = tmp_path / "out"
+    result = actspan(
+        bmn, "--preset", "jjboy2020", "--length", 12, "--target", "openvino", "--out", out,
+        "--dataset", dataset, "--evaluate", dataset, "--batch", 2, "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert answer["verification"]["holds"]
+    assert {row["net"] for row in answer["evaluation"]["times"]} == {"bmn"}
+    assert Bundle.load(out).config.bmn == BMN
+    assert {"bmn.onnx", "bmn.xml", "bmn.bin"} <= Bundle.load(out).files.keys()
+
+
+@pytest.mark.parametrize(
+    ("target", "lines"),
+    [
+        ("ascend", ['--input_shape="video:1,8,12"', "--output=bmn.fp16.bs16"]),
+        ("openvino", ["ovc bmn.onnx --output_model=bmn.xml"]),
+    ],
+)
+def test_a_script_for_a_checkpoint_of_bmn(
+    target: str, lines: list[str], bmn: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ["--preset", "jjboy2020", "--length", 12, "--target", target, "--out", out]
+    result = actspan(bmn, *options, "--print", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["verification"]["holds"]
+    script = (out / f"compile-{target}.sh").read_text()
+    assert all(line in script for line in lines)
+    for name in Bundle.load(out).files:
+        if name.endswith(".onnx"):
+            check_no_axes_beyond_four(out / name)
+
+
+def check_no_axes_beyond_four(path: Path) -> None:
+    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    values = [*model.graph.value_info, *model.graph.output, *model.graph.input]
+    assert max(len(value.type.tensor_type.shape.dim) for value in values) == 4
 
 
 @pytest.mark.parametrize(("option", "code"), [([], 1), (["--print"], 0)], ids=["left", "asked"])

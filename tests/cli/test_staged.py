@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan.cli import main
-from tests.examples import write_bundle, write_dataset
+from tests.examples import write_bmn_bundle, write_bundle, write_dataset
 
 
 def staged(*words: str | Path) -> Result:
@@ -51,6 +51,25 @@ def test_the_whole_way(folder: Path) -> None:
     assert Path("result.json").read_bytes() == Path("proposed.json").read_bytes()
 
 
+def test_the_whole_way_of_bmn(folder: Path) -> None:
+    write_bmn_bundle(folder / "bmn")
+    options = ("--model", "bmn", "--dataset", "set", "--out", "stage")
+    begun = answer("bmn-inputs", *options)
+    assert (begun["inputs"], begun["out"]) == (4, "stage/bmn")
+    listed = answer("info", "stage", "--net", "bmn")
+    assert listed == {"out": "stage/bmn.info", "inputs": 4, "shape": [6, 20]}
+    assert answer("run", "stage", "--net", "bmn", "--model", "bmn")["inputs"] == 4
+    done = answer("bmn-outputs", "stage", "--lean", "--out", "result.json")
+    assert (done["videos"], done["skipped"], done["out"]) == (4, [], "result.json")
+    assert not (folder / "stage" / "bmn-result").exists()
+    words = ["propose", *options[:-1], "proposed.json"]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    assert Path("result.json").read_bytes() == Path("proposed.json").read_bytes()
+    refused = staged("pem-outputs", "stage")
+    assert refused.exit_code == 1
+    assert "stage: a stage of BMN has no steps of PEM" in refused.output
+
+
 def test_what_people_read(folder: Path) -> None:
     done = staged("tem-inputs", "--model", "bsn", "--dataset", "set", "--out", "stage")
     assert "4 TEM inputs in " in done.output
@@ -90,7 +109,11 @@ def test_errors_are_one_message(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tem-inputs", "info", "tem-outputs", "pem-inputs", "pem-outputs", "run", "script"]
+    "name",
+    [
+        *("tem-inputs", "info", "tem-outputs", "pem-inputs", "pem-outputs", "bmn-inputs"),
+        *("bmn-outputs", "run", "script"),
+    ],
 )
 def test_help_shows_an_example(name: str) -> None:
     done = staged(name, "--help")

@@ -46,6 +46,30 @@ def test_trains_and_says_what_next(dataset: Path, tmp_path: Path) -> None:
     assert bundle.config.pem.hidden == 8
 
 
+@pytest.mark.parametrize("name", ["jjboy2020", "paddle"])
+def test_trains_bmn_and_proposes(dataset: Path, tmp_path: Path, name: str) -> None:
+    model, out, sizes = tmp_path / "model", tmp_path / "run", tmp_path / "sizes.toml"
+    sizes.write_text(
+        "[pipeline.bmn]\nsamples = 4\nbase = 8\nsampled = 8\nmatched = 8\nhidden = 4\n"
+    )
+    options = ("--preset", name, "--epochs", 2, "--length", 20, "--config", sizes)
+    done = run("--dataset", dataset, "--out", model, *options)
+    assert done.exit_code == 0, done.output
+    assert "BMN: epoch 2 of 2 kept" in done.stdout
+    assert "plain windows" in done.stdout
+    done = CliRunner().invoke(
+        main, ["propose", "--model", str(model), "--dataset", str(dataset), "--out", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    assert len(json.loads((out / "result.json").read_text())["results"]) == 6
+
+
+def test_sizes_of_bsn_are_refused_for_bmn(dataset: Path, tmp_path: Path) -> None:
+    done = run("--dataset", dataset, "--out", tmp_path / "m", "--preset", "paddle", *SMALL)
+    assert done.exit_code != 0
+    assert "preset 'paddle' trains BMN" in done.stderr
+
+
 def test_the_end_shows_the_model_beside_guesses(dataset: Path, tmp_path: Path) -> None:
     done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
     assert done.exit_code == 0, done.output

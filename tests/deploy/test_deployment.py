@@ -52,7 +52,7 @@ def test_a_bundle_to_openvino(bundle: Bundle, dataset: Path, tmp_path: Path) -> 
 
 
 def test_an_ensemble_to_openvino(dataset: Path, tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "b", members=2)
+    bundle = write_bundle(tmp_path / "b", members=2, dilated=2)
     request = DeployRequest("openvino", sources=(bundle.path,), out=None, dataset=dataset)
     done = deploy(request)
     assert [r.status for r in done.verification.results] == ["ok", "ok"]

@@ -56,7 +56,7 @@ def spoilt(bundle: Bundle, name: str, by: float) -> Bundle:
 
 
 def test_an_ensemble_is_verified_as_well(tmp_path: Path) -> None:
-    ensemble = write_bundle(tmp_path / "b", hidden=12, members=3)
+    ensemble = write_bundle(tmp_path / "b", hidden=12, members=3, dilated=2)
     found = verify_bundle(ensemble, backends=["onnxruntime", "torch"])
     assert [result.status for result in found.results] == ["ok", "ok"]
     x = np.random.default_rng(0).standard_normal((2, CHANNELS, 20), dtype=np.float32)

@@ -19,7 +19,7 @@ from actspan.data.annotations.formats import read_annotations
 from tests.conftest import ROOT
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
 from tests.docs.annotated_sets import SETS
-from tests.examples import write_bundle, write_dataset
+from tests.examples import write_bmn_bundle, write_bundle, write_dataset
 from tests.model.bmn_checkpoints import jjboy_arrays
 from tests.streams.encoders import write_encoder, write_network_of_free_axes
 from tests.streams.example_videos import steady, write_audio, write_video
@@ -102,6 +102,9 @@ class Material:
 
     def _make_bundle(self, path: Path) -> None:
         write_bundle(path)
+
+    def _make_bmn_bundle(self, path: Path) -> None:
+        write_bmn_bundle(path)
 
     def _make_settings(self, path: Path) -> None:
         path.write_text("[pipeline.soft_nms]\ndecay = 0.4\n")

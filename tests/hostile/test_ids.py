@@ -12,8 +12,8 @@ import pytest
 from actspan.data.annotations.formats import read_annotations, write_annotations
 from actspan.data.data_requests import PackRequest
 from actspan.data.pack import pack_dataset
-from actspan.deploy.deploy_requests import TemRequest
-from actspan.deploy.staged.host_steps import write_tem_inputs
+from actspan.deploy.deploy_requests import StageRequest
+from actspan.deploy.staged.video_inputs import write_video_inputs
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.examples import CHANNELS, write_bundle
@@ -52,7 +52,7 @@ def proposed(dataset: Path, bundle: Path, out: Path) -> None:
 
 
 def staged(dataset: Path, bundle: Path, out: Path) -> None:
-    write_tem_inputs(TemRequest(dataset=dataset, model=bundle, out=out))
+    write_video_inputs("tem", StageRequest(dataset=dataset, model=bundle, out=out))
     assert len(list((out / "tem" / "input").iterdir())) == len(IDS)
 
 

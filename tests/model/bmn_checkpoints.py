@@ -35,10 +35,12 @@ SMALL = BmnConfig(
 
 
 def weights(config: BmnConfig = SMALL) -> dict[str, Float32]:
-    """Return random weights under the names of a bundle."""
+    """Return random weights under the names of a bundle; outputs are neither 0 nor 1."""
     rng = np.random.default_rng(0)
-    shapes = weight_shapes(config)
-    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    return {
+        name: rng.normal(scale=np.prod(shape[1:]) ** -0.5, size=shape).astype(np.float32)
+        for name, shape in weight_shapes(config).items()
+    }
 
 
 def _named(config: BmnConfig, column: int, prefix: str) -> dict[str, Float32]:

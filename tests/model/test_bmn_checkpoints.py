@@ -19,7 +19,8 @@ from actspan.config.bmn_presets import BMN_PIPELINES
 from actspan.core.errors import BundleError, CheckpointError
 from actspan.core.types import Float32
 from actspan.model.bmn.sampling import sample_mask
-from actspan.model.checkpoints import convert_checkpoints, read_checkpoint
+from actspan.model.checkpoints import read_checkpoint
+from actspan.model.conversion import convert_checkpoints
 from actspan.model.forward import network_outputs
 from actspan.model.weights import pack_weights
 from tests.model.bmn_checkpoints import SMALL, State, jjboy_arrays, paddle_state, weights
@@ -44,8 +45,10 @@ def bare(config: BmnConfig = SMALL, **options: Any) -> State:
     return {"state_dict": tensors(jjboy_arrays(config, prefix="", **options))}
 
 
-def with_valid_cells(state: State, shape: tuple[int, int]) -> State:
-    state["state_dict"]["bm_mask"] = torch.ones(shape)
+def with_valid_cells(state: State, shape: tuple[int, int], prefix: str = "") -> State:
+    durations, starts = np.indices(shape)
+    valid = torch.from_numpy((durations + starts < shape[1]).astype(np.float32))
+    state["state_dict"][f"{prefix}bm_mask"] = valid
     return state
 
 
@@ -172,6 +175,18 @@ def with_mask(mask: Float32) -> State:
         ),
         pytest.param(jjboy(), "jjboy2019", r"the axes \(start, end\)", id="mask of 2020 as 2019"),
         pytest.param(openmmlab(), "jjboy2020", r"\(duration, start\)", id="openmmlab as 2020"),
+        pytest.param(
+            with_valid_cells(bare(mask=False), (6, 6)),
+            "jjboy2020",
+            r"\(duration, start\)",
+            id="valid cells as 2020",
+        ),
+        pytest.param(
+            with_valid_cells(jjboy(SHEARED), (6, 6), "module."),
+            None,
+            NO_PRESET + ".*jjboy2019 or mmaction2",
+            id="valid cells behind a prefix",
+        ),
         pytest.param(openmmlab(mask=False), "jjboy2020", r"\(duration, start\)", id="meta as 2020"),
         pytest.param(jjboy(SHEARED), "paddle", "not of preset paddle", id="2019 as paddle"),
         pytest.param(damaged(jjboy(), 0.1), None, "that of neither", id="damaged"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from actspan.config.bmn import BmnConfig, MapAxes
+from actspan.core.errors import ShapeError
 from actspan.core.types import Float32
-from actspan.model.bmn.blocks import sample_blocks
+from actspan.model.bmn.blocks import REACH, Rectangle, map_strips, sample_blocks
 from actspan.model.bmn.forward import bmn_logits
 from actspan.model.bmn.graph import build_bmn, build_bmn_for_npu
-from actspan.model.bmn.sampling import map_shape, sample_mask, sample_weights
+from actspan.model.bmn.sampling import map_cells, map_shape, sample_mask, sample_weights
 from actspan.model.bsn.forward import sigmoid
 from actspan.model.weights import weight_shapes
+from tests.model.published_bmn import made_up_weights
 
 AXES: dict[str, MapAxes] = {"jjboy": "start-end", "mmaction2": "duration-start"}
 SMALL: dict[str, Any] = {"channels": 12, "length": 14, "samples": 5, "base": 16, "sampled": 8}
@@ -28,11 +29,6 @@ CONFIGS = [
     pytest.param(BmnConfig(axes="duration-start", **SMALL), id="duration-start"),
     pytest.param(BmnConfig(axes="duration-start", durations=5, **SMALL), id="short-durations"),
 ]
-NAMES = {"b.0": "base.conv1", "b.2": "base.conv2", "s.0": "start.conv1", "s.2": "start.conv2"}
-NAMES |= {"e.0": "end.conv1", "e.2": "end.conv2", "p.0": "sampled.conv"}
-NAMES = {f"x_1d_{name}": ours for name, ours in NAMES.items()}
-NAMES |= {"x_3d_p.0": "matched.conv", "x_2d_p.0": "map.conv1", "x_2d_p.2": "map.conv2"}
-NAMES |= {"x_2d_p.4": "map.conv3", "x_2d_p.6": "map.conv4"}
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +40,8 @@ def bmn(data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def published(bmn: Path) -> dict[str, Float32]:
-    torch = pytest.importorskip("torch")
-    content = torch.load(bmn / "bmn_made_up.pth.tar", map_location="cpu", weights_only=True)
-    weights = {}
-    for name, tensor in content["state_dict"].items():
-        layer, _, kind = name.removeprefix("module.").rpartition(".")
-        array = tensor.numpy()
-        weights[f"{NAMES[layer]}.{kind}"] = array[..., 0, 0] if array.ndim == 5 else array
-    return weights
+    pytest.importorskip("torch")
+    return made_up_weights(bmn)
 
 
 def random_weights(config: BmnConfig, seed: int = 0) -> dict[str, Float32]:
@@ -71,34 +61,42 @@ def outputs(weights: dict[str, Float32], x: Float32, config: BmnConfig) -> list[
     return [sigmoid(logits) for logits in bmn_logits(weights, x, config)]
 
 
-@pytest.mark.parametrize("code", AXES)
-def test_the_mask_is_the_published_one_to_the_bit(bmn: Path, code: str) -> None:
-    mask = sample_mask(BmnConfig(axes=AXES[code]))
-    known = json.loads((bmn / "sample_mask.json").read_text())[code]
-    assert (
-        hashlib.sha256(mask.tobytes()).hexdigest() == known["sha256_of_c_order_little_endian_bytes"]
-    )
-
-
 @pytest.mark.parametrize("config", CONFIGS)
 def test_blocks_have_the_same_weights_as_the_mask(config: BmnConfig) -> None:
-    blocks, (rows, columns) = sample_blocks(config), map_shape(config)
-    count, size, _ = blocks.weights.shape
-    mask = np.zeros((count * size + 1, config.length * config.samples), np.float32)
-    for number, (taken, weights) in enumerate(zip(blocks.columns, blocks.weights, strict=True)):
-        for entry, values in enumerate(weights):
-            np.add.at(mask[number * size + entry], taken, values)
-    found = mask[blocks.positions].reshape(rows, columns, config.length, config.samples)
-    expected = sample_mask(config).reshape(config.length, config.samples, rows, columns)
-    np.testing.assert_array_equal(found.transpose(2, 3, 0, 1), expected)
+    cells = map_cells(config)
+    found = np.zeros((len(cells.rows), config.length * config.samples), np.float32)
+    for block in chain.from_iterable(sample_blocks(config)):
+        found[block.proposals[:, None], block.columns] = block.weights
+    mask = sample_mask(config).reshape(-1, *map_shape(config))
+    np.testing.assert_array_equal(found, mask[:, cells.rows, cells.columns].T)
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, pytest.param(BmnConfig(length=70), id="long")])
+def test_strips_have_every_cell_that_depends_on_a_proposal(config: BmnConfig) -> None:
+    cells, shape = map_cells(config), map_shape(config)
+    covered = np.zeros(shape, int)
+    for strip in map_strips(config):
+        covered[strip.cells] += 1
+    near = np.zeros(shape, bool)
+    for row, column in zip(cells.rows, cells.columns, strict=True):
+        near[Rectangle(row, row + 1, column, column + 1).grown(REACH, shape).cells] = True
+    assert (covered[near] == 1).all()
+    assert covered.max() == 1
 
 
 @pytest.mark.parametrize("length", [200, 256])
 def test_long_videos_need_little_memory(length: int) -> None:
-    config = BmnConfig(length=length)
-    sparse, blocks = sample_weights(config), sample_blocks(config)
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    config = BmnConfig(length=length, channels=4, base=4, sampled=4, matched=4, hidden=2)
+    sparse = sample_weights(config)
     assert sparse.values.nbytes + sparse.indices.nbytes < 80e6  # the mask: 1 and 2.1 GB
-    assert blocks.weights.nbytes < 80e6
+    weights, x = random_weights(config), video(config, batch=1)
+    graph = build_bmn(weights, config).SerializeToString()
+    assert len(graph) < 64e6
+    found = onnxruntime.InferenceSession(graph).run(None, {"video": x})
+    for output, wanted in zip(found, outputs(weights, x, config), strict=True):
+        np.testing.assert_allclose(output, wanted, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("code", AXES)
@@ -172,34 +170,32 @@ def test_torch_and_both_graphs_equal_numpy(config: BmnConfig, standardized: bool
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_gradients_are_those_of_the_published_order(config: BmnConfig) -> None:
-    torch = pytest.importorskip("torch")
-    from actspan.model.bmn.networks import Bmn
+def test_openvino_equals_numpy(config: BmnConfig) -> None:
+    openvino = pytest.importorskip("openvino", reason="needs openvino")
+    pytest.importorskip("onnx")
+    weights = random_weights(config)
+    core = openvino.Core()
+    model = core.read_model(build_bmn(weights, config).SerializeToString())
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for batch in (1, 4):  # a free batch
+        x = video(config, batch)
+        found = compiled({"video": x})
+        for output, wanted in enumerate(outputs(weights, x, config)):
+            np.testing.assert_allclose(found[output], wanted, rtol=0, atol=1e-5)
 
-    net, x = Bmn(config), torch.from_numpy(video(config))
-    net.load_weights(random_weights(config))
-    mask = torch.from_numpy(sample_mask(config))
 
-    def published_order() -> Any:
-        """Sample first: (B, S, N, rows, columns), then combine."""
-        relu = torch.relu
-        base = relu(net.base.conv2(relu(net.base.conv1(x))))
-        sampled = relu(net.sampled.conv(base)) @ mask
-        sampled = sampled.reshape(len(x), config.sampled, config.samples, *map_shape(config))
-        combined = torch.einsum("bsnrc,msn->bmrc", sampled, net.matched.conv.weight)
-        grid = relu(combined + net.matched.conv.bias[:, None, None])
-        grid = relu(net.map.conv3(relu(net.map.conv2(relu(net.map.conv1(grid))))))
-        return torch.sigmoid(net.map.conv4(grid))
+def test_precision_is_that_of_the_weights() -> None:
+    config = BmnConfig(**SMALL)
+    weights = {name: w.astype(np.float64) for name, w in random_weights(config).items()}
+    assert {logits.dtype for logits in bmn_logits(weights, video(config), config)} == {
+        np.dtype("f8")
+    }
+    with pytest.raises(ShapeError, match=r"video has shape \(1, 12, 15\); \(B, 12, 14\) is needed"):
+        bmn_logits(weights, np.zeros((1, 12, 15)), config)
 
-    shares = torch.linspace(0, 1, int(np.prod(map_shape(config)))).reshape(map_shape(config))
-    gradients = []
-    for output in (published_order(), net(x).confidence_map):
-        net.zero_grad()
-        (output * shares).sum().backward()
-        named = net.named_parameters()
-        gradients.append({n: p.grad.clone() for n, p in named if p.grad is not None})
-    theirs, ours = gradients
-    assert {"matched.conv.weight", "sampled.conv.weight", "base.conv1.weight"} <= ours.keys()
-    for name, expected in theirs.items():
-        largest = float(expected.abs().max())
-        np.testing.assert_allclose(ours[name], expected, rtol=0, atol=1e-5 * largest + 1e-7)
+
+def test_the_same_weights_give_the_same_bytes() -> None:
+    config = BmnConfig(**SMALL)
+    one, two = (build_bmn(random_weights(config), config, batch=2) for _ in range(2))
+    assert one.SerializeToString(deterministic=True) == two.SerializeToString(deterministic=True)
+    assert one.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 2

@@ -21,7 +21,8 @@ from safetensors.torch import save_file
 from actspan import Bundle, PemConfig, TemConfig
 from actspan.core.errors import BundleError, CheckpointError
 from actspan.model.bsn.networks import Pem, Tem
-from actspan.model.checkpoints import convert_checkpoints, read_checkpoint
+from actspan.model.checkpoints import read_checkpoint
+from actspan.model.conversion import convert_checkpoints
 
 TEM, PEM = TemConfig(channels=5, hidden=4), PemConfig(hidden=6)
 State = dict[str, Any]
@@ -198,7 +199,7 @@ def test_safetensors_are_refused_as_others_are(tmp_path: Path) -> None:
 
 
 def test_an_ensemble_of_a_bundle_is_read_and_its_settings_are_not(tmp_path: Path) -> None:
-    config = TemConfig(channels=5, hidden=4, members=2)
+    config = TemConfig(channels=5, hidden=4, members=2, dilated=3)
     path = tmp_path / "tem.safetensors"
     save_file(dict(Tem(config).state_dict()), path)
     (tmp_path / "model.toml").touch()

@@ -20,13 +20,14 @@ from actspan.model.checkpoints import read_checkpoint
     hidden=st.integers(1, 9),
     batch=st.integers(1, 3),
     length=st.integers(1, 12),
+    dilated=st.integers(0, 3),
     standardize=st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
 def test_tem_equals_torch(
-    channels: int, hidden: int, batch: int, length: int, standardize: bool
+    channels: int, hidden: int, batch: int, length: int, dilated: int, standardize: bool
 ) -> None:
-    net = Tem(TemConfig(channels=channels, hidden=hidden)).eval()
+    net = Tem(TemConfig(channels=channels, hidden=hidden, dilated=dilated)).eval()
     if standardize:
         net.standardize(torch.linspace(-1, 1, channels), torch.linspace(0.5, 2, channels))
     video = torch.linspace(-5, 5, batch * channels * length).reshape(batch, channels, length)
@@ -50,7 +51,7 @@ def test_pem_equals_torch(hidden: int, rows: list[int]) -> None:
 
 
 def test_the_weights_decide_the_precision() -> None:
-    nets = (Tem(TemConfig(channels=4, hidden=6, members=2)), Pem(PemConfig(hidden=6)))
+    nets = (Tem(TemConfig(channels=4, hidden=6, members=2, dilated=2)), Pem(PemConfig(hidden=6)))
     inputs = (torch.rand(2, 4, 5), torch.rand(3, 32))
     for net, x, forward in zip(nets, inputs, (tem_forward, pem_forward), strict=True):
         with torch.inference_mode():

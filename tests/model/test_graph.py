@@ -44,8 +44,11 @@ def dims(value: onnx.ValueInfoProto) -> tuple[Any, ...]:
     ],
 )
 @pytest.mark.parametrize("standardize", [False, True])
-def test_tem(sizes: dict[str, int], shape: tuple[Any, Any], standardize: bool) -> None:
-    weights = random_weights(TEM)
+@pytest.mark.parametrize("dilated", [0, 3])
+def test_tem(
+    sizes: dict[str, int], shape: tuple[Any, Any], standardize: bool, dilated: int
+) -> None:
+    weights = random_weights(TemConfig(channels=5, hidden=4, members=2, dilated=dilated))
     if standardize:
         extra = {"input.mean": np.linspace(-1, 1, 5), "input.scale": np.linspace(0.5, 2, 5)}
         weights |= {name: array.astype(np.float32) for name, array in extra.items()}

@@ -13,7 +13,7 @@ from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import BundleError, ParityError
 from actspan.model.bsn.forward import sigmoid
-from actspan.model.checkpoints import convert_checkpoints
+from actspan.model.conversion import convert_checkpoints
 from actspan.model.manifest import Source
 from actspan.model.weights import weight_shapes
 from actspan.runtime.export import TOLERANCE, check_probabilities, export_bundle

@@ -31,8 +31,10 @@ def seeded(build: type, config: object, seed: int) -> torch.nn.Module:
 
 
 @torch.no_grad()
-def test_a_merged_tem_averages_logits() -> None:
-    tems = [seeded(Tem, TemConfig(channels=6, length=20, hidden=8), seed) for seed in range(3)]
+@pytest.mark.parametrize("dilated", [0, 2])
+def test_a_merged_tem_averages_logits(dilated: int) -> None:
+    config = TemConfig(channels=6, length=20, hidden=8, dilated=dilated)
+    tems = [seeded(Tem, config, seed) for seed in range(3)]
     for tem in tems:
         tem.standardize(torch.arange(6.0), torch.full((6,), 0.5))
     merged, video = merge_members(tems), torch.randn(2, 6, 20)

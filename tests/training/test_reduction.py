@@ -44,9 +44,10 @@ def test_the_merged_network_equals_the_trained_one(samples: Callable[[], Samples
     reduction = Reduction.of(full, 5)
     assert reduction is not None
     torch.manual_seed(1)
-    tem = reduction.build(TemConfig(channels=C, length=T, hidden=8)).eval()
+    config = TemConfig(channels=C, length=T, hidden=8, dilated=2)
+    tem = reduction.build(config).eval()
     merged = reduction.merge_into(tem)
-    assert merged.config == TemConfig(channels=C, length=T, hidden=8)
+    assert merged.config == config
     expected = score_samples(tem, reduction.project(full))
     np.testing.assert_allclose(score_samples(merged, full), expected, atol=2e-6)
 

@@ -129,10 +129,12 @@ def products_of(config: TemConfig | BmnConfig, videos: int) -> tuple[Shape, ...]
 
 def tem_products(config: TemConfig, videos: int) -> tuple[Shape, ...]:
     """Return TEM's layers as matrix products over columns that are already unrolled."""
-    inputs = {"conv1": config.channels, "conv2": config.hidden, "conv3": config.hidden}
     shapes = []
-    for name, channels in inputs.items():
-        out, taken, taps = weight_shapes(config)[f"{name}.weight"]
+    for name, shape in weight_shapes(config).items():
+        if not name.endswith(".weight"):
+            continue
+        out, taken, taps = shape
+        channels = config.channels if name == "conv1.weight" else config.hidden
         groups = channels // taken
         shapes.append((groups, out // groups, taken * taps, videos * config.length))
     return tuple(shapes)

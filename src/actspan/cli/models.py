@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from actspan.model.bundle import Bundle
     from actspan.model.checkpoints import CheckpointNetwork
 
+_USUAL = (("members", 1), ("dilated", 0))  # sizes that are not worth a word
+
 
 @command(
     out="Bundle folder to write.",
@@ -60,7 +62,8 @@ def convert(
       actspan convert BMN_best.pth.tar --preset jjboy2020 --out bmn/
     """
     from actspan.config.base import to_dict
-    from actspan.model.checkpoints import ORIGINS, convert_checkpoints
+    from actspan.model.checkpoints import ORIGINS
+    from actspan.model.conversion import convert_checkpoints
 
     bundle, found = convert_checkpoints(
         list(checkpoints), out, preset=preset, length=length, overwrite=force
@@ -86,7 +89,7 @@ def convert(
         sizes = [
             f"{k} {v}"
             for k, v in network["config"].items()
-            if v is not None and (k, v) != ("members", 1)
+            if v is not None and (k, v) not in _USUAL
         ]
         click.echo(
             f"{network['file'].name}: {network['kind'].upper()} from {ORIGINS[network['origin']]}"

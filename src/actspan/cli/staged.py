@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -12,23 +12,23 @@ from actspan.cli.help import Group
 from actspan.cli.options import command
 from actspan.config.base import Existing, OnError, doc
 from actspan.core.locks import lock_target
-from actspan.deploy.deploy_requests import RunRequest, StagedNet, TemRequest
+from actspan.deploy.deploy_requests import RunRequest, StagedNet, StageRequest
 
 if TYPE_CHECKING:
-    from actspan.deploy.staged.dumps import StepReport
+    from actspan.deploy.staged.step_files import StepReport
 
 _LEAN = "Write only the files that later steps read."
-_SUFFIX = "Suffix of the dumps; ais_bench writes _0.bin."
+_SUFFIX = "Suffix of the dumps of the first output; ais_bench writes _0.bin."
 
 
 @click.group(cls=Group)
 def staged() -> None:
-    """Propose step by step through files, where a device's own tool runs the two networks.
+    """Propose step by step through files, where a device's own tool runs the networks.
 
     A stage is a folder to which every step adds files. Between tem-inputs and tem-outputs the
-    device computes TEM, between pem-inputs and pem-outputs PEM: with a vendor's tool over a list of
-    raw inputs (staged info), with our script (staged script), or with staged run. The result equals
-    that of actspan propose.
+    device computes TEM, between pem-inputs and pem-outputs PEM, and with a model of BMN, between
+    bmn-inputs and bmn-outputs, BMN: with a vendor's tool over a list of raw inputs (staged info),
+    with our script (staged script), or with staged run. The result equals that of actspan propose.
 
     \b
     Example:
@@ -41,8 +41,8 @@ def staged() -> None:
     """
 
 
-@command(staged)
-def tem_inputs(request: TemRequest, *, json_: bool = False) -> None:
+@command(staged, lean=_LEAN)
+def tem_inputs(request: StageRequest, *, lean: bool = False, json_: bool = False) -> None:
     """Start a stage: write TEM's inputs, one file per video (or window of a long recording).
 
     \b
@@ -50,16 +50,33 @@ def tem_inputs(request: TemRequest, *, json_: bool = False) -> None:
       actspan staged tem-inputs --model bsn/ --dataset my-videos/ --out stage/
     """
     with lock_target(request.out), progress_report() as report:
-        from actspan.deploy.staged.host_steps import write_tem_inputs
+        from actspan.deploy.staged.video_inputs import write_video_inputs
 
-        done = write_tem_inputs(request, report)
+        done = write_video_inputs("tem", request, report, anchors=not lean)
     _print(done, "TEM inputs", json_)
+
+
+@command(staged)
+def bmn_inputs(request: StageRequest, *, json_: bool = False) -> None:
+    """Start a stage of BMN: write its inputs, one file per video (or window of a long recording).
+
+    \b
+    Example:
+      actspan staged bmn-inputs --model bmn/ --dataset my-videos/ --out stage/
+      actspan staged run stage/ --net bmn --model bmn/
+      actspan staged bmn-outputs stage/ --out result.json
+    """
+    with lock_target(request.out), progress_report() as report:
+        from actspan.deploy.staged.video_inputs import write_video_inputs
+
+        done = write_video_inputs("bmn", request, report)
+    _print(done, "BMN inputs", json_)
 
 
 @command(
     staged,
     net="Network to use.",
-    out="List to write. [default: tem.info or pem.info in the stage]",
+    out="List to write. [default: NET.info in the stage]",
     prefix=doc("Folder of the inputs on the device's host. [default: where they are now]", "PATH"),
 )
 def info(
@@ -163,22 +180,65 @@ def pem_outputs(
       actspan staged pem-outputs stage/ --dumps result/dumpOutput_device1 \\
           --out result.json
     """
+    _write_results("pem", stage, dumps, suffix, out, lean, on_error, json_)
+
+
+@command(
+    staged,
+    dumps="Folder of the dumps. [default: bmn-output/ in the stage]",
+    suffix=f"{_SUFFIX} The other outputs count on: _2.bin, _3.bin after _1.bin.",
+    out="Result file to write. [default: result.json in the stage]",
+    lean=_LEAN,
+)
+def bmn_outputs(
+    stage: Existing,
+    *,
+    dumps: Existing | None = None,
+    suffix: str = "_1.bin",
+    out: Path | None = None,
+    lean: bool = False,
+    on_error: OnError = "fail",
+    json_: bool = False,
+) -> None:
+    """Read BMN's dumps, find candidates, apply Soft-NMS, and write the result file.
+
+    Every input has three dumps: confidence map, start and end scores. They are checked as in
+    tem-outputs.
+
+    \b
+    Example:
+      actspan staged bmn-outputs stage/ --dumps result/bmn --suffix _0.bin \\
+          --out result.json
+    """
+    _write_results("bmn", stage, dumps, suffix, out, lean, on_error, json_)
+
+
+def _write_results(
+    net: Literal["pem", "bmn"],
+    stage: Path,
+    dumps: Path | None,
+    suffix: str,
+    out: Path | None,
+    lean: bool,
+    on_error: OnError,
+    as_json: bool,
+) -> None:
     with progress_report() as report:
         from actspan.deploy.staged.dumps import Dumps
-        from actspan.deploy.staged.host_steps import write_pem_results
+        from actspan.deploy.staged.results import write_results
         from actspan.deploy.staged.stage import Stage
 
         loaded = Stage.load(stage)
-        outputs = Dumps(dumps or loaded.outputs("pem"), suffix)
-        done = write_pem_results(
-            loaded, outputs, out=out, lean=lean, on_error=on_error, progress=report
+        outputs = Dumps(dumps or loaded.outputs(net), suffix)
+        done = write_results(
+            loaded, net, outputs, out=out, lean=lean, on_error=on_error, progress=report
         )
-    _print(done, "PEM results", json_)
+    _print(done, f"{net.upper()} results", as_json)
 
 
 @command(staged, arguments=["stage"])
 def run(request: RunRequest, *, json_: bool = False) -> None:
-    """Run TEM or PEM over its inputs, in place of a vendor's tool.
+    """Run a network over its inputs, in place of a vendor's tool.
 
     \b
     Example:

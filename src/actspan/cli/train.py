@@ -66,7 +66,7 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
         group="Model",
     ),
     length=doc("Temporal scale T. [default: 100]", group="Model"),
-    tem_hidden=doc("Hidden size of TEM. [default: 256; published: 512]", group="Model"),
+    tem_hidden=doc("Hidden size of TEM. [default: 128; published: 512]", group="Model"),
     pem_hidden=doc("Hidden size of PEM. [default: 256]", group="Model"),
     validation_split=doc(
         "Fraction of the videos to hold out if the dataset has no validation subset. "

@@ -9,7 +9,7 @@ from actspan.config.base import require_setting as _require
 from actspan.config.bmn import BmnConfig, MatchingConfig
 from actspan.config.streams import AudioConfig, PoseConfig, SensorConfig, Statistic, StreamKind
 from actspan.core.errors import ConfigError
-from actspan.core.limits import CANDIDATES, CELLS, SIZE
+from actspan.core.limits import CANDIDATES, CELLS, DILATED, SIZE
 
 # Memory and time grow with these counts, so they have bounds that no model reaches.
 _Size = Annotated[int, Bounds(1, SIZE)]
@@ -33,6 +33,8 @@ class TemConfig(Config, frozen=True, kw_only=True):
     channels: _Size = 400  # of the features; two-stream CUHK features have 200 + 200
     length: Annotated[int, Bounds(2, CELLS)] = 100  # T, the number of cells that the network sees
     hidden: _Size = 512  # channels of the hidden layers
+    # Residual layers after the second convolution, whose dilations are 2, 4, 8, ... cells.
+    dilated: Annotated[int, Bounds(0, DILATED)] = 0
     # Networks side by side in the hidden layers, whose logits are averaged.
     members: Annotated[int, Bounds(1)] = 1
 

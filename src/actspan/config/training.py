@@ -261,7 +261,7 @@ PRESETS: dict[str, TrainConfig] = {
             SoftNmsConfig(threshold_short=0.35, threshold_long=0.65, decay=0.5),
             FusionConfig(start=0.5, end=0.5, label_free=1.0),
         ),
-        pipeline=PipelineConfig(tem=TemConfig(hidden=256), pem=PemConfig()),
+        pipeline=PipelineConfig(tem=TemConfig(hidden=128, dilated=3), pem=PemConfig()),
         tem=TemTrainConfig(
             optim=replace(_CYCLE, weight_decay=0.01, steps=1800, least_steps=600),
             standardize=True,

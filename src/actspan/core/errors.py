@@ -127,7 +127,7 @@ class HubError(ModelError):
 
 
 class CheckpointError(ModelError):
-    """A checkpoint that is not a BSN network, or is not safe to open."""
+    """A checkpoint without a network of BSN or BMN, of another preset, or not safe to open."""
 
 
 class ExportError(ModelError):

@@ -24,7 +24,7 @@ from actspan.config.bmn import BmnPreset
 from actspan.config.stages import BATCH
 from actspan.core.errors import CompileError
 
-StagedNet = Literal["tem", "pem"]
+StagedNet = Literal["tem", "pem", "bmn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +163,8 @@ class DeployRequest(CompileRequest, frozen=True, kw_only=True):
         return TARGETS[self.target].backends[self.precision]
 
 
-class TemRequest(Config, frozen=True):
-    """Request to start a stage with TEM's inputs."""
+class StageRequest(Config, frozen=True):
+    """Request to start a stage with the inputs of the network that sees features."""
 
     model: Annotated[ExistingBundle, doc("Bundle: a folder, an archive, a URL or hf://OWNER/NAME.")]
     dataset: Annotated[Existing, doc("A dataset folder.")]
@@ -176,7 +176,6 @@ class TemRequest(Config, frozen=True):
             "NAME",
         ),
     ] = None
-    lean: Annotated[bool, doc("Write only the files that later steps read.")] = False
     on_error: Annotated[OnError, doc("Stop at problems, or skip what cannot be used.")] = "fail"
     overwrite: Annotated[bool, doc("Replace an existing stage and its dumps.")] = False
 
@@ -192,6 +191,6 @@ class RunRequest(Config, frozen=True):
     threads: Annotated[Positive | None, doc("Calls at the same time. [default: all cores]")] = None
     out: Annotated[
         Path | None,
-        doc("Folder for the dumps. [default: tem-output/ or pem-output/ in the stage]"),
+        doc("Folder for the dumps. [default: NET-output/ in the stage]"),
     ] = None
     overwrite: Annotated[bool, doc("Replace existing dumps.")] = False

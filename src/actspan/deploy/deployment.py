@@ -38,7 +38,7 @@ from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
-from actspan.model.checkpoints import convert_checkpoints
+from actspan.model.conversion import convert_checkpoints
 from actspan.model.manifest import MANIFEST, check_new_bundle
 from actspan.model.nets import FORMS, Net, input_shape
 from actspan.pipeline.kinds import steps_of

@@ -39,7 +39,7 @@ from actspan.model.manifest import (
     unreadable,
     writing_command,
 )
-from actspan.model.nets import ABSENT, BMN, BSN, NETS, Net, video_net
+from actspan.model.nets import ABSENT, NETS, Net, nets_of, video_net
 from actspan.model.weights import NetConfig, pack_weights, unpack_weights
 
 
@@ -65,10 +65,9 @@ class Bundle:
     def __post_init__(self) -> None:
         """Raise BundleError if the settings and files contradict each other."""
         nets = frozenset(net for net in NETS if f"{net}.safetensors" in self.files)
-        needed = BSN if self.config.bmn is None else BMN
-        missing = needed - nets if self.config.label_free is None else frozenset[Net]()
+        needed = nets_of(self.config) if self.config.label_free is None else frozenset[Net]()
         object.__setattr__(self, "nets", nets)
-        object.__setattr__(self, "missing_nets", missing)
+        object.__setattr__(self, "missing_nets", needed - nets)
         pem, size = self.config.pem, self.config.bsp.size
         video, channels = self.config.video_network, self.features.channels
         faults = [

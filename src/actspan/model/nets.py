@@ -36,6 +36,11 @@ FORMS: Mapping[Net, NetForm] = {
 }
 
 
+def nets_of(config: PipelineConfig) -> frozenset[Net]:
+    """Return the networks of the kind of model that the settings describe: BSN's, or BMN's."""
+    return BSN if config.bmn is None else BMN
+
+
 def video_net(config: PipelineConfig) -> Net:
     """Return the network that sees features, whether the bundle contains it or not."""
     return "tem" if config.bmn is None else "bmn"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from itertools import takewhile
 from math import gcd
 
 import msgspec
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike
 from actspan.config.bmn import BmnConfig
 from actspan.config.stages import ClassifierConfig, PemConfig, TemConfig
 from actspan.core.errors import ConfigError, ShapeError
+from actspan.core.limits import DILATED
 from actspan.core.types import Float32
 from actspan.model.nets import Net
 
@@ -41,7 +43,9 @@ def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
     layers: dict[str, tuple[int, ...]]
     if isinstance(config, TemConfig):
         inner = (H, H // config.members, 3)
-        layers = {"conv1": (H, config.channels, 3), "conv2": inner, "conv3": (3, H, 1)}
+        layers = {"conv1": (H, config.channels, 3), "conv2": inner}
+        layers |= dict.fromkeys(dilated_layers(config.dilated), inner)
+        layers["conv3"] = (3, H, 1)
     elif isinstance(config, PemConfig):
         layers = {"fc1": (H, config.inputs), "fc2": (1, H)}
     elif isinstance(config, BmnConfig):
@@ -107,7 +111,19 @@ def infer_config(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> TemConfig |
         return TemConfig()
     inputs = conv2[1] if len(conv2) == 3 else 0
     members = conv1[0] // inputs if inputs and conv1[0] % inputs == 0 else 1
-    return TemConfig(hidden=conv1[0], channels=conv1[1], members=members)
+    dilated = len(dilations_of(shapes))
+    return TemConfig(hidden=conv1[0], channels=conv1[1], members=members, dilated=dilated)
+
+
+def dilations_of(tem: Container[str]) -> dict[str, int]:
+    """Return the dilations of the residual layers among the names of TEM's weights, by layer."""
+    layers = dilated_layers(DILATED)
+    return dict(takewhile(lambda layer: f"{layer[0]}.weight" in tem, layers.items()))
+
+
+def dilated_layers(count: int) -> dict[str, int]:
+    """Return the dilation of each residual layer of TEM by name, in order: 2, 4, 8, ... cells."""
+    return {f"dilated.{k}": 2 ** (k + 1) for k in range(count)}
 
 
 def members_of(tem: Mapping[str, Float32]) -> int:

@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from actspan.config.stages import PipelineConfig
 from actspan.core.ragged import RaggedProposals
 from actspan.core.types import Features, Float32
+from actspan.data.cells import Window
 from actspan.pipeline.label_free_steps import with_label_free
 from actspan.pipeline.outcomes import Piece, ScoredVideo, StageClock
 from actspan.pipeline.steps import Batch, Loaded, Step, Steps
@@ -23,6 +25,21 @@ class BmnOutput(NamedTuple):
     confidence_map: Float32  # (B, 2, R, C): regression and classification
     start: Float32  # (B, T)
     end: Float32  # (B, T)
+
+
+def find_candidates(
+    output: BmnOutput,
+    cells: Sequence[int],
+    windows: Sequence[Window | None],
+    config: PipelineConfig,
+) -> tuple[RaggedProposals, Float32]:
+    """Find the candidates of each video or window, and their confidence, (sum N,).
+
+    `cells` is the number of cells of each that are not padding.
+    """
+    assert config.bmn is not None
+    edges = [(False, False) if w is None else w.inner_edges() for w in windows]
+    return match_boundaries_batch(*output, config.bmn.axes, config.matching, cells, edges)
 
 
 class BmnSteps(Steps):
@@ -79,12 +96,5 @@ class BmnSteps(Steps):
         self, pieces: Sequence[Piece], output: BmnOutput, videos: Sequence[ScoredVideo]
     ) -> tuple[RaggedProposals, Float32]:
         """Find the candidates of all pieces, and their confidence, (sum N,)."""
-        config, windows = self.config, [piece.window for piece in pieces]
-        assert config.bmn is not None
-        return match_boundaries_batch(
-            *output,
-            config.bmn.axes,
-            config.matching,
-            [len(video) for video in videos],
-            [(False, False) if window is None else window.inner_edges() for window in windows],
-        )
+        windows, cells = [piece.window for piece in pieces], [len(video) for video in videos]
+        return find_candidates(output, cells, windows, self.config)

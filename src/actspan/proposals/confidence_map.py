@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from actspan.config.bmn import MapAxes
 from actspan.core.errors import ConfigError, ShapeError
 from actspan.core.kernels import inlined, kernel
+from actspan.core.segments import Proposals
 from actspan.core.types import BoundaryScores, Float32
 
 
@@ -35,6 +36,20 @@ def boundary_scores(
     """
     grid, starts, ends = checked_outputs(confidence_map, start, end, axes)
     return BoundaryScores(_largest_over_cells(grid, axes == "duration-start"), starts, ends)
+
+
+def map_values(
+    confidence_map: Float32, candidates: Proposals, cells: int, axes: MapAxes
+) -> Float32:
+    """Return regression and classification of candidates from a map, (2, N) float32.
+
+    Positions are fractions of `cells` cells.
+    """
+    first = np.rint(candidates.start * cells).astype(np.int64)
+    last = np.rint(candidates.end * cells).astype(np.int64) - 1
+    row, column = (last - first, first) if axes == "duration-start" else (first, last)
+    values: Float32 = confidence_map[:, row, column]
+    return values
 
 
 def checked_outputs(

@@ -9,14 +9,14 @@ from actspan import Bundle
 from actspan.core.errors import ExportError, ParityError
 from actspan.deploy.passes.contract import PassSettings
 from actspan.deploy.variants import export_variants, variant_name
-from actspan.model.checkpoints import convert_checkpoints
+from actspan.model.conversion import convert_checkpoints
 from actspan.runtime.opening import open_session
 from tests.examples import CHANNELS, write_bundle, write_dataset
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return write_bundle(tmp_path / "b")
+@pytest.fixture(params=[0, 2], ids=["published", "dilated"])
+def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "b", dilated=request.param)
 
 
 def test_variants_are_named_after_their_passes(bundle: Bundle) -> None:

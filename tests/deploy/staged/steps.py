@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from actspan.deploy.deploy_requests import RunRequest, TemRequest
+from actspan.deploy.deploy_requests import RunRequest, StagedNet, StageRequest
 from actspan.deploy.staged.dumps import Dumps
-from actspan.deploy.staged.host_steps import (
-    write_pem_inputs,
-    write_pem_results,
-    write_tem_inputs,
-    write_tem_results,
-)
+from actspan.deploy.staged.host_steps import write_pem_inputs, write_tem_results
+from actspan.deploy.staged.results import write_results
 from actspan.deploy.staged.runner import run_net
 from actspan.deploy.staged.stage import Stage
+from actspan.deploy.staged.video_inputs import write_video_inputs
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from tests.examples import write_bundle, write_dataset
+from tests.examples import write_bmn_bundle, write_bundle, write_dataset
 
 
 @dataclass(frozen=True)
@@ -31,12 +28,14 @@ class StagedExample:
     subset: str | None = None
     backend: str = "onnxruntime"
 
-    def start(self, **options: Any) -> Stage:
-        request = TemRequest(self.model, self.dataset, self.stage, self.subset, **options)
-        write_tem_inputs(request)
+    def start(
+        self, net: Literal["tem", "bmn"] = "tem", *, anchors: bool = True, **options: Any
+    ) -> Stage:
+        request = StageRequest(self.model, self.dataset, self.stage, self.subset, **options)
+        write_video_inputs(net, request, anchors=anchors and net == "tem")
         return Stage.load(self.stage)
 
-    def run(self, net: Literal["tem", "pem"], **options: Any) -> None:
+    def run(self, net: StagedNet, **options: Any) -> None:
         run_net(RunRequest(self.stage, self.model, net, backend=self.backend, **options))
 
     def run_before_pem(self) -> Stage:
@@ -51,7 +50,14 @@ class StagedExample:
         """Run all steps; return the result file."""
         stage = self.run_before_pem()
         self.run("pem")
-        write_pem_results(stage, Dumps(stage.outputs("pem")))
+        write_results(stage, "pem", Dumps(stage.outputs("pem")))
+        return (stage.path / "result.json").read_bytes()
+
+    def run_all_of_bmn(self) -> bytes:
+        """Run all steps of a stage of BMN; return the result file."""
+        stage = self.start("bmn")
+        self.run("bmn")
+        write_results(stage, "bmn", Dumps(stage.outputs("bmn")))
         return (stage.path / "result.json").read_bytes()
 
     def proposed(self, out: Path) -> bytes:
@@ -71,5 +77,12 @@ def make_example(
 ) -> StagedExample:
     """Make features of 20 to 60 snippets, and small networks with T = 20."""
     write_bundle(folder / "bundle", mode=mode, label_free=label_free)
+    write_dataset(folder / "set", videos=videos)
+    return StagedExample(folder / "bundle", folder / "set", folder / "stage")
+
+
+def make_bmn_example(folder: Path, *, videos: int = 5, **options: Any) -> StagedExample:
+    """Make features of 20 to 60 snippets, and a small BMN with T = 20; see `write_bmn_bundle`."""
+    write_bmn_bundle(folder / "bundle", **options)
     write_dataset(folder / "set", videos=videos)
     return StagedExample(folder / "bundle", folder / "set", folder / "stage")

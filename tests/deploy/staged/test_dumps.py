@@ -8,14 +8,17 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from actspan.core.errors import BundleError, DatasetError, StageError
 from actspan.deploy.staged.dumps import RECORD, Dumps
-from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
+from actspan.deploy.staged.host_steps import write_pem_inputs, write_tem_results
+from actspan.deploy.staged.results import write_results
 from actspan.deploy.staged.stage import Stage
+from actspan.deploy.staged.step_files import StepReport
 from tests.deploy.staged.steps import StagedExample, make_example
 from tests.examples import write_bundle, write_dataset
 
@@ -55,6 +58,10 @@ def put(index: int, value: float) -> Callable[[np.ndarray], np.ndarray]:
 
 def as_half(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float16)
+
+
+def write_pem_results(stage: Stage, dumps: Dumps, **options: Any) -> StepReport:
+    return write_results(stage, "pem", dumps, **options)
 
 
 BAD_CONTENT = [

@@ -15,9 +15,9 @@ from actspan import Dataset
 from actspan.core.errors import DatasetError, StageError
 from actspan.data.cells import Window, fit_to_cells
 from actspan.data.scores import read_scores_csv
-from actspan.deploy.staged.dumps import write_csv
 from actspan.deploy.staged.runner import write_list
 from actspan.deploy.staged.stage import Stage, input_name
+from actspan.deploy.staged.step_files import write_csv
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from tests.deploy.staged.steps import StagedExample, make_example

@@ -11,7 +11,8 @@ import pytest
 
 from actspan.core.errors import DatasetError
 from actspan.deploy.staged.dumps import Dumps
-from actspan.deploy.staged.host_steps import write_pem_inputs, write_pem_results, write_tem_results
+from actspan.deploy.staged.host_steps import write_pem_inputs, write_tem_results
+from actspan.deploy.staged.results import write_results
 from actspan.deploy.staged.stage import Stage
 from tests.deploy.staged.steps import StagedExample, make_example
 from tests.examples import write_bundle
@@ -44,12 +45,12 @@ def test_label_free_proposals_are_kept_for_the_last_step(
     ):
         first.unlink() if damaged is None else first.write_bytes(damaged)
         with pytest.raises(DatasetError, match=rf"{what}.*{first.name}\): start again"):
-            write_pem_results(stage, Dumps(stage.outputs("pem")))
+            write_results(stage, "pem", Dumps(stage.outputs("pem")))
 
 
 def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
     example = make_example(tmp_path)
-    stage = example.start(lean=True)
+    stage = example.start(anchors=False)
     assert sorted(p.name for p in (stage.path / "tem").iterdir()) == ["input", "inputs.jsonl"]
     example.run("tem")
     shutil.rmtree(stage.path / "tem" / "input")  # docs/deploy/staged.md says when what can go
@@ -61,8 +62,8 @@ def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
         file.unlink()
     example.run("pem")
     shutil.rmtree(stage.path / "pem" / "input")
-    write_pem_results(stage, Dumps(stage.outputs("pem")))
-    write_pem_results(stage, Dumps(stage.outputs("pem")), lean=True)
+    write_results(stage, "pem", Dumps(stage.outputs("pem")))
+    write_results(stage, "pem", Dumps(stage.outputs("pem")), lean=True)
     assert not (stage.path / "pem-result").exists()
     assert (stage.path / "result.json").read_bytes() == example.proposed(tmp_path / "x.json")
 

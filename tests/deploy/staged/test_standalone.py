@@ -18,11 +18,12 @@ import pytest
 
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.host_steps import write_tem_results
+from actspan.deploy.staged.results import write_results
 from actspan.deploy.staged.runner import write_list, write_script
 from actspan.deploy.staged.stage import Stage
 from actspan.model.bundle import Bundle
 from actspan.runtime.export import export_bundle
-from tests.deploy.staged.steps import StagedExample, make_example
+from tests.deploy.staged.steps import StagedExample, make_bmn_example, make_example
 from tests.runtime.fakes import InferSession, double
 
 ALLOWED = {"__future__", "argparse", "collections", "os", "sys", "time", "typing", "zlib", "numpy"}
@@ -117,6 +118,21 @@ def test_a_network_of_a_fixed_batch_and_its_dumps(
     export_bundle(Bundle.load(example.model), check_torch=False)
 
 
+def test_three_outputs(script: Path, tmp_path: Path) -> None:
+    example = make_bmn_example(tmp_path, videos=5)
+    stage = example.start("bmn")
+    write_list(stage, "bmn", tmp_path / "x.info")
+    common = ("--interface", "onnxruntime", "--model", example.model / "bmn.onnx")
+    out = stage.outputs("bmn")
+    done = run(script, *common, "--list", tmp_path / "x.info", "--out", out, "--batch", 2)
+    assert done.returncode == 0, done.stderr
+    assert len(list(out.glob("*_[123].bin"))) == 15
+    example.run("bmn", out=tmp_path / "ours", batch=2)
+    for file in (tmp_path / "ours").glob("*.bin"):
+        assert file.read_bytes() == (out / file.name).read_bytes()
+    assert write_results(stage, "bmn", Dumps(out)).inputs == 5
+
+
 def test_a_missing_list_and_an_empty_batch(program: ModuleType, tmp_path: Path) -> None:
     write_inputs(tmp_path)
     given = words(tmp_path, "acl")
@@ -166,7 +182,10 @@ def test_ais_bench(program: ModuleType, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 class FakeAcl(ModuleType):
-    """pyACL's calls as documented, over the memory of the process; one network of batch 4."""
+    """pyACL's calls as documented, over the memory of the process; one network of batch 4.
+
+    Its outputs are double the first three channels in float16, and the other two in float32.
+    """
 
     def __init__(self) -> None:
         super().__init__("acl")
@@ -186,12 +205,12 @@ class FakeAcl(ModuleType):
             create_desc=lambda: "desc",
             get_desc=lambda desc, model: 0,
             get_num_inputs=lambda desc: 1,
-            get_num_outputs=lambda desc: 1,
+            get_num_outputs=lambda desc: 2,
             get_input_dims=lambda d, i: ({"name": "video", "dimCount": 3, "dims": [4, 5, 20]}, 0),
             get_input_data_type=lambda desc, i: 0,
-            get_output_data_type=lambda desc, i: 1,  # float16 out
+            get_output_data_type=lambda desc, i: 1 - i,
             get_input_size_by_index=lambda desc, i: 4 * 4 * 5 * 20,
-            get_output_size_by_index=lambda desc, i: 2 * 4 * 3 * 20,
+            get_output_size_by_index=lambda desc, i: 4 * 20 * (4 * 2 if i else 2 * 3),
             create_dataset=list,
             add_dataset_buffer=self.add,
             execute=self.execute,
@@ -233,11 +252,12 @@ class FakeAcl(ModuleType):
         return dataset, 0
 
     def execute(self, model: int, inputs: list[Any], outputs: list[Any]) -> int:
-        (source, size), (target, room) = inputs[0], outputs[0]
+        ((source, size),) = inputs
         x = np.frombuffer(ctypes.string_at(source, size), np.float32).reshape(4, 5, 20)
-        answer = double(x).astype(np.float16).tobytes()
-        assert len(answer) == room
-        ctypes.memmove(target, answer, room)
+        answers = [double(x).astype(np.float16).tobytes(), x[:, 3:].tobytes()]
+        for (target, room), answer in zip(outputs, answers, strict=True):
+            assert len(answer) == room
+            ctypes.memmove(target, answer, room)
         return 0
 
 
@@ -250,6 +270,9 @@ def test_acl(program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         path.write_bytes(values.astype(np.float32).tobytes())
     program.main(words(tmp_path, "acl"))
     check_doubled(tmp_path)
+    for i in range(5):
+        others = (tmp_path / "out" / f"v{i}_2.bin").read_bytes()
+        assert others == (tmp_path / f"v{i}.bin").read_bytes()[-4 * 2 * 20 :]
     assert not acl.held
     assert acl.calls[-2:] == ["reset_device", "finalize"]
     with pytest.raises(SystemExit, match=r"acl\.rt\.set_device failed with code 107001"):

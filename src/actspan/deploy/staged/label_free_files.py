@@ -1,6 +1,7 @@
 """Label-free proposals of a stage, for a model that combines its own with them.
 
-They come from the features, so they are written beside TEM's inputs; the last step reads them.
+They come from the features, so they are written beside the inputs of the network that sees these;
+the last step reads them.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from actspan.core.problems import Problem
 from actspan.core.segments import Proposals
 from actspan.core.types import Features, Float32, Float64
 from actspan.data.cells import Window
-from actspan.deploy.staged.dumps import write_array
 from actspan.deploy.staged.stage import Item, Stage
+from actspan.deploy.staged.step_files import write_array
+from actspan.model.nets import video_net
 from actspan.pipeline.label_free_steps import find_beside
 from actspan.proposals.agreement import combine
 
-LABEL_FREE = "label-free"  # in `tem/`: start, end and score of M proposals, (3, M) float64
+LABEL_FREE = "label-free"  # beside `input/`: start, end and score of M proposals, (3, M) float64
 
 
 def write_label_free(path: Path, features: Features, window: Window | None) -> None:
@@ -38,7 +40,8 @@ def label_free_problem(stage: Stage, item: Item) -> Problem | None:
         what = f"damaged: {error}"
     else:
         return None
-    return Problem(item.video, str(path), what, "start again: actspan staged tem-inputs")
+    remedy = f"start again: actspan staged {video_net(stage.config)}-inputs"
+    return Problem(item.video, str(path), what, remedy)
 
 
 def add_label_free(
@@ -50,7 +53,7 @@ def add_label_free(
 
 
 def _file(stage: Stage, item: Item) -> Path:
-    return stage.path / "tem" / LABEL_FREE / f"{item.name}.bin"
+    return stage.path / video_net(stage.config) / LABEL_FREE / f"{item.name}.bin"
 
 
 def _read(path: Path) -> Float64:

@@ -19,16 +19,9 @@ from actspan.core.files import atomic_file, atomic_folder
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.progress import Progress, no_progress
 from actspan.deploy.deploy_requests import RunRequest, StagedNet
-from actspan.deploy.staged.dumps import (
-    RECORD,
-    SUFFIX,
-    Dumps,
-    StepReport,
-    size_problem,
-    videos_of,
-    write_array,
-)
+from actspan.deploy.staged.dumps import RECORD, Dumps
 from actspan.deploy.staged.stage import Item, Stage
+from actspan.deploy.staged.step_files import StepReport, size_problem, videos_of, write_array
 from actspan.model.bundle import Bundle
 from actspan.model.nets import FORMS
 from actspan.runtime.opening import open_nets
@@ -38,14 +31,14 @@ _SCRIPT = Path(__file__).with_name("standalone.py")
 
 
 def run_net(request: RunRequest, progress: Progress = no_progress) -> StepReport:
-    """Run TEM or PEM over its inputs; dumps are `<input>_1.bin`, float32.
+    """Run a network over its inputs; dumps are `<input>_1.bin`, `_2.bin`, ... by output, float32.
 
     Raise StageError if the step before is not done, dumps already exist, or the model is another
     one, DatasetError if inputs are missing or of a wrong size; nothing is written then.
     """
     stage, net = Stage.load(request.stage), request.net
     out = request.out or stage.outputs(net)
-    _check_target(out, request.overwrite)
+    _check_target(Dumps(out), net, request.overwrite)
     bundle = Bundle.load(request.model)
     stage.check_model(bundle)
     items = stage.table(net).items
@@ -69,10 +62,11 @@ def run_net(request: RunRequest, progress: Progress = no_progress) -> StepReport
     return report
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
+def _check_target(dumps: Dumps, net: StagedNet, overwrite: bool) -> None:
+    out, suffixes = dumps.folder, tuple(map(dumps.suffix_of, range(len(FORMS[net].outputs))))
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not out.is_dir() or any(not f.name.endswith((SUFFIX, RECORD)) for f in out.iterdir()):
+    if not out.is_dir() or any(not f.name.endswith((*suffixes, RECORD)) for f in out.iterdir()):
         raise StageError(f"{out}: contains files that are not dumps, and is not changed")
     if not overwrite:
         raise StageError(f"{out}: dumps already exist: choose another folder, or use --force")
@@ -85,11 +79,12 @@ def _run_batch(
     data = [stage.input_file(net, item).read_bytes() for item in items]
     joined = bytearray().join(data)  # torch needs writable memory
     height, width = stage.shape(net)
-    shape = (len(items), height, width) if net == "tem" else (len(items) * height, width)
-    rows = np.frombuffer(joined, dtype=np.float32).reshape(shape)
-    output = session.run({FORMS[net].input: rows})["output"]
-    for item, values in zip(items, output.reshape(len(items), -1), strict=True):
-        write_array(dumps.path(item), values)
+    form = FORMS[net]
+    shape = (len(items), height, width) if form.sees_video else (len(items) * height, width)
+    answers = session.run({form.input: np.frombuffer(joined, dtype=np.float32).reshape(shape)})
+    for output, name in enumerate(form.outputs):
+        for item, values in zip(items, answers[name].reshape(len(items), -1), strict=True):
+            write_array(dumps.path(item, output), values)
     return [(item, zlib.crc32(content)) for item, content in zip(items, data, strict=True)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,19 +23,20 @@ from actspan.core.limits import DOCUMENT
 from actspan.data.cells import Window
 from actspan.deploy.deploy_requests import StagedNet
 from actspan.model.bundle import Bundle
+from actspan.model.nets import FORMS, Net, input_shape, nets_of, output_shapes
 
 STAGE_FILE = "stage.toml"
 TABLE = "inputs.jsonl"  # one line per input of a folder
 LONGEST_NAME = 230  # bytes; file systems allow 255, including suffixes
-STAGED_NETS: tuple[StagedNet, ...] = ("tem", "pem")
 
-Step = Literal["tem", "tem-result", "pem"]
+Step = Literal["tem", "tem-result", "pem", "bmn"]
 
 # The step before, and the command that makes a step's folder.
 _STEPS: dict[Step, tuple[Step | None, str]] = {
     "tem": (None, "tem-inputs"),
     "tem-result": ("tem", "tem-outputs"),
     "pem": ("tem-result", "pem-inputs"),
+    "bmn": (None, "bmn-inputs"),
 }
 
 
@@ -43,7 +45,7 @@ class Item(Config, frozen=True):
 
     video: str
     seconds: float  # seconds at position 1.0
-    rows: int  # cells in TEM's input, or candidates in PEM's, without padding
+    rows: int  # cells in the input of TEM or BMN, or candidates in PEM's, without padding
     crc32: int  # CRC-32 of the file that the next step reads
     since: float  # time of the last change of the network's input, seconds since 1970
     window: Window | None = None  # window of the recording; None for a whole video
@@ -124,11 +126,12 @@ def table_writer(folder: Path, made_from: str = "") -> Iterator[Callable[[Item],
 
 
 class ModelRecord(Config, frozen=True):
-    """Identity of the model."""
+    """Identity of the model: SHA-256 of the weights of each network that it has."""
 
     path: str
-    tem: str  # SHA-256 of the weights
-    pem: str
+    tem: str | None = None
+    pem: str | None = None
+    bmn: str | None = None
 
 
 class DatasetRecord(Config, frozen=True):
@@ -165,7 +168,7 @@ class Stage:
         if not file.is_file():
             raise StageError(
                 f"{path}{folder_kind(path)}: not a stage (no {STAGE_FILE}); make one: "
-                "actspan staged tem-inputs"
+                "actspan staged tem-inputs or bmn-inputs"
             )
         try:
             info = from_dict(StageInfo, read_toml(file), where=str(file))
@@ -173,8 +176,11 @@ class Stage:
             raise StageError(f"{error}; make the stage again") from error
         if info.format_version != 1:
             raise StageError(f"{file}: format version {info.format_version} is not known")
-        if info.pipeline.tem is None:
-            raise StageError(f"{file}: damaged: there is no [pipeline.tem]; make the stage again")
+        if info.pipeline.video_network is None:
+            raise StageError(
+                f"{file}: damaged: there is no [pipeline.tem] or [pipeline.bmn]; make the stage "
+                "again"
+            )
         return cls(path, info)
 
     @property
@@ -182,17 +188,20 @@ class Stage:
         """Settings of the model."""
         return self.info.pipeline
 
-    def shape(self, net: StagedNet) -> tuple[int, int]:
-        """Return height and width of a network's inputs: (C, T) of TEM, (candidates, 32) of PEM."""
-        if net == "pem":
-            return self.config.pgm.keep, self.config.bsp.size
-        assert self.config.tem is not None
-        return self.config.tem.channels, self.config.tem.length
+    @property
+    def nets(self) -> frozenset[Net]:
+        """Networks of the model's kind."""
+        return nets_of(self.config)
 
-    def values(self, net: StagedNet) -> int:
-        """Return the float32 values per output: 3 x T of TEM, one per candidate of PEM."""
-        height, width = self.shape(net)
-        return height if net == "pem" else 3 * width
+    def shape(self, net: StagedNet) -> tuple[int, int]:
+        """Return height and width of a network's inputs: (C, T), or (candidates, 32) of PEM."""
+        *height, width = input_shape(self.config, net)
+        return (height[0] if height else self.config.pgm.keep), width
+
+    def output_sizes(self, net: Net) -> list[int]:
+        """Return the number of float32 values of each output of a network for one input."""
+        rows = 1 if FORMS[net].sees_video else self.config.pgm.keep
+        return [rows * math.prod(shape) for shape in output_shapes(self.config, net).values()]
 
     def input_file(self, net: StagedNet, item: Item) -> Path:
         """Return the path of an input of a network."""
@@ -205,8 +214,13 @@ class Stage:
     def table(self, step: Step) -> Table:
         """Read the table of a step.
 
-        Raise StageError if it is not done yet, damaged, or older than the step before.
+        Raise StageError if it is not done yet, damaged, or older than the step before, or if the
+        model has no such network.
         """
+        net = step.partition("-")[0]
+        if net not in self.nets:
+            nets = " and ".join(name.upper() for name in sorted(self.nets, reverse=True))
+            raise StageError(f"{self.path}: a stage of {nets} has no steps of {net.upper()}")
         file = self.path / step / TABLE
         before, name = _STEPS[step]
         command = f"actspan staged {name}"
@@ -246,13 +260,16 @@ def check_new_stage(path: Path, *, overwrite: bool) -> None:
 
 def record_model(bundle: Bundle) -> ModelRecord:
     """Return the record of a model for a stage; raise BundleError if it lacks a network."""
-    for net in STAGED_NETS:
+    needed = sorted(nets_of(bundle.config), reverse=True)  # TEM before PEM
+    for net in needed:
         if net not in bundle.nets:
+            what = "both networks" if len(needed) > 1 else "it"
+            files = " ".join(f"{name}.pth.tar" for name in needed)
             raise BundleError(
-                f"{bundle.path}: contains no {net.upper()}; the staged path needs both networks: "
-                "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
+                f"{bundle.path}: contains no {net.upper()}; the staged path needs {what}: "
+                f"actspan convert {files} --out BUNDLE"
             )
-    checksums = {net: bundle.files[f"{net}.safetensors"].sha256 for net in STAGED_NETS}
+    checksums = {net: bundle.files[f"{net}.safetensors"].sha256 for net in needed}
     return ModelRecord(path=str(bundle.path), **checksums)
 
 

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Run a compiled network over a list of raw inputs, and write one dump per input.
+"""Run a compiled network over a list of raw inputs, and write one dump per input and output.
 
 `actspan staged script` wrote this file. It needs Python 3.7 or newer, numpy, and the module of
 one interface, but not ActSpan.
 
     python3 run_staged.py --interface ais_bench --model tem.bs16.om --list tem.info --out tem-output
     python3 run_staged.py --interface acl --model pem.bs1.om --list pem.info --out pem-output
-    python3 run_staged.py --interface onnxruntime --model tem.onnx --list tem.info --out tem-output
+    python3 run_staged.py --interface onnxruntime --model bmn.onnx --list bmn.info --out bmn-output
 
 The list has one line per input: index, path, height, width. An input is height x width float32
-values without a header. The dump of a/b.bin is OUT/b_1.bin, float32. OUT/inputs.csv has the CRC-32
-of the input of each dump, so that `actspan staged tem-outputs` and `pem-outputs` find stale ones.
+values without a header. The dump of a/b.bin is OUT/b_1.bin, float32; further outputs of the network
+are b_2.bin, b_3.bin, in its order. OUT/inputs.csv has the CRC-32 of the input of each dump, so that
+`actspan staged tem-outputs`, `pem-outputs` and `bmn-outputs` find stale ones.
 
 The interfaces ais_bench and acl are written from the vendor's documentation, and are unverified.
 """
@@ -27,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-DUMP, RECORD = "_1.bin", "inputs.csv"
+RECORD = "inputs.csv"
 MOST_NAMED = 20  # largest number of problems in a message
 
 
@@ -58,9 +59,9 @@ class AisBench:
         self._session = InferSession(device, model)
         self.shape = tuple(self._session.get_inputs()[0].shape)
 
-    def run(self, block: Any) -> Any:
-        """Run the network on a block of inputs."""
-        return self._session.infer([block], mode="static")[0]
+    def run(self, block: Any) -> Sequence[Any]:
+        """Run the network on a block of inputs; return its outputs."""
+        return list(self._session.infer([block], mode="static"))
 
     def close(self) -> None:
         """Free the device."""
@@ -68,7 +69,7 @@ class AisBench:
 
 
 class Acl:
-    """The vendor's pyACL, over an `.om` file with one input and one output."""
+    """The vendor's pyACL, over an `.om` file with one input."""
 
     HUGE_FIRST = 0  # policy of acl.rt.malloc
     TO_DEVICE, TO_HOST = 1, 2  # kinds of acl.rt.memcpy
@@ -83,14 +84,15 @@ class Acl:
         self._model = self._value(acl.mdl.load_from_file(model), "acl.mdl.load_from_file")
         self._desc = desc = acl.mdl.create_desc()
         self._check(acl.mdl.get_desc(desc, self._model), "acl.mdl.get_desc")
-        if acl.mdl.get_num_inputs(desc) != 1 or acl.mdl.get_num_outputs(desc) != 1:
-            raise RuntimeError("the network has several inputs or outputs; one each is needed")
+        if acl.mdl.get_num_inputs(desc) != 1:
+            raise RuntimeError("the network has several inputs; one is needed")
         dims = self._value(acl.mdl.get_input_dims(desc, 0), "acl.mdl.get_input_dims")
         self.shape = tuple(dims["dims"])
         self._given = self._type(acl.mdl.get_input_data_type(desc, 0))
-        self._answered = self._type(acl.mdl.get_output_data_type(desc, 0))
-        self._input = self._dataset(acl.mdl.get_input_size_by_index(desc, 0))
-        self._output = self._dataset(acl.mdl.get_output_size_by_index(desc, 0))
+        outputs = range(acl.mdl.get_num_outputs(desc))
+        self._answered = [self._type(acl.mdl.get_output_data_type(desc, i)) for i in outputs]
+        self._input = self._dataset([acl.mdl.get_input_size_by_index(desc, 0)])
+        self._output = self._dataset([acl.mdl.get_output_size_by_index(desc, i) for i in outputs])
 
     def _check(self, code: int, what: str) -> None:
         if code != 0:
@@ -106,36 +108,42 @@ class Acl:
             raise RuntimeError(f"the network takes or gives type {code}; float32 (0) is needed")
         return types[code]
 
-    def _dataset(self, size: int) -> tuple[Any, Any, int, int]:
-        """Make a dataset of one buffer on the device: dataset, buffer, address, bytes."""
+    def _dataset(self, sizes: Sequence[int]) -> tuple[Any, list[tuple[Any, int, int]]]:
+        """Make a dataset of buffers on the device; return it, and their addresses and bytes."""
         acl = self._acl
-        address = self._value(acl.rt.malloc(size, self.HUGE_FIRST), "acl.rt.malloc")
-        buffer = acl.create_data_buffer(address, size)
-        dataset = acl.mdl.create_dataset()
-        self._value(acl.mdl.add_dataset_buffer(dataset, buffer), "acl.mdl.add_dataset_buffer")
-        return dataset, buffer, address, size
+        dataset, buffers = acl.mdl.create_dataset(), []
+        for size in sizes:
+            address = self._value(acl.rt.malloc(size, self.HUGE_FIRST), "acl.rt.malloc")
+            buffer = acl.create_data_buffer(address, size)
+            self._value(acl.mdl.add_dataset_buffer(dataset, buffer), "acl.mdl.add_dataset_buffer")
+            buffers.append((buffer, address, size))
+        return dataset, buffers
 
-    def run(self, block: Any) -> Any:
-        """Run the network on a block of inputs."""
+    def run(self, block: Any) -> Sequence[Any]:
+        """Run the network on a block of inputs; return its outputs."""
         acl = self._acl
         data = np.ascontiguousarray(block, dtype=self._given)
-        source, _, address, size = self._input
+        source, [(_, address, size)] = self._input
         code = acl.rt.memcpy(address, size, data.ctypes.data, data.nbytes, self.TO_DEVICE)
         self._check(code, "acl.rt.memcpy to the device")
-        target, _, address, size = self._output
+        target, buffers = self._output
         self._check(acl.mdl.execute(self._model, source, target), "acl.mdl.execute")
-        answer = np.empty(size // self._answered.itemsize, dtype=self._answered)
-        code = acl.rt.memcpy(answer.ctypes.data, size, address, size, self.TO_HOST)
-        self._check(code, "acl.rt.memcpy to the host")
-        return answer
+        answers = []
+        for kind, (_, address, size) in zip(self._answered, buffers):  # noqa: B905  3.7
+            answer = np.empty(size // kind.itemsize, dtype=kind)
+            code = acl.rt.memcpy(answer.ctypes.data, size, address, size, self.TO_HOST)
+            self._check(code, "acl.rt.memcpy to the host")
+            answers.append(answer)
+        return answers
 
     def close(self) -> None:
         """Free the device."""
         acl = self._acl
-        for dataset, buffer, address, _ in (self._input, self._output):
+        for dataset, buffers in (self._input, self._output):
             acl.mdl.destroy_dataset(dataset)
-            acl.destroy_data_buffer(buffer)
-            acl.rt.free(address)
+            for buffer, address, _ in buffers:
+                acl.destroy_data_buffer(buffer)
+                acl.rt.free(address)
         acl.mdl.unload(self._model)
         acl.mdl.destroy_desc(self._desc)
         acl.rt.destroy_context(self._context)
@@ -156,9 +164,9 @@ class OnnxRuntime:
         (node,) = self._session.get_inputs()
         self._name, self.shape = node.name, tuple(node.shape)
 
-    def run(self, block: Any) -> Any:
-        """Run the network on a block of inputs."""
-        return self._session.run(None, {self._name: block})[0]
+    def run(self, block: Any) -> Sequence[Any]:
+        """Run the network on a block of inputs; return its outputs."""
+        return list(self._session.run(None, {self._name: block}))
 
     def close(self) -> None:
         """Do nothing, since there is nothing to free."""
@@ -233,12 +241,13 @@ def run(net: Any, inputs: Sequence[Input], out: str, batch: int | None) -> None:
                 block[i] = np.frombuffer(data, dtype=np.float32)
                 record.write(f"{entry.name},{zlib.crc32(data)}\n")
             called = time.perf_counter()
-            answer = net.run(block.reshape(shape))
+            answers = net.run(block.reshape(shape))
             calls.append(time.perf_counter() - called)
-            answers = np.asarray(answer, dtype=np.float32).reshape(size, -1)
-            for i, entry in enumerate(part):
-                with open(os.path.join(out, entry.name + DUMP), "wb") as stream:
-                    stream.write(answers[i].tobytes())
+            for number, answer in enumerate(answers, start=1):
+                rows = np.asarray(answer, dtype=np.float32).reshape(size, -1)
+                for i, entry in enumerate(part):
+                    with open(os.path.join(out, f"{entry.name}_{number}.bin"), "wb") as stream:
+                        stream.write(rows[i].tobytes())
     print_figures(len(inputs), size, calls, time.perf_counter() - begin)
 
 

@@ -85,10 +85,10 @@ def _map(path: Path, arrays: Mapping[str, Float32], sizes: BmnConfig) -> _Map:
     """Return what the masks of a file tell about the confidence map."""
     mask, valid = arrays.get("sample_mask"), arrays.get("bm_mask")
     if mask is None:
-        if valid is None or valid.ndim != 2:
+        if valid is None or valid.ndim != 2 or valid.size == 0:
             return _Map(None, None, None)
         D, T = valid.shape
-        return _Map(T, None if D == T else D, None)
+        return _Map(T, None if D == T else D, "duration-start" if valid[-1, 0] else None)
     if mask.ndim != 2 or mask.size == 0 or mask.shape[1] % (len(mask) * sizes.samples):
         what = f"sample_mask has shape {mask.shape}; (T, {sizes.samples} * T * T) is needed"
         raise CheckpointError(f"{path}: {what}")

@@ -7,6 +7,7 @@ compute in float64.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from actspan.config.bmn import BmnConfig
 from actspan.core.errors import ShapeError
 from actspan.model.bmn.blocks import sample_blocks
-from actspan.model.bmn.sampling import map_shape
+from actspan.model.bmn.sampling import map_cells, map_shape
 from actspan.model.bsn.forward import conv1d
 
 F = TypeVar("F", np.float32, np.float64)
@@ -62,15 +63,29 @@ def _map_logits(
     matrix, bias = weights["matched.conv.weight"], weights["matched.conv.bias"]  # (M, S, N), (M,)
     positions = np.einsum("msn,st->tnm", matrix, sampled, optimize=True)  # before sampling
     positions = positions.reshape(-1, len(bias))  # (T * N, M)
-    blocks = sample_blocks(config)
-    combined: list[NDArray[F]] = [
-        weight.astype(sampled.dtype) @ positions[columns]
-        for weight, columns in zip(blocks.weights, blocks.columns, strict=True)
-    ]
-    outside = np.zeros((1, len(bias)), dtype=sampled.dtype)  # sampled where there is no proposal
-    rows = _relu(np.concatenate([*combined, outside]) + bias)
-    rows = _relu(rows @ weights["map.conv1.weight"][:, :, 0, 0].T + weights["map.conv1.bias"])
-    x = rows[blocks.positions].T.reshape(-1, *map_shape(config))  # (hidden, rows, columns)
+    cells = map_cells(config)
+    combined = np.zeros((len(cells.rows) + 1, len(bias)), dtype=sampled.dtype)
+    for block in chain.from_iterable(sample_blocks(config)):
+        products = block.weights.astype(sampled.dtype) @ positions[block.columns]
+        combined[block.proposals] = products
+    places = np.full(map_shape(config), len(cells.rows))  # the last row is zero: no proposal
+    places[cells.rows, cells.columns] = np.arange(len(cells.rows))
+    x = proposal_layers(weights, combined)[places]  # (rows, columns, hidden)
+    return map_layers(weights, x.transpose(2, 0, 1))
+
+
+def proposal_layers(weights: Mapping[str, NDArray[F]], combined: NDArray[F]) -> NDArray[F]:
+    """Compute what the layers over the map see of proposals, (n, hidden).
+
+    `combined` are their samples after matched.conv without its bias, (n, M); zero for cells of the
+    map that are no proposal.
+    """
+    x = _relu(combined + weights["matched.conv.bias"])
+    return _relu(x @ weights["map.conv1.weight"][:, :, 0, 0].T + weights["map.conv1.bias"])
+
+
+def map_layers(weights: Mapping[str, NDArray[F]], x: NDArray[F]) -> NDArray[F]:
+    """Compute the logits (2, rows, columns) of a map (hidden, rows, columns)."""
     for name in ("map.conv2", "map.conv3"):
         x = _relu(_conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"]))
     return _conv2d(x, weights["map.conv4.weight"], weights["map.conv4.bias"])

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
 from functools import lru_cache
 from math import gcd
 from typing import Any, NamedTuple
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.functional import linear, relu
 from torch.utils.checkpoint import checkpoint
 
 from actspan.config.bmn import BmnConfig
 from actspan.model.bmn.sampling import map_shape, sample_weights
-from actspan.model.bsn.networks import Network, Standardize, probabilities
-from actspan.model.weights import BMN_GROUPS, check_weights
+from actspan.model.bsn.networks import VideoNetwork, probabilities
+from actspan.model.weights import BMN_GROUPS
+
+_CHUNK = 4  # videos whose samples are in memory at a time
 
 
 class BmnOutputs(NamedTuple):
-    """Outputs of BMN, in the order of its graph.
+    """Outputs of BMN, in the order of its graph: logits, or probabilities.
 
     Attributes
     ----------
@@ -41,14 +41,14 @@ class BmnOutputs(NamedTuple):
     end: Tensor
 
 
-class Bmn(Network):
+class Bmn(VideoNetwork):
     """Boundary-Matching Network: starts, ends, and the confidence of every proposal in one pass.
 
     Samples of a proposal are linear in the features, and so is the layer that combines them. That
     layer is applied first, to the T time positions, and its output is sampled: the same result with
-    a twelfth of the arithmetic. While training, the combined samples of one video at a time are in
-    memory, and are computed a second time for the gradient; `dropout` is the share of input
-    channels dropped as a whole.
+    a twelfth of the arithmetic. While training, the samples of a few videos at a time are in
+    memory, and are computed again for the gradient. `dropout` is the share of input channels
+    dropped as a whole.
 
     Examples
     --------
@@ -62,121 +62,120 @@ class Bmn(Network):
     def __init__(self, config: BmnConfig | None = None, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config = BmnConfig() if config is None else config
-        H, hidden = config.base, config.hidden
-        outer, inner = gcd(BMN_GROUPS, config.channels, H), gcd(BMN_GROUPS, H)
-        self.input: nn.Module = nn.Identity()
+        C, H, hidden = config.channels, config.base, config.hidden
         self.base = _layers(
-            conv1=nn.Conv1d(config.channels, H, 3, padding=1, groups=outer),
-            conv2=nn.Conv1d(H, H, 3, padding=1, groups=inner),
+            conv1=_grouped(C, H), relu1=nn.ReLU(), conv2=_grouped(H, H), relu2=nn.ReLU()
         )
-        self.start = _layers(
-            conv1=nn.Conv1d(H, H, 3, padding=1, groups=inner), conv2=nn.Conv1d(H, 1, 1)
-        )
-        self.end = _layers(
-            conv1=nn.Conv1d(H, H, 3, padding=1, groups=inner), conv2=nn.Conv1d(H, 1, 1)
-        )
-        self.sampled = _layers(conv=nn.Conv1d(H, config.sampled, 3, padding=1))
-        # Holds the weight and bias of the layer over channels and samples, and is never called.
+        self.start = _layers(conv1=_grouped(H, H), relu=nn.ReLU(), conv2=nn.Conv1d(H, 1, 1))
+        self.end = _layers(conv1=_grouped(H, H), relu=nn.ReLU(), conv2=nn.Conv1d(H, 1, 1))
+        self.sampled = _layers(conv=nn.Conv1d(H, config.sampled, 3, padding=1), relu=nn.ReLU())
+        # Holds the weights of the layer over channels and samples; `_matched` applies them.
         self.matched = _layers(conv=nn.Conv1d(config.sampled, config.matched, config.samples))
         self.map = _layers(
-            conv1=nn.Conv2d(config.matched, hidden, 1),
+            conv1=nn.Conv2d(config.matched, hidden, 1),  # applied by `_matched`
             conv2=nn.Conv2d(hidden, hidden, 3, padding=1),
+            relu2=nn.ReLU(inplace=True),
             conv3=nn.Conv2d(hidden, hidden, 3, padding=1),
+            relu3=nn.ReLU(inplace=True),
             conv4=nn.Conv2d(hidden, 2, 1),
         )
         self.dropout = nn.Dropout1d(dropout)
 
-    def standardize(self, mean: Tensor, scale: Tensor) -> None:
-        """Set the input standardisation to (x - mean) * scale; both (C,), part of the weights."""
-        device = self.base.conv1.weight.device
-        self.input = Standardize(*(x.detach().to(device).float() for x in (mean, scale)))
-
-    def load_weights(self, weights: Mapping[str, ArrayLike]) -> None:
-        """Load weights, with or without a standardisation of the input; raise as `Network`."""
-        checked = check_weights(weights, self.config)
-        self.input = nn.Identity()
-        if "input.mean" in checked:
-            mean, scale = (
-                torch.from_numpy(checked[f"input.{n}"].copy()) for n in ("mean", "scale")
-            )
-            self.standardize(mean, scale)
-        super().load_weights(checked)
+    def logits(self, x: Tensor) -> BmnOutputs:
+        """Compute the logits of all outputs from features (B, C, T)."""
+        base = self.base(self.dropout(self.input(x)))  # (B, H, T)
+        start, end = self.start(base)[:, 0], self.end(base)[:, 0]  # (B, T)
+        parts = self.sampled(base).split(_CHUNK)  # (_CHUNK, S, T) each
+        if torch.is_grad_enabled():
+            maps = [checkpoint(self._matched, part, use_reentrant=False) for part in parts]
+        else:
+            maps = [self._matched(part) for part in parts]
+        return BmnOutputs(self.map[1:](torch.cat(maps)), start, end)
 
     def forward(self, x: Tensor) -> BmnOutputs:
-        """Compute the outputs, probabilities, of features (B, C, T)."""
-        x = self.dropout(self.input(x))
-        base = relu(self.base.conv2(relu(self.base.conv1(x))))  # (B, H, T)
-        start, end = (
-            probabilities(side.conv2(relu(side.conv1(base))))[:, 0]
-            for side in (self.start, self.end)
-        )
-        sampled = relu(self.sampled.conv(base))  # (B, S, T)
-        if torch.is_grad_enabled():
-            maps = [checkpoint(self._proposals, video, use_reentrant=False) for video in sampled]
-        else:
-            maps = [self._proposals(video) for video in sampled]
-        grid = torch.stack(maps)  # (B, hidden, rows, columns)
-        grid = relu(self.map.conv3(relu(self.map.conv2(grid))))
-        return BmnOutputs(probabilities(self.map.conv4(grid)), start, end)
+        """Compute the probabilities of all outputs from features (B, C, T)."""
+        return BmnOutputs(*(probabilities(logits) for logits in self.logits(x)))
 
-    def _proposals(self, sampled: Tensor) -> Tensor:
-        """Compute the input of the wide layers over the map of one video from (S, T) features."""
-        config, layer = self.config, self.matched.conv
-        sampling = _sampling(config, str(sampled.device))
+    def _matched(self, x: Tensor) -> Tensor:
+        """Compute the layers matched.conv and map.conv1: (B, S, T) to (B, hidden, rows, columns).
+
+        The result has the memory format of channels last. Cells that are no proposals have the
+        value of features that are zero.
+        """
+        layer, pointwise = self.matched.conv, self.map.conv1
+        sampling = _sampling(self.config, layer.weight)
         weight = layer.weight.permute(2, 0, 1).flatten(0, 1)  # (N M, S)
-        positions = linear(sampled.T, weight).reshape(-1, config.matched)  # (T N, M)
-        product: Any = _SparseProduct.apply
-        combined: Tensor = product(positions, sampling)  # (proposals, M)
-        outside = combined.new_zeros(1, config.matched)  # sampled where there is no proposal
-        rows = relu(torch.cat([combined, outside]) + layer.bias)
-        rows = relu(linear(rows, self.map.conv1.weight[:, :, 0, 0], self.map.conv1.bias))
-        grid = rows[-1].expand(sampling.places, -1).index_copy(0, sampling.cells, rows[:-1])
-        return grid.T.reshape(config.hidden, *map_shape(config))
+        positions = linear(x.transpose(1, 2), weight)  # (B, T, N M)
+        samples = positions.reshape(len(x), -1, len(layer.weight))  # (B, T N, M)
+        matched = torch.stack([_sparse_product(rows, sampling) for rows in samples])
+        matched = relu(matched + layer.bias)  # (B, proposals, M)
+        hidden = relu(linear(matched, pointwise.weight[:, :, 0, 0], pointwise.bias))
+        empty = relu(linear(relu(layer.bias), pointwise.weight[:, :, 0, 0], pointwise.bias))
+        rows, columns = map_shape(self.config)
+        grid = empty.expand(len(x), rows * columns, -1).index_copy(1, sampling.cells, hidden)
+        return grid.reshape(len(x), rows, columns, -1).permute(0, 3, 1, 2)
 
 
 class _Sampling(NamedTuple):
-    """Sample weights on a device, and their transpose."""
+    """Sample weights as tensors, and their transpose."""
 
     weights: Tensor  # (proposals, T N), compressed sparse rows
-    transposed: Tensor  # (T N, proposals)
-    cells: Tensor  # (proposals,) places in the flattened map
-    places: int  # cells of the map
+    transposed: Tensor  # (T N, proposals), likewise
+    cells: Tensor  # (proposals,) positions in the flat map
+
+
+def _sampling(config: BmnConfig, x: Tensor) -> _Sampling:
+    """Return the sample weights on the device and of the type of `x`."""
+    return _cached_sampling(config, x.device, x.dtype)
 
 
 @lru_cache(maxsize=4)
-def _sampling(config: BmnConfig, device: str) -> _Sampling:
-    sparse, (rows, columns) = sample_weights(config), map_shape(config)
-    # They serve trainings, too, even if an inference is first.
+def _cached_sampling(config: BmnConfig, device: torch.device, dtype: torch.dtype) -> _Sampling:
+    sparse, columns = sample_weights(config), map_shape(config)[1]
+    # The tensors are shared with trainings, even if an inference is the first to need them.
     with torch.inference_mode(mode=False), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch calls this layout a beta
-        weights: Any = torch.sparse_csr_tensor(
-            torch.tensor(sparse.offsets),
-            torch.tensor(sparse.indices),
-            torch.tensor(sparse.values),
-            sparse.shape,
-            device=device,
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        entries = (
+            torch.tensor(sparse.offsets, dtype=torch.int32, device=device),
+            torch.tensor(sparse.indices, dtype=torch.int32, device=device),
+            torch.tensor(sparse.values, dtype=dtype, device=device),
         )
-        transposed = weights.to_sparse_coo().t().to_sparse_csr()
+        weights = torch.sparse_csr_tensor(*entries, size=sparse.shape, check_invariants=False)
+        transposed = weights.to_sparse(layout=torch.sparse_coo).t().to_sparse_csr()
         cells = torch.tensor(sparse.cells.rows * columns + sparse.cells.columns, device=device)
-    return _Sampling(weights, transposed, cells, rows * columns)
+    return _Sampling(weights, transposed, cells)
+
+
+def _sparse_product(matrix: Tensor, sampling: _Sampling) -> Tensor:
+    """Multiply the sample weights with a matrix: (T N, M) to (proposals, M)."""
+    product: Tensor = _SparseProduct.apply(matrix, sampling)  # type: ignore[no-untyped-call]
+    return product
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Product of the sample weights with rows, in float32; its gradient is the transposed product.
+    """Product of the sample weights and a matrix; its gradient is the transposed product.
 
-    Products of sparse tensors have no lower precision.
+    It has the precision of the weights, as sparse products have no lower one.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, sampling: _Sampling) -> Tensor:
-        ctx.transposed, ctx.dtype = sampling.transposed, rows.dtype
-        with torch.autocast(rows.device.type, enabled=False):
-            return sampling.weights @ rows.float()
+    def forward(ctx: Any, matrix: Tensor, sampling: _Sampling) -> Tensor:
+        """Multiply (T N, M) to (proposals, M)."""
+        ctx.transposed, ctx.dtype = sampling.transposed, matrix.dtype
+        with torch.autocast(matrix.device.type, enabled=False):
+            return sampling.weights @ matrix.to(sampling.weights.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Multiply the gradient (proposals, M) to (T N, M)."""
         return (ctx.transposed @ gradients[0]).to(ctx.dtype), None
 
 
+def _grouped(inputs: int, outputs: int) -> nn.Conv1d:
+    """Return a convolution over time of 4 groups, or of as many as the sizes allow."""
+    return nn.Conv1d(inputs, outputs, 3, padding=1, groups=gcd(BMN_GROUPS, inputs, outputs))
+
+
 def _layers(**layers: nn.Module) -> Any:
+    """Return layers in sequence, under these names."""
     return nn.Sequential(OrderedDict(layers))

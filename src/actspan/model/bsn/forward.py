@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from actspan.core.errors import ShapeError
 from actspan.core.types import Float32
+from actspan.model.weights import dilations_of
 
 F = TypeVar("F", np.float32, np.float64)
 
@@ -46,6 +47,9 @@ def tem_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F
         x = (x - weights["input.mean"][:, None]) * weights["input.scale"][:, None]
     x = np.maximum(conv1d(x, weights["conv1.weight"], weights["conv1.bias"]), 0)  # (B, H, T)
     x = np.maximum(conv1d(x, weights["conv2.weight"], weights["conv2.bias"]), 0)  # (B, H, T)
+    for name, dilation in dilations_of(weights).items():
+        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        x = x + np.maximum(conv1d(x, weight, bias, dilation), 0)  # (B, H, T)
     x = conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, 3, T)
     return 0.01 * x
 
@@ -90,7 +94,7 @@ def classifier_logits(weights: Mapping[str, Float32], pooled: ArrayLike) -> Floa
     return logits
 
 
-def conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
+def conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F], dilation: int = 1) -> NDArray[F]:
     """Convolve (B, C, T) to (B, H, T): one matrix product per tap of an odd kernel, zero padded.
 
     If a weight has fewer input channels than `x`, the convolution is grouped.
@@ -98,12 +102,14 @@ def conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
     groups = x.shape[1] // weight.shape[1]
     if groups > 1:
         split = (np.split(a, groups, axis) for a, axis in ((x, 1), (weight, 0), (bias, 0)))
-        return np.concatenate([conv1d(*part) for part in zip(*split, strict=True)], axis=1)
+        parts = [conv1d(a, w, b, dilation) for a, w, b in zip(*split, strict=True)]
+        return np.concatenate(parts, axis=1)
     T, taps = x.shape[2], weight.shape[2]
-    padded = np.pad(x, ((0, 0), (0, 0), (taps // 2, taps // 2)))
+    around = dilation * (taps // 2)
+    padded = np.pad(x, ((0, 0), (0, 0), (around, around)))
     out = np.zeros((x.shape[0], weight.shape[0], T), dtype=x.dtype) + bias[:, None]
     for tap in range(taps):
-        out += weight[:, :, tap] @ padded[:, :, tap : tap + T]
+        out += weight[:, :, tap] @ padded[:, :, dilation * tap : dilation * tap + T]
     return out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from actspan.core.types import Float32
 from actspan.model.graph_builder import GraphBuilder, Sizes
-from actspan.model.weights import members_of
+from actspan.model.weights import dilations_of, members_of
 
 if TYPE_CHECKING:
     import onnx
@@ -35,6 +35,18 @@ def build_tem(
         "Conv", x, "conv2.weight", "conv2.bias", kernel_shape=[3], pads=padded, group=group
     )
     x = graph.add("Relu", x)
+    for layer, dilation in dilations_of(weights).items():
+        wide = graph.add(
+            "Conv",
+            x,
+            f"{layer}.weight",
+            f"{layer}.bias",
+            kernel_shape=[3],
+            dilations=[dilation],
+            pads=[dilation, dilation],
+            group=group,
+        )
+        x = graph.add("Add", x, graph.add("Relu", wide))
     x = graph.add("Conv", x, "conv3.weight", "conv3.bias", kernel_shape=[1])
     x = graph.add("Mul", x, graph.constant("logit_scale", np.float32(0.01)))
     graph.add("Sigmoid", x, output="output")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from actspan.config.stages import ClassifierConfig, PemConfig, TemConfig
 from actspan.core.types import Float32
-from actspan.model.weights import NetConfig, check_weights
+from actspan.model.weights import NetConfig, check_weights, dilated_layers
 
 
 def probabilities(logits: Tensor) -> Tensor:
@@ -59,8 +59,35 @@ class Standardize(nn.Module):
         return (x - self.mean[:, None]) * self.scale[:, None]
 
 
-class Tem(Network):
+class VideoNetwork(Network):
+    """A network whose input, features of videos (B, C, T), may be standardised first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input: nn.Module = nn.Identity()
+
+    def standardize(self, mean: Tensor, scale: Tensor) -> None:
+        """Set the input standardisation to (x - mean) * scale; both (C,), part of the weights."""
+        device = next(self.parameters()).device
+        self.input = Standardize(*(x.detach().to(device).float() for x in (mean, scale)))
+
+    def load_weights(self, weights: Mapping[str, ArrayLike]) -> None:
+        """Load weights, with or without a standardisation of the input; raise as `Network`."""
+        checked = check_weights(weights, self.config)
+        self.input = nn.Identity()
+        if "input.mean" in checked:
+            mean, scale = (
+                torch.from_numpy(checked[f"input.{n}"].copy()) for n in ("mean", "scale")
+            )
+            self.standardize(mean, scale)
+        super().load_weights(checked)
+
+
+class Tem(VideoNetwork):
     """Temporal Evaluation Module: two wide temporal convolutions and a pointwise one.
+
+    Before the pointwise one, `config.dilated` residual layers may add the surroundings of each
+    cell. Their dilations are 2, 4, 8, ...: with three of them a cell sees 16 on either side.
 
     While training, `dropout` is the share of input channels dropped as a whole, `hidden_dropout`
     (the same by default) that of hidden channels dropped after each ReLU.
@@ -83,34 +110,23 @@ class Tem(Network):
         super().__init__()
         self.config = config = TemConfig() if config is None else config
         C, H = config.channels, config.hidden
-        self.input: nn.Module = nn.Identity()
         self.conv1 = nn.Conv1d(C, H, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(H, H, kernel_size=3, padding=1, groups=config.members)
+        self.dilated = nn.ModuleList(
+            nn.Conv1d(H, H, 3, padding=d, dilation=d, groups=config.members)
+            for d in dilated_layers(config.dilated).values()
+        )
         self.conv3 = nn.Conv1d(H, 3, kernel_size=1)
         self.dropout = nn.Dropout1d(dropout)
         self.hidden_dropout = nn.Dropout1d(dropout if hidden_dropout is None else hidden_dropout)
-
-    def standardize(self, mean: Tensor, scale: Tensor) -> None:
-        """Set the input standardisation to (x - mean) * scale; both (C,), part of the weights."""
-        device = self.conv1.weight.device
-        self.input = Standardize(*(x.detach().to(device).float() for x in (mean, scale)))
-
-    def load_weights(self, weights: Mapping[str, ArrayLike]) -> None:
-        """Load weights, with or without a standardisation of the input; raise as `Network`."""
-        checked = check_weights(weights, self.config)
-        self.input = nn.Identity()
-        if "input.mean" in checked:
-            mean, scale = (
-                torch.from_numpy(checked[f"input.{n}"].copy()) for n in ("mean", "scale")
-            )
-            self.standardize(mean, scale)
-        super().load_weights(checked)
 
     def logits(self, x: Tensor) -> Tensor:
         """Compute the logits (B, 3, T) of action, start and end from (B, C, T)."""
         x = self.dropout(self.input(x))  # (B, C, T)
         x = self.hidden_dropout(torch.relu(self.conv1(x)))  # (B, H, T)
         x = self.hidden_dropout(torch.relu(self.conv2(x)))  # (B, H, T)
+        for layer in self.dilated:
+            x = x + self.hidden_dropout(torch.relu(layer(x)))  # (B, H, T)
         out: Tensor = 0.01 * self.conv3(x)  # (B, 3, T)
         return out
 
