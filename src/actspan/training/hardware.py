@@ -133,9 +133,9 @@ class Hardware:
         DistributedDataParallel divides the sum of the processes' gradients by their number. Each
         process has the gradient of its rows alone, so theirs are multiplied by it.
         """
-        count = self.processes
-        parts = [torch.empty_like(own) for _ in range(count)]
-        distributed.all_gather(parts, own.detach().contiguous())
+        count, values = self.processes, own.detach().contiguous()
+        parts = [torch.empty_like(values) for _ in range(count)]
+        distributed.all_gather(parts, values)
         if own.requires_grad:
             own.register_hook(lambda gradient: gradient * count)  # type: ignore[no-untyped-call]
         parts[self.rank] = own
