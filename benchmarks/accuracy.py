@@ -1,6 +1,7 @@
 """Accuracy of models that are trained and run as a user would do it; percent.
 
 preset      AR@AN of a preset: train on the training part, evaluate on the validation part
+sets        the same on several sets, as one table
 videos      from videos to AR@AN: extract, train, propose from the video files, evaluate
 detections  average mAP with the small classifier
 
@@ -45,7 +46,7 @@ from actspan.streams.extraction import extract_videos
 from actspan.training.parts import trainable
 from actspan.training.train_classifier import train_classifier
 from actspan.training.trainer import train
-from benchmarks.harness import benchmark, group, path_option
+from benchmarks.harness import benchmark, group, path_option, print_table
 
 RECALL = ("AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC")
 PRECISION = ("mAP@0.50", "mAP@0.75", "mAP@0.95", "average_mAP")
@@ -166,6 +167,56 @@ def preset_(
         summary = {"preset": name, "seeds": seeds, "rows": rows}
         summary |= {"rows_without_pem": without} if without else {}
         click.echo(json.dumps(summary))
+
+
+@benchmark()
+@click.argument("sets", nargs=-1, required=True)
+@click.option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="default")
+@seeds_option
+@path_option("--config", help="TOML: changes of the preset.")
+@path_option("--keep", help="Keep bundles here, and reuse them.")
+def sets(
+    folder: Path,
+    sets: tuple[str, ...],
+    name: str,
+    seeds: tuple[int, ...],
+    config: Path | None,
+    keep: Path | None,
+) -> None:
+    """Evaluate a preset on several SETS: mean and sample deviation over seeds, and training time.
+
+    A set is a dataset folder with both parts; FOLDER:LABEL uses only instances whose label matches.
+
+    \b
+    Example:
+      python -m benchmarks.accuracy sets data/hapt 'data/hapt:*_TO_*' data/finch-song
+    """
+    settings = preset(name)
+    if config is not None:
+        settings = changed(settings, read_toml(config), where=str(config))
+    lines = []
+    with training_report() as report:
+        for number, chosen in enumerate(sets):
+            source, _, label = chosen.partition(":")
+            data = trainable(Dataset.load(source).with_labels([label] if label else []))
+            rows, seconds = [], []
+            for seed in seeds:
+                path, begin = (keep or folder) / f"{name}-{number}-{seed}", perf_counter()
+                if not (path / "model.toml").is_file():
+                    train(data, path, settings, seed=seed, report=report)
+                    seconds.append(perf_counter() - begin)
+                rows.append(evaluate_preset(Bundle.load(path), data))
+                print_row(f"{chosen}, seed {seed}", rows[-1])
+            shown = [mean_and_spread([row[c] for row in rows]) for c in RECALL]
+            lines.append([chosen, *shown, f"{np.mean(seconds):.0f}" if seconds else "-"])
+    click.echo()
+    print_table(["set", *RECALL, "training, s"], lines)
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Return mean and sample standard deviation as text."""
+    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{spread}"
 
 
 def load_model(
@@ -297,7 +348,7 @@ preset_.name = "preset"
 main = group(
     "Measure the accuracy of models.",
     "accuracy preset --dataset jhmdb-spliced/",
-    *(preset_, videos, detections),
+    *(preset_, sets, videos, detections),
 )
 
 if __name__ == "__main__":

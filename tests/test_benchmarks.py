@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click import UsageError
+from click.testing import CliRunner
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
@@ -40,6 +41,7 @@ from benchmarks.published_steps import (  # noqa: E402
     score_boundaries,
     write_boundaries,
 )
+from tests.examples import write_dataset  # noqa: E402
 
 BENCHMARKS = (
     *(
@@ -228,6 +230,20 @@ def test_guesses_are_printed_one_per_line(capsys: pytest.CaptureFixture[str]) ->
     assert list(accuracy.guesses_of(videos[1:])) == names[:2]
 
 
+def test_accuracy_on_several_sets_is_one_table(tmp_path: Path) -> None:
+    brief = "{epochs = 1, passes = 1, steps = 0, least_steps = 0}"
+    (tmp_path / "brief.toml").write_text(f"[tem]\noptim = {brief}\n[pem]\noptim = {brief}\n")
+    dataset = write_dataset(tmp_path / "set")
+    arguments = [str(dataset), f"{dataset}:*", "--config", str(tmp_path / "brief.toml")]
+    result = CliRunner().invoke(accuracy.sets, [*arguments, "--seed", "0", "--seed", "1"])
+    assert result.exit_code == 0, result.output
+    header, _, *rows = [line for line in result.stdout.splitlines() if line.startswith("|")]
+    assert [cell.strip() for cell in header.split("|")[-3:]] == ["AUC", "training, s", ""]
+    assert [row.split("|")[1].strip() for row in rows] == arguments[:2]
+    assert all(row.count(" ± ") == len(accuracy.RECALL) for row in rows)
+    assert rows[0].split("|")[2:8] == rows[1].split("|")[2:8]  # the label matches everything
+
+
 def recording(name: str, seed: int) -> general.Recording:
     """Return a recording of one instance among random candidates, and one useful descriptor."""
     draw = np.random.default_rng(seed)
@@ -269,8 +285,6 @@ def test_sets_that_share_recordings_are_left_out_together() -> None:
 
 @pytest.mark.parametrize("module", BENCHMARKS)
 def test_every_benchmark_explains_itself(module: str) -> None:
-    from click.testing import CliRunner
-
     main = import_module(f"benchmarks.{module}").main
     for command in (main, *getattr(main, "commands", {}).values()):
         answer = CliRunner().invoke(command, ["--help"])

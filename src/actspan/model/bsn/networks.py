@@ -18,6 +18,11 @@ from actspan.core.types import Float32
 from actspan.model.weights import NetConfig, check_weights, dilated_layers
 
 
+def probabilities(logits: Tensor) -> Tensor:
+    """Compute the sigmoid in float32 at least: the last bfloat16 below 1 is 0.996."""
+    return torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+
+
 class Network(nn.Module):
     """A network whose parameters and buffers are exactly the weights of a bundle."""
 
@@ -127,7 +132,7 @@ class Tem(VideoNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the probabilities (B, 3, T) of action, start and end from (B, C, T)."""
-        return torch.sigmoid(self.logits(x))
+        return probabilities(self.logits(x))
 
 
 class Pem(Network):
@@ -156,7 +161,7 @@ class Pem(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the predicted IoU: (..., 32) to (..., 1)."""
-        return torch.sigmoid(self.logits(x))
+        return probabilities(self.logits(x))
 
 
 class Classifier(Network):
