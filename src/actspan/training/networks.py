@@ -14,6 +14,7 @@ from actspan.model.nets import Net
 from actspan.training.bmn_task import BmnTask
 from actspan.training.hardware import Hardware
 from actspan.training.loop import Fit, train_ensemble
+from actspan.training.memory import return_freed_memory
 from actspan.training.parts import TRAINING, VALIDATION
 from actspan.training.reduction import Reduction
 from actspan.training.samples import Samples
@@ -69,6 +70,7 @@ def _train_bsn(parts: Parts, config: TrainConfig, options: dict[str, Any]) -> Tr
 
 def _train_bmn(parts: Parts, config: TrainConfig, options: dict[str, Any]) -> Trained:
     """Train BMN."""
+    return_freed_memory()
     training, network = parts[TRAINING], config.pipeline.bmn
     assert network is not None
 
