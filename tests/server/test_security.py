@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from actspan import Bundle
 from actspan.cli import main
 from actspan.core.errors import ConfigError
-from actspan.server.app import make_token
+from actspan.server.http_server import make_token
 from actspan.server.settings import ServeSettings
 from tests.server.services import client_of, features, npy
 
@@ -111,8 +111,7 @@ def test_pages_of_others_cannot_post(client: TestClient, origin: str | None, sta
         pytest.param({"Authorization": "Bearer "}, 401, id="empty"),
         pytest.param({"Authorization": f"Bearer {TOKEN}x"}, 401, id="longer"),
         pytest.param({"Authorization": "Bearer \xff".encode("latin-1")}, 401, id="not-ascii"),
-        pytest.param({"Cookie": f"actspan_token={TOKEN}"}, 200, id="cookie"),
-        pytest.param({"Cookie": "actspan_token=x"}, 401, id="wrong-cookie"),
+        pytest.param({"Cookie": f"actspan_8000={TOKEN}"}, 401, id="wrong-cookie"),
     ],
 )
 def test_a_token_is_needed_where_there_is_one(
