@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
 
-import msgspec
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from actspan.config.stages import TemConfig
 from actspan.config.training import OptimConfig
 from actspan.core.progress import Report
-from actspan.model.bsn.networks import Network
 from actspan.training.state import StateFolder
 from actspan.training.tasks import Task
 
 _WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the peak rate
-_LAST_LAYERS = ("conv3", "fc2")
 
-N = TypeVar("N", bound=Network)
+N = TypeVar("N", bound=nn.Module)
 Losses = Iterator[Mapping[str, Tensor]]  # per step; `loss` is minimised
 
 
@@ -79,7 +75,7 @@ class Training:
     def __init__(
         self,
         title: str,
-        net: Network,
+        net: nn.Module,
         optimizer: torch.optim.Optimizer,
         plan: Plan,
         report: Report,
@@ -154,7 +150,7 @@ class _Best:
     def load_state_dict(self, values: dict[str, Any]) -> None:
         self.values = values
 
-    def add(self, epoch: int, training: float, validation: float | None, net: Network) -> None:
+    def add(self, epoch: int, training: float, validation: float | None, net: nn.Module) -> None:
         """Keep this epoch if it is chosen as the last one, or has the lowest validation loss."""
         last = validation is None or self._select == "last"
         if last or not self.values or validation < self.values["validation"]:
@@ -171,7 +167,7 @@ class _Best:
 
 
 def fit(
-    net: Network,
+    net: nn.Module,
     task: Task,
     optim: OptimConfig,
     *,
@@ -179,16 +175,18 @@ def fit(
     state: StateFolder,
     report: Report,
     member: int = 0,
+    scales: Mapping[str, float] | None = None,
 ) -> Fit:
     """Train `net`, a member of an ensemble, in place, and load the weights of the chosen epoch.
 
     It is the last one, or with `optim.select` "best" the one with the lowest loss over the whole
-    validation set, if there is one.
+    validation set, if there is one. `scales` are the factors by which the network multiplies the
+    outputs of some layers, by the start of their names; they learn as if they were not multiplied.
     """
     plan, batches = Plan.of(optim, task.videos), _batches(optim, task.videos)
     kept = copy.deepcopy(net) if optim.average else net  # running average of the weights
     kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
-    optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
+    optimizer = kind(_groups(net, optim, scales or {}), optim.rate)
     best = _Best(optim.select)
 
     def losses(steps: range) -> Losses:
@@ -202,7 +200,7 @@ def fit(
                 rng = np.random.default_rng(_mix(seed, task.name, 0, turn))
                 order, current = rng.permutation(task.videos), turn
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(optim, plan, step)
+                group["lr"] = learning_rate(optim, plan, step) / group.get("scale", 1.0)
             yield task.losses(
                 net, order[batch * optim.batch : (batch + 1) * optim.batch], generator
             )
@@ -233,6 +231,19 @@ def fit(
     return Fit(epochs=plan.epochs, steps=plan.steps, **best.values)
 
 
+def _groups(
+    net: nn.Module, optim: OptimConfig, scales: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return the groups of parameters with the same scale, for the optimiser."""
+    groups: dict[float, dict[str, Any]] = {}
+    for name, parameter in net.named_parameters():
+        scale = next((scales[start] for start in scales if name.startswith(start)), 1.0)
+        decay = optim.weight_decay * scale  # AdamW multiplies it by the rate
+        group = {"params": [], "scale": scale, "weight_decay": decay}
+        groups.setdefault(scale, group)["params"].append(parameter)
+    return list(groups.values())
+
+
 def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
     """Return the learning rate of one step, counted from 0."""
     if optim.schedule == "step":
@@ -247,7 +258,7 @@ def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
 
 
 @torch.no_grad()
-def _update_average(average: Network, net: Network, decay: float) -> None:
+def _update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
     for mean, current in zip(average.parameters(), net.parameters(), strict=True):
         mean.lerp_(current, 1 - decay)
 
@@ -258,7 +269,7 @@ def _mix(seed: int, name: str, use: int, index: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
-def train_ensemble(
+def train_members(
     build: Callable[[], N],
     task: Task,
     optim: OptimConfig,
@@ -267,45 +278,14 @@ def train_ensemble(
     seed: int,
     state: StateFolder,
     report: Report,
-) -> tuple[N, list[Fit]]:
-    """Train networks with consecutive seeds; return them as one, and each one's result."""
+    scales: Mapping[str, float] | None = None,
+) -> tuple[list[N], list[Fit]]:
+    """Train networks with consecutive seeds; return them, and each one's result."""
     nets, fits = [], []
     for member in range(count):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + member)
             nets.append(build())
-        options = {"seed": seed + member, "member": member}
+        options: Any = {"seed": seed + member, "member": member, "scales": scales}
         fits.append(fit(nets[-1], task, optim, **options, state=state, report=report))
-    return merge_members(nets), fits
-
-
-def merge_members(members: Sequence[N]) -> N:
-    """Merge networks of equal size, which must standardise their input alike.
-
-    The logits of the merged network are the mean of the members' logits. The members lie side by
-    side in the hidden layers: TEM's second convolution has one group per member, and the last
-    layer contains all their weights, divided by their number. The bundle, its graphs and every
-    backend see one wider network.
-    """
-    first, count = members[0], len(members)
-    if count == 1:
-        return first
-    sizes = {"hidden": first.config.hidden * count}
-    if isinstance(first.config, TemConfig):
-        sizes["members"] = first.config.members * count
-    weights = [member.weights() for member in members]
-    merged = {}
-    for name in weights[0]:
-        layer, _, kind = name.partition(".")
-        arrays = [w[name] for w in weights]
-        if layer == "input":
-            merged[name] = arrays[0]
-        elif layer not in _LAST_LAYERS:
-            merged[name] = np.concatenate(arrays)
-        elif kind == "weight":
-            merged[name] = np.concatenate(arrays, axis=1) / np.float32(count)
-        else:
-            merged[name] = np.mean(arrays, axis=0)
-    net = type(first)(msgspec.structs.replace(first.config, **sizes))
-    net.load_weights(merged)
-    return net.eval()
+    return nets, fits
