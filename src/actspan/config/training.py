@@ -269,28 +269,27 @@ PRESETS: dict[str, TrainConfig] = {
                 SoftNmsConfig(
                     threshold_short=0.5, threshold_long=0.8, decay=0.5, picks=1000, keep=1000
                 ),
-                FusionConfig(start=0.7, end=0.7, label_free=0.25),
+                FusionConfig(confidence=2.0),
             )
         ),
-        ranking=RankingConfig(fusion=FusionConfig(label_free=1.0)),
+        ranking=RankingConfig(fusion=FusionConfig(start=0.5, end=0.5, label_free=0.25)),
         few_videos=5,
         few=RankingConfig(
             SoftNmsConfig(threshold_short=0.35, threshold_long=0.65, decay=0.5),
             FusionConfig(start=0.5, end=0.5, label_free=1.0),
         ),
-        pipeline=PipelineConfig(tem=TemConfig(hidden=128, dilated=3), pem=PemConfig()),
+        pipeline=PipelineConfig(
+            tem=TemConfig(hidden=128, dilated=3, curves=16), pem=PemConfig(hidden=64, layers=2)
+        ),
         tem=TemTrainConfig(
-            optim=replace(_CYCLE, weight_decay=0.01, steps=1800, least_steps=600),
+            optim=replace(_CYCLE, rate=2e-3, weight_decay=0.01, steps=1800, least_steps=600),
             standardize=True,
             components=64,
             dropout=0.3,
             hidden_dropout=0.3,
             crop=0.7,
         ),
-        pem=PemTrainConfig(
-            optim=replace(_CYCLE, rate=0.01, weight_decay=1e-3, steps=600, least_steps=300),
-            loss="weighted-logistic",
-        ),
+        pem=PemTrainConfig(dropout=0.1),
     ),
     "jjboy2020": _bmn_preset("jjboy2020", BmnTrainConfig(anchor="around-edge")),
     "jjboy2019": _bmn_preset("jjboy2019", BmnTrainConfig(anchor="around-cell")),

@@ -10,14 +10,15 @@ from actspan.config.bmn import BmnConfig
 from actspan.config.training import BmnTrainConfig
 from actspan.model.bmn.losses import BmnLoss, bmn_loss, draw_proposals
 from actspan.model.bmn.targets import bmn_targets, fitting_proposals, map_segments
+from actspan.model.nets import TrainingName
 from actspan.training.samples import Bool, Int64, SampleBatch, Samples, chunks
-from actspan.training.tasks import TaskName, cell_targets
+from actspan.training.tasks import cell_targets
 
 
 class BmnTask:
     """Cells and proposals of the training videos; validated on those of the validation videos."""
 
-    name: TaskName = "bmn"
+    name: TrainingName = "bmn"
 
     def __init__(
         self,
@@ -31,7 +32,9 @@ class BmnTask:
         self._training, self._validation = training, validation
         self._segments, self._fitting = map_segments(network), fitting_proposals(network)
 
-    def losses(self, net: nn.Module, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(
+        self, net: nn.Module, videos: Int64, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Compute the losses of an augmented batch: `loss`, and its three parts."""
         samples, config = self._training, self._config
         batch = samples.crop(videos, config, generator) if config.crop else samples.take(videos)
@@ -52,7 +55,9 @@ class BmnTask:
             total += self._loss(net, batch, None).total.item() * len(batch.features)
         return total / len(self._validation)
 
-    def _loss(self, net: nn.Module, batch: SampleBatch, generator: torch.Generator | None) -> BmnLoss:
+    def _loss(
+        self, net: nn.Module, batch: SampleBatch, generator: torch.Generator | None
+    ) -> BmnLoss:
         """Compute the loss of a batch; without a generator, no proposals are drawn."""
         targets = [
             bmn_targets(labels.instances, self._network, self._config.anchor, clip=False)

@@ -19,13 +19,15 @@ from actspan.core.tiou import tiou_matrix
 from actspan.core.types import Float32, Float64
 from actspan.model.bsn.losses import tem_loss
 from actspan.model.bsn.networks import Pem, Tem
+from actspan.model.nets import TrainingName
 from actspan.proposals.curves import log_duration, sampled_cells
 from actspan.training.samples import Int64, SampleBatch, SampleLabels, Samples, chunks
-from actspan.training.tasks import TaskName, cell_targets, mix_backgrounds
+from actspan.training.tasks import cell_targets, mix_backgrounds
 
 # Factors by which the networks multiply the outputs of layers, by the start of the layers' names.
-# They are so small that these layers would hardly learn; see `train_members`.
-SCALES = {"tem.conv3": 0.01, "pem.": 0.1}
+# Training divides the layers' weights, and multiplies their rates, by them: with the published
+# rates, which are meant for these factors, the curves would hardly learn.
+_SCALES = {"tem.conv3": 0.01, "pem.": 0.1}
 
 _CURVES = 5  # number of TEM's outputs before the curves
 
@@ -43,6 +45,14 @@ class TemAndPem(nn.Module):
     def __init__(self, tem: Tem, pem: Pem) -> None:
         super().__init__()
         self.tem, self.pem = tem, pem
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                parameter.div_(scale_of(name))
+
+
+def scale_of(name: str) -> float:
+    """Return the factor by which a network multiplies the output of a parameter's layer."""
+    return next((scale for start, scale in _SCALES.items() if name.startswith(start)), 1.0)
 
 
 class DrawnCandidates(NamedTuple):
@@ -57,7 +67,7 @@ class DrawnCandidates(NamedTuple):
 class JointTask:
     """Cells of the training videos and drawn candidates; validated on the validation videos."""
 
-    name: TaskName = "bsn"
+    name: TrainingName = "bsn"
 
     def __init__(
         self,
@@ -162,7 +172,7 @@ def draw_candidates(
     `scores`, (B, 2, T), are those of starts and ends. Candidates do not count in padded cells, in
     ambiguous stretches, or if they are shorter than half a cell.
     """
-    rng = np.random.default_rng(torch.randint(2**62, (1,), generator=generator).item())
+    rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
     length = scores.shape[2]
     video, start, end, tiou = [], [], [], []
     for index, (labels, row) in enumerate(zip(batch.labels, scores, strict=True)):

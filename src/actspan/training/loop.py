@@ -166,6 +166,11 @@ class _Best:
         return f", best {loss}" if self._select == "best" else f", {loss}"
 
 
+def _unscaled(name: str) -> float:
+    """Return 1 for every parameter: the layers learn with the scale that the network has."""
+    return 1.0
+
+
 def fit(
     net: nn.Module,
     task: Task,
@@ -175,18 +180,18 @@ def fit(
     state: StateFolder,
     report: Report,
     member: int = 0,
-    scales: Mapping[str, float] | None = None,
+    scale: Callable[[str], float] = _unscaled,
 ) -> Fit:
     """Train `net`, a member of an ensemble, in place, and load the weights of the chosen epoch.
 
     It is the last one, or with `optim.select` "best" the one with the lowest loss over the whole
-    validation set, if there is one. `scales` are the factors by which the network multiplies the
-    outputs of some layers, by the start of their names; they learn as if they were not multiplied.
+    validation set, if there is one. `scale` returns the factor by which the network multiplies the
+    output of a parameter's layer; with AdamW the layer learns as if it were 1.
     """
     plan, batches = Plan.of(optim, task.videos), _batches(optim, task.videos)
     kept = copy.deepcopy(net) if optim.average else net  # running average of the weights
     kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
-    optimizer = kind(_groups(net, optim, scales or {}), optim.rate)
+    optimizer = kind(_groups(net, optim, scale), optim.rate)
     best = _Best(optim.select)
 
     def losses(steps: range) -> Losses:
@@ -200,7 +205,7 @@ def fit(
                 rng = np.random.default_rng(_mix(seed, task.name, 0, turn))
                 order, current = rng.permutation(task.videos), turn
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(optim, plan, step) / group.get("scale", 1.0)
+                group["lr"] = learning_rate(optim, plan, step) / group["scale"]
             yield task.losses(
                 net, order[batch * optim.batch : (batch + 1) * optim.batch], generator
             )
@@ -232,15 +237,15 @@ def fit(
 
 
 def _groups(
-    net: nn.Module, optim: OptimConfig, scales: Mapping[str, float]
+    net: nn.Module, optim: OptimConfig, scale: Callable[[str], float]
 ) -> list[dict[str, Any]]:
-    """Return the groups of parameters with the same scale, for the optimiser."""
+    """Return the parameters of the network for the optimiser, those of equal scale together."""
     groups: dict[float, dict[str, Any]] = {}
     for name, parameter in net.named_parameters():
-        scale = next((scales[start] for start in scales if name.startswith(start)), 1.0)
-        decay = optim.weight_decay * scale  # AdamW multiplies it by the rate
-        group = {"params": [], "scale": scale, "weight_decay": decay}
-        groups.setdefault(scale, group)["params"].append(parameter)
+        factor = scale(name)
+        decay = optim.weight_decay * factor  # AdamW multiplies it by the rate, which is divided
+        empty = {"params": [], "scale": factor, "weight_decay": decay}
+        groups.setdefault(factor, empty)["params"].append(parameter)
     return list(groups.values())
 
 
@@ -278,7 +283,7 @@ def train_members(
     seed: int,
     state: StateFolder,
     report: Report,
-    scales: Mapping[str, float] | None = None,
+    scale: Callable[[str], float] = _unscaled,
 ) -> tuple[list[N], list[Fit]]:
     """Train networks with consecutive seeds; return them, and each one's result."""
     nets, fits = [], []
@@ -286,6 +291,6 @@ def train_members(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + member)
             nets.append(build())
-        options: Any = {"seed": seed + member, "member": member, "scales": scales}
+        options: Any = {"seed": seed + member, "member": member, "scale": scale}
         fits.append(fit(nets[-1], task, optim, **options, state=state, report=report))
     return nets, fits

@@ -10,19 +10,19 @@ from actspan.config.training import TrainConfig
 from actspan.core.progress import Report
 from actspan.model.bmn.networks import Bmn
 from actspan.model.bsn.networks import Network, Pem, Tem
-from actspan.model.nets import Net
+from actspan.model.nets import Net, TrainingName
 from actspan.training.bmn_task import BmnTask
-from actspan.training.joint_task import SCALES, JointTask, TemAndPem
+from actspan.training.joint_task import JointTask, TemAndPem, scale_of
 from actspan.training.loop import Fit, train_members
 from actspan.training.merging import merge_pems, merge_tems
 from actspan.training.parts import TRAINING, VALIDATION
 from actspan.training.reduction import Reduction
 from actspan.training.samples import Samples
 from actspan.training.state import StateFolder
-from actspan.training.tasks import Candidates, PemTask, TaskName, TemTask, standardize
+from actspan.training.tasks import Candidates, PemTask, TemTask, standardize
 
 Parts = Mapping[str, Samples]
-Fits = dict[TaskName, list[Fit]]
+Fits = dict[TrainingName, list[Fit]]
 Trained = tuple[dict[Net, Network], Fits]
 
 
@@ -73,7 +73,7 @@ def _train_together(
         return TemAndPem(build_tem(), build_pem())
 
     members, fits = train_members(
-        build, task, config.tem.optim, config.ensemble, scales=SCALES, **options
+        build, task, config.tem.optim, config.ensemble, scale=scale_of, **options
     )
     tem = merge_tems([member.tem for member in members])
     pem = merge_pems([member.pem for member in members], pipeline.curves, pipeline.bsp)

@@ -7,7 +7,7 @@ No instance is cut, and none is mixed in at reduced strength.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from actspan.core.types import BoundaryScores, Float32, Float64
 from actspan.model.bmn.networks import Bmn
 from actspan.model.bsn.losses import TemLoss, pem_loss, pem_targets, tem_loss, tem_targets
 from actspan.model.bsn.networks import Tem
+from actspan.model.nets import TrainingName
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from actspan.training.samples import Bool, Int64, SampleBatch, Samples, chunks
@@ -27,20 +28,18 @@ _ACTION = 0.5  # share of a cell in an instance above which the cell counts thou
 _CHUNK_ROWS = 1 << 16
 
 
-# The network that a task trains; "bsn" are TEM and PEM together.
-TaskName = Literal["tem", "pem", "bsn", "bmn"]
-
-
 class Task(Protocol):
     """What a network is trained on.
 
     `videos` is the number of videos to draw batches from.
     """
 
-    name: TaskName
+    name: TrainingName
     videos: int
 
-    def losses(self, net: nn.Module, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(
+        self, net: nn.Module, videos: Int64, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Compute the losses of an augmented batch: `loss`, to be minimised, and its parts."""
 
     def validate(self, net: nn.Module) -> float | None:
@@ -136,7 +135,7 @@ def _partners(count: int, generator: torch.Generator) -> Int64:
 class TemTask:
     """Cells of the training videos; validated on all cells of the validation videos."""
 
-    name: TaskName = "tem"
+    name: TrainingName = "tem"
 
     def __init__(self, training: Samples, validation: Samples | None, config: TemTrainConfig):
         self.videos = len(training)
@@ -148,7 +147,9 @@ class TemTask:
             counted = None if all_count else np.concatenate([part.mask for part in parts])
             self._targets = CellTargets(np.concatenate([p.targets for p in parts]), counted)
 
-    def losses(self, net: nn.Module, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(
+        self, net: nn.Module, videos: Int64, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Compute the losses of an augmented batch: `loss`, and per channel."""
         samples, config = self._training, self._config
         batch = samples.crop(videos, config, generator) if config.crop else samples.take(videos)
@@ -213,7 +214,7 @@ class Candidates:
 class PemTask:
     """Candidates of the training videos; validated on those of the validation videos."""
 
-    name: TaskName = "pem"
+    name: TrainingName = "pem"
 
     def __init__(
         self, training: Candidates, validation: Candidates | None, config: PemTrainConfig
@@ -222,7 +223,9 @@ class PemTask:
         self._training, self._kind = training, config.loss
         self._validation = None if validation is None else validation.of(range(len(validation)))
 
-    def losses(self, net: nn.Module, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(
+        self, net: nn.Module, videos: Int64, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Compute the loss of all candidates of a batch of videos."""
         features, targets = self._training.of(videos.tolist())
         return {"loss": pem_loss(net(features)[:, 0], targets, self._kind, generator=generator)}

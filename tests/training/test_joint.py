@@ -1,0 +1,153 @@
+"""Joint training of TEM and PEM with learnt curves: targets, drawn candidates, sampling."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from actspan import Proposals
+from actspan.config.stages import BspConfig, PemConfig, TemConfig
+from actspan.core.tiou import tiou_matrix
+from actspan.model.bsn.networks import Pem, Tem
+from actspan.proposals.curves import curve_features
+from actspan.training.joint_task import (
+    DrawnCandidates,
+    draw_candidates,
+    position_loss,
+    position_targets,
+    sample_curves,
+)
+from actspan.training.merging import merge_pems, merge_tems
+from actspan.training.samples import SampleBatch, SampleLabels
+
+T, S = 20, 3
+NONE = np.empty((0, 2))
+
+
+def labels(*instances: tuple[float, float], ignored: object = NONE) -> SampleLabels:
+    return SampleLabels(np.array(instances).reshape(-1, 2), np.asarray(ignored, dtype=np.float64))
+
+
+def batch(*parts: SampleLabels, real: list[int] | None = None) -> SampleBatch:
+    features = np.zeros((len(parts), 2, T), dtype=np.float32)
+    cells = None if real is None else np.arange(T) < np.array(real)[:, None]
+    return SampleBatch(features, list(parts), cells)
+
+
+def drawn(part: SampleBatch, count: int = 200, seed: int = 0) -> DrawnCandidates:
+    scores = np.random.default_rng(1).random((len(part.labels), 2, T)).astype(np.float32)
+    return draw_candidates(part, scores, count, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("cells", [T, T - 7], ids=["whole", "padded"])
+def test_training_samples_curves_as_proposals_do(cells: int) -> None:
+    rng = np.random.default_rng(3)
+    curves = rng.random((2, S, T)).astype(np.float32)
+    curves[1, :, cells:] = 0  # a padded window
+    ends = np.sort(rng.random((40, 2)), axis=1)
+    ends[:, 1] = np.maximum(ends[:, 1], ends[:, 0] + 0.5 / cells)
+    ends[:2] = [[0, 1], [1 - 1 / cells, 1]]
+    candidates = Proposals(*ends.T, np.ones(40), unit="fraction")
+    config = BspConfig()
+    expected = [
+        curve_features(np.ascontiguousarray(part[:, :n]), candidates, config)
+        for part, n in zip(curves, (T, cells), strict=True)
+    ]
+    for video, n in enumerate((T, cells)):
+        start, end = ends.T * n / T
+        rows = DrawnCandidates(np.full(40, video), start, end, np.zeros(40, dtype=np.float32))
+        found = sample_curves(torch.from_numpy(curves), rows, config)
+        np.testing.assert_allclose(found.numpy(), expected[video], atol=1e-6)
+
+
+def test_the_loss_of_a_candidate_reaches_the_curves_it_sees() -> None:
+    curves = torch.rand(2, S, T, requires_grad=True)
+    one = DrawnCandidates(*map(np.array, ([1], [0.25], [0.5], [1.0])))
+    sample_curves(curves, one, BspConfig()).sum().backward()
+    assert curves.grad is not None
+    seen = curves.grad.abs().sum(dim=1) > 0  # (2, T)
+    assert not seen[0].any()
+    assert np.flatnonzero(seen[1].numpy()).tolist() == list(range(3, 12))  # a quarter more
+
+
+def test_positions_are_those_of_boundaries_in_their_cells() -> None:
+    found = position_targets(labels((0.06, 0.5), (0.07, 1.0), (-0.1, 1.2)), 10)
+    expected = np.full((2, 10), np.nan)
+    expected[0, 0] = 0.6  # nearer to the centre of the cell than 0.7
+    expected[1, [5, 9]] = [0, 1]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_only_cells_with_a_boundary_have_a_loss_of_positions() -> None:
+    positions = torch.full((2, 2, T), 0.5)
+    positions[:, :, 5] = 0.1
+    part = batch(labels((0.2625, 0.7625)), labels(), real=[T, 3])
+    assert position_loss(positions, part).item() == pytest.approx((0.15 + 0.25) / 2)
+    assert position_loss(positions[:1], batch(labels())).item() == 0
+
+
+def test_candidates_are_drawn_with_their_overlap() -> None:
+    part = batch(labels((0.2, 0.4), (0.5, 0.9)), labels())
+    found = drawn(part)
+    own = found.video == 0
+    assert 150 < own.sum() <= 200
+    overlap = tiou_matrix(found.start[own], found.end[own], *part.labels[0].instances.T)
+    np.testing.assert_allclose(found.tiou[own], overlap.max(axis=1), atol=1e-6)
+    assert not found.tiou[~own].any()
+    assert (found.tiou > 0.7).sum() > 40
+    assert (found.tiou[own] < 0.3).sum() > 20
+    assert (found.end - found.start).min() >= 0.5 / T
+    assert found.start.min() >= 0
+    assert found.end.max() <= 1
+
+
+def test_the_generator_decides_what_is_drawn() -> None:
+    part = batch(labels((0.2, 0.4)))
+    for a, b in zip(drawn(part), drawn(part), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(drawn(part)[1][:9], drawn(part, seed=1)[1][:9])
+
+
+def test_candidates_that_do_not_count_are_not_drawn() -> None:
+    found = drawn(batch(labels((0.1, 0.3), ignored=[[0.5, 0.8]]), real=[16]))
+    assert found.end.max() <= 16 / T
+    covered = np.minimum(found.end, 0.8) - np.maximum(found.start, 0.5)
+    assert (covered <= 0.5 * (found.end - found.start)).all()
+
+
+def test_candidates_follow_the_scores() -> None:
+    scores = np.zeros((1, 2, T), dtype=np.float32)
+    scores[0, 0, 4] = scores[0, 1, 11] = 1
+    found = draw_candidates(batch(labels()), scores, 100, torch.Generator())
+    cells = np.floor(np.stack([found.start, found.end]) * T)
+    assert (cells == [[4], [11]]).all(axis=0).sum() > 60
+
+
+def members(curves: int = S) -> tuple[list[Tem], list[Pem]]:
+    torch.manual_seed(0)
+    tem = TemConfig(channels=4, length=T, hidden=8, dilated=1, curves=curves)
+    pem = PemConfig(inputs=BspConfig().curve_size(curves), hidden=6, layers=2)
+    return [Tem(tem).eval() for _ in range(2)], [Pem(pem).eval() for _ in range(2)]
+
+
+@torch.no_grad()
+def test_each_merged_member_sees_its_own_curves() -> None:
+    tems, pems = members()
+    for net in (*tems, *pems):
+        for parameter in net.parameters():
+            parameter.mul_(5)
+    tem, pem = merge_tems(tems), merge_pems(pems, S)
+    assert (tem.config.curves, tem.config.hidden, pem.config.hidden) == (2 * S, 16, 12)
+    video = torch.randn(2, 4, T)
+    logits = torch.stack([member.logits(video) for member in tems])
+    torch.testing.assert_close(tem.logits(video)[:, :5], logits[:, :, :5].mean(0))
+    torch.testing.assert_close(tem.logits(video)[:, 5:], torch.cat([*logits[:, :, 5:]], dim=1))
+    candidates = drawn(batch(labels((0.2, 0.6)), labels((0.1, 0.3))), 30)
+
+    def confidence(tem: Tem, pem: Pem) -> torch.Tensor:
+        return pem.logits(sample_curves(tem(video)[:, 5:], candidates, BspConfig()))
+
+    each = [confidence(*pair) for pair in zip(tems, pems, strict=True)]
+    assert not torch.allclose(each[0], each[1], atol=1e-3)
+    torch.testing.assert_close(confidence(tem, pem), torch.stack(each).mean(0))
