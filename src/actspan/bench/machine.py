@@ -234,14 +234,14 @@ def sample_costs(config: PipelineConfig, work: Workload, batch: int) -> dict[str
         "rescale": Cost(flops=interpolated, bytes=_FLOAT * (n * C + T * C)),
         "tem": Cost(
             flops=flops_of(tem_products(tem, 1)),
-            bytes=_FLOAT * (T * C + 3 * T + tem_size / batch),
+            bytes=_FLOAT * (T * C + tem.outputs * T + tem_size / batch),
         ),
         "candidates": Cost(
-            flops=N + 16 * N * config.bsp.size,
-            bytes=_FLOAT * 3 * T + N * (5 * _DOUBLE + _FLOAT * config.bsp.size),
+            flops=N + (3 if config.curves else 16) * N * config.pem_inputs,
+            bytes=_FLOAT * tem.outputs * T + N * (5 * _DOUBLE + _FLOAT * config.pem_inputs),
         ),
         "pem": Cost(
-            flops=2 * N * pem.hidden * (pem.inputs + 1),
+            flops=2 * N * pem.hidden * (pem.inputs + 1 + pem.hidden * (pem.layers - 1)),
             bytes=_FLOAT * (N * (pem.inputs + 1) + pem_size / batch),
         ),
         "soft-nms": Cost(

@@ -83,7 +83,8 @@ def curve_features_plain(
     padded = np.pad(curves.T, ((1, 1), (0, 0)))  # (n + 2, S)
     before = padded[(lower + 1).clip(0, cells + 1)]  # (N, P, S)
     after = padded[(lower + 2).clip(0, cells + 1)]
-    sampled = np.float32(1 - share)[..., None] * before + np.float32(share)[..., None] * after
+    weight = [part[..., None].astype(np.float32) for part in (1 - share, share)]
+    sampled = weight[0] * before + weight[1] * after
     out = np.empty((len(proposals), config.curve_size(len(curves))), dtype=np.float32)
     out[:, :-1] = sampled.reshape(len(out), out.shape[1] - 1)
     out[:, -1] = log_duration(proposals.start, proposals.end, cells)
