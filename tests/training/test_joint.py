@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from actspan import Proposals
+from actspan import Bundle, Dataset, Pipeline, Proposals
+from actspan.config.base import changed
 from actspan.config.stages import BspConfig, PemConfig, TemConfig
+from actspan.core.errors import ConfigError
 from actspan.core.tiou import tiou_matrix
 from actspan.model.bsn.networks import Pem, Tem
 from actspan.proposals.curves import curve_features
@@ -19,7 +24,11 @@ from actspan.training.joint_task import (
     sample_curves,
 )
 from actspan.training.merging import merge_pems, merge_tems
+from actspan.training.parts import trainable
 from actspan.training.samples import SampleBatch, SampleLabels
+from actspan.training.trainer import train
+from tests.examples import write_dataset
+from tests.training.tiny import JOINT, NETS, Collected
 
 T, S = 20, 3
 NONE = np.empty((0, 2))
@@ -151,3 +160,87 @@ def test_each_merged_member_sees_its_own_curves() -> None:
     each = [confidence(*pair) for pair in zip(tems, pems, strict=True)]
     assert not torch.allclose(each[0], each[1], atol=1e-3)
     torch.testing.assert_close(confidence(tem, pem), torch.stack(each).mean(0))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("data") / "d"
+    return trainable(Dataset.load(write_dataset(folder, videos=8)))
+
+
+@pytest.fixture(scope="module")
+def bundle(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return train(dataset, tmp_path_factory.mktemp("model") / "bundle", JOINT)
+
+
+def weights_of(bundle: Bundle) -> dict[str, bytes]:
+    return {net: bundle.file(f"{net}.safetensors").read_bytes() for net in NETS}
+
+
+def test_both_networks_are_trained_in_one_loop(dataset: Dataset, bundle: Bundle) -> None:
+    record = dict(bundle.training or {})
+    assert record["bsn"][0]["epochs"] == 3
+    assert record["bsn"][0]["validation"] > 0
+    assert not {"tem", "pem"} & record.keys()
+    assert list((bundle.path / "logs" / "bsn").iterdir())
+    assert bundle.config.pem is not None
+    assert bundle.config.pem.inputs == bundle.config.pem_inputs == 65
+    assert {"tem.onnx", "pem.onnx"} <= set(bundle.files)
+    with Pipeline.load(bundle, threads=1) as pipeline:
+        assert len(pipeline.propose(dataset.read(dataset.videos[0].id)))
+
+
+def test_two_trainings_give_the_same_bytes(
+    bundle: Bundle, dataset: Dataset, tmp_path: Path
+) -> None:
+    assert weights_of(train(dataset, tmp_path / "again", JOINT)) == weights_of(bundle)
+    other = weights_of(train(dataset, tmp_path / "other", JOINT, seed=1))
+    assert all(other[net] != weights_of(bundle)[net] for net in NETS)
+
+
+def test_an_interrupted_training_ends_with_the_same_bytes(
+    bundle: Bundle, dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, tmp_path / "b", JOINT, report=Collected(("training BSN", 5)))
+    report = Collected()
+    assert weights_of(train(dataset, tmp_path / "b", JOINT, report=report)) == weights_of(bundle)
+    assert any("resuming BSN: 2 of 3 epochs" in line for line in report.lines)
+
+
+@pytest.mark.parametrize("mode", ["rescale", "window"])
+def test_an_ensemble_of_wide_features_is_one_bundle(mode: str, tmp_path: Path) -> None:
+    spec = "[features]\nchannels = 24\nstride_seconds = 0.5\n"
+    folder = write_dataset(tmp_path / "d", channels=24, spec=spec)
+    changes = {"mode": mode, "ensemble": 2, "tem": {"components": 3}}
+    data, config = trainable(Dataset.load(folder)), changed(JOINT, changes, where="test")
+    bundle = train(data, tmp_path / "model", config)
+    tem = bundle.config.tem
+    assert tem is not None
+    assert (tem.channels, tem.members, tem.curves) == (24, 2, 8)
+    assert len(dict(bundle.training or {})["bsn"]) == 2
+    with Pipeline.load(bundle, threads=1) as pipeline:
+        assert len(pipeline.propose(data.read(data.videos[0].id)))
+
+
+def test_joint_training_learns(dataset: Dataset, tmp_path: Path) -> None:
+    longer = {"tem": {"optim": {"passes": 60, "epochs": 6}}}
+    bundle = train(dataset, tmp_path / "b", changed(JOINT, longer, where="test"))
+    (fit,) = dict(bundle.training or {})["bsn"]
+    assert fit["training"] < 3.5  # knowing nothing is 2.77 + 0.25 + 1.39
+    assert fit["validation"] < 3.9
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param(
+            {"pem": {"loss": "weighted"}}, "trained together: change tem.optim", id="loss"
+        ),
+        pytest.param({"pem": {"optim": {"rate": 0.1}}}, "change tem.optim", id="optim"),
+        pytest.param({"tem": {"splice": 0.5}}, "splice is not possible", id="splice"),
+    ],
+)
+def test_settings_that_would_not_be_used_are_refused(changes: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        changed(JOINT, changes, where="test")
