@@ -15,7 +15,7 @@ from actspan.core.errors import ConfigError
 from actspan.model.bsn.forward import tem_forward
 from actspan.model.bsn.networks import Pem, Tem
 from actspan.runtime.opening import open_net
-from actspan.training.loop import merge_members
+from actspan.training.merging import merge_pems, merge_tems
 from actspan.training.parts import trainable
 from actspan.training.trainer import train
 from tests.examples import write_dataset
@@ -37,7 +37,7 @@ def test_a_merged_tem_averages_logits(dilated: int) -> None:
     tems = [seeded(Tem, config, seed) for seed in range(3)]
     for tem in tems:
         tem.standardize(torch.arange(6.0), torch.full((6,), 0.5))
-    merged, video = merge_members(tems), torch.randn(2, 6, 20)
+    merged, video = merge_tems(tems), torch.randn(2, 6, 20)
     assert (merged.config.hidden, merged.config.members) == (24, 3)
     expected = torch.stack([tem.logits(video) for tem in tems]).mean(0)
     torch.testing.assert_close(merged.logits(video), expected)
@@ -50,12 +50,12 @@ def test_a_merged_pem_averages_logits() -> None:
     pems = [seeded(Pem, PemConfig(hidden=8), seed) for seed in range(3)]
     features = torch.rand(5, 32)
     expected = torch.stack([pem.logits(features) for pem in pems]).mean(0)
-    torch.testing.assert_close(merge_members(pems).logits(features), expected)
+    torch.testing.assert_close(merge_pems(pems).logits(features), expected)
 
 
 def test_one_member_is_itself() -> None:
     tem = Tem(TemConfig(channels=2, hidden=2))
-    assert merge_members([tem]) is tem
+    assert merge_tems([tem]) is tem
 
 
 def test_hidden_units_must_divide_evenly_among_members() -> None:

@@ -227,10 +227,15 @@ class TrainConfig(Config, frozen=True):
         """Networks that are trained, in their order."""
         return ("tem", "pem") if self.pipeline.bmn is None else ("bmn",)
 
+    @property
+    def optimized(self) -> tuple[Literal["tem", "pem", "bmn"], ...]:
+        """Networks whose `optim` is used: only TEM if it is trained together with PEM."""
+        return ("tem",) if self.trains_together else self.nets
+
     def of_epochs(self, epochs: int) -> Self:
         """Return settings with this number of epochs of every network, as long as before."""
         changes: dict[str, Any] = {}
-        for net in ("tem",) if self.trains_together else self.nets:
+        for net in self.optimized:
             settings = getattr(self, net)
             changes[net] = replace(settings, optim=settings.optim.of_epochs(epochs))
         return replace(self, **changes)
