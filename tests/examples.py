@@ -117,6 +117,9 @@ def write_bundle(
     pem_config = PemConfig(hidden=hidden, inputs=inputs, layers=layers)
     linear = {"fc1": (hidden, inputs), **({"fc2": (hidden, hidden)} if curves else {})}
     linear[f"fc{layers + 1}"] = (1, hidden)
+    pem_weights = weights(**linear)
+    if curves:  # its three layers divide by 10
+        pem_weights |= {n: 5 * w for n, w in pem_weights.items() if n.endswith("weight")}
     bundle = Bundle.create(
         folder,
         config=msgspec.structs.replace(config, pem=pem_config),
@@ -124,7 +127,7 @@ def write_bundle(
         source=Source(note="synthetic, for tests"),
         weights={
             **({"tem": tem_weights} if tem else {}),
-            "pem": weights(**linear),
+            "pem": pem_weights,
         },
     )
     exported, _ = export_bundle(bundle, check_torch=False)
