@@ -19,15 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from actspan.config.stages import TemConfig
 from actspan.config.training import OptimConfig
 from actspan.core.progress import Report
 from actspan.model.bsn.networks import Network
+from actspan.training.merging import merge_members
 from actspan.training.state import StateFolder
 from actspan.training.tasks import Task
 
 _WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the peak rate
-_LAST_LAYERS = ("conv3", "fc2")
 
 N = TypeVar("N", bound=Network)
 Losses = Iterator[Mapping[str, Tensor]]  # per step; `loss` is minimised
@@ -277,35 +276,3 @@ def train_ensemble(
         options = {"seed": seed + member, "member": member}
         fits.append(fit(nets[-1], task, optim, **options, state=state, report=report))
     return merge_members(nets), fits
-
-
-def merge_members(members: Sequence[N]) -> N:
-    """Merge networks of equal size, which must standardise their input alike.
-
-    The logits of the merged network are the mean of the members' logits. The members lie side by
-    side in the hidden layers: TEM's second convolution has one group per member, and the last
-    layer contains all their weights, divided by their number. The bundle, its graphs and every
-    backend see one wider network.
-    """
-    first, count = members[0], len(members)
-    if count == 1:
-        return first
-    sizes = {"hidden": first.config.hidden * count}
-    if isinstance(first.config, TemConfig):
-        sizes["members"] = first.config.members * count
-    weights = [member.weights() for member in members]
-    merged = {}
-    for name in weights[0]:
-        layer, _, kind = name.partition(".")
-        arrays = [w[name] for w in weights]
-        if layer == "input":
-            merged[name] = arrays[0]
-        elif layer not in _LAST_LAYERS:
-            merged[name] = np.concatenate(arrays)
-        elif kind == "weight":
-            merged[name] = np.concatenate(arrays, axis=1) / np.float32(count)
-        else:
-            merged[name] = np.mean(arrays, axis=0)
-    net = type(first)(msgspec.structs.replace(first.config, **sizes))
-    net.load_weights(merged)
-    return net.eval()
