@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
 
-import msgspec
 import numpy as np
 import torch
 from torch import Tensor
