@@ -14,6 +14,7 @@ from actspan.core.errors import BundleError, ShapeError
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bsn.forward import pem_forward, tem_forward
+from actspan.model.conversion import convert_checkpoints
 from actspan.pipeline.outcomes import Outcome, ScoredVideo, VideoInput
 from actspan.proposals.candidates import generate_proposals_plain
 from actspan.proposals.curves import curve_features_plain
@@ -72,6 +73,15 @@ def test_pem_must_fit_the_curves(tmp_path: Path) -> None:
     config = replace(bundle.config, pem=PemConfig(hidden=8))
     with pytest.raises(BundleError, match="gives 49 features of 3 curves, pem expects 32"):
         Bundle(bundle.path, config, bundle.features, bundle.source)
+
+
+def test_both_networks_can_be_converted_again(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    files = [bundle.file(f"{net}.safetensors") for net in ("pem", "tem")]
+    again, _ = convert_checkpoints(files, tmp_path / "again", length=20)
+    assert (again.config.tem, again.config.pem) == (bundle.config.tem, bundle.config.pem)
+    with pytest.raises(BundleError, match=r"of curves\? Convert its TEM with it"):
+        convert_checkpoints(files[:1], tmp_path / "alone")
 
 
 def test_a_part_of_a_video_keeps_its_curves() -> None:
