@@ -150,7 +150,7 @@ def write_bmn_bundle(
     config = BmnConfig(channels=channels, length=length, axes=axes, durations=durations, **sizes)
     rng, weights = np.random.default_rng(7), {}
     for name, shape in weight_shapes(config).items():
-        gain = 0.5 if name.endswith("bias") else 6 if shape[0] <= 2 else 2  # the last layers
+        gain = 0.5 if name.endswith("bias") else 3 if shape[0] <= 2 else 1.4  # the last layers
         scale = gain / np.sqrt(np.prod(shape[1:]))
         weights[name] = rng.normal(size=shape, scale=scale).astype(np.float32)
     bundle = Bundle.create(

@@ -28,6 +28,7 @@ from actspan.deploy.variants import (
     Variant,
     export_variants,
     find_variants,
+    limits_of,
     precision_of,
 )
 from actspan.deploy.verification import verify_bundle
@@ -35,7 +36,7 @@ from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.nets import BSN
 from actspan.runtime.opening import open_net
-from tests.examples import CHANNELS, write_bundle, write_dataset
+from tests.examples import CHANNELS, write_bmn_bundle, write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +188,20 @@ def test_limits_follow_the_precision(tmp_path: Path) -> None:
     assert result.variant.precision == "float16"
     assert 1e-5 < result.outputs["tem"].max < LIMITS["float16"].output
     assert not any("TEM differs" in reason for reason in result.broken)
+
+
+def test_half_precision_of_bmn_is_judged_by_segments_at_any_rank(tmp_path: Path) -> None:
+    bundle = export_variants(write_bmn_bundle(tmp_path / "b"), ["fp16"]).bundle
+    plain, half = verify_bundle(bundle, backends=["onnxruntime"]).results
+    assert (plain.variant.graph, half.variant.graph) == ("", "fp16")
+    assert (plain.status, half.status) == ("ok", "ok")
+    assert half.agreement is not None
+    assert half.agreement.same < LIMITS["float16"].same < half.agreement.kept  # type: ignore[operator]
+    limits = limits_of("float16", ["bmn"])
+    assert list(limits.broken({"bmn": 1e-3}, 0.5, 0.9)) == [
+        "90.00% of proposals are kept, at least 95.0%"
+    ]
+    assert limits_of("float32", ["bmn"]) == LIMITS["float32"]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from actspan.config.bmn import BmnConfig
 from actspan.config.training import BmnTrainConfig
 from actspan.model.bmn.losses import BmnLoss, bmn_loss, draw_proposals
 from actspan.model.bmn.targets import bmn_targets, fitting_proposals, map_segments
-from actspan.model.bsn.networks import Network
 from actspan.model.nets import Net
 from actspan.training.samples import Bool, Int64, SampleBatch, Samples, chunks
 from actspan.training.tasks import cell_targets
@@ -33,7 +32,9 @@ class BmnTask:
         self._training, self._validation = training, validation
         self._segments, self._fitting = map_segments(network), fitting_proposals(network)
 
-    def losses(self, net: Network, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(
+        self, net: nn.Module, videos: Int64, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Compute the losses of an augmented batch: `loss`, and its three parts."""
         samples, config = self._training, self._config
         batch = samples.crop(videos, config, generator) if config.crop else samples.take(videos)
@@ -45,7 +46,7 @@ class BmnTask:
             "classification": loss.classification,
         }
 
-    def validate(self, net: Network) -> float | None:
+    def validate(self, net: nn.Module) -> float | None:
         """Compute the mean loss of the validation videos, in batches as in training."""
         if self._validation is None:
             return None
@@ -54,7 +55,9 @@ class BmnTask:
             total += self._loss(net, batch, None).total.item() * len(batch.features)
         return total / len(self._validation)
 
-    def _loss(self, net: Network, batch: SampleBatch, generator: torch.Generator | None) -> BmnLoss:
+    def _loss(
+        self, net: nn.Module, batch: SampleBatch, generator: torch.Generator | None
+    ) -> BmnLoss:
         """Compute the loss of a batch; without a generator, no proposals are drawn."""
         targets = [
             bmn_targets(labels.instances, self._network, self._config.anchor, clip=False)

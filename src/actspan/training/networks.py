@@ -12,7 +12,9 @@ from actspan.model.bmn.networks import Bmn
 from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.nets import Net
 from actspan.training.bmn_task import BmnTask
+from actspan.training.hardware import Hardware
 from actspan.training.loop import Fit, train_ensemble
+from actspan.training.memory import return_freed_memory
 from actspan.training.parts import TRAINING, VALIDATION
 from actspan.training.reduction import Reduction
 from actspan.training.samples import Samples
@@ -24,11 +26,18 @@ Trained = tuple[dict[Net, Network], dict[Net, list[Fit]]]
 
 
 def train_networks(
-    parts: Parts, config: TrainConfig, *, seed: int, state: StateFolder, report: Report
+    parts: Parts,
+    config: TrainConfig,
+    *,
+    seed: int,
+    state: StateFolder,
+    report: Report,
+    hardware: Hardware,
 ) -> Trained:
     """Train the networks of the model's kind; return them, and the results of their members."""
     train = _train_bsn if config.pipeline.bmn is None else _train_bmn
-    return train(parts, config, {"seed": seed, "state": state, "report": report})
+    options = {"seed": seed, "state": state, "report": report, "hardware": hardware}
+    return train(parts, config, options)
 
 
 def _train_bsn(parts: Parts, config: TrainConfig, options: dict[str, Any]) -> Trained:
@@ -61,6 +70,7 @@ def _train_bsn(parts: Parts, config: TrainConfig, options: dict[str, Any]) -> Tr
 
 def _train_bmn(parts: Parts, config: TrainConfig, options: dict[str, Any]) -> Trained:
     """Train BMN."""
+    return_freed_memory()
     training, network = parts[TRAINING], config.pipeline.bmn
     assert network is not None
 

@@ -11,14 +11,14 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from actspan.config.stages import PipelineConfig
 from actspan.config.training import PemTrainConfig, TemTrainConfig
 from actspan.core.types import BoundaryScores, Float32, Float64
 from actspan.model.bmn.networks import Bmn
 from actspan.model.bsn.losses import TemLoss, pem_loss, pem_targets, tem_loss, tem_targets
-from actspan.model.bsn.networks import Network, Tem
+from actspan.model.bsn.networks import Tem
 from actspan.model.nets import Net
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
@@ -31,16 +31,19 @@ _CHUNK_ROWS = 1 << 16
 class Task(Protocol):
     """What a network is trained on; `name` is the network.
 
-    `videos` is the number of videos to draw batches from.
+    `videos` is the number of videos to draw batches from. Networks are called with batches on the
+    CPU, and return their outputs there.
     """
 
     name: Net
     videos: int
 
-    def losses(self, net: Network, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(
+        self, net: nn.Module, videos: Int64, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Compute the losses of an augmented batch: `loss`, to be minimised, and its parts."""
 
-    def validate(self, net: Network) -> float | None:
+    def validate(self, net: nn.Module) -> float | None:
         """Compute the loss over the whole validation set; None if there is no such set."""
 
 
@@ -145,7 +148,9 @@ class TemTask:
             counted = None if all_count else np.concatenate([part.mask for part in parts])
             self._targets = CellTargets(np.concatenate([p.targets for p in parts]), counted)
 
-    def losses(self, net: Network, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(
+        self, net: nn.Module, videos: Int64, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Compute the losses of an augmented batch: `loss`, and per channel."""
         samples, config = self._training, self._config
         batch = samples.crop(videos, config, generator) if config.crop else samples.take(videos)
@@ -157,7 +162,7 @@ class TemTask:
         loss = self._loss(net(torch.from_numpy(features)), targets)
         return {"loss": loss.total, "action": loss.action, "start": loss.start, "end": loss.end}
 
-    def validate(self, net: Network) -> float | None:
+    def validate(self, net: nn.Module) -> float | None:
         """Compute the loss over the whole validation set; None if there is no such set."""
         if self._validation is None:
             return None
@@ -183,7 +188,7 @@ class Candidates:
         match_iou per video.
     """
 
-    def __init__(self, samples: Samples, tem: Network, pipeline: PipelineConfig) -> None:
+    def __init__(self, samples: Samples, tem: nn.Module, pipeline: PipelineConfig) -> None:
         self.features: list[Tensor] = []
         self.targets: list[Tensor] = []
         for index, scores in enumerate(score_samples(tem, samples)):
@@ -219,12 +224,14 @@ class PemTask:
         self._training, self._kind = training, config.loss
         self._validation = None if validation is None else validation.of(range(len(validation)))
 
-    def losses(self, net: Network, videos: Int64, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(
+        self, net: nn.Module, videos: Int64, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Compute the loss of all candidates of a batch of videos."""
         features, targets = self._training.of(videos.tolist())
         return {"loss": pem_loss(net(features)[:, 0], targets, self._kind, generator=generator)}
 
-    def validate(self, net: Network) -> float | None:
+    def validate(self, net: nn.Module) -> float | None:
         """Compute the loss over all candidates of the validation set."""
         if self._validation is None:
             return None
@@ -234,7 +241,7 @@ class PemTask:
 
 
 @torch.no_grad()
-def score_samples(tem: Network, samples: Samples) -> Float32:
+def score_samples(tem: nn.Module, samples: Samples) -> Float32:
     """Compute the boundary scores of all samples, (V, 3, T)."""
     tem.eval()
     scores = [tem(torch.from_numpy(batch.features)).numpy() for batch in chunks(samples)]
