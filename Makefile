@@ -104,6 +104,7 @@ bench: .venv/dev
 	$(BIN)/actspan bench
 	$(BIN)/python -m benchmarks.stages --rounds 2
 	$(BIN)/python -m benchmarks.after_bmn --rounds 2
+	$(BIN)/python -m benchmarks.bmn forward --rounds 1
 	$(BIN)/python -m benchmarks.commands propose --rounds 1
 	$(BIN)/python -m benchmarks.commands evaluate --rounds 1
 	$(BIN)/python -m benchmarks.commands startup

@@ -18,7 +18,8 @@ import numpy as np
 import actspan
 from actspan import Bundle, Dataset, TemConfig
 from actspan.bench import synthetic
-from actspan.bench.machine import matrix_products, require_limits, tem_products
+from actspan.bench.costs import tem_products
+from actspan.bench.machine import matrix_products, require_limits
 from actspan.bench.timing import timed
 from actspan.core.machine import core_count
 from actspan.data.check import check_dataset

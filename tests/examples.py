@@ -117,6 +117,9 @@ def write_bundle(
     pem_config = PemConfig(hidden=hidden, inputs=inputs, layers=layers)
     linear = {"fc1": (hidden, inputs), **({"fc2": (hidden, hidden)} if curves else {})}
     linear[f"fc{layers + 1}"] = (1, hidden)
+    pem_weights = weights(**linear)
+    if curves:  # its three layers divide by 10
+        pem_weights |= {n: 5 * w for n, w in pem_weights.items() if n.endswith("weight")}
     bundle = Bundle.create(
         folder,
         config=msgspec.structs.replace(config, pem=pem_config),
@@ -124,7 +127,7 @@ def write_bundle(
         source=Source(note="synthetic, for tests"),
         weights={
             **({"tem": tem_weights} if tem else {}),
-            "pem": weights(**linear),
+            "pem": pem_weights,
         },
     )
     exported, _ = export_bundle(bundle, check_torch=False)
@@ -147,7 +150,7 @@ def write_bmn_bundle(
     config = BmnConfig(channels=channels, length=length, axes=axes, durations=durations, **sizes)
     rng, weights = np.random.default_rng(7), {}
     for name, shape in weight_shapes(config).items():
-        gain = 0.5 if name.endswith("bias") else 6 if shape[0] <= 2 else 2  # the last layers
+        gain = 0.5 if name.endswith("bias") else 3 if shape[0] <= 2 else 1.4  # the last layers
         scale = gain / np.sqrt(np.prod(shape[1:]))
         weights[name] = rng.normal(size=shape, scale=scale).astype(np.float32)
     bundle = Bundle.create(

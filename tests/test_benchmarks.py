@@ -18,9 +18,11 @@ pytest.importorskip("onnx")
 
 import actspan  # noqa: E402
 from actspan.bench import synthetic  # noqa: E402
+from actspan.config.bmn import BmnConfig, MapAxes  # noqa: E402
 from actspan.config.stages import FeatureSpec  # noqa: E402
 from actspan.core.tiou import tiou_matrix  # noqa: E402
 from actspan.data.result_files import read_result  # noqa: E402
+from actspan.model.checkpoints import read_checkpoint  # noqa: E402
 from actspan.model.manifest import Source  # noqa: E402
 from actspan.runtime.export import export_bundle  # noqa: E402
 from benchmarks import (  # noqa: E402
@@ -46,6 +48,7 @@ BENCHMARKS = (
         "accuracy",
         "after_bmn",
         "backends",
+        "bmn",
         "commands",
         "extract",
         "few_labels",
@@ -131,6 +134,25 @@ def test_baseline_after_bmn_is_the_published_code(code: str, prefix: str, data: 
         np.testing.assert_allclose(
             picked, published[f"{video}/{prefix}/picked"], rtol=0, atol=1e-15
         )
+
+
+@pytest.mark.parametrize(
+    ("axes", "prefix"), [("start-end", "jjboy"), ("duration-start", "mmaction2")]
+)
+def test_baseline_of_bmn_is_the_published_network(axes: MapAxes, prefix: str, data: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from benchmarks.published_bmn import PublishedBmn
+
+    net = PublishedBmn(BmnConfig(axes=axes)).eval()
+    checkpoint = read_checkpoint(data / "bmn" / "bmn_made_up.pth.tar", preset="jjboy2020")
+    net.load(checkpoint.weights)
+    with np.load(data / "bmn" / "stages.npz") as stages:
+        video = next(name.partition("/")[0] for name in stages if name.endswith("/feature"))
+        with torch.inference_mode():
+            found = net(torch.from_numpy(stages[f"{video}/feature"].T[None]))
+        for output, name in zip(found, ("map", "start", "end"), strict=True):
+            published = stages[f"{video}/{prefix}/{name}"]
+            np.testing.assert_allclose(output[0].numpy(), published, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("code", ["jjboy2020", "mmaction2"])

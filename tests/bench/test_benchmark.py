@@ -21,7 +21,7 @@ from actspan.bench.result_tables import (
 )
 from actspan.core.errors import BackendError, BenchError, BundleError
 from tests.bench.small import SMALL, lower_the_roof, stage_of, with_wrong_graph
-from tests.examples import write_bundle, write_dataset
+from tests.examples import write_bmn_bundle, write_bundle, write_dataset
 
 STEPS = ("read", "rescale", "candidates", "soft-nms")
 ONE_SIZE = replace(SMALL, batches=(2,), channels=400, length=100, snippets=None)
@@ -47,6 +47,22 @@ def test_every_stage_is_measured(result: BenchResult) -> None:
         expected |= {(name, "end-to-end", batch) for name in ("tem", "pem", "bsn")}
     assert {(s.name, s.scope, s.batch) for s in result.stages} == expected
     assert len(result.stages) == len(expected)
+
+
+def test_bmn(tmp_path: Path) -> None:
+    model = write_bmn_bundle(tmp_path / "bmn").path
+    result = run_benchmark(replace(ONE_SIZE, model=model, backend="onnxruntime"))
+    names = {(s.name, s.scope) for s in result.stages if s.batch == 2}
+    assert names == {("bmn", "interface"), ("pipeline", "end-to-end")} | {
+        (n, "step") for n in STEPS
+    }
+    assert broken_limits(result) == []
+    assert {s.name for s in result.stages if s.cost} >= {"bmn", "candidates", "pipeline"}
+    (path,) = write_summaries(result, tmp_path / "npu")
+    assert path == tmp_path / "npu" / "bmn" / "perf_vision_batchsize_2_device_0.txt"
+    rates = {(s.name, s.scope): s.samples_per_second for s in read_log(path).stages}
+    mine = stage_of(result, "bmn", "interface", 2).samples_per_second
+    assert rates["bmn", "interface"] == pytest.approx(mine, rel=1e-5)  # type: ignore[arg-type]
 
 
 def test_rates_follow_from_the_medians(result: BenchResult) -> None:
@@ -194,7 +210,7 @@ def test_bad_requests(changed: dict[str, object], error: type[Exception], messag
 
 def test_both_networks_are_needed(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", tem=False)
-    with pytest.raises(BundleError, match="contains no TEM; a benchmark runs both"):
+    with pytest.raises(BundleError, match="contains no TEM; a benchmark runs TEM and PEM"):
         run_benchmark(replace(ONE_SIZE, model=bundle.path))
 
 

@@ -5,16 +5,13 @@ import sys
 import numpy as np
 import pytest
 
+from actspan.bench.costs import Workload, bmn_products, flops_of, sample_costs, tem_products
 from actspan.bench.machine import (
-    Workload,
     attainable,
-    flops_of,
     highest,
     matrix_products,
     measure_machine,
     require_limits,
-    sample_costs,
-    tem_products,
     with_costs,
 )
 from actspan.bench.records import (
@@ -26,6 +23,7 @@ from actspan.bench.records import (
     Timing,
 )
 from actspan.bench.timing import Rule
+from actspan.config.bmn import BmnConfig
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import MissingExtraError
 from actspan.model.bsn.forward import tem_forward
@@ -34,6 +32,18 @@ from tests.bench.small import lower_the_roof
 CONFIG = PipelineConfig(tem=TemConfig(), pem=PemConfig())
 WORK = Workload(snippets=100, read_bytes=160_000, candidates=1000, proposals=100, result_bytes=6000)
 ROOF = Roof(gflops=100.0, gigabytes_per_second=10.0, cache_gigabytes_per_second=50.0)
+
+
+def test_bmn_takes_8_billion_operations_a_video_without_sampling() -> None:
+    assert flops_of(bmn_products(BmnConfig(), 1)) == pytest.approx(8.1e9, rel=0.02)
+
+
+def test_the_costs_of_bmn_are_those_of_its_own_sizes() -> None:
+    config = PipelineConfig(bmn=BmnConfig(channels=6, length=20, hidden=8))
+    costs = sample_costs(config, WORK, batch=1)
+    assert costs.keys() >= {"rescale", "bmn", "candidates", "pipeline"}
+    assert costs["rescale"].bytes == 4 * (100 * 6 + 20 * 6)
+    assert not costs.keys() & {"tem", "pem"}
 
 
 def test_tem_takes_280_million_operations_a_video() -> None:
@@ -67,6 +77,15 @@ def test_costs_are_those_of_the_arithmetic() -> None:
     parts = [cost for name, cost in costs.items() if name not in ("bsn", "evaluate")]
     assert costs["bsn"].flops == sum(cost.flops for cost in parts)
     assert costs["tem"].bytes < sample_costs(CONFIG, WORK, batch=1)["tem"].bytes  # weights, once
+
+
+def test_learnt_curves_and_hidden_layers_are_counted() -> None:
+    tem, pem = TemConfig(curves=16), PemConfig(inputs=257, hidden=64, layers=2)
+    costs = sample_costs(PipelineConfig(tem=tem, pem=pem), WORK, batch=16)
+    assert costs["pem"].flops == 1000 * 2 * 64 * (257 + 64 + 1)
+    assert costs["tem"].flops - sample_costs(CONFIG, WORK, batch=16)["tem"].flops == (
+        2 * 18 * 512 * 100
+    )
 
 
 def test_the_lower_part_of_the_roof_counts() -> None:

@@ -107,4 +107,4 @@ def test_sizes_need_a_tem(bundle: Bundle, tmp_path: Path) -> None:
     )
     result = actspan(pem.path, "--batch", 2)
     assert result.exit_code == 2
-    assert "--batch: no effect without a TEM in the bundle" in " ".join(result.stderr.split())
+    assert "--batch: no effect without a TEM or BMN in" in " ".join(result.stderr.split())

@@ -6,6 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +14,9 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
 from actspan.cli import console, main
+from actspan.runtime import opening
+from actspan.runtime.session import Session
+from actspan.streams import backbone
 from tests.streams.encoders import write_encoder
 from tests.streams.example_videos import steady, write_audio, write_video
 
@@ -71,6 +75,42 @@ def test_bad_videos_are_a_table(line: list[str], tmp_path: Path) -> None:
     assert "song" in done.output
     assert "--on-error skip" in done.output
     assert CliRunner().invoke(main, [*line, *out, "--on-error", "skip"]).exit_code == 0
+
+
+def test_a_device_is_a_backend_of_onnx_runtime(
+    line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def open_session(path: Path, *, backend: str, **options: int) -> Session:
+        opened.append(backend)
+        return opening.open_session(path, backend=backend, **options)
+
+    monkeypatch.setattr(backbone, "open_session", open_session)
+    done = CliRunner().invoke(main, [*line, "--out", str(tmp_path / "cpu"), "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert opened == ["onnxruntime"]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--device", "gpu"], "--device gpu: give auto, cpu, cuda, or the number of a GPU"),
+        (["--device", "cuda"], "backend onnxruntime:cuda: "),
+        (["--device", "cuda:1"], "backend onnxruntime:cuda: "),
+        (["--device", "cpu", "--backend", "openvino"], "give it or --backend openvino, not both"),
+    ],
+)
+def test_a_device_that_cannot_be_used_is_refused_in_a_line(
+    options: list[str], complaint: str, line: list[str], tmp_path: Path
+) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and "cuda" in options[1]:
+        pytest.skip("a GPU is installed")
+    done = CliRunner().invoke(main, [*line, *options, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    (error,) = done.stderr.splitlines()
+    assert complaint in error
+    assert not (tmp_path / "out" / "features").exists()
 
 
 @pytest.mark.parametrize("options", [["--stride", "8"], ["--backbone", "resnet"]])

@@ -155,6 +155,32 @@ def test_bad_settings_are_named(dataset: Path, tmp_path: Path, text: str, compla
     assert complaint in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("device", "complaint"),
+    [
+        ("cuda", "sees no GPU: install its build with CUDA and the GPU's driver, or give"),
+        ("gpu", "give auto, cpu, cuda, or the number of a GPU"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_in_a_line(
+    dataset: Path, tmp_path: Path, device: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    done = run("--dataset", dataset, "--out", tmp_path / "model", "--device", device, *SMALL)
+    assert done.exit_code == 1
+    assert f"--device {device}: " in done.stderr
+    assert complaint in " ".join(done.stderr.split())
+    assert not (tmp_path / "model").exists()
+
+
+def test_device_and_precision_are_recorded(dataset: Path, tmp_path: Path) -> None:
+    options = ("--device", "cpu", "--precision", "bf16")
+    done = run("--dataset", dataset, "--out", tmp_path / "model", *options, *SMALL)
+    assert done.exit_code == 0, done.output
+    record = dict(Bundle.load(tmp_path / "model").training or {})
+    assert (record["device"], record["precision"]) == ("cpu", "bf16")
+
+
 def test_a_taken_place_is_refused(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "note.txt").write_text("mine")

@@ -26,7 +26,9 @@ from actspan.deploy.reference import (
 from actspan.deploy.variants import (
     LIMITS,
     Variant,
+    export_variants,
     find_variants,
+    limits_of,
     precision_of,
 )
 from actspan.deploy.verification import verify_bundle
@@ -34,7 +36,7 @@ from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.nets import BSN
 from actspan.runtime.opening import open_net
-from tests.examples import CHANNELS, write_bundle, write_dataset
+from tests.examples import CHANNELS, write_bmn_bundle, write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,28 @@ def test_an_ensemble_is_verified_as_well(tmp_path: Path) -> None:
     with CheckpointSession(ensemble, "tem") as session:
         output = session.run({"video": x})["output"]
     np.testing.assert_allclose(output, tem_forward(ensemble.weights("tem"), x), rtol=0, atol=1e-6)
+
+
+def test_a_model_with_learnt_curves_is_verified_with_all_its_variants(
+    tmp_path: Path, dataset: Path
+) -> None:
+    bundle = write_bundle(tmp_path / "b", curves=3)
+    bundle = export_variants(bundle, ["fp16"]).bundle
+    bundle = export_variants(bundle, ["int8"], calibrate=dataset).bundle
+    assert {"tem.fp16.onnx", "pem.fp16.onnx", "tem.int8.onnx"} <= bundle.files.keys()
+    for videos in ({"dataset": dataset, "subset": "validation"}, {}):
+        found = verify_bundle(bundle, **videos)  # type: ignore[arg-type]
+        full = [r for r in found.results if r.variant.precision == "float32"]
+        assert {"onnxruntime", "torch"} <= {result.variant.backend for result in full}
+        assert [result.status for result in full] == ["ok"] * len(full), found.results
+        assert all(result.agreement is not None for result in found.results)
+
+
+def test_ends_within_the_slack_are_the_same() -> None:
+    ours, theirs = proposals((0, 1), (2, 3)), proposals((0.004, 1), (2.02, 3))
+    assert compare_proposals({"a": ours}, {"a": theirs}).same == 0
+    found = compare_proposals({"a": ours}, {"a": theirs}, {"a": 0.01})
+    assert (found.same, found.kept) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("net", sorted(BSN))
@@ -164,6 +188,20 @@ def test_limits_follow_the_precision(tmp_path: Path) -> None:
     assert result.variant.precision == "float16"
     assert 1e-5 < result.outputs["tem"].max < LIMITS["float16"].output
     assert not any("TEM differs" in reason for reason in result.broken)
+
+
+def test_half_precision_of_bmn_is_judged_by_segments_at_any_rank(tmp_path: Path) -> None:
+    bundle = export_variants(write_bmn_bundle(tmp_path / "b"), ["fp16"]).bundle
+    plain, half = verify_bundle(bundle, backends=["onnxruntime"]).results
+    assert (plain.variant.graph, half.variant.graph) == ("", "fp16")
+    assert (plain.status, half.status) == ("ok", "ok")
+    assert half.agreement is not None
+    assert half.agreement.same < LIMITS["float16"].same < half.agreement.kept  # type: ignore[operator]
+    limits = limits_of("float16", ["bmn"])
+    assert list(limits.broken({"bmn": 1e-3}, 0.5, 0.9)) == [
+        "90.00% of proposals are kept, at least 95.0%"
+    ]
+    assert limits_of("float32", ["bmn"]) == LIMITS["float32"]
 
 
 @pytest.mark.parametrize(
@@ -313,9 +351,9 @@ def test_ties_do_not_count_against_recall(
     steps = iter([1, -1])  # of equal scores either order is right
 
     def tied(*args: Any) -> Any:
-        found, clock = propose(*args)
+        found, *others = propose(*args)
         step = next(steps)
-        return {n: p.with_score(np.full(len(p), 0.5))[::step] for n, p in found.items()}, clock
+        return {n: p.with_score(np.full(len(p), 0.5))[::step] for n, p in found.items()}, *others
 
     monkeypatch.setattr(module, "_propose", tied)
     found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])

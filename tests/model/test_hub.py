@@ -20,6 +20,7 @@ from actspan.model.bundle import Bundle
 from actspan.model.hub_address import HubAddress
 from actspan.model.hub_card import CardRequest, is_own_card, model_card
 from actspan.model.locations import bundle_folder
+from tests.examples import write_bmn_bundle
 from tests.model.loopback_hub import TOKEN, Client, LoopbackHub, loopback_hub
 
 DEMO = Path(actspan.model.__file__).parent / "demo"
@@ -296,6 +297,17 @@ def test_figures_of_the_training_are_in_the_card(bundle: Path) -> None:
     command = "actspan train --dataset synthetic --out MODEL --seed 3 --preset published"
     assert f"measured on 10 validation videos with 21 instances by `{command}`." in text
     assert "not evaluated" in model_card(Bundle.load(DEMO), NAME, CardRequest(license="mit"))
+
+
+def test_the_card_names_the_kind_of_model(bundle: Path, tmp_path: Path) -> None:
+    request = CardRequest(license="mit")
+    bmn = model_card(write_bmn_bundle(tmp_path / "bmn"), NAME, request)
+    assert "A boundary-matching network (BMN) for ActSpan." in bmn
+    assert "[pipeline.bmn]" in bmn
+    assert "| `bmn.safetensors` |" in bmn
+    assert "(BSN)" not in bmn
+    bsn = model_card(Bundle.load(bundle), NAME, request)
+    assert "A boundary-sensitive network (BSN) for ActSpan." in bsn
 
 
 def test_a_card_knows_whether_it_was_changed(bundle: Path) -> None:

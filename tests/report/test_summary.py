@@ -147,5 +147,5 @@ def test_the_page_says_whose_curves_it_draws(
     pipeline = {"label_free": {"window": 4096}} if is_label_free else {}
     write_info(run, {**Run.load(run).info, "pipeline": pipeline})
     page = write_report([run], tmp_path / "report.html").path.read_text(encoding="utf-8")
-    assert ("Curves are the scores of TEM" in page) == (not is_label_free)
+    assert ("Curves are action, start and end scores" in page) == (not is_label_free)
     assert ("start and end have the same one" in page) == is_label_free

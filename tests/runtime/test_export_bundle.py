@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
 from actspan.config.stages import FeatureSpec
-from actspan.core.errors import BundleError, ParityError
+from actspan.core.errors import BundleError, ConfigError, ParityError
 from actspan.model.bsn.forward import sigmoid
 from actspan.model.conversion import convert_checkpoints
 from actspan.model.manifest import Source
 from actspan.model.weights import weight_shapes
 from actspan.runtime.export import TOLERANCE, check_probabilities, export_bundle
 from actspan.runtime.opening import open_session
+from tests.examples import write_bmn_bundle
 
 TEM, PEM = TemConfig(channels=5, hidden=4, length=20), PemConfig(hidden=6)
 
@@ -73,6 +74,14 @@ def test_sizes_can_be_fixed(tmp_path: Path) -> None:
         assert session.input_shapes == {"video": (2, 5, 30)}
     with open_session(bundle.file("pem.onnx")) as session:
         assert session.input_shapes == {"video_feature": (None, 32)}
+
+
+def test_the_length_of_bmn_is_that_of_its_map(tmp_path: Path) -> None:
+    bundle = write_bmn_bundle(tmp_path / "b")
+    with pytest.raises(ConfigError, match="length 30: a BMN is for 20 cells"):
+        export_bundle(bundle, length=30, check_torch=False)
+    _, (check,) = export_bundle(bundle, batch=2, length=20, check_torch=False)
+    assert check.file == "bmn.onnx"
 
 
 def test_exporting_again_repairs_and_repeats(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from fastapi.testclient import TestClient
 from actspan import Bundle, Features, Pipeline
 from actspan.runtime.opening import open_nets
 from actspan.server.settings import Limits
-from tests.examples import CHANNELS, STRIDE
+from tests.examples import CHANNELS, STRIDE, write_bmn_bundle, write_bundle
+from tests.server.conftest import GRID
 from tests.server.live import serving
-from tests.server.services import client_of, features
+from tests.server.services import client_of, features, npy
 
 triton = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 
@@ -76,6 +77,22 @@ def test_networks(
     assert answer.get_response()["id"] == "7"
 
 
+def test_networks_with_learnt_curves(tmp_path: Path) -> None:
+    curved = write_bundle(tmp_path / "bundle", curves=3, features=GRID)
+    rows = np.random.default_rng(1).random((2, CHANNELS, 20), np.float32)
+    body = {"name": "video", "datatype": "FP32", "shape": rows.shape, "data": rows.tolist()}
+    with client_of(tmp_path / "data", model=curved.path) as client:
+        shapes = [
+            [put["shape"] for side in ("inputs", "outputs") for put in about[side]]
+            for about in (client.get(f"/v2/models/{net}").json() for net in ("tem", "pem"))
+        ]
+        (output,) = client.post("/v2/models/tem/infer", json={"inputs": [body]}).json()["outputs"]
+        proposed = client.post("/api/propose", content=npy(features(30)))
+    assert shapes == [[[-1, CHANNELS, 20], [-1, 8, 20]], [[-1, 49], [-1, 1]]]
+    assert output["shape"] == [2, 8, 20]
+    assert proposed.status_code == 200, proposed.text
+
+
 @pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
 def test_the_pipeline_on_videos_of_different_lengths(
     service: Any, pipeline: Pipeline, binary: bool
@@ -99,6 +116,47 @@ def test_the_pipeline_on_videos_of_different_lengths(
     np.testing.assert_array_equal(
         answer.as_numpy("score"), np.concatenate([p.score for p in found])
     )
+
+
+@pytest.fixture(scope="module")
+def bmn_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("bmn")
+    bundle = write_bmn_bundle(folder / "bundle", features=GRID, durations=9)
+    settings = {"model": bundle.path, "backend": "onnxruntime", "threads": 2}
+    with serving(folder, **settings) as live, triton.InferenceServerClient(live.url[7:]) as client:
+        yield client, bundle
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
+def test_bmn_has_three_outputs(bmn_service: Any, binary: bool) -> None:
+    client, bundle = bmn_service
+    assert not client.is_model_ready("tem")
+    about = client.get_model_metadata("bmn")
+    assert {output["name"]: output["shape"] for output in about["outputs"]} == {
+        "confidence_map": [-1, 2, 9, 20],
+        "start": [-1, 20],
+        "end": [-1, 20],
+    }
+    rows = np.random.default_rng(1).random((3, CHANNELS, 20), np.float32)
+    answer = run(client, "bmn", binary, ["confidence_map", "start", "end"], video=rows)
+    with open_nets(bundle, ["bmn"], "onnxruntime", 1)["bmn"] as session:
+        expected = session.run({"video": rows})
+    for name, values in expected.items():
+        np.testing.assert_array_equal(answer.as_numpy(name), values)
+    only = run(client, "bmn", binary, ["end"], video=rows)
+    assert only.as_numpy("start") is None
+    with pytest.raises(triton.InferenceServerException, match="the model expects FP32"):
+        run(client, "bmn", binary, ["end"], video=rows[:, :, :-1].copy())
+
+
+def test_the_pipeline_of_bmn(bmn_service: Any) -> None:
+    client, bundle = bmn_service
+    answer = run(client, "pipeline", True, ["segments", "score"], features=features())
+    with Pipeline.load(bundle, backend="onnxruntime", threads=1) as pipeline:
+        found = pipeline.propose(Features(features(), STRIDE, STRIDE))
+    assert len(found) > 10
+    np.testing.assert_array_equal(answer.as_numpy("score"), found.score)
+    np.testing.assert_array_equal(answer.as_numpy("segments")[:, 0], found.start)
 
 
 def test_the_pipeline_on_one_video_with_all_defaults(service: Any, pipeline: Pipeline) -> None:

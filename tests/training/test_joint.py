@@ -11,10 +11,9 @@ import torch
 
 from actspan import Bundle, Dataset, Pipeline, Proposals
 from actspan.config.base import changed
-from actspan.config.stages import BspConfig, PemConfig, TemConfig
+from actspan.config.stages import BspConfig
 from actspan.core.errors import ConfigError
 from actspan.core.tiou import tiou_matrix
-from actspan.model.bsn.networks import Pem, Tem
 from actspan.proposals.curves import curve_features
 from actspan.training.joint_task import (
     DrawnCandidates,
@@ -23,7 +22,6 @@ from actspan.training.joint_task import (
     position_targets,
     sample_curves,
 )
-from actspan.training.merging import merge_pems, merge_tems
 from actspan.training.parts import trainable
 from actspan.training.samples import SampleBatch, SampleLabels
 from actspan.training.trainer import train
@@ -131,35 +129,6 @@ def test_candidates_follow_the_scores() -> None:
     found = draw_candidates(batch(labels()), scores, 100, torch.Generator())
     cells = np.floor(np.stack([found.start, found.end]) * T)
     assert (cells == [[4], [11]]).all(axis=0).sum() > 60
-
-
-def members(curves: int = S) -> tuple[list[Tem], list[Pem]]:
-    torch.manual_seed(0)
-    tem = TemConfig(channels=4, length=T, hidden=8, dilated=1, curves=curves)
-    pem = PemConfig(inputs=BspConfig().curve_size(curves), hidden=6, layers=2)
-    return [Tem(tem).eval() for _ in range(2)], [Pem(pem).eval() for _ in range(2)]
-
-
-@torch.no_grad()
-def test_each_merged_member_sees_its_own_curves() -> None:
-    tems, pems = members()
-    for net in (*tems, *pems):
-        for parameter in net.parameters():
-            parameter.mul_(5)
-    tem, pem = merge_tems(tems), merge_pems(pems, S)
-    assert (tem.config.curves, tem.config.hidden, pem.config.hidden) == (2 * S, 16, 12)
-    video = torch.randn(2, 4, T)
-    logits = torch.stack([member.logits(video) for member in tems])
-    torch.testing.assert_close(tem.logits(video)[:, :5], logits[:, :, :5].mean(0))
-    torch.testing.assert_close(tem.logits(video)[:, 5:], torch.cat([*logits[:, :, 5:]], dim=1))
-    candidates = drawn(batch(labels((0.2, 0.6)), labels((0.1, 0.3))), 30)
-
-    def confidence(tem: Tem, pem: Pem) -> torch.Tensor:
-        return pem.logits(sample_curves(tem(video)[:, 5:], candidates, BspConfig()))
-
-    each = [confidence(*pair) for pair in zip(tems, pems, strict=True)]
-    assert not torch.allclose(each[0], each[1], atol=1e-3)
-    torch.testing.assert_close(confidence(tem, pem), torch.stack(each).mean(0))
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from actspan.bench import machine
+from actspan.bench.costs import Workload
 from actspan.bench.material import Material, Reference, open_material, with_accuracy
 from actspan.bench.records import (
     WHOLE,
@@ -132,7 +133,7 @@ class _Bench:
         self._progress(what, min(self._announced, total), total)
         self._announced += 1
 
-    def run(self) -> machine.Workload:
+    def run(self) -> Workload:
         """Measure everything and return the average sizes of samples."""
         self.announce("checkpoint")
         reference = Reference.of(self._material, self._request.streams)

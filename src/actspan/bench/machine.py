@@ -11,23 +11,22 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean, pstdev
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from actspan.bench.costs import Shape, Workload, flops_of, products_of, sample_costs
 from actspan.bench.records import WHOLE, Cost, Environment, Roof, SamplesPerSecond, Stage
 from actspan.bench.timing import Measured, Rule, measure
-from actspan.config.bmn import BmnConfig
-from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
+from actspan.config.stages import PipelineConfig, TemConfig
 from actspan.core.errors import require
 from actspan.core.machine import core_count, cpu_flags, processor_name
 from actspan.core.segments import Proposals
 from actspan.data.dataset import Dataset
 from actspan.deploy.accuracy_report import library_versions
-from actspan.model.weights import weight_shapes
 from actspan.pipeline.steps import Batch
 
 _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "openvino", "torch", "pyarrow")
@@ -42,11 +41,9 @@ _VARIABLES = (
 _NOISE = 0.05  # of the rate of the fixed product; more is reported
 _BUSY = 0.5  # load average per core; more is reported
 
-Shape = tuple[int, int, int, int]  # (g, m, k, n): g products of (m, k) @ (k, n)
-
 FIXED: tuple[Shape, ...] = ((1, 512, 1536, 1600),)  # TEM's second layer, 16 videos, as published
 _LARGE = 2**27  # bytes per copy; larger than the caches of a core
-_FLOAT, _DOUBLE = 4, 8  # bytes
+_FLOAT = 4  # bytes
 
 
 def capture_environment(before: Measured, after: Measured, load: float | None) -> Environment:
@@ -88,17 +85,6 @@ def noise_notes(environment: Environment) -> Iterator[str]:
         yield f"the load average was {load:.1f} at the start: others use this machine"
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """Average sizes of samples."""
-
-    snippets: float
-    read_bytes: float  # on disk
-    candidates: float  # that PEM scores
-    proposals: float  # in the result
-    result_bytes: float  # in the result file
-
-
 def workload_of(
     dataset: Dataset,
     batches: Sequence[Batch],
@@ -120,31 +106,6 @@ def workload_of(
     )
 
 
-def products_of(config: TemConfig | BmnConfig, videos: int) -> tuple[Shape, ...]:
-    """Return the layers of the network that sees features as matrix products."""
-    if isinstance(config, BmnConfig):
-        return bmn_products(config, videos)
-    return tem_products(config, videos)
-
-
-def tem_products(config: TemConfig, videos: int) -> tuple[Shape, ...]:
-    """Return TEM's layers as matrix products over columns that are already unrolled."""
-    shapes = []
-    for name, shape in weight_shapes(config).items():
-        if not name.endswith(".weight"):
-            continue
-        out, taken, taps = shape
-        channels = config.channels if name == "conv1.weight" else config.hidden
-        groups = channels // taken
-        shapes.append((groups, out // groups, taken * taps, videos * config.length))
-    return tuple(shapes)
-
-
-def flops_of(shapes: Sequence[Shape]) -> float:
-    """Count the multiplications and additions of the products."""
-    return float(sum(2 * g * m * k * n for g, m, k, n in shapes))
-
-
 def matrix_products(shapes: Sequence[Shape]) -> Callable[[int], object]:
     """Return a function that computes these products in float32; it ignores its argument."""
     rng = np.random.default_rng(0)
@@ -157,16 +118,6 @@ def matrix_products(shapes: Sequence[Shape]) -> Callable[[int], object]:
         return [np.matmul(a, b) for a, b in pairs]
 
     return run
-
-
-def bmn_products(config: BmnConfig, videos: int) -> tuple[Shape, ...]:
-    """Return BMN's layers as matrix products, without the sparse product of the sampling."""
-    H, S, M, h, T = config.base, config.sampled, config.matched, config.hidden, config.length
-    cells = (config.durations or T) * T
-    grouped = [(4, H // 4, 3 * inputs // 4, T) for inputs in (config.channels, H, H, H)]
-    full = [(1, S, 3 * H, T), (1, M * config.samples, S, T), (1, h, M, cells)]
-    full += [(1, h, 9 * h, cells)] * 2
-    return tuple((g, m, k, videos * n) for g, m, k, n in grouped + full)
 
 
 def measure_products(shapes: Sequence[Shape], cores: int, rule: Rule) -> Measured:
@@ -217,44 +168,6 @@ def _copy_rate(size: int, cores: int, rule: Rule) -> float:
         lambda n: np.copyto(targets[n % cores], sources[n % cores]), streams=cores, rule=rule
     )
     return 2 * size * copies.undisturbed_rate / 1e9
-
-
-def sample_costs(config: PipelineConfig, work: Workload, batch: int) -> dict[str, Cost]:
-    """Return the lowest cost of a sample per stage, counted as in docs/project/performance.md."""
-    tem, pem = config.tem or TemConfig(), config.pem or PemConfig()
-    n, N = work.snippets, work.candidates
-    T, C = tem.length, tem.channels
-    interpolated = 12 * T * C if config.mode == "rescale" and n != T else 0
-    tem_size, pem_size = (
-        float(sum(np.prod(shape) for shape in weight_shapes(net).values())) for net in (tem, pem)
-    )
-    proposals = 3 * _DOUBLE * work.proposals
-    costs = {
-        "read": Cost(flops=0, bytes=work.read_bytes + _FLOAT * n * C),
-        "rescale": Cost(flops=interpolated, bytes=_FLOAT * (n * C + T * C)),
-        "tem": Cost(
-            flops=flops_of(tem_products(tem, 1)),
-            bytes=_FLOAT * (T * C + tem.outputs * T + tem_size / batch),
-        ),
-        "candidates": Cost(
-            flops=N + (3 if config.curves else 16) * N * config.pem_inputs,
-            bytes=_FLOAT * tem.outputs * T + N * (5 * _DOUBLE + _FLOAT * config.pem_inputs),
-        ),
-        "pem": Cost(
-            flops=2 * N * pem.hidden * (pem.inputs + 1 + pem.hidden * (pem.layers - 1)),
-            bytes=_FLOAT * (N * (pem.inputs + 1) + pem_size / batch),
-        ),
-        "soft-nms": Cost(
-            flops=2 * N + 8 * N * min(config.soft_nms.picks, N),
-            bytes=N * (5 * _DOUBLE + _FLOAT) + proposals,
-        ),
-        "write": Cost(flops=0, bytes=proposals + work.result_bytes),
-    }
-    whole = Cost(
-        flops=sum(cost.flops for cost in costs.values()),
-        bytes=sum(cost.bytes for cost in costs.values()),
-    )
-    return costs | {"bsn": whole, "evaluate": Cost(flops=0, bytes=work.result_bytes + proposals)}
 
 
 def attainable(cost: Cost, roof: Roof) -> SamplesPerSecond:

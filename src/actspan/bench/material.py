@@ -23,10 +23,10 @@ from actspan.deploy.reference import (
     compare_proposals,
     position_slack,
 )
-from actspan.deploy.variants import LIMITS, Variant, find_variants
+from actspan.deploy.variants import Variant, find_variants, limits_of
 from actspan.jobs.feature_source import inputs_from_features
 from actspan.model.bundle import Bundle
-from actspan.model.nets import NETS, Net
+from actspan.model.nets import NETS, Net, nets_of
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import VideoInput
 from actspan.runtime.export import export_bundle
@@ -91,13 +91,13 @@ class Reference:
 
         `recall` is that of `proposals`.
         """
-        limits, of = LIMITS[precision], f"{len(self.proposals)} videos"
+        limits, of = limits_of(precision, self.differences), f"{len(self.proposals)} videos"
         comparison = compare_proposals(self.proposals, proposals, self.slack)
         accuracy: dict[str, Accuracy] = {
             net: Accuracy(
                 max_difference=difference,
                 of=of,
-                broken=tuple(limits.broken({net: difference}, same=1.0)),
+                broken=tuple(limits.broken({net: difference})),
             )
             for net, difference in self.differences.items()
         }
@@ -106,7 +106,7 @@ class Reference:
             max_difference=max(self.differences.values()),
             same=comparison.same,
             of=of,
-            broken=tuple(limits.broken(self.differences, comparison.settled)),
+            broken=tuple(limits.broken(self.differences, comparison.settled, comparison.kept)),
         )
         return accuracy | dict.fromkeys(WHOLE, whole)
 
@@ -158,9 +158,10 @@ def _bundle(request: BenchRequest, folder: Path) -> Bundle:
     bundle = Bundle.load(request.model)
     if bundle.missing_nets:
         lacking = " and no ".join(net.upper() for net in NETS if net in bundle.missing_nets)
+        needed = [net.upper() for net in NETS if net in nets_of(bundle.config)]
         raise BundleError(
-            f"{bundle.path}: contains no {lacking}; a benchmark runs both networks: "
-            "actspan convert TEM PEM --out BUNDLE"
+            f"{bundle.path}: contains no {lacking}; a benchmark runs {' and '.join(needed)}: "
+            f"actspan convert {' '.join(needed)} --out BUNDLE"
         )
     return bundle
 

@@ -183,9 +183,10 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A timed stage at one batch size.
 
-    The name is `tem`, `pem`, `bsn` (all of it), or a step: `read`, `rescale`, `candidates` (with
-    BSP features), `soft-nms`, `write`, `evaluate`, `latency`. The scope says what the figures
-    include: the runtime's call alone (interface), everything in wall time (end-to-end), or a step.
+    The name is `tem`, `pem`, `bmn`, `bsn` or `pipeline` (all of it, of BSN or another model), or a
+    step: `read`, `rescale`, `candidates` (in BSN with BSP features), `soft-nms`, `write`,
+    `evaluate`, `latency`. The scope says what the figures include: the runtime's call alone
+    (interface), everything in wall time (end-to-end), or a step.
     """
 
     name: str

@@ -36,7 +36,7 @@ _TITLES = {
     ("read", "step"): "data read",
     ("rescale", "step"): "preprocess (rescale)",
     ("tem", "interface"): "TEM, the runtime's call",
-    ("candidates", "step"): "candidates + BSP",
+    ("candidates", "step"): "candidates",
     ("pem", "interface"): "PEM, the runtime's call",
     ("soft-nms", "step"): "Soft-NMS",
     ("latency", "step"): "latency, one at a time",
@@ -48,6 +48,7 @@ _IN_TURN = ("read", "rescale", "tem", "bmn", "candidates", "pem", "soft-nms", "w
 _NPU_STEPS: dict[str, tuple[Sequence[str], ...]] = {
     "tem": (("read",), ("rescale",), ("candidates",)),
     "pem": ((), (), ("soft-nms", "write")),
+    "bmn": (("read",), ("rescale",), ("candidates", "soft-nms", "write")),
 }
 _RECALL = ("AR@1", "AR@10", "AR@100", "AUC")
 _IDENTITY = ("name", "scope", "batch", "samples_per_second", "batches_per_second")
@@ -255,13 +256,14 @@ def result_page(result: BenchResult) -> str:
 
 
 def write_summaries(result: BenchResult, folder: Path) -> list[Path]:
-    """Write `tem/` and `pem/perf_vision_batchsize_<b>_device_0.txt`, named as by the NPU tool.
+    """Write `<net>/perf_vision_batchsize_<b>_device_0.txt`, named as by the NPU tool.
 
     The summary of TEM includes reading, rescaling, candidates and BSP features. That of PEM starts
-    with these in memory and includes Soft-NMS and the result file.
+    with these in memory and includes Soft-NMS and the result file. That of BMN includes everything.
     """
     written = []
-    for batch, net in product(_batches(result), _NPU_STEPS):
+    nets = [net for net in _NPU_STEPS if any(stage.name == net for stage in result.stages)]
+    for batch, net in product(_batches(result), nets):
         path = folder / net / f"perf_vision_batchsize_{batch}_device_0.txt"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -289,7 +291,7 @@ def _step_times(result: BenchResult, batch: int, net: str) -> StepTimes:
     call = seconds(net, "interface")
     return StepTimes(
         samples=samples,
-        total=seconds(net, "end-to-end"),
+        total=seconds("pipeline" if net == "bmn" else net, "end-to-end"),
         read=read,
         preprocess=preprocess,
         inference=call,

@@ -23,6 +23,7 @@ from actspan.data.annotations.format_table import DATASET_JSON
 from actspan.data.annotations.formats import write_annotations
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
+from actspan.model.nets import video_net
 
 Weights = dict[str, Float32]
 
@@ -119,8 +120,8 @@ def make_bundle(
 
 
 def standardised_for(bundle: Bundle) -> Callable[[Float32], Float32]:
-    """Return a function that scales synthetic features to the inputs of a bundle's TEM."""
-    weights = bundle.weights("tem")
+    """Return a function that scales synthetic features to the inputs of a bundle's network."""
+    weights = bundle.weights(video_net(bundle.config))
     if "input.mean" not in weights:
         return lambda values: values
     mean, scale = weights["input.mean"], weights["input.scale"]

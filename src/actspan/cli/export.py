@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @command(
-    batch="Fix TEM's batch size. [default: free]",
-    length="Fix TEM's number of cells. [default: free]",
+    batch="Fix the batch size of TEM or BMN. [default: free]",
+    length="Fix TEM's number of cells; BMN's is that of its map. [default: free]",
     passes=doc(
         "Also write a variant: names of passes, comma-separated (see actspan optimize --list). "
         "With fix-dims among them, --batch and --length apply to the variant only. May be "
@@ -47,7 +47,7 @@ def export(
     calibrate: Existing | None = None,
     json_: bool = False,
 ) -> None:
-    """Write the networks of a BUNDLE as tem.onnx and pem.onnx, and variants of them.
+    """Write the networks of a BUNDLE as tem.onnx and pem.onnx, or as bmn.onnx, and variants.
 
     Each file is run on ONNX Runtime and kept only if it agrees with the weights: with a NumPy
     forward pass and, if torch is installed, with the torch network. Plain files must agree to 1e-5.

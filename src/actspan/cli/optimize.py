@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     io=doc("Pass fp16: type of the inputs and outputs.", group="Passes"),
     calibrate=doc("Pass int8: dataset folder from which to compute value ranges.", group="Passes"),
     model_kind=doc(
-        "Pass int8: inputs of the network, snippet features (tem) or features of proposals (pem).",
+        "Pass int8: inputs of the network, snippet features (tem, bmn) or of proposals (pem).",
         group="Passes",
     ),
     bundle=doc(
@@ -57,7 +57,7 @@ def optimize(
     opset: Positive | None = None,
     io: Literal["fp32", "fp16"] = "fp32",
     calibrate: Path | None = None,
-    model_kind: Literal["tem", "pem"] = "tem",
+    model_kind: Literal["tem", "pem", "bmn"] = "tem",
     bundle: Path | None = None,
     list_: bool = False,
     json_: bool = False,
@@ -128,7 +128,7 @@ def _sizes(texts: Sequence[str]) -> dict[str, int]:
 
 
 def _calibration(
-    dataset: Path | None, kind: Literal["tem", "pem"], bundle: Path | None
+    dataset: Path | None, kind: Literal["tem", "pem", "bmn"], bundle: Path | None
 ) -> Calibration | None:
     if dataset is None:
         return None

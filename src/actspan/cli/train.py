@@ -21,7 +21,7 @@ from actspan.cli.help import Text
 from actspan.cli.options import command
 from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive, doc
-from actspan.config.training import DEFAULT_PRESET, PRESETS
+from actspan.config.training import DEFAULT_PRESET, PRESETS, Precision
 from actspan.core.wording import counted, quoted
 from actspan.model.nets import TRAININGS
 
@@ -79,6 +79,12 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
         "Discard an unfinished training of this bundle, instead of resuming it.", group="Resume"
     ),
     force=doc("Replace an existing bundle.", group="Output"),
+    device=doc(
+        "auto (a GPU if PyTorch sees one), cpu, cuda, or a GPU by its number: cuda:1.",
+        "DEVICE",
+        group="Speed",
+    ),
+    precision=doc("Precision of the networks while they are trained.", group="Speed"),
 )
 def train(
     *,
@@ -99,6 +105,8 @@ def train(
     on_error: OnError = "fail",
     restart: bool = False,
     force: bool = False,
+    device: str = "auto",
+    precision: Precision = "fp32",
     json_: bool = False,
 ) -> None:
     """Train a model on a dataset folder, and write a bundle that is ready to run.
@@ -143,12 +151,18 @@ def train(
                 on_error=on_error,
                 restart=restart,
                 force=force,
+                device=device,
+                precision=precision,
                 report=report,
                 checked=checked,
             )
         except KeyboardInterrupt:
             report.say("stopped; the same command resumes after the last whole epoch")
             raise
+    from actspan.training.hardware import place_in_torchrun
+
+    if place_in_torchrun().rank > 0:
+        return
     training = dict(bundle.training or {})
     if json_:
         names = ("preset", "seed", "data", *TRAININGS, "evaluation")

@@ -103,10 +103,10 @@ class BspConfig(Config, frozen=True, kw_only=True):
     action_samples: _Samples = 16  # samples of the action score over the proposal
     boundary_samples: _Samples = 8  # samples around its start, and around its end
     boundary_ratio: _Positive = 0.2  # half width of a boundary region, as a share of the proposal
-    # Positions at which learnt curves are sampled: over the proposal, and around each boundary.
-    curve_samples: _Size = 8
-    curve_boundary_samples: _Samples = 4
-    curve_boundary_ratio: _Positive = 0.25  # as `boundary_ratio`, but at least one cell
+    curve_samples: _Size = 8  # samples of every learnt curve over the proposal
+    curve_boundary_samples: _Samples = 4  # samples around its start, and around its end
+    # Half width of the region of these samples, as a share of the proposal; at least one cell.
+    curve_boundary_ratio: _Positive = 0.25
 
     @property
     def size(self) -> int:

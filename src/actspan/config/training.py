@@ -122,6 +122,7 @@ class TemTrainConfig(Config, frozen=True):
         _require(scaled, "tem: components are those of standardized channels: set standardize")
 
 
+Precision = Literal["fp32", "bf16"]  # of the networks while they are trained
 PemLoss = Literal["published", "weighted", "weighted-logistic"]
 
 

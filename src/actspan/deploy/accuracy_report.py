@@ -154,7 +154,8 @@ def _source(bundle: Bundle) -> str:
 def _limits_table() -> list[str]:
     rows = []
     for precision, limits in LIMITS.items():
-        same = "-" if limits.same is None else f"{limits.same:.1%}"
+        shares = (limits.same, "") if limits.kept is None else (limits.kept, " kept")
+        same = "-" if shares[0] is None else f"{shares[0]:.1%}{shares[1]}"
         of = "every AR, AUC" if limits.all_recall else "AR@100, AUC"
         rows.append([precision, f"{limits.output:g}", same, f"{limits.recall:g} points", of])
     header = ["precision", "outputs within", "same, at least", "recall within", "of"]

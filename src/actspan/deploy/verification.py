@@ -24,7 +24,7 @@ from actspan.deploy.reference import (
     position_slack,
     synthetic_videos,
 )
-from actspan.deploy.variants import LIMITS, Variant, find_variants
+from actspan.deploy.variants import Variant, find_variants, limits_of
 from actspan.evaluation.recall import evaluate_recall
 from actspan.model.bundle import Bundle
 from actspan.model.nets import NETS, Net
@@ -226,8 +226,10 @@ class _Checkpoint:
         agreement: Agreement,
         recall: Recall | None,
     ) -> Iterator[str]:
-        limits = LIMITS[variant.precision]
-        yield from limits.broken({net: d.max for net, d in outputs.items()}, agreement.settled)
+        limits = limits_of(variant.precision, outputs)
+        yield from limits.broken(
+            {net: d.max for net, d in outputs.items()}, agreement.settled, agreement.kept
+        )
         for name, value in (recall or {}).items():
             change = value - (self.recall or {})[name]
             judged = limits.all_recall or name in ("AR@100", "AUC")

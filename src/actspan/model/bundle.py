@@ -84,7 +84,8 @@ class Bundle:
             made = f"[pipeline.bsp] gives {size} features"
             if self.config.curves:
                 made = f"{made} of {self.config.curves} curves"
-            faults.append(f"{made}, pem expects {pem.inputs}")
+            alone = " (of curves? Convert its TEM with it)" if self.config.tem is None else ""
+            faults.append(f"{made}, pem expects {pem.inputs}{alone}")
         faults += [f"{n!r} is not a plain file name" for n in self.files if not is_plain_name(n)]
         if faults:
             where = self.path / MANIFEST

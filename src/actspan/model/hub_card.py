@@ -16,6 +16,7 @@ from actspan.core.files import name_disk_errors, read_bytes
 from actspan.core.limits import SETTINGS
 from actspan.core.wording import counted, markdown_table, quoted, suggestion
 from actspan.model.bundle import Bundle
+from actspan.model.nets import video_net
 
 # The identifiers that huggingface.co accepts; any other licence is called `other` there.
 _LICENSE_NAMES = """
@@ -97,7 +98,7 @@ def model_card(bundle: Bundle, repository: str, request: CardRequest) -> str:
     figures = request.figures or _training_figures(bundle)
     parts = [
         f"# {repository.partition('/')[2]}",
-        _INTRODUCTION if bundle.nets else _LABEL_FREE,
+        _introduction(bundle),
         _usage(bundle, repository),
         _data(bundle, request.data),
         _figures(figures),
@@ -121,11 +122,18 @@ def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_INTRODUCTION = """A boundary-sensitive network (BSN) for ActSpan. It finds *when* actions happen in
+_KINDS = {"tem": "boundary-sensitive network (BSN)", "bmn": "boundary-matching network (BMN)"}
+_INTRODUCTION = """A {} for ActSpan. It finds *when* actions happen in
 a long, untrimmed video, as scored segments. *Which* action it is, only a classifier says, if there
 is one among the files below."""
 _LABEL_FREE = """Settings of ActSpan without networks: segments are where a stream changes, not what
 happens."""
+
+
+def _introduction(bundle: Bundle) -> str:
+    if not bundle.nets:
+        return _LABEL_FREE
+    return _INTRODUCTION.format(_KINDS[video_net(bundle.config)])
 
 
 def _metadata(repository: str, request: CardRequest, figures: Figures | None) -> str:

@@ -1,4 +1,4 @@
-"""Features of proposals from learnt curves, which PEM sees instead of BSP features.
+"""Features of proposals from learnt curves, instead of BSP features (bsn.md section 13).
 
 A TEM with learnt curves gives S values per cell. They are sampled over a proposal and around its
 two boundaries; so PEM sees what the network found out about each cell, not its scores alone.

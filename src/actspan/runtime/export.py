@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from actspan.config.bmn import BmnConfig
 from actspan.config.stages import PemConfig, TemConfig
-from actspan.core.errors import ParityError
+from actspan.core.errors import ConfigError, ParityError
 from actspan.core.types import Float32, Float64
 from actspan.model.bmn.graph import build_bmn
 from actspan.model.bsn.forward import sigmoid
@@ -105,10 +105,10 @@ def export_network(
 
     Raises
     ------
-    ParityError, BundleError, MissingExtraError
+    ParityError, BundleError, MissingExtraError, ConfigError
         The graph differs by more than 1e-5, or for large logits by more than rounding explains; its
         file is not written; there is no such network, the bundle is damaged or cannot be written;
-        the package `onnx` is not installed.
+        the package `onnx` is not installed; BMN has another length.
     """
     weights, settings = bundle.weights(net), bundle.settings(net)
     model = _build(settings, weights, batch, length)
@@ -153,6 +153,11 @@ def _build(
     if isinstance(settings, TemConfig):
         return build_tem(weights, batch=batch, length=length)
     if isinstance(settings, BmnConfig):
+        if length not in (None, settings.length):
+            raise ConfigError(
+                f"length {length}: a BMN is for {settings.length} cells, which are the axes of its "
+                "map; leave --length out"
+            )
         return build_bmn(weights, settings, batch=batch)
     return build_pem(weights) if isinstance(settings, PemConfig) else build_classifier(weights)
 

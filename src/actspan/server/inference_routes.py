@@ -1,4 +1,4 @@
-"""`/v2`: TEM, PEM and the whole pipeline by the Open Inference Protocol v2."""
+"""`/v2`: the networks and the whole pipeline by the Open Inference Protocol v2."""
 
 from __future__ import annotations
 

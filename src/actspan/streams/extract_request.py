@@ -13,6 +13,7 @@ from actspan.config.base import Bounds, Config, OnError, Positive, doc
 from actspan.config.stages import FeatureSpec, Streams
 from actspan.config.streams import TIMEOUT, Statistic, StreamKind, TimeUnit
 from actspan.core.errors import ConfigError
+from actspan.runtime.devices import backend_on
 
 Precision = Literal["float16", "float32"]
 
@@ -194,6 +195,15 @@ class ExtractRequest(Config, frozen=True):
     backend: Annotated[str, doc("Inference runtime for the backbone.", "NAME", group="Speed")] = (
         "auto"
     )
+    device: Annotated[
+        str,
+        doc(
+            "Run the backbone with ONNX Runtime on cpu, cuda, or a GPU by its number (cuda:1); "
+            "auto leaves the choice to --backend.",
+            "DEVICE",
+            group="Speed",
+        ),
+    ] = "auto"
     on_error: Annotated[
         OnError, doc("Stop at videos that cannot be opened, or skip them.", group="Input")
     ] = "fail"
@@ -214,6 +224,19 @@ class ExtractRequest(Config, frozen=True):
         doc("Kind of the streams. [default: by their suffix and content]", group="Input"),
     ] = None
     samples: SampleRequest = field(default_factory=SampleRequest)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "auto" not in (self.backend, backend_on(self.device)):
+            raise ConfigError(
+                f"--device {self.device} selects the backend {backend_on(self.device)}; give it or "
+                f"--backend {self.backend}, not both"
+            )
+
+    @property
+    def runtime(self) -> str:
+        """Name of the backend: that of the device, if one is given."""
+        return self.backend if self.device == "auto" else backend_on(self.device)
 
     @property
     def noun(self) -> str:

@@ -204,8 +204,8 @@ def _find_sources(
     check_settings(request, kind)
     if kind == "video":
         find_backbone(request.backbone)
-    if request.backend != "auto":
-        find_backend(request.backend)
+    if request.runtime != "auto":
+        find_backend(request.runtime)
     sources = find_videos(request.videos, kind, request.timeout)
     request = complete_request(request, kind, sources.paths.values())
     opens: Callable[[Location], Any] = VideoFile

@@ -34,7 +34,7 @@ SnippetExtractor = Extractor | StreamExtractor
 
 _OPTION = re.compile(r"--[a-z-]+ [A-Z]+")  # in a remedy
 
-_OF_VIDEO = ("backbone", "frames", "streams", "threads", "backend")
+_OF_VIDEO = ("backbone", "frames", "streams", "threads", "backend", "device")
 _OF_OTHERS: dict[StreamKind, tuple[str, ...]] = {
     "video": (),
     "sensors": ("statistics", "rate", "time", "time_unit", "columns"),
@@ -101,7 +101,7 @@ def open_extractor(request: ExtractRequest) -> SnippetExtractor:
             streams=request.streams,
             frames=request.frames,
             threads=request.threads,
-            backend=request.backend,
+            backend=request.runtime,
         )
     return StreamExtractor(_extraction(request), request.grid)
 

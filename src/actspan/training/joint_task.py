@@ -6,6 +6,7 @@ scores of that step are high. Its loss reaches TEM through the curves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,15 +19,13 @@ from actspan.config.training import PemTrainConfig, TemTrainConfig
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import Float32, Float64
 from actspan.model.bsn.losses import tem_loss
-from actspan.model.bsn.networks import Pem, Tem
 from actspan.model.nets import TrainingName
 from actspan.proposals.curves import log_duration, sampled_cells
 from actspan.training.samples import Int64, SampleBatch, SampleLabels, Samples, chunks
-from actspan.training.tasks import cell_targets, mix_backgrounds
+from actspan.training.tasks import Task, cell_targets, mix_backgrounds
 
 # Factors by which the networks multiply the outputs of layers, by the start of the layers' names.
-# Training divides the layers' weights, and multiplies their rates, by them: with the published
-# rates, which are meant for these factors, the curves would hardly learn.
+# At the rate of the other layers the curves would hardly learn with them.
 _SCALES = {"tem.conv3": 0.01, "pem.": 0.1}
 
 _CURVES = 5  # number of TEM's outputs before the curves
@@ -40,19 +39,14 @@ _SEED = 0  # of the candidates that are drawn for validation
 
 
 class TemAndPem(nn.Module):
-    """TEM and PEM of one model as one network, which is trained in one loop."""
+    """TEM and PEM of one model, or replicas of both."""
 
-    def __init__(self, tem: Tem, pem: Pem) -> None:
+    tem: Any
+    pem: Any
+
+    def __init__(self, tem: nn.Module, pem: nn.Module) -> None:
         super().__init__()
         self.tem, self.pem = tem, pem
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                parameter.div_(scale_of(name))
-
-
-def scale_of(name: str) -> float:
-    """Return the factor by which a network multiplies the output of a parameter's layer."""
-    return next((scale for start, scale in _SCALES.items() if name.startswith(start)), 1.0)
 
 
 class DrawnCandidates(NamedTuple):
@@ -64,7 +58,7 @@ class DrawnCandidates(NamedTuple):
     tiou: Float32  # (N,), largest with an instance
 
 
-class JointTask:
+class JointTask(Task):
     """Cells of the training videos and drawn candidates; validated on the validation videos."""
 
     name: TrainingName = "bsn"
@@ -101,6 +95,18 @@ class JointTask:
             total += self._losses(net, batch, generator)["loss"].item() * len(batch.features)
         return total / len(self._validation)
 
+    def replicate(self, net: Any, replica: Callable[..., nn.Module]) -> TemAndPem:
+        """Return replicas of both networks; see `Task.replicate`.
+
+        Every process runs PEM on all candidates, because their loss reaches the curves of TEM only
+        in the process that has them.
+        """
+        return TemAndPem(replica(net.tem), replica(net.pem, shared=False))
+
+    def scale(self, parameter: str) -> float:
+        """Return the factor by which a network multiplies the output of a layer."""
+        return next((s for start, s in _SCALES.items() if parameter.startswith(start)), 1.0)
+
     def _losses(
         self, net: Any, batch: SampleBatch, generator: torch.Generator
     ) -> dict[str, Tensor]:
@@ -119,8 +125,8 @@ class JointTask:
         if batch.real is not None:
             curves = curves * torch.from_numpy(batch.real)[:, None]
         rows = sample_curves(curves, drawn, self._bsp)
-        confidence = functional.binary_cross_entropy_with_logits(
-            net.pem.logits(rows)[:, 0], torch.from_numpy(drawn.tiou)
+        confidence = functional.binary_cross_entropy(
+            net.pem(rows)[:, 0], torch.from_numpy(drawn.tiou)
         )
         loss = cells.total + config.position_weight * position + self._pem.weight * confidence
         return {

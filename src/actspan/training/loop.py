@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
 
@@ -20,6 +19,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from actspan.config.training import OptimConfig
 from actspan.core.progress import Report
+from actspan.training.hardware import Hardware, Replica
 from actspan.training.state import StateFolder
 from actspan.training.tasks import Task
 
@@ -154,7 +154,8 @@ class _Best:
         """Keep this epoch if it is chosen as the last one, or has the lowest validation loss."""
         last = validation is None or self._select == "last"
         if last or not self.values or validation < self.values["validation"]:
-            weights = {name: value.clone() for name, value in net.state_dict().items()}
+            state = net.state_dict().items()
+            weights = {name: value.to("cpu", copy=True) for name, value in state}
             self.values = {"epoch": epoch, "training": training, "validation": validation}
             self.values["weights"] = weights
 
@@ -166,11 +167,6 @@ class _Best:
         return f", best {loss}" if self._select == "best" else f", {loss}"
 
 
-def _unscaled(name: str) -> float:
-    """Return 1 for every parameter: the layers learn with the scale that the network has."""
-    return 1.0
-
-
 def fit(
     net: nn.Module,
     task: Task,
@@ -179,24 +175,28 @@ def fit(
     seed: int,
     state: StateFolder,
     report: Report,
+    hardware: Hardware,
     member: int = 0,
-    scale: Callable[[str], float] = _unscaled,
 ) -> Fit:
     """Train `net`, a member of an ensemble, in place, and load the weights of the chosen epoch.
 
+    It is on the CPU before and afterwards.
+
     It is the last one, or with `optim.select` "best" the one with the lowest loss over the whole
-    validation set, if there is one. `scale` returns the factor by which the network multiplies the
-    output of a parameter's layer; with AdamW the layer learns as if it were 1.
+    validation set, if there is one.
     """
     plan, batches = Plan.of(optim, task.videos), _batches(optim, task.videos)
+    net.to(hardware.device)
     kept = copy.deepcopy(net) if optim.average else net  # running average of the weights
+    replica = task.replicate(net, lambda *a, **b: Replica(*a, hardware, is_trained=True, **b))
+    kept_replica = task.replicate(kept, lambda *a, **b: Replica(*a, hardware, **b))
     kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
-    optimizer = kind(_groups(net, optim, scale), optim.rate)
+    optimizer = kind(_groups(net, optim, task.scale), optim.rate)
     best = _Best(optim.select)
 
     def losses(steps: range) -> Losses:
         epoch = steps.start // plan.epoch_steps
-        torch.manual_seed(_mix(seed, task.name, 1, epoch))
+        torch.manual_seed(_mix(seed, task.name, 1, epoch) + hardware.rank)  # own rows, own dropout
         generator = torch.Generator().manual_seed(_mix(seed, task.name, 2, epoch))
         order, current = np.empty(0, dtype=np.int64), -1
         for step in steps:
@@ -207,7 +207,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(optim, plan, step) / group["scale"]
             yield task.losses(
-                net, order[batch * optim.batch : (batch + 1) * optim.batch], generator
+                replica, order[batch * optim.batch : (batch + 1) * optim.batch], generator
             )
             if kept is not net:
                 _update_average(kept, net, min(optim.average, (step + 1) / (step + 10)))
@@ -215,22 +215,21 @@ def fit(
     title, name = task.name.upper(), str(task.name)
     if member:
         title, name = f"{title} {member + 1}", f"{name}-{member}"
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=hardware.generators):
         options: Any = {"longest_gradient": optim.longest_gradient, "average": kept, "best": best}
         training = Training(title, net, optimizer, plan, report, state, name, **options)
-        with closing(state.open_logs(name, training.done)) as logs:
+        with state.logs(name, training.done) as add_logs:
             for epoch, means in training.epochs(losses, best.note):
                 kept.eval()
                 with torch.no_grad():
-                    validation = task.validate(kept)
+                    validation = task.validate(kept_replica)
                 best.add(epoch + 1, means["loss"], validation, kept)
                 report.losses(title, epoch + 1, means["loss"], validation)
                 values = {f"training/{name}": value for name, value in means.items()}
                 if validation is not None:
                     values["validation/loss"] = validation
-                for label, value in (values | {"rate": optimizer.param_groups[0]["lr"]}).items():
-                    logs.add_scalar(label, value, epoch + 1)
-                logs.flush()
+                add_logs(epoch + 1, values | {"rate": optimizer.param_groups[0]["lr"]})
+    net.cpu()
     net.load_state_dict(best.values.pop("weights"))
     net.eval()
     return Fit(epochs=plan.epochs, steps=plan.steps, **best.values)
@@ -283,7 +282,7 @@ def train_members(
     seed: int,
     state: StateFolder,
     report: Report,
-    scale: Callable[[str], float] = _unscaled,
+    hardware: Hardware,
 ) -> tuple[list[N], list[Fit]]:
     """Train networks with consecutive seeds; return them, and each one's result."""
     nets, fits = [], []
@@ -291,6 +290,6 @@ def train_members(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + member)
             nets.append(build())
-        options: Any = {"seed": seed + member, "member": member, "scale": scale}
+        options: Any = {"seed": seed + member, "member": member, "hardware": hardware}
         fits.append(fit(nets[-1], task, optim, **options, state=state, report=report))
     return nets, fits

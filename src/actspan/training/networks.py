@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import torch
+
 from actspan.config.training import TrainConfig
 from actspan.core.progress import Report
 from actspan.model.bmn.networks import Bmn
 from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.nets import Net, TrainingName
 from actspan.training.bmn_task import BmnTask
-from actspan.training.joint_task import JointTask, TemAndPem, scale_of
+from actspan.training.hardware import Hardware
+from actspan.training.joint_task import JointTask, TemAndPem
 from actspan.training.loop import Fit, train_members
-from actspan.training.merging import merge_pems, merge_tems
+from actspan.training.memory import return_freed_memory
+from actspan.training.merging import merge_members
 from actspan.training.parts import TRAINING, VALIDATION
 from actspan.training.reduction import Reduction
 from actspan.training.samples import Samples
@@ -27,11 +31,18 @@ Trained = tuple[dict[Net, Network], Fits]
 
 
 def train_networks(
-    parts: Parts, config: TrainConfig, *, seed: int, state: StateFolder, report: Report
+    parts: Parts,
+    config: TrainConfig,
+    *,
+    seed: int,
+    state: StateFolder,
+    report: Report,
+    hardware: Hardware,
 ) -> Trained:
     """Train the networks of the model's kind; return them, and the results of their members."""
     train = _train_bsn if config.pipeline.bmn is None else _train_bmn
-    return train(parts, config, {"seed": seed, "state": state, "report": report})
+    options = {"seed": seed, "state": state, "report": report, "hardware": hardware}
+    return train(parts, config, options)
 
 
 def _train_bsn(parts: Parts, config: TrainConfig, options: dict[str, Any]) -> Trained:
@@ -70,13 +81,15 @@ def _train_together(
     task = JointTask(parts[TRAINING], parts.get(VALIDATION), pipeline, config.tem, config.pem)
 
     def build() -> TemAndPem:
-        return TemAndPem(build_tem(), build_pem())
+        net = TemAndPem(build_tem(), build_pem())
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                parameter.div_(task.scale(name))
+        return net
 
-    members, fits = train_members(
-        build, task, config.tem.optim, config.ensemble, scale=scale_of, **options
-    )
-    tem = merge_tems([member.tem for member in members])
-    pem = merge_pems([member.pem for member in members], pipeline.curves, pipeline.bsp)
+    members, fits = train_members(build, task, config.tem.optim, config.ensemble, **options)
+    tem = merge_members([member.tem for member in members])
+    pem = merge_members([member.pem for member in members], curves=pipeline.curves)
     return tem, pem, {"bsn": fits}
 
 
@@ -92,15 +105,16 @@ def _train_in_turn(
     training, validation = parts[TRAINING], parts.get(VALIDATION)
     task = TemTask(training, validation, config.tem)
     tems, tem_fits = train_members(build_tem, task, config.tem.optim, count, **options)
-    tem = merge_tems(tems)
+    tem = merge_members(tems)
     validated = None if validation is None else Candidates(validation, tem, pipeline)
     pem_task = PemTask(Candidates(training, tem, pipeline), validated, config.pem)
     pems, pem_fits = train_members(build_pem, pem_task, config.pem.optim, count, **options)
-    return tem, merge_pems(pems), {"tem": tem_fits, "pem": pem_fits}
+    return tem, merge_members(pems), {"tem": tem_fits, "pem": pem_fits}
 
 
 def _train_bmn(parts: Parts, config: TrainConfig, options: dict[str, Any]) -> Trained:
     """Train BMN."""
+    return_freed_memory()
     training, network = parts[TRAINING], config.pipeline.bmn
     assert network is not None
 

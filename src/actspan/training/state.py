@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,12 +20,18 @@ SETTINGS, LOGS = "settings.json", "logs"
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The folder `OUT.training` next to the bundle, with the state of an unfinished training."""
+    """The folder `OUT.training` next to the bundle, with the state of an unfinished training.
+
+    `writes` is False in the processes that only read it, as another one writes it.
+    """
 
     path: Path
+    writes: bool = True
 
     @classmethod
-    def open(cls, out: Path, settings: Mapping[str, Any], *, restart: bool) -> Self:
+    def open(
+        cls, out: Path, settings: Mapping[str, Any], *, restart: bool, writes: bool = True
+    ) -> Self:
         """Create the folder next to the bundle `out`, or open the existing one to resume.
 
         `settings` are all that affect the result, for JSON; only a state with equal ones is
@@ -37,7 +44,7 @@ class StateFolder:
         """
         path = out.resolve()
         path = path.with_name(f"{path.name}.training")
-        if restart:
+        if restart and writes:
             shutil.rmtree(path, ignore_errors=True)
         plain = json.loads(json.dumps(settings))
         try:
@@ -46,7 +53,7 @@ class StateFolder:
             path.mkdir(parents=True, exist_ok=True)
             with atomic_file(path / SETTINGS) as stream:
                 stream.write(json.dumps(plain, indent=1).encode())
-            return cls(path)
+            return cls(path, writes)
         except (OSError, ValueError, RecursionError) as error:
             what = f"{path / SETTINGS}: damaged: {error}; start again: --restart"
             raise ActSpanError(what) from error
@@ -56,7 +63,7 @@ class StateFolder:
                 f"{path}: contains an unfinished training with other settings ({names}); use those "
                 "to resume it, or discard it: --restart"
             )
-        return cls(path)
+        return cls(path, writes)
 
     def load(self, name: str, parts: Mapping[str, Any]) -> dict[str, Any] | None:
         """Restore a network's training and random numbers; return all values, None if new."""
@@ -64,7 +71,7 @@ class StateFolder:
         if not file.is_file():
             return None
         try:
-            state: dict[str, Any] = torch.load(file, weights_only=True)
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
             for key, part in parts.items():
                 part.load_state_dict(state[key])
             torch.set_rng_state(state["random"])
@@ -75,19 +82,33 @@ class StateFolder:
 
     def save(self, name: str, parts: Mapping[str, Any], **values: Any) -> None:
         """Save the parts (network, optimizer, ...) and values of one network's training."""
+        if not self.writes:
+            return
         states = {key: part.state_dict() for key, part in parts.items()}
         with atomic_file(self.path / f"{name}.pt") as stream:
             torch.save(states | values, stream)
 
-    def open_logs(self, name: str, done: int) -> Any:
-        """Open the TensorBoard logs of a network, to be closed by the caller.
+    @contextmanager
+    def logs(self, name: str, done: int) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+        """Open the TensorBoard logs of a network; yield a function that adds values of an epoch.
 
         Entries after the `done` epochs that an interrupted run finished are discarded.
         """
+        if not self.writes:
+            yield lambda epoch, values: None
+            return
         tensorboard = require(
             "torch.utils.tensorboard", extra="train", purpose="Logging the losses of training"
         )
-        return tensorboard.SummaryWriter(str(self.path / LOGS / name), purge_step=done or None)
+        folder = self.path / LOGS / name
+        with closing(tensorboard.SummaryWriter(str(folder), purge_step=done or None)) as writer:
+
+            def add(epoch: int, values: Mapping[str, float]) -> None:
+                for label, value in values.items():
+                    writer.add_scalar(label, value, epoch)
+                writer.flush()
+
+            yield add
 
     def finish(self, bundle: Path) -> None:
         """Move the logs into the bundle and remove the rest."""

@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 from actspan.config.base import OnError, changed, read_toml
-from actspan.config.training import DEFAULT_PRESET, ClassifierTrainConfig, TrainConfig, preset
+from actspan.config.training import (
+    DEFAULT_PRESET,
+    ClassifierTrainConfig,
+    Precision,
+    TrainConfig,
+    preset,
+)
 from actspan.core.errors import ConfigError, require
 from actspan.core.files import StrPath
 from actspan.core.locks import lock_target
@@ -50,6 +57,8 @@ def train(
     on_error: OnError = "fail",
     restart: bool = False,
     force: bool = False,
+    device: str = "auto",
+    precision: Precision = "fp32",
     report: Report | None = None,
     checked: Callable[[Dataset], object] = _ignore,
 ) -> Bundle:
@@ -87,6 +96,11 @@ def train(
         Stop at problems in the dataset, or skip what cannot be used.
     restart, force : bool
         Discard an unfinished training; replace an existing bundle.
+    device : str
+        "cpu", "cuda", or "cuda:1" for the GPU with number 1; "auto" is a GPU if PyTorch sees one,
+        or else the CPU. Under torchrun, every process takes its own GPU and its share of a batch.
+    precision : "fp32" or "bf16"
+        Of the networks while they are trained; weights and losses are float32.
     report : Report, optional
         Receives progress, losses and messages.
     checked : callable
@@ -102,7 +116,8 @@ def train(
     MissingExtraError
         PyTorch is not installed.
     ConfigError
-        A setting is unknown or out of range, or an unfinished training with others exists.
+        A setting is unknown or out of range, or an unfinished training with others exists; there
+        is no such device.
     AnnotationError, DatasetError
         There is nothing to learn from, or the dataset has problems.
     BundleError, DataError
@@ -114,6 +129,7 @@ def train(
     """
     require("torch", extra="train", purpose="Training")
     from actspan.training import trainer
+    from actspan.training.hardware import Hardware
     from actspan.training.parts import trainable
 
     settings = train_config(
@@ -129,13 +145,16 @@ def train(
     classified = None
     if classifier:
         classified = ClassifierTrainConfig.of_epochs(epochs) if epochs else ClassifierTrainConfig()
+    hardware = Hardware.find(device, precision)
     check_new_bundle(Path(out), overwrite=force)
-    report = report or NoReport()
+    report = (report if hardware.is_first else None) or NoReport()
     given = dataset if isinstance(dataset, Dataset) else Dataset.load(os.fspath(dataset))
     patterns = split_patterns((labels,) if isinstance(labels, str) else tuple(labels))
-    with lock_target(Path(out)):  # before the check, which takes minutes for a large dataset
+    # Locked before the check, which takes minutes for a large dataset.
+    with lock_target(Path(out)) if hardware.is_first else nullcontext():
         chosen = trainable(given.with_labels(patterns), on_error=on_error, progress=report.progress)
-        checked(chosen)
+        if hardware.is_first:
+            checked(chosen)
         return trainer.train(
             chosen,
             out,
@@ -145,6 +164,7 @@ def train(
             validation_split=validation_split,
             restart=restart,
             overwrite=force,
+            hardware=hardware,
             report=report,
         )
 

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import platform
 import shutil
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from actspan.model import LABEL_FREE
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source, check_new_bundle
 from actspan.streams.feature_files import PROJECTION
+from actspan.training.hardware import Hardware
 from actspan.training.networks import train_networks
 from actspan.training.parts import (
     VALIDATION,
@@ -59,13 +61,14 @@ def train(
     validation_split: float | None = None,
     restart: bool = False,
     overwrite: bool = False,
+    hardware: Hardware | None = None,
     report: Report | None = None,
 ) -> Bundle:
     """Train the networks of a model and write them as a bundle.
 
     The state of each epoch is saved in the folder `OUT.training`. After an interruption, a call
     with the same settings and data resumes there and ends with the same weights (on the same
-    machine, with the same number of threads).
+    machine, with the same number of threads). It may resume on another device.
 
     Parameters
     ----------
@@ -85,6 +88,9 @@ def train(
         If the dataset has no validation videos: the share of the training videos to hold out.
     restart, overwrite : bool
         Discard an unfinished training; replace an existing bundle.
+    hardware : Hardware, optional
+        Device and precision; by default a GPU if PyTorch sees one, or else the CPU. Of several
+        processes, the first one writes and reports.
 
     Returns
     -------
@@ -108,7 +114,9 @@ def train(
     --------
     >>> bundle = train(trainable(Dataset.load("my-videos")), "my-model")  # doctest: +SKIP
     """
-    with lock_target(Path(out)):
+    hardware = hardware or Hardware.find()
+    lock = lock_target(Path(out)) if hardware.is_first else nullcontext()
+    with lock, hardware.opened():
         return _train(
             dataset,
             Path(out),
@@ -118,7 +126,8 @@ def train(
             validation_split=validation_split,
             restart=restart,
             overwrite=overwrite,
-            report=report or NoReport(),
+            hardware=hardware,
+            report=(report if hardware.is_first else None) or NoReport(),
         )
 
 
@@ -132,6 +141,7 @@ def _train(
     validation_split: float | None,
     restart: bool,
     overwrite: bool,
+    hardware: Hardware,
     report: Report,
 ) -> Bundle:
     config = for_dataset(requested, dataset)
@@ -155,13 +165,20 @@ def _train(
     settings = {
         "config": to_dict(config),
         "seed": seed,
+        "precision": hardware.precision,
         "data": {name: facts["sha256"] for name, facts in data.items()},
         "versions": versions,
     }
     if classifier is not None:
         settings["classifier"] = {"config": to_dict(classifier), "labels": labels_of(dataset)}
-    state = StateFolder.open(out, settings, restart=restart)
-    nets, fits = train_networks(parts, config, seed=seed, state=state, report=report)
+    if hardware.description != "cpu":
+        report.say(f"training on {hardware.description}, {hardware.precision}")
+    state = _open_state(out, settings, hardware, restart=restart)
+    options: Any = {"state": state, "report": report, "hardware": hardware}
+    nets, fits = train_networks(parts, config, seed=seed, **options)
+    if not hardware.is_first:
+        hardware.wait()
+        return Bundle.load(out)
     pipeline = msgspec.structs.replace(
         config.pipeline, **{name: net.config for name, net in nets.items()}
     )
@@ -174,6 +191,8 @@ def _train(
         training={
             "preset": preset_of(config, dataset),
             "seed": seed,
+            "device": hardware.description,
+            "precision": hardware.precision,
             "data": data,
             "versions": versions,
             "config": {net: to_dict(getattr(config, net)) for net in config.nets},
@@ -193,7 +212,21 @@ def _train(
     except OSError as error:
         raise BundleError(f"{out}: cannot be written: {error.strerror}") from error
     state.finish(out)
+    hardware.wait()
     return Bundle.load(out)
+
+
+def _open_state(
+    out: Path, settings: dict[str, Any], hardware: Hardware, *, restart: bool
+) -> StateFolder:
+    """Open the state in the first process, which creates it, and then in the others."""
+    if not hardware.is_first:
+        hardware.wait()
+    options = {"restart": restart, "writes": hardware.is_first}
+    state = StateFolder.open(out, settings, **options)
+    if hardware.is_first:
+        hardware.wait()
+    return state
 
 
 def _evaluate(bundle: Bundle, dataset: Dataset, seed: int, report: Report) -> dict[str, Any] | None:

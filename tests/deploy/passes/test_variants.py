@@ -10,8 +10,9 @@ from actspan.core.errors import ExportError, ParityError
 from actspan.deploy.passes.contract import PassSettings
 from actspan.deploy.variants import export_variants, variant_name
 from actspan.model.conversion import convert_checkpoints
+from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import open_session
-from tests.examples import CHANNELS, write_bundle, write_dataset
+from tests.examples import CHANNELS, write_bmn_bundle, write_bundle, write_dataset
 
 
 @pytest.fixture(params=[0, 2], ids=["published", "dilated"])
@@ -49,6 +50,15 @@ def test_sizes_are_fixed_where_that_is_asked_for(bundle: Bundle) -> None:
         assert session.input_shapes == {"video": (4, CHANNELS, 20)}
     checks = export_variants(bundle, ["conv1d-to-conv2d"], settings).checks
     assert [c.file for c in checks] == ["tem.conv2d.onnx"]
+
+
+@pytest.mark.parametrize("net", ["tem", "bmn"])
+def test_graphs_that_were_exported_for_a_batch_have_variants(tmp_path: Path, net: str) -> None:
+    made = write_bundle(tmp_path / "b") if net == "tem" else write_bmn_bundle(tmp_path / "b")
+    fixed, _ = export_bundle(made, batch=2, check_torch=False)
+    done = export_variants(fixed, ["conv1d-to-conv2d"])
+    with open_session(done.bundle.file(f"{net}.conv2d.onnx")) as session:
+        assert session.input_shapes["video"][0] == 2
 
 
 def test_half_precision_of_inputs_and_outputs(bundle: Bundle) -> None:

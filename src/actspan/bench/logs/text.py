@@ -29,7 +29,7 @@ NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 
 NO_BATCH = "the batch size is not known: call the file ..._bs<b>"
 
-_NETWORK = re.compile(r"(?<![a-z])(tem|pem)(?![a-z])", re.IGNORECASE)
+_NETWORK = re.compile(r"(?<![a-z])(tem|pem|bmn)(?![a-z])", re.IGNORECASE)
 _MODEL_FILE = re.compile(r"(?<![^\s=:\"',;])[^\s=:\"',;]+\.(?:onnx|om|engine|plan|trt|xml)\b")
 _BATCH = re.compile(r"(?<![a-z])(?:batchsize|batch|bs)[_-]?(\d+)", re.IGNORECASE)
 
@@ -125,7 +125,7 @@ class Text:
 
     @property
     def network(self) -> str:
-        """`tem` or `pem`, by the model, the file's name or its folder; or another model's name."""
+        """`tem`, `pem` or `bmn`, by the model, the file or its folder; or another model's name."""
         models = [Path(m.group()).stem for _, m in self.find(_MODEL_FILE)]
         for name in (*models, self.path.stem, self.path.absolute().parent.name):
             if match := _NETWORK.search(name):

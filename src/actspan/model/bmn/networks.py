@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from actspan.config.bmn import BmnConfig
 from actspan.model.bmn.sampling import map_shape, sample_weights
-from actspan.model.bsn.networks import VideoNetwork
+from actspan.model.bsn.networks import VideoNetwork, probabilities
 from actspan.model.weights import BMN_GROUPS
 
 _CHUNK = 4  # videos whose samples are in memory at a time
@@ -94,7 +94,7 @@ class Bmn(VideoNetwork):
 
     def forward(self, x: Tensor) -> BmnOutputs:
         """Compute the probabilities of all outputs from features (B, C, T)."""
-        return BmnOutputs(*(torch.sigmoid(logits) for logits in self.logits(x)))
+        return BmnOutputs(*(probabilities(logits) for logits in self.logits(x)))
 
     def _matched(self, x: Tensor) -> Tensor:
         """Compute the layers matched.conv and map.conv1: (B, S, T) to (B, hidden, rows, columns).
@@ -102,7 +102,8 @@ class Bmn(VideoNetwork):
         The result has the memory format of channels last. Cells that are no proposals have the
         value of features that are zero.
         """
-        layer, pointwise, sampling = self.matched.conv, self.map.conv1, _sampling(self.config, x)
+        layer, pointwise = self.matched.conv, self.map.conv1
+        sampling = _sampling(self.config, layer.weight)
         weight = layer.weight.permute(2, 0, 1).flatten(0, 1)  # (N M, S)
         positions = linear(x.transpose(1, 2), weight)  # (B, T, N M)
         samples = positions.reshape(len(x), -1, len(layer.weight))  # (B, T N, M)
@@ -152,18 +153,22 @@ def _sparse_product(matrix: Tensor, sampling: _Sampling) -> Tensor:
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Product of the sample weights and a matrix; its gradient is the transposed product."""
+    """Product of the sample weights and a matrix; its gradient is the transposed product.
+
+    It has the precision of the weights, as sparse products have no lower one.
+    """
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, sampling: _Sampling) -> Tensor:
         """Multiply (T N, M) to (proposals, M)."""
-        ctx.transposed = sampling.transposed
-        return sampling.weights @ matrix
+        ctx.transposed, ctx.dtype = sampling.transposed, matrix.dtype
+        with torch.autocast(matrix.device.type, enabled=False):
+            return sampling.weights @ matrix.to(sampling.weights.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Multiply the gradient (proposals, M) to (T N, M)."""
-        return ctx.transposed @ gradients[0], None
+        return (ctx.transposed @ gradients[0]).to(ctx.dtype), None
 
 
 def _grouped(inputs: int, outputs: int) -> nn.Conv1d:

@@ -24,6 +24,11 @@ from actspan.model.weights import (
 )
 
 
+def probabilities(logits: Tensor) -> Tensor:
+    """Compute the sigmoid in float32 at least: the last bfloat16 below 1 is 0.996."""
+    return torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+
+
 class Network(nn.Module):
     """A network whose parameters and buffers are exactly the weights of a bundle."""
 
@@ -135,7 +140,7 @@ class Tem(VideoNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute all values per cell, (B, outputs, T) in [0, 1], from (B, C, T)."""
-        return torch.sigmoid(self.logits(x))
+        return probabilities(self.logits(x))
 
 
 class Pem(Network):
@@ -170,7 +175,7 @@ class Pem(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the predicted IoU: (..., inputs) to (..., 1)."""
-        return torch.sigmoid(self.logits(x))
+        return probabilities(self.logits(x))
 
 
 class Classifier(Network):
