@@ -111,6 +111,7 @@ class TemTrainConfig(Config, frozen=True):
     crop: _Share = 0.0  # probability that a video is seen through a random window of its span
     crop_shortest: _Positive = 0.5  # minimum length of the window, as a share of the span
     crop_longest: float = 1.3  # maximum length; beyond the span the outer cells repeat
+    position_weight: _NotNegative = 1.0  # weight of the loss of positions, with learnt curves
     mix: _Share = 0.0  # maximum share of another video's background that is added to a video
     splice: _Share = 0.0  # probability that a stretch is taken from another video
 
@@ -131,6 +132,10 @@ class PemTrainConfig(Config, frozen=True):
     optim: OptimConfig = OptimConfig(rate=0.01, weight_decay=1e-5, decay_epochs=10)
     loss: PemLoss = "published"  # the published code averages before it weights
     dropout: _BelowOne = 0.0  # share of hidden units dropped
+    # With learnt curves TEM and PEM are trained together, by the optimisation of TEM. PEM's loss,
+    # with this weight, is that of this number of candidates per video, drawn in every step.
+    weight: _NotNegative = 2.0
+    drawn: Annotated[int, Bounds(4)] = 96
 
 
 class BmnTrainConfig(Config, frozen=True):
@@ -204,16 +209,34 @@ class TrainConfig(Config, frozen=True):
             used = net in self.nets or getattr(self, net) == usual
             trained = " and ".join(name.upper() for name in self.nets)
             _require(used, f"{net}: these settings train {trained}")
+        if self.trains_together:
+            usual_pem, own = PemTrainConfig(), (self.pem.optim, self.pem.loss)
+            _require(
+                own == (usual_pem.optim, usual_pem.loss),
+                "pem: optim and loss are those of a PEM that is trained after TEM; with learnt "
+                "curves both are trained together: change tem.optim",
+            )
+            _require(not self.tem.splice, "tem: splice is not possible with learnt curves")
+
+    @property
+    def trains_together(self) -> bool:
+        """True if TEM and PEM are trained in one loop, because PEM sees TEM's learnt curves."""
+        return self.pipeline.curves > 0
 
     @property
     def nets(self) -> tuple[Literal["tem", "pem", "bmn"], ...]:
         """Networks that are trained, in their order."""
         return ("tem", "pem") if self.pipeline.bmn is None else ("bmn",)
 
+    @property
+    def optimized(self) -> tuple[Literal["tem", "pem", "bmn"], ...]:
+        """Networks whose `optim` is used: only TEM if it is trained together with PEM."""
+        return ("tem",) if self.trains_together else self.nets
+
     def of_epochs(self, epochs: int) -> Self:
         """Return settings with this number of epochs of every network, as long as before."""
         changes: dict[str, Any] = {}
-        for net in self.nets:
+        for net in self.optimized:
             settings = getattr(self, net)
             changes[net] = replace(settings, optim=settings.optim.of_epochs(epochs))
         return replace(self, **changes)
@@ -252,28 +275,27 @@ PRESETS: dict[str, TrainConfig] = {
                 SoftNmsConfig(
                     threshold_short=0.5, threshold_long=0.8, decay=0.5, picks=1000, keep=1000
                 ),
-                FusionConfig(start=0.7, end=0.7, label_free=0.25),
+                FusionConfig(confidence=2.0),
             )
         ),
-        ranking=RankingConfig(fusion=FusionConfig(label_free=1.0)),
+        ranking=RankingConfig(fusion=FusionConfig(start=0.5, end=0.5, label_free=0.25)),
         few_videos=5,
         few=RankingConfig(
             SoftNmsConfig(threshold_short=0.35, threshold_long=0.65, decay=0.5),
             FusionConfig(start=0.5, end=0.5, label_free=1.0),
         ),
-        pipeline=PipelineConfig(tem=TemConfig(hidden=128, dilated=3), pem=PemConfig()),
+        pipeline=PipelineConfig(
+            tem=TemConfig(hidden=128, dilated=3, curves=16), pem=PemConfig(hidden=64, layers=2)
+        ),
         tem=TemTrainConfig(
-            optim=replace(_CYCLE, weight_decay=0.01, steps=1800, least_steps=600),
+            optim=replace(_CYCLE, rate=2e-3, weight_decay=0.01, steps=1800, least_steps=600),
             standardize=True,
             components=64,
             dropout=0.3,
             hidden_dropout=0.3,
             crop=0.7,
         ),
-        pem=PemTrainConfig(
-            optim=replace(_CYCLE, rate=0.01, weight_decay=1e-3, steps=600, least_steps=300),
-            loss="weighted-logistic",
-        ),
+        pem=PemTrainConfig(dropout=0.1),
     ),
     "jjboy2020": _bmn_preset("jjboy2020", BmnTrainConfig(anchor="around-edge")),
     "jjboy2019": _bmn_preset("jjboy2019", BmnTrainConfig(anchor="around-cell")),

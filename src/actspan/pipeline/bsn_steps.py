@@ -1,4 +1,4 @@
-"""The stages of BSN: TEM, candidates, BSP features, PEM."""
+"""The stages of BSN: TEM, candidates and their features, PEM."""
 
 from __future__ import annotations
 
@@ -7,25 +7,65 @@ from functools import partial
 
 import numpy as np
 
-from actspan.config.stages import PgmConfig
+from actspan.config.stages import PipelineConfig
+from actspan.core.errors import ShapeError
 from actspan.core.ragged import RaggedProposals
-from actspan.core.types import BoundaryScores, Features, Float32
+from actspan.core.segments import Proposals
+from actspan.core.types import Features, Float32
 from actspan.data.cells import Window
 from actspan.pipeline.label_free_steps import with_label_free
 from actspan.pipeline.outcomes import Piece, ScoredVideo, StageClock
 from actspan.pipeline.steps import Batch, Loaded, Step, Steps
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import generate_proposals_batch
+from actspan.proposals.curves import curve_features_batch
 
 PEM_ROWS = 4096  # rows per call
+NEEDS_CURVES = (
+    "this model needs the learnt curves of its TEM, and boundary scores come without: give features"
+)
 
 
 def find_candidates(
-    scores: Sequence[BoundaryScores], windows: Sequence[Window | None], config: PgmConfig
+    videos: Sequence[ScoredVideo], windows: Sequence[Window | None], config: PipelineConfig
 ) -> RaggedProposals:
-    """Find the candidates of each video or window that PEM scores: at most `config.keep`."""
+    """Find the candidates of each video or window that PEM scores: at most `pgm.keep`.
+
+    Raises ShapeError if the model needs positions and curves, and a video has scores alone.
+    """
     edges = [(False, False) if w is None else w.inner_edges() for w in windows]
-    return generate_proposals_batch(scores, config, edges, config.keep)
+    positions = [_learnt(video)[:2] for video in videos] if config.curves else None
+    scores = [video.scores for video in videos]
+    return generate_proposals_batch(scores, config.pgm, edges, config.pgm.keep, positions=positions)
+
+
+def write_candidate_features(
+    out: Float32,
+    videos: Sequence[ScoredVideo],
+    candidates: RaggedProposals,
+    config: PipelineConfig,
+) -> None:
+    """Write what PEM sees of each candidate into `out`, (sum N, `config.pem_inputs`)."""
+    if config.curves:
+        curves = [_learnt(video)[2:] for video in videos]
+        curve_features_batch(out, curves, candidates, config.bsp)
+    else:
+        bsp_features_batch(out, [video.scores for video in videos], candidates, config.bsp)
+
+
+def candidate_features(
+    video: ScoredVideo, candidates: Proposals, config: PipelineConfig
+) -> Float32:
+    """Return what PEM sees of each candidate of a video, (N, `config.pem_inputs`)."""
+    out = np.empty((len(candidates), config.pem_inputs), dtype=np.float32)
+    write_candidate_features(out, [video], RaggedProposals.of([candidates]), config)
+    return out
+
+
+def _learnt(video: ScoredVideo) -> Float32:
+    if video.learnt is None:
+        raise ShapeError(NEEDS_CURVES)
+    return video.learnt
 
 
 class BsnSteps(Steps):
@@ -44,7 +84,7 @@ class BsnSteps(Steps):
                 video = self.rescale(features)
             with clock.time("tem"):
                 output = self.tem(video)
-                clock.count_flat(output[:, 1:])
+                clock.count_flat(output[:, 1:3])
                 computed = self.scored(output, features)
         waiting = iter(computed)
         scored = [item if isinstance(item, ScoredVideo) else next(waiting) for item in loaded]
@@ -73,27 +113,25 @@ class BsnSteps(Steps):
         ]
 
     def tem(self, video: Float32) -> Float32:
-        """Compute boundary scores, (B, 3, T)."""
+        """Compute boundary scores, (B, 3, T), and what the TEM gives besides them."""
         return self.sessions["tem"].run({"video": video})["output"]
 
     def scored(self, output: Float32, features: Sequence[Features]) -> list[ScoredVideo]:
-        """Return the scores of each video from TEM's output, (B, 3, T), without padded cells."""
+        """Return the scores of each video from TEM's output, without padded cells."""
         windows = self.config.mode == "window"
         return [
-            ScoredVideo(
-                BoundaryScores.from_array(row[:, : len(item)] if windows else row), item.seconds
-            )
+            ScoredVideo.of_output(row[:, : len(item)] if windows else row, item.seconds)
             for row, item in zip(output, features, strict=True)
         ]
 
     def candidates(
         self, pieces: Sequence[Piece], videos: Sequence[ScoredVideo]
     ) -> tuple[RaggedProposals, Float32]:
-        """Find candidates, and compute the BSP features of all of them, (sum N, 32)."""
-        scores, bsp = [video.scores for video in videos], self.config.bsp
-        of_all = find_candidates(scores, [piece.window for piece in pieces], self.config.pgm)
-        rows = self._array("bsp", (len(of_all.together), bsp.size))
-        bsp_features_batch(rows, scores, of_all, bsp)
+        """Find candidates, and compute what PEM sees of all of them, (sum N, 32) as published."""
+        config = self.config
+        of_all = find_candidates(videos, [piece.window for piece in pieces], config)
+        rows = self._array("bsp", (len(of_all.together), config.pem_inputs))
+        write_candidate_features(rows, videos, of_all, config)
         return of_all, rows
 
     def pem(self, rows: Float32) -> Float32:
