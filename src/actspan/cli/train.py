@@ -21,9 +21,8 @@ from actspan.cli.help import Text
 from actspan.cli.options import command
 from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive, doc
-from actspan.config.training import DEFAULT_PRESET, PRESETS, Precision
+from actspan.config.training import DEFAULT_PRESET, PRESETS, TRAININGS, Precision
 from actspan.core.wording import counted, quoted
-from actspan.model.nets import TRAININGS
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem

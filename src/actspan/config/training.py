@@ -123,6 +123,10 @@ class TemTrainConfig(Config, frozen=True):
 
 
 Precision = Literal["fp32", "bf16"]  # of the networks while they are trained
+# Names of trainings: of a network, or "bsn" for TEM and PEM together.
+TrainingName = Literal["tem", "pem", "bsn", "bmn"]
+TRAININGS: tuple[TrainingName, ...] = ("tem", "pem", "bsn", "bmn")
+
 PemLoss = Literal["published", "weighted", "weighted-logistic"]
 
 
@@ -229,14 +233,14 @@ class TrainConfig(Config, frozen=True):
         return ("tem", "pem") if self.pipeline.bmn is None else ("bmn",)
 
     @property
-    def optimized(self) -> tuple[Literal["tem", "pem", "bmn"], ...]:
-        """Networks whose `optim` is used: only TEM if it is trained together with PEM."""
-        return ("tem",) if self.trains_together else self.nets
+    def trainings(self) -> tuple[TrainingName, ...]:
+        """Names of the trainings, in their order."""
+        return ("bsn",) if self.trains_together else self.nets
 
     def of_epochs(self, epochs: int) -> Self:
         """Return settings with this number of epochs of every network, as long as before."""
         changes: dict[str, Any] = {}
-        for net in self.optimized:
+        for net in ("tem",) if self.trains_together else self.nets:
             settings = getattr(self, net)
             changes[net] = replace(settings, optim=settings.optim.of_epochs(epochs))
         return replace(self, **changes)

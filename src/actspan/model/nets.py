@@ -11,9 +11,6 @@ Net = Literal["tem", "pem", "bmn", "classifier"]
 # Networks that make proposals; a bundle has those of one kind of model (BSN: TEM and PEM), and may
 # have a classifier.
 NETS: tuple[Net, ...] = ("tem", "pem", "bmn")
-# Names of trainings: of a network, or "bsn" if TEM and PEM are trained together.
-TrainingName = Literal["tem", "pem", "bsn", "bmn"]
-TRAININGS: tuple[TrainingName, ...] = ("tem", "pem", "bsn", "bmn")
 BSN: frozenset[Net] = frozenset({"tem", "pem"})
 BMN: frozenset[Net] = frozenset({"bmn"})
 

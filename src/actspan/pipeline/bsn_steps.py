@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,7 +10,6 @@ import numpy as np
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ShapeError
 from actspan.core.ragged import RaggedProposals
-from actspan.core.segments import Proposals
 from actspan.core.types import Features, Float32
 from actspan.data.cells import Window
 from actspan.pipeline.label_free_steps import with_label_free
@@ -27,39 +26,28 @@ NEEDS_CURVES = (
 
 
 def find_candidates(
-    videos: Sequence[ScoredVideo], windows: Sequence[Window | None], config: PipelineConfig
-) -> RaggedProposals:
-    """Find the candidates of each video or window that PEM scores: at most `pgm.keep`.
+    videos: Sequence[ScoredVideo],
+    windows: Sequence[Window | None],
+    config: PipelineConfig,
+    allocate: Callable[[tuple[int, int]], Float32] | None = None,
+) -> tuple[RaggedProposals, Float32]:
+    """Find the candidates of each video or window, at most `pgm.keep`, and what PEM sees of them.
 
+    Features are (sum N, `config.pem_inputs`), in memory that `allocate` returns if it is given.
     Raises ShapeError if the model needs positions and curves, and a video has scores alone.
     """
     edges = [(False, False) if w is None else w.inner_edges() for w in windows]
-    positions = [_learnt(video)[:2] for video in videos] if config.curves else None
-    scores = [video.scores for video in videos]
-    return generate_proposals_batch(scores, config.pgm, edges, config.pgm.keep, positions=positions)
-
-
-def write_candidate_features(
-    out: Float32,
-    videos: Sequence[ScoredVideo],
-    candidates: RaggedProposals,
-    config: PipelineConfig,
-) -> None:
-    """Write what PEM sees of each candidate into `out`, (sum N, `config.pem_inputs`)."""
-    if config.curves:
-        curves = [_learnt(video)[2:] for video in videos]
-        curve_features_batch(out, curves, candidates, config.bsp)
+    scores, pgm = [video.scores for video in videos], config.pgm
+    learnt = [_learnt(video) for video in videos] if config.curves else None
+    positions = None if learnt is None else [part[:2] for part in learnt]
+    found = generate_proposals_batch(scores, pgm, edges, pgm.keep, positions=positions)
+    shape = len(found.together), config.pem_inputs
+    features = np.empty(shape, dtype=np.float32) if allocate is None else allocate(shape)
+    if learnt is None:
+        bsp_features_batch(features, scores, found, config.bsp)
     else:
-        bsp_features_batch(out, [video.scores for video in videos], candidates, config.bsp)
-
-
-def candidate_features(
-    video: ScoredVideo, candidates: Proposals, config: PipelineConfig
-) -> Float32:
-    """Return what PEM sees of each candidate of a video, (N, `config.pem_inputs`)."""
-    out = np.empty((len(candidates), config.pem_inputs), dtype=np.float32)
-    write_candidate_features(out, [video], RaggedProposals.of([candidates]), config)
-    return out
+        curve_features_batch(features, [part[2:] for part in learnt], found, config.bsp)
+    return found, features
 
 
 def _learnt(video: ScoredVideo) -> Float32:
@@ -128,11 +116,8 @@ class BsnSteps(Steps):
         self, pieces: Sequence[Piece], videos: Sequence[ScoredVideo]
     ) -> tuple[RaggedProposals, Float32]:
         """Find candidates, and compute what PEM sees of all of them, (sum N, 32) as published."""
-        config = self.config
-        of_all = find_candidates(videos, [piece.window for piece in pieces], config)
-        rows = self._array("bsp", (len(of_all.together), config.pem_inputs))
-        write_candidate_features(rows, videos, of_all, config)
-        return of_all, rows
+        windows = [piece.window for piece in pieces]
+        return find_candidates(videos, windows, self.config, partial(self._array, "bsp"))
 
     def pem(self, rows: Float32) -> Float32:
         """Compute PEM's score of every candidate, (sum N,); videos share calls without padding."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from actspan.config.stages import Edge, PipelineConfig, TemConfig
-from actspan.core.types import Features
+from actspan.config.stages import Edge, PipelineConfig
+from actspan.core.types import BoundaryScores, Features
 from actspan.data.cells import fit_to_cells
 from actspan.model.nets import Net
 from actspan.pipeline.bmn_steps import BmnSteps
-from actspan.pipeline.bsn_steps import BsnSteps, candidate_features, find_candidates
+from actspan.pipeline.bsn_steps import BsnSteps, find_candidates
 from actspan.pipeline.label_free_steps import LabelFreeSteps
 from actspan.pipeline.outcomes import ScoredVideo
 from actspan.pipeline.steps import Steps
@@ -41,10 +41,9 @@ def load_kernels(config: PipelineConfig) -> None:
     fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
     flat = cells.ravel()
     if config.bmn is None:
-        outputs = (config.tem or TemConfig()).outputs
-        video = ScoredVideo.of_output(np.full((outputs, 2), 0.5, dtype=np.float32), 1.0)
-        candidates = find_candidates([video], [None], config)
-        candidate_features(video, candidates.together, config)
+        learnt = np.full((2 + config.curves, 2), 0.5, dtype=np.float32)
+        video = ScoredVideo(BoundaryScores(flat, flat, flat), 1.0, learnt)
+        candidates, _ = find_candidates([video], [None], config)
     else:
         grid = np.full((2, 2, 2), 0.5, dtype=np.float32)
         boundary_scores(grid, flat, flat, config.bmn.axes)

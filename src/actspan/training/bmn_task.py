@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from actspan.config.bmn import BmnConfig
-from actspan.config.training import BmnTrainConfig
+from actspan.config.training import BmnTrainConfig, TrainingName
 from actspan.model.bmn.losses import BmnLoss, bmn_loss, draw_proposals
 from actspan.model.bmn.targets import bmn_targets, fitting_proposals, map_segments
-from actspan.model.nets import TrainingName
 from actspan.training.samples import Bool, Int64, SampleBatch, Samples, chunks
 from actspan.training.tasks import Task, cell_targets
 

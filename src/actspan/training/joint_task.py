@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from actspan.config.stages import BspConfig, PipelineConfig
-from actspan.config.training import PemTrainConfig, TemTrainConfig
+from actspan.config.training import PemTrainConfig, TemTrainConfig, TrainingName
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import Float32, Float64
 from actspan.model.bsn.losses import tem_loss
-from actspan.model.nets import TrainingName
 from actspan.proposals.curves import log_duration, sampled_cells
 from actspan.training.samples import Int64, SampleBatch, SampleLabels, Samples, chunks
 from actspan.training.tasks import Task, cell_targets, mix_backgrounds

@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -188,8 +189,8 @@ def fit(
     plan, batches = Plan.of(optim, task.videos), _batches(optim, task.videos)
     net.to(hardware.device)
     kept = copy.deepcopy(net) if optim.average else net  # running average of the weights
-    replica = task.replicate(net, lambda *a, **b: Replica(*a, hardware, is_trained=True, **b))
-    kept_replica = task.replicate(kept, lambda *a, **b: Replica(*a, hardware, **b))
+    replica = task.replicate(net, partial(Replica, hardware=hardware, is_trained=True))
+    kept_replica = task.replicate(kept, partial(Replica, hardware=hardware))
     kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
     optimizer = kind(_groups(net, optim, task.scale), optim.rate)
     best = _Best(optim.select)

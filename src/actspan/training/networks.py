@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from actspan.config.training import TrainConfig
+from actspan.config.training import TrainConfig, TrainingName
 from actspan.core.progress import Report
 from actspan.model.bmn.networks import Bmn
 from actspan.model.bsn.networks import Network, Pem, Tem
-from actspan.model.nets import Net, TrainingName
+from actspan.model.nets import Net
 from actspan.training.bmn_task import BmnTask
 from actspan.training.hardware import Hardware
 from actspan.training.joint_task import JointTask, TemAndPem

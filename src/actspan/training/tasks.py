@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from actspan.config.stages import PipelineConfig
-from actspan.config.training import PemTrainConfig, TemTrainConfig
+from actspan.config.training import PemTrainConfig, TemTrainConfig, TrainingName
 from actspan.core.types import BoundaryScores, Float32, Float64
 from actspan.model.bmn.networks import Bmn
 from actspan.model.bsn.losses import TemLoss, pem_loss, pem_targets, tem_loss, tem_targets
 from actspan.model.bsn.networks import Tem
-from actspan.model.nets import TrainingName
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from actspan.training.samples import Bool, Int64, SampleBatch, Samples, chunks

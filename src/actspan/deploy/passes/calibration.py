@@ -20,7 +20,7 @@ from actspan.data.dataset import Dataset
 from actspan.deploy.passes.contract import Sample, Shapes
 from actspan.model.bundle import Bundle
 from actspan.model.nets import FORMS, Net
-from actspan.pipeline.bsn_steps import candidate_features, find_candidates
+from actspan.pipeline.bsn_steps import find_candidates
 from actspan.pipeline.outcomes import ScoredVideo
 from actspan.runtime.opening import open_session
 
@@ -80,8 +80,7 @@ class DatasetCalibration:
                 repeated = np.repeat(video[None], batch or 1, axis=0)
                 output = session.run({"video": repeated})["output"][0, :, :count]
                 scored = ScoredVideo.of_output(output, 1.0)
-                found = find_candidates([scored], [None], config)
-                features = candidate_features(scored, found.together, config)
+                _, features = find_candidates([scored], [None], config)
                 if shape[-2] is not None:  # cut or padded with zeros, as the staged path does
                     features = pad_window(features[: shape[-2]], shape[-2])
                 rows.append(features)

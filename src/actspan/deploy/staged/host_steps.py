@@ -36,7 +36,7 @@ from actspan.deploy.staged.step_files import (
 )
 from actspan.deploy.staged.video_inputs import cell_edges
 from actspan.model.nets import output_shapes
-from actspan.pipeline.bsn_steps import candidate_features, find_candidates
+from actspan.pipeline.bsn_steps import find_candidates
 from actspan.pipeline.outcomes import ScoredVideo
 
 
@@ -127,8 +127,7 @@ def _write_pem_input(
     config = stage.config
     cells = read_cells_csv(_scores_file(stage, item), _learnt_columns(_outputs(stage)))
     video = ScoredVideo.of_output(cells, item.seconds)
-    (candidates,) = find_candidates([video], [item.window], config)
-    bsp = candidate_features(video, candidates, config)  # (N, 32), as published
+    (candidates,), bsp = find_candidates([video], [item.window], config)  # (N, 32), as published
     padded = np.zeros(stage.shape("pem"), dtype=np.float32)
     padded[: len(candidates)] = bsp
     data = write_array(folder / "input" / f"{item.name}.bin", padded)
