@@ -14,8 +14,9 @@ import numpy as np
 
 from actspan import Bundle
 from actspan.bench import synthetic
+from actspan.bench.costs import tem_products
 from actspan.bench.logs import read_log
-from actspan.bench.machine import matrix_products, tem_products
+from actspan.bench.machine import matrix_products
 from actspan.deploy.variants import export_variants
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, choose_backend, open_net, open_session

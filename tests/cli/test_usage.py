@@ -41,7 +41,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         pytest.param(
             "staged run s --net tme --model m",
-            "invalid value for '--net': 'tme' is not one of 'tem', 'pem' (did you mean 'tem'?)",
+            "invalid value for '--net': 'tme' is not one of 'tem', 'pem', 'bmn' (did you mean "
+            "'tem'?)",
             id="in-a-group",
         ),
     ],

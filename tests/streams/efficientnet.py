@@ -100,9 +100,8 @@ def build(weights: dict[str, np.ndarray], *, size: int = 224, classify: bool = F
     if classify:
         graph.add("Gemm", x, "_fc.weight", "_fc.bias", output="output")
     outputs = 1000 if classify else CHANNELS
-    return graph.model(
-        "efficientnet-lite0", ("image", ("batch", 3, size, size)), ("batch", outputs)
-    )
+    image, output = ("batch", 3, size, size), ("batch", outputs)
+    return graph.model("efficientnet-lite0", {"image": image}, {"output": output})
 
 
 def layers() -> Iterator[Layer]:

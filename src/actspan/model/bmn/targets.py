@@ -78,7 +78,7 @@ def bmn_targets(
     --------
     >>> config = BmnConfig(length=4, axes="start-end")
     >>> bmn_targets(np.array([[0.25, 0.75]]), config, "cell").iou[1]
-    array([0. , 0.5, 1. , 0.6666667], dtype=float32)
+    array([0.       , 0.5      , 1.       , 0.6666667], dtype=float32)
     """
     if clip:
         instances = np.clip(instances, 0.0, 1.0)
