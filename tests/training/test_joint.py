@@ -5,28 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from actspan import Bundle, Dataset, Pipeline, Proposals
 from actspan.config.base import changed
-from actspan.config.stages import BspConfig
+from actspan.config.stages import BspConfig, PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import ConfigError
 from actspan.core.tiou import tiou_matrix
+from actspan.model.bsn.networks import Pem, Tem
 from actspan.proposals.curves import curve_features
+from actspan.training.hardware import Hardware
 from actspan.training.joint_task import (
     DrawnCandidates,
+    JointTask,
+    TemAndPem,
     draw_candidates,
     position_loss,
     position_targets,
     sample_curves,
 )
+from actspan.training.loop import fit
 from actspan.training.parts import trainable
-from actspan.training.samples import SampleBatch, SampleLabels
+from actspan.training.samples import RescaledVideos, SampleBatch, SampleLabels
+from actspan.training.state import StateFolder
+from actspan.training.tasks import Task
 from actspan.training.trainer import train
 from tests.examples import write_dataset
-from tests.training.tiny import JOINT, NETS, Collected
+from tests.training.tiny import JOINT, NETS, OPTIM, Collected
 
 T, S = 20, 3
 NONE = np.empty((0, 2))
@@ -123,6 +131,20 @@ def test_candidates_that_do_not_count_are_not_drawn() -> None:
     assert (covered <= 0.5 * (found.end - found.start)).all()
 
 
+def test_a_batch_without_a_candidate_has_a_finite_loss() -> None:
+    everything = SampleLabels(NONE, np.array([[-1.0, 2.0]]))
+    samples = RescaledVideos(("a",), np.zeros((1, 2, T), dtype=np.float32), (everything,))
+    pipeline = PipelineConfig(tem=TemConfig(channels=2, length=T, hidden=4, curves=S))
+    pem = Pem(PemConfig(inputs=pipeline.pem_inputs, hidden=4))
+    task = JointTask(samples, samples, pipeline, JOINT.tem, JOINT.pem)
+    assert not len(drawn(batch(everything)).tiou)
+    net = TemAndPem(Tem(pipeline.tem), pem)
+    losses = task.losses(net, np.array([0]), torch.Generator())
+    losses["loss"].backward()  # type: ignore[no-untyped-call]
+    assert all(np.isfinite(value.item()) for value in losses.values())
+    assert task.validate(net) == 0
+
+
 def test_candidates_follow_the_scores() -> None:
     scores = np.zeros((1, 2, T), dtype=np.float32)
     scores[0, 0, 4] = scores[0, 1, 11] = 1
@@ -213,3 +235,48 @@ def test_joint_training_learns(dataset: Dataset, tmp_path: Path) -> None:
 def test_settings_that_would_not_be_used_are_refused(changes: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         changed(JOINT, changes, where="test")
+
+
+class Scaled(torch.nn.Module):
+    """A layer whose output is multiplied by a factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.layer, self.factor = torch.nn.Linear(3, 1), factor
+        torch.nn.init.constant_(self.layer.weight, 0.1 / factor)
+        torch.nn.init.constant_(self.layer.bias, 0.1 / factor)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * self.layer(x)
+
+
+class Regression(Task):
+    """A task in which a layer is fitted."""
+
+    name = "tem"
+    videos = 8
+
+    def __init__(self, factor: float) -> None:
+        self.factor, self.inputs = factor, torch.randn(8, 3, generator=torch.Generator())
+
+    def losses(self, net: torch.nn.Module, videos: Any, generator: Any) -> dict[str, torch.Tensor]:
+        x = self.inputs[torch.from_numpy(videos)]
+        return {"loss": (net(x)[:, 0] - x @ torch.tensor([1.0, -2.0, 3.0])).square().mean()}
+
+    def validate(self, net: torch.nn.Module) -> float | None:
+        return None
+
+    def scale(self, parameter: str) -> float:
+        return self.factor
+
+
+def test_a_layer_learns_as_if_its_output_were_not_multiplied(tmp_path: Path) -> None:
+    optim = msgspec.structs.replace(OPTIM, weight_decay=0.3, passes=20)
+    found = []
+    for factor in (1.0, 0.01):
+        net, state = Scaled(factor), StateFolder.open(tmp_path / str(factor), {}, restart=False)
+        options: Any = {"state": state, "report": Collected(), "hardware": Hardware.find("cpu")}
+        fit(net, Regression(factor), optim, seed=0, **options)
+        found.append(factor * net.layer.weight.detach())
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-5)
+    assert (found[0] - 0.1).abs().max() > 0.1

@@ -125,8 +125,8 @@ class JointTask(Task):
             curves = curves * torch.from_numpy(batch.real)[:, None]
         rows = sample_curves(curves, drawn, self._bsp)
         confidence = functional.binary_cross_entropy(
-            net.pem(rows)[:, 0], torch.from_numpy(drawn.tiou)
-        )
+            net.pem(rows)[:, 0], torch.from_numpy(drawn.tiou), reduction="sum"
+        ) / max(len(rows), 1)
         loss = cells.total + config.position_weight * position + self._pem.weight * confidence
         return {
             "loss": loss,
@@ -262,4 +262,4 @@ def sample_curves(curves: Tensor, drawn: DrawnCandidates, config: BspConfig) -> 
         picked = values.index_select(0, torch.from_numpy(row.ravel()))  # (N * P, S)
         total = total + picked * torch.from_numpy(np.float32(weight * inside)).view(-1, 1)
     duration = torch.from_numpy(log_duration(drawn.start, drawn.end, T).astype(np.float32))
-    return torch.cat([total.view(len(lower), -1), duration[:, None]], dim=1)
+    return torch.cat([total.view(len(lower), S * lower.shape[1]), duration[:, None]], dim=1)
