@@ -136,10 +136,9 @@ class PemTrainConfig(Config, frozen=True):
     optim: OptimConfig = OptimConfig(rate=0.01, weight_decay=1e-5, decay_epochs=10)
     loss: PemLoss = "published"  # the published code averages before it weights
     dropout: _BelowOne = 0.0  # share of hidden units dropped
-    # With learnt curves TEM and PEM are trained together, by the optimisation of TEM. PEM's loss,
-    # with this weight, is that of this number of candidates per video, drawn in every step.
-    weight: _NotNegative = 2.0
-    drawn: Annotated[int, Bounds(4)] = 96
+    # With learnt curves TEM and PEM are trained together, by the optimisation of TEM.
+    weight: _NotNegative = 2.0  # learnt curves: weight of PEM's loss beside TEM's
+    drawn: Annotated[int, Bounds(4)] = 96  # learnt curves: candidates per video and step
 
 
 class BmnTrainConfig(Config, frozen=True):
