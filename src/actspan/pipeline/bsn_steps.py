@@ -80,12 +80,10 @@ class BsnSteps(Steps):
             candidates, rows = self.candidates(pieces, scored)
         with clock.time("pem"):
             confidence = self.pem(rows)
-        if self.config.fusion.label_free:
-            with clock.time("candidates"):
-                windows = [piece.window for piece in pieces]
-                candidates, confidence = with_label_free(
-                    loaded, windows, candidates, confidence, self.config.fusion
-                )
+        with clock.time("candidates"):
+            candidates, confidence = with_label_free(
+                pieces, loaded, candidates, confidence, self.config.fusion
+            )
         return Batch(pieces, features, scored, candidates, confidence)
 
     def single_steps(self, pieces: Sequence[Piece], features: Sequence[Features]) -> list[Step]:
