@@ -29,6 +29,8 @@ _IN_MEMORY = 1 << 21  # candidates of a shard that stay in memory until they are
 
 # Size in bytes and time of change in ns of a file; None if there is no file.
 FileStamp = tuple[int, int] | None
+# Everything that a result depends on, by kind: names and their checksums or values.
+Inputs = Mapping[str, Mapping[str, str]]
 
 
 class OtherResultError(ResultError):
@@ -73,17 +75,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """SHA-256 stored in every shard; equal for plans whose shards can be mixed."""
         return digest([digest([self.inputs, self.keeps, self.videos]), self.shard_size])
 
-    def differences(self, inputs: Mapping[str, Mapping[str, str]]) -> list[str]:
-        """List the differences from the current inputs in words.
-
-        New entries, such as another compiled file in the bundle, do not count.
-        """
-        return [
-            f"{kind}: {name} was {_short(was)}, is {_short(inputs.get(kind, {}).get(name))}"
-            for kind, values in self.inputs.items()
-            for name, was in values.items()
-            if inputs.get(kind, {}).get(name) != was
-        ]
+    def differences(self, inputs: Inputs) -> list[str]:
+        """List the differences from the current inputs in words, as `differences` does."""
+        return differences(self.inputs, inputs)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Plan:
@@ -209,6 +203,19 @@ class Checkpoint:
                     f"{counted(len(plan.videos), 'video')}) are in {self.name}; the same "
                     "command with --resume completes it"
                 )
+
+
+def differences(before: Inputs, now: Inputs) -> list[str]:
+    """List in words how the inputs of a job differ from those of now.
+
+    New entries, such as another compiled file in the bundle, do not count.
+    """
+    return [
+        f"{kind}: {name} was {_short(was)}, is {_short(now.get(kind, {}).get(name))}"
+        for kind, values in before.items()
+        for name, was in values.items()
+        if now.get(kind, {}).get(name) != was
+    ]
 
 
 @contextmanager

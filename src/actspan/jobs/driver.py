@@ -94,7 +94,7 @@ def propose(
             checkpoint, saved = unfinished, resume(unfinished, source, progress)
         try:
             summary = _deliver(source, workers, checkpoint, saved, output, sinks, progress)
-            output.publish(source, summary)
+            output.publish(source, checkpoint.plan, summary)
         except BaseException as error:
             checkpoint.note_saved_shards(error, new=is_new)
             raise
