@@ -12,7 +12,7 @@ from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress
 from actspan.core.storage import Storage
 from actspan.core.wording import counted
-from actspan.jobs.checkpoint import Checkpoint, digest, locked_storage, remove_shards
+from actspan.jobs.checkpoint import Checkpoint, digest
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.run import RUN_FILE, Run
 from actspan.jobs.source import Source
@@ -128,7 +128,7 @@ def origin(source: Source) -> str:
 
 
 def finished_run(source: Source) -> Summary | None:
-    """Return the summary of a run that is resumed but complete; remove its leftover shards.
+    """Return the summary of a run that is resumed but complete, and locked.
 
     Raises ResultError if the run is damaged.
     """
@@ -145,8 +145,5 @@ def finished_run(source: Source) -> Summary | None:
         path = out / name
         if not path.is_file() or sha256(path) != expected:
             raise ResultError(f"{path}: damaged; make the run again: --force without --resume")
-    with locked_storage(request) as storage:
-        if storage is not None:
-            remove_shards(storage)
     figures = (info["videos"], info["proposals"], info["detections"])
     return Summary(out, *figures, 0.0, {}, (), (), kept=info["videos"])
