@@ -84,7 +84,7 @@ def propose(
         if request.out is not None:  # again: it was perhaps repaired, or just written by another
             check_target(request.out, inputs, replace=request.overwrite)
         unfinished = None
-        if storage is not None and storage.contains(PLAN_FILE):
+        if storage is not None and PLAN_FILE in storage.names():
             unfinished = find_unfinished(storage, request)
         workers = stack.enter_context((engine or LocalEngine)(request, bundle, source))
         if bundle.nets:

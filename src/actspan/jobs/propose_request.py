@@ -23,6 +23,7 @@ from actspan.config.base import (
 )
 from actspan.config.stages import BATCH
 from actspan.config.streams import TIMEOUT
+from actspan.core.errors import ConfigError
 from actspan.core.folders import work_folder
 from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.model import LABEL_FREE
@@ -187,7 +188,8 @@ class ProposeRequest(Config, frozen=True):
                 "afterwards: actspan label",
             ),
         ):
-            require_setting(not fault, message)
+            if fault:
+                raise ConfigError(message)
 
     @property
     def writes_run(self) -> bool:
