@@ -101,7 +101,13 @@ def check_recorded(file: Path) -> None:
     if not file.with_name(RUN_FILE).is_file():
         return
     expected = read_run_info(file.parent).get("files", {}).get(file.name)
-    if expected is not None and not (file.is_file() and sha256(file) == expected):
+    if expected is not None:
+        require_checksum(file, expected)
+
+
+def require_checksum(file: Path, expected: str) -> None:
+    """Raise ResultError unless a file of a run has its recorded SHA-256."""
+    if not file.is_file() or sha256(file) != expected:
         raise ResultError(
             f"{file}: damaged, or edited: its checksum is not the one in {RUN_FILE}; {_AGAIN}; if "
             "the edit is meant, give this file alone"

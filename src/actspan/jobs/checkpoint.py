@@ -16,6 +16,7 @@ import msgspec
 from actspan.config.base import NOT_JSON
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ResultError
+from actspan.core.folders import repair_folder
 from actspan.core.problems import Problem
 from actspan.core.storage import FolderStorage, Storage, open_storage
 from actspan.core.wording import counted
@@ -230,6 +231,8 @@ def locked_storage(request: ProposeRequest) -> Iterator[Storage | None]:
     home = FolderStorage(request.partial)
     storage = home if request.shards is None else open_storage(request.shards)
     with home.locked():
+        if request.writes_run:
+            repair_folder(request.out.resolve())
         try:
             with storage.locked():
                 yield storage

@@ -17,15 +17,8 @@ from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress
 from actspan.core.storage import Storage
 from actspan.core.wording import counted
-from actspan.data.run_info import check_recorded
-from actspan.jobs.checkpoint import (
-    Checkpoint,
-    FileStamp,
-    differences,
-    digest,
-    locked_storage,
-    remove_shards,
-)
+from actspan.data.run_info import require_checksum
+from actspan.jobs.checkpoint import Checkpoint, FileStamp, differences, digest
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.run import INPUTS, RUN_FILE, Run
 from actspan.jobs.source import Source
@@ -161,7 +154,7 @@ def origin(source: Source) -> str:
 
 
 def finished_run(source: Source) -> Summary | None:
-    """Return the summary of a run that is resumed but complete; remove its leftover shards.
+    """Return the summary of a run that is resumed but complete, and locked.
 
     None if there is no complete run, or one of other inputs that may be replaced.
 
@@ -182,7 +175,7 @@ def finished_run(source: Source) -> Summary | None:
     if not is_same and (request.overwrite or INPUTS not in run.files):
         return None
     for name in run.files if is_same else (INPUTS,):
-        check_recorded(out / name)
+        require_checksum(out / name, run.files[name])
     inputs = RunInputs.read(out / INPUTS)
     if not is_same:
         found = differences(inputs.made_from, source.inputs()) or ["selection of proposals"]
@@ -191,9 +184,6 @@ def finished_run(source: Source) -> Summary | None:
             "inputs, choose another folder, or replace it: --force"
         )
     notes = tuple(_changes(inputs.stamps, source))
-    with locked_storage(request) as storage:
-        if storage is not None:
-            remove_shards(storage)
     info = run.info
     figures = (info["videos"], info["proposals"], info["detections"])
     return Summary(out, *figures, 0.0, {}, notes, (), kept=info["videos"])

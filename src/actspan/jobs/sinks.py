@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 
 from actspan.config.base import dump_toml, to_dict
-from actspan.core.files import atomic_file, replace_folder, sha256, sync
+from actspan.core.files import atomic_file, sha256, sync
+from actspan.core.folders import replace_folder
 from actspan.core.segments import Proposals
 from actspan.core.types import Float32
 from actspan.data.cells import Window, stitch
@@ -186,9 +187,7 @@ class Output:
                 stream.write(msgspec.json.encode(RunInputs(plan.inputs, stamps)))
             files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
             write_info(folder, {**run_info(source, summary), "files": files})
-            # The target of a link to a run is replaced, not the link.
-            name = request.partial.name.removesuffix(".partial")
-            replace_folder(folder, request.partial.with_name(name))
+            replace_folder(folder, out.resolve())  # a link is kept, and its target is replaced
             return
         file = request.partial / f".result{out.suffix}"
         is_finished = request.resume and self.is_new and not request.overwrite and out.is_file()
