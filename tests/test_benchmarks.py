@@ -55,7 +55,17 @@ BENCHMARKS = (
         "general",
         "label_free",
     ),
-    *("memory", "pictures", "review", "scale", "serve", "stages", "viewer", "workspace"),
+    *(
+        "memory",
+        "pictures",
+        "review",
+        "scale",
+        "serve",
+        "serve_faults",
+        "stages",
+        "viewer",
+        "workspace",
+    ),
 )
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
 
