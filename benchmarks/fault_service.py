@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from actspan.server.database import FILE
 from benchmarks.fault_kinds import usual
@@ -33,7 +32,7 @@ def _submit(live: Live, number: int) -> list[str]:
     addresses = []
     for seed in range(number):
         body = npy(features(_LONG if seed % 2 else 50, seed))
-        answer = live.send("/api/jobs?stride=0.5", body)
+        answer = live.ask("/api/jobs", method="POST", body=body, stride=0.5)
         require(answer.status == 202, f"submit: {answer.status} {answer.body!r}")
         addresses.append(answer.headers["location"])
     return addresses
