@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from benchmarks.serve import HEAD, STRIDE, Request, malformed
 
 IDLE = 3.0  # seconds after which a client opens a new connection; the service closes idle ones
-_MALFORMED = 0.22  # share of the acts, some of which are several requests: one in ten of these
+_MALFORMED = 0.22  # share of the acts, some of which are several requests
 _WAITING = 3  # most jobs of a client that are not done
 _HEADS = (
     b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 400_000 + b"\r\n\r\n",
