@@ -55,7 +55,8 @@ BENCHMARKS = (
         "general",
         "label_free",
     ),
-    *("memory", "pictures", "review", "scale", "serve", "stages", "viewer", "workspace"),
+    *("memory", "peers", "pictures", "review", "scale", "serve", "speed", "stages", "viewer"),
+    "workspace",
 )
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
 
