@@ -122,11 +122,11 @@ def times_in_turn(
     return {n: t._replace(is_reached=t.is_reached and calm) for n, t in times.items()}
 
 
-def ratio(a: AtBest, b: AtBest, *, scale: float = 1.0) -> str:
-    """Format the ratio of two minima, if both saw the machine at its best."""
+def ratio(a: AtBest, b: AtBest, of: str = "") -> str:
+    """Format the ratio of two minima, followed by `of`, if both saw the machine at its best."""
     if not (a.is_reached and b.is_reached):
         return TOO_NOISY
-    return f"{scale * a.minimum / b.minimum:.3g}x"
+    return f"{a.minimum / b.minimum:.3g}x{of}"
 
 
 def median_runs(
