@@ -175,10 +175,11 @@ def run_new(name: str, *arguments: object) -> str:
 
 
 class Peak(NamedTuple):
-    """Peak of RssAnon + RssShmem of a command, bytes, and its seconds."""
+    """Peak of RssAnon + RssShmem of a command, bytes, its seconds and its processor time."""
 
     memory: int
     seconds: float
+    cpu_seconds: float
 
     @property
     def megabytes(self) -> str:
@@ -193,11 +194,12 @@ def peak_of_command(line: Sequence[str]) -> Peak:
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=errors)
         peak: list[int | None] = []
-        run = timed(lambda: peak.append(peak_memory(process.wait, process.pid)))
+        watch = partial(peak_memory, process.wait, process.pid)
+        run = timed(lambda: peak.append(watch()), processes=True)
         if process.returncode:
             errors.seek(0)
             raise click.ClickException(f"{' '.join(line)} failed:\n{errors.read()}")
-    return Peak(peak[0] or 0, run.seconds)
+    return Peak(peak[0] or 0, run.seconds, run.cpu_seconds)
 
 
 class Row(NamedTuple):
