@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -21,11 +22,12 @@ from numpy.typing import NDArray
 from actspan.config.base import NOT_JSON
 from actspan.core.errors import ResultError
 from actspan.core.files import folder_kind, read_bytes
-from actspan.core.limits import DOCUMENT
+from actspan.core.limits import DOCUMENT, SECONDS
 from actspan.core.parallel import chunked
 from actspan.core.segments import Proposals
 from actspan.core.types import Float64
 from actspan.data.names import FileNames
+from actspan.data.run_info import check_recorded
 
 RESULT_FILE = "result.json"  # file name in a run folder
 VERSION = "VERSION 1.3"
@@ -110,7 +112,8 @@ def read_result(path: Path | str) -> dict[str, Proposals]:
     Raises
     ------
     ResultError
-        The file is missing, damaged or not a result, or has NaN or a video twice.
+        The file is missing, damaged or not a result, or has NaN or a video twice; or the file of
+        a run differs from its checksum in `run.toml`.
 
     Examples
     --------
@@ -123,7 +126,18 @@ def read_result(path: Path | str) -> dict[str, Proposals]:
 
 def read_result_table(path: Path | str) -> ResultTable:
     """Return a result as parallel arrays over all videos; raise as `read_result` does."""
-    path = _result_file(Path(path))
+    given = Path(path)
+    path = _result_file(given)
+    if path == given:
+        return _read_table(path)
+    with ThreadPoolExecutor(1) as pool:  # SHA-256 takes a third of the time of reading
+        checked = pool.submit(check_recorded, path)
+        table = _read_table(path)
+        checked.result()
+    return table
+
+
+def _read_table(path: Path) -> ResultTable:
     ids: list[str] = []
     counts: list[int] = []
     files = FileNames()
@@ -133,7 +147,17 @@ def read_result_table(path: Path | str) -> ResultTable:
         counts += [len(entries) for _, entries in chunk]
         columns.append(_columns([entries for _, entries in chunk]))
     start, end, score = np.concatenate(columns, axis=1)
+    late = np.flatnonzero(np.maximum(np.abs(start), np.abs(end)) > SECONDS)
+    if len(late):
+        video = ids[int(np.searchsorted(np.cumsum(counts), late[0], side="right"))]
+        raise late_error(path, video, start[late[0]], end[late[0]])
     return ResultTable(tuple(ids), np.array(counts, np.int64), start, end, score, files.notes(path))
+
+
+def late_error(path: Path, video: str, start: float, end: float) -> ResultError:
+    """Return the error about a segment at a time that no recording has."""
+    segment = f"segment [{start:g}, {end:g}]"
+    return ResultError(f"{path}: video {video!r}: {segment}: later than any video ends; correct it")
 
 
 def _result_file(path: Path) -> Path:

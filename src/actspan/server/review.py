@@ -113,7 +113,7 @@ class Reviews:
     def _decided(self, run: BrowsedRun, video: str | None = None) -> list[_Decided]:
         rows = self._database.rows(
             "SELECT video, start, end, state, segment FROM reviews "
-            "WHERE run = ?1 AND (?2 IS NULL OR video = ?2)",
+            "WHERE run = ? AND video = coalesce(?, video)",
             *(_key(run), video),
         )
         return [
@@ -293,7 +293,7 @@ def add_review_routes(routes: APIRouter, library: Library, reviews: Reviews) -> 
         """Return proposals to review, in the order in which to review them."""
         return reviews.page(query)
 
-    @routes.put("/review", responses=failures(404, 409, 422))
+    @routes.put("/review", responses=failures(404, 409, 422, 507))
     def decide(
         name: VideoId, new: NewReview, run: Annotated[int, Query(ge=0, le=99)] = 0
     ) -> Reviewed:
