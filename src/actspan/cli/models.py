@@ -240,7 +240,6 @@ def backends(*, json_: bool = False) -> None:
                 "version": support.version or None,
                 "why_not": support.problem.removeprefix(f"backend {name}: ") or None,
                 "verified": backend.verified,
-                "changes_the_answer": backend.alters,
                 "auto": backend.auto,
             }
         )
@@ -250,7 +249,6 @@ def backends(*, json_: bool = False) -> None:
     rows = []
     for row in entries:
         usable, verified = ("yes" if row[column] else "no" for column in ("usable", "verified"))
-        verified += ": differs" if row["changes_the_answer"] else ""
         rows.append((row["backend"], row["device"], row["version"] or "-", usable, verified))
     print_table(("backend", "device", "version", "usable", "verified"), rows, left=5)
     click.echo("verified: run by this project and compared with the checkpoint, on such a device")

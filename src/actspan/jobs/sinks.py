@@ -216,7 +216,7 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
             "set_apart": list(bundle.set_apart) or None,
         },
         "dataset": {**source.record(), "assumptions": list(summary.notes)},
-        "backend": request.backend if bundle.nets else "none",
+        "backend": request.network_backend if bundle.nets else "none",
         "versions": source.versions,
         "pipeline": to_dict(source.config),
         "changes": source.changes or None,
