@@ -96,8 +96,9 @@ def test_int8_from_compile_to_proposals(tmp_path: Path, dataset: Path, curves: i
         pytest.skip(str(error))
     exact = propose(dataset=dataset, model=bundle.path, out=tmp_path / "exact")
     fast = propose(dataset=dataset, model=bundle.path, out=tmp_path / "fast", precision="int8")
-    assert fast.info["backend"] == "openvino:int8"
-    assert exact.info["backend"] == "auto"
+    assert fast.info["precision"] == "int8"
+    assert "openvino:int8" in fast.info["versions"]
+    assert "precision" not in exact.info
     features = Dataset.load(dataset).read("video1")
     with Pipeline.load(bundle, precision="int8", threads=1) as pipeline:
         np.testing.assert_allclose(

@@ -28,7 +28,7 @@ from actspan.core.folders import work_folder
 from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.model import LABEL_FREE
 from actspan.pipeline.labelling import LabelChoice
-from actspan.runtime.precision import NetworkPrecision, backend_for
+from actspan.runtime.precision import NetworkPrecision
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
@@ -199,11 +199,6 @@ class ProposeRequest(Config, frozen=True):
         ):
             if fault:
                 raise ConfigError(message)
-
-    @property
-    def network_backend(self) -> str:
-        """Backend of the networks; raises as `backend_for`."""
-        return backend_for(self.precision, self.backend)
 
     @property
     def writes_run(self) -> bool:

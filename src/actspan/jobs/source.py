@@ -107,7 +107,7 @@ class Source(ABC):
         """Versions of Python, and of the packages and runtimes that compute."""
         request, runtimes = self.request, list[str]()
         if self.bundle.nets:
-            runtimes.append(choose_backend(self.bundle, request.network_backend).name)
+            runtimes.append(choose_backend(self.bundle, request.backend, request.precision).name)
         if self.has_backbone:
             runtimes.append(backend_of_backbone(request.backend))
         packages = {name: name for name in (*_PACKAGES, *self.decoders)}
@@ -157,7 +157,7 @@ class Source(ABC):
             "dataset": dict(self.checksums),
             "settings": {
                 "subset": str(request.subset),
-                "backend": request.network_backend,
+                "backend": request.backend,
                 "labels": str(request.labels.info()),
                 "changes": ", ".join(self.changes) or "none",
                 **{name: checksum(path) for name, path in paths.items() if path},

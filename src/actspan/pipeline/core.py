@@ -40,7 +40,7 @@ from actspan.pipeline.outcomes import (
 )
 from actspan.pipeline.steps import Steps, pieces_of
 from actspan.runtime.opening import open_nets
-from actspan.runtime.precision import NetworkPrecision, backend_for
+from actspan.runtime.precision import NetworkPrecision
 from actspan.runtime.session import Session
 
 
@@ -137,7 +137,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
         threads = threads or os.cpu_count() or 1
-        sessions = open_nets(bundle, nets, backend_for(precision, backend), threads)
+        sessions = open_nets(bundle, nets, backend, threads, precision)
         return cls(sessions, config, threads=threads, edge=edge, **kept)
 
     def __exit__(self, *details: object) -> None:

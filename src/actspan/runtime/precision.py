@@ -7,7 +7,7 @@ from typing import Literal
 
 from actspan.core.errors import BackendError, ConfigError
 from actspan.core.machine import cpu_flags
-from actspan.runtime.opening import check_backend
+from actspan.runtime.backends import BACKENDS
 
 NetworkPrecision = Literal["fp32", "bf16", "int8"]
 
@@ -34,7 +34,7 @@ def backend_for(precision: NetworkPrecision, backend: str = "auto") -> str:
             f"precision {precision} is that of the backend {name}, not of {backend}: give one of "
             "the two"
         )
-    problem = check_backend(name).problem
+    problem = BACKENDS[name].check().problem
     flags = cpu_flags()  # none where they are not known
     if not problem and precision == "int8" and flags and not _DOT_PRODUCTS.intersection(flags):
         problem = "this processor has no int8 arithmetic (VNNI), so it would not be faster"
