@@ -1,9 +1,8 @@
 """Accuracy of models that are trained and run as a user would do it; percent.
 
 preset      AR@AN of a preset: train on the training part, evaluate on the validation part
-sets        the same on several sets, as one table
+sets        the same on several sets, as one table; or average mAP with the small classifier
 videos      from videos to AR@AN: extract, train, propose from the video files, evaluate
-detections  average mAP with the small classifier
 
 Figures are printed per seed, then mean and sample standard deviation. Before AR@AN come guesses
 that ignore the video, which any model has to beat: 100 segments per video drawn uniformly; a grid
@@ -27,7 +26,7 @@ import numpy as np
 from actspan import Bundle, Dataset, Pipeline, Video, evaluate_recall
 from actspan.cli.train import training_report
 from actspan.config.base import changed, read_toml
-from actspan.config.training import PRESETS, preset
+from actspan.config.training import PRESETS, ClassifierTrainConfig, preset
 from actspan.core.progress import Report
 from actspan.core.tiou import tiou_matrix
 from actspan.data.annotations.formats import read_annotations
@@ -50,6 +49,8 @@ from benchmarks.harness import benchmark, group, path_option, print_table
 
 RECALL = ("AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC")
 PRECISION = ("mAP@0.50", "mAP@0.75", "mAP@0.95", "average_mAP")
+RIGHT, ANNOTATED = "right labels", "average_mAP, annotated labels"  # see `evaluate_labels`
+DETECTION = (*PRECISION, RIGHT, ANNOTATED)
 STREAMS = ("both", "appearance", "motion")
 SUBSET = "validation"
 
@@ -109,7 +110,7 @@ def print_mean(name: str, rows: Sequence[Figures]) -> None:
 
 def print_row(name: str, row: Figures, note: str = "") -> None:
     """Print the figures of a row, percent."""
-    figures = "  ".join(f"{c} {row[c]:6.2f}" for c in (*RECALL, *PRECISION) if c in row)
+    figures = "  ".join(f"{c} {row[c]:6.2f}" for c in (*RECALL, *DETECTION) if c in row)
     click.echo(f"{name:20s} {figures}  {note}")
 
 
@@ -173,28 +174,36 @@ def preset_(
 @click.argument("sets", nargs=-1, required=True)
 @click.option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="default")
 @seeds_option
+@click.option("--task", type=click.Choice(("recall", "detection")), default="recall")
 @path_option("--config", help="TOML: changes of the preset.")
-@path_option("--keep", help="Keep bundles here, and reuse them.")
+@path_option("--classifier", help="TOML: changes of the classifier's training.")
+@path_option("--keep", help="Keep bundles here, and reuse them; classifiers are trained again.")
 def sets(
     folder: Path,
     sets: tuple[str, ...],
     name: str,
     seeds: tuple[int, ...],
+    task: str,
     config: Path | None,
+    classifier: Path | None,
     keep: Path | None,
 ) -> None:
     """Evaluate a preset on several SETS: mean and sample deviation over seeds, and training time.
 
     A set is a dataset folder with both parts; FOLDER:LABEL uses only instances whose label matches.
+    The time is that of the networks that make proposals.
 
     \b
     Example:
       python -m benchmarks.accuracy sets data/hapt 'data/hapt:*_TO_*' data/finch-song
+      python -m benchmarks.accuracy sets data/hapt data/ucf-spliced --task detection
     """
-    settings = preset(name)
+    settings, of_labels = preset(name), ClassifierTrainConfig()
     if config is not None:
         settings = changed(settings, read_toml(config), where=str(config))
-    lines = []
+    if classifier is not None:
+        of_labels = changed(of_labels, read_toml(classifier), where=str(classifier))
+    columns, lines = RECALL if task == "recall" else DETECTION, []
     with training_report() as report:
         for number, chosen in enumerate(sets):
             source, _, label = chosen.partition(":")
@@ -205,12 +214,16 @@ def sets(
                 if not (path / "model.toml").is_file():
                     train(data, path, settings, seed=seed, report=report)
                     seconds.append(perf_counter() - begin)
-                rows.append(evaluate_preset(Bundle.load(path), data))
+                if task == "recall":
+                    rows.append(evaluate_preset(Bundle.load(path), data))
+                else:
+                    work = folder / f"labelled-{number}-{seed}"
+                    rows.append(evaluate_labels(data, path, work, seed, report, of_labels))
                 print_row(f"{chosen}, seed {seed}", rows[-1])
-            shown = [mean_and_spread([row[c] for row in rows]) for c in RECALL]
+            shown = [mean_and_spread([row[c] for row in rows]) for c in columns]
             lines.append([chosen, *shown, f"{np.mean(seconds):.0f}" if seconds else "-"])
     click.echo()
-    print_table(["set", *RECALL, "training, s"], lines)
+    print_table(["set", *columns, "training, s"], lines)
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
@@ -280,11 +293,16 @@ def videos(
 
 
 def detect(
-    dataset: Dataset, model: Path, folder: Path, seed: int, report: Report
+    dataset: Dataset,
+    model: Path,
+    folder: Path,
+    seed: int,
+    report: Report,
+    config: ClassifierTrainConfig,
 ) -> dict[str, Detections]:
     """Train the classifier into a copy of the model, and run it as a user would."""
     shutil.copytree(model, folder / "model")
-    train_classifier(dataset, Bundle.load(folder / "model"), seed=seed, report=report)
+    train_classifier(dataset, Bundle.load(folder / "model"), config, seed=seed, report=report)
     propose(
         ProposeRequest(
             model=folder / "model",
@@ -296,6 +314,28 @@ def detect(
         )
     )
     return read_detections(folder / "run")
+
+
+def evaluate_labels(
+    dataset: Dataset,
+    model: Path,
+    folder: Path,
+    seed: int,
+    report: Report,
+    config: ClassifierTrainConfig,
+) -> Figures:
+    """Return mAP of `detect`, and two figures more.
+
+    They are the share of annotated instances that get their own label, and the average mAP of the
+    same proposals with the label of the instance that each overlaps most, and no other score.
+    """
+    found = detect(dataset, model, folder, seed, report, config)
+    record = (Bundle.load(folder / "model").training or {})["classifier"]
+    annotated = evaluate_detection(dataset, with_annotated_labels(dataset, folder / "run"))
+    return evaluate_detection(dataset, found).summary() | {
+        RIGHT: 100.0 * record["accuracy"][SUBSET],
+        ANNOTATED: 100.0 * annotated.average_map,
+    }
 
 
 def with_annotated_labels(dataset: Dataset, run: Path) -> dict[str, Detections]:
@@ -310,45 +350,11 @@ def with_annotated_labels(dataset: Dataset, run: Path) -> dict[str, Detections]:
     return found
 
 
-@benchmark()
-@path_option("--dataset", required=True, exists=True)
-@path_option("--model", "models", required=True, multiple=True)
-@seeds_option
-@json_option
-def detections(
-    folder: Path, dataset: Path, models: tuple[Path, ...], seeds: tuple[int, ...], as_json: bool
-) -> None:
-    """Evaluate labelled detections of trained bundles, which are copied, on the validation part.
-
-    With one model and several seeds the classifier alone is retrained; several models take a seed
-    each. For comparison, the same proposals with annotated labels (those of the instance that each
-    overlaps most) and no score of a classifier.
-
-    \b
-    Example:
-      python -m benchmarks.accuracy detections --dataset ucf-spliced --model MODEL --seed 0
-    """
-    data = trainable(Dataset.load(dataset))
-    rows: dict[str, list[Figures]] = {"classifier": [], "annotated labels": []}
-    with training_report() as report:
-        for seed, model in zip(seeds, models * (len(seeds) // len(models)), strict=True):
-            work = folder / str(seed)
-            found = detect(data, model, work, seed, report)
-            labelled = with_annotated_labels(data, work / "run")
-            for name, answer in zip(rows, (found, labelled), strict=True):
-                rows[name].append(evaluate_detection(data, answer).summary())
-                print_row(f"seed {seed}, {name}", rows[name][-1])
-    for name, own in rows.items():
-        print_mean(name, own)
-    if as_json:
-        click.echo(json.dumps({"rows": rows["classifier"], "annotated": rows["annotated labels"]}))
-
-
 preset_.name = "preset"
 main = group(
     "Measure the accuracy of models.",
     "accuracy preset --dataset jhmdb-spliced/",
-    *(preset_, sets, videos, detections),
+    *(preset_, sets, videos),
 )
 
 if __name__ == "__main__":

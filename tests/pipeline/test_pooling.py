@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from actspan import Features, Proposals
 from actspan.pipeline import classifier
-from actspan.pipeline.classifier import PARTS, pool_features, pool_features_plain
+from actspan.pipeline.classifier import pool_features, pool_features_plain
 
 STEPS = Features(np.arange(10.0)[:, None], stride=2.0, length=2.0)  # centres at 1, 3, ... 19
 
@@ -34,6 +34,18 @@ def test_means_computed_by_hand(row: tuple[float, float], expected: list[float])
     assert pool_features(STEPS, segments(row))[0].tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        pytest.param((4, 16), [2.5, 4.5, 6.5, 0.5, 8.5], id="two-snippets-a-part"),
+        pytest.param((4, 8), [2, 2, 3, 1, 4], id="a-part-without-a-snippet-gets-the-next"),
+        pytest.param((0, 0), [0, 0, 0, 0, 1], id="one-snippet-is-every-part"),
+    ],
+)
+def test_means_of_three_parts(row: tuple[float, float], expected: list[float]) -> None:
+    assert pool_features(STEPS, segments(row), 3)[0].tolist() == expected
+
+
 @given(st.data())
 def test_the_kernel_equals_its_plain_twin_for_any_block_size(data: st.DataObject) -> None:
     snippets = data.draw(st.integers(1, 60))
@@ -43,10 +55,11 @@ def test_the_kernel_equals_its_plain_twin_for_any_block_size(data: st.DataObject
     found = Proposals(
         start, start + rng.exponential(source.span / 4, 20), np.ones(20), unit="seconds"
     )
-    expected = pool_features_plain(source, found)
+    parts = data.draw(st.integers(1, 4))
+    expected = pool_features_plain(source, found, parts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "_ROWS", data.draw(st.sampled_from([1, 7, 4096])))
-        np.testing.assert_allclose(pool_features(source, found), expected, atol=1e-5)
+        np.testing.assert_allclose(pool_features(source, found, parts), expected, atol=1e-5)
 
 
 def test_positions_are_seconds_of_the_output_span() -> None:
@@ -57,5 +70,5 @@ def test_positions_are_seconds_of_the_output_span() -> None:
 
 
 def test_no_proposals_give_no_rows() -> None:
-    assert pool_features(STEPS, Proposals.empty("seconds")).shape == (0, PARTS)
-    assert pool_features_plain(STEPS, Proposals.empty("seconds")).shape == (0, PARTS)
+    for pool in (pool_features, pool_features_plain):
+        assert pool(STEPS, Proposals.empty("seconds"), 2).shape == (0, 4)

@@ -38,10 +38,14 @@ class Live:
     def ask(
         self, path: str, *, method: str = "GET", body: Any = None, headers: Any = None, **query: Any
     ) -> Answer:
-        """Send a request; a name of `query` may end with `_`, which is dropped."""
+        """Send a request; a body of bytes as it is, another one as JSON.
+
+        A name of `query` may end with `_`, which is dropped.
+        """
         parameters = urlencode({key.rstrip("_"): value for key, value in query.items()})
-        data = None if body is None else json.dumps(body).encode()
-        kind = {} if body is None else {"Content-Type": "application/json"}
+        is_json = body is not None and not isinstance(body, bytes)
+        data = json.dumps(body).encode() if is_json else body
+        kind = {"Content-Type": "application/json"} if is_json else {}
         address = f"{self.url}{path}" + (f"?{parameters}" if parameters else "")
         request = Request(address, data, {**kind, **(headers or {})}, method=method)
         try:
@@ -57,12 +61,14 @@ def serving(data: Path, **settings: Any) -> Iterator[Live]:
     import uvicorn
 
     from actspan.server.app import create_app
-    from actspan.server.settings import ServeSettings
+    from actspan.server.http_server import server_config
+    from actspan.server.settings import Limits, ServeSettings
 
     app = create_app(ServeSettings(data=data, **settings))
     listening = socket()
     listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
+    limits = settings.get("limits", Limits(stop_seconds=5))
+    server = uvicorn.Server(server_config(app, limits))
     thread = Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

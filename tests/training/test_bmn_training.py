@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from actspan import Bundle, Dataset, Pipeline, TrainConfig
+from actspan import Bundle, Dataset, Pipeline
 from actspan.config.base import changed
 from actspan.config.bmn import BmnConfig
 from actspan.config.stages import PipelineConfig, RescaleConfig
@@ -23,14 +23,9 @@ from actspan.training.samples import RescaledVideos, SampleLabels, Samples, read
 from actspan.training.train import train_config
 from actspan.training.trainer import train
 from tests.examples import write_dataset
-from tests.training.tiny import OPTIM, Collected
+from tests.training.tiny import BMN as TINY
+from tests.training.tiny import NETWORK, Collected
 
-NETWORK = BmnConfig(length=20, samples=4, base=8, sampled=8, matched=8, hidden=4)
-TINY = TrainConfig(
-    mode="rescale",
-    pipeline=PipelineConfig(bmn=NETWORK),
-    bmn=BmnTrainConfig(optim=OPTIM, standardize=True, dropout=0.2, crop=0.7),
-)
 BMN_PRESETS = ("jjboy2020", "jjboy2019", "mmaction2", "paddle")
 NONE = np.empty((0, 2))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actspan import PemConfig, PipelineConfig, TemConfig, TrainConfig
-from actspan.config.training import OptimConfig, PemTrainConfig, TemTrainConfig
+from actspan.config.bmn import BmnConfig
+from actspan.config.training import BmnTrainConfig, OptimConfig, PemTrainConfig, TemTrainConfig
 
 OPTIM = OptimConfig(
     method="adamw", schedule="one-cycle", rate=0.01, batch=2, epochs=3, passes=3, average=0.9
@@ -22,6 +23,12 @@ JOINT = TrainConfig(  # the same with learnt curves, so that TEM and PEM are tra
     ),
     tem=TINY.tem,
     pem=PemTrainConfig(dropout=0.2),
+)
+NETWORK = BmnConfig(length=20, samples=4, base=8, sampled=8, matched=8, hidden=4)
+BMN = TrainConfig(
+    mode="rescale",
+    pipeline=PipelineConfig(bmn=NETWORK),
+    bmn=BmnTrainConfig(optim=OPTIM, standardize=True, dropout=0.2, crop=0.7),
 )
 
 

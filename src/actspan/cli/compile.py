@@ -107,7 +107,9 @@ def _print_compiled(
     ]
     print_table(("file", "from", "input", "size", "seconds"), rows)
     backend = TARGETS[request.target].backends[request.precision]
-    print_text(f"run it:  actspan propose --backend {backend} ...")
+    is_fast = backend == "openvino:int8"
+    run = "--precision int8" if is_fast else f"--backend {backend}"
+    print_text(f"run it:  actspan propose {run} ...")
     print_text(f"compare it with the checkpoint:  actspan verify --backends {backend} ...")
 
 

@@ -214,9 +214,9 @@ def backends(*, json_: bool = False) -> None:
 
     The rows are in the order in which `--backend auto` looks for a runtime. It uses the first one
     that is usable and for which the bundle has the files. "Verified" runtimes are run by this
-    project and compared with the checkpoint. A runtime that "differs" runs here but gives other
-    proposals, so `auto` never uses it. The others follow their vendors' documentation and have not
-    been tested here. `actspan verify` checks that the results of a bundle stay the same.
+    project and compared with the checkpoint. `auto` never uses a lower precision than float32. The
+    others follow their vendors' documentation and have not been tested here. `actspan verify`
+    checks that the results of a bundle stay the same.
 
     \b
     Example:
@@ -241,7 +241,6 @@ def backends(*, json_: bool = False) -> None:
                 "version": support.version or None,
                 "why_not": support.problem.removeprefix(f"backend {name}: ") or None,
                 "verified": backend.verified,
-                "changes_the_answer": backend.alters,
                 "auto": backend.auto,
             }
         )
@@ -251,11 +250,9 @@ def backends(*, json_: bool = False) -> None:
     rows = []
     for row in entries:
         usable, verified = ("yes" if row[column] else "no" for column in ("usable", "verified"))
-        verified += ": differs" if row["changes_the_answer"] else ""
         rows.append((row["backend"], row["device"], row["version"] or "-", usable, verified))
     print_table(("backend", "device", "version", "usable", "verified"), rows, left=5)
     print_text("verified: run by this project and compared with the checkpoint, on such a device")
-    print_text("differs: runs here, but changes the result; auto never uses it")
     reasons = []
     for row in entries:
         if not row["usable"]:

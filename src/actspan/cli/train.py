@@ -165,7 +165,7 @@ def train(
         return
     training = dict(bundle.training or {})
     if json_:
-        names = ("preset", "seed", "data", *TRAININGS, "evaluation")
+        names = ("preset", "seed", "data", *TRAININGS, "evaluation", "classifier")
         figures = {name: training[name] for name in names if name in training}
         print_json({"bundle": bundle.path, **figures})
     else:
@@ -206,6 +206,11 @@ def _print(bundle: Bundle, training: dict[str, Any]) -> None:
         parts = training["classifier"]["accuracy"].items()
         shares = ", ".join(f"{100 * share:.1f} % of {part}" for part, share in parts)
         print_text(f"classifier: annotated instances that get their own label: {shares}")
+        if figures := training["classifier"].get("evaluation"):
+            values = ", ".join(
+                f"{name.replace('_', ' ')} {value:.1f}" for name, value in figures.items()
+            )
+            print_text(f"detections on the validation videos, percent: {values}")
     print_text(f"bundle: {bundle.path}")
     print_text(f"next:   actspan propose --model {quoted(bundle.path)} --dataset DIR --out run/")
 

@@ -67,6 +67,7 @@ class ClassifierConfig(Config, frozen=True, kw_only=True):
 
     labels: tuple[str, ...]  # in the order of the network's outputs; background comes after them
     channels: _Size  # of the features
+    parts: _Size = 1  # equal parts of a proposal, of which each has its mean features
     hidden: _Size = 128  # units of the hidden layer
 
     def __post_init__(self) -> None:
@@ -76,8 +77,8 @@ class ClassifierConfig(Config, frozen=True, kw_only=True):
 
     @property
     def inputs(self) -> int:
-        """Pooled features per proposal: means inside it, shortly before it and shortly after it."""
-        return 3 * self.channels
+        """Pooled features per proposal: means of its parts, shortly before and shortly after it."""
+        return (self.parts + 2) * self.channels
 
 
 class RescaleConfig(Config, frozen=True, kw_only=True):

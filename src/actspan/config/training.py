@@ -30,6 +30,7 @@ _NotNegative = Annotated[float, Bounds(0)]
 class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
     """Training of the proposal classifier."""
 
+    parts: _Count = 3  # equal parts of a proposal, of which each has its mean features
     hidden: _Count = 128  # units of the hidden layer
     dropout: _BelowOne = 0.5  # share of inputs and of hidden units dropped
     context_dropout: _BelowOne = 0.5  # probability that an example is seen without its context

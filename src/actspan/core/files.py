@@ -22,6 +22,10 @@ from actspan.core.wording import closest
 StrPath = str | os.PathLike[str]
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+# Errors of the machine, not of the file that is used: a later attempt may succeed.
+_MACHINE_ERRORS = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
+)
 _NEIGHBOURS = 10_000  # files compared with the name of a missing one
 KINDS = {  # by the file or folder that marks it
     "model.toml": "a bundle",
@@ -136,6 +140,16 @@ def raise_disk_error(path: Path, error: BaseException) -> None:
     """Raise an ActSpanError that names the path, if an error is of a full or failing disk."""
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def machine_error(error: BaseException) -> OSError | None:
+    """Return the error of a full or broken disk, or of too many open files, that is the cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _MACHINE_ERRORS:
+            return cause
+        cause = cause.__cause__
+    return None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -25,7 +26,6 @@ from actspan.runtime.export import export_network
 from actspan.runtime.opening import open_session
 from actspan.runtime.session import Session
 
-PARTS = 3  # mean inside, mean of the context before, mean of the context after
 CONTEXT = 0.25  # length of each context, as a share of the proposal's length
 # A proposal's score already reflects background, so the classifier's share counts half.
 BACKGROUND_POWER = 0.5
@@ -44,11 +44,12 @@ class SnippetRanges(NamedTuple):
     after: Int64
 
 
-def pool_features(source: Snippets, proposals: Proposals) -> Float32:
+def pool_features(source: Snippets, proposals: Proposals, parts: int = 1) -> Float32:
     """Compute mean features inside, shortly before and shortly after each proposal.
 
     A snippet is inside if its centre is; a proposal between two centres gets the nearest
-    snippet. Beyond the ends of the recording, the context is the outermost snippet.
+    snippet. The inside is split into equal parts; a part without a snippet gets the next one.
+    Beyond the ends of the recording, the context is the outermost snippet.
 
     Parameters
     ----------
@@ -56,11 +57,13 @@ def pool_features(source: Snippets, proposals: Proposals) -> Float32:
         n snippets of C channels.
     proposals : Proposals
         N proposals, seconds.
+    parts : int
+        Number of parts of the inside.
 
     Returns
     -------
-    (N, 3 C) float32
-        Means inside, before, after.
+    (N, (parts + 2) C) float32
+        Means of the parts, then before and after.
 
     Examples
     --------
@@ -70,7 +73,7 @@ def pool_features(source: Snippets, proposals: Proposals) -> Float32:
     """
     ranges = _ranges(source, proposals)
     channels = source.rows(0, 1).values.shape[1]
-    out = np.empty((len(proposals), PARTS * channels), dtype=np.float32)
+    out = np.empty((len(proposals), (parts + 2) * channels), dtype=np.float32)
     for chosen, low, high in _blocks(ranges):
         values = source.rows(low, high).values
         before, first, last, after = (bound[chosen] - low for bound in ranges)
@@ -78,21 +81,20 @@ def pool_features(source: Snippets, proposals: Proposals) -> Float32:
     return out
 
 
-def pool_features_plain(source: Snippets, proposals: Proposals) -> Float32:
+def pool_features_plain(source: Snippets, proposals: Proposals, parts: int = 1) -> Float32:
     """Compute `pool_features` in plain NumPy."""
     values = source.rows(0, len(source)).values
-    ranges = _ranges(source, proposals)
-    rows = [
-        np.concatenate(
-            [
-                values[first:last].mean(axis=0),
-                values[before:first].mean(axis=0) if before < first else values[first],
-                values[last:after].mean(axis=0) if last < after else values[last - 1],
-            ]
-        )
-        for before, first, last, after in zip(*(bound.tolist() for bound in ranges), strict=True)
-    ]
-    return np.array(rows, np.float32).reshape(-1, PARTS * values.shape[1])
+    rows = []
+    for before, first, last, after in zip(*_ranges(source, proposals), strict=True):
+        edges = first + (last - first) * np.arange(parts + 1) // parts
+        spans = [*pairwise(edges), (before, first), (last, after)]
+        nearest = [*edges[:-1], first, last - 1]
+        means = [
+            values[low:high].mean(axis=0) if low < high else values[instead]
+            for (low, high), instead in zip(spans, nearest, strict=True)
+        ]
+        rows.append(np.concatenate(means))
+    return np.array(rows, np.float32).reshape(-1, (parts + 2) * values.shape[1])
 
 
 def _ranges(source: Snippets, proposals: Proposals) -> SnippetRanges:
@@ -138,9 +140,14 @@ def _pool(
     channels = values.shape[1]
     for k in range(len(rows)):
         row = out[rows[k]]
-        _mean(values, first[k], last[k], first[k], row[:channels])
-        _mean(values, before[k], first[k], first[k], row[channels : 2 * channels])
-        _mean(values, last[k], after[k], last[k] - 1, row[2 * channels :])
+        parts = len(row) // channels - 2
+        for part in range(parts):
+            low = first[k] + (last[k] - first[k]) * part // parts
+            high = first[k] + (last[k] - first[k]) * (part + 1) // parts
+            _mean(values, low, high, low, row[part * channels : (part + 1) * channels])
+        around = row[parts * channels :]
+        _mean(values, before[k], first[k], first[k], around[:channels])
+        _mean(values, last[k], after[k], last[k] - 1, around[channels:])
 
 
 @kernel
@@ -230,12 +237,12 @@ class ProposalClassifier(AbstractContextManager["ProposalClassifier"]):
         top = min(top, len(self.config.labels))
         if not len(proposals):
             return ProposalLabels(np.empty((0, top), np.int64), np.empty((0, top)))
-        pooled = pool_features(source, proposals)
-        if pooled.shape[1] != self.config.inputs:
+        channels = source.rows(0, 1).values.shape[1]
+        if channels != self.config.channels:
             raise ShapeError(
-                f"features have {pooled.shape[1] // PARTS} channels, the classifier expects "
-                f"{self.config.channels}"
+                f"features have {channels} channels, the classifier expects {self.config.channels}"
             )
+        pooled = pool_features(source, proposals, self.config.parts)
         # Probabilities of every label, and of background last: (N, L + 1).
         probabilities = self._session.run({"pooled": pooled})["output"].astype(np.float64)
         labels, foreground = probabilities[:, :-1], 1.0 - probabilities[:, -1:]

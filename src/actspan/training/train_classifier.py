@@ -8,7 +8,6 @@ background.
 from __future__ import annotations
 
 import importlib.util
-from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
@@ -20,22 +19,30 @@ from torch.nn import functional
 from actspan.config.base import to_dict
 from actspan.config.stages import ClassifierConfig
 from actspan.config.training import CLASSIFIER_EPOCH, ClassifierTrainConfig
-from actspan.core.errors import AnnotationError, BundleError
+from actspan.core.errors import ActSpanError, AnnotationError, BundleError
 from actspan.core.progress import NoReport, Report
 from actspan.core.segments import Proposals
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import Float32, Video
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
+from actspan.evaluation.detection import evaluate_detection
 from actspan.model.bsn.networks import Classifier
 from actspan.model.bundle import Bundle
-from actspan.pipeline.classifier import PARTS, pool_features
+from actspan.pipeline.classifier import ProposalClassifier, pool_features
 from actspan.training.loop import Losses, Plan, Training
-from actspan.training.parts import TRAINING, VALIDATION, propose_videos, videos_in
+from actspan.training.parts import (
+    TRAINING,
+    VALIDATION,
+    propose_videos,
+    videos_in,
+    with_duration,
+)
 from actspan.training.samples import Bool, Int64
 from actspan.training.state import StateFolder
 from actspan.training.tasks import inverse_deviation
 
+_FIGURES = ("mAP@0.50", "mAP@0.75", "average_mAP")
 _WARMUP = 0.2  # share of the steps in which the learning rate rises
 
 
@@ -60,7 +67,7 @@ def train_classifier(
         Output of `trainable`; the classifier is trained on its training videos. Its validation
         videos give the accuracy that the bundle records.
     bundle : Bundle
-        A bundle with TEM and PEM.
+        A bundle of any kind of model, with all its networks.
     proposals : mapping of video id to Proposals, optional
         Proposals of the training videos, in seconds, best first; by default the bundle makes them.
     state : StateFolder, optional
@@ -87,15 +94,20 @@ def train_classifier(
         ignored = counted(unlabelled, "instance")
         report.say(f"note: the classifier ignores {ignored} without a label")
     if proposals is None:
-        if len(bundle.nets) < 2:
+        if bundle.missing_nets:
+            nets = " and no ".join(sorted(net.upper() for net in bundle.missing_nets))
             raise BundleError(
-                f"{bundle.path}: a classifier learns from proposals, which need a TEM and a PEM; "
-                "give proposals that were made elsewhere, or make a bundle of both"
+                f"{bundle.path}: a classifier learns from the bundle's proposals, but it has no "
+                f"{nets} to make them; add it, or give proposals that were made elsewhere"
             )
         proposals = propose_videos(bundle, dataset, videos, "onnxruntime", "proposing", report)
-    features, codes = collect_examples(dataset, proposals, labels, config, seed)
-    channels = features.shape[1] // PARTS
-    settings = ClassifierConfig(labels=labels, channels=channels, hidden=config.hidden)
+    features, codes = collect_examples(dataset, proposals, labels, config, seed, report)
+    settings = ClassifierConfig(
+        labels=labels,
+        channels=features.shape[1] // (config.parts + 2),
+        parts=config.parts,
+        hidden=config.hidden,
+    )
     with torch.random.fork_rng(devices=[]):
         net = _fit(features, codes, settings, config, seed, state, report)
     record = {
@@ -110,8 +122,10 @@ def train_classifier(
         return bundle
     from actspan.runtime.export import export_network
 
-    exported, _ = export_network(bundle, "classifier")
-    return exported
+    bundle, _ = export_network(bundle, "classifier")
+    if figures := _evaluate(bundle, dataset, report):
+        bundle = bundle.with_training(classifier={**record, "evaluation": figures})
+    return bundle
 
 
 def collect_examples(
@@ -120,6 +134,7 @@ def collect_examples(
     labels: tuple[str, ...],
     config: ClassifierTrainConfig,
     seed: int,
+    report: Report | None = None,
 ) -> tuple[Float32, Int64]:
     """Return examples of all training videos: instances, and a bounded number of proposals each.
 
@@ -127,13 +142,15 @@ def collect_examples(
     labels stands for background.
     """
     code = {label: number for number, label in enumerate(labels)}
-    features, targets = [], []
-    for number, video in enumerate(videos_in(dataset, TRAINING)):
+    features, targets, report = [], [], report or NoReport()
+    videos = videos_in(dataset, TRAINING)
+    for number, video in enumerate(videos):
         rng = np.random.default_rng([seed, number])
         proposed = proposals.get(video.id, Proposals.empty("seconds"))
         segments, label = _examples_of(video, proposed, code, config, rng)
-        features.append(pool_features(dataset.open(video.id), segments))
+        features.append(pool_features(dataset.open(video.id), segments, config.parts))
         targets.append(label)
+        report.progress("reading examples", number + 1, len(videos))
     return np.concatenate(features), np.concatenate(targets)
 
 
@@ -217,7 +234,8 @@ def _fit(
             yield {"loss": functional.cross_entropy(net.logits(inputs[rows]), labels[rows])}
             schedule.step()
 
-    deque(training.epochs(losses), maxlen=0)  # The weights of the last epoch are kept.
+    for epoch, means in training.epochs(losses):  # the weights of the last one are kept
+        report.losses(name, epoch + 1, means["loss"], None)
     return net.eval()
 
 
@@ -233,6 +251,29 @@ def _batches(
         yield np.concatenate([drawn, rng.choice(outside, count)]) if count else drawn
 
 
+def _evaluate(bundle: Bundle, dataset: Dataset, report: Report) -> dict[str, float]:
+    """Return mAP of the bundle's detections in the validation videos, in percent.
+
+    The result is empty, with a report, if the videos or the bundle's proposals allow none.
+    """
+    videos = [with_duration(video, dataset) for video in videos_in(dataset, VALIDATION)]
+    if bundle.missing_nets or not any(label for video in videos for label in video.labels):
+        report.say("detections are not evaluated: that needs labelled validation videos")
+        return {}
+    try:
+        found = propose_videos(bundle, dataset, videos, "onnxruntime", "evaluating labels", report)
+        with ProposalClassifier.open(bundle) as classifier:
+            detections = {
+                name: classifier.detect(dataset.open(name), proposals)
+                for name, proposals in found.items()
+            }
+        summary = evaluate_detection(videos, detections).summary()
+    except ActSpanError as error:  # must not discard the trained networks
+        report.say(f"detections are not evaluated: {error}")
+        return {}
+    return {name: summary[name] for name in _FIGURES}
+
+
 @torch.no_grad()
 def _accuracies(net: Classifier, dataset: Dataset, labels: tuple[str, ...]) -> dict[str, float]:
     """Return the share of instances of each part whose predicted label is right."""
@@ -242,8 +283,8 @@ def _accuracies(net: Classifier, dataset: Dataset, labels: tuple[str, ...]) -> d
         for video in videos_in(dataset, subset):
             start, end = video.segments.T
             segments = Proposals(start, end, np.ones(len(start)), unit="seconds")
-            pooled = torch.from_numpy(pool_features(dataset.open(video.id), segments))
-            best = net(pooled)[:, :-1].argmax(dim=1).tolist()
+            pooled = pool_features(dataset.open(video.id), segments, net.config.parts)
+            best = net(torch.from_numpy(pooled))[:, :-1].argmax(dim=1).tolist()
             pairs = zip(best, video.labels, strict=True)
             right += sum(labels[code] == label for code, label in pairs)
             total += sum(map(bool, video.labels))

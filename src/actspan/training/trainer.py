@@ -6,6 +6,7 @@ the place is empty, and a new call resumes.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import platform
@@ -37,6 +38,7 @@ from actspan.streams.feature_files import PROJECTION
 from actspan.training.hardware import Hardware
 from actspan.training.networks import train_networks
 from actspan.training.parts import (
+    TRAINING,
     VALIDATION,
     for_dataset,
     preset_of,
@@ -170,7 +172,12 @@ def _train(
         "versions": versions,
     }
     if classifier is not None:
-        settings["classifier"] = {"config": to_dict(classifier), "labels": labels_of(dataset)}
+        given = repr([(video.id, video.labels) for video in videos_in(dataset, TRAINING)])
+        settings["classifier"] = {
+            "config": to_dict(classifier),
+            "labels": labels_of(dataset),
+            "sha256": hashlib.sha256(given.encode()).hexdigest(),  # of the label of each instance
+        }
     if hardware.description != "cpu":
         report.say(f"training on {hardware.description}, {hardware.precision}")
     state = _open_state(out, settings, hardware, restart=restart)

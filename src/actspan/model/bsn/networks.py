@@ -214,7 +214,7 @@ class Classifier(Network):
         x = self.input(x)
         if self.training and self.context_dropout:  # some get the average context, 0
             keep = torch.rand(len(x), 1, device=x.device) >= self.context_dropout
-            inside, context = x.tensor_split([self.config.channels], dim=1)
+            inside, context = x.tensor_split([self.config.parts * self.config.channels], dim=1)
             x = torch.cat([inside, context * keep], dim=1)
         x = torch.relu(self.fc1(self.dropout(x)))  # (N, H)
         out: Tensor = self.fc2(self.dropout(x))  # (N, L + 1)
