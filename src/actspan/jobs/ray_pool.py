@@ -69,16 +69,6 @@ def _connect(ray: Any, config: ClusterConfig) -> None:
         raise ClusterError(f"Ray at {where}: {what}; is the cluster up (ray status)?") from error
 
 
-def ray_note(config: ClusterConfig) -> str:
-    """Return what a user of shared machines must know about a Ray that is started here."""
-    if config.address is not None:
-        return ""
-    return (
-        "Ray listens on all network interfaces of this machine while the job runs, and whoever "
-        "reaches its ports can run code: use it behind a firewall"
-    )
-
-
 def check_cores(config: ClusterConfig) -> None:
     """Raise if this machine has fewer cores than the workers need; their reader needs few."""
     cores, wanted = os.cpu_count() or 1, config.workers * config.worker_cpus
