@@ -7,7 +7,7 @@
     extract   videos to features                    viewer    the viewer, and its pictures
     faults    faults put into runs                  path      functions that `propose` enters
     workspace the pictures and figures of the viewer
-    after_bmn everything after BMN, in memory
+    after_bmn everything after BMN, in memory       serve_faults  the service under faults
 
 Data are synthetic, made from a seed in a temporary folder, unless a dataset is given. The baseline
 is the published steps (`published_steps`, `published_evaluation`), measured in the same run.

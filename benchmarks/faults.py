@@ -1,7 +1,8 @@
 """Faults put into runs on purpose: what is left must be the same bytes, or one clear error.
 
 fault_world.py  a small dataset and model, commands in processes of their own, checks
-fault_kinds.py  the kinds of fault, a function each
+fault_kinds.py  the kinds of fault of a run, a function each
+fault_service.py  those of the service
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import NamedTuple
 
 import click
 
+import benchmarks.fault_service  # noqa: F401  adds its kinds
+from actspan.config.stages import PipelineConfig
 from actspan.core.wording import markdown_table
 from benchmarks.fault_kinds import KINDS, Kind
 from benchmarks.fault_world import BrokenError, Case, World
@@ -62,7 +65,7 @@ def ready() -> None:
     import actspan.jobs.driver  # noqa: F401
     from actspan.pipeline.kinds import load_kernels
 
-    load_kernels()
+    load_kernels(PipelineConfig())
 
 
 def table(verdicts: list[Verdict]) -> list[str]:

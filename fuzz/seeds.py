@@ -409,6 +409,11 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
         "infer.json": (_text(_INFER),),
         "infer.bin": (lambda path: path.write_bytes(bytes([_PADDED // 8]) + _infer_bytes()),),
         "corrections.json": (_text(_CORRECTIONS),),
+        "connection.bin": (
+            _text("GET /x?y=1 HTTP/1.1\r\nHost: a\r\nCookie: b=c\r\n\r\n" * 3),
+            _text("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n"),
+            _text("PUT /refused HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc"),
+        ),
     },
     "hdf5": {"x.h5": (_hdf5, partial(_hdf5, libver="latest"))},
     "onnx": {

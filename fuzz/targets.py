@@ -58,6 +58,7 @@ from actspan.server.inference_tensors import (
 )
 from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.feature_files import Journal, Projection
+from fuzz.connections import connection
 
 Read = Callable[[Path], object]
 CONFIG = PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2))
@@ -305,6 +306,7 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("infer.json", infer_body, is_content=True),
         Reader("infer.bin", infer_bytes, is_content=True),
         Reader("corrections.json", corrections, is_content=True),
+        Reader("connection.bin", connection, is_content=True),
     ),
     "hdf5": (Reader("x.h5", features),),
     "onnx": (Reader("tem.onnx", read_model), Reader("session.onnx", session)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,13 +31,17 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
 
 
 @contextmanager
-def full_disk(folder: Path) -> Iterator[None]:
-    """Fill the disk of a folder until the block ends."""
+def full_disk(folder: Path) -> Iterator[Callable[[], None]]:
+    """Fill the disk of a folder until the block ends; yield a function that fills it again."""
     ballast = folder / "ballast"
-    try:
-        with suppress(OSError), ballast.open("wb", buffering=0) as stream:
+
+    def fill() -> None:
+        with suppress(OSError), ballast.open("ab", buffering=0) as stream:
             while True:
                 stream.write(_BLOCK)
-        yield
+
+    try:
+        fill()
+        yield fill
     finally:
         ballast.unlink()

@@ -59,7 +59,7 @@ BENCHMARKS = (
         "label_free",
     ),
     *("memory", "peers", "pictures", "review", "scale", "serve", "speed", "stages", "viewer"),
-    "workspace",
+    *("serve_faults", "workspace"),
 )
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
 

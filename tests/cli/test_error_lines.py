@@ -39,6 +39,7 @@ USAGE = [
     ("pack data --out o --shard-size 3XB", "'3XB' is not a size"),
     ("propose", "give one of VIDEOS, --dataset and --follow"),
     ("propose --model bundle --dataset data", "--dataset needs --out"),
+    ("propose a.mp4 --precision fp8", "'fp8' is not one of 'fp32', 'bf16', 'int8'"),
     ("propose a.mp4 --worker-gpus x", "'x' is not a valid number"),
     ("staged nope", "no such command 'nope'"),
     ("staged rnu", "no such command 'rnu' (did you mean 'run'?)"),

@@ -38,10 +38,14 @@ class Live:
     def ask(
         self, path: str, *, method: str = "GET", body: Any = None, headers: Any = None, **query: Any
     ) -> Answer:
-        """Send a request; a name of `query` may end with `_`, which is dropped."""
+        """Send a request; a body of bytes as it is, another one as JSON.
+
+        A name of `query` may end with `_`, which is dropped.
+        """
         parameters = urlencode({key.rstrip("_"): value for key, value in query.items()})
-        data = None if body is None else json.dumps(body).encode()
-        kind = {} if body is None else {"Content-Type": "application/json"}
+        is_json = body is not None and not isinstance(body, bytes)
+        data = json.dumps(body).encode() if is_json else body
+        kind = {"Content-Type": "application/json"} if is_json else {}
         address = f"{self.url}{path}" + (f"?{parameters}" if parameters else "")
         request = Request(address, data, {**kind, **(headers or {})}, method=method)
         try:

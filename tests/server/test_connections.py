@@ -126,13 +126,15 @@ def test_what_is_not_http_is_refused_as_a_problem(text: bytes, live: Live) -> No
     assert b"not valid HTTP/1.1" in answer
 
 
-def test_cookies_of_others_up_to_the_limit_are_read_in_no_time(live: Live) -> None:
+@pytest.mark.parametrize(("path", "status"), [(b"/", 401), (b"/healthz", 200)])
+def test_cookies_up_to_the_limit_take_no_time(path: bytes, status: int, live: Live) -> None:
     begun = time.monotonic()
     cookie = b'x="' + b"\\" * 60_000 + b'"'
     with connected(live) as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: " + cookie + b"\r\n\r\n")
-        assert status_of(client) == 401
-    assert time.monotonic() - begun < 2
+        head = b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: " + cookie
+        client.sendall(head + b"\r\n\r\n")
+        assert status_of(client) == status
+    assert time.monotonic() - begun < 5
 
 
 def test_a_request_must_arrive_in_time_however_slowly(live: Live) -> None:

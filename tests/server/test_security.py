@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,10 +161,8 @@ def test_cookies_of_other_applications_lock_nobody_out(
         ours = first.headers["set-cookie"].split(";")[0]
         cookie = f"{ours}; {others}" if ours_first else f"{others}; {ours}"
         several = [("Cookie", others.encode("latin-1")), ("Cookie", ours.encode())]
-        begun = time.monotonic()
         for headers in ({"Cookie": cookie.encode("latin-1")}, several):
             assert client.get("/api/service", headers=headers).status_code == 200
-        assert time.monotonic() - begun < 2
         refused = client.get("/api/service", headers={"Cookie": others.encode("latin-1")})
         assert refused.status_code == 401
 

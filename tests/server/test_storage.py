@@ -173,7 +173,6 @@ class Scripted:
 
     def __init__(self, *errors: BaseException) -> None:
         self.errors, self.attempts, self.discarded = list(errors), 0, 0
-        self.release = Event()
 
     def run(self, job: ClaimedJob, check: Check) -> bytes:
         check()
@@ -186,7 +185,7 @@ class Scripted:
         self.discarded += 1
 
     def close(self) -> None:
-        self.release.set()
+        """Nothing is open."""
 
 
 @pytest.fixture
@@ -239,6 +238,23 @@ def test_work_that_never_fits_fails_and_the_next_job_runs(running: Callable) -> 
     store.add("b" * 32, "", "npy", {})
     runner.wake()
     wait_for(lambda: store.find("b" * 32).state == "done")
+
+
+def test_a_repeated_job_is_work_however_long_it_takes(running: Callable) -> None:
+    class Long(Scripted):
+        def run(self, job: ClaimedJob, check: Check) -> bytes:
+            super().run(job, check)
+            begun.set()
+            while not ending.wait(0.01):
+                check()
+            return b"{}"
+
+    begun, ending = Event(), Event()
+    store, runner = running(Long(full(), full()))
+    assert begun.wait(30)
+    assert runner.fault() == ""
+    ending.set()
+    assert wait_for(lambda: ended(store)).state == "done"
 
 
 def test_an_error_of_the_input_fails_at_once(running: Callable) -> None:

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.console import (
-    print_json,
-    print_notes,
-    say,
-    step_report,
-)
+from actspan.cli.console import print_json, print_notes, print_text, say, step_report
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
 from actspan.config.base import Existing
@@ -112,8 +107,10 @@ def _print_compiled(
     ]
     print_table(("file", "from", "input", "size", "seconds"), rows)
     backend = TARGETS[request.target].backends[request.precision]
-    click.echo(f"run it:  actspan propose --backend {backend} ...")
-    click.echo(f"compare it with the checkpoint:  actspan verify --backends {backend} ...")
+    is_fast = backend == "openvino:int8"
+    run = "--precision int8" if is_fast else f"--backend {backend}"
+    print_text(f"run it:  actspan propose {run} ...")
+    print_text(f"compare it with the checkpoint:  actspan verify --backends {backend} ...")
 
 
 def refuse_for_target(target: str, precision: str | None) -> None:

@@ -147,7 +147,7 @@ def propose(
         if request.dataset is not None:
             request = replace(request, dataset=local_folder(request.dataset))
             if (bundle := Bundle.load(request.model)).nets:
-                choice = choose_backend(bundle, request.backend)
+                choice = choose_backend(bundle, request.backend, request.precision)
                 request = replace(request, backend=choice.name)
         elif request.selection.top is None and not (follow or request.out or json_):
             request = replace(request, selection=replace(request.selection, top=_FEW))

@@ -67,6 +67,7 @@ class RunInfo(msgspec.Struct, frozen=True):
     backend: str = ""
     versions: dict[str, str] = {}
     pipeline: dict[str, Any] = {}  # settings, checked by what uses them
+    precision: str = "fp32"  # of the networks
     changes: list[str] = []
     labels: dict[str, str | int] = {}
     selection: dict[str, int | float] = {}

@@ -2,7 +2,9 @@
 
 One file takes any batch. fp16 halves the size of the weights; a processor without half
 precision computes in float32. int8 is NNCF's quantisation of layers with equalised inputs, with
-ranges from real features; the last layer stays in float32 (docs/project/decisions.md).
+ranges from real features. The last layer is never quantised, and of a TEM as many of the first ones
+are left as its proposals need (`mixing`); these, and PEM, compute in bfloat16 if the processor has
+it (docs/project/decisions.md).
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def _convert(
     source = folder / job.source
     notes: tuple[str, ...] = ()
     try:
-        if nncf is not None:
+        if nncf is not None and job.net != "pem":  # PEM is faster in bfloat16, and more exact
             model, notes = _quantise(nncf, job, plan, source)
         else:
             model = openvino.Core().read_model(str(source))
@@ -76,6 +78,7 @@ def _quantise(
     import onnx_ir as ir
     import openvino
 
+    from actspan.deploy.mixing import mix_layers
     from actspan.deploy.passes.calibration import DatasetCalibration
     from actspan.deploy.passes.int8 import equalise_inputs, shapes_of
 
@@ -86,16 +89,43 @@ def _quantise(
     sample = calibration.sample(shapes_of(graph.graph))
     equalise_inputs(graph, sample.inputs)
     model = openvino.Core().read_model(ir.to_proto(graph).SerializeToString())
-    layers = [op for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS]
-    with contextlib.redirect_stdout(io.StringIO()):  # hides its progress bars
-        quantised = nncf.quantize(
-            model,
-            nncf.Dataset(sample.inputs),
-            subset_size=len(sample.inputs),
-            preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(names=[layers[-1].get_friendly_name()]),
-        )
-    return quantised, sample.notes
+    layers = [op.get_friendly_name() for op in _layers(model)]
+
+    def without(count: int) -> Any:
+        if count + 1 == len(layers):
+            return model.clone()
+        with contextlib.redirect_stdout(io.StringIO()):  # hides its progress bars
+            return nncf.quantize(
+                model,
+                nncf.Dataset(sample.inputs),
+                subset_size=len(sample.inputs),
+                preset=nncf.QuantizationPreset.MIXED,
+                ignored_scope=_ignored(nncf, [*layers[:count], layers[-1]]),
+                advanced_parameters=_whole_ranges(nncf),
+            )
+
+    if job.net != "tem":
+        return without(0), sample.notes
+    mixed, note = mix_layers(without, len(layers) - 1, plan.bundle, plan.request.calibrate)
+    return mixed, (*sample.notes, note)
+
+
+def _ignored(nncf: Any, layers: list[str]) -> Any:
+    """Return what is not quantised: these layers, and sums, so that residual paths stay exact."""
+    return nncf.IgnoredScope(names=layers, types=["Add"], validate=False)
+
+
+def _whole_ranges(nncf: Any) -> Any:
+    """Return settings that clip no input; by default NNCF averages the extremes of the samples."""
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    ranges = RangeEstimatorParametersSet.MINMAX
+    return nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges)
+
+
+def _layers(model: Any) -> list[Any]:
+    """Return the operations with weights, in the order of computation."""
+    return [op for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS]
 
 
 def find_compiler(request: CompileRequest) -> Compiler:

@@ -219,6 +219,7 @@ class LocalEngine(AbstractContextManager[Engine]):
         self._pipeline = Pipeline.load(
             bundle,
             backend=request.backend,
+            precision=request.precision,
             threads=1 if decoded else request.threads,
             edge=source.edge,
             without=without,

@@ -19,6 +19,7 @@ from actspan.jobs.propose_request import ProposeRequest, Selection
 from actspan.jobs.run import Run
 from actspan.model.locations import bundle_folder
 from actspan.pipeline.labelling import LabelChoice
+from actspan.runtime.precision import NetworkPrecision
 
 
 def propose(
@@ -38,6 +39,7 @@ def propose(
     top_labels: int = 2,
     settings: Mapping[str, Any] | StrPath | None = None,
     backend: str = "auto",
+    precision: NetworkPrecision = "fp32",
     threads: int | None = None,
     batch: int = BATCH,
     on_error: OnError = "fail",
@@ -78,8 +80,9 @@ def propose(
         Label the segments with the model's classifier, or from a score file; labels per segment.
     settings : mapping or path, optional
         Changes of the model's settings, as in {"soft_nms": {"decay": 0.4}}, or a TOML file.
-    backend, threads, batch
-        Inference runtime, number of threads, and videos of a dataset per batch.
+    backend, precision, threads, batch
+        Inference runtime, precision of the networks, number of threads, and videos of a dataset
+        per batch.
     on_error : "fail" or "skip"
         Stop at problems in the input, or skip what cannot be used; the run names it.
     force, resume : bool
@@ -128,6 +131,7 @@ def propose(
         ),
         changes=changes_of(settings),
         backend=backend,
+        precision=precision,
         threads=threads,
         batch=batch,
         on_error=on_error,

@@ -28,6 +28,7 @@ from actspan.core.folders import work_folder
 from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.model import LABEL_FREE
 from actspan.pipeline.labelling import LabelChoice
+from actspan.runtime.precision import NetworkPrecision
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
@@ -132,6 +133,14 @@ class ProposeRequest(Config, frozen=True):
     backend: Annotated[
         str, doc("Inference runtime; see actspan backends.", "NAME", group="Speed")
     ] = "auto"
+    precision: Annotated[
+        NetworkPrecision,
+        doc(
+            "Precision of the networks: bf16 and int8 are faster and change proposals slightly; "
+            "int8 needs files of actspan compile.",
+            group="Speed",
+        ),
+    ] = "fp32"
     threads: Annotated[
         Positive | None, doc("Number of threads. [default: all cores]", group="Speed")
     ] = None

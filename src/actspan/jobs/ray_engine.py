@@ -73,7 +73,7 @@ def ray_engine(config: ClusterConfig) -> EngineMaker:
             raise ConfigError("a live video is decoded where it arrives, not by workers of Ray")
         if request.out is None:
             raise ConfigError("workers of Ray save their results next to out, so it must be given")
-        backend = choose_backend(bundle, request.backend).name
+        backend = choose_backend(bundle, request.backend, request.precision).name
         if find_backend(backend)[0].suffix == ".onnx":
             with_onnx(bundle)  # export once here instead of in every worker
         if source.is_decoded and request.labels.classify:

@@ -217,6 +217,7 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
         },
         "dataset": {**source.record(), "assumptions": list(summary.notes)},
         "backend": request.backend if bundle.nets else "none",
+        "precision": None if request.precision == "fp32" else request.precision,
         "versions": source.versions,
         "pipeline": to_dict(source.config),
         "changes": source.changes or None,

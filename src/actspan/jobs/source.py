@@ -105,10 +105,11 @@ class Source(ABC):
     @cached_property
     def versions(self) -> dict[str, str]:
         """Versions of Python, and of the packages and runtimes that compute."""
-        backend = self.request.backend
-        runtimes = [choose_backend(self.bundle, backend).name] if self.bundle.nets else []
+        request, runtimes = self.request, list[str]()
+        if self.bundle.nets:
+            runtimes.append(choose_backend(self.bundle, request.backend, request.precision).name)
         if self.has_backbone:
-            runtimes.append(backend_of_backbone(backend))
+            runtimes.append(backend_of_backbone(request.backend))
         packages = {name: name for name in (*_PACKAGES, *self.decoders)}
         for name in runtimes:
             runtime = find_backend(name)[0]

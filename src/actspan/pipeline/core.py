@@ -18,6 +18,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self, overload
 
+from actspan.config.base import require_setting
 from actspan.config.stages import BATCH, Edge, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError
 from actspan.core.parallel import chunked, map_ordered
@@ -39,6 +40,7 @@ from actspan.pipeline.outcomes import (
 )
 from actspan.pipeline.steps import Steps, pieces_of
 from actspan.runtime.opening import open_nets
+from actspan.runtime.precision import NetworkPrecision
 from actspan.runtime.session import Session
 
 
@@ -88,6 +90,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         bundle: Bundle | Path | str,
         *,
         backend: str = "auto",
+        precision: NetworkPrecision = "fp32",
         threads: int | None = None,
         edge: Edge = "clamp",
         without: Collection[Net] = (),
@@ -98,6 +101,9 @@ class Pipeline(AbstractContextManager["Pipeline"]):
 
         Parameters
         ----------
+        precision : "fp32", "bf16" or "int8"
+            Precision of the networks. Lower ones are faster and change the proposals slightly;
+            int8 needs files of `actspan compile --target openvino --precision int8`.
         threads : int, optional
             Number of workers; all cores by default.
         without : collection of "tem", "pem"
@@ -113,12 +119,18 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         BundleError
             The bundle is damaged, or contains no PEM.
         BackendError
-            The runtime is absent or refuses the model.
+            The runtime is absent or refuses the model, or the processor has no arithmetic of this
+            precision.
+        ConfigError
+            A precision is given for a model without networks, or together with another backend.
         """
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
         config = bundle.config if config is None else config
         kept: dict[str, Any] = {"bundle": bundle, "backend": backend, "backbone": backbone}
         if config.label_free is not None:
+            require_setting(
+                precision == "fp32", "a label-free model has no networks: leave the precision out"
+            )
             return cls({}, config, threads=threads, **kept)
         nets = [net for net in NETS if net in bundle.nets and net not in without]
         if config.bmn is None and "pem" not in [*nets, *without]:
@@ -127,7 +139,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
         threads = threads or os.cpu_count() or 1
-        sessions = open_nets(bundle, nets, backend, threads)
+        sessions = open_nets(bundle, nets, backend, threads, precision)
         return cls(sessions, config, threads=threads, edge=edge, **kept)
 
     def __exit__(self, *details: object) -> None:

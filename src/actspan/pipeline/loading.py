@@ -10,12 +10,14 @@ from actspan.core.files import StrPath
 from actspan.model.bundle import Bundle
 from actspan.model.locations import bundle_folder
 from actspan.pipeline.core import Pipeline
+from actspan.runtime.precision import NetworkPrecision
 
 
 def load(
     model: StrPath | Bundle | None = None,
     *,
     backend: str = "auto",
+    precision: NetworkPrecision = "fp32",
     threads: int | None = None,
     backbone: str | None = None,
     settings: Mapping[str, Any] | StrPath | None = None,
@@ -29,6 +31,8 @@ def load(
         `hf://owner/name` on the Hub. Without it proposals are label-free: where the stream changes.
     backend : str
         Inference runtime; see `actspan backends`.
+    precision : "fp32", "bf16" or "int8"
+        Precision of the networks; see `Pipeline.load`.
     threads : int, optional
         Number of workers; all cores by default.
     backbone : str, optional
@@ -53,4 +57,5 @@ def load(
     bundle = model if isinstance(model, Bundle) else Bundle.load(bundle_folder(model))
     config = with_changes(bundle.config, changes_of(settings))
     options: dict[str, Any] = {"backend": backend, "threads": threads, "backbone": backbone}
+    options["precision"] = precision
     return Pipeline.load(bundle, config=config, **options)

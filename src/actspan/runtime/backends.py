@@ -49,10 +49,8 @@ class Backend:
     graph: str = ""  # variant of the files, if there are several: "fp16" for `tem.fp16.xml`
     precision: str = "float32"  # requested precision, which selects the limits of `actspan verify`
     # True if this project runs it and compares it with the checkpoint. False: written from the
-    # vendor's documentation and never run on the hardware, or see `alters`.
+    # vendor's documentation and never run on the hardware.
     verified: bool = False
-    # True if it was run and is known to change the proposals; then it is not `verified`.
-    alters: bool = False
     auto: bool = False  # true if `--backend auto` may choose it
     package: str = ""  # package of the runtime, if its name is not that of the module
 
@@ -93,12 +91,14 @@ _TABLE = (
     Backend("onnxruntime", ORT, "CPU", ".onnx", _PIP_ORT, "CPU", verified=True, auto=True),
     Backend("torch", _TORCH, "CPU", ".safetensors", _PIP_TORCH, "cpu", verified=True, auto=True),
     Backend(
-        "openvino:bf16", _OV, "CPU", ".onnx", _PIP_OV, "CPU", ".xml", "", "bfloat16", alters=True
+        "openvino:bf16", _OV, "CPU", ".onnx", _PIP_OV, "CPU", ".xml", "", "bfloat16", verified=True
     ),
     Backend(
         "openvino:fp16", _OV, "CPU", ".xml", _PIP_OV, "CPU", "", "fp16", "float16", verified=True
     ),
-    Backend("openvino:int8", _OV, "CPU", ".xml", _PIP_OV, "CPU", "", "int8", "int8", verified=True),
+    Backend(
+        "openvino:int8", _OV, "CPU", ".xml", _PIP_OV, "CPU", "", "int8", "mixed", verified=True
+    ),
     Backend("openvino:gpu", _OV, "Intel GPU", ".onnx", _PIP_OV, "GPU", ".xml"),
     Backend("openvino:npu", _OV, "Intel NPU", ".onnx", _PIP_OV, "NPU", ".xml", "", "float16"),
     Backend("torch:cuda", _TORCH, "NVIDIA GPU", ".safetensors", _PIP_TORCH, "cuda"),

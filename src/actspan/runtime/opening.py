@@ -15,6 +15,7 @@ from actspan.core.wording import suggestion
 from actspan.model.bundle import Bundle
 from actspan.model.nets import FORMS, NETS, Net
 from actspan.runtime.backends import BACKENDS, ORT, Backend, Support
+from actspan.runtime.precision import NetworkPrecision, backend_for
 from actspan.runtime.session import Session, SessionOptions, with_any_batch
 
 _BATCH = re.compile(r"\.bs(\d+)\.")  # in the file name of an engine
@@ -64,8 +65,10 @@ class BackendChoice:
     reason: str
 
 
-def choose_backend(bundle: Bundle, wanted: str = "auto") -> BackendChoice:
-    """Choose a backend for a bundle.
+def choose_backend(
+    bundle: Bundle, wanted: str = "auto", precision: NetworkPrecision = "fp32"
+) -> BackendChoice:
+    """Choose a backend for a bundle; a precision other than "fp32" has its own (`backend_for`).
 
     "auto" takes the first of the table that is installed and for which the bundle has files:
     files compiled for this machine, then accelerators, then processors from fast to slow in the
@@ -74,6 +77,8 @@ def choose_backend(bundle: Bundle, wanted: str = "auto") -> BackendChoice:
     open the bundle's networks. Raise BackendError if the backend is not known, or with the reason
     for each if none works.
     """
+    if precision != "fp32":
+        wanted = backend_for(precision, wanted)
     if wanted != "auto":
         find_backend(wanted)
         return BackendChoice(wanted, "as requested")
@@ -255,13 +260,17 @@ def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> s
 
 
 def open_nets(
-    bundle: Bundle, nets: Iterable[Net], backend: str, threads: int
+    bundle: Bundle,
+    nets: Iterable[Net],
+    backend: str,
+    threads: int,
+    precision: NetworkPrecision = "fp32",
 ) -> dict[Net, Session]:
     """Open networks of a bundle for calls from `threads` workers; each call uses one thread.
 
     Missing ONNX files are exported first. `backend` may be "auto".
     """
-    chosen = choose_backend(bundle, backend).name
+    chosen = choose_backend(bundle, backend, precision).name
     nets = list(nets)
     missing = [net for net in nets if f"{net}.onnx" not in bundle.files]
     if missing and find_backend(chosen)[0].suffix == ".onnx":

@@ -80,7 +80,7 @@ open_file = OpenVinoSession
 def check(backend: Backend, device: int = 0) -> Support:
     """Check that the device exists."""
     try:
-        core = _core(backend)
+        _core(backend)
     except ImportError as error:
         return Support("", str(error))
     except RuntimeError as error:
@@ -90,10 +90,14 @@ def check(backend: Backend, device: int = 0) -> Support:
     except BackendError as error:
         return Support(_version(), str(error))
     if backend.variant == "CPU" and backend.precision == "bfloat16":
-        has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        problem = "" if has_bfloat16 else "this processor has no bfloat16 arithmetic"
+        problem = "" if has_bfloat16() else "this processor has no bfloat16 arithmetic"
         return Support(_version(), problem)
     return Support(_version())
+
+
+def has_bfloat16() -> bool:
+    """Return whether the processor computes in bfloat16."""
+    return "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @cache
@@ -130,8 +134,10 @@ def _device(backend: Backend, number: int) -> str:
 
 def _settings(backend: Backend, threads: int, streams: int) -> dict[str, Any]:
     """Return the settings of a compiled model; on a CPU, each stream has `threads` threads."""
-    # A graph of lower precision marks its own operations; the others are float32.
-    precision = "float32" if backend.graph else backend.precision
+    precision = backend.precision
+    if backend.graph:  # it marks the operations in its own precision; this is for the others
+        is_mixed = precision == "mixed" and has_bfloat16()
+        precision = "bfloat16" if is_mixed else "float32"
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": _PRECISION[precision],
         "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",

@@ -59,7 +59,7 @@ class JobRunner:
         self._end: Callable[[], None] | None = None  # stores how the job ended
         self._attempts = 0  # that failed because of the disk, though it has space
         self._stop = Event()  # stops the running job
-        self._fault = ""
+        self._fault = self._logged = ""
         self._sign = monotonic()  # time of the last sign of work
 
     def start(self) -> None:
@@ -109,7 +109,7 @@ class JobRunner:
                 self._wait(pause)
                 pause = min(2 * pause, _LONGEST)
             else:
-                self._fault, pause = "", _SHORTEST
+                self._fault, self._logged, pause = "", "", _SHORTEST
         if self._job is not None:  # interrupted
             with suppress(Exception):  # the next start queues it again
                 (self._end or partial(self._store.requeue, self._job.id))()
@@ -124,6 +124,7 @@ class JobRunner:
                 return
         assert self._job is not None
         if self._end is None:
+            self._fault = ""  # a job that was repeated may take hours
             self._end = self._run(self._job)
         self._end()
         self._job = self._end = None
@@ -177,10 +178,10 @@ class JobRunner:
         if isinstance(error, StoppedError):
             return
         known = storage_error(error)
-        fault = failure_text(error) if known is None else known.detail
-        if fault != self._fault:
-            self._fault = fault
-            log.error("jobs wait: %s", fault, exc_info=None if known else error)
+        self._fault = failure_text(error) if known is None else known.detail
+        if self._fault != self._logged:
+            self._logged = self._fault
+            log.error("jobs wait: %s", self._fault, exc_info=None if known else error)
 
     def _wait(self, seconds: float) -> None:
         with self._changed:

@@ -145,6 +145,8 @@ class RequestMiddleware:
 
         try:
             answer = self._check(scope, Headers(scope=scope), limit)
+            # The application needs no cookies, and the framework's parser takes quadratic time.
+            scope["headers"] = [one for one in scope["headers"] if one[0] != b"cookie"]
             await (answer or self._app)(scope, receive_limited, send_with_headers)
         finally:
             # A template of a path, since unknown paths must not become labels.
