@@ -34,6 +34,17 @@ def test_a_file_gets_the_mode_of_any_other_new_file(umask: int, tmp_path: Path) 
     assert modes == {0o666 & ~umask}
 
 
+def test_a_short_write_of_numpy_is_a_full_disk(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ActSpanError, match=r"x\.npy: cannot be written: No space left on device"),
+        atomic_file(tmp_path / "x.npy"),
+    ):
+        raise OSError("11776 requested and 2016 written")
+    with pytest.raises(OSError, match="not a picture"), atomic_file(tmp_path / "x.npy"):
+        raise OSError("not a picture")
+    assert not list(tmp_path.iterdir())
+
+
 def test_writing_does_not_touch_the_umask_that_other_threads_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

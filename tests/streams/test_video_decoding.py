@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -230,3 +231,12 @@ def test_other_files_are_refused_by_name(case: str, tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=why) as error:
         VideoFile(path)
     assert str(path) in str(error.value)
+
+
+def test_a_session_description_in_a_stream_opens_no_address() -> None:
+    text = (
+        "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+        "m=video 5555 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+    )
+    with pytest.raises(VideoError, match="not a video, damaged, or truncated"):
+        VideoFile(Path("stdin"), BytesIO(text.encode()))

@@ -8,7 +8,7 @@ from typing import Annotated
 import click
 from msgspec.structs import replace
 
-from actspan.cli.console import findings, print_findings, print_json
+from actspan.cli.console import findings, print_findings, print_json, print_text
 from actspan.cli.help import Group, Text
 from actspan.cli.options import command
 from actspan.config.base import doc
@@ -111,10 +111,10 @@ def convert(
             line += f", {counts['unlabelled']:,} without a label"
         if counts["ignored"]:
             line += f", {counted(counts['ignored'], 'ambiguous segment')}"
-        click.echo(f"{done.format}: {line}")
+        print_text(f"{done.format}: {line}")
         subsets = (f"{name or 'none'} {count:,}" for name, count in counts["subsets"].items())
-        click.echo(f"subsets: {', '.join(subsets)}")
-        click.echo(f"written: {done.target}")
+        print_text(f"subsets: {', '.join(subsets)}")
+        print_text(f"written: {done.target}")
     print_findings(done.problems, done.notes)
 
 
@@ -162,7 +162,7 @@ def split(request: SplitRequest, *, json_: bool = False) -> None:
             counts = (part.groups, part.videos, part.instances, len(part.labels))
             rows.append([part.subset, *(f"{count:,}" for count in counts)])
         print_table(["subset", "groups", "videos", "instances", "labels"], rows)
-        click.echo(f"written: {target}")
+        print_text(f"written: {target}")
     print_findings(problems, done.notes)
 
 
@@ -202,11 +202,11 @@ def export(
         print_json({**figures, "files": done.files, **findings(done.problems, done.notes)})
     else:
         summary = counted(instances, done.what.removesuffix("s"))
-        click.echo(f"{to}: {summary} of {counted(videos_, 'video')}")
+        print_text(f"{to}: {summary} of {counted(videos_, 'video')}")
         shown = (
             done.files
             if len(done.files) <= 2
             else [f"{len(done.files):,} files in {request.target}"]
         )
-        click.echo(f"written: {', '.join(map(str, shown))}")
+        print_text(f"written: {', '.join(map(str, shown))}")
     print_findings(done.problems, done.notes)

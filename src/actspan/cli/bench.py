@@ -9,7 +9,7 @@ import click
 from msgspec.structs import replace
 
 from actspan.bench.records import BenchRequest
-from actspan.cli.console import print_error, progress_report, say
+from actspan.cli.console import print_error, print_text, progress_report, say
 from actspan.cli.options import command, command_line, given_options
 from actspan.cli.tables import print_table
 from actspan.config.base import OutputFile, OutputFolder, Positive, doc
@@ -102,12 +102,12 @@ def _check_outputs(outputs: tuple[Path | None, ...], roofline: Path | None) -> N
 def _print(result: BenchResult) -> None:
     from actspan.bench.result_tables import heading, result_tables, sentences
 
-    click.echo(heading(result))
+    print_text(heading(result))
     for title, header, rows in result_tables(result):
-        click.echo(f"{title}:")
+        print_text(f"{title}:")
         print_table(header, rows)
     for line in sentences(result):
-        click.echo(line)
+        print_text(line)
 
 
 def _write(result: BenchResult, outputs: tuple[Path | None, ...], summary: Path | None) -> None:

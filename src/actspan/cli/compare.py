@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from actspan.cli.console import print_error, print_json, progress_report, say
+from actspan.cli.console import print_error, print_json, print_text, progress_report, say
 from actspan.cli.help import Text
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
@@ -136,15 +136,15 @@ def _print(comparison: Comparison, check: ReportCheck | None) -> None:
     from actspan.bench.comparison_tables import comparison_tables, verdict
 
     for title, header, rows in comparison_tables(comparison):
-        click.echo(f"{title}:")
+        print_text(f"{title}:")
         print_table(header, rows)
     for note in comparison.notes:
-        click.echo(f"note: {note.about}: {note.text}")
+        print_text(f"note: {note.about}: {note.text}")
     if check is not None:
-        click.echo("")
+        print_text("")
         for finding in check.findings:
-            click.echo(f"{check.file.name}:{finding.line}: {finding.kind}: {finding.text}")
-        click.echo(f"{check.file.name}: {verdict(check)}")
+            print_text(f"{check.file.name}:{finding.line}: {finding.kind}: {finding.text}")
+        print_text(f"{check.file.name}: {verdict(check)}")
 
 
 def _time(run_a: str, run_b: str, rounds: int, limit: float | None, as_json: bool) -> bool:
@@ -176,8 +176,8 @@ def _print_pair(pair: Pair, run_a: str, run_b: str) -> None:
     from actspan.bench.comparison_tables import pair_table
 
     title, header, rows = pair_table(pair)
-    click.echo(f"A: {run_a}\nB: {run_b}\n{title}:")
+    print_text(f"A: {run_a}\nB: {run_b}\n{title}:")
     print_table(header, rows)
-    click.echo(
+    print_text(
         f"time of B / time of A: {pair.ratio:.3f}, 95 % interval {pair.low:.3f} to {pair.high:.3f}"
     )

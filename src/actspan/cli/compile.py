@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.console import (
-    print_json,
-    print_notes,
-    say,
-    step_report,
-)
+from actspan.cli.console import print_json, print_notes, print_text, say, step_report
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
 from actspan.config.base import Existing
@@ -114,8 +109,8 @@ def _print_compiled(
     backend = TARGETS[request.target].backends[request.precision]
     is_fast = backend == "openvino:int8"
     run = "--precision int8" if is_fast else f"--backend {backend}"
-    click.echo(f"run it:  actspan propose {run} ...")
-    click.echo(f"compare it with the checkpoint:  actspan verify --backends {backend} ...")
+    print_text(f"run it:  actspan propose {run} ...")
+    print_text(f"compare it with the checkpoint:  actspan verify --backends {backend} ...")
 
 
 def refuse_for_target(target: str, precision: str | None) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from actspan.core.errors import ActSpanError, DatasetError
-from actspan.core.wording import counted
+from actspan.core.wording import counted, visible
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
@@ -33,17 +33,22 @@ class Report(Protocol):
 
 def say(message: str) -> None:
     """Print a line for people on the standard error stream."""
-    click.echo(message, err=True)
+    click.echo(visible(message), err=True)
+
+
+def print_text(text: str = "") -> None:
+    """Print a line of a result for people on the standard output."""
+    click.echo(visible(text))
 
 
 def print_error(message: str) -> None:
     """Print an error for people on the standard error stream."""
-    click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
+    click.echo(f"{click.style('error:', fg='red')} {visible(message)}", err=True)
 
 
 def print_json(document: Any) -> None:
     """Print a result as JSON on the standard output."""
-    click.echo(json.dumps(document, indent=1, ensure_ascii=False, default=str))
+    click.echo(visible(json.dumps(document, indent=1, ensure_ascii=False, default=str)))
 
 
 def print_notes(notes: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ from actspan.cli.console import (
     print_json,
     print_notes,
     print_skipped,
+    print_text,
     progress_report,
     say,
     step_report,
@@ -163,12 +164,12 @@ def _print(done: Deployment, evaluation: Evaluation | None) -> None:
     ]
     print_table(("step", "file", "seconds", "result"), rows, left=2)
     checked = done.verification
-    click.echo(f"parity on {checked.material}: {counted(checked.videos, 'video')}")
+    print_text(f"parity on {checked.material}: {counted(checked.videos, 'video')}")
     print_verification(checked)
     print_notes((*checked.notes, *(evaluation.notes if evaluation else ())))
     if evaluation is not None:
         _print_evaluation(evaluation)
-    click.echo(f"bundle: {done.bundle.path}")
+    print_text(f"bundle: {done.bundle.path}")
     if done.unverified:
         say(f"note: {done.unverified}")
     for line in done.left:
@@ -179,13 +180,13 @@ def _print(done: Deployment, evaluation: Evaluation | None) -> None:
 def _print_evaluation(evaluation: Evaluation) -> None:
     from actspan.core.perf_lines import performance_lines
 
-    click.echo(
+    print_text(
         f"{counted(evaluation.videos, 'video')} proposed on {evaluation.backend}: {evaluation.run}"
     )
     print_figures(evaluation.recall, digits=2)
     for (net, batch), times in evaluation.times.items():
-        click.echo(f"{net} bs{batch}, one thread:")
+        print_text(f"{net} bs{batch}, one thread:")
         for line in performance_lines(times):
-            click.echo(line)
+            print_text(line)
     for batch in evaluation.untimed:
         say(f"note: not timed at batch {batch}: there are fewer videos or windows than that")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from actspan import __version__
-from actspan.cli.console import print_error, print_json
+from actspan.cli.console import print_error, print_json, print_text
 from actspan.cli.doctor_checks import Finding, run_checks
 from actspan.cli.doctor_machine import check_folders, instructions, slow_parts
 from actspan.cli.doctor_packages import Extra, installed_extras
@@ -62,7 +62,7 @@ def doctor(*, json_: bool = False) -> None:
 
 def _print_verdict(broken: Sequence[str]) -> None:
     if not broken:
-        click.echo("\neverything that is installed works")
+        print_text("\neverything that is installed works")
         return
     verb = "does" if len(broken) == 1 else "do"
     print_error(f"{', '.join(broken)} {verb} not work; the list above says why")

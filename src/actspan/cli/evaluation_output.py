@@ -9,9 +9,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from actspan.cli.console import findings, print_findings, print_json, say
+from actspan.cli.console import findings, print_findings, print_json, print_text, say
 from actspan.cli.tables import count_and_names, print_figures, print_table
 from actspan.core.wording import counted
 
@@ -107,9 +105,9 @@ def _last_recall(result: RecallResult) -> dict[str, float]:
 
 def _print_recall(result: RecallResult, subset: str) -> None:
     videos, instances = counted(result.videos, "video"), counted(result.instances, "instance")
-    click.echo(f"{subset}: {videos}, {instances}; in percent")
+    print_text(f"{subset}: {videos}, {instances}; in percent")
     print_figures(result.summary(), digits=2)
-    click.echo(f"recall at AN = {result.max_proposals}, by tIoU")
+    print_text(f"recall at AN = {result.max_proposals}, by tIoU")
     print_figures(_last_recall(result), digits=1)
 
 
@@ -137,8 +135,8 @@ def _detection_document(result: DetectionResult) -> dict[str, Any]:
 def _print_detection(result: DetectionResult, subset: str) -> None:
     instances = int(result.instances.sum())
     counts = (result.videos, "video"), (instances, "instance"), (len(result.classes), "class")
-    click.echo(f"{subset}: {', '.join(counted(*pair) for pair in counts)}; in percent")
-    click.echo("mAP, by tIoU")
+    print_text(f"{subset}: {', '.join(counted(*pair) for pair in counts)}; in percent")
+    print_text("mAP, by tIoU")
     means = {name.removeprefix("mAP@"): value for name, value in result.summary().items()}
     means["average"] = means.pop("average_mAP")
     print_figures(means, digits=2)
@@ -244,7 +242,7 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
         gains.append((stage, *(f"{gain:+.2f}" for gain in row.values())))
     print_table(("stage", *now), gains, title="Gain of a perfect stage, in points")
     if any(gain < -0.005 for row in all_gains.values() for gain in row.values()):
-        click.echo(
+        print_text(
             "Gains can be negative: additional candidates of a perfect stage can outrank better "
             "neighbours,\nor lower their scores in Soft-NMS. See docs/how-to/diagnosis.md\n"
         )
@@ -257,4 +255,4 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
     header = ("by", "bin", "range", "instances", f"AR@{largest}")
     print_table(header, rows, title="Recall by kind of instance")
     for note in diagnosis.notes:
-        click.echo(f"note: {note}")
+        print_text(f"note: {note}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.console import print_json, say
+from actspan.cli.console import print_json, print_text, say
 from actspan.cli.optimize import goals, passes_answer, raise_if_missed
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
@@ -98,7 +98,7 @@ def export(
     else:
         _print_checks(checks)
         for note in notes:
-            click.echo(f"note: {note}")
+            print_text(f"note: {note}")
     raise_if_missed(bundle, missed)
 
 
@@ -126,4 +126,4 @@ def _print_checks(checks: list[ExportCheck]) -> None:
         size, difference = f"{check.size / 1e3:,.0f} kB", f"{check.numpy_difference:.1e}"
         rows.append((check.net.upper(), check.file, str(check.opset), size, difference, torch))
     print_table(("net", "file", "opset", "size", "NumPy", "torch"), rows)
-    click.echo("NumPy, torch: largest absolute difference from ONNX Runtime's output")
+    print_text("NumPy, torch: largest absolute difference from ONNX Runtime's output")

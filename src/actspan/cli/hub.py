@@ -6,9 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import Annotated
 
-import click
-
-from actspan.cli.console import print_json, print_notes, say
+from actspan.cli.console import print_json, print_notes, print_text, say
 from actspan.cli.help import Text
 from actspan.cli.options import command, refuse_options
 from actspan.config.base import Existing, ExistingFile, OutputFile, OutputFolder, doc
@@ -77,9 +75,9 @@ def push(
     if json_:
         print_json(asdict(pushed))
         return
-    click.echo(f"pushed: {counted(len(pushed.files), 'file')} to {pushed.address}")
-    click.echo(f"page:   {pushed.page}")
-    click.echo(f"next:   actspan propose --model {pushed.address} --dataset DIR --out run/")
+    print_text(f"pushed: {counted(len(pushed.files), 'file')} to {pushed.address}")
+    print_text(f"page:   {pushed.page}")
+    print_text(f"next:   actspan propose --model {pushed.address} --dataset DIR --out run/")
 
 
 @command(
@@ -120,8 +118,8 @@ def pull(
     if json_:
         print_json({"bundle": path})
         return
-    click.echo(f"bundle: {path}")
-    click.echo(f"next:   actspan propose --model {model} --dataset DIR --out run/")
+    print_text(f"bundle: {path}")
+    print_text(f"next:   actspan propose --model {model} --dataset DIR --out run/")
 
 
 def _show_progress_in_terminals() -> None:

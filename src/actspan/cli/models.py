@@ -14,6 +14,7 @@ from actspan.cli.console import (
     print_json,
     print_notes,
     print_skipped,
+    print_text,
     progress_report,
     say,
 )
@@ -92,12 +93,12 @@ def convert(
             for k, v in network["config"].items()
             if v is not None and (k, v) not in _USUAL
         ]
-        click.echo(
+        print_text(
             f"{network['file'].name}: {network['kind'].upper()} from {ORIGINS[network['origin']]}"
             f"{preset_text}: {', '.join(sizes)}; {network['parameters']:,} parameters"
         )
-    click.echo(f"bundle: {out}")
-    click.echo(f"next:   {_next_command(bundle)}")
+    print_text(f"bundle: {out}")
+    print_text(f"next:   {_next_command(bundle)}")
 
 
 def _conversion_notes(networks: list[CheckpointNetwork], length: int | None) -> Iterator[str]:
@@ -173,11 +174,11 @@ def verify(
         print_json({**to_dict(verification), **findings(verification.problems, verification.notes)})
     else:
         counts = (verification.videos, "video"), (verification.proposals, "proposal")
-        click.echo(f"{verification.material}: {', '.join(counted(*count) for count in counts)}")
+        print_text(f"{verification.material}: {', '.join(counted(*count) for count in counts)}")
         print_verification(verification)
         print_notes(verification.notes)
         if verification.passed:
-            click.echo("every variant is within the limits of its precision")
+            print_text("every variant is within the limits of its precision")
         print_skipped(verification.problems)
     report_failures(verification)
     click.get_current_context().exit(0 if verification.passed else 1)
@@ -251,7 +252,7 @@ def backends(*, json_: bool = False) -> None:
         usable, verified = ("yes" if row[column] else "no" for column in ("usable", "verified"))
         rows.append((row["backend"], row["device"], row["version"] or "-", usable, verified))
     print_table(("backend", "device", "version", "usable", "verified"), rows, left=5)
-    click.echo("verified: run by this project and compared with the checkpoint, on such a device")
+    print_text("verified: run by this project and compared with the checkpoint, on such a device")
     reasons = []
     for row in entries:
         if not row["usable"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 
-from actspan.cli.console import print_json
+from actspan.cli.console import print_json, print_text
 from actspan.cli.help import Text, print_sections
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
@@ -107,8 +107,8 @@ def optimize(
     else:
         _print_passes(rewritten)
         for note in notes:
-            click.echo(f"note: {note}")
-        click.echo(f"{target}: {size / 1e3:,.0f} kB" + ("" if rewritten.changed else ", unchanged"))
+            print_text(f"note: {note}")
+        print_text(f"{target}: {size / 1e3:,.0f} kB" + ("" if rewritten.changed else ", unchanged"))
     raise_if_missed(target, missed)
 
 

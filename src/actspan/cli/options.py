@@ -21,7 +21,7 @@ import click
 from click.core import ParameterSource
 from msgspec import NODEFAULT, Meta, structs
 
-from actspan.cli.console import exit_on_errors, print_error
+from actspan.cli.console import exit_on_errors, print_error, say
 from actspan.cli.help import Command, Option, Text
 from actspan.cli.values import PathText, amounts, complete_backend
 from actspan.config.base import Bounds, PathKind, doc, unwrapped
@@ -261,9 +261,18 @@ def refuse_options(names: Iterable[str], reason: str) -> None:
         raise click.UsageError(f"{', '.join(refused)}: no effect {reason}")
 
 
+# Ray's ports ask for no password, and its own option for a loopback address leaves some open.
+_OPEN_PORTS = (
+    "note: Ray, which is started here for this job, listens on all network interfaces, and whoever "
+    "reaches its ports can run code on this machine: use it in a network that you trust"
+)
+
+
 def ray_config(engine: str, cluster: T) -> T | None:
     """Return the options of Ray with --engine ray; else None, and refuse them."""
     if engine == "ray":
+        if getattr(cluster, "address", None) is None:
+            say(_OPEN_PORTS)
         return cluster
     refuse_options(type(cluster).__struct_fields__, "without --engine ray")  # type: ignore[attr-defined]
     return None

@@ -14,6 +14,7 @@ from actspan.cli.console import (
     print_findings,
     print_json,
     print_notes,
+    print_text,
     progress_report,
     say,
 )
@@ -66,7 +67,7 @@ def demo(
         write_synthetic_dataset(
             out, training=training_set, validation=max(training_set // 4, 1), seed=seed
         )
-        click.echo(
+        print_text(
             f"synthetic training set in {out}; train on it: actspan train --dataset {quoted(out)}"
         )
         return
@@ -74,21 +75,21 @@ def demo(
         from actspan.report.demo_run import run_demo
 
         made = run_demo(out, videos=videos, seed=seed, progress=report)
-    click.echo("Synthetic data: these figures say nothing about real videos")
+    print_text("Synthetic data: these figures say nothing about real videos")
     print_figures(made.recall.summary(), digits=2)
-    click.echo(f"{made.summary.videos} synthetic videos, {made.recall.instances} actions")
-    click.echo(f"dataset  {made.dataset}")
-    click.echo(f"run      {made.run}")
+    print_text(f"{made.summary.videos} synthetic videos, {made.recall.instances} actions")
+    print_text(f"dataset  {made.dataset}")
+    print_text(f"run      {made.run}")
     for picture in made.pictures:
-        click.echo(f"picture  {picture}")
+        print_text(f"picture  {picture}")
     if made.report is not None:
-        click.echo(f"report   {made.report}: open it in a browser")
+        print_text(f"report   {made.report}: open it in a browser")
     if made.report is None or not made.pictures:
         from actspan.core.installation import install_command  # slow to import
 
-        click.echo(f"some pictures could not be drawn: {install_command('report')}")
+        print_text(f"some pictures could not be drawn: {install_command('report')}")
     program = "actspan" if which("actspan") else Path(sys.executable).with_name("actspan")
-    click.echo(f"viewer   {program} serve --results {made.run}")
+    print_text(f"viewer   {program} serve --results {made.run}")
 
 
 @command(
@@ -218,11 +219,11 @@ def report(
         )
         return
     print_notes(contents.notes)
-    click.echo(written.verdict.sentence)
+    print_text(written.verdict.sentence)
     count = f"{counted(len(contents.runs), 'run')}, {counted(len(listing.videos), 'video')}"
-    click.echo(f"{out}: {count}, {written.size / 1e6:.1f} MB; open it in a browser")
+    print_text(f"{out}: {count}, {written.size / 1e6:.1f} MB; open it in a browser")
     if drawn:
-        click.echo(f"{counted(len(drawn), 'picture')} in {pictures}")
+        print_text(f"{counted(len(drawn), 'picture')} in {pictures}")
     if written.size > _LARGE:
         say("a large page opens slowly: --list N lists fewer videos")
     print_findings(contents.problems)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import click
-
+from actspan.cli.console import say
 from actspan.core.errors import by_kind, common_text
+from actspan.core.wording import visible
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
@@ -32,7 +32,7 @@ def print_problem_table(problems: Sequence[Problem]) -> None:
         for heading in ("video", "file", "problem", "what to do"):
             table.add_column(heading, overflow="fold")
         for row in rows[:_MOST_ROWS]:
-            table.add_row(*map(escape, row))
+            table.add_row(*(escape(visible(text)) for text in row))
         if len(rows) > _MOST_ROWS:
             table.caption = f"... and {len(rows) - _MOST_ROWS} more"
         Console(stderr=True, soft_wrap=True).print(table)
@@ -41,7 +41,7 @@ def print_problem_table(problems: Sequence[Problem]) -> None:
         line = f"{problem} ({file}): {remedy}"
         if names != "-":
             line = f"{line}; videos: {names}" if len(kind) > 1 else f"{names}: {line}"
-        click.echo(line, err=True)
+        say(line)
 
 
 def _problem_row(kind: list[Problem]) -> tuple[str, str, str, str]:
@@ -81,7 +81,7 @@ def print_segments(proposals: Mapping[str, Proposals], labels: Mapping[str, Sequ
     header = ("video", "start", "end", "seconds", "score")
     print_table((*header, "label") if labels else header, rows)
     if not rows:
-        click.echo("no segments were found; if --min-score is given, lower it", err=True)
+        say("no segments were found; if --min-score is given, lower it")
 
 
 def clock(seconds: float) -> str:
@@ -112,13 +112,13 @@ def print_table(
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
     if title:
-        console.print(escape(title))
+        console.print(escape(visible(title)))
     for columns in _blocks(header, rows, console.width):
         table = Table(box=box.SIMPLE, pad_edge=False)
         for i in columns:
             table.add_column(header[i], justify="left" if i < left else "right", overflow="fold")
         for row in rows:
-            table.add_row(*(escape(row[i]) for i in columns))
+            table.add_row(*(escape(visible(row[i])) for i in columns))
         console.print(table)
 
 

@@ -14,6 +14,7 @@ from actspan.cli.console import (
     print_json,
     print_problems,
     print_skipped,
+    print_text,
     progress_report,
     say,
 )
@@ -198,26 +199,26 @@ def _print(bundle: Bundle, training: dict[str, Any]) -> None:
             losses = f"training loss {fit['training']:.4f}"
             if fit.get("validation") is not None:
                 losses += f", validation loss {fit['validation']:.4f}"
-            click.echo(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
+            print_text(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
     if "evaluation" in training:
         _print_evaluation(training["evaluation"])
     if training.get("classifier") is not None:
         parts = training["classifier"]["accuracy"].items()
         shares = ", ".join(f"{100 * share:.1f} % of {part}" for part, share in parts)
-        click.echo(f"classifier: annotated instances that get their own label: {shares}")
+        print_text(f"classifier: annotated instances that get their own label: {shares}")
         if figures := training["classifier"].get("evaluation"):
             values = ", ".join(
                 f"{name.replace('_', ' ')} {value:.1f}" for name, value in figures.items()
             )
-            click.echo(f"detections on the validation videos, percent: {values}")
-    click.echo(f"bundle: {bundle.path}")
-    click.echo(f"next:   actspan propose --model {quoted(bundle.path)} --dataset DIR --out run/")
+            print_text(f"detections on the validation videos, percent: {values}")
+    print_text(f"bundle: {bundle.path}")
+    print_text(f"next:   actspan propose --model {quoted(bundle.path)} --dataset DIR --out run/")
 
 
 def _print_evaluation(evaluation: dict[str, Any]) -> None:
     """Print one row for the model, one for label-free proposals, and one per guess."""
     videos, instances = (counted(evaluation[f"{thing}s"], thing) for thing in ("video", "instance"))
-    click.echo(
+    print_text(
         f"on {videos} of the validation part, {instances}, next to what needs no model; in percent"
     )
     figures = evaluation["figures"]

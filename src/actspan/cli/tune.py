@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 
-from actspan.cli.console import findings, print_findings, print_json, print_notes, progress_report
+from actspan.cli.console import (
+    findings,
+    print_findings,
+    print_json,
+    print_notes,
+    print_text,
+    progress_report,
+)
 from actspan.cli.help import Text
 from actspan.cli.options import command
 from actspan.cli.tables import print_table
@@ -135,18 +142,18 @@ def _print(result: Tuning, run: Run, out: Path | None, *, as_json: bool) -> None
             rows.append([name, settings, *counts, *shown])
     columns = ["part", "settings", "groups", "videos", "instances", *result.tuning.now.summary()]
     print_table(columns, rows, left=2)
-    click.echo(
+    print_text(
         f"best of {result.tried:,} settings: {', '.join(result.settings) or 'those of the run'}"
     )
     print_findings(result.problems, result.notes)
     if result.is_recommended:
         use = "which may be chance; to try them" if result.is_uncertain else "use them"
-        click.echo(f"AUC on the held-out part: {result.held_out.gain:+.2f}, {use}:")
+        print_text(f"AUC on the held-out part: {result.held_out.gain:+.2f}, {use}:")
         use_file = options if out is None else ["--settings", str(out)]
         again = [*run.propose_options(), *use_file, "--out", f"{run.path.name}-tuned"]
-        click.echo(f"  actspan propose {shlex.join(again)}")
+        print_text(f"  actspan propose {shlex.join(again)}")
         if out is not None:
-            click.echo(f"written: {out}")
+            print_text(f"written: {out}")
     elif result.settings:
         gain = f"AUC on the held-out part changes by {result.held_out.gain:+.2f}"
-        click.echo(f"not recommended: {gain}; keep the settings of the run")
+        print_text(f"not recommended: {gain}; keep the settings of the run")

@@ -21,6 +21,7 @@ from actspan.core.wording import closest
 
 StrPath = str | os.PathLike[str]
 
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # NumPy's error of a full disk
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # Errors of the machine, not of the file that is used: a later attempt may succeed.
 _MACHINE_ERRORS = frozenset(
@@ -138,8 +139,12 @@ def _remove_if_left(path: str) -> None:
 
 def raise_disk_error(path: Path, error: BaseException) -> None:
     """Raise an ActSpanError that names the path, if an error is of a full or failing disk."""
-    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+    if not isinstance(error, OSError):
+        return
+    is_short = _SHORT_WRITE.fullmatch(str(error)) is not None
+    if is_short or error.errno in _DISK_ERRORS:
+        reason = os.strerror(errno.ENOSPC) if is_short else error.strerror
+        raise ActSpanError(f"{path}: cannot be written: {reason}") from error
 
 
 def machine_error(error: BaseException) -> OSError | None:

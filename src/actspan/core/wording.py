@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Iterable, Sequence
+
+# C0 and C1, directions of writing, and halves of surrogate pairs, which cannot be encoded.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def counted(number: int, thing: str) -> str:
@@ -43,6 +47,19 @@ def quoted(path: object) -> str:
     ("'my videos'", 'videos/')
     """
     return shlex.quote(str(path))
+
+
+def visible(text: str) -> str:
+    r"""Return a text for a terminal, with codes for characters that would control it.
+
+    Names of videos, files and labels come from others. Line breaks and tabs stay.
+
+    Examples
+    --------
+    >>> visible("a\x1b[2Jb"), visible("a\u202eb")
+    ('a\\u001b[2Jb', 'a\\u202eb')
+    """
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def it_or_them(number: int) -> str:

@@ -128,7 +128,9 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         config = bundle.config if config is None else config
         kept: dict[str, Any] = {"bundle": bundle, "backend": backend, "backbone": backbone}
         if config.label_free is not None:
-            require_setting(precision == "fp32", "a label-free model has no networks: no precision")
+            require_setting(
+                precision == "fp32", "a label-free model has no networks: leave the precision out"
+            )
             return cls({}, config, threads=threads, **kept)
         nets = [net for net in NETS if net in bundle.nets and net not in without]
         if config.bmn is None and "pem" not in [*nets, *without]:

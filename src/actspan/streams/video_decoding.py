@@ -124,7 +124,9 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         if stream is None and not self.path.stat().st_size:
             raise VideoError(f"{self.path}: the file is empty")
         try:
-            return self._av.open(stream or str(self.path))
+            if stream is not None:  # a session description in it could name any address
+                return self._av.open(stream, options={"protocol_whitelist": "pipe"})
+            return self._av.open(str(self.path))
         except (self._av.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"{self.path}: not a video, damaged, or truncated before its index: "
