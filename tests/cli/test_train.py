@@ -117,9 +117,11 @@ def test_json_and_a_settings_file(dataset: Path, tmp_path: Path) -> None:
     file = tmp_path / "train.toml"
     file.write_text("[pem]\ndropout = 0.2\n\n[pipeline.pgm]\nkeep_training = 7\n")
     out = tmp_path / "model"
-    done = run("--dataset", dataset, "--out", out, "--config", file, "--seed", 3, "--json", *SMALL)
+    options = ("--config", file, "--seed", 3, "--classifier", "--json", *SMALL)
+    done = run("--dataset", dataset, "--out", out, *options)
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
+    assert set(answer["classifier"]["evaluation"]) == {"mAP@0.50", "mAP@0.75", "average_mAP"}
     assert answer["seed"] == 3
     assert answer["preset"] == "custom"
     assert answer["bsn"][0]["epochs"] == 2

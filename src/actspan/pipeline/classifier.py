@@ -27,8 +27,8 @@ from actspan.runtime.opening import open_session
 from actspan.runtime.session import Session
 
 CONTEXT = 0.25  # length of each context, as a share of the proposal's length
-# A proposal's score already reflects background, so the classifier's share counts half.
-BACKGROUND_POWER = 0.5
+# A proposal's score already reflects background, so the classifier's share counts a quarter.
+BACKGROUND_POWER = 0.25
 _ROWS = 4096  # snippets read at a time, so that a recording of a day fits into memory
 
 Int64 = NDArray[np.int64]
