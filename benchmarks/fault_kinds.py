@@ -156,6 +156,33 @@ def damaged_run(case: Case) -> str:
     return case.propose("--resume").clear_error()
 
 
+@usual(8)
+def features_of_a_run_change(case: Case) -> str:
+    """Change or remove features of a finished run"""
+    features = case.copy_dataset() / "features"
+    case.propose()
+    file = features / f"video{case.random.randrange(VIDEOS)}.npy"
+    if case.random.random() < 0.5:
+        file.unlink()
+    else:
+        np.save(file, np.load(file) + 1)
+    ended = case.propose("--resume").clear_error()
+    kept = case.propose("--resume", "--on-error", "skip")
+    require(kept.code == 0 and file.stem in kept.text, f"the change is not named: {kept.text}")
+    return ended
+
+
+@usual(8)
+def edited_result(case: Case) -> str:
+    """Edit the result of a finished run, and evaluate or report it"""
+    case.propose()
+    result = case.out / "result.json"
+    result.write_bytes(result.read_bytes().replace(b"0.", b"0.1", 1))
+    truth = ("--ground-truth", str(case.dataset), "--subset", "")
+    lines = (("evaluate", str(case.out), *truth), ("report", str(case.out), "--out", "x.html"))
+    return case.run(*case.random.choice(lines)).clear_error()
+
+
 @usual(15)
 def damaged_bundle(case: Case) -> str:
     """Damage a file of a bundle"""

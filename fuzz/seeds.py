@@ -112,6 +112,12 @@ def _written(format: str) -> Write:
     return lambda path: path.write_bytes(next(iter(files.values())))
 
 
+_TRUTH = (
+    '{"database": {"a": {"subset": "validation", "duration": 12.0, "annotations": '
+    '[{"segment": [1, 2], "label": "x"}, {"segment": [4.5, 9], "label": "y"}]}}}'
+)
+
+
 def _text(content: str) -> Write:
     return lambda path: path.write_text(content, encoding="utf-8")
 
@@ -322,6 +328,17 @@ def _infer_bytes() -> bytes:
 
 
 _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
+    "commands": {
+        "result.json": (lambda path: write_proposals(path, {"a": _PROPOSALS}),),
+        "annotations.json": (
+            lambda path: write_annotations(path, _videos()),
+            _text(_TRUTH.replace("4.5", "NaN")),
+            _text(_TRUTH.replace("4.5", "1.7e308")),
+        ),
+        "x.vtt": (_text('WEBVTT\n\nNOTE actspan {"video": ""}\n\n00:01.5 --> 00:02.250\njump\n'),),
+        "labels.json": (_text('{"a": [{"label": "jump", "score": 0.5}]}'),),
+        "run.toml": (lambda path: write_info(path.parent, {"videos": 3, "created": "2026-12-01"}),),
+    },
     "annotations": {
         "annotations.json": (lambda path: write_annotations(path, _videos()),),
         "x.json": (

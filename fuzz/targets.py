@@ -58,6 +58,7 @@ from actspan.server.inference_tensors import (
 )
 from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.feature_files import Journal, Projection
+from fuzz import commands
 from fuzz.connections import connection
 
 Read = Callable[[Path], object]
@@ -299,6 +300,13 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("encoder.toml", pictures),
         Reader("store.toml", lambda p: Manifest.load(p.parent)),
         Reader("stage.toml", lambda p: Stage.load(p.parent)),
+    ),
+    "commands": (
+        Reader("result.json", commands.evaluated_result),
+        Reader("annotations.json", commands.evaluated_truth),
+        Reader("x.vtt", commands.evaluated_truth),
+        Reader("labels.json", commands.label_scores),
+        Reader("run.toml", commands.read_run),
     ),
     "logs": (Reader("tem_bs16.log", read_log),),
     "http": (

@@ -382,6 +382,7 @@ def test_missing_features_stop_the_run_which_can_be_resumed(
         propose(replace(own, resume=True))
     (own.dataset / "features" / "video5.npy").write_bytes(features)
     assert propose(replace(own, resume=True)).kept == 4
+    assert propose(replace(own, resume=True)).kept == VIDEOS  # the repaired file counts
     assert contents(own.out, "run.toml") == contents(whole, "run.toml")  # which names the dataset
 
 

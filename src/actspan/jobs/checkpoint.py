@@ -112,15 +112,22 @@ class Checkpoint:
     plan: Plan
 
     @classmethod
-    def start(cls, storage: Storage | None, plan: Plan) -> Self:
-        """Write the plan of a new job, in place of any older one."""
+    def start(cls, storage: Storage | None, plan: Plan, *, keeps_shards: bool = False) -> Self:
+        """Write the plan of a job, in place of any older one, and of its shards if it is new."""
         if storage is not None:
-            if storage.names():
+            if not keeps_shards and storage.names():
                 remove_shards(storage)
             text = msgspec.json.encode(plan)
             with storage.create(PLAN_FILE) as file:
                 file.write(b"%s\n%s\n" % (hashlib.sha256(text).hexdigest().encode(), text))
         return cls(storage, plan)
+
+    def with_stamps(self, stamps: Sequence[FileStamp]) -> Self:
+        """Return the job with other stamps of the videos' files, which are saved."""
+        if tuple(stamps) == self.plan.stamps:
+            return self
+        plan = msgspec.structs.replace(self.plan, stamps=tuple(stamps))
+        return type(self).start(self.storage, plan, keeps_shards=True)
 
     @classmethod
     def find(cls, storage: Storage) -> Self | None:

@@ -95,7 +95,7 @@ def propose(
         if unfinished is None:
             checkpoint, saved = Checkpoint.start(storage, source.check(progress, problems)), Saved()
         else:
-            checkpoint, saved = unfinished, resume(unfinished, source, progress)
+            checkpoint, saved = resume(unfinished, source, progress)
         try:
             summary = _deliver(source, workers, checkpoint, saved, output, sinks, progress)
             output.publish(source, checkpoint.plan, summary)

@@ -59,10 +59,11 @@ def find_unfinished(storage: Storage, request: ProposeRequest) -> Checkpoint | N
     )
 
 
-def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> Saved:
-    """Prepare a source to resume a job where it stopped; return what is saved.
+def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> tuple[Checkpoint, Saved]:
+    """Prepare a source to resume a job where it stopped; return the job, and what is saved.
 
-    Damaged shards are removed, so that they are computed again.
+    Damaged shards are removed, so that they are computed again. Files of videos that are still to
+    be computed may have changed.
 
     Raises
     ------
@@ -98,7 +99,10 @@ def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> Saved:
     if damaged := len(committed) - len(intact):
         what, folder = counted(damaged, "damaged shard"), str(source.request.partial)
         notes.append(Problem("", folder, what, "computed again", Skipped.NOTHING))
-    return Saved(frozenset(intact), frozenset(skipped), tuple(notes))
+    saved = Saved(frozenset(intact), frozenset(skipped), tuple(notes))
+    pairs = zip(plan.videos, plan.stamps, source.stamps(plan.videos), strict=False)
+    now = [was if video in done else new for video, was, new in pairs]
+    return checkpoint.with_stamps(now), saved
 
 
 def _changes(stamps: Mapping[str, FileStamp], source: Source) -> Iterator[Problem]:
