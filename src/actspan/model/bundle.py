@@ -227,8 +227,8 @@ class Bundle:
 
         A reader never sees a half-written file. `model.toml` is written last; after an
         interruption the file counts as absent. The returned bundle has the new record.
-        Raises BundleError for a bad name, or if the folder cannot be written; errors of the function
-        pass unchanged.
+        Raises BundleError for a bad name, or if the folder cannot be written; errors of the
+        function pass unchanged.
         """
         if name == MANIFEST or not is_plain_name(name):
             raise BundleError(f"{self.path}: {name!r} cannot be the name of an added file")
