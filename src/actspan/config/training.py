@@ -278,9 +278,9 @@ PRESETS: dict[str, TrainConfig] = {
         windows=WindowTrainConfig(
             ranking=RankingConfig(
                 SoftNmsConfig(
-                    threshold_short=0.5, threshold_long=0.8, decay=0.5, picks=1000, keep=1000
+                    threshold_short=0.25, threshold_long=0.55, decay=0.75, picks=1000, keep=1000
                 ),
-                FusionConfig(confidence=2.0),
+                FusionConfig(confidence=3.0),
             )
         ),
         ranking=RankingConfig(
