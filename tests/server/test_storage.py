@@ -231,7 +231,7 @@ def test_work_that_finds_a_full_disk_is_repeated(running: Callable) -> None:
 
 
 def test_work_that_never_fits_fails_and_the_next_job_runs(running: Callable) -> None:
-    work = Scripted(*(full() for _ in range(10)))
+    work = Scripted(*(full() for _ in range(job_runner._ATTEMPTS)))
     store, runner = running(work)
     assert wait_for(lambda: ended(store)).error == "features: cannot be written"
     assert work.discarded == 1

@@ -14,7 +14,14 @@ from numpy.typing import ArrayLike
 
 from actspan.config.base import dump_toml
 from actspan.config.stages import ClassifierConfig, FeatureSpec, PipelineConfig
-from actspan.core.errors import ActSpanError, BundleError, ShapeError
+from actspan.core.errors import (
+    ActSpanError,
+    BackendError,
+    BundleError,
+    MissingExtraError,
+    ModelError,
+    ShapeError,
+)
 from actspan.core.files import (
     atomic_file,
     check_size,
@@ -220,7 +227,8 @@ class Bundle:
 
         A reader never sees a half-written file. `model.toml` is written last; after an
         interruption the file counts as absent. The returned bundle has the new record.
-        Raises BundleError for a bad name, or if the folder cannot be written.
+        Raises BundleError for a bad name, or if the folder cannot be written; errors of the
+        function pass unchanged.
         """
         if name == MANIFEST or not is_plain_name(name):
             raise BundleError(f"{self.path}: {name!r} cannot be the name of an added file")
@@ -240,7 +248,7 @@ class Bundle:
                         replace(self, files=files)._write_manifest()
                 changed = replace(self, files=dict(sorted((files | {name: record}).items())))
                 changed._write_manifest()
-        except BundleError:
+        except (ModelError, BackendError, MissingExtraError):  # those of the function
             raise
         except (OSError, ActSpanError) as error:
             raise BundleError(f"{path}: cannot be written: {error}") from error

@@ -16,8 +16,8 @@ from actspan.server.requests import Metrics
 from actspan.server.storage_errors import StorageError, storage_error
 from actspan.server.worker_process import failure_text
 
-_SHORTEST, _LONGEST = 0.1, 3.0  # seconds between two attempts; each pause is twice the last one
-_ATTEMPTS = 10  # at a job that finds too little space where others find enough
+_SHORTEST, _LONGEST = 0.1, 1.0  # seconds between two attempts; each pause is twice the last one
+_ATTEMPTS = 20  # at a job that finds too little space where others find enough
 _IDLE = 5.0  # seconds between two looks for jobs without a notice
 _STALLED = 600.0  # seconds without progress after which a job counts as stalled
 log = logging.getLogger("actspan.server")
