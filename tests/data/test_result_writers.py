@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,11 +96,11 @@ def test_a_full_disk_is_one_message(
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
 
-    def open_full(handle: int, mode: str) -> IO[Any]:
-        os.close(handle)
-        return open("/dev/full", mode)
+    def open_full(path: Path, mode: str) -> IO[Any]:
+        path.touch()
+        return open("/dev/full", "wb")
 
-    monkeypatch.setattr(os, "fdopen", open_full)
+    monkeypatch.setattr("actspan.core.files.open", open_full, raising=False)
     many = np.arange(20_000.0)
     with (
         pytest.raises(ActSpanError, match="cannot be written: No space left"),

@@ -12,14 +12,14 @@ from msgspec.structs import replace
 from pyarrow.csv import read_csv
 from pyarrow.parquet import read_table
 
-from actspan import Run
+from actspan import Bundle, Run
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, BundleError, DatasetError, ResultError, by_kind
 from actspan.data.result_files import read_result
 from actspan.deploy.accuracy_report import library_versions
 from actspan.deploy.verification import verify_bundle
-from actspan.jobs import source
 from actspan.jobs.driver import propose
+from actspan.jobs.feature_source import FeatureSource
 from actspan.jobs.propose_request import ProposeRequest
 from tests.examples import CHANNELS, write_bundle, write_dataset
 
@@ -327,10 +327,11 @@ def test_a_stride_that_is_not_the_models_is_noted(
 
 
 def test_the_version_of_a_package_from_another_distribution(
-    monkeypatch: pytest.MonkeyPatch,
+    request_: ProposeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ONNX Runtime with CUDA is the module `onnxruntime` of the distribution `onnxruntime-gpu`."""
-    expected = source.versions()
+    bundle = Bundle.load(request_.model)
+    expected = FeatureSource(request_, bundle).versions
 
     def installed(name: str) -> metadata.Distribution:
         if name == "onnxruntime":
@@ -338,5 +339,5 @@ def test_the_version_of_a_package_from_another_distribution(
         return metadata.Distribution.from_name(name)
 
     monkeypatch.setattr(metadata, "distribution", installed)
-    assert source.versions() == expected
+    assert FeatureSource(request_, bundle).versions == expected
     assert library_versions()["onnxruntime"] == expected["onnxruntime"]
