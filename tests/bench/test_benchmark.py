@@ -190,6 +190,14 @@ def test_a_dataset_with_ground_truth_gives_recall(tmp_path: Path) -> None:
     assert "2 videos of d, validation" in result.material
 
 
+@pytest.mark.parametrize("label_free", [0.0, 0.5])
+def test_learnt_curves_and_label_free_support(label_free: float, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", curves=2, label_free=label_free)
+    result = run_benchmark(replace(ONE_SIZE, model=bundle.path))
+    assert broken_limits(result) == []
+    assert stage_of(result, "pem", "end-to-end", 2).samples_per_second > 0
+
+
 def test_recordings_in_windows(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", length=10, mode="window")
     result = run_benchmark(replace(ONE_SIZE, model=bundle.path, videos=3))

@@ -34,6 +34,7 @@ from actspan.core.machine import core_count, load_average
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.progress import Progress, no_progress
+from actspan.core.ragged import RaggedProposals
 from actspan.core.segments import Proposals
 from actspan.core.types import Float32
 from actspan.core.wording import counted
@@ -44,6 +45,7 @@ from actspan.jobs.sinks import write_result_file
 from actspan.model.nets import NETS
 from actspan.pipeline.bsn_steps import BsnSteps
 from actspan.pipeline.kinds import steps_of
+from actspan.pipeline.label_free_steps import with_label_free
 from actspan.pipeline.outcomes import Outcome, Piece, Recordings, StageClock
 from actspan.pipeline.steps import Batch, pieces_of
 
@@ -250,16 +252,18 @@ class _Bench:
         def tem_half(_: int) -> None:  # from features on disk to BSP features, which are dropped
             list(half(find_candidates, chunked(self._pieces, size)))
 
-        rows = [steps.candidates(batch.pieces, batch.scored)[1] for batch in kept]
+        found = [steps.candidates(batch.pieces, batch.scored) for batch in kept]
 
-        def rank(task: tuple[int, Batch, Float32]) -> list[Outcome]:
-            number, batch, of_batch = task
-            confidence = steps.pem(of_batch)
-            outcomes = steps.outcomes(batch, confidence)
+        def rank(task: tuple[int, Batch, tuple[RaggedProposals, Float32]]) -> list[Outcome]:
+            number, batch, (candidates, rows) = task
+            candidates, confidence = with_label_free(
+                batch.pieces, batch.features, candidates, steps.pem(rows), self._config.fusion
+            )
+            outcomes = steps.outcomes(replace(batch, candidates=candidates), confidence)
             return [replace(outcome, id=f"{number}-{outcome.id}") for outcome in outcomes]
 
         def pem_half(_: int) -> None:  # from BSP features in memory to a result file
-            both = list(zip(kept, rows, strict=True))
+            both = list(zip(kept, found, strict=True))
             tasks = ((number, *pair) for number in range(rounds) for pair in both)
             outcomes: Iterable[Outcome] = chain.from_iterable(half(rank, tasks))
             if self._config.mode == "window":  # proposals are added at a recording's last window

@@ -269,9 +269,9 @@ def _bmn_preset(name: BmnPreset, training: BmnTrainConfig) -> TrainConfig:
 
 
 # docs/project/log.md has the measurements behind "default". It counts optimiser steps, so that
-# thirty recordings are trained as long as thousands; a handful of them is trained less. Candidates
-# in whole videos are weighted by label-free proposals, most for a model of few recordings; in
-# windows the confidence alone is better, even for two recordings.
+# thirty recordings are trained as long as thousands; a handful of them is trained less. A model of
+# a few recordings that are seen as a whole weighs its candidates by label-free proposals; with more
+# recordings, and in windows, the confidence alone is as good and several times as fast.
 PRESETS: dict[str, TrainConfig] = {
     "published": TrainConfig(),
     "default": TrainConfig(
@@ -283,9 +283,7 @@ PRESETS: dict[str, TrainConfig] = {
                 FusionConfig(confidence=3.0),
             )
         ),
-        ranking=RankingConfig(
-            fusion=FusionConfig(start=0.5, end=0.5, confidence=2.0, label_free=0.1)
-        ),
+        ranking=RankingConfig(fusion=FusionConfig(start=0.5, end=0.5, confidence=2.0)),
         few_videos=5,
         few=RankingConfig(
             SoftNmsConfig(threshold_short=0.35, threshold_long=0.65, decay=0.5),

@@ -69,10 +69,15 @@ class BmnSteps(Steps):
         video = self.rescale(features)
         output = self.bmn(video)
         scored = self.scored(output, features)
+
+        def find_candidates() -> object:
+            found = self.candidates(pieces, output, scored)
+            return with_label_free(pieces, features, *found, self.config.fusion)
+
         return [
             Step("rescale", partial(self.rescale, features)),
             Step("bmn", partial(self.bmn, video), is_network=True),
-            Step("candidates", partial(self.candidates, pieces, output, scored)),
+            Step("candidates", find_candidates),
         ]
 
     def bmn(self, video: Float32) -> BmnOutput:

@@ -91,10 +91,16 @@ class BsnSteps(Steps):
         video = self.rescale(features)
         output = self.tem(video)
         _, rows = self.candidates(pieces, self.scored(output, features))
+        confidence = self.pem(rows)
+
+        def find_candidates() -> object:
+            found, _ = self.candidates(pieces, self.scored(output, features))
+            return with_label_free(pieces, features, found, confidence, self.config.fusion)
+
         return [
             Step("rescale", partial(self.rescale, features)),
             Step("tem", partial(self.tem, video), is_network=True),
-            Step("candidates", lambda: self.candidates(pieces, self.scored(output, features))),
+            Step("candidates", find_candidates),
             Step("pem", partial(self.pem, rows), is_network=True),
         ]
 
