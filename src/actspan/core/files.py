@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from actspan.core.errors import ActSpanError, DataError
-from actspan.core.locks import try_lock
+from actspan.core.locks import HAS_LOCKS, try_lock
 from actspan.core.wording import closest
 
 StrPath = str | os.PathLike[str]
@@ -73,7 +73,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-            if os.name == "nt":  # which renames no open files
+            if not HAS_LOCKS:
                 stream.close()
             os.replace(partial, path)
         sync(path.parent)
@@ -107,7 +107,7 @@ def _mount(path: Path) -> str:
     """Return the number of the mount that contains a path."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        facts = (_MOUNTS / str(handle)).read_text()
+        facts = (_MOUNTS / str(handle)).read_text(encoding="utf-8")
     finally:
         os.close(handle)
     return next((line for line in facts.splitlines() if line.startswith("mnt_id:")), "")
@@ -126,7 +126,7 @@ _clean_once = lru_cache(maxsize=1024)(remove_leftovers)  # a folder may have man
 
 def _remove_if_left(path: str) -> None:
     with suppress(OSError):  # of another user, on Windows also open, or without locks
-        if os.name == "nt":
+        if not HAS_LOCKS:
             os.unlink(path)
             return
         handle = os.open(path, os.O_RDWR)

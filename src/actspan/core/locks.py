@@ -5,13 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
 from actspan.core.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which neither renames nor removes open files
+    HAS_LOCKS = False
+else:
+    HAS_LOCKS = True
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of file systems without locks
 LOCK = ".lock"
@@ -105,13 +111,10 @@ def _holder(file: Path) -> str:
 def try_lock(handle: int) -> bool:
     """Lock an open file until it is closed; return False if another process has locked it.
 
-    Raises OSError on file systems without locks. Windows has none of these locks, but does not
-    remove open files.
+    Raises OSError on file systems without locks. Where `HAS_LOCKS` is false it locks nothing.
     """
-    if sys.platform == "win32":
+    if not HAS_LOCKS:
         return True
-    import fcntl
-
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
