@@ -11,9 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from actspan.core.errors import VideoError, require_installed
-from actspan.core.files import check_size
+from actspan.core.files import check_expansion, check_size
 from actspan.core.types import Float64
-from actspan.data.array_files import check_expansion
 
 _BLOCK = 4 * 2**20  # bytes of a CSV file per batch; no line may be longer
 _ROWS = 65_536  # rows of a Parquet file per batch
@@ -161,7 +160,7 @@ class _ParquetFile(SensorFile):
         for group in groups:
             columns = [group.column(i) for i in range(group.num_columns)]
             used = [c for c in columns if c.path_in_schema.split(".")[0] in names]
-            stored = sum(column.total_compressed_size for column in used)
+            stored = min(sum(c.total_compressed_size for c in used), self.path.stat().st_size)
             check_expansion(stored, sum(column.total_uncompressed_size for column in used))
         yield from self._file.iter_batches(_ROWS, columns=list(names), use_threads=False)
 
