@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
@@ -71,12 +72,16 @@ def write_bundle(
     hidden: int = 8,
     members: int = 1,
     dilated: int = 0,
+    curves: int = 0,
     tem: bool = True,
     mode: Literal["rescale", "window"] = "rescale",
     label_free: float = 0.0,
     features: FeatureSpec | None = None,
 ) -> Bundle:
-    """Write a small bundle with random weights, scaled so that scores spread over (0, 1)."""
+    """Write a small bundle with random weights, scaled so that scores spread over (0, 1).
+
+    With learnt curves PEM has two hidden layers.
+    """
     rng = np.random.default_rng(7)
 
     def weights(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -88,31 +93,41 @@ def write_bundle(
         return {name: array.astype(np.float32) for name, array in made.items()}
 
     tem_config = TemConfig(
-        channels=channels, length=length, hidden=hidden, members=members, dilated=dilated
+        channels=channels,
+        length=length,
+        hidden=hidden,
+        members=members,
+        dilated=dilated,
+        curves=curves,
     )
     inner = (hidden, hidden // members, 3)
     tem_weights = weights(
         conv1=(hidden, channels, 3),
         conv2=inner,
         **dict.fromkeys(dilated_layers(dilated), inner),
-        conv3=(3, hidden, 1),
+        conv3=(tem_config.outputs, hidden, 1),
     )
     for layer in dilated_layers(dilated):
         tem_weights[f"{layer}.weight"] /= 10  # so that sums do not grow with layers
     tem_weights["conv3.weight"] *= 20
+    config = PipelineConfig(
+        tem=tem_config if tem else None, mode=mode, fusion=FusionConfig(label_free=label_free)
+    )
+    inputs, layers = config.pem_inputs, 2 if curves else 1
+    pem_config = PemConfig(hidden=hidden, inputs=inputs, layers=layers)
+    linear = {"fc1": (hidden, inputs), **({"fc2": (hidden, hidden)} if curves else {})}
+    linear[f"fc{layers + 1}"] = (1, hidden)
+    pem_weights = weights(**linear)
+    if curves:  # its three layers divide by 10
+        pem_weights |= {n: 5 * w for n, w in pem_weights.items() if n.endswith("weight")}
     bundle = Bundle.create(
         folder,
-        config=PipelineConfig(
-            tem=tem_config if tem else None,
-            pem=PemConfig(hidden=hidden),
-            mode=mode,
-            fusion=FusionConfig(label_free=label_free),
-        ),
+        config=msgspec.structs.replace(config, pem=pem_config),
         features=features or FeatureSpec(channels=channels),
         source=Source(note="synthetic, for tests"),
         weights={
             **({"tem": tem_weights} if tem else {}),
-            "pem": weights(fc1=(hidden, 32), fc2=(1, hidden)),
+            "pem": pem_weights,
         },
     )
     exported, _ = export_bundle(bundle, check_torch=False)

@@ -232,7 +232,7 @@ def test_guesses_are_printed_one_per_line(capsys: pytest.CaptureFixture[str]) ->
 
 def test_accuracy_on_several_sets_is_one_table(tmp_path: Path) -> None:
     brief = "{epochs = 1, passes = 1, steps = 0, least_steps = 0}"
-    (tmp_path / "brief.toml").write_text(f"[tem]\noptim = {brief}\n[pem]\noptim = {brief}\n")
+    (tmp_path / "brief.toml").write_text(f"[tem]\noptim = {brief}\n")
     dataset = write_dataset(tmp_path / "set")
     arguments = [str(dataset), f"{dataset}:*", "--config", str(tmp_path / "brief.toml")]
     result = CliRunner().invoke(accuracy.sets, [*arguments, "--seed", "0", "--seed", "1"])

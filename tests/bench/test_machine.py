@@ -79,6 +79,15 @@ def test_costs_are_those_of_the_arithmetic() -> None:
     assert costs["tem"].bytes < sample_costs(CONFIG, WORK, batch=1)["tem"].bytes  # weights, once
 
 
+def test_learnt_curves_and_hidden_layers_are_counted() -> None:
+    tem, pem = TemConfig(curves=16), PemConfig(inputs=257, hidden=64, layers=2)
+    costs = sample_costs(PipelineConfig(tem=tem, pem=pem), WORK, batch=16)
+    assert costs["pem"].flops == 1000 * 2 * 64 * (257 + 64 + 1)
+    assert costs["tem"].flops - sample_costs(CONFIG, WORK, batch=16)["tem"].flops == (
+        2 * 18 * 512 * 100
+    )
+
+
 def test_the_lower_part_of_the_roof_counts() -> None:
     assert attainable(Cost(flops=1e9, bytes=1.0), ROOF) == pytest.approx(100)
     assert attainable(Cost(flops=1.0, bytes=1e9), ROOF) == pytest.approx(50)

@@ -85,7 +85,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param("evaluate RUN --ground-truth DATA", "evaluate: ", id="evaluate"),
         pytest.param(
             "train --dataset DATA --out OUT --epochs 2 --length 20 --tem-hidden 8 --pem-hidden 8",
-            "training TEM: ",
+            "training BSN: ",
             id="train",
         ),
     ],

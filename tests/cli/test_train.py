@@ -113,17 +113,17 @@ def test_epochs_reach_the_classifier(dataset: Path, tmp_path: Path) -> None:
 
 def test_json_and_a_settings_file(dataset: Path, tmp_path: Path) -> None:
     file = tmp_path / "train.toml"
-    file.write_text('[pem]\nloss = "weighted"\n\n[pipeline.pgm]\nkeep_training = 7\n')
+    file.write_text("[pem]\ndropout = 0.2\n\n[pipeline.pgm]\nkeep_training = 7\n")
     out = tmp_path / "model"
     done = run("--dataset", dataset, "--out", out, "--config", file, "--seed", 3, "--json", *SMALL)
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
     assert answer["seed"] == 3
     assert answer["preset"] == "custom"
-    assert answer["tem"][0]["epochs"] == 2
+    assert answer["bsn"][0]["epochs"] == 2
     bundle = Bundle.load(out)
     assert bundle.config.pgm.keep_training == 7
-    assert (bundle.training or {})["config"]["pem"]["loss"] == "weighted"
+    assert (bundle.training or {})["config"]["pem"]["dropout"] == 0.2
 
 
 def test_bad_data_stop_it_or_are_left_out(dataset: Path, tmp_path: Path) -> None:

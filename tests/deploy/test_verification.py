@@ -67,6 +67,28 @@ def test_an_ensemble_is_verified_as_well(tmp_path: Path) -> None:
     np.testing.assert_allclose(output, tem_forward(ensemble.weights("tem"), x), rtol=0, atol=1e-6)
 
 
+def test_a_model_with_learnt_curves_is_verified_with_all_its_variants(
+    tmp_path: Path, dataset: Path
+) -> None:
+    bundle = write_bundle(tmp_path / "b", curves=3)
+    bundle = export_variants(bundle, ["fp16"]).bundle
+    bundle = export_variants(bundle, ["int8"], calibrate=dataset).bundle
+    assert {"tem.fp16.onnx", "pem.fp16.onnx", "tem.int8.onnx"} <= bundle.files.keys()
+    for videos in ({"dataset": dataset, "subset": "validation"}, {}):
+        found = verify_bundle(bundle, **videos)  # type: ignore[arg-type]
+        full = [r for r in found.results if r.variant.precision == "float32"]
+        assert {"onnxruntime", "torch"} <= {result.variant.backend for result in full}
+        assert [result.status for result in full] == ["ok"] * len(full), found.results
+        assert all(result.agreement is not None for result in found.results)
+
+
+def test_ends_within_the_slack_are_the_same() -> None:
+    ours, theirs = proposals((0, 1), (2, 3)), proposals((0.004, 1), (2.02, 3))
+    assert compare_proposals({"a": ours}, {"a": theirs}).same == 0
+    found = compare_proposals({"a": ours}, {"a": theirs}, {"a": 0.01})
+    assert (found.same, found.kept) == (0.5, 0.5)
+
+
 @pytest.mark.parametrize("net", sorted(BSN))
 def test_the_checkpoint_is_the_network(bundle: Bundle, net: Any) -> None:
     shape = (3, CHANNELS, 20) if net == "tem" else (3, 32)
@@ -329,9 +351,9 @@ def test_ties_do_not_count_against_recall(
     steps = iter([1, -1])  # of equal scores either order is right
 
     def tied(*args: Any) -> Any:
-        found, clock = propose(*args)
+        found, *others = propose(*args)
         step = next(steps)
-        return {n: p.with_score(np.full(len(p), 0.5))[::step] for n, p in found.items()}, clock
+        return {n: p.with_score(np.full(len(p), 0.5))[::step] for n, p in found.items()}, *others
 
     monkeypatch.setattr(module, "_propose", tied)
     found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])

@@ -29,9 +29,11 @@ from tests.examples import write_bundle, write_dataset
 FOUND = len(STAGES)
 
 
-def made_run(folder: Path, mode: str = "rescale", keep: int = 1000) -> tuple[Path, Path]:
+def made_run(
+    folder: Path, mode: str = "rescale", keep: int = 1000, curves: int = 0
+) -> tuple[Path, Path]:
     """Return a run on synthetic videos, and its dataset."""
-    write_bundle(folder / "bundle", mode=mode)  # type: ignore[arg-type]
+    write_bundle(folder / "bundle", mode=mode, curves=curves)  # type: ignore[arg-type]
     manifest = folder / "bundle" / "model.toml"
     text = manifest.read_text()
     assert "keep = 1000" in text
@@ -41,9 +43,10 @@ def made_run(folder: Path, mode: str = "rescale", keep: int = 1000) -> tuple[Pat
     return folder / "run", folder / "set"
 
 
+@pytest.mark.parametrize("curves", [0, 2])
 @pytest.mark.parametrize("mode", ["rescale", "window"])
-def test_the_account_adds_up_to_recall(tmp_path: Path, mode: str) -> None:
-    run, dataset = made_run(tmp_path, mode)
+def test_the_account_adds_up_to_recall(tmp_path: Path, mode: str, curves: int) -> None:
+    run, dataset = made_run(tmp_path, mode, curves=curves)
     for budget in (100, 7):
         found = diagnose(run, dataset, max_proposals=budget)
         recall = evaluate_recall(dataset, run, max_proposals=budget)
@@ -88,6 +91,17 @@ def test_what_the_top_k_cut_costs_needs_the_bundle(tmp_path: Path) -> None:
     assert "no gain for top-k" in diagnose(run, dataset).notes[0]
     moved = diagnose(run, dataset, model=Bundle.load(tmp_path / "moved"))
     assert moved.gains() == found.gains()
+
+
+def test_boundaries_within_cells_lose_nothing_to_the_resolution(tmp_path: Path) -> None:
+    run, dataset = made_run(tmp_path, keep=4, curves=2)
+    found = diagnose(run, dataset)
+    resolution, cut = STAGES.index("resolution"), STAGES.index("top-k")
+    np.testing.assert_allclose(found.best[:, resolution], 1.0)
+    assert (found.lost == cut).any()
+    assert "top-k" not in found.gains()
+    (note,) = found.notes
+    assert note == "no gain for top-k, which needs learnt curves: a run does not contain them"
 
 
 def test_a_video_without_an_answer_is_lost_at_once(tmp_path: Path) -> None:

@@ -21,13 +21,21 @@ from actspan.model.checkpoints import read_checkpoint
     batch=st.integers(1, 3),
     length=st.integers(1, 12),
     dilated=st.integers(0, 3),
+    curves=st.integers(0, 3),
     standardize=st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
 def test_tem_equals_torch(
-    channels: int, hidden: int, batch: int, length: int, dilated: int, standardize: bool
+    channels: int,
+    hidden: int,
+    batch: int,
+    length: int,
+    dilated: int,
+    curves: int,
+    standardize: bool,
 ) -> None:
-    net = Tem(TemConfig(channels=channels, hidden=hidden, dilated=dilated)).eval()
+    config = TemConfig(channels=channels, hidden=hidden, dilated=dilated, curves=curves)
+    net = Tem(config).eval()
     if standardize:
         net.standardize(torch.linspace(-1, 1, channels), torch.linspace(0.5, 2, channels))
     video = torch.linspace(-5, 5, batch * channels * length).reshape(batch, channels, length)
@@ -35,14 +43,20 @@ def test_tem_equals_torch(
         expected = net(video).numpy()
     found = tem_forward(net.weights(), video.numpy())
     assert found.dtype == np.float32
+    assert found.shape == (batch, 5 + curves if curves else 3, length)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-@given(hidden=st.integers(1, 40), rows=st.lists(st.integers(0, 4), min_size=1, max_size=3))
+@given(
+    hidden=st.integers(1, 40),
+    inputs=st.integers(1, 40),
+    layers=st.integers(1, 3),
+    rows=st.lists(st.integers(0, 4), min_size=1, max_size=3),
+)
 @settings(max_examples=40, deadline=None)
-def test_pem_equals_torch(hidden: int, rows: list[int]) -> None:
-    net = Pem(PemConfig(hidden=hidden)).eval()
-    x = torch.rand(*rows, 32)
+def test_pem_equals_torch(hidden: int, inputs: int, layers: int, rows: list[int]) -> None:
+    net = Pem(PemConfig(hidden=hidden, inputs=inputs, layers=layers)).eval()
+    x = torch.rand(*rows, inputs)
     with torch.inference_mode():
         expected = net(x).numpy()
     found = pem_forward(net.weights(), x.numpy())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from actspan import BoundaryScores, PgmConfig, Proposals, generate_proposals
 from actspan.proposals.candidates import (
@@ -25,6 +26,26 @@ def assert_equal(found: Proposals, expected: Proposals) -> None:
 @example(NUMBERS)  # not probabilities, but ranked too
 def test_kernel_equals_its_plain_twin(scores: BoundaryScores) -> None:
     assert_equal(generate_proposals(scores), generate_proposals_plain(scores))
+
+
+@given(boundary_scores(), st.data())
+def test_with_positions_the_kernel_equals_its_plain_twin(
+    scores: BoundaryScores, data: st.DataObject
+) -> None:
+    shares = st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1, width=32))
+    within = data.draw(hnp.arrays(np.float32, (2, len(scores)), elements=shares))
+    found = generate_proposals(scores, positions=within)
+    assert_equal(found, generate_proposals_plain(scores, positions=within))
+    assert (found.end - found.start >= 0.5 / len(scores) - 1e-12).all()
+
+
+def test_positions_move_boundaries_within_their_cells() -> None:
+    scores = BoundaryScores(np.zeros(4), [0, 0.9, 0, 0], [0, 0, 0.8, 0])
+    config = PgmConfig(peak_ratio=0.9)
+    (best,) = generate_proposals(scores, config, positions=np.float32([[0.25] * 4, [1] * 4]))[:1]
+    assert (best.start, best.end) == (1.25 / 4, 3 / 4)
+    (best,) = generate_proposals(scores, config, positions=np.float32([[0.75] * 4, [0.0] * 4]))[:1]
+    assert (best.start, best.end) == (1.5 / 4, 2.5 / 4)  # too short: the centres
 
 
 @given(boundary_scores(min_cells=2))

@@ -14,10 +14,10 @@ from fastapi.testclient import TestClient
 from actspan import Bundle, Features, Pipeline
 from actspan.runtime.opening import open_nets
 from actspan.server.settings import Limits
-from tests.examples import CHANNELS, STRIDE, write_bmn_bundle
+from tests.examples import CHANNELS, STRIDE, write_bmn_bundle, write_bundle
 from tests.server.conftest import GRID
 from tests.server.live import serving
-from tests.server.services import client_of, features
+from tests.server.services import client_of, features, npy
 
 triton = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 
@@ -75,6 +75,22 @@ def test_networks(
             answer.as_numpy("output"), session.run({name: rows})["output"]
         )
     assert answer.get_response()["id"] == "7"
+
+
+def test_networks_with_learnt_curves(tmp_path: Path) -> None:
+    curved = write_bundle(tmp_path / "bundle", curves=3, features=GRID)
+    rows = np.random.default_rng(1).random((2, CHANNELS, 20), np.float32)
+    body = {"name": "video", "datatype": "FP32", "shape": rows.shape, "data": rows.tolist()}
+    with client_of(tmp_path / "data", model=curved.path) as client:
+        shapes = [
+            [put["shape"] for side in ("inputs", "outputs") for put in about[side]]
+            for about in (client.get(f"/v2/models/{net}").json() for net in ("tem", "pem"))
+        ]
+        (output,) = client.post("/v2/models/tem/infer", json={"inputs": [body]}).json()["outputs"]
+        proposed = client.post("/api/propose", content=npy(features(30)))
+    assert shapes == [[[-1, CHANNELS, 20], [-1, 8, 20]], [[-1, 49], [-1, 1]]]
+    assert output["shape"] == [2, 8, 20]
+    assert proposed.status_code == 200, proposed.text
 
 
 @pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])

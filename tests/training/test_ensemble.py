@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from actspan import Bundle, Dataset, Pipeline
+from actspan import Bundle, Dataset, Pipeline, Proposals
 from actspan.config.base import from_dict
-from actspan.config.stages import PemConfig, TemConfig
+from actspan.config.stages import BspConfig, PemConfig, TemConfig
 from actspan.config.training import OptimConfig
 from actspan.core.errors import ConfigError
 from actspan.model.bsn.forward import tem_forward
 from actspan.model.bsn.networks import Pem, Tem
+from actspan.proposals.curves import curve_features
 from actspan.runtime.opening import open_net
-from actspan.training.loop import merge_members
+from actspan.training.merging import merge_members
 from actspan.training.parts import trainable
 from actspan.training.trainer import train
 from tests.examples import write_dataset
@@ -48,6 +49,35 @@ def test_a_merged_tem_averages_logits(dilated: int) -> None:
 @torch.no_grad()
 def test_a_merged_pem_averages_logits() -> None:
     pems = [seeded(Pem, PemConfig(hidden=8), seed) for seed in range(3)]
+    features = torch.rand(5, 32)
+    expected = torch.stack([pem.logits(features) for pem in pems]).mean(0)
+    torch.testing.assert_close(merge_members(pems).logits(features), expected)
+
+
+@torch.no_grad()
+def test_merged_members_with_curves_see_their_own() -> None:
+    config = TemConfig(channels=6, length=20, hidden=8, dilated=1, curves=2)
+    tems = [seeded(Tem, config, seed) for seed in range(3)]
+    merged, video = merge_members(tems), torch.randn(2, 6, 20)
+    outputs = torch.stack([tem(video) for tem in tems])  # (members, B, 7, T)
+    shared = torch.stack([tem.logits(video) for tem in tems]).mean(0)[:, :5].sigmoid()
+    expected = torch.cat([shared, *outputs[:, :, 5:]], dim=1)
+    torch.testing.assert_close(merged(video), expected)
+    pem_config = PemConfig(hidden=8, layers=2, inputs=BspConfig().curve_size(2))
+    pems = [seeded(Pem, pem_config, seed) for seed in range(3)]
+    pem = merge_members(pems, curves=2)
+    candidates = Proposals([0.1, 0.3], [0.9, 0.4], [1, 1], unit="fraction")
+    found = pem.logits(torch.from_numpy(curve_features(expected[0, 5:].numpy(), candidates)))
+    alone = [
+        member.logits(torch.from_numpy(curve_features(output[0, 5:].numpy(), candidates)))
+        for member, output in zip(pems, outputs, strict=True)
+    ]
+    torch.testing.assert_close(found, torch.stack(alone).mean(0))
+
+
+@torch.no_grad()
+def test_merged_pems_of_several_layers_average_logits() -> None:
+    pems = [seeded(Pem, PemConfig(hidden=8, layers=3), seed) for seed in range(2)]
     features = torch.rand(5, 32)
     expected = torch.stack([pem.logits(features) for pem in pems]).mean(0)
     torch.testing.assert_close(merge_members(pems).logits(features), expected)

@@ -25,7 +25,7 @@ from actspan.training.parts import trainable
 from actspan.training.trainer import train
 from tests.examples import write_dataset
 from tests.training.test_bmn_training import TINY as TINY_BMN
-from tests.training.tiny import TINY, Collected
+from tests.training.tiny import JOINT, TINY, Collected
 
 CONFIGS = {"bsn": TINY, "bmn": TINY_BMN}
 CPU = Hardware.find("cpu")
@@ -205,18 +205,18 @@ def test_processes_compute_the_loss_and_the_gradient_of_the_whole_batch(tmp_path
     assert any(gradient.abs().max() > 0 for gradient in one[1:])
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", [*CONFIGS, "joint"])
 def test_processes_share_the_batches_and_resume_what_one_began(
     kind: str, dataset: Dataset, tmp_path: Path
 ) -> None:
-    config = without_dropout(CONFIGS[kind])
+    config = without_dropout({**CONFIGS, "joint": JOINT}[kind])
     expected = train(dataset, tmp_path / "one", config, hardware=CPU)
     (tmp_path / "config.toml").write_text(dump_toml(to_dict(config)))
-    network = "TEM" if kind == "bsn" else "BMN"
+    network = {"bsn": "TEM", "bmn": "BMN", "joint": "BSN"}[kind]
     report = Collected((f"training {network}", 3))
     with pytest.raises(KeyboardInterrupt):
         train(dataset, tmp_path / "two", config, hardware=CPU, report=report)
-    preset = "published" if kind == "bsn" else "jjboy2020"
+    preset = "jjboy2020" if kind == "bmn" else "published"
     places = ("--dataset", dataset.path, "--out", tmp_path / "two")
     settings = ("--config", tmp_path / "config.toml", "--preset", preset, "--device", "cpu")
     done = torchrun(2, "-m", "actspan", "train", *places, *settings)

@@ -15,6 +15,14 @@ TINY = TrainConfig(
     pem=PemTrainConfig(optim=OPTIM, loss="weighted", dropout=0.2),
 )
 NETS = ("tem", "pem")
+JOINT = TrainConfig(  # the same with learnt curves, so that TEM and PEM are trained together
+    mode="rescale",
+    pipeline=PipelineConfig(
+        tem=TemConfig(length=20, hidden=8, dilated=1, curves=4), pem=PemConfig(hidden=8, layers=2)
+    ),
+    tem=TINY.tem,
+    pem=PemTrainConfig(dropout=0.2),
+)
 
 
 class Collected:

@@ -104,14 +104,14 @@ def _bsn_costs(tem: TemConfig, config: PipelineConfig, N: float, batch: int) -> 
     return {
         "tem": Cost(
             flops=flops_of(tem_products(tem, 1)),
-            bytes=_FLOAT * (T * tem.channels + 3 * T + _weights_of(tem) / batch),
+            bytes=_FLOAT * (T * tem.channels + tem.outputs * T + _weights_of(tem) / batch),
         ),
         "candidates": Cost(
-            flops=N + 16 * N * config.bsp.size,
-            bytes=_FLOAT * 3 * T + N * (5 * _DOUBLE + _FLOAT * config.bsp.size),
+            flops=N + (3 if config.curves else 16) * N * config.pem_inputs,
+            bytes=_FLOAT * tem.outputs * T + N * (5 * _DOUBLE + _FLOAT * config.pem_inputs),
         ),
         "pem": Cost(
-            flops=2 * N * pem.hidden * (pem.inputs + 1),
+            flops=2 * N * pem.hidden * (pem.inputs + 1 + pem.hidden * (pem.layers - 1)),
             bytes=_FLOAT * (N * (pem.inputs + 1) + _weights_of(pem) / batch),
         ),
     }

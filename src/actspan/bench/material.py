@@ -17,7 +17,12 @@ from actspan.core.progress import Progress
 from actspan.core.segments import Proposals
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.deploy.reference import CheckpointSession, compare_outputs, compare_proposals
+from actspan.deploy.reference import (
+    CheckpointSession,
+    compare_outputs,
+    compare_proposals,
+    position_slack,
+)
 from actspan.deploy.variants import Variant, find_variants, limits_of
 from actspan.jobs.feature_source import inputs_from_features
 from actspan.model.bundle import Bundle
@@ -58,6 +63,7 @@ class Reference:
 
     differences: Mapping[str, float]  # largest difference of each session's outputs from it
     proposals: Mapping[str, Proposals]
+    slack: Mapping[str, float]  # of the same segments, seconds
 
     @classmethod
     def of(cls, material: Material, streams: int) -> Reference:
@@ -69,12 +75,14 @@ class Reference:
         config, edge = material.bundle.config, material.dataset.edge
         with Pipeline(exact, config, threads=streams, edge=edge) as pipeline:
             outcomes = pipeline.run(material.inputs[:_CHECKED])
-            proposals = {o.id: o.proposals for o in outcomes if o.proposals is not None}
+            last = [o for o in outcomes if o.proposals is not None]  # few videos
+        proposals = {o.id: o.proposals for o in last if o.proposals is not None}
+        slack = {o.id: position_slack(o, config) for o in last}
         differences: dict[str, float] = {
             net: compare_outputs(exact[net].calls, session).max
             for net, session in material.sessions.items()
         }
-        return cls(differences, proposals)
+        return cls(differences, proposals, slack)
 
     def accuracy(
         self, proposals: Mapping[str, Proposals], precision: str, recall: Mapping[str, float] | None
@@ -84,7 +92,7 @@ class Reference:
         `recall` is that of `proposals`.
         """
         limits, of = limits_of(precision, self.differences), f"{len(self.proposals)} videos"
-        comparison = compare_proposals(self.proposals, proposals)
+        comparison = compare_proposals(self.proposals, proposals, self.slack)
         accuracy: dict[str, Accuracy] = {
             net: Accuracy(
                 max_difference=difference,

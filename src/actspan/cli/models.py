@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from actspan.model.bundle import Bundle
     from actspan.model.checkpoints import CheckpointNetwork
 
-_USUAL = (("members", 1), ("dilated", 0))  # sizes that are not worth a word
+# Sizes that are not worth a word.
+_USUAL = (("members", 1), ("dilated", 0), ("curves", 0), ("layers", 1))
 
 
 @command(

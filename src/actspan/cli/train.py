@@ -21,9 +21,8 @@ from actspan.cli.help import Text
 from actspan.cli.options import command
 from actspan.cli.tables import print_table
 from actspan.config.base import Bounds, Existing, ExistingFile, OnError, Positive, doc
-from actspan.config.training import DEFAULT_PRESET, PRESETS, Precision
+from actspan.config.training import DEFAULT_PRESET, PRESETS, TRAININGS, Precision
 from actspan.core.wording import counted, quoted
-from actspan.model.nets import NETS
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
@@ -67,7 +66,7 @@ _Share = Annotated[float, click.FloatRange(0, 1, min_open=True, max_open=True)]
     ),
     length=doc("Temporal scale T. [default: 100]", group="Model"),
     tem_hidden=doc("Hidden size of TEM. [default: 128; published: 512]", group="Model"),
-    pem_hidden=doc("Hidden size of PEM. [default: 256]", group="Model"),
+    pem_hidden=doc("Hidden size of PEM. [default: 64; published: 256]", group="Model"),
     validation_split=doc(
         "Fraction of the videos to hold out if the dataset has no validation subset. "
         "[default: none; the model is not evaluated]",
@@ -165,7 +164,7 @@ def train(
         return
     training = dict(bundle.training or {})
     if json_:
-        names = ("preset", "seed", "data", *NETS, "evaluation")
+        names = ("preset", "seed", "data", *TRAININGS, "evaluation")
         figures = {name: training[name] for name in names if name in training}
         print_json({"bundle": bundle.path, **figures})
     else:
@@ -194,7 +193,7 @@ def training_report() -> Iterator[_TrainingReport]:
 
 
 def _print(bundle: Bundle, training: dict[str, Any]) -> None:
-    for net in NETS:
+    for net in TRAININGS:
         for fit in training.get(net, ()):
             losses = f"training loss {fit['training']:.4f}"
             if fit.get("validation") is not None:

@@ -9,7 +9,7 @@ from actspan.config.base import require_setting as _require
 from actspan.config.bmn import BmnConfig, MatchingConfig
 from actspan.config.streams import AudioConfig, PoseConfig, SensorConfig, Statistic, StreamKind
 from actspan.core.errors import ConfigError
-from actspan.core.limits import CANDIDATES, CELLS, DILATED, SIZE
+from actspan.core.limits import CANDIDATES, CELLS, DILATED, LAYERS, SIZE
 
 # Memory and time grow with these counts, so they have bounds that no model reaches.
 _Size = Annotated[int, Bounds(1, SIZE)]
@@ -37,6 +37,9 @@ class TemConfig(Config, frozen=True, kw_only=True):
     dilated: Annotated[int, Bounds(0, DILATED)] = 0
     # Networks side by side in the hidden layers, whose logits are averaged.
     members: Annotated[int, Bounds(1)] = 1
+    # Learnt curves per cell, which PEM sees instead of the action scores. A network with curves
+    # also gives the position of a start and of an end within its cell.
+    curves: Annotated[int, Bounds(0, SIZE)] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,12 +48,18 @@ class TemConfig(Config, frozen=True, kw_only=True):
                 f"tem: hidden {self.hidden} is not a multiple of its {self.members} members"
             )
 
+    @property
+    def outputs(self) -> int:
+        """Values per cell: action, start and end; positions of start and end, and the curves."""
+        return 5 + self.curves if self.curves else 3
+
 
 class PemConfig(Config, frozen=True, kw_only=True):
     """Proposal Evaluation Module (paper section 3.3)."""
 
-    inputs: _Size = 32  # BSP features per proposal
-    hidden: _Size = 256  # units of the hidden layer
+    inputs: _Size = 32  # features per proposal, `PipelineConfig.pem_inputs`
+    hidden: _Size = 256  # units of each hidden layer
+    layers: Annotated[int, Bounds(1, LAYERS)] = 1  # hidden layers
 
 
 class ClassifierConfig(Config, frozen=True, kw_only=True):
@@ -94,11 +103,19 @@ class BspConfig(Config, frozen=True, kw_only=True):
     action_samples: _Samples = 16  # samples of the action score over the proposal
     boundary_samples: _Samples = 8  # samples around its start, and around its end
     boundary_ratio: _Positive = 0.2  # half width of a boundary region, as a share of the proposal
+    curve_samples: _Size = 8  # samples of every learnt curve over the proposal
+    curve_boundary_samples: _Samples = 4  # samples around its start, and around its end
+    # Half width of the region of these samples, as a share of the proposal; at least one cell.
+    curve_boundary_ratio: _Positive = 0.25
 
     @property
     def size(self) -> int:
-        """Features per proposal."""
+        """Features per proposal, without learnt curves."""
         return self.action_samples + 2 * self.boundary_samples
+
+    def curve_size(self, curves: int) -> int:
+        """Return the features per proposal of learnt curves: samples, and the duration."""
+        return curves * (self.curve_samples + 2 * self.curve_boundary_samples) + 1
 
 
 class FusionConfig(Config, frozen=True, kw_only=True):
@@ -265,6 +282,16 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     def video_network(self) -> TemConfig | BmnConfig | None:
         """Settings of the network that sees the features; None without one."""
         return self.bmn or self.tem
+
+    @property
+    def curves(self) -> int:
+        """Number of learnt curves; 0 if PEM sees samples of the action scores."""
+        return 0 if self.tem is None else self.tem.curves
+
+    @property
+    def pem_inputs(self) -> int:
+        """Features per proposal, which PEM sees."""
+        return self.bsp.curve_size(self.curves) if self.curves else self.bsp.size
 
     @property
     def cells(self) -> int:

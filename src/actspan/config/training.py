@@ -111,6 +111,7 @@ class TemTrainConfig(Config, frozen=True):
     crop: _Share = 0.0  # probability that a video is seen through a random window of its span
     crop_shortest: _Positive = 0.5  # minimum length of the window, as a share of the span
     crop_longest: float = 1.3  # maximum length; beyond the span the outer cells repeat
+    position_weight: _NotNegative = 1.0  # weight of the loss of positions, with learnt curves
     mix: _Share = 0.0  # maximum share of another video's background that is added to a video
     splice: _Share = 0.0  # probability that a stretch is taken from another video
 
@@ -122,6 +123,10 @@ class TemTrainConfig(Config, frozen=True):
 
 
 Precision = Literal["fp32", "bf16"]  # of the networks while they are trained
+# Names of trainings: of a network, or "bsn" for TEM and PEM together.
+TrainingName = Literal["tem", "pem", "bsn", "bmn"]
+TRAININGS: tuple[TrainingName, ...] = ("tem", "pem", "bsn", "bmn")
+
 PemLoss = Literal["published", "weighted", "weighted-logistic"]
 
 
@@ -131,6 +136,9 @@ class PemTrainConfig(Config, frozen=True):
     optim: OptimConfig = OptimConfig(rate=0.01, weight_decay=1e-5, decay_epochs=10)
     loss: PemLoss = "published"  # the published code averages before it weights
     dropout: _BelowOne = 0.0  # share of hidden units dropped
+    # With learnt curves TEM and PEM are trained together, by the optimisation of TEM.
+    weight: _NotNegative = 2.0  # learnt curves: weight of PEM's loss beside TEM's
+    drawn: Annotated[int, Bounds(4)] = 96  # learnt curves: candidates per video and step
 
 
 class BmnTrainConfig(Config, frozen=True):
@@ -204,16 +212,34 @@ class TrainConfig(Config, frozen=True):
             used = net in self.nets or getattr(self, net) == usual
             trained = " and ".join(name.upper() for name in self.nets)
             _require(used, f"{net}: these settings train {trained}")
+        if self.trains_together:
+            usual_pem, own = PemTrainConfig(), (self.pem.optim, self.pem.loss)
+            _require(
+                own == (usual_pem.optim, usual_pem.loss),
+                "pem: optim and loss are those of a PEM that is trained after TEM; with learnt "
+                "curves both are trained together: change tem.optim",
+            )
+            _require(not self.tem.splice, "tem: splice is not possible with learnt curves")
+
+    @property
+    def trains_together(self) -> bool:
+        """True if TEM and PEM are trained in one loop, because PEM sees TEM's learnt curves."""
+        return self.pipeline.curves > 0
 
     @property
     def nets(self) -> tuple[Literal["tem", "pem", "bmn"], ...]:
         """Networks that are trained, in their order."""
         return ("tem", "pem") if self.pipeline.bmn is None else ("bmn",)
 
+    @property
+    def trainings(self) -> tuple[TrainingName, ...]:
+        """Names of the trainings, in their order."""
+        return ("bsn",) if self.trains_together else self.nets
+
     def of_epochs(self, epochs: int) -> Self:
         """Return settings with this number of epochs of every network, as long as before."""
         changes: dict[str, Any] = {}
-        for net in self.nets:
+        for net in ("tem",) if self.trains_together else self.nets:
             settings = getattr(self, net)
             changes[net] = replace(settings, optim=settings.optim.of_epochs(epochs))
         return replace(self, **changes)
@@ -243,7 +269,8 @@ def _bmn_preset(name: BmnPreset, training: BmnTrainConfig) -> TrainConfig:
 
 # docs/project/log.md has the measurements behind "default". It counts optimiser steps, so that
 # thirty recordings are trained as long as thousands; a handful of them is trained less. Candidates
-# are weighted by label-free proposals.
+# in whole videos are weighted by label-free proposals, most for a model of few recordings; in
+# windows the confidence alone is better, even for two recordings.
 PRESETS: dict[str, TrainConfig] = {
     "published": TrainConfig(),
     "default": TrainConfig(
@@ -252,28 +279,29 @@ PRESETS: dict[str, TrainConfig] = {
                 SoftNmsConfig(
                     threshold_short=0.5, threshold_long=0.8, decay=0.5, picks=1000, keep=1000
                 ),
-                FusionConfig(start=0.7, end=0.7, label_free=0.25),
+                FusionConfig(confidence=2.0),
             )
         ),
-        ranking=RankingConfig(fusion=FusionConfig(label_free=1.0)),
+        ranking=RankingConfig(
+            fusion=FusionConfig(start=0.5, end=0.5, confidence=2.0, label_free=0.1)
+        ),
         few_videos=5,
         few=RankingConfig(
             SoftNmsConfig(threshold_short=0.35, threshold_long=0.65, decay=0.5),
             FusionConfig(start=0.5, end=0.5, label_free=1.0),
         ),
-        pipeline=PipelineConfig(tem=TemConfig(hidden=128, dilated=3), pem=PemConfig()),
+        pipeline=PipelineConfig(
+            tem=TemConfig(hidden=128, dilated=3, curves=16), pem=PemConfig(hidden=64, layers=2)
+        ),
         tem=TemTrainConfig(
-            optim=replace(_CYCLE, weight_decay=0.01, steps=1800, least_steps=600),
+            optim=replace(_CYCLE, rate=2e-3, weight_decay=0.01, steps=1800, least_steps=600),
             standardize=True,
             components=64,
             dropout=0.3,
             hidden_dropout=0.3,
             crop=0.7,
         ),
-        pem=PemTrainConfig(
-            optim=replace(_CYCLE, rate=0.01, weight_decay=1e-3, steps=600, least_steps=300),
-            loss="weighted-logistic",
-        ),
+        pem=PemTrainConfig(dropout=0.1),
     ),
     "jjboy2020": _bmn_preset("jjboy2020", BmnTrainConfig(anchor="around-edge")),
     "jjboy2019": _bmn_preset("jjboy2019", BmnTrainConfig(anchor="around-cell")),

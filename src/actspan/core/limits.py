@@ -25,6 +25,7 @@ CELLS = 10_000  # of a video or window, T; published models have 100
 CANDIDATES = 1_000_000  # of a video; the published ones keep 1000
 SIZE = 1_000_000  # of a layer: channels, hidden units, BSP samples
 DILATED = 12  # residual layers; the last one's dilation is 4096 cells
+LAYERS = 8  # hidden layers of PEM
 
 LINE = 4096  # characters of a line of a log that are searched; patterns may take their square
 MESSAGE = 10_000  # characters of an error, which may quote what it found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from actspan.core.errors import ResultError, ShapeError
 from actspan.core.files import atomic_file, folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
-from actspan.core.types import BoundaryScores
+from actspan.core.types import BoundaryScores, Float32
 from actspan.core.wording import rounded
 from actspan.data.array_files import Archive, ContentError
 from actspan.data.csv_numbers import read_columns
@@ -97,11 +97,20 @@ def read_scores_csv(path: Path) -> BoundaryScores:
 
     Raises ValueError if it is damaged, lacks a column, or its values are not boundary scores.
     """
+    return BoundaryScores.from_array(read_cells_csv(path))
+
+
+def read_cells_csv(path: Path, learnt: Sequence[str] = ()) -> Float32:
+    """Read action, start and end of a TEM result, and more of its columns: (3 + columns, T).
+
+    Raises ValueError if it is damaged, or lacks a column.
+    """
+    names = (*_COLUMNS, *learnt)
     try:
-        columns = read_columns(read_bytes(path, DOCUMENT), _COLUMNS)
-        return BoundaryScores(*(column.astype(np.float32) for column in columns))
+        columns = read_columns(read_bytes(path, DOCUMENT), names)
+        return np.stack([column.astype(np.float32) for column in columns])
     except (ContentError, KeyError) as error:
-        raise ValueError(f"{path.name}: columns action, start, end are needed: {error}") from error
+        raise ValueError(f"{path.name}: columns {', '.join(names)} are needed: {error}") from error
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def _write_graph(bundle: Bundle, net: Net, batch: int, name: str) -> tuple[Bundl
             model, passes = read_model(bundle.file("tem.onnx")), ["fix-dims", *_PASSES]
             settings = replace(settings, batch=batch, length=sizes[2])
     else:
-        sizes = (batch, bundle.config.pgm.keep, bundle.config.bsp.size)
+        sizes = (batch, bundle.config.pgm.keep, bundle.config.pem_inputs)
         model, passes = build_pem(weights, rank=3, batch=batch, proposals=sizes[1]), [*_PASSES]
         sample = np.random.default_rng(0).random(sizes, dtype=np.float32)
         settings = PassSettings(opset=OPSET, probes=({FORMS[net].input: sample},))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,17 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config.stages import Edge
+from actspan.config.stages import Edge, PipelineConfig, TemConfig
 from actspan.core.errors import ShapeError
 from actspan.core.problems import Problem, dataset_notes
 from actspan.core.segments import Proposals
-from actspan.core.types import BoundaryScores, Features, Float32, Float64, Video
+from actspan.core.types import Features, Float32, Float64, Video
 from actspan.data.dataset import Dataset
 from actspan.model.bundle import Bundle
 from actspan.model.forward import network_outputs
 from actspan.model.nets import FORMS, Net, input_shape, video_net
 from actspan.pipeline.inputs import check_features
-from actspan.pipeline.outcomes import ScoredVideo, VideoInput
+from actspan.pipeline.outcomes import Outcome, ScoredVideo, VideoInput
 from actspan.pipeline.steps import feature_inputs
 from actspan.runtime.session import FileSession, Session, Shape
 
@@ -32,6 +31,9 @@ from actspan.runtime.session import FileSession, Session, Shape
 LOGIT_LIMIT = 7.0
 # Scores are products of three float32: within this relative distance, their order is undefined.
 TIE = 1e-6
+# Cells by which the ends of the same segment may differ: positions within a cell are outputs of the
+# network, like scores. It is 1e-4 of a video of 100 cells.
+POSITION_SLACK = 1e-2
 
 
 class Call(NamedTuple):
@@ -143,24 +145,28 @@ def _logit(probability: Float64) -> Float64:
 
 
 def compare_proposals(
-    checkpoint: Mapping[str, Proposals], variant: Mapping[str, Proposals]
+    checkpoint: Mapping[str, Proposals],
+    variant: Mapping[str, Proposals],
+    slack: Mapping[str, float] | None = None,
 ) -> Agreement:
     """Count the checkpoint's proposals that a variant finds too.
 
-    Segments lie on cell centres on both sides, so the same ones are equal to the last bit.
+    Segments lie on cell centres on both sides, so the same ones are equal to the last bit. If the
+    network gives positions within cells, `slack` has the seconds by which the ends of the same
+    segment may differ in each video; see `position_slack`.
     """
     total = judged = same = settled = kept = 0
     ties = set()
     for video, ours in checkpoint.items():
         other = variant.get(video, Proposals.empty("seconds"))
-        equal = [a == b for a, b in zip(_segments(ours), _segments(other), strict=False)]
+        near = _are_same(ours, other, (slack or {}).get(video, 0.0))  # (N, M)
+        equal = near.diagonal().tolist()
         ranks = _ranks_before_tie(equal, ours, other)
         total, judged = total + len(ours), judged + ranks
         if ranks < len(ours):
             ties.add(video)
         same, settled = same + sum(equal), settled + sum(equal[:ranks])
-        # Windows that overlap may find a segment twice.
-        kept += (Counter(_segments(ours)) & Counter(_segments(other))).total()
+        kept += _count_pairs(near)
     return Agreement(
         same=same / total if total else 1.0,
         kept=kept / total if total else 1.0,
@@ -168,6 +174,14 @@ def compare_proposals(
         ties=frozenset(ties),
         settled=settled / judged if judged else 1.0,
     )
+
+
+def position_slack(outcome: Outcome, config: PipelineConfig) -> float:
+    """Return the seconds by which the ends of the same segment of a video may differ.
+
+    They are `POSITION_SLACK` cells if the network gives positions within cells, otherwise 0.
+    """
+    return POSITION_SLACK * outcome.seconds / len(outcome.scores) if config.curves else 0.0
 
 
 def _ranks_before_tie(equal: Sequence[bool], ours: Proposals, theirs: Proposals) -> int:
@@ -183,8 +197,20 @@ def _ranks_before_tie(equal: Sequence[bool], ours: Proposals, theirs: Proposals)
     return first if abs(a - b) <= TIE * abs(a) else len(ours)
 
 
-def _segments(proposals: Proposals) -> list[tuple[float, float]]:
-    return list(zip(proposals.start.tolist(), proposals.end.tolist(), strict=True))
+def _are_same(ours: Proposals, theirs: Proposals, slack: float) -> NDArray[np.bool_]:
+    """Return which pairs of proposals are the same segment, (N, M)."""
+    starts = np.abs(ours.start[:, None] - theirs.start) <= slack
+    same: NDArray[np.bool_] = starts & (np.abs(ours.end[:, None] - theirs.end) <= slack)
+    return same
+
+
+def _count_pairs(near: NDArray[np.bool_]) -> int:
+    """Count the rows that have a column of their own; windows may find a segment twice."""
+    free = np.ones(near.shape[1], dtype=bool)
+    for row in near:
+        own = np.flatnonzero(row & free)[:1]
+        free[own] = False
+    return int((~free).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +249,7 @@ def synthetic_videos(bundle: Bundle, *, videos: int = 32, seed: int = 0) -> Samp
     Their scale is that of the network's standardisation if it has one, otherwise the deviation
     is 2.
     """
-    make = _features(bundle) if bundle.takes_features else _scores
+    make = _features(bundle) if bundle.takes_features else partial(_scores, bundle.config)
 
     def inputs() -> Iterator[VideoInput]:
         return (VideoInput(f"synthetic-{i}", partial(make, seed, i)) for i in range(videos))
@@ -246,11 +272,11 @@ def _features(bundle: Bundle) -> Callable[[int, int], Features]:
     return make
 
 
-def _scores(seed: int, number: int) -> ScoredVideo:
-    rng = np.random.default_rng((seed, number))
-    curves = _smooth(rng.standard_normal((100, 3), np.float32))
+def _scores(config: PipelineConfig, seed: int, number: int) -> ScoredVideo:
+    rng, outputs = np.random.default_rng((seed, number)), (config.tem or TemConfig()).outputs
+    curves = _smooth(rng.standard_normal((100, outputs), np.float32))
     scores = 1.0 / (1.0 + np.exp(1.5 - 2.0 * curves))
-    return ScoredVideo(BoundaryScores.from_array(scores.T), 100.0)
+    return ScoredVideo.of_output(scores.T, 100.0)
 
 
 def _smooth(noise: Float32) -> Float32:

@@ -21,6 +21,7 @@ from actspan.deploy.reference import (
     compare_outputs,
     compare_proposals,
     dataset_videos,
+    position_slack,
     synthetic_videos,
 )
 from actspan.deploy.variants import Variant, find_variants, limits_of
@@ -126,9 +127,9 @@ def verify_bundle(
     steps = len(variants) + 1
     progress("checkpoint", 0, steps)
     sessions = {net: CheckpointSession(bundle, net, remember=_ROWS[net]) for net in nets}
-    proposals, clock = _propose(bundle, videos, sessions, threads)
+    proposals, clock, slack = _propose(bundle, videos, sessions, threads)
     recall = _recall(videos, proposals)
-    checkpoint = _Checkpoint(bundle, videos, threads, sessions, proposals, recall)
+    checkpoint = _Checkpoint(bundle, videos, threads, sessions, proposals, recall, slack)
     results, notes = [], list(videos.notes)
     if videos.truth:  # Synthetic features may give flat scores.
         notes += clock.warnings(bundle.config.mode)
@@ -166,11 +167,15 @@ def _synthetic(bundle: Bundle) -> SampleVideos:
 
 def _propose(
     bundle: Bundle, videos: SampleVideos, sessions: Mapping[Net, Session], threads: int
-) -> tuple[dict[str, Proposals], StageClock]:
+) -> tuple[dict[str, Proposals], StageClock, dict[str, float]]:
+    """Return the proposals of the videos, the time of the stages, and the slack of segments."""
+    proposals, slack = {}, {}
     with Pipeline(sessions, bundle.config, threads=threads, edge=videos.edge) as pipeline:
-        outcomes = pipeline.run(videos.jobs())
-        proposals = {o.id: o.proposals for o in outcomes if o.proposals is not None}
-    return proposals, pipeline.clock
+        for outcome in pipeline.run(videos.jobs()):
+            if outcome.proposals is not None:
+                proposals[outcome.id] = outcome.proposals
+                slack[outcome.id] = position_slack(outcome, bundle.config)
+    return proposals, pipeline.clock, slack
 
 
 def _recall(videos: SampleVideos, proposals: Mapping[str, Proposals]) -> Recall | None:
@@ -189,6 +194,7 @@ class _Checkpoint:
     sessions: Mapping[Net, CheckpointSession]  # with their recorded calls
     proposals: Mapping[str, Proposals]
     recall: Recall | None
+    slack: Mapping[str, float]  # of the same segments, seconds
 
     def compare(self, variant: Variant) -> VariantResult:
         """Run a variant and compare it; errors become part of the result."""
@@ -202,10 +208,10 @@ class _Checkpoint:
                     net: compare_outputs(self.sessions[net].calls, session)
                     for net, session in sessions.items()
                 }
-                proposals, _ = _propose(self.bundle, self.videos, sessions, self.threads)
+                proposals, *_ = _propose(self.bundle, self.videos, sessions, self.threads)
         except ActSpanError as error:
             return VariantResult(variant, {}, problem=str(error))
-        agreement = compare_proposals(self.proposals, proposals)
+        agreement = compare_proposals(self.proposals, proposals, self.slack)
         recall = settled = _recall(self.videos, proposals)
         if agreement.ties:  # Either order is correct.
             same = {name: self.proposals[name] for name in agreement.ties}

@@ -240,6 +240,8 @@ def _rater(
     """Return PEM of the run's bundle, or the reason why it is unavailable."""
     if config.bmn is not None:
         return None, "no gain for top-k, which needs confidence maps: a run does not contain them"
+    if config.curves:
+        return None, "no gain for top-k, which needs learnt curves: a run does not contain them"
     recorded = run.info.get("bundle", {})
     try:
         bundle = model or Bundle.load(bundle_folder(recorded.get("path", "")))

@@ -50,10 +50,13 @@ class Grid(NamedTuple):
     first: float  # 0.5 for the centres of cells (BSN), 0 for their borders (BMN)
     last: int  # number of the last one of the video
     longest: int  # largest number of cells from start to end
+    is_fine: bool = False  # True if candidates start and end anywhere between `first` and `last`
 
     @classmethod
     def of(cls, config: PipelineConfig, cells: int, seen: int) -> Self:
         """Return the grid of a video of some cells, of which the network sees `seen` at once."""
+        if config.curves:
+            return cls(0.0, cells, seen, is_fine=True)
         if config.bmn is None:
             return cls(0.5, cells - 1, seen - 1)
         unused = int(config.matching.end == "next")  # no cell follows the last one
@@ -173,8 +176,13 @@ def _in_seconds(proposals: Proposals, part: Candidates) -> Proposals:
 
 def best_of_any_cells(evidence: Evidence) -> Float64:
     """Return the largest tIoU of any two cells with each instance, whatever their scores; (M,)."""
-    first, last, longest = evidence.grid
+    first, last, longest, is_fine = evidence.grid
     segments = evidence.video.segments
+    if is_fine:
+        start, end = np.clip(segments / evidence.cell, first, last).T
+        low, high = start * evidence.cell, np.minimum(end, start + longest) * evidence.cell
+        fine: Float64 = evaluated_tiou_matrix(low, high, *segments.T).diagonal()
+        return np.where(end > start, fine, 0.0)
     below = np.floor(segments / evidence.cell - first)  # (M, 2)
     best = np.zeros(len(below))
     for to_start in (0, 1):

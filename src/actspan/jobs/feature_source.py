@@ -22,6 +22,7 @@ from actspan.jobs.checkpoint import Plan
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.source import Source, checksum
 from actspan.model.bundle import Bundle
+from actspan.pipeline.bsn_steps import NEEDS_CURVES
 from actspan.pipeline.inputs import check_features
 from actspan.pipeline.outcomes import Piece, VideoInput
 from actspan.pipeline.steps import feature_inputs, pieces_of
@@ -40,6 +41,8 @@ class FeatureSource(Source):
                 raise BundleError("boundary scores need a model with a PEM: give --model")
         elif request.scores is not None and bundle.config.bmn is not None:
             raise BundleError(f"{bundle.path}: BMN takes features, not boundary scores")
+        elif request.scores is not None and bundle.config.curves:
+            raise BundleError(f"{bundle.path}: {NEEDS_CURVES}, without --scores")
         elif request.scores is None and not bundle.takes_features:
             raise BundleError(
                 f"{bundle.path}: contains no TEM, which features need; add one: actspan convert "

@@ -68,7 +68,7 @@ class Bundle:
         needed = nets_of(self.config) if self.config.label_free is None else frozenset[Net]()
         object.__setattr__(self, "nets", nets)
         object.__setattr__(self, "missing_nets", needed - nets)
-        pem, size = self.config.pem, self.config.bsp.size
+        pem, size = self.config.pem, self.config.pem_inputs
         video, channels = self.config.video_network, self.features.channels
         faults = [
             f"{net}.safetensors exists, but no [pipeline.{net}]"
@@ -81,7 +81,11 @@ class Bundle:
         if "bmn" in nets and len(nets) > 1:
             faults.append("networks of BSN and of BMN are in one bundle")
         if pem is not None and pem.inputs != size:
-            faults.append(f"[pipeline.bsp] gives {size} features, pem expects {pem.inputs}")
+            made = f"[pipeline.bsp] gives {size} features"
+            if self.config.curves:
+                made = f"{made} of {self.config.curves} curves"
+            alone = " (of curves? Convert its TEM with it)" if self.config.tem is None else ""
+            faults.append(f"{made}, pem expects {pem.inputs}{alone}")
         faults += [f"{n!r} is not a plain file name" for n in self.files if not is_plain_name(n)]
         if faults:
             where = self.path / MANIFEST

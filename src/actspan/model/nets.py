@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from actspan.config.stages import PipelineConfig
+from actspan.config.stages import PipelineConfig, TemConfig
 
 Net = Literal["tem", "pem", "bmn", "classifier"]
 # Networks that make proposals; a bundle has those of one kind of model (BSN: TEM and PEM), and may
@@ -52,7 +52,7 @@ def input_shape(config: PipelineConfig, net: Net) -> tuple[int, ...]:
         assert config.classifier is not None
         return (config.classifier.inputs,)
     if net == "pem":
-        return (config.bsp.size,)
+        return (config.pem_inputs,)
     seen = config.video_network
     assert seen is not None
     return seen.channels, seen.length
@@ -64,7 +64,7 @@ def output_shapes(config: PipelineConfig, net: Net) -> dict[str, tuple[int, ...]
         return {"output": (1,)}
     T = config.cells
     if net == "tem":
-        return {"output": (3, T)}
+        return {"output": ((config.tem or TemConfig()).outputs, T)}
     assert config.bmn is not None
     return {"confidence_map": (2, config.bmn.durations or T, T), "start": (T,), "end": (T,)}
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from actspan.config.bmn import BmnConfig
 from actspan.config.stages import ClassifierConfig, PemConfig, TemConfig
 from actspan.core.errors import ConfigError, ShapeError
-from actspan.core.limits import DILATED
+from actspan.core.limits import DILATED, LAYERS
 from actspan.core.types import Float32
 from actspan.model.nets import Net
 
@@ -30,7 +30,7 @@ _SETTINGS = "bmn"  # metadata of a file of BMN's weights: its settings, as JSON
 _FORMS = {
     "conv1.weight": "(hidden, channels, 3)",
     "conv2.weight": "(hidden, hidden, 3)",
-    "conv3.weight": "(3, hidden, 1)",
+    "conv3.weight": "(outputs, hidden, 1)",
     "fc1.weight": "(hidden, inputs)",
     "fc2.weight": "(outputs, hidden)",
 }
@@ -45,9 +45,10 @@ def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
         inner = (H, H // config.members, 3)
         layers = {"conv1": (H, config.channels, 3), "conv2": inner}
         layers |= dict.fromkeys(dilated_layers(config.dilated), inner)
-        layers["conv3"] = (3, H, 1)
+        layers["conv3"] = (config.outputs, H, 1)
     elif isinstance(config, PemConfig):
-        layers = {"fc1": (H, config.inputs), "fc2": (1, H)}
+        layers = dict.fromkeys(hidden_layers(config.layers), (H, H))
+        layers |= {"fc1": (H, config.inputs), last_layer(config.layers): (1, H)}
     elif isinstance(config, BmnConfig):
         layers = _bmn_layers(config)
     else:
@@ -103,16 +104,22 @@ def infer_bmn(shapes: Mapping[str, tuple[int, ...]], default: BmnConfig) -> BmnC
 def infer_config(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> TemConfig | PemConfig:
     """Infer the sizes of a network from its weights' shapes; return the defaults if invalid."""
     if net == "pem":
-        fc1 = shapes.get("fc1.weight", ())
+        fc1, layers = shapes.get("fc1.weight", ()), layers_of(shapes)
         is_valid = len(fc1) == 2 and 0 not in fc1
-        return PemConfig(hidden=fc1[0], inputs=fc1[1]) if is_valid else PemConfig()
+        return PemConfig(hidden=fc1[0], inputs=fc1[1], layers=layers) if is_valid else PemConfig()
     conv1, conv2 = shapes.get("conv1.weight", ()), shapes.get("conv2.weight", ())
     if len(conv1) != 3 or 0 in conv1:
         return TemConfig()
     inputs = conv2[1] if len(conv2) == 3 else 0
     members = conv1[0] // inputs if inputs and conv1[0] % inputs == 0 else 1
-    dilated = len(dilations_of(shapes))
-    return TemConfig(hidden=conv1[0], channels=conv1[1], members=members, dilated=dilated)
+    conv3 = shapes.get("conv3.weight", ())
+    return TemConfig(
+        hidden=conv1[0],
+        channels=conv1[1],
+        members=members,
+        dilated=len(dilations_of(shapes)),
+        curves=max(0, conv3[0] - 5) if len(conv3) == 3 else 0,
+    )
 
 
 def dilations_of(tem: Container[str]) -> dict[str, int]:
@@ -124,6 +131,22 @@ def dilations_of(tem: Container[str]) -> dict[str, int]:
 def dilated_layers(count: int) -> dict[str, int]:
     """Return the dilation of each residual layer of TEM by name, in order: 2, 4, 8, ... cells."""
     return {f"dilated.{k}": 2 ** (k + 1) for k in range(count)}
+
+
+def hidden_layers(count: int) -> list[str]:
+    """Return the names of PEM's hidden layers, in order."""
+    return [f"fc{k + 1}" for k in range(count)]
+
+
+def last_layer(count: int) -> str:
+    """Return the name of the last layer of a PEM with some hidden layers."""
+    return f"fc{count + 1}"
+
+
+def layers_of(pem: Container[str]) -> int:
+    """Return the number of hidden layers from the names of PEM's weights, at least 1."""
+    last = [last_layer(count) for count in range(2, LAYERS + 1)]
+    return 1 + len(list(takewhile(lambda layer: f"{layer}.weight" in pem, last)))
 
 
 def members_of(tem: Mapping[str, Float32]) -> int:

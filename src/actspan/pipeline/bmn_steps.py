@@ -59,11 +59,9 @@ class BmnSteps(Steps):
         with clock.time("candidates"):
             scored = self.scored(output, features)
             candidates, confidence = self.candidates(pieces, output, scored)
-            if self.config.fusion.label_free:
-                windows = [piece.window for piece in pieces]
-                candidates, confidence = with_label_free(
-                    loaded, windows, candidates, confidence, self.config.fusion
-                )
+            candidates, confidence = with_label_free(
+                pieces, loaded, candidates, confidence, self.config.fusion
+            )
         return Batch(pieces, features, scored, candidates, confidence)
 
     def single_steps(self, pieces: Sequence[Piece], features: Sequence[Features]) -> list[Step]:

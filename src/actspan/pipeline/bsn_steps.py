@@ -1,31 +1,59 @@
-"""The stages of BSN: TEM, candidates, BSP features, PEM."""
+"""The stages of BSN: TEM, candidates and their features, PEM."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
-from actspan.config.stages import PgmConfig
+from actspan.config.stages import PipelineConfig
+from actspan.core.errors import ShapeError
 from actspan.core.ragged import RaggedProposals
-from actspan.core.types import BoundaryScores, Features, Float32
+from actspan.core.types import Features, Float32
 from actspan.data.cells import Window
 from actspan.pipeline.label_free_steps import with_label_free
 from actspan.pipeline.outcomes import Piece, ScoredVideo, StageClock
 from actspan.pipeline.steps import Batch, Loaded, Step, Steps
 from actspan.proposals.bsp import bsp_features_batch
 from actspan.proposals.candidates import generate_proposals_batch
+from actspan.proposals.curves import curve_features_batch
 
 PEM_ROWS = 4096  # rows per call
+NEEDS_CURVES = (
+    "this model needs the learnt curves of its TEM, and boundary scores come without: give features"
+)
 
 
 def find_candidates(
-    scores: Sequence[BoundaryScores], windows: Sequence[Window | None], config: PgmConfig
-) -> RaggedProposals:
-    """Find the candidates of each video or window that PEM scores: at most `config.keep`."""
+    videos: Sequence[ScoredVideo],
+    windows: Sequence[Window | None],
+    config: PipelineConfig,
+    allocate: Callable[[tuple[int, int]], Float32] | None = None,
+) -> tuple[RaggedProposals, Float32]:
+    """Find the candidates of each video or window, at most `pgm.keep`, and what PEM sees of them.
+
+    Features are (sum N, `config.pem_inputs`), in memory that `allocate` returns if it is given.
+    Raises ShapeError if the model needs positions and curves, and a video has scores alone.
+    """
     edges = [(False, False) if w is None else w.inner_edges() for w in windows]
-    return generate_proposals_batch(scores, config, edges, config.keep)
+    scores, pgm = [video.scores for video in videos], config.pgm
+    learnt = [_learnt(video) for video in videos] if config.curves else None
+    positions = None if learnt is None else [part[:2] for part in learnt]
+    found = generate_proposals_batch(scores, pgm, edges, pgm.keep, positions=positions)
+    shape = len(found.together), config.pem_inputs
+    features = np.empty(shape, dtype=np.float32) if allocate is None else allocate(shape)
+    if learnt is None:
+        bsp_features_batch(features, scores, found, config.bsp)
+    else:
+        curve_features_batch(features, [part[2:] for part in learnt], found, config.bsp)
+    return found, features
+
+
+def _learnt(video: ScoredVideo) -> Float32:
+    if video.learnt is None:
+        raise ShapeError(NEEDS_CURVES)
+    return video.learnt
 
 
 class BsnSteps(Steps):
@@ -44,7 +72,7 @@ class BsnSteps(Steps):
                 video = self.rescale(features)
             with clock.time("tem"):
                 output = self.tem(video)
-                clock.count_flat(output[:, 1:])
+                clock.count_flat(output[:, 1:3])
                 computed = self.scored(output, features)
         waiting = iter(computed)
         scored = [item if isinstance(item, ScoredVideo) else next(waiting) for item in loaded]
@@ -52,12 +80,10 @@ class BsnSteps(Steps):
             candidates, rows = self.candidates(pieces, scored)
         with clock.time("pem"):
             confidence = self.pem(rows)
-        if self.config.fusion.label_free:
-            with clock.time("candidates"):
-                windows = [piece.window for piece in pieces]
-                candidates, confidence = with_label_free(
-                    loaded, windows, candidates, confidence, self.config.fusion
-                )
+        with clock.time("candidates"):
+            candidates, confidence = with_label_free(
+                pieces, loaded, candidates, confidence, self.config.fusion
+            )
         return Batch(pieces, features, scored, candidates, confidence)
 
     def single_steps(self, pieces: Sequence[Piece], features: Sequence[Features]) -> list[Step]:
@@ -73,28 +99,23 @@ class BsnSteps(Steps):
         ]
 
     def tem(self, video: Float32) -> Float32:
-        """Compute boundary scores, (B, 3, T)."""
+        """Compute boundary scores, (B, 3, T), and what the TEM gives besides them."""
         return self.sessions["tem"].run({"video": video})["output"]
 
     def scored(self, output: Float32, features: Sequence[Features]) -> list[ScoredVideo]:
-        """Return the scores of each video from TEM's output, (B, 3, T), without padded cells."""
+        """Return the scores of each video from TEM's output, without padded cells."""
         windows = self.config.mode == "window"
         return [
-            ScoredVideo(
-                BoundaryScores.from_array(row[:, : len(item)] if windows else row), item.seconds
-            )
+            ScoredVideo.of_output(row[:, : len(item)] if windows else row, item.seconds)
             for row, item in zip(output, features, strict=True)
         ]
 
     def candidates(
         self, pieces: Sequence[Piece], videos: Sequence[ScoredVideo]
     ) -> tuple[RaggedProposals, Float32]:
-        """Find candidates, and compute the BSP features of all of them, (sum N, 32)."""
-        scores, bsp = [video.scores for video in videos], self.config.bsp
-        of_all = find_candidates(scores, [piece.window for piece in pieces], self.config.pgm)
-        rows = self._array("bsp", (len(of_all.together), bsp.size))
-        bsp_features_batch(rows, scores, of_all, bsp)
-        return of_all, rows
+        """Find candidates, and compute what PEM sees of all of them, (sum N, 32) as published."""
+        windows = [piece.window for piece in pieces]
+        return find_candidates(videos, windows, self.config, partial(self._array, "bsp"))
 
     def pem(self, rows: Float32) -> Float32:
         """Compute PEM's score of every candidate, (sum N,); videos share calls without padding."""

@@ -12,11 +12,10 @@ from actspan.core.types import BoundaryScores, Features
 from actspan.data.cells import fit_to_cells
 from actspan.model.nets import Net
 from actspan.pipeline.bmn_steps import BmnSteps
-from actspan.pipeline.bsn_steps import BsnSteps
+from actspan.pipeline.bsn_steps import BsnSteps, find_candidates
 from actspan.pipeline.label_free_steps import LabelFreeSteps
+from actspan.pipeline.outcomes import ScoredVideo
 from actspan.pipeline.steps import Steps
-from actspan.proposals.bsp import bsp_features_batch
-from actspan.proposals.candidates import generate_proposals_batch
 from actspan.proposals.confidence_map import boundary_scores
 from actspan.proposals.matching import match_boundaries_batch
 from actspan.proposals.suppression import soft_nms_batch
@@ -42,10 +41,9 @@ def load_kernels(config: PipelineConfig) -> None:
     fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
     flat = cells.ravel()
     if config.bmn is None:
-        scores = BoundaryScores(flat, flat, flat)
-        candidates = generate_proposals_batch([scores], config.pgm, [(False, False)])
-        rows = np.empty((len(candidates.together), config.bsp.size), dtype=np.float32)
-        bsp_features_batch(rows, [scores], candidates, config.bsp)
+        learnt = np.full((2 + config.curves, 2), 0.5, dtype=np.float32)
+        video = ScoredVideo(BoundaryScores(flat, flat, flat), 1.0, learnt)
+        candidates, _ = find_candidates([video], [None], config)
     else:
         grid = np.full((2, 2, 2), 0.5, dtype=np.float32)
         boundary_scores(grid, flat, flat, config.bmn.axes)

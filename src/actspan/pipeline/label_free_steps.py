@@ -55,20 +55,23 @@ def find_label_free(
 
 
 def with_label_free(
+    pieces: Sequence[Piece],
     loaded: Loaded,
-    windows: Sequence[Window | None],
     candidates: RaggedProposals,
     confidence: Float32,
     config: FusionConfig,
 ) -> tuple[RaggedProposals, Float32]:
     """Combine the candidates and confidence of B videos or windows with label-free proposals.
 
-    Raises ShapeError for one that is not features.
+    Without a weight, `config.label_free`, they are returned as they are. Raises ShapeError for a
+    video that is not features.
     """
+    if not config.label_free:
+        return candidates, confidence
     parts = []
-    inputs = zip(loaded, windows, candidates, candidates.rows(), strict=True)
-    for item, window, found, rows in inputs:
-        others = find_beside(item, window)
+    inputs = zip(pieces, loaded, candidates, candidates.rows(), strict=True)
+    for piece, item, found, rows in inputs:
+        others = find_beside(item, piece.window)
         parts.append(combine(found, confidence[rows], others, config))
     together = RaggedProposals.of([found for found, _ in parts])
     return together, np.concatenate([scores for _, scores in parts])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
@@ -33,6 +33,14 @@ class ScoredVideo:
 
     scores: BoundaryScores
     seconds: float
+    # (2 + S, n), of a TEM with learnt curves: positions of starts and ends within cells, and curves
+    learnt: Float32 | None = None
+
+    @classmethod
+    def of_output(cls, output: Float32, seconds: float) -> Self:
+        """Return the scores in TEM's output of n cells, (outputs, n)."""
+        learnt = output[3:] if len(output) > 3 else None
+        return cls(BoundaryScores.from_array(output[:3]), seconds, learnt)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -42,7 +50,8 @@ class ScoredVideo:
         if first == 0 and last == len(self):
             return self
         part = self.scores[first:last]
-        return ScoredVideo(part, self.seconds * (len(part) / len(self.scores)))
+        learnt = None if self.learnt is None else self.learnt[:, first:last]
+        return ScoredVideo(part, self.seconds * (len(part) / len(self.scores)), learnt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,14 @@ def generate_proposals(
     config: PgmConfig | None = None,
     *,
     inner_edges: tuple[bool, bool] = (False, False),
+    positions: Float32 | None = None,
 ) -> Proposals:
     """Create a candidate from every start peak and every later end peak.
 
     A cell is a peak if it is the first or the last, higher than both neighbours, or above
     `config.peak_ratio` times the maximum. A candidate runs from the centre of its start cell to
-    the centre of its end cell; its score is start score x end score, in float64.
+    the centre of its end cell, or from and to the given positions within them, unless they are
+    less than half a cell apart. Its score is start score x end score, in float64.
 
     Parameters
     ----------
@@ -36,6 +38,8 @@ def generate_proposals(
     inner_edges : (bool, bool)
         True if the recording continues before the first, or after the last cell of this window.
         Nothing starts or ends in such a cell, because it is an inner cell of another window.
+    positions : (2, T) float32, optional
+        Position of a start, and of an end, within each cell: 0 is its left edge, 1 its right one.
 
     Returns
     -------
@@ -49,7 +53,9 @@ def generate_proposals(
     >>> p.start[0], p.end[0], round(p.score[0], 2)
     (np.float64(0.125), np.float64(0.875), np.float64(0.72))
     """
-    return generate_proposals_batch([scores], config or PgmConfig(), [inner_edges]).together
+    within = None if positions is None else [positions]
+    config = config or PgmConfig()
+    return generate_proposals_batch([scores], config, [inner_edges], positions=within).together
 
 
 def generate_proposals_batch(
@@ -57,11 +63,15 @@ def generate_proposals_batch(
     config: PgmConfig,
     inner_edges: Sequence[tuple[bool, bool]],
     keep: int | None = None,
+    *,
+    positions: Sequence[Float32] | None = None,
 ) -> RaggedProposals:
     """Find the best `keep` candidates of each of many videos, as `generate_proposals` does."""
+    within = np.empty((2, 0), np.float32) if positions is None else np.hstack(positions)
     columns, ends = _pair_peaks(
         np.concatenate([s.start for s in scores]),
         np.concatenate([s.end for s in scores]),
+        within,
         np.cumsum([len(s) for s in scores]),
         np.array(inner_edges, dtype=np.bool_),
         config.peak_ratio,
@@ -70,7 +80,9 @@ def generate_proposals_batch(
     return RaggedProposals(Proposals(*columns, unit="fraction"), ends)
 
 
-def generate_proposals_plain(scores: BoundaryScores, config: PgmConfig | None = None) -> Proposals:
+def generate_proposals_plain(
+    scores: BoundaryScores, config: PgmConfig | None = None, *, positions: Float32 | None = None
+) -> Proposals:
     """Find the candidates of `generate_proposals` in plain NumPy."""
     ratio = (config or PgmConfig()).peak_ratio
     starts, ends = (_peaks_plain(x.astype(np.float64), ratio) for x in (scores.start, scores.end))
@@ -80,9 +92,15 @@ def generate_proposals_plain(scores: BoundaryScores, config: PgmConfig | None = 
     centre: Float64 = tgap / 2 + tgap * np.arange(len(scores), dtype=np.float64)
     start_score = scores.start[first].astype(np.float64)
     end_score = scores.end[last].astype(np.float64)
+    start, end = centre[first], centre[last]
+    if positions is not None:
+        inner, n = positions.astype(np.float64), len(scores)
+        finer = (first + inner[0, first]) / n, (last + inner[1, last]) / n
+        is_long = finer[1] - finer[0] >= 0.5 / n
+        start, end = np.where(is_long, finer[0], start), np.where(is_long, finer[1], end)
     candidates = Proposals(
-        centre[first],
-        centre[last],
+        start,
+        end,
         start_score * end_score,
         start_score,
         end_score,
@@ -115,12 +133,16 @@ def _mark_peaks(values: Float32, ratio: float, peak: NDArray[np.bool_]) -> None:
 def _pair_peaks(
     start: Float32,
     end: Float32,
+    within: Float32,
     cell_ends: NDArray[np.int64],
     inner_edges: NDArray[np.bool_],
     ratio: float,
     keep: int,
 ) -> tuple[Float64, NDArray[np.int64]]:
-    """Return the columns of `Proposals`, (5, sum N), and the end row of each video, (B,)."""
+    """Return the columns of `Proposals`, (5, sum N), and the end row of each video, (B,).
+
+    `within` are the positions of boundaries in all cells, (2, sum T), or (2, 0) for their centres.
+    """
     starts, ends = np.empty(len(start), dtype=np.bool_), np.empty(len(end), dtype=np.bool_)
     pairs = np.empty_like(cell_ends)
     begin = 0
@@ -138,7 +160,15 @@ def _pair_peaks(
     for video, stop in enumerate(cell_ends):
         cells, rows = slice(begin, stop), slice(row, row_ends[video])
         first, last = np.flatnonzero(starts[cells]), np.flatnonzero(ends[cells])
-        _rank_pairs(start[cells], end[cells], first, last, pairs[video], columns[:, rows])
+        _rank_pairs(
+            start[cells],
+            end[cells],
+            within[:, cells],
+            first,
+            last,
+            pairs[video],
+            columns[:, rows],
+        )
         begin, row = stop, row_ends[video]
     return columns, row_ends
 
@@ -156,6 +186,7 @@ def _count_pairs(starts: NDArray[np.bool_], ends: NDArray[np.bool_]) -> int:
 def _rank_pairs(
     start: Float32,
     end: Float32,
+    within: Float32,
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     count: int,
@@ -178,6 +209,11 @@ def _rank_pairs(
     for k in range(columns.shape[1]):
         s, e = first[order[k]], last[order[k]]
         columns[0, k], columns[1, k] = tgap / 2 + tgap * s, tgap / 2 + tgap * e
+        if within.shape[1]:
+            low = (s + np.float64(within[0, s])) / len(start)
+            high = (e + np.float64(within[1, e])) / len(start)
+            if high - low >= 0.5 / len(start):
+                columns[0, k], columns[1, k] = low, high
         columns[2, k] = score[order[k]]
         columns[3, k], columns[4, k] = start[s], end[e]
 

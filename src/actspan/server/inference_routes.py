@@ -197,8 +197,9 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
 def _network(model: ServedModel, name: Net) -> InferenceModel:
     """Return a network: input rows to output rows, in [0, 1].
 
-    TEM maps `video` (B, C, T) to `output` (B, 3, T): actionness, start and end. PEM maps
-    `video_feature` (N, 32), BSP features, to `output` (N, 1). BMN maps `video` (B, C, T) to
+    TEM maps `video` (B, C, T) to `output` (B, 3, T): actionness, start and end; with S learnt
+    curves, (B, 5 + S, T). PEM maps `video_feature`, the features of candidates, (N, 32) without
+    curves, to `output` (N, 1). BMN maps `video` (B, C, T) to
     `confidence_map` (B, 2, R, T), `start` (B, T) and `end` (B, T).
     """
     form, shapes = FORMS[name], output_shapes(model.config, name)

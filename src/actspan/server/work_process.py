@@ -160,7 +160,9 @@ def _train(task: WorkTask, report: WorkReport) -> None:
     if task.epochs is not None:
         config = config.of_epochs(task.epochs)
     members = ["", *(f" {number}" for number in range(2, config.ensemble + 1))]
-    steps = tuple(f"training {net.upper()}{member}" for net in config.nets for member in members)
+    steps = tuple(
+        f"training {name.upper()}{member}" for name in config.trainings for member in members
+    )
     report.start(0.9, *steps)
     dataset = Dataset.load(Path(task.features))
     chosen = dataset.select(read_annotations(Path(task.annotations)))

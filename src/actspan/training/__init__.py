@@ -1,1 +1,1 @@
-"""Training: TEM, then candidates and BSP features in memory, then PEM (extra `train`)."""
+"""Training of TEM and PEM, together or one after the other, or of BMN (extra `train`)."""

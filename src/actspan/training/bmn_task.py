@@ -7,18 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from actspan.config.bmn import BmnConfig
-from actspan.config.training import BmnTrainConfig
+from actspan.config.training import BmnTrainConfig, TrainingName
 from actspan.model.bmn.losses import BmnLoss, bmn_loss, draw_proposals
 from actspan.model.bmn.targets import bmn_targets, fitting_proposals, map_segments
-from actspan.model.nets import Net
 from actspan.training.samples import Bool, Int64, SampleBatch, Samples, chunks
-from actspan.training.tasks import cell_targets
+from actspan.training.tasks import Task, cell_targets
 
 
-class BmnTask:
+class BmnTask(Task):
     """Cells and proposals of the training videos; validated on those of the validation videos."""
 
-    name: Net = "bmn"
+    name: TrainingName = "bmn"
 
     def __init__(
         self,

@@ -145,14 +145,22 @@ class Hardware:
 class Replica(nn.Module):
     """A network on a device: takes a batch on the CPU, returns its outputs there in float32.
 
-    With several processes, each runs its rows of the batch and receives the outputs of all. While
-    gradients are computed, the network has the requested precision, and `is_trained` averages the
-    gradients of the processes.
+    With several processes, each runs its rows of the batch and receives the outputs of all, or runs
+    all rows if they are not `shared`. While gradients are computed, the network has the requested
+    precision, and `is_trained` averages the gradients of the processes.
     """
 
-    def __init__(self, net: nn.Module, hardware: Hardware, *, is_trained: bool = False) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        hardware: Hardware,
+        *,
+        is_trained: bool = False,
+        shared: bool = True,
+    ) -> None:
         super().__init__()
         self._hardware = hardware
+        self._shares = shared and hardware.processes > 1
         self._net = net
         if is_trained and hardware.processes > 1:
             self._net = DistributedDataParallel(net)
@@ -160,7 +168,7 @@ class Replica(nn.Module):
     def forward(self, x: Tensor) -> Any:
         """Compute the outputs, one or a tuple, of a batch (B, ...)."""
         hardware, count = self._hardware, len(x)
-        if hardware.processes > 1:  # equal shares; the last ones repeat rows, which are not used
+        if self._shares:  # equal shares; the last ones repeat rows, which are not used
             share = -(-count // hardware.processes)
             x = x[(torch.arange(share) + hardware.rank * share) % count]
         is_half = hardware.precision == "bf16" and torch.is_grad_enabled()
@@ -171,7 +179,7 @@ class Replica(nn.Module):
         return type(outputs)(*(self._whole(output, count) for output in outputs))
 
     def _whole(self, own: Tensor, count: int) -> Tensor:
-        if self._hardware.processes > 1:
+        if self._shares:
             own = self._hardware.gather(own)[:count]
         return own.float().cpu()
 

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
-import msgspec
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from actspan.config.stages import TemConfig
 from actspan.config.training import OptimConfig
 from actspan.core.progress import Report
-from actspan.model.bsn.networks import Network
 from actspan.training.hardware import Hardware, Replica
 from actspan.training.state import StateFolder
 from actspan.training.tasks import Task
 
 _WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the peak rate
-_LAST_LAYERS = ("conv3", "fc2")
 
-N = TypeVar("N", bound=Network)
+N = TypeVar("N", bound=nn.Module)
 Losses = Iterator[Mapping[str, Tensor]]  # per step; `loss` is minimised
 
 
@@ -79,7 +76,7 @@ class Training:
     def __init__(
         self,
         title: str,
-        net: Network,
+        net: nn.Module,
         optimizer: torch.optim.Optimizer,
         plan: Plan,
         report: Report,
@@ -154,7 +151,7 @@ class _Best:
     def load_state_dict(self, values: dict[str, Any]) -> None:
         self.values = values
 
-    def add(self, epoch: int, training: float, validation: float | None, net: Network) -> None:
+    def add(self, epoch: int, training: float, validation: float | None, net: nn.Module) -> None:
         """Keep this epoch if it is chosen as the last one, or has the lowest validation loss."""
         last = validation is None or self._select == "last"
         if last or not self.values or validation < self.values["validation"]:
@@ -172,7 +169,7 @@ class _Best:
 
 
 def fit(
-    net: Network,
+    net: nn.Module,
     task: Task,
     optim: OptimConfig,
     *,
@@ -192,9 +189,10 @@ def fit(
     plan, batches = Plan.of(optim, task.videos), _batches(optim, task.videos)
     net.to(hardware.device)
     kept = copy.deepcopy(net) if optim.average else net  # running average of the weights
-    replica, kept_replica = Replica(net, hardware, is_trained=True), Replica(kept, hardware)
+    replica = task.replicate(net, partial(Replica, hardware=hardware, is_trained=True))
+    kept_replica = task.replicate(kept, partial(Replica, hardware=hardware))
     kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
-    optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
+    optimizer = kind(_groups(net, optim, task.scale), optim.rate)
     best = _Best(optim.select)
 
     def losses(steps: range) -> Losses:
@@ -208,7 +206,7 @@ def fit(
                 rng = np.random.default_rng(_mix(seed, task.name, 0, turn))
                 order, current = rng.permutation(task.videos), turn
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(optim, plan, step)
+                group["lr"] = learning_rate(optim, plan, step) / group["scale"]
             yield task.losses(
                 replica, order[batch * optim.batch : (batch + 1) * optim.batch], generator
             )
@@ -238,6 +236,19 @@ def fit(
     return Fit(epochs=plan.epochs, steps=plan.steps, **best.values)
 
 
+def _groups(
+    net: nn.Module, optim: OptimConfig, scale: Callable[[str], float]
+) -> list[dict[str, Any]]:
+    """Return the parameters of the network for the optimiser, those of equal scale together."""
+    groups: dict[float, dict[str, Any]] = {}
+    for name, parameter in net.named_parameters():
+        factor = scale(name)
+        decay = optim.weight_decay * factor  # AdamW multiplies it by the rate, which is divided
+        empty = {"params": [], "scale": factor, "weight_decay": decay}
+        groups.setdefault(factor, empty)["params"].append(parameter)
+    return list(groups.values())
+
+
 def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
     """Return the learning rate of one step, counted from 0."""
     if optim.schedule == "step":
@@ -252,7 +263,7 @@ def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
 
 
 @torch.no_grad()
-def _update_average(average: Network, net: Network, decay: float) -> None:
+def _update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
     for mean, current in zip(average.parameters(), net.parameters(), strict=True):
         mean.lerp_(current, 1 - decay)
 
@@ -263,7 +274,7 @@ def _mix(seed: int, name: str, use: int, index: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
-def train_ensemble(
+def train_members(
     build: Callable[[], N],
     task: Task,
     optim: OptimConfig,
@@ -273,8 +284,8 @@ def train_ensemble(
     state: StateFolder,
     report: Report,
     hardware: Hardware,
-) -> tuple[N, list[Fit]]:
-    """Train networks with consecutive seeds; return them as one, and each one's result."""
+) -> tuple[list[N], list[Fit]]:
+    """Train networks with consecutive seeds; return them, and each one's result."""
     nets, fits = [], []
     for member in range(count):
         with torch.random.fork_rng(devices=[]):
@@ -282,36 +293,4 @@ def train_ensemble(
             nets.append(build())
         options: Any = {"seed": seed + member, "member": member, "hardware": hardware}
         fits.append(fit(nets[-1], task, optim, **options, state=state, report=report))
-    return merge_members(nets), fits
-
-
-def merge_members(members: Sequence[N]) -> N:
-    """Merge networks of equal size, which must standardise their input alike.
-
-    The logits of the merged network are the mean of the members' logits. The members lie side by
-    side in the hidden layers: TEM's second convolution has one group per member, and the last
-    layer contains all their weights, divided by their number. The bundle, its graphs and every
-    backend see one wider network.
-    """
-    first, count = members[0], len(members)
-    if count == 1:
-        return first
-    sizes = {"hidden": first.config.hidden * count}
-    if isinstance(first.config, TemConfig):
-        sizes["members"] = first.config.members * count
-    weights = [member.weights() for member in members]
-    merged = {}
-    for name in weights[0]:
-        layer, _, kind = name.partition(".")
-        arrays = [w[name] for w in weights]
-        if layer == "input":
-            merged[name] = arrays[0]
-        elif layer not in _LAST_LAYERS:
-            merged[name] = np.concatenate(arrays)
-        elif kind == "weight":
-            merged[name] = np.concatenate(arrays, axis=1) / np.float32(count)
-        else:
-            merged[name] = np.mean(arrays, axis=0)
-    net = type(first)(msgspec.structs.replace(first.config, **sizes))
-    net.load_weights(merged)
-    return net.eval()
+    return nets, fits

@@ -120,7 +120,7 @@ def _networks(settings: PipelineConfig, channels: int) -> dict[str, Config]:
     tem, pem = settings.tem or TemConfig(), settings.pem or PemConfig()
     return {
         "tem": msgspec.structs.replace(tem, channels=channels),
-        "pem": msgspec.structs.replace(pem, inputs=settings.bsp.size),
+        "pem": msgspec.structs.replace(pem, inputs=settings.pem_inputs),
     }
 
 

@@ -6,20 +6,20 @@ No instance is cut, and none is mixed in at reduced strength.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from actspan.config.stages import PipelineConfig
-from actspan.config.training import PemTrainConfig, TemTrainConfig
+from actspan.config.training import PemTrainConfig, TemTrainConfig, TrainingName
 from actspan.core.types import BoundaryScores, Float32, Float64
 from actspan.model.bmn.networks import Bmn
 from actspan.model.bsn.losses import TemLoss, pem_loss, pem_targets, tem_loss, tem_targets
 from actspan.model.bsn.networks import Tem
-from actspan.model.nets import Net
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from actspan.training.samples import Bool, Int64, SampleBatch, Samples, chunks
@@ -28,23 +28,37 @@ _ACTION = 0.5  # share of a cell in an instance above which the cell counts thou
 _CHUNK_ROWS = 1 << 16
 
 
-class Task(Protocol):
-    """What a network is trained on; `name` is the network.
+class Task(ABC):
+    """What a network is trained on.
 
     `videos` is the number of videos to draw batches from. Networks are called with batches on the
     CPU, and return their outputs there.
     """
 
-    name: Net
+    name: TrainingName
     videos: int
 
+    @abstractmethod
     def losses(
         self, net: nn.Module, videos: Int64, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Compute the losses of an augmented batch: `loss`, to be minimised, and its parts."""
 
+    @abstractmethod
     def validate(self, net: nn.Module) -> float | None:
         """Compute the loss over the whole validation set; None if there is no such set."""
+
+    def replicate(self, net: nn.Module, replica: Callable[..., nn.Module]) -> nn.Module:
+        """Return the network that the other methods take; `replica` makes one on the device."""
+        return replica(net)
+
+    def scale(self, parameter: str) -> float:
+        """Return a factor for the optimiser, by the name of a parameter.
+
+        Where the network multiplies the output of a layer by it, AdamW trains the layer as if it
+        did not: the rate is divided by it.
+        """
+        return 1.0
 
 
 class CellTargets(NamedTuple):
@@ -133,10 +147,10 @@ def _partners(count: int, generator: torch.Generator) -> Int64:
     return partner
 
 
-class TemTask:
+class TemTask(Task):
     """Cells of the training videos; validated on all cells of the validation videos."""
 
-    name: Net = "tem"
+    name: TrainingName = "tem"
 
     def __init__(self, training: Samples, validation: Samples | None, config: TemTrainConfig):
         self.videos = len(training)
@@ -212,10 +226,10 @@ class Candidates:
         return torch.cat(features), torch.cat(targets)
 
 
-class PemTask:
+class PemTask(Task):
     """Candidates of the training videos; validated on those of the validation videos."""
 
-    name: Net = "pem"
+    name: TrainingName = "pem"
 
     def __init__(
         self, training: Candidates, validation: Candidates | None, config: PemTrainConfig

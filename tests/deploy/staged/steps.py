@@ -73,10 +73,11 @@ def make_example(
     *,
     mode: Literal["rescale", "window"] = "rescale",
     videos: int = 5,
+    curves: int = 0,
     label_free: float = 0.0,
 ) -> StagedExample:
     """Make features of 20 to 60 snippets, and small networks with T = 20."""
-    write_bundle(folder / "bundle", mode=mode, label_free=label_free)
+    write_bundle(folder / "bundle", mode=mode, curves=curves, label_free=label_free)
     write_dataset(folder / "set", videos=videos)
     return StagedExample(folder / "bundle", folder / "set", folder / "stage")
 

@@ -19,9 +19,10 @@ from tests.examples import write_bundle
 from tests.jobs.test_main_job import authors_folder, run
 
 
+@pytest.mark.parametrize("curves", [0, 3])
 @pytest.mark.parametrize("mode", ["rescale", "window"])
-def test_synthetic(tmp_path: Path, mode: Literal["rescale", "window"]) -> None:
-    example = make_example(tmp_path, mode=mode)
+def test_synthetic(tmp_path: Path, mode: Literal["rescale", "window"], curves: int) -> None:
+    example = make_example(tmp_path, mode=mode, curves=curves)
     staged = example.run_all()
     assert staged == example.proposed(tmp_path / "x.json")
     assert len(json.loads(staged)["results"]) == 5

@@ -216,7 +216,7 @@ def test_axe_finds_nothing_while_a_model_is_trained(browser: Any, proposed: Live
         page.get_by_text("Settings", exact=True).last.click()
         if visit is desktop:
             page.get_by_role("button", name="Train", exact=True).click()
-        wait(visit, JOBS, "% · training boundaries (TEM), ")
+        wait(visit, JOBS, "% · training boundaries and scores (TEM and PEM), ")
         for place in ("#work", "body"):
             found = axe.Axe().run(page, context=place)
             assert found.violations_count == 0, found.generate_report()

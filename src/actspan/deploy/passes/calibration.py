@@ -12,7 +12,7 @@ import numpy as np
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ExportError
 from actspan.core.problems import Skipped, skipped_line
-from actspan.core.types import BoundaryScores, Float32
+from actspan.core.types import Float32
 from actspan.core.wording import listed
 from actspan.data.cells import fit_to_cells, pad_window, plan_windows
 from actspan.data.check import check_dataset
@@ -20,8 +20,8 @@ from actspan.data.dataset import Dataset
 from actspan.deploy.passes.contract import Sample, Shapes
 from actspan.model.bundle import Bundle
 from actspan.model.nets import FORMS, Net
-from actspan.proposals.bsp import bsp_features
-from actspan.proposals.candidates import generate_proposals
+from actspan.pipeline.bsn_steps import find_candidates
+from actspan.pipeline.outcomes import ScoredVideo
 from actspan.runtime.opening import open_session
 
 VIDEOS = 128  # more videos hardly change the ranges, and did not change the measured accuracy
@@ -35,14 +35,14 @@ T = TypeVar("T")
 class DatasetCalibration:
     """Inputs of one network from a dataset folder.
 
-    TEM and BMN get features, (B, C, T); PEM gets BSP features of proposals from TEM and PGM,
-    (N, 32) or (B, N, 32), and needs a bundle that has a TEM.
+    TEM and BMN get features, (B, C, T); PEM gets features of candidates, (N, 32) or (B, N, 32) as
+    published, and needs a bundle that has a TEM.
     """
 
     dataset: Path  # a dataset folder; its training videos are used, or all if there are none
     net: Net  # the network that the inputs are for
-    # Defines how features are rescaled. PEM needs one with an exported TEM, because BSP features
-    # are computed from boundary scores.
+    # Defines how features are rescaled. PEM needs one with an exported TEM, because features of
+    # candidates are computed from its output.
     bundle: Bundle | None = None
     videos: int = VIDEOS  # number of videos, spread evenly over the dataset
 
@@ -79,9 +79,8 @@ class DatasetCalibration:
             for video, count in _cells(dataset, config, length):
                 repeated = np.repeat(video[None], batch or 1, axis=0)
                 output = session.run({"video": repeated})["output"][0, :, :count]
-                scores = BoundaryScores.from_array(output)
-                found = generate_proposals(scores, config.pgm)[: config.pgm.keep]
-                features = bsp_features(scores, found, config.bsp)
+                scored = ScoredVideo.of_output(output, 1.0)
+                _, features = find_candidates([scored], [None], config)
                 if shape[-2] is not None:  # cut or padded with zeros, as the staged path does
                     features = pad_window(features[: shape[-2]], shape[-2])
                 rows.append(features)

@@ -19,7 +19,7 @@ from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
 from actspan.core.segments import Proposals
 from actspan.core.types import Float32
-from actspan.data.scores import read_scores_csv
+from actspan.data.scores import read_cells_csv
 from actspan.deploy.staged.dumps import Dumps, check_dumps
 from actspan.deploy.staged.stage import TABLE, Item, Stage, Table
 from actspan.deploy.staged.step_files import (
@@ -35,14 +35,15 @@ from actspan.deploy.staged.step_files import (
     write_items,
 )
 from actspan.deploy.staged.video_inputs import cell_edges
+from actspan.model.nets import output_shapes
 from actspan.pipeline.bsn_steps import find_candidates
-from actspan.proposals.bsp import bsp_features
+from actspan.pipeline.outcomes import ScoredVideo
 
 
 def write_tem_results(
     stage: Stage, dumps: Dumps, on_error: OnError = "fail", progress: Progress = no_progress
 ) -> StepReport:
-    """Convert TEM's dumps to boundary scores, one CSV per input.
+    """Convert TEM's dumps to boundary scores, one CSV per input, with positions and curves if any.
 
     Raise DatasetError if dumps are missing, superfluous, damaged, stale or mixed up, and `on_error`
     is "fail", or no video is left, StageError if the stage is incomplete; nothing is written then.
@@ -51,14 +52,30 @@ def write_tem_results(
     problems = check_dumps(stage, "tem", before, dumps, progress)
     items, report = begin_step("tem-outputs", before, problems, out, on_error, progress)
     with atomic_folder(out) as folder:
-        write_items(folder, partial(_write_scores, folder, dumps), items, report, before.sha256)
+        work = partial(_write_scores, folder, dumps, _outputs(stage))
+        write_items(folder, work, items, report, before.sha256)
     return report
 
 
-def _write_scores(folder: Path, dumps: Dumps, item: Item) -> Item:
-    action, start, end = dumps.read(item).reshape(3, -1)[:, : item.rows]
+def _outputs(stage: Stage) -> int:
+    """Return the number of values that TEM gives per cell."""
+    return output_shapes(stage.config, "tem")["output"][0]
+
+
+def _learnt_columns(outputs: int) -> list[str]:
+    """Return the names of TEM's outputs after the boundary scores."""
+    if outputs == 3:
+        return []
+    return ["start_position", "end_position", *(f"curve_{k}" for k in range(1, outputs - 4))]
+
+
+def _write_scores(folder: Path, dumps: Dumps, outputs: int, item: Item) -> Item:
+    """Write the CSV of an input from its dump, (outputs, T)."""
+    output = dumps.read(item).reshape(outputs, -1)[:, : item.rows]
     xmin, xmax = cell_edges(item.rows)
+    action, start, end, *learnt = output
     columns = {"action": action, "start": start, "end": end, "xmin": xmin, "xmax": xmax}
+    columns |= zip(_learnt_columns(outputs), learnt, strict=True)
     data = write_csv(folder / f"{item.name}.csv", columns)
     return msgspec.structs.replace(item, crc32=zlib.crc32(data))
 
@@ -108,9 +125,9 @@ def _write_pem_input(
     stage: Stage, folder: Path, lean: bool, known: Mapping[str, Item], item: Item
 ) -> Item:
     config = stage.config
-    scores = read_scores_csv(_scores_file(stage, item))
-    (candidates,) = find_candidates([scores], [item.window], config.pgm)
-    bsp = bsp_features(scores, candidates, config.bsp)  # (N, 32)
+    cells = read_cells_csv(_scores_file(stage, item), _learnt_columns(_outputs(stage)))
+    video = ScoredVideo.of_output(cells, item.seconds)
+    (candidates,), bsp = find_candidates([video], [item.window], config)  # (N, 32), as published
     padded = np.zeros(stage.shape("pem"), dtype=np.float32)
     padded[: len(candidates)] = bsp
     data = write_array(folder / "input" / f"{item.name}.bin", padded)

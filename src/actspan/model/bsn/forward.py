@@ -14,13 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from actspan.core.errors import ShapeError
 from actspan.core.types import Float32
-from actspan.model.weights import dilations_of
+from actspan.model.weights import dilations_of, hidden_layers, last_layer, layers_of
 
 F = TypeVar("F", np.float32, np.float64)
 
 
 def tem_forward(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F]:
     """Compute the probabilities of action, start and end for every cell (bsn.md section 3).
+
+    A network with learnt curves also computes the position of a start and of an end within the
+    cell (0: its left edge, 1: its right edge), and the curves.
 
     Parameters
     ----------
@@ -31,8 +34,8 @@ def tem_forward(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[
 
     Returns
     -------
-    (B, 3, T) array of the weights' type
-        In [0, 1]: action, start, end.
+    (B, outputs, T) array of the weights' type
+        In [0, 1]: action, start, end; positions of start and end, curves.
     """
     return sigmoid(tem_logits(weights, video))
 
@@ -50,14 +53,15 @@ def tem_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F
     for name, dilation in dilations_of(weights).items():
         weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
         x = x + np.maximum(conv1d(x, weight, bias, dilation), 0)  # (B, H, T)
-    x = conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, 3, T)
+    x = conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, outputs, T)
     return 0.01 * x
 
 
 def pem_forward(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArray[F]:
     """Compute the predicted IoU of every proposal (bsn.md section 6), in [0, 1].
 
-    BSP features (..., 32) become (..., 1) of the weights' type; ShapeError if they do not fit.
+    Features of proposals, (..., 32) as published, become (..., 1) of the weights' type; ShapeError
+    if they do not fit.
     """
     return sigmoid(pem_logits(weights, features))
 
@@ -67,10 +71,13 @@ def pem_logits(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArra
     x = np.asarray(features, dtype=weights["fc1.weight"].dtype)
     inputs = weights["fc1.weight"].shape[1]
     if x.ndim < 1 or x.shape[-1] != inputs:
-        raise ShapeError(f"BSP features have shape {x.shape}; (..., {inputs}) is needed")
-    h = x @ weights["fc1.weight"].T + weights["fc1.bias"]  # (..., H)
-    h = np.maximum(0.1 * h, 0)
-    logits: NDArray[F] = 0.1 * (h @ weights["fc2.weight"].T + weights["fc2.bias"])
+        raise ShapeError(f"features have shape {x.shape}; (..., {inputs}) is needed")
+    count = layers_of(weights)
+    for name in hidden_layers(count):
+        x = x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]  # (..., H)
+        x = np.maximum(0.1 * x, 0)
+    name = last_layer(count)
+    logits: NDArray[F] = 0.1 * (x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
     return logits
 
 

@@ -9,7 +9,13 @@ import numpy as np
 
 from actspan.core.types import Float32
 from actspan.model.graph_builder import GraphBuilder, Sizes
-from actspan.model.weights import dilations_of, members_of
+from actspan.model.weights import (
+    dilations_of,
+    hidden_layers,
+    last_layer,
+    layers_of,
+    members_of,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -20,8 +26,9 @@ def build_tem(
 ) -> onnx.ModelProto:
     """Build TEM: `video` (batch, C, length) to `output` (batch, 3, length): action, start, end.
 
-    With `input.mean` and `input.scale` among its weights, the graph standardises its input. Batch
-    and length are free unless given.
+    With learnt curves the output has more values per cell (`TemConfig.outputs`). With `input.mean`
+    and `input.scale` among its weights, the graph standardises its input. Batch and length are free
+    unless given.
     """
     graph = GraphBuilder(weights)
     x = "video"
@@ -53,7 +60,8 @@ def build_tem(
     channels = weights["conv1.weight"].shape[1]
     free = (batch or "batch", length or "length")
     video: Sizes = (free[0], channels, free[1])
-    return graph.model("tem", {"video": video}, {"output": (free[0], 3, free[1])})
+    outputs = weights["conv3.weight"].shape[0]
+    return graph.model("tem", {"video": video}, {"output": (free[0], outputs, free[1])})
 
 
 def build_pem(
@@ -69,10 +77,12 @@ def build_pem(
     sizes are free unless given.
     """
     graph = GraphBuilder(weights)
-    x = graph.linear("video_feature", "fc1", rank)
-    layer_scale = graph.constant("layer_scale", np.float32(0.1))
-    x = graph.add("Relu", graph.add("Mul", x, layer_scale))
-    x = graph.add("Mul", graph.linear(x, "fc2", rank), layer_scale)
+    x, count = "video_feature", layers_of(weights)
+    for layer in hidden_layers(count):
+        x = graph.linear(x, layer, rank)
+        layer_scale = graph.constant("layer_scale", np.float32(0.1))
+        x = graph.add("Relu", graph.add("Mul", x, layer_scale))
+    x = graph.add("Mul", graph.linear(x, last_layer(count), rank), layer_scale)
     graph.add("Sigmoid", x, output="output")
     rows: Sizes = (proposals or "proposals",)
     rows = rows if rank == 2 else (batch or "batch", *rows)

@@ -114,9 +114,11 @@ def balanced_logistic(probabilities: Tensor, positive: Tensor) -> Tensor:
     """Compute the logistic loss with equal total weight for positives and negatives, a scalar.
 
     The number of positives is clamped to [1, entries - 1], so that a batch without positives, or
-    without negatives, has a finite loss.
+    without negatives, has a finite loss; it is 0 if there are no entries.
     """
     entries = positive.numel()
+    if entries == 0:  # no cell of the batch counts
+        return probabilities.sum()
     ratio = entries / positive.sum().clamp(1, entries - 1)
     negative_weight = 0.5 * ratio / (ratio - 1)
     positive_weight = negative_weight * (ratio - 1)

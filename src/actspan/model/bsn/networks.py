@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from actspan.config.stages import ClassifierConfig, PemConfig, TemConfig
 from actspan.core.types import Float32
-from actspan.model.weights import NetConfig, check_weights, dilated_layers
+from actspan.model.weights import (
+    NetConfig,
+    check_weights,
+    dilated_layers,
+    hidden_layers,
+    last_layer,
+)
 
 
 def probabilities(logits: Tensor) -> Tensor:
@@ -88,6 +94,8 @@ class Tem(VideoNetwork):
 
     Before the pointwise one, `config.dilated` residual layers may add the surroundings of each
     cell. Their dilations are 2, 4, 8, ...: with three of them a cell sees 16 on either side.
+    With learnt curves there are `config.outputs` values per cell: action, start, end; position of
+    a start and of an end within the cell; the curves.
 
     While training, `dropout` is the share of input channels dropped as a whole, `hidden_dropout`
     (the same by default) that of hidden channels dropped after each ReLU.
@@ -116,27 +124,29 @@ class Tem(VideoNetwork):
             nn.Conv1d(H, H, 3, padding=d, dilation=d, groups=config.members)
             for d in dilated_layers(config.dilated).values()
         )
-        self.conv3 = nn.Conv1d(H, 3, kernel_size=1)
+        self.conv3 = nn.Conv1d(H, config.outputs, kernel_size=1)
         self.dropout = nn.Dropout1d(dropout)
         self.hidden_dropout = nn.Dropout1d(dropout if hidden_dropout is None else hidden_dropout)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Compute the logits (B, 3, T) of action, start and end from (B, C, T)."""
+        """Compute the logits (B, outputs, T) of all values per cell from (B, C, T)."""
         x = self.dropout(self.input(x))  # (B, C, T)
         x = self.hidden_dropout(torch.relu(self.conv1(x)))  # (B, H, T)
         x = self.hidden_dropout(torch.relu(self.conv2(x)))  # (B, H, T)
         for layer in self.dilated:
             x = x + self.hidden_dropout(torch.relu(layer(x)))  # (B, H, T)
-        out: Tensor = 0.01 * self.conv3(x)  # (B, 3, T)
+        out: Tensor = 0.01 * self.conv3(x)  # (B, outputs, T)
         return out
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the probabilities (B, 3, T) of action, start and end from (B, C, T)."""
+        """Compute all values per cell, (B, outputs, T) in [0, 1], from (B, C, T)."""
         return probabilities(self.logits(x))
 
 
 class Pem(Network):
-    """Proposal Evaluation Module: a perceptron with one hidden layer over BSP features.
+    """Proposal Evaluation Module: a perceptron over the features of a proposal.
+
+    The published one has one hidden layer, over BSP features.
 
     Examples
     --------
@@ -149,18 +159,22 @@ class Pem(Network):
     def __init__(self, config: PemConfig | None = None, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config = PemConfig() if config is None else config
-        self.fc1 = nn.Linear(config.inputs, config.hidden)
-        self.fc2 = nn.Linear(config.hidden, 1)
+        inputs = config.inputs
+        for name in hidden_layers(config.layers):
+            self.add_module(name, nn.Linear(inputs, config.hidden))
+            inputs = config.hidden
+        self.add_module(last_layer(config.layers), nn.Linear(inputs, 1))
         self.dropout = nn.Dropout(dropout)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Compute the logit of the predicted IoU: (..., 32) to (..., 1)."""
-        x = torch.relu(0.1 * self.fc1(x))  # (..., H)
-        out: Tensor = 0.1 * self.fc2(self.dropout(x))  # (..., 1)
+        """Compute the logit of the predicted IoU: (..., inputs) to (..., 1)."""
+        for name in hidden_layers(self.config.layers):
+            x = self.dropout(torch.relu(0.1 * self.get_submodule(name)(x)))  # (..., H)
+        out: Tensor = 0.1 * self.get_submodule(last_layer(self.config.layers))(x)  # (..., 1)
         return out
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the predicted IoU: (..., 32) to (..., 1)."""
+        """Compute the predicted IoU: (..., inputs) to (..., 1)."""
         return probabilities(self.logits(x))
 
 

@@ -93,6 +93,7 @@ const STEPS = {
   check: ["checking the features", ""], propose: ["proposing", " videos"],
   "reading training": ["reading features to learn from", ""], "reading validation": ["reading held-out features", ""],
   "training TEM": ["training boundaries (TEM)", ""], "training PEM": ["training scores (PEM)", ""],
+  "training BSN": ["training boundaries and scores (TEM and PEM)", ""],
   "training BMN": ["training boundaries and scores (BMN)", ""],
   evaluating: ["evaluating on held-out videos", ""],
 };
