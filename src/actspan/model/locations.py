@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gzip
 import shutil
 import tarfile
 import tempfile
@@ -10,6 +11,7 @@ import zipfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -137,9 +139,28 @@ def _unpack(archive: Path, folder: Path) -> None:
             _check_content(info.file_size for info in packed.infolist())
             packed.extractall(folder)  # noqa: S202  zipfile removes `..` and roots from names
         return
-    with tarfile.open(archive) as tape:
+    opened = gzip.open if archive.name.lower().endswith("gz") else open
+    with (
+        opened(archive, "rb") as content,
+        tarfile.open(fileobj=_ShortReads(content), mode="r:") as tape,  # type: ignore[call-overload]
+    ):
         _check_content(member.size for member in tape)
         tape.extractall(folder, filter="data")  # refuses links and files outside
+
+
+class _ShortReads:
+    """Content of an archive, of which no long header is read as a whole."""
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+        self.seek, self.tell = content.seek, content.tell
+
+    def read(self, size: int) -> bytes:
+        """Read bytes; raise ValueError for more than any header of a bundle's archive needs."""
+        if size > SETTINGS:
+            raise ValueError(f"a header of {size:,} bytes")
+        data: bytes = self._content.read(size)
+        return data
 
 
 def _check_content(sizes: Iterable[int]) -> None:

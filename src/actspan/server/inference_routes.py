@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from actspan.server.error_responses import (
     request_body,
 )
 from actspan.server.inference_tensors import (
+    LARGE,
     Datatype,
     InferAnswer,
     NetworkParameters,
@@ -39,10 +41,10 @@ from actspan.server.inference_tensors import (
 from actspan.server.proposal_answers import ProposalOptions
 from actspan.server.served_model import ServedModel
 from actspan.server.service import ProposalService
+from actspan.server.settings import INFER
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# Above these numbers of bytes, of JSON and in total, parsing would block other requests.
-_LARGE, _VERY_LARGE = 1 << 18, 1 << 23
+_VERY_LARGE = 1 << 23  # bytes of a body whose check would block other requests
 _ANSWER: Responses = {200: {"content": {"application/octet-stream": BINARY}}}
 _REQUEST = request_body(
     {
@@ -167,7 +169,7 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
         return ModelReady(name=served.metadata.name, ready=request.app.state.is_ready)
 
     @routes.post(
-        f"{path}/infer",
+        f"{path}{INFER}",
         response_model=InferAnswer,
         response_description="Outputs; binary tensors follow the JSON.",
         responses=_ANSWER | failures(404, 408, 413, 415, 422, 429, 503, 504),
@@ -181,7 +183,10 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
             raise ProblemError(415, "compressed bodies are not accepted; send the body as it is")
         about = served.metadata
         async with service.bodies.read(request) as data:
-            if (len(data) if header is None else header) > _LARGE or len(data) > _VERY_LARGE:
+            if min(len(data), header or len(data)) > LARGE:
+                work = partial(service.read_json, data, header, about.inputs)
+                data, header = await asyncio.to_thread(work)
+            if len(data) > _VERY_LARGE:
                 asked, tensors = await asyncio.to_thread(read_request, data, header, about.inputs)
             else:
                 asked, tensors = read_request(data, header, about.inputs)

@@ -20,6 +20,7 @@ from actspan.server.error_responses import ProblemError, RequestBody, validation
 Datatype = Literal["FP32", "FP64", "INT64"]
 Tensors = dict[str, NDArray[Any]]
 
+LARGE = 1 << 18  # bytes of JSON that are read at once; more would block other requests
 _DTYPES: dict[Datatype, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
@@ -134,6 +135,23 @@ def read_request(
     if len(rest):
         raise _bad(f"{len(rest)} bytes follow that belong to no input")
     return request, tensors
+
+
+def as_binary(
+    body: bytes, header: int | None, specs: Sequence[TensorSpec]
+) -> tuple[bytes, list[NDArray[Any]]]:
+    """Return the same request with binary tensors: its JSON, and the tensors that follow it.
+
+    Raises ProblemError (400) as `read_request`, or if the JSON is long without its tensors.
+    """
+    request, tensors = read_request(body, header, specs)
+    for tensor in request.inputs:
+        tensor.data = None
+        tensor.parameters["binary_data_size"] = tensors[tensor.name].nbytes
+    head = request.model_dump_json(exclude_none=True).encode()
+    if len(head) > LARGE:
+        raise _bad(f"id, names and parameters take {len(head)} bytes; at most {LARGE} are allowed")
+    return head, [np.ascontiguousarray(tensors[tensor.name]) for tensor in request.inputs]
 
 
 def _tensor(
