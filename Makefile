@@ -15,7 +15,7 @@ help:
 	@echo "make demo        install the core and see the main job on synthetic data"
 	@echo "make test        install everything and run the tests"
 	@echo "make dist        build and check the wheel and the sdist, in dist/"
-	@echo "make test-package  install the wheel in empty environments, and run every extra there"
+	@echo "make test-package  install the wheel in empty environments, and run every extra there [SUITE=1]"
 	@echo "make test-container  build the container images, and run the commands of their page"
 	@echo "make setup       .venv with everything for development"
 	@echo "make lint        linters, format check and strict type checks, of Python and of the page"
@@ -62,7 +62,7 @@ dist: .venv/dev
 	$(BIN)/python .ci/check_dist.py dist
 
 test-package: dist
-	$(BIN)/python .ci/smoke.py dist --python $(PYTHON) $(addprefix --also ,$(ALSO))
+	$(BIN)/python .ci/smoke.py dist --python $(PYTHON) $(addprefix --also ,$(ALSO)) $(if $(SUITE),--suite)
 
 # with Docker, or with podman, runc, catatonit and debootstrap
 test-container: .venv/dev

@@ -4,7 +4,8 @@
 
 The extras are added to one environment per Python, one after another, each by the command that
 ActSpan's own message names. With the Pythons of --also, the largest extras are left out; one that
-is not on this machine is named and skipped.
+is not on this machine is named and skipped. --suite runs the tests too: all of them without the
+extras, where those that need one are skipped, then those of the service with the extras.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ class Smoke:
             "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
         }
 
-    def run(self, *words: str, status: int = 0) -> str:
-        """Run a command in the folder; return its output, or stop with it on another status."""
+    def run(self, *words: str, status: int = 0, folder: Path | None = None) -> str:
+        """Run a command in a folder; return its output, or stop with it on another status."""
         done = subprocess.run(
-            words, cwd=self.folder, env=self.variables, text=True, capture_output=True
+            words, cwd=folder or self.folder, env=self.variables, text=True, capture_output=True
         )
         if done.returncode != status:
             sys.exit(
@@ -63,6 +64,12 @@ class Smoke:
     def pip(self, *words: str) -> None:
         """Install with the constraints of the repository."""
         self.run(str(self.bin / "python"), "-m", "pip", "install", "--quiet", *words)
+
+    def test(self, *words: str) -> None:
+        """Run tests of the repository on the wheel, in parallel; print the last line."""
+        command = (str(self.bin / "python"), "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal")
+        options = ("-p", "tests.extras", "--doctest-ignore-import-errors", "-p", "no:cacheprovider")
+        print(f"  {self.run(*command, *options, *words, folder=ROOT).splitlines()[-1]}")
 
     def size_mb(self) -> float:
         """Return the size of what is installed, without the installer, in 10^6 bytes."""
@@ -223,13 +230,17 @@ def find_python(name: str) -> str | None:
     return None
 
 
-def smoke(python: str, wheel: Path, extras: list[str]) -> None:
+def smoke(python: str, wheel: Path, extras: list[str], *, suite: bool) -> None:
     """Check one Python."""
     with tempfile.TemporaryDirectory() as folder:
         env = Smoke(Path(folder).resolve(), python, wheel)
         print(f"{python}: {env.run(python, '--version').strip()}, {wheel.name}", flush=True)
         with timed("core"):
             core(env)
+        if suite:
+            with timed("suite"):
+                env.pip("pytest", "pytest-xdist", "hypothesis")
+                env.test("tests")
         message = env.actspan("report run --out report.html", status=1)
         hint = re.search(r"pip install '?(.+)\[report\]'?", message)
         if hint is None:
@@ -238,6 +249,10 @@ def smoke(python: str, wheel: Path, extras: list[str]) -> None:
             with timed(extra):
                 env.pip(f"{hint[1]}[{extra}]")
                 EXTRAS[extra](env)
+        if suite and "server" in extras:
+            with timed("suite"):
+                env.pip("httpx2")
+                env.test("tests/server", "tests/report")
 
 
 def main() -> int:
@@ -246,6 +261,7 @@ def main() -> int:
     parser.add_argument("dist", type=Path)
     parser.add_argument("--python", required=True)
     parser.add_argument("--also", action="append", default=[])
+    parser.add_argument("--suite", action="store_true")
     options = parser.parse_args()
     (wheel,) = options.dist.resolve().glob("*.whl")
     small = [extra for extra in EXTRAS if extra not in LARGE]
@@ -256,7 +272,7 @@ def main() -> int:
         if path is None:
             print(f"{python}: not on this machine, so the wheel is not checked with it")
         else:
-            smoke(path, wheel, extras)
+            smoke(path, wheel, extras, suite=options.suite)
     print(f"{sum(map(bool, found.values()))} of {len(found)} Pythons checked")
     return found[options.python] is None
 

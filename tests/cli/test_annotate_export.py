@@ -59,6 +59,22 @@ def videos(tmp_path: Path) -> Path:
     return tmp_path / "media"
 
 
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "activitynet"])
+def test_times_that_no_video_can_have_are_one_line_in_every_format(
+    format: str, result: Path, tmp_path: Path
+) -> None:
+    if FORMATS[format].encode is None:
+        pytest.skip("is read only")
+    options = ("--to", format, "--fps", 25)
+    options += ("--videos", ADDRESS) if format == "labelstudio" else ()
+    write_annotations(
+        tmp_path / "a.json", [Video("a", 9.0, segments=[[1, 1.7e308]], labels=("x",))]
+    )
+    assert "later than any video ends" in bad(tmp_path / "a.json", tmp_path / "x", *options)
+    result.write_text(result.read_text().replace("8.25", "1.7e308"))
+    assert "later than any video ends; correct it" in bad(result, tmp_path / "y", *options)
+
+
 def test_best_proposals_to_elan_and_corrected_back(
     result: Path, videos: Path, tmp_path: Path
 ) -> None:

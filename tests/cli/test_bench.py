@@ -83,6 +83,7 @@ def test_bad_usage(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    pytest.importorskip("onnx")
     monkeypatch.chdir(tmp_path)
     done = actspan("bench", *arguments)
     assert done.exit_code == code

@@ -159,6 +159,31 @@ def test_times_in_frames_are_refused(folder: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
+@pytest.mark.parametrize("time", ["NaN", "Infinity", "-Infinity", "1.7e308"])
+def test_instances_that_no_video_can_have_are_refused_or_left_out_and_named(
+    time: str, folder: Path
+) -> None:
+    usual = json.loads(run(folder, "--ground-truth", folder, "--json").stdout)
+    edit_annotations(folder, "video_3", annotations=[{"segment": [float(time), 9], "label": "x"}])
+    refused = run(folder, "--ground-truth", folder)
+    assert refused.exit_code == 1
+    assert "video_3: segment [" in refused.stderr
+    assert "1 problem found. Fix it: results without it are not comparable" in refused.stderr
+    done = run(folder, "--ground-truth", folder, "--on-error", "skip", "--json")
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert answer["instances"] == usual["instances"] - 1
+    assert [entry["video"] for entry in answer["skipped"]] == ["video_3"]
+
+
+def test_instances_that_pass_the_end_of_their_video_are_named(folder: Path) -> None:
+    edit_annotations(folder, "video_3", annotations=[{"segment": [5, 70], "label": "x"}])
+    done = run(folder, "--ground-truth", folder)
+    assert "note: 1 instance partly outside the video (video_3); compared as annotated" in (
+        done.stderr
+    )
+
+
 def test_instances_that_nothing_can_find_count_and_are_named(folder: Path) -> None:
     segments = [[0, 10], [3, 3], [70, 80], [50, 62], [-4, -1], [0, 9], [5, 9]]
     write_annotations(

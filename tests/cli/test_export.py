@@ -36,6 +36,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def test_prints_a_table(bundle: Bundle) -> None:
+    pytest.importorskip("onnx")
     result = actspan(bundle.path)
     assert result.exit_code == 0
     for word in ("TEM", "tem.onnx", "PEM", "pem.onnx", "17", "NumPy", "torch"):
@@ -44,11 +45,13 @@ def test_prints_a_table(bundle: Bundle) -> None:
 
 
 def test_says_where_torch_is_absent(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert actspan(bundle.path).stdout.count("not installed") == 2
 
 
 def test_answers_as_json(bundle: Bundle) -> None:
+    pytest.importorskip("onnx")
     answer = json.loads(actspan(bundle.path, "--json", "--batch", 2, "--length", 30).stdout)
     assert [f["net"] for f in answer["files"]] == ["tem", "pem"]
     assert all(f["numpy_difference"] < 1e-5 for f in answer["files"])

@@ -17,6 +17,7 @@ from tests.examples import write_bundle
 
 @pytest.fixture
 def walk(tmp_path: Path) -> Path:
+    pytest.importorskip("pyarrow", reason="needs pyarrow (extra 'arrow')")
     values = np.random.default_rng(0).normal(size=(1500, 2))
     table = np.column_stack([np.arange(1500) / 50, values])
     np.savetxt(tmp_path / "walk.csv", table, delimiter=",", header="time,ax,label", comments="")

@@ -9,6 +9,8 @@ from click.testing import CliRunner, Result
 from actspan.cli import main
 from tests.examples import CHANNELS, edit_annotations, write_bundle, write_dataset
 
+pytest.importorskip("pyarrow", reason="needs pyarrow (extra 'arrow')")
+
 
 def actspan(*arguments: object) -> Result:
     return CliRunner().invoke(main, [*map(str, arguments)])

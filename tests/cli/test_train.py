@@ -14,6 +14,8 @@ from actspan import Bundle
 from actspan.cli import main
 from tests.examples import edit_annotations, write_annotations, write_dataset
 
+pytest.importorskip("torch", reason="needs torch (extra 'train')")
+
 SMALL = ("--epochs", 2, "--length", 20, "--tem-hidden", 8, "--pem-hidden", 8)
 
 

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from actspan import Proposals
 from actspan.core.errors import ActSpanError, ResultError
+from actspan.core.limits import SECONDS
 from actspan.data.names import composed, file_stem
 from actspan.data.result_files import ResultTable, read_result, read_result_table
 from actspan.data.result_writers import result_writer, write_result
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
-entries = st.lists(st.tuples(finite, finite, finite), max_size=5)
+times = st.floats(-SECONDS, SECONDS)
+entries = st.lists(st.tuples(times, times, finite), max_size=5)
 
 
 def write(folder: Path, text: str | bytes) -> Path:

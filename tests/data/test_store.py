@@ -361,6 +361,8 @@ def test_nothing_is_overwritten_by_accident(folder: Path, tmp_path: Path) -> Non
 def test_a_full_disk_leaves_nothing_behind(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("pyarrow")
+
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

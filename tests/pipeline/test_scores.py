@@ -150,7 +150,7 @@ def test_many_videos_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        pytest.param("[", "not valid JSON", id="not-json"),
+        pytest.param("{", "not valid JSON", id="not-json"),
         pytest.param("video,label,score", r"JSON is needed: \{video: \[\{label, score", id="csv"),
         pytest.param({"a": [], "b": []}, "no labels for any of its 2 videos", id="all-empty"),
         pytest.param({}, "no labels for any of its 0 videos", id="no-videos"),
@@ -160,10 +160,12 @@ def test_many_videos_in_order(tmp_path: Path) -> None:
         pytest.param([], "not an object of videos", id="list"),
         pytest.param({"results": 3}, "not an object of videos", id="results-is-a-number"),
         pytest.param({"vid": 3}, "'vid': a list is needed", id="video-is-a-number"),
-        pytest.param({"vid": [{"score": 1}]}, "'vid': no 'label'", id="no-label"),
+        pytest.param({"vid": [{"score": 1}]}, "'vid': key 'label' is missing", id="no-label"),
         pytest.param({"vid": [{"label": "x"}]}, "None is not a number", id="no-score"),
         pytest.param(
-            {"vid": [{"label": [3], "score": 1}]}, "neither a text nor", id="label-is-a-list"
+            {"vid": [{"label": [3], "score": 1}]},
+            "label: .* a text is needed, not a list",
+            id="label-is-a-list",
         ),
         pytest.param({"vid": [{"label": "x", "score": "a"}]}, "not a number", id="score-is-text"),
         pytest.param({"vid": [0.5, 0.5]}, "no names in 'class'", id="vector-without-names"),
@@ -171,12 +173,24 @@ def test_many_videos_in_order(tmp_path: Path) -> None:
             {"results": {"vid": [0.5]}, "class": ["a", "b"]}, "1 scores, but 2 names", id="short"
         ),
         pytest.param(
-            {"vid": [{"label": "x", "segment": [1]}]}, "not .start, end.", id="half-a-segment"
+            {"vid": [{"label": "x", "segment": [1]}]},
+            "segment: a list of 2 is needed",
+            id="half-a-segment",
         ),
         pytest.param(
             {"vid": [{"label": "x", "segment": [1, 2]}, *SCORES]}, "some have none", id="mixed"
         ),
         pytest.param({"v_a": [], "a": []}, "with and without", id="twice"),
+        pytest.param(
+            '{"vid": [{"label": "x", "score": 1%s}]}' % ("0" * 400), "too large", id="huge-score"
+        ),
+        pytest.param(
+            '{"results": {"vid": [1%s]}, "class": ["a"]}' % ("0" * 400), "too large", id="huge"
+        ),
+        pytest.param(
+            '{"vid": [{"label": "x", "segment": [0, 1%s]}]}' % ("0" * 400), "too large", id="late"
+        ),
+        pytest.param({"results": {}, "class": 5}, "a list is needed", id="names-are-a-number"),
     ],
 )
 def test_errors_name_the_file_and_the_cause(tmp_path: Path, document: Any, message: str) -> None:

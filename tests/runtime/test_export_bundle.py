@@ -169,6 +169,7 @@ def test_probabilities_are_judged_by_their_logits(
 
 
 def test_neither_export_nor_runtime_import_torch(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
     create(tmp_path / "b")
     code = (
         "import sys, numpy as np\n"

@@ -272,6 +272,10 @@ def explain_error(error: str, kind: Any) -> str:
         needed = [_KINDS.get(name, name) for name in match[1].split(" | ") if name != "null"]
         received = _KINDS.get(match[2], match[2])
         return f"{subject}{' or '.join(needed)} is needed, not {received}"
+    if match := re.fullmatch("Expected `array` of length ([0-9]+)(, got .*)?", what):
+        return f"{subject}a list of {match[1]} is needed"
+    if what == "Number out of range":
+        return f"{subject}the number is too large"
     return error
 
 

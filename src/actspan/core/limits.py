@@ -27,6 +27,10 @@ SIZE = 1_000_000  # of a layer: channels, hidden units, BSP samples
 DILATED = 12  # residual layers; the last one's dilation is 4096 cells
 LAYERS = 8  # hidden layers of PEM
 
+# Values in files, of which tools and formats make whole milliseconds, frames and pixels.
+SECONDS = 1e9  # latest time, 31 years
+NUMBER = 1e12  # largest duration in any unit, number of frames, frame rate
+
 LINE = 4096  # characters of a line of a log that are searched; patterns may take their square
 MESSAGE = 10_000  # characters of an error, which may quote what it found
 PROBLEM = 500  # characters of one problem among many

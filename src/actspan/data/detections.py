@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import ResultError, ShapeError
+from actspan.core.limits import SECONDS
 from actspan.core.segments import Proposals, require_unit
 from actspan.core.types import Float64
 from actspan.core.wording import quoted
 from actspan.data.names import FileNames
-from actspan.data.result_files import read_entries
+from actspan.data.result_files import late_error, read_entries
 from actspan.data.result_writers import result_writer
 
 DETECTIONS_FILE = "detections.json"  # file name in a run folder
@@ -131,6 +132,8 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
     codes: dict[str, int] = {}
     for video, entries in read_entries(path, _Entry, files or FileNames()):
         segments = np.array([entry.segment for entry in entries], np.float64).reshape(-1, 2)
+        for start, end in segments[np.abs(segments).max(axis=1, initial=0.0) > SECONDS]:
+            raise late_error(path, video, start, end)
         labels = [entry.label for entry in entries]
         for name in labels:
             codes.setdefault(name, len(codes))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from actspan.core.errors import AnnotationError, ConfigError
+from actspan.core.limits import SECONDS
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed, rounded, suggestion
@@ -134,6 +135,8 @@ def _fault(start: float, end: float, latest: float, of: str) -> tuple[str, str]:
     """Return what is wrong with a segment, and what to do about it."""
     if not np.isfinite(end - start):
         return "not finite", _FIX
+    if end > SECONDS:
+        return "later than any video ends", _FIX
     if end <= start:
         return ("zero length" if start == end else "ends before it starts"), _FIX
     if start < 0:
@@ -144,6 +147,18 @@ def _fault(start: float, end: float, latest: float, of: str) -> tuple[str, str]:
     if of == "features":
         return f"ends {late} s after the features, which cover {latest:g} s", _SHORT_FEATURES
     return f"ends {late} s after the video, which lasts {latest:g} s", _CLIP
+
+
+def without_impossible(videos: Videos, path: Path) -> tuple[Videos, list[Problem]]:
+    """Return the videos without instances that no recording can have, and their problems.
+
+    Their times are not finite, or later than any video ends.
+    """
+    impossible: Bools = ~np.all(np.abs(videos.segments) <= SECONDS, axis=1)
+    if not impossible.any():
+        return videos, []
+    wrong = segment_problems(videos.with_instances(impossible), path)
+    return videos.with_instances(~impossible), list(wrong)
 
 
 def late_ends(videos: Videos) -> str:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from actspan.config.base import NOT_JSON
 from actspan.core.errors import ResultError
 from actspan.core.files import folder_kind, read_bytes
-from actspan.core.limits import DOCUMENT
+from actspan.core.limits import DOCUMENT, SECONDS
 from actspan.core.parallel import chunked
 from actspan.core.segments import Proposals
 from actspan.core.types import Float64
@@ -133,7 +133,17 @@ def read_result_table(path: Path | str) -> ResultTable:
         counts += [len(entries) for _, entries in chunk]
         columns.append(_columns([entries for _, entries in chunk]))
     start, end, score = np.concatenate(columns, axis=1)
+    late = np.flatnonzero(np.maximum(np.abs(start), np.abs(end)) > SECONDS)
+    if len(late):
+        video = ids[int(np.searchsorted(np.cumsum(counts), late[0], side="right"))]
+        raise late_error(path, video, start[late[0]], end[late[0]])
     return ResultTable(tuple(ids), np.array(counts, np.int64), start, end, score, files.notes(path))
+
+
+def late_error(path: Path, video: str, start: float, end: float) -> ResultError:
+    """Return the error about a segment at a time that no recording has."""
+    segment = f"segment [{start:g}, {end:g}]"
+    return ResultError(f"{path}: video {video!r}: {segment}: later than any video ends; correct it")
 
 
 def _result_file(path: Path) -> Path:

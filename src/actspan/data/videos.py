@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import AnnotationError
+from actspan.core.limits import SECONDS
 from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed, suggestion
 from actspan.data.names import composed, file_stem
@@ -233,7 +234,7 @@ def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
     """
     start, end = videos.segments.T
     latest = ends_of(videos, lengths_of(videos, spans))
-    good: Bools = (start >= 0) & (start < end) & (end < inf)
+    good: Bools = (start >= 0) & (start < end) & (end <= SECONDS)
     good &= (start < latest) & (end <= allowed_ends(latest))
     return good
 

@@ -23,9 +23,9 @@ from actspan.core.wording import counted, it_or_them, listed, suggestion
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.detections import Detections
-from actspan.data.instances import videos_of, without_extent
+from actspan.data.instances import videos_of, without_extent, without_impossible
 from actspan.data.result_files import ResultTable, read_result_table
-from actspan.data.videos import Videos, canonical_id, canonical_subset
+from actspan.data.videos import Bools, Videos, canonical_id, canonical_subset, good_segments
 from actspan.evaluation.input_checks import check_times
 
 T = TypeVar("T", Proposals, Detections)
@@ -93,14 +93,17 @@ def load_videos(
         source = read_annotations(Path(source))
     if isinstance(source, Annotations):
         videos, problems, where = source.videos, source.problems, f"{source.path}: "
+        place = source.path
     else:
-        videos, problems, where = Videos.of(source), (), ""
+        videos, problems, where, place = Videos.of(source), (), "", Path("ground truth")
     places, all_noted = _places(videos, subset)
     if blocked:
         ids = videos.ids
         places = [p for p in places if not blocked & {ids[p], canonical_id(ids[p])}]
     chosen = videos.select(places)
     problems = tuple(p for p in problems if p.is_error and not _is_of_others(p, videos, chosen))
+    chosen, impossible = without_impossible(chosen, place)
+    problems = (*problems, *impossible)
     if problems and on_error == "fail":
         it = it_or_them(len(problems))
         raise DatasetError(
@@ -116,15 +119,25 @@ def load_videos(
     if isinstance(source, Annotations):
         chosen, time_notes = check_times(chosen, source.path)
     empty = without_extent(chosen)
-    missed: tuple[str, ...] = ()
-    if empty.any():
-        count, names = counted(int(empty.sum()), "instance"), listed(videos_of(chosen, empty))
-        what = f"{count} without length or outside the video ({names})"
-        if isinstance(source, Annotations) and 2 * empty.sum() > len(empty):
-            raise AnnotationError(f"{where}{what} of {len(empty):,}: check the order of times")
-        missed = (f"{what}; counted as missed",)
-    notes = (*all_noted, *time_notes, *_unknown_blocked(videos.ids, blocked), *missed)
+    if isinstance(source, Annotations) and 2 * empty.sum() > len(empty):
+        what = _named(chosen, empty, "without length or outside the video")
+        raise AnnotationError(f"{where}{what} of {len(empty):,}: check the order of times")
+    notes = (*all_noted, *time_notes, *_unknown_blocked(videos.ids, blocked))
+    notes = (*notes, *_doubtful_instances(chosen, empty))
     return EvaluatedVideos(chosen, chosen.segments_by_id(), videos, where, problems, notes)
+
+
+def _doubtful_instances(videos: Videos, empty: Bools) -> Iterator[str]:
+    """Yield notes about instances that no proposal in the video can match, or not fully."""
+    if empty.any():
+        yield f"{_named(videos, empty, 'without length or outside the video')}; counted as missed"
+    beyond = ~good_segments(videos) & ~empty
+    if beyond.any():
+        yield f"{_named(videos, beyond, 'partly outside the video')}; compared as annotated"
+
+
+def _named(videos: Videos, chosen: Bools, what: str) -> str:
+    return f"{counted(int(chosen.sum()), 'instance')} {what} ({listed(videos_of(videos, chosen))})"
 
 
 def _places(videos: Videos, subset: str | None) -> tuple[Sequence[int], tuple[str, ...]]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config.base import NOT_JSON, OnError
+from actspan.config.base import NOT_JSON, OnError, explain_error
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.segments import Proposals, require_unit
@@ -31,6 +30,20 @@ _FORMS = (
     "{video: [{label, score}, ...]}, the same under 'results', 'results' with a list of scores "
     "per video next to a list 'class' of names, or entries with a segment each"
 )
+
+
+class _Entry(msgspec.Struct, gc=False):
+    """Label of a video, or of one of its segments, in seconds."""
+
+    label: str | int
+    score: float | str | None = None  # some tools quote numbers
+    segment: tuple[float, float] | None = None
+
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_names = msgspec.json.Decoder(list[str | int | float]).decode
+_Entries = list[float | str | _Entry]
+_decode_entries = msgspec.json.Decoder(_Entries).decode
 
 
 class ScoredLabels(NamedTuple):
@@ -80,27 +93,17 @@ class LabelFile:
         path = Path(path)
         if top < 1:
             raise ConfigError(f"top {top}: each proposal needs at least one label")
-        try:
-            document = msgspec.json.decode(result_bytes(path))
-        except NOT_JSON as error:
-            raise ResultError(
-                f"{path}: not valid JSON: {error}; JSON is needed: {_FORMS}"
-            ) from error
-        results = document.get("results", document) if isinstance(document, dict) else None
-        if not isinstance(results, dict):
-            raise ResultError(f"{path}: not an object of videos: {_FORMS}")
-        classes = document.get("class")
-        classes = [str(name) for name in classes] if isinstance(classes, list) else []
+        results, classes = _decode_parts(path)
         codes = {name: code for code, name in enumerate(classes)}
         videos: dict[str, ScoredLabels] = {}
-        for name, entries in results.items():
+        for name, raw in results.items():
             video = canonical_id(name)
             if video in videos:
                 raise ResultError(f"{path}: video {video!r} occurs with and without 'v_'")
             try:
-                videos[video] = _parse(entries, codes, len(classes))
-            except (KeyError, TypeError, ValueError) as error:
-                why = f"no {error}" if isinstance(error, KeyError) else str(error)
+                videos[video] = _parse(_decode_entries(raw), codes, len(classes))
+            except (*NOT_JSON, ValueError) as error:
+                why = explain_error(str(error), _Entries)
                 raise ResultError(f"{path}: video {name!r}: {why}; needed is {_FORMS}") from error
         if not any(len(scored.label) for scored in videos.values()):
             raise ResultError(f"{path}: no labels for any of its {counted(len(videos), 'video')}")
@@ -152,35 +155,47 @@ class LabelFile:
         return row, chosen
 
 
-def _parse(entries: Any, codes: dict[str, int], classes: int) -> ScoredLabels:
+def _decode_parts(path: Path) -> tuple[dict[str, msgspec.Raw], list[str]]:
+    """Return the entries of each video of a score file, not yet decoded, and its class names."""
+    data = result_bytes(path)
+    try:
+        document = _decode_object(data)
+        if "results" not in document:
+            return document, []
+        classes = _decode_names(document.get("class", b"[]"))
+        return _decode_object(document["results"]), list(map(str, classes))
+    except msgspec.ValidationError as error:
+        why = explain_error(str(error), dict)
+        raise ResultError(f"{path}: not an object of videos: {why}; needed is {_FORMS}") from error
+    except NOT_JSON as error:
+        raise ResultError(f"{path}: not valid JSON: {error}; JSON is needed: {_FORMS}") from error
+
+
+def _parse(
+    entries: Sequence[float | str | _Entry], codes: dict[str, int], classes: int
+) -> ScoredLabels:
     """Return the labels of a video; new names are added to `codes`.
 
     A list of scores belongs to the first `classes` names.
     """
-    if not isinstance(entries, list):
-        raise TypeError(f"a list is needed, not {type(entries).__name__}")
-    if entries and not isinstance(entries[0], dict):
+    labelled = [entry for entry in entries if isinstance(entry, _Entry)]
+    if not labelled and entries:
         if len(entries) != classes:
             raise ValueError(f"{len(entries)} scores, but {classes or 'no'} names in 'class'")
         return ScoredLabels(np.arange(classes), np.array([_score(x) for x in entries], np.float64))
-    labels, scores = [], []
-    for entry in entries:
-        label = entry["label"]
-        if isinstance(label, bool) or not isinstance(label, (str, int)):
-            raise TypeError(f"label {label!r} is neither a text nor a whole number")
-        labels.append(codes.setdefault(str(label), len(codes)))
-        scores.append(_score(entry.get("score", 1.0 if "segment" in entry else None)))
-    segments_given = [entry["segment"] for entry in entries if "segment" in entry]
-    segments = None
-    if segments_given:
-        if len(segments_given) != len(entries):
-            raise ValueError("some entries have a segment and some have none")
-        segments = np.array(
-            [[_number(x) for x in segment] for segment in segments_given], np.float64
-        )
-        if segments.shape != (len(entries), 2):
-            raise ValueError("a segment is not [start, end] in seconds")
-    return ScoredLabels(np.array(labels, np.int64), np.array(scores, np.float64), segments)
+    if len(labelled) != len(entries):
+        raise ValueError("some entries are scores, and some have a label")
+    labels = [codes.setdefault(str(entry.label), len(codes)) for entry in labelled]
+    segments = [entry.segment for entry in labelled if entry.segment is not None]
+    if segments and len(segments) != len(labelled):
+        raise ValueError("some entries have a segment and some have none")
+    usual = 1.0 if segments else None
+    scores = [_score(usual if entry.score is None else entry.score) for entry in labelled]
+    return ScoredLabels(
+        np.array(labels, np.int64),
+        np.array(scores, np.float64),
+        np.array(segments, np.float64) if segments else None,
+    )
 
 
 def _tidy(
@@ -217,16 +232,14 @@ def _tidy(
     return tidied, [note for note, found in notes.items() if found]
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise TypeError(f"{value!r} is not a number")
-    return float(value)
-
-
-def _score(value: Any) -> float:
-    with suppress(ValueError):  # of a text that is no number
-        value = float(value) if isinstance(value, str) else value
-    score = _number(value)
+def _score(value: object) -> float:
+    """Return a score, which may be a text; raise ValueError if it is none."""
+    try:
+        score = float(value) if isinstance(value, (float, str)) else math.nan
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise ValueError(f"{value!r} is not a number")
     if score < 0:
         raise ValueError(f"score {score:g} is negative: probabilities are needed, not logits")
     return score

@@ -21,6 +21,7 @@ _SELECT = (
     "SELECT id, name, kind, state, progress, size, created, started, finished, error, status "
     "FROM jobs "
 )
+_COUNT = "SELECT count(*) FROM jobs "
 
 
 class JobAnswer(BaseModel):
@@ -76,9 +77,7 @@ class JobStore:
         )
 
     def _row(self, job: str) -> dict[str, Any]:
-        for row in self._database.rows(
-            _SELECT + "WHERE family = ?1 AND id = ?2", self._family, job
-        ):
+        for row in self._database.rows(_SELECT + "WHERE family = ? AND id = ?", self._family, job):
             return dict(row)
         raise ProblemError(404, f"there is no job {job}; it was removed, or never accepted")
 
@@ -88,18 +87,15 @@ class JobStore:
 
     def page(self, state: State | None, limit: int, offset: int) -> JobList:
         """Return some jobs in a state, or in any."""
-        page = (
-            "WHERE family = ?1 AND (?2 IS NULL OR state = ?2) "
-            "ORDER BY created DESC, id LIMIT ?3 OFFSET ?4"
-        )
+        chosen = "WHERE family = ? AND state = coalesce(?, state) "
+        page = chosen + "ORDER BY created DESC, id LIMIT ? OFFSET ?"
         rows = self._database.rows(_SELECT + page, self._family, state, limit, offset)
-        count = "SELECT count(*) FROM jobs WHERE family = ?1 AND (?2 IS NULL OR state = ?2)"
-        ((total,),) = self._database.rows(count, self._family, state)
+        ((total,),) = self._database.rows(_COUNT + chosen, self._family, state)
         return JobList(jobs=[JobAnswer(**row) for row in rows], total=total)
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state."""
-        query = "SELECT state, count(*) FROM jobs WHERE family = ?1 GROUP BY state"
+        query = "SELECT state, count(*) FROM jobs WHERE family = ? GROUP BY state"
         rows = self._database.rows(query, self._family)
         return dict.fromkeys(get_args(State), 0) | dict(map(tuple, rows))
 
@@ -112,15 +108,15 @@ class JobStore:
         """Queue interrupted jobs again, except those that ended the service several times."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE jobs SET state = 'failed', finished = ?2, error = ?3 "
-                "WHERE family = ?1 AND state = 'running' AND attempts >= ?4",
+                "UPDATE jobs SET state = 'failed', finished = ?, error = ? "
+                "WHERE family = ? AND state = 'running' AND attempts >= ?",
                 (
-                    *(self._family, time.time()),
-                    *(f"the service ended {_ATTEMPTS} times while it ran", _ATTEMPTS),
+                    *(time.time(), f"the service ended {_ATTEMPTS} times while it ran"),
+                    *(self._family, _ATTEMPTS),
                 ),
             )
             connection.execute(
-                "UPDATE jobs SET state = 'queued' WHERE family = ?1 AND state = 'running'",
+                "UPDATE jobs SET state = 'queued' WHERE family = ? AND state = 'running'",
                 (self._family,),
             )
 
@@ -128,10 +124,10 @@ class JobStore:
         """Return the oldest queued job, now marked as running, or None."""
         with self._database.transaction() as connection:
             row = connection.execute(
-                "UPDATE jobs SET state = 'running', started = ?2, attempts = attempts + 1 "
-                "WHERE id = (SELECT id FROM jobs WHERE family = ?1 AND state = 'queued' "
+                "UPDATE jobs SET state = 'running', started = ?, attempts = attempts + 1 "
+                "WHERE id = (SELECT id FROM jobs WHERE family = ? AND state = 'queued' "
                 "ORDER BY created LIMIT 1) RETURNING id, name, kind, wish",
-                (self._family, time.time()),
+                (time.time(), self._family),
             ).fetchone()
         if row is None:
             return None
@@ -157,8 +153,8 @@ class JobStore:
                 (state, result, error, time.time(), state, job),
             )
             connection.execute(
-                "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE family = ?1 "
-                "AND state IN ('done', 'failed') ORDER BY finished DESC LIMIT -1 OFFSET ?2)",
+                "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE family = ? "
+                "AND state IN ('done', 'failed') ORDER BY finished DESC LIMIT -1 OFFSET ?)",
                 (self._family, self._kept),
             )
         self.remove_files(job)

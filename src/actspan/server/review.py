@@ -113,7 +113,7 @@ class Reviews:
     def _decided(self, run: BrowsedRun, video: str | None = None) -> list[_Decided]:
         rows = self._database.rows(
             "SELECT video, start, end, state, segment FROM reviews "
-            "WHERE run = ?1 AND (?2 IS NULL OR video = ?2)",
+            "WHERE run = ? AND video = coalesce(?, video)",
             *(_key(run), video),
         )
         return [

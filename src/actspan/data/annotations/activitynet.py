@@ -28,6 +28,7 @@ import numpy as np
 
 from actspan.config.base import NOT_JSON
 from actspan.core.errors import AnnotationError
+from actspan.core.limits import NUMBER
 from actspan.core.problems import Problem
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
@@ -57,8 +58,8 @@ AUTHORS_TABLE = "video_info_new.csv"
 _AUTHORS_KEYS = frozenset({"duration_second", "duration_frame", "feature_frame"})
 
 
-_Positive = Annotated[float, msgspec.Meta(gt=0)] | None
-_Count = Annotated[int, msgspec.Meta(gt=0, le=2**53)] | None
+_Positive = Annotated[float, msgspec.Meta(gt=0, le=NUMBER)] | None
+_Count = Annotated[int, msgspec.Meta(gt=0, le=int(NUMBER))] | None
 
 
 class _PlainInstance(msgspec.Struct, gc=False, forbid_unknown_fields=True):

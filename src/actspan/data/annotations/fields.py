@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from actspan.config.stages import Unit
+from actspan.core.limits import NUMBER
 from actspan.core.types import Video
 from actspan.data.videos import canonical_subset
 
@@ -115,6 +116,8 @@ def number(value: Any, name: str) -> float:
         raise TypeError(f"{name!r} is {value!r}, not a number") from error
     if not math.isfinite(decimal) or decimal <= 0:
         raise ValueError(f"{name!r} is {value}, not a positive number")
+    if decimal > NUMBER:
+        raise ValueError(f"{name!r} is {decimal:g}, which is too large")
     return decimal
 
 
