@@ -45,6 +45,11 @@ from actspan.server.settings import INFER
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _VERY_LARGE = 1 << 23  # bytes of a body whose check would block other requests
+_LARGE_ANSWER = 1 << 16  # bytes of outputs, which are more in JSON
+_TOO_MUCH_JSON = (
+    "the JSON has more than {} bytes, which is the limit here; send the tensors as bytes after it, "
+    f"with {HEADER_LENGTH} and binary_data_size"
+)
 _ANSWER: Responses = {200: {"content": {"application/octet-stream": BINARY}}}
 _REQUEST = request_body(
     {
@@ -183,7 +188,10 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
             raise ProblemError(415, "compressed bodies are not accepted; send the body as it is")
         about = served.metadata
         async with service.bodies.read(request) as data:
-            if min(len(data), header or len(data)) > LARGE:
+            json_bytes = min(len(data), header or len(data))
+            if json_bytes > service.limits.tensor_json_bytes:
+                raise ProblemError(413, _TOO_MUCH_JSON.format(service.limits.tensor_json_bytes))
+            if json_bytes > LARGE:
                 work = partial(service.read_json, data, header, about.inputs)
                 data, header = await asyncio.to_thread(work)
             if len(data) > _VERY_LARGE:
@@ -192,7 +200,9 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
                 asked, tensors = read_request(data, header, about.inputs)
             check_outputs(asked, about.outputs)
             outputs = await served.infer(tensors, asked.parameters)
-        content, json_size = write_answer(about.name, asked, outputs, about.outputs)
+        write = partial(write_answer, about.name, asked, outputs, about.outputs)
+        is_long = sum(array.nbytes for array in outputs.values()) > _LARGE_ANSWER
+        content, json_size = await asyncio.to_thread(write) if is_long else write()
         if json_size is None:
             return Response(content, media_type="application/json")
         headers = {HEADER_LENGTH: str(json_size)}

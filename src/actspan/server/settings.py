@@ -33,7 +33,8 @@ class Limits:
     """Limits of one request, of one job, and of all of them together."""
 
     request_bytes: int = 64 * MIB  # body of a request that is answered at once
-    json_bytes: int = 4 * MIB  # body of a request that is neither features nor tensors
+    tensor_json_bytes: int = 16 * MIB  # JSON of a request that gives tensors; larger ones as bytes
+    json_bytes: int = 4 * MIB  # body of any other request
     upload_bytes: int = 4 * GIB  # body of a job: a long recording's features, or a video
     recording_seconds: float = 24 * HOUR
     body_seconds: float = 60.0  # for a body answered at once, and for each chunk of an upload
