@@ -1,4 +1,4 @@
-"""Fuzz targets: readers in groups, each with seed files.
+"""Fuzz targets: readers and commands in groups, each with seed files.
 
 The first byte of an input selects the reader of the group; the rest is the content of its file.
 """
@@ -58,6 +58,7 @@ from actspan.server.inference_tensors import (
 )
 from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.feature_files import Journal, Projection
+from fuzz.commands import COMMANDS
 
 Read = Callable[[Path], object]
 CONFIG = PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2))
@@ -308,6 +309,10 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
     ),
     "hdf5": (Reader("x.h5", features),),
     "onnx": (Reader("tem.onnx", read_model), Reader("session.onnx", session)),
+    **{
+        name: tuple(Reader(file, read, name == "serve") for file, read in readers.items())
+        for name, readers in COMMANDS.items()
+    },
 }
 
 

@@ -101,7 +101,7 @@ class _CsvFile(SensorFile):
         )
         with _table_errors(path), self._open(csv.ConvertOptions(decimal_point=self._decimal)) as f:
             found = f.schema
-        names = found.names
+            names = found.names  # which may not be UTF-8
         if len(set(names)) < len(names):
             twice = next(n for n in names if names.count(n) > 1)
             raise VideoError(f"{path}: two columns are named {twice!r}", "rename one of the two")
@@ -153,7 +153,7 @@ class _ParquetFile(SensorFile):
             check_size(path)
             self._file = parquet.ParquetFile(path)
             found, self.rows = self._file.schema_arrow, self._file.metadata.num_rows
-        self.columns = tuple(Column(field.name, _type_of(field.type)) for field in found)
+            self.columns = tuple(Column(field.name, _type_of(field.type)) for field in found)
 
     def _record_batches(self, names: Sequence[str]) -> Iterator[Any]:
         groups = [self._file.metadata.row_group(i) for i in range(self._file.num_row_groups)]
