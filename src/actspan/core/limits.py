@@ -31,6 +31,8 @@ LAYERS = 8  # hidden layers of PEM
 SECONDS = 1e9  # latest time, 31 years
 NUMBER = 1e12  # largest duration in any unit, number of frames, frame rate
 
+PIXELS = 2**26  # of a frame, which takes 3 bytes each, several at a time; 8K has 2**25
+
 LINE = 4096  # characters of a line of a log that are searched; patterns may take their square
 MESSAGE = 10_000  # characters of an error, which may quote what it found
 PROBLEM = 500  # characters of one problem among many

@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from actspan.model import LABEL_FREE
 from actspan.model.manifest import MANIFEST, check_place, read_manifest
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error)
 _TIMEOUT = 30  # seconds without data
 _BLOCK = 1 << 20
 _FILES = 1000  # in an archive
@@ -120,7 +122,7 @@ def _unpacked(archive: Path, source: str | Path) -> Path:
     try:
         check_size(archive, WEIGHTS)
         _unpack(archive, folder)
-    except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, *_DAMAGED) as error:
         what = "download it again, or give the unpacked folder"
         raise BundleError(f"{source}: this archive cannot be unpacked: {error}; {what}") from error
     found = sorted(folder.rglob(MANIFEST), key=lambda path: len(path.parts))
