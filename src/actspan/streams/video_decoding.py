@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from actspan.core.errors import VideoError, require
 from actspan.core.limits import PIXELS
 from actspan.core.wording import counted
-from actspan.streams.addresses import Address, Location, raise_if_interrupted
+from actspan.streams.addresses import DECODING, Address, Location, raise_if_interrupted
 
 if TYPE_CHECKING:
     import av
 
 _MICROSECONDS = 1_000_000  # units per second of a container's time
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02  # a video may be this much shorter than announced
-_DECODING = {"max_pixels": str(PIXELS)}  # options of FFmpeg
 _USUAL_RATE = 25.0  # frames per second if the file gives no rate
 
 
@@ -126,7 +125,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         if stream is None and not self.path.stat().st_size:
             raise VideoError(f"{self.path}: the file is empty")
         try:
-            return self._av.open(stream or str(self.path), options=_DECODING)
+            return self._av.open(stream or str(self.path), options=DECODING)
         except (self._av.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"{self.path}: not a video, damaged, or truncated before its index: "
@@ -147,8 +146,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             raise VideoError(f"{self.path}: contains nothing: truncated before its index, or empty")
         if "video" in kinds:
             raise VideoError(
-                f"{self.path}: its pictures cannot be decoded, are a still cover, or have more than "
-                f"{PIXELS:,} pixels"
+                f"{self.path}: its pictures cannot be decoded, are a still cover, or have more "
+                f"than {PIXELS:,} pixels"
             )
         raise VideoError(
             f"{self.path}: contains no pictures, only {', '.join(kinds)}",
@@ -163,7 +162,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 f"{self.path}: pictures of {size} pixels; at most {PIXELS:,} are decoded",
                 "scale it down",
             )
-        decoder.options = {**decoder.options, **_DECODING}
+        decoder.options = {**decoder.options, **DECODING}
 
     def _announced(self) -> float | None:
         end = self._stream_end()
