@@ -21,7 +21,7 @@ from actspan.data.array_files import check_dataset
 
 _HEADER = 65_536  # bytes of a header line of a CSV file
 _WIDTH = 8  # bytes of a coordinate as it is used, float64
-_LONGEST_TEXTS = 1 << 20  # bytes of all names of joints or tracks
+_MOST_TEXTS, _LONGEST_TEXTS = 10_000, 1 << 20  # names of joints or tracks, and their bytes
 _AS_CSV = "give the CSV file of the same analysis"
 Names = tuple[str, ...]  # of a column: scorer, (individual,) joint, coordinate
 
@@ -161,8 +161,8 @@ def _check(dataset: Any, count: int) -> None:
 def _texts(dataset: Any) -> list[str]:
     """Read texts one after another: each may refer to the same long one."""
     _check(dataset, dataset.size)
-    if dataset.ndim != 1:
-        raise ValueError(f"{dataset.name} is not a list")
+    if dataset.ndim != 1 or dataset.size > _MOST_TEXTS:
+        raise ValueError(f"{dataset.name} is not a list of at most {_MOST_TEXTS:,} texts")
     texts, length = [], 0
     for text in dataset:
         texts.append(text.decode() if isinstance(text, bytes) else str(text))
