@@ -99,17 +99,18 @@ format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# in under ten minutes; --rounds steadies each by its own
+# in less than ten minutes on an idle machine; each takes more --rounds and --videos by its own
 bench: .venv/dev
-	$(BIN)/actspan bench
-	$(BIN)/python -m benchmarks.stages --rounds 2
-	$(BIN)/python -m benchmarks.after_bmn --rounds 2
-	$(BIN)/python -m benchmarks.bmn forward --rounds 1
-	$(BIN)/python -m benchmarks.commands propose --rounds 1
-	$(BIN)/python -m benchmarks.commands evaluate --rounds 1
+	$(BIN)/actspan bench --seconds 2
+	$(BIN)/python -m benchmarks.speed --rounds 3
+	$(BIN)/python -m benchmarks.stages --rounds 3 --sample 6
+	$(BIN)/python -m benchmarks.after_bmn --rounds 3
+	$(BIN)/python -m benchmarks.bmn forward --rounds 3 --batch 4
+	$(BIN)/python -m benchmarks.commands propose --rounds 3 --videos 600 --sample 4
+	$(BIN)/python -m benchmarks.commands evaluate --rounds 3 --videos 1200
 	$(BIN)/python -m benchmarks.commands startup
-	$(BIN)/python -m benchmarks.scale cells
-	$(BIN)/python -m benchmarks.backends --rounds 1
+	$(BIN)/python -m benchmarks.scale cells --rounds 3
+	$(BIN)/python -m benchmarks.backends --rounds 3 --seconds 1 --no-variants
 
 bench-memory: .venv/dev
 	$(BIN)/python -m benchmarks.memory videos

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 import click
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 
 from actspan.bench import synthetic
-from actspan.bench.timing import interleave, timed
+from actspan.bench.machine import FIXED
 from actspan.config.bmn import BmnConfig, BmnLossConfig
 from actspan.core.types import Float32
 from actspan.model.bmn.graph import build_bmn
@@ -21,7 +19,16 @@ from actspan.model.bmn.losses import bmn_loss
 from actspan.model.bmn.networks import Bmn
 from actspan.model.bmn.targets import fitting_proposals
 from actspan.runtime.opening import open_session
-from benchmarks.harness import Row, benchmark, group, peak_of_command, print_comparison, print_table
+from benchmarks.harness import (
+    Row,
+    benchmark,
+    group,
+    open_roof,
+    peak_of_command,
+    print_comparison,
+    print_table,
+    times_in_turn,
+)
 from benchmarks.published_bmn import PublishedBmn
 
 PUBLISHED, TARGET = "published", "onnxruntime"
@@ -91,15 +98,12 @@ def forward(
             of_torch(weights, config, video) if is_torch else of_graph(path, name, threads, video)
         )
     check_agreement(runs)
-    taken = interleave({name: partial(timed, run) for name, run in runs.items()}, rounds)
+    with open_roof(FIXED) as roof:
+        times = times_in_turn(runs, rounds, roof)
     click.echo(f"\nseconds per video, batches of {batch}, T = {length}, {threads} threads")
-    rows = []
-    for what, of in (("median", statistics.median), ("minimum", min)):
-        seconds = {n: of([run.seconds for run in own]) / batch for n, own in taken.items()}
-        for name in list(runs)[1:]:
-            target = ">= 10x" if name == TARGET else ""
-            rows.append(Row(f"{name}, {what}", seconds[PUBLISHED], seconds[name], target))
-    print_comparison(rows)
+    each = {name: time.times(1 / batch) for name, time in times.items()}
+    targets = {name: ">= 10x" if name == TARGET else "" for name in list(runs)[1:]}
+    print_comparison([Row(name, each[PUBLISHED], each[name], t) for name, t in targets.items()])
 
 
 def take_step(network: str, batch: int, length: int) -> None:

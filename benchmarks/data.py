@@ -75,19 +75,30 @@ def make_csv_dataset(path: Path, videos: int, seed: int = 0, distinct: int = 600
     return make_dataset(path, videos, seed, distinct, suffix=".csv", save=write_csv)
 
 
-def make_store(path: Path, videos: int, seed: int = 0, distinct: int = 300) -> Path:
+def make_store(
+    path: Path,
+    videos: int,
+    seed: int = 0,
+    distinct: int = 300,
+    *,
+    cells: int = LENGTH,
+    channels: int = CHANNELS,
+) -> Path:
     """Write a packed store in float16; beyond `distinct` videos features repeat."""
     path.mkdir(parents=True)
-    features = [make_features(n, seed).astype(np.float16) for n in range(min(distinct, videos))]
-    strides = [seconds_of(number) / LENGTH for number in range(videos)]
+    features = [
+        make_features(n, seed, snippets=cells, channels=channels).astype(np.float16)
+        for n in range(min(distinct, videos))
+    ]
+    strides = [seconds_of(number) / cells for number in range(videos)]
     rows = (
         Row(name_of(n), features[n % distinct], SnippetGrid(strides[n], strides[n], None))
         for n in range(videos)
     )
-    manifest = Manifest(dtype="float16", channels=CHANNELS, length=LENGTH)
+    manifest = Manifest(dtype="float16", channels=channels, length=cells)
     shards = write_shards(path, manifest, rows, shard_size=SHARD_SIZE)
     msgspec.structs.replace(manifest, shards=shards).save(path)
-    spec = FeatureSpec(channels=CHANNELS, layout="TC")
+    spec = FeatureSpec(channels=channels, layout="TC")
     write_description(path, spec, [make_video(number, seed) for number in range(videos)])
     return path
 

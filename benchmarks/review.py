@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video
-from actspan.core.files import atomic_folder
+from actspan.core.folders import atomic_folder
 from actspan.data.annotations.formats import write_annotations
 from actspan.jobs.sinks import run_writer, write_info
 from actspan.pipeline.outcomes import Outcome

@@ -1,6 +1,8 @@
-"""Growth of cost: of a video with its cells T, of all with their number, of a million by machines.
+"""Growth of cost: of a video with its cells T, of all with their number, threads and machines.
 
 cells     measure the stages at T = 100, 200 and 400, and 240 to 960 videos
+threads   measure 1 to 16 threads, and simulate as many cores
+million   measure the steps of a run on stores of more and more videos
 machines  compute a large run on N machines by a small model, fed with figures measured here
 """
 
@@ -14,19 +16,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-from actspan import Dataset, Features, Pipeline, generate_proposals
+from actspan import Features, Pipeline, generate_proposals
 from actspan.bench import synthetic
 from actspan.bench.timing import timed
-from actspan.core.progress import no_progress
-from actspan.core.storage import FolderStorage
-from actspan.data.result_writers import result_writer
-from actspan.jobs.checkpoint import Checkpoint, Plan
-from actspan.jobs.driver import LocalEngine
-from actspan.jobs.feature_source import FeatureSource
-from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.outcomes import Outcome, StageClock, VideoInput
-from benchmarks.data import make_store
 from benchmarks.harness import benchmark, duration, group, print_table
+from benchmarks.million import million
+from benchmarks.threads import threads
+from benchmarks.video_costs import VIDEO_BYTES, Costs, measure
 
 CHANNELS = 64  # few: the growth of cost with T does not depend on them
 CELLS = (100, 200, 400)
@@ -107,23 +104,6 @@ def cells(folder: Path, videos: int, rounds: int, seed: int) -> None:
     print_table(("videos", "time", "per video"), rows)
 
 
-VIDEO_BYTES = 2 * synthetic.LENGTH * synthetic.CHANNELS  # float16
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Measured costs: milliseconds of processor time per video."""
-
-    stages: dict[str, float]  # of a worker of one thread, with committing
-    opening: float  # of every worker, before its first shard: annotations and ids of all videos
-    assembling: float  # of the driver: shards to the result file
-
-    @property
-    def computing(self) -> float:
-        """Return the seconds of all stages."""
-        return sum(self.stages.values())
-
-
 @dataclass(frozen=True)
 class Cluster:
     """Assumptions about machines and storage."""
@@ -138,45 +118,6 @@ class Cluster:
     store_rate: float = 20e9  # bytes per second that the store gives to all
     start: float = 10.0  # seconds until a worker has loaded the model
     shard: int = 256  # videos
-
-
-def measure(folder: Path, videos: int, seed: int) -> Costs:
-    """Run a worker's and the driver's parts here, one after the other, on one thread.
-
-    Processor time is used because it does not depend on other processes.
-    """
-    bundle = synthetic.make_bundle(folder / "bundle", seed)
-    path = make_store(folder / "store", videos, seed)
-    opening = timed(lambda: Dataset.load(path)).cpu_seconds
-    dataset = Dataset.load(path)
-    ids = tuple(video.id for video in dataset)
-    plan = Plan(inputs={}, keeps="result", videos=ids, shard_size=64, spec=dataset.spec)
-    (folder / "shards").mkdir()
-    checkpoint = Checkpoint.start(FolderStorage(folder / "shards"), plan)
-    request = ProposeRequest(bundle.path, path, folder / "result.json", threads=1)
-    source = FeatureSource(request, bundle)
-    source.restore(plan, (), no_progress)
-
-    def compute(first: int, last: int) -> None:
-        for number, results in engine.run(checkpoint, range(first, last), no_progress):
-            checkpoint.commit(number, results)
-
-    def assemble() -> None:
-        with result_writer(folder / "result.json") as writer:
-            for number in range(len(plan.shards)):
-                for result in checkpoint.read(number):
-                    if isinstance(result, Outcome) and result.proposals is not None:
-                        writer.add(result.id, result.proposals)
-
-    with LocalEngine(request, bundle, source) as engine:
-        compute(0, 1)  # kernels are loaded
-        engine.clock.drain()
-        computing = timed(lambda: compute(1, len(plan.shards))).cpu_seconds
-        each = 1e3 * computing / (videos - plan.shard_size)
-        shares = engine.clock.shares()
-        stages = {str(stage): each * share for stage, share in shares.items()}
-    assembling = timed(assemble).cpu_seconds
-    return Costs(stages, 1e3 * opening / videos, 1e3 * assembling / videos)
 
 
 def simulate(costs: Costs, cluster: Cluster, videos: int, seed: int) -> float:
@@ -250,7 +191,7 @@ def machines(folder: Path, machines: tuple[int, ...], videos: int, sample: int, 
     print_table(header, [model_row(costs, n, videos, seed) for n in machines or (1, 4, 16, 64)])
 
 
-main = group("Show how cost grows.", "scale machines 1 4 16 64", cells, machines)
+main = group("Show how cost grows.", "scale machines 1 4 16 64", cells, threads, million, machines)
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video
-from actspan.core.files import atomic_folder
+from actspan.core.folders import atomic_folder
 from actspan.data.annotations.formats import write_annotations
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.model.loopback_hub import Client, LoopbackHub, loopback_hub
+from tests.mounts import Mount, mounts
 
 # the first call of a kernel may compile it; CI draws the same examples every time
 settings.register_profile("actspan", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -60,3 +61,10 @@ def hub() -> Iterator[LoopbackHub]:
 def client(hub: LoopbackHub, tmp_path: Path) -> Client:
     """Return a user of the hub, who has no caches yet."""
     return Client(hub.url, tmp_path / "home")
+
+
+@pytest.fixture
+def mounted() -> Iterator[Mount]:
+    """Return a function that mounts a file system until the test ends."""
+    with mounts() as mount:
+        yield mount

@@ -15,11 +15,15 @@ from actspan.jobs.sinks import SegmentList
 
 
 def contents(run: Path, *without: str) -> dict[str, bytes]:
-    """Return every file of a run; `run.toml` without its date and timing."""
+    """Return every file of a run; `run.toml` without its date and timing.
+
+    Without `run.toml`, `inputs.json`, which names the same inputs, is also left out.
+    """
     found = {file.name: file.read_bytes() for file in run.iterdir()}
     info = read_toml(run / "run.toml")
     del info["created"], info["timing"]
     found["run.toml"] = tomli_w.dumps(info).encode()
+    without = (*without, "inputs.json") if "run.toml" in without else without
     return {name: data for name, data in found.items() if name not in without}
 
 

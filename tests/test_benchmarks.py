@@ -18,6 +18,7 @@ pytest.importorskip("onnx")
 
 import actspan  # noqa: E402
 from actspan.bench import synthetic  # noqa: E402
+from actspan.bench.roof import AtBest  # noqa: E402
 from actspan.config.bmn import BmnConfig, MapAxes  # noqa: E402
 from actspan.config.stages import FeatureSpec  # noqa: E402
 from actspan.core.tiou import tiou_matrix  # noqa: E402
@@ -30,6 +31,8 @@ from benchmarks import (  # noqa: E402
     after_bmn,
     data,
     general,
+    harness,
+    peers,
     published_evaluation,
 )
 from benchmarks.published_evaluation import compare  # noqa: E402
@@ -55,7 +58,8 @@ BENCHMARKS = (
         "general",
         "label_free",
     ),
-    *("memory", "pictures", "review", "scale", "serve", "stages", "viewer", "workspace"),
+    *("memory", "peers", "pictures", "review", "scale", "serve", "speed", "stages", "viewer"),
+    "workspace",
 )
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
 
@@ -281,6 +285,41 @@ def test_sets_that_share_recordings_are_left_out_together() -> None:
     del sets["b"]
     with pytest.raises(UsageError, match="no other SET"):
         general.apart("a", sets)
+
+
+def test_functions_for_python_2_divide_as_there(tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("def halve(x):\n    return x / 2, x / 2.0, 1. / (x / 3)\n")
+    assert peers.load_python_2(tmp_path / "old.py").halve(7) == (3, 3.5, 0.5)
+
+
+def test_peers_are_compared_by_segment() -> None:
+    segments = np.array([[0.1, 0.2], [0.3, 0.9]])
+    answer = peers.Answer(segments, np.array([0.5, 0.4]))
+    other = peers.Answer(segments[::-1], np.array([0.4, 0.6]))
+    assert peers.difference(answer, other) == pytest.approx(0.1)
+    assert peers.difference(answer, peers.Answer(segments + 0.1, answer.values)) == np.inf
+    assert peers.difference(answer, peers.Answer(segments[:1], answer.values[:1])) == np.inf
+
+
+def test_peers_that_nobody_has_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "find_openmmlab", lambda clone: None)
+    result = CliRunner().invoke(peers.main, [])
+    assert result.exit_code == 2
+    assert "give --authors, a clone of the authors' repository" in result.output
+
+
+def test_a_ratio_needs_both_sides_at_their_best() -> None:
+    calm, noisy = AtBest(1.0, 1.1, True), AtBest(2.0, 9.0, False)
+    assert harness.ratio(noisy._replace(is_reached=True), calm, " of it") == "2x of it"
+    assert harness.ratio(noisy, calm) == harness.ratio(calm, noisy) == "too noisy: repeat"
+
+
+def test_libraries_are_limited_to_avx2_by_their_variables() -> None:
+    line = "from benchmarks.harness import *; limit_instructions('avx2'); import numpy, os; "
+    line += "r = open_roof(((1, 8, 8, 8),)); print(r.kernel, os.environ['NUMBA_CPU_NAME'])"
+    told = harness.run_new("python", "-c", line)
+    assert told.split()[-1] == "haswell"
+    assert "SkylakeX" not in told
 
 
 @pytest.mark.parametrize("module", BENCHMARKS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
-from actspan.bench import machine
+from actspan.bench import machine, roof
 from actspan.bench.records import BenchRequest, BenchResult, Stage
 
 SMALL = BenchRequest(
@@ -15,7 +16,10 @@ SMALL = BenchRequest(
 
 
 def lower_the_roof(patch: pytest.MonkeyPatch) -> None:
-    """Make the measurements of the machine as short as possible."""
+    """Make the measurements of the machine as short as possible, and accept all of them."""
+    patch.setattr(roof, "_CALM", math.inf)
+    patch.setattr(roof, "_NEAR", math.inf)
+    patch.setattr(roof, "_FULL", 0.0)
     patch.setattr(machine, "FIXED", ((1, 32, 32, 32),))
     patch.setattr(machine, "_LARGE", 2**20)
 

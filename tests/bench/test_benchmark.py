@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from actspan.bench import roof
 from actspan.bench.benchmark import run_benchmark
 from actspan.bench.comparison import compare, read_systems
 from actspan.bench.logs import read_log
@@ -19,6 +20,7 @@ from actspan.bench.result_tables import (
     sentences,
     write_summaries,
 )
+from actspan.bench.roof import TOO_NOISY
 from actspan.core.errors import BackendError, BenchError, BundleError
 from tests.bench.small import SMALL, lower_the_roof, stage_of, with_wrong_graph
 from tests.examples import write_bmn_bundle, write_bundle, write_dataset
@@ -111,6 +113,18 @@ def test_machine_and_roof(result: BenchResult) -> None:
     assert cost.flops == 12 * 20 * 8  # 30 snippets to 20 cells
     assert cost.share
     assert any("8 samples are few" in note for note in result.notes)
+    assert not any(TOO_NOISY in note for note in result.notes)
+
+
+def test_shares_of_a_noisy_machine_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    lower_the_roof(monkeypatch)
+    monkeypatch.setattr(roof, "_CALM", 0.0)
+    found = run_benchmark(replace(SMALL, batches=(4,)))
+    assert all(stage.cost.share is None for stage in found.stages if stage.cost)
+    count = len(found.stages)
+    (note,) = (note for note in found.notes if note.startswith("too noisy: repeat"))
+    assert f"during {count} of {count} measurements" in note
+    assert "| noisy |" in result_page(found)
 
 
 def test_written_read_and_compared(result: BenchResult, tmp_path: Path) -> None:

@@ -3,10 +3,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actspan.bench import machine
 from actspan.bench.machine import capture_environment, noise_notes
 from actspan.bench.records import Environment
-from actspan.bench.timing import Measured
+from actspan.bench.timing import Run
 from actspan.core.machine import core_count, processor_name
 
 QUIET = Environment(
@@ -16,10 +15,11 @@ QUIET = Environment(
 
 def test_what_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.setattr(machine, "FIXED", ((1, 1000, 1000, 500),))  # 1e9 operations
-    product = Measured((0.1, 0.1, 0.1), True, 0.3, None, streams=2)
-    found = capture_environment(product, product, load=0.5)
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    rounds = [Run(0.1, 0.2)] * 3
+    found = capture_environment(2e9, rounds, rounds, load=0.5)
     assert found.variables["OMP_NUM_THREADS"] == "3"
+    assert found.variables["OPENBLAS_CORETYPE"] == "Haswell"
     assert found.versions.keys() >= {"Python", "actspan", "numpy", "onnxruntime"}
     assert found.sgemm_gflops == found.sgemm_after_gflops == pytest.approx(20)
     assert found.sgemm_spread == pytest.approx(0)

@@ -5,15 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from actspan.bench.costs import Workload, bmn_products, flops_of, sample_costs, tem_products
-from actspan.bench.machine import (
-    attainable,
-    highest,
-    matrix_products,
-    measure_machine,
-    require_limits,
-    with_costs,
-)
+from actspan.bench import machine
+from actspan.bench.costs import Workload, bmn_products, sample_costs, tem_products
+from actspan.bench.machine import attainable, measure_machine, roof_of, with_cost
 from actspan.bench.records import (
     BatchesPerSecond,
     Cost,
@@ -22,6 +16,7 @@ from actspan.bench.records import (
     Stage,
     Timing,
 )
+from actspan.bench.roof import RoofProcess, flops_of, matrix_products
 from actspan.bench.timing import Rule
 from actspan.config.bmn import BmnConfig
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
@@ -112,32 +107,33 @@ def test_shares_of_the_roof(name: str, scope: str, known: bool) -> None:
         seconds=Timing.of([0.01]),
     )
     costs = sample_costs(CONFIG, WORK, batch=1)
-    found = with_costs([stage], CONFIG, WORK, ROOF)[0].cost
+    found = with_cost(stage, CONFIG, WORK, ROOF, calm=True).cost
     assert (found is not None) is known
     if found is not None:
         assert found.share == pytest.approx(100 / attainable(costs[name], ROOF))
+        noisy = with_cost(stage, CONFIG, WORK, ROOF, calm=False).cost
+        assert noisy is not None
+        assert noisy.share is None
 
 
-def test_the_roof_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_roof_is_measured_and_the_highest_that_was_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     lower_the_roof(monkeypatch)
     announced: list[str] = []
-    config = TemConfig(channels=8, length=20, hidden=16)
-    fixed, roof = measure_machine(
-        PipelineConfig(tem=config), 4, Rule(limit=0.02, least=1), announced.append
-    )
-    assert fixed.rate > 0
-    assert announced == ["noise", "roof"]
-    assert min(roof.gflops, roof.gigabytes_per_second, roof.cache_gigabytes_per_second) > 0
-
-
-def test_the_roof_is_the_highest_that_was_seen() -> None:
-    one = Roof(gflops=1.0, gigabytes_per_second=5.0, cache_gigabytes_per_second=9.0)
-    other = Roof(gflops=2.0, gigabytes_per_second=4.0, cache_gigabytes_per_second=9.5)
-    best = Roof(gflops=2.0, gigabytes_per_second=5.0, cache_gigabytes_per_second=9.5)
-    assert highest(one, other) == best
+    config = PipelineConfig(tem=TemConfig(channels=8, length=20, hidden=16))
+    rule = Rule(limit=0.02, least=1)
+    with RoofProcess(machine.FIXED) as fixed:
+        rounds, copies = measure_machine(fixed, config, rule, announced.append)
+        assert min(run.seconds for run in rounds) > 0
+        assert announced == ["noise", "roof"]
+        assert min(copies) > 0
+        roof = roof_of(fixed, (5.0, 9.0), (4.0, 9.5))
+        assert roof.gflops == fixed.gflops > 0
+        assert (roof.gigabytes_per_second, roof.cache_gigabytes_per_second) == (5.0, 9.5)
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     with pytest.raises(MissingExtraError, match=r"pip install '.*\[bench\]'"):
-        require_limits()
+        RoofProcess(machine.FIXED)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actspan.core.errors import ActSpanError
 from actspan.core.files import atomic_file, folder_kind, remove_leftovers, similar_path
+from tests.mounts import Mount
 
 
 @pytest.fixture(params=[0o022, 0o027, 0o077])
@@ -72,12 +76,62 @@ def test_a_failed_block_leaves_the_older_file_and_nothing_else(tmp_path: Path) -
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("ours", b"old")]
 
 
-def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
-    writing = atomic_file(tmp_path / "ours")
-    writing.__enter__()
-    assert len(list(tmp_path.iterdir())) == 1
-    remove_leftovers(tmp_path / "ours")
-    assert list(tmp_path.iterdir()) == []
+_WRITER = """
+import os, signal, sys
+from pathlib import Path
+from actspan.core.files import atomic_file
+with atomic_file(Path(sys.argv[1])) as stream:
+    stream.write(b"half")
+    stream.flush()
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_files_of_killed_processes_are_removed_and_those_of_others_kept(tmp_path: Path) -> None:
+    line = [sys.executable, "-c", _WRITER, str(tmp_path / "ours")]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    writers = [subprocess.Popen(line, **pipes) for _ in range(2)]
+    for writer in writers:
+        assert writer.stdout.read(5) == b"open\n"
+    assert len(list(tmp_path.iterdir())) == 2
+    writers[0].kill()
+    writers[0].communicate()
+    with atomic_file(tmp_path / "another") as stream:
+        stream.write(b"1")
+    assert len(list(tmp_path.iterdir())) == 2  # the file, and that of the living process
+    assert writers[1].communicate(b"") == (b"", None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "ours"]
+
+
+def test_files_of_people_are_not_leftovers(tmp_path: Path) -> None:
+    names = [".config.deadbeef", ".deadbeef", "deadbeef~x", ".deadbee~x", "x~"]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / ".deadbeef~folder").mkdir()
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, ".deadbeef~folder"])
+    (tmp_path / ".deadbeef~x").touch()
+    remove_leftovers(tmp_path)
+    assert not (tmp_path / ".deadbeef~x").exists()
+
+
+def test_a_file_that_is_a_mount_point_is_refused_before_anything_is_written(
+    tmp_path: Path, mounted: Mount
+) -> None:
+    (tmp_path / "content").write_bytes(b"old")
+    (tmp_path / "ours.json").touch()
+    mounted(tmp_path / "ours.json", "--bind", tmp_path / "content")
+    with (
+        pytest.raises(ActSpanError, match=r"ours.json: .* mount the folder around it instead"),
+        atomic_file(tmp_path / "ours.json"),
+    ):
+        pytest.fail("must not be reached")
+    assert (tmp_path / "ours.json").read_bytes() == b"old"
+    (tmp_path / "link").symlink_to(tmp_path / "ours.json")
+    with atomic_file(tmp_path / "link") as stream:  # a link can be replaced
+        stream.write(b"new")
+    assert (tmp_path / "ours.json").read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("name", ["none/file", "is-a-file/file", "."])

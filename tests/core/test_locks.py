@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actspan.core.errors import ActSpanError, DataError
-from actspan.core.files import atomic_folder
+from actspan.core.folders import atomic_folder
 from actspan.core.locks import lock_target
 from tests.locks import locked_elsewhere
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -214,14 +215,55 @@ def test_a_finished_run_is_not_computed_again(made: ProposeRequest, tmp_path: Pa
         propose(other)
 
 
+def test_features_that_changed_after_the_run_are_named(own: ProposeRequest) -> None:
+    again = replace(own, resume=True)
+    before = propose(again)
+    feature = own.dataset / "features" / "video2.npy"
+    content = feature.read_bytes()
+    stamp = feature.stat().st_mtime_ns
+    for change in (lambda: feature.write_bytes(content[:-4]), feature.unlink):
+        change()
+        with pytest.raises(FeatureError, match=r"1 video changed or are gone .*'video2' first"):
+            propose(again)
+        kept = propose(replace(again, on_error="skip"))
+        assert kept.kept == before.videos
+        assert [p.video for p in kept.problems] == ["video2"]
+    feature.write_bytes(content)
+    os.utime(feature, ns=(stamp, stamp))
+    assert propose(again).problems == ()
+
+
+def test_videos_that_are_new_or_gone_are_another_run(own: ProposeRequest) -> None:
+    (own.dataset / "annotations.json").unlink()
+    again = replace(own, resume=True)
+    propose(again)
+    (own.dataset / "features" / "video2.npy").unlink()
+    with pytest.raises(ResultError, match=r"a run already exists, of different inputs: .*videos"):
+        propose(again)
+
+
+def test_another_version_of_the_runtime_is_another_run(
+    own: ProposeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    again = replace(own, resume=True, backend="openvino")
+    propose(again)
+    assert Run.load(own.out).info["versions"].keys() >= {"openvino", "onnxruntime"}
+    monkeypatch.setattr(
+        "actspan.jobs.source.version", lambda name: "99" if name == "openvino" else version(name)
+    )
+    with pytest.raises(ResultError, match=r"versions: openvino was .*, is 99"):
+        propose(again)
+
+
 def test_damage_to_a_finished_run_is_named(made: ProposeRequest, tmp_path: Path) -> None:
     request = replace(made, out=tmp_path / "run", resume=True)
     propose(request)
-    for name in ("result.json", "scores.npz", "candidates.npy", "candidates.csv"):
+    for name in ("result.json", "scores.npz", "candidates.npy", "candidates.csv", "inputs.json"):
         file = request.out / name
         good = file.read_bytes()
         file.write_bytes(good[:-100] + bytes([good[-100] ^ 4]) + good[-99:])
-        with pytest.raises(ResultError, match=f"{name}: damaged; make the run again"):
+        with pytest.raises(ResultError, match=f"{name}: damaged, or edited: .* make the run again"):
             propose(request)
         file.write_bytes(good)
 
@@ -387,7 +429,7 @@ def test_features_that_changed_after_their_result_are_reported(own: ProposeReque
     with pytest.raises(FeatureError, match=r"1 video changed .*'video0' first"):
         propose(again)
     summary = propose(replace(again, on_error="skip"))
-    assert [p.problem for p in summary.problems] == ["changed after its result"]
+    assert [p.problem for p in summary.problems] == ["changed, or is gone, after its result"]
 
 
 def test_onnx_files_that_are_exported_later_do_not_prevent_resuming(

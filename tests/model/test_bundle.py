@@ -254,7 +254,7 @@ def test_stopping_between_file_and_record_leaves_a_whole_bundle(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("actspan.model.bundle.sync", stop)
+    monkeypatch.setattr("actspan.core.files.sync", stop)
     with pytest.raises(KeyboardInterrupt):
         bundle.add_file("tem.onnx", lambda path: path.write_bytes(b"new") and None)
     assert "tem.onnx" not in Bundle.load(bundle.path).files

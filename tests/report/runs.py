@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video, generate_proposals
-from actspan.core.files import atomic_folder
+from actspan.core.folders import atomic_folder
 from actspan.data.annotations.formats import write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.jobs.sinks import run_writer, write_info

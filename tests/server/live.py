@@ -57,12 +57,14 @@ def serving(data: Path, **settings: Any) -> Iterator[Live]:
     import uvicorn
 
     from actspan.server.app import create_app
-    from actspan.server.settings import ServeSettings
+    from actspan.server.http_server import server_config
+    from actspan.server.settings import Limits, ServeSettings
 
     app = create_app(ServeSettings(data=data, **settings))
     listening = socket()
     listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
+    limits = settings.get("limits", Limits(stop_seconds=5))
+    server = uvicorn.Server(server_config(app, limits))
     thread = Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

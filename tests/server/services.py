@@ -77,7 +77,7 @@ class Process:
         assert self.process.stderr is not None
         greeting = self.process.stderr.readline()
         assert greeting.startswith("ActSpan is at"), greeting + self.process.stderr.read()
-        self.live = Live(greeting.split()[3].rstrip("/"))
+        self.live = Live(greeting.split()[3].partition("?")[0].rstrip("/"))
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)

@@ -78,6 +78,30 @@ def columns(answer: Answer) -> np.ndarray:
     return np.array([answer.json[key] for key in ("start", "end", "score")])
 
 
+def test_links_to_files_elsewhere_are_not_served(folder: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    (films / "more").mkdir(parents=True)
+    (films / "more" / "here.mp4").write_bytes(bytes(2048))
+    (films / "inside.mp4").symlink_to(Path("more") / "here.mp4")
+    (films / "passwd.mp4").symlink_to(folder / "secret.txt")
+    (films / "replaced.mp4").write_bytes(bytes(2048))
+    (tmp_path / "link").symlink_to(films)
+    for videos in (films, tmp_path / "link"):
+        with serving(tmp_path / "data", videos=videos) as live:
+            assert live.ask(f"{BROWSE}/videos").json["total"] == 3
+            assert live.ask(f"{BROWSE}/media", id="passwd").status == 404
+            assert live.ask(f"{BROWSE}/media", id="inside").status == 200
+            assert live.ask(f"{BROWSE}/media", id="replaced").status == 200
+            (films / "replaced.mp4").unlink()
+            (films / "replaced.mp4").symlink_to(folder / "secret.txt")
+            for route in ("media", "thumbnail", "frames"):
+                assert live.ask(f"{BROWSE}/{route}", id="replaced").status == 404
+            (films / "replaced.mp4").unlink()
+            (films / "replaced.mp4").write_bytes(bytes(2048))
+    assert "passwd" in Library(videos=films).linked()
+    assert Library(videos=films / "more").linked() == ""
+
+
 def test_it_says_what_there_is(live: Live) -> None:
     about = live.ask(BROWSE).json
     assert [run["name"] for run in about["runs"]] == ["first", "second"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from fastapi.testclient import TestClient
 from actspan import Bundle
 from actspan.cli import main
 from actspan.core.errors import ConfigError
-from actspan.server.app import make_token
+from actspan.server.http_server import make_token
 from actspan.server.settings import ServeSettings
 from tests.server.services import client_of, features, npy
 
@@ -111,8 +112,7 @@ def test_pages_of_others_cannot_post(client: TestClient, origin: str | None, sta
         pytest.param({"Authorization": "Bearer "}, 401, id="empty"),
         pytest.param({"Authorization": f"Bearer {TOKEN}x"}, 401, id="longer"),
         pytest.param({"Authorization": "Bearer \xff".encode("latin-1")}, 401, id="not-ascii"),
-        pytest.param({"Cookie": f"actspan_token={TOKEN}"}, 200, id="cookie"),
-        pytest.param({"Cookie": "actspan_token=x"}, 401, id="wrong-cookie"),
+        pytest.param({"Cookie": f"actspan_8000={TOKEN}"}, 401, id="wrong-cookie"),
     ],
 )
 def test_a_token_is_needed_where_there_is_one(
@@ -134,8 +134,49 @@ def test_a_browser_enters_by_the_address_that_is_printed(tmp_path: Path) -> None
         cookie = first.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie
+        assert TOKEN not in cookie
         assert client.get("/").status_code == 200
         assert client.get("/api/service").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        'x="',
+        'x="a; actspan_8000=b"',
+        "actspan_8000=other",
+        "actspan_8000",
+        ";;=;",
+        'x="\\400"',
+        "x=\xff\xfe",
+        'x="' + "\\" * 20_000 + '"',
+    ],
+)
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_cookies_of_other_applications_lock_nobody_out(
+    others: str, ours_first: bool, tmp_path: Path
+) -> None:
+    with client_of(tmp_path, token=TOKEN) as client:
+        first = client.get(f"/?token={TOKEN}", follow_redirects=False)
+        client.cookies.clear()
+        ours = first.headers["set-cookie"].split(";")[0]
+        cookie = f"{ours}; {others}" if ours_first else f"{others}; {ours}"
+        several = [("Cookie", others.encode("latin-1")), ("Cookie", ours.encode())]
+        begun = time.monotonic()
+        for headers in ({"Cookie": cookie.encode("latin-1")}, several):
+            assert client.get("/api/service", headers=headers).status_code == 200
+        assert time.monotonic() - begun < 2
+        refused = client.get("/api/service", headers={"Cookie": others.encode("latin-1")})
+        assert refused.status_code == 401
+
+
+def test_services_of_one_host_keep_their_own_cookies(tmp_path: Path) -> None:
+    cookies = []
+    for port in (8001, 8002):
+        with client_of(tmp_path / str(port), token=TOKEN, port=port) as client:
+            first = client.get(f"/?token={TOKEN}", follow_redirects=False)
+            cookies.append(first.headers["set-cookie"].split("=")[0])
+    assert cookies == ["actspan_8001", "actspan_8002"]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +186,9 @@ def test_a_browser_enters_by_the_address_that_is_printed(tmp_path: Path) -> None
         ({"host": "::"}, "a token is needed"),
         ({"host": "example.org"}, "a token is needed"),
         ({"token": "short"}, "16 characters"),
+        ({"token": "ключ" * 8}, "of ASCII"),
+        ({"token": "sixteen letters and more"}, "without blanks"),
+        ({"token": "sixteen-letters-and\nmore"}, "of ASCII"),
     ],
 )
 def test_open_doors_are_refused(settings: dict, said: str) -> None:

@@ -127,32 +127,47 @@ def test_an_incomplete_journal_is_repaired(request_: ExtractRequest) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from actspan.streams import feature_files
 from actspan.streams.extract_request import ExtractRequest
 from actspan.streams.extraction import extract_videos
-from actspan.streams.feature_files import FeatureWriter
 
-whole = FeatureWriter.finish
-finished = []
+source, out, encoder, kind, name, calls = sys.argv[1:]
+kind = getattr(feature_files, kind)
+whole = getattr(kind, name)
+passed = []
 
-def finish(writer):
-    if finished:  # in the second video
+def killed(*arguments):
+    if len(passed) == int(calls):
         os.kill(os.getpid(), signal.SIGKILL)
-    finished.append(writer)
-    whole(writer)
+    passed.append(1)
+    whole(*arguments)
 
-FeatureWriter.finish = finish
-source, out, encoder = sys.argv[1:]
+setattr(kind, name, killed)
 extract_videos(ExtractRequest((source,), Path(out), encoder, precision="float32"))
 """
 
 
+@pytest.mark.parametrize(
+    ("where", "calls", "kept"),
+    [
+        pytest.param(("FeatureWriter", "finish"), 0, 0, id="first-video"),
+        pytest.param(("Journal", "add"), 0, 0, id="first-video-before-its-record"),
+        pytest.param(("FeatureWriter", "finish"), 1, 1, id="second-video"),
+    ],
+)
 def test_after_a_kill_only_the_rest_is_extracted(
-    request_: ExtractRequest, source: Path, tmp_path: Path
+    request_: ExtractRequest,
+    source: Path,
+    tmp_path: Path,
+    where: tuple[str, str],
+    calls: int,
+    kept: int,
 ) -> None:
     words = [sys.executable, "-c", KILLED, str(source), str(request_.out), request_.backbone]
-    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    ended = subprocess.run([*words, *where, str(calls)], check=False)
+    assert ended.returncode == -signal.SIGKILL
     done = extract_videos(request_)
-    assert (done.videos, done.kept) == (2, 1)
+    assert (done.videos, done.kept) == (3 - kept, kept)
     extract_videos(replace(request_, out=tmp_path / "at once"))
     once, again = (sorted(out.rglob("*")) for out in (tmp_path / "at once", request_.out))
     assert [path.name for path in once] == [path.name for path in again]

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from actspan.bench import machine
-from actspan.bench.costs import Workload
+from actspan.bench.costs import Workload, products_of
 from actspan.bench.material import Material, Reference, open_material, with_accuracy
 from actspan.bench.records import (
     WHOLE,
@@ -26,7 +26,9 @@ from actspan.bench.records import (
     Timing,
     samples_of,
 )
+from actspan.bench.roof import TOO_NOISY, RoofProcess
 from actspan.bench.timing import Rule, measure
+from actspan.config.stages import TemConfig
 from actspan.core.errors import BenchError
 from actspan.core.machine import core_count, load_average
 from actspan.core.parallel import chunked, map_ordered
@@ -59,25 +61,29 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
     Raises BenchError if a batch needs more videos than there are, and the errors of `Bundle.load`,
     `Dataset.load` and `Pipeline.load`.
     """
-    machine.require_limits()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="actspan-bench-")))
         material = stack.enter_context(open_material(request, folder, progress))
         pool = stack.enter_context(ThreadPoolExecutor(request.streams))
         config = material.bundle.config
-        bench = _Bench(request, material, pool, folder, progress)
+        shapes = products_of(config.video_network or TemConfig(), max(request.batches))
+        arithmetic = stack.enter_context(RoofProcess(shapes))
+        fixed = stack.enter_context(RoofProcess(machine.FIXED))
+        bench = _Bench(request, material, pool, folder, progress, arithmetic)
         load = load_average()
-        limits = partial(
-            machine.measure_machine, config, max(request.batches), bench.rule, bench.announce
-        )
+        limits = partial(machine.measure_machine, fixed, config, bench.rule, bench.announce)
         before, lower = limits()
         workload = bench.run()
         after, higher = limits()
-        measured_on = machine.capture_environment(before, after, load)
+        measured_on = machine.capture_environment(fixed.flops, before, after, load)
         bench.announce("done")
-    roof = machine.highest(lower, higher)
+    roof = machine.roof_of(arithmetic, lower, higher)
+    calm = map(arithmetic.was_calm, bench.parts)
     return BenchResult(
-        stages=machine.with_costs(bench.stages, config, workload, roof),
+        stages=tuple(
+            machine.with_cost(stage, config, workload, roof, calm=c)
+            for stage, c in zip(bench.stages, calm, strict=True)
+        ),
         environment=measured_on,
         roof=roof,
         material=material.description,
@@ -99,7 +105,10 @@ class _TimedWork(NamedTuple):
 
 
 class _Bench:
-    """Measurements of a model on videos; `stages` has those that are done."""
+    """Measurements of a model on videos.
+
+    `stages` has those that are done, `parts` the rounds of the roof that alternated with each.
+    """
 
     def __init__(
         self,
@@ -108,8 +117,10 @@ class _Bench:
         pool: ThreadPoolExecutor,
         folder: Path,
         progress: Progress,
+        arithmetic: RoofProcess,
     ) -> None:
         self._request, self._material, self._pool = request, material, pool
+        self._arithmetic = arithmetic
         self._progress, self._announced = progress, 0
         self.rule = Rule(limit=request.seconds)
         self._config = material.bundle.config
@@ -126,6 +137,7 @@ class _Bench:
             )
         self._kept = _first_pieces(self._pieces, max(_LEAST_KEPT, 2 * most))
         self.stages: list[Stage] = []
+        self.parts: list[slice] = []
 
     def announce(self, what: str) -> None:
         """Report which work starts now."""
@@ -166,8 +178,14 @@ class _Bench:
             batch = size or work.samples
             assert batch is not None
             self.announce(f"{work.name}, batch {batch}")
-            rule = replace(self.rule, least=work.least)
-            measured = measure(work.call, streams=work.streams or request.streams, rule=rule)
+            rule, first = replace(self.rule, least=work.least), len(self._arithmetic.rounds)
+            measured = measure(
+                work.call,
+                streams=work.streams or request.streams,
+                rule=rule,
+                between=self._arithmetic.round,
+            )
+            self.parts.append(slice(first, len(self._arithmetic.rounds)))
             share = batch / (work.samples or batch)  # of a batch in one repeat
             rate = BatchesPerSecond(measured.rate / share)
             has_networks = work.name in _OF_NETWORKS
@@ -301,6 +319,11 @@ class _Bench:
             )
         if what := skipped_line(dataset.problems):
             yield what
+        if noisy := len(self.parts) - sum(map(self._arithmetic.was_calm, self.parts)):
+            yield (
+                f"{TOO_NOISY}: others used the machine during {noisy} of "
+                f"{len(self.parts)} measurements, so their shares of the roof are left out"
+            )
         if moving := sum(stage.settled is False for stage in self.stages):
             yield (
                 f"the median of {moving} of {len(self.stages)} measurements had not settled to "

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from actspan.bench.records import Cost
+from actspan.bench.roof import Shape, flops_of
 from actspan.config.bmn import BmnConfig
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.model.weights import weight_shapes
-
-Shape = tuple[int, int, int, int]  # (g, m, k, n): g products of (m, k) @ (k, n)
 
 _FLOAT, _DOUBLE = 4, 8  # bytes
 
@@ -46,11 +44,6 @@ def tem_products(config: TemConfig, videos: int) -> tuple[Shape, ...]:
         groups = channels // taken
         shapes.append((groups, out // groups, taken * taps, videos * config.length))
     return tuple(shapes)
-
-
-def flops_of(shapes: Sequence[Shape]) -> float:
-    """Count the multiplications and additions of the products."""
-    return float(sum(2 * g * m * k * n for g, m, k, n in shapes))
 
 
 def bmn_products(config: BmnConfig, videos: int) -> tuple[Shape, ...]:

@@ -1,8 +1,8 @@
 """The machine of a measurement: processor and libraries, noise, and the roofline.
 
 The roof has two parts: arithmetic (matrix products of TEM's sizes in single precision, one on every
-core) and memory (copies on every core: of large arrays, and of a video's features in the caches). A
-stage that needs F operations and moves B bytes per sample reaches at most
+core, see `roof`) and memory (copies on every core: of large arrays, and of a video's features in
+the caches). A stage that needs F operations and moves B bytes per sample reaches at most
 min(arithmetic / F, caches / B) samples per second.
 """
 
@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean, pstdev
-from typing import Any
+from statistics import fmean, median, pstdev
 
 import msgspec
 import numpy as np
 
-from actspan.bench.costs import Shape, Workload, flops_of, products_of, sample_costs
+from actspan.bench.costs import Workload, sample_costs
 from actspan.bench.records import WHOLE, Cost, Environment, Roof, SamplesPerSecond, Stage
-from actspan.bench.timing import Measured, Rule, measure
+from actspan.bench.roof import RoofProcess, Shape
+from actspan.bench.timing import Rule, Run, measure
 from actspan.config.stages import PipelineConfig, TemConfig
-from actspan.core.errors import require
 from actspan.core.machine import core_count, cpu_flags, processor_name
 from actspan.core.segments import Proposals
 from actspan.data.dataset import Dataset
@@ -35,6 +34,10 @@ _VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
+    "OPENBLAS_CORETYPE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
+    "NUMBA_CPU_NAME",
     "KMP_AFFINITY",
     "OMP_PROC_BIND",
 )
@@ -46,13 +49,15 @@ _LARGE = 2**27  # bytes per copy; larger than the caches of a core
 _FLOAT = 4  # bytes
 
 
-def capture_environment(before: Measured, after: Measured, load: float | None) -> Environment:
+def capture_environment(
+    flops: float, before: Sequence[Run], after: Sequence[Run], load: float | None
+) -> Environment:
     """Return the environment of a measurement.
 
-    `before` and `after` are times of the products `FIXED`, before and after everything else;
-    `load` is the `load_average` before the measurements.
+    `before` and `after` are rounds of the products `FIXED`, of `flops` operations each, before and
+    after everything else; `load` is the `load_average` before the measurements.
     """
-    flops = flops_of(FIXED)
+    first, last = ([run.seconds for run in rounds] for rounds in (before, after))
     return Environment(
         cpu=processor_name(),
         cores=core_count(),
@@ -61,9 +66,9 @@ def capture_environment(before: Measured, after: Measured, load: float | None) -
         variables={name: os.environ[name] for name in _VARIABLES if name in os.environ},
         versions=library_versions(_LIBRARIES),
         load_average=load,
-        sgemm_gflops=flops * before.rate / 1e9,
-        sgemm_spread=pstdev(before.seconds) / fmean(before.seconds),
-        sgemm_after_gflops=flops * after.rate / 1e9,
+        sgemm_gflops=flops / median(first) / 1e9,
+        sgemm_spread=pstdev(first) / fmean(first),
+        sgemm_after_gflops=flops / median(last) / 1e9,
     )
 
 
@@ -106,58 +111,33 @@ def workload_of(
     )
 
 
-def matrix_products(shapes: Sequence[Shape]) -> Callable[[int], object]:
-    """Return a function that computes these products in float32; it ignores its argument."""
-    rng = np.random.default_rng(0)
-    pairs = [
-        (rng.random((g, m, k), dtype=np.float32), rng.random((g, k, n), dtype=np.float32))
-        for g, m, k, n in shapes
-    ]
-
-    def run(number: int) -> object:
-        return [np.matmul(a, b) for a, b in pairs]
-
-    return run
-
-
-def measure_products(shapes: Sequence[Shape], cores: int, rule: Rule) -> Measured:
-    """Time the products on every core, with one thread of NumPy's BLAS each."""
-    with require_limits()(limits=1, user_api="blas"):
-        return measure(matrix_products(shapes), streams=cores, rule=rule)
-
-
-def require_limits() -> Any:
-    """Load the function that keeps BLAS from starting threads, which would wait for each other."""
-    return require("threadpoolctl", extra="bench", purpose="actspan bench").threadpool_limits
-
-
 def measure_machine(
-    config: PipelineConfig, batch: int, rule: Rule, announce: Callable[[str], None]
-) -> tuple[Measured, Roof]:
-    """Time the products `FIXED`, and measure the roof with products of the network's sizes.
+    fixed: RoofProcess, config: PipelineConfig, rule: Rule, announce: Callable[[str], None]
+) -> tuple[list[Run], tuple[float, float]]:
+    """Time the products `FIXED`, and measure GB/s of copies in memory and in the caches.
 
-    The roof is by processor time, which other programs do not lower.
+    Copies are on all cores and by processor time, which other programs do not lower.
     """
-    cores, network = core_count(), config.video_network or TemConfig()
-    shapes = products_of(network, batch)
     announce("noise")
-    fixed = measure_products(FIXED, cores, rule)
+    first = len(fixed.rounds)
+    measure(lambda _: fixed.round(), rule=rule)
     announce("roof")
     rule = replace(rule, least=10)
-    products = measure_products(shapes, cores, rule)
+    cores, network = core_count(), config.video_network or TemConfig()
     video = _FLOAT * network.channels * network.length
-    roof = Roof(
-        gflops=flops_of(shapes) * products.undisturbed_rate / 1e9,
-        gigabytes_per_second=_copy_rate(_LARGE // cores, cores, rule),
-        cache_gigabytes_per_second=_copy_rate(video, cores, rule),
-    )
-    return fixed, roof
+    copies = _copy_rate(_LARGE // cores, cores, rule), _copy_rate(video, cores, rule)
+    return fixed.rounds[first:], copies
 
 
-def highest(*measured: Roof) -> Roof:
+def roof_of(arithmetic: RoofProcess, *copies: tuple[float, float]) -> Roof:
     """Return the highest of each part, since other programs on the same cores lower it."""
-    parts = {name: max(getattr(m, name) for m in measured) for name in Roof.__struct_fields__}
-    return Roof(**parts)
+    memory, caches = map(max, *copies)
+    return Roof(
+        gflops=arithmetic.gflops,
+        kernel=arithmetic.kernel,
+        gigabytes_per_second=memory,
+        cache_gigabytes_per_second=caches,
+    )
 
 
 def _copy_rate(size: int, cores: int, rule: Rule) -> float:
@@ -176,18 +156,17 @@ def attainable(cost: Cost, roof: Roof) -> SamplesPerSecond:
     return SamplesPerSecond(1 / seconds)
 
 
-def with_costs(
-    stages: Iterable[Stage], config: PipelineConfig, work: Workload, roof: Roof
-) -> tuple[Stage, ...]:
-    """Return the stages with their costs and shares of the roof, where the cost is known."""
-    return tuple(_with_cost(stage, config, work, roof) for stage in stages)
+def with_cost(
+    stage: Stage, config: PipelineConfig, work: Workload, roof: Roof, *, calm: bool
+) -> Stage:
+    """Return the stage with its cost, if that is known, and its share of the roof.
 
-
-def _with_cost(stage: Stage, config: PipelineConfig, work: Workload, roof: Roof) -> Stage:
+    The share is left out if the machine was not `calm` while the stage was measured.
+    """
     costs = sample_costs(config, work, stage.batch or 1)
     known = (stage.scope == "end-to-end") == (stage.name in WHOLE) and stage.name in costs
     if not known or stage.samples_per_second is None:
         return stage
     cost = costs[stage.name]
-    share = stage.samples_per_second / attainable(cost, roof)
+    share = stage.samples_per_second / attainable(cost, roof) if calm else None
     return msgspec.structs.replace(stage, cost=msgspec.structs.replace(cost, share=share))

@@ -122,6 +122,7 @@ class Roof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Highest rates of the machine, measured on all cores."""
 
     gflops: float  # matrix products of TEM's sizes in single precision
+    kernel: str = ""  # of the BLAS that computed them
     gigabytes_per_second: float  # read and written by copies of large arrays
     cache_gigabytes_per_second: float  # by repeated copies of the size of a video's features
 
@@ -177,7 +178,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     flops: float  # floating-point operations per sample
     bytes: float  # moved per sample, if nothing is moved twice
-    share: float | None = None  # measured rate over the rate that the machine's roof allows
+    share: float | None = None  # measured rate over that of the roof; None if it was too noisy
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -145,10 +145,17 @@ def _rates(stage: Stage) -> list[str]:
     figures = (
         shown(cpu, ".3g"),
         shown(peak, ".0f"),
-        shown(None if stage.cost is None else stage.cost.share, ".1%"),
+        _share_of(stage),
     )
     rates = ("-" if rate is None else _figure(rate) for rate in (samples, batches))
     return [title_of(stage), str(stage.batch), *rates, *figures, f"{repeats}{mark}"]
+
+
+def _share_of(stage: Stage) -> str:
+    """Format the share of the roof; it is missing if others used the machine."""
+    if stage.cost is None:
+        return "-"
+    return "noisy" if stage.cost.share is None else f"{stage.cost.share:.1%}"
 
 
 def _times(stage: Stage) -> list[str]:
@@ -186,7 +193,8 @@ def sentences(result: BenchResult) -> Iterator[str]:
     if result.roof is not None:
         roof = result.roof
         yield (
-            f"roof of all cores: {roof.gflops:,.0f} GFLOP/s in single precision, copies "
+            f"roof of all cores: {roof.gflops:,.0f} GFLOP/s in single precision"
+            f"{f' ({roof.kernel})' if roof.kernel else ''}, copies "
             f"{roof.gigabytes_per_second:.1f} GB/s in memory and "
             f"{roof.cache_gigabytes_per_second:.1f} GB/s in the caches"
         )

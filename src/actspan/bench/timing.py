@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Event, Thread
 from time import perf_counter, process_time
@@ -29,6 +30,7 @@ _CONFIDENCE = 0.95
 _RESAMPLES = 10_000
 _LAST_LINES = 5  # of the error output of a failed command
 _BLOCKS = 40  # checks of the clock until the limit
+_BETWEEN = 15  # calls of `between` until the limit
 _SAMPLING = 0.005  # seconds between two samples of the memory
 
 
@@ -82,11 +84,16 @@ def is_settled(seconds: Sequence[float], tolerance: float) -> bool:
 
 
 def measure(
-    work: Callable[[int], object], *, streams: int = 1, rule: Rule | None = None
+    work: Callable[[int], object],
+    *,
+    streams: int = 1,
+    rule: Rule | None = None,
+    between: Callable[[], object] = lambda: None,
 ) -> Measured:
     """Time `work` in a loop on each of `streams` threads.
 
-    `work` is called with the number of the repeat, from 0, so that it can vary its input.
+    `work` is called with the number of the repeat, from 0, so that it can vary its input. Several
+    times before, between and after the repeats, `between` is called.
     """
     rule = rule or Rule()
     barrier = Barrier(streams)  # No thread may run alone, so they start together.
@@ -109,44 +116,50 @@ def measure(
 
         block(0, rule.warmup)
         seconds: list[float] = []
-        spent = cpu = 0.0
+        spent = cpu = called = 0.0
         calls = 1
+        between()
         while not rule.is_over(seconds, spent):
             run = timed(lambda: seconds.extend(block(len(seconds), calls)))  # noqa: B023
             spent, cpu = spent + run.seconds, cpu + run.cpu_seconds
             calls = max(1, int(rule.limit / _BLOCKS / max(statistics.median(seconds), 1e-9)))
-        peak = peak_memory(lambda: block(0, 1))
+            if spent - called > rule.limit / _BETWEEN:
+                between()
+                called = spent
+        between()
+        peak = peak_memory(lambda: block(0, 1), children=False)
     return Measured(tuple(seconds), is_settled(seconds, rule.tolerance), cpu, peak, streams)
 
 
-def anonymous_memory(process: int) -> int:
+def anonymous_memory(process: int, *, children: bool = True) -> int:
     """Return RssAnon + RssShmem of a process and its children, bytes; 0 if not known (Linux)."""
     total = 0
     try:
         for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
             if line.startswith(("RssAnon:", "RssShmem:")):
                 total += 1024 * int(line.split()[1])
-        children = [
-            p.read_text(encoding="utf-8") for p in Path(f"/proc/{process}/task").glob("*/children")
-        ]
+        tasks = Path(f"/proc/{process}/task").glob("*/children") if children else ()
+        lines = [path.read_text(encoding="utf-8") for path in tasks]
     except (FileNotFoundError, ProcessLookupError):
         return total
-    return total + sum(anonymous_memory(int(child)) for line in children for child in line.split())
+    return total + sum(anonymous_memory(int(child)) for line in lines for child in line.split())
 
 
-def peak_memory(work: Callable[[], object], process: int | None = None) -> int | None:
+def peak_memory(
+    work: Callable[[], object], process: int | None = None, *, children: bool = True
+) -> int | None:
     """Return the peak memory of a process (this one) while `work` ran, bytes, sampled every 5 ms.
 
-    Sampling costs time, so do not time the same run. None where the system does not report
-    memory.
+    That of its `children` is included. Sampling costs time, so do not time the same run. None where
+    the system does not report memory.
     """
-    process = process or os.getpid()
-    seen = [anonymous_memory(process)]
+    memory = partial(anonymous_memory, process or os.getpid(), children=children)
+    seen = [memory()]
     done = Event()
 
     def watch() -> None:
         while not done.wait(_SAMPLING):
-            seen.append(anonymous_memory(process))
+            seen.append(memory())
 
     watcher = Thread(target=watch, daemon=True)
     watcher.start()
@@ -155,7 +168,7 @@ def peak_memory(work: Callable[[], object], process: int | None = None) -> int |
     finally:
         done.set()
         watcher.join()
-    seen.append(anonymous_memory(process))
+    seen.append(memory())
     return max(seen) or None
 
 

@@ -17,7 +17,7 @@ from actspan.cli.console import (
 from actspan.cli.options import command, refuse_options
 from actspan.cli.tables import print_table
 from actspan.config.base import Existing
-from actspan.core.locks import lock_target
+from actspan.core.folders import locked_folder
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def compile_(
         _, done = record_outputs(prepare_plan(loaded, request))
     else:
         compiler = find_compiler(request)
-        with lock_target(bundle), step_report("compile") as report:
+        with locked_folder(bundle), step_report("compile") as report:
             loaded = Bundle.load(bundle)
             _, done = compile_plan(prepare_plan(loaded, request, compiler), compiler, report)
     print_notes(note for result in done for note in result.notes)

@@ -80,8 +80,8 @@ def serve(
 
     require("fastapi", extra="server", purpose="actspan serve")
     require("uvicorn", extra="server", purpose="actspan serve")
-    from actspan.server.app import make_token
-    from actspan.server.app import serve as run_service
+    from actspan.server.http_server import make_token
+    from actspan.server.http_server import serve as run_service
 
     limits = Limits(
         request_bytes=request_mib * MIB,

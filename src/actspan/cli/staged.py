@@ -11,7 +11,7 @@ from actspan.cli.console import findings, print_findings, print_json, progress_r
 from actspan.cli.help import Group
 from actspan.cli.options import command
 from actspan.config.base import Existing, OnError, doc
-from actspan.core.locks import lock_target
+from actspan.core.folders import locked_folder
 from actspan.deploy.deploy_requests import RunRequest, StagedNet, StageRequest
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def tem_inputs(request: StageRequest, *, lean: bool = False, json_: bool = False
     Example:
       actspan staged tem-inputs --model bsn/ --dataset my-videos/ --out stage/
     """
-    with lock_target(request.out), progress_report() as report:
+    with locked_folder(request.out), progress_report() as report:
         from actspan.deploy.staged.video_inputs import write_video_inputs
 
         done = write_video_inputs("tem", request, report, anchors=not lean)
@@ -66,7 +66,7 @@ def bmn_inputs(request: StageRequest, *, json_: bool = False) -> None:
       actspan staged run stage/ --net bmn --model bmn/
       actspan staged bmn-outputs stage/ --out result.json
     """
-    with lock_target(request.out), progress_report() as report:
+    with locked_folder(request.out), progress_report() as report:
         from actspan.deploy.staged.video_inputs import write_video_inputs
 
         done = write_video_inputs("bmn", request, report)

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
 import os
 import re
 import secrets
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from actspan.core.errors import ActSpanError, DataError
 from actspan.core.limits import EXPANDED, EXPANSION
-from actspan.core.locks import lock_target
+from actspan.core.locks import try_lock
 from actspan.core.wording import closest
 
 StrPath = str | os.PathLike[str]
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+# Errors of the machine, not of the file that is used: a later attempt may succeed.
+_MACHINE_ERRORS = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
+)
 _NEIGHBOURS = 10_000  # files compared with the name of a missing one
-_KINDS = {
+KINDS = {  # by the file or folder that marks it
     "model.toml": "a bundle",
     "run.toml": "a run",
     "store.toml": "a packed dataset",
@@ -39,73 +42,115 @@ _FILE_SUFFIX = re.compile(
     re.IGNORECASE,
 )
 _SEPARATORS = frozenset("/\\\0:" if os.name == "nt" else "/\\\0")  # "c:name" is on another drive
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # as open(..., "xb")
+_TEMPORARY = re.compile(r"\.[0-9a-f]{8}~.+")
+_MOUNTS = Path("/proc/self/fdinfo")  # of Linux
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open `path` for writing bytes; the file appears only if the block succeeds.
 
-    An ActSpanError names the file if it cannot be made, or if the disk is full.
+    Until then it has a hidden, random name, which is the stream's. It is locked, so that
+    `remove_leftovers` of another process keeps it. An ActSpanError names the file if it cannot be
+    made, or if the disk is full.
     """
-    if path.is_dir():
-        raise ActSpanError(f"{path}: cannot be written: is a folder; give the file a name")
-    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+    if path.exists():
+        require_replaceable(path)
+    _clean_once(os.path.abspath(path.parent))
+    stream: IO[bytes] | None = None
+    while stream is None:
+        partial = path.with_name(f".{secrets.token_hex(4)}~{path.name}")
+        try:
+            stream = open(partial, "xb")  # noqa: SIM115  the kernel applies the umask
+        except OSError as error:
+            raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+        with suppress(OSError):  # a file system without locks
+            if not try_lock(stream.fileno()):  # another process takes it for a leftover
+                stream.close()
+                stream = None
     try:
-        handle = os.open(partial, _NEW, 0o666)  # the kernel applies the umask
-    except OSError as error:
-        raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as stream:
+        with stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(partial, path)
+            if os.name == "nt":  # which renames no open files
+                stream.close()
+            os.replace(partial, path)
         sync(path.parent)
     except BaseException as error:
         partial.unlink(missing_ok=True)
-        _raise_disk_error(path, error)
+        raise_disk_error(path, error)
         raise  # an error of the block, not of writing
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove temporary files that `atomic_file` left next to `path` when its process was killed."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.????????"):
-        partial.unlink(missing_ok=True)
+def require_replaceable(path: Path) -> None:
+    """Raise ActSpanError if a file cannot be written by a rename: a folder or a mount point."""
+    if path.is_dir():
+        raise ActSpanError(f"{path}: cannot be written: is a folder; give the file a name")
+    if is_mounted_file(path):
+        raise ActSpanError(
+            f"{path}: cannot be written: is a mount point, which no complete file can replace; "
+            "mount the folder around it instead"
+        )
 
 
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill; if the block succeeds, it replaces `path`.
-
-    An ActSpanError names the folder if it cannot be made, the disk is full, or another process
-    writes to it.
-    """
-    with lock_target(path), _atomic_folder(path) as partial:
-        yield partial
+def is_mounted_file(path: Path) -> bool:
+    """Return whether a file is a mount point, as in a container; False where Linux does not say."""
+    if path.is_symlink() or not path.is_file() or not _MOUNTS.is_dir():
+        return False
+    with suppress(OSError):
+        return _mount(path) != _mount(path.parent)
+    return False
 
 
-@contextmanager
-def _atomic_folder(path: Path) -> Iterator[Path]:
-    target = path.resolve()  # a link is kept, and its target is replaced
-    partial = target.parent / f".{target.name}.{os.getpid()}.partial"
+def _mount(path: Path) -> str:
+    """Return the number of the mount that contains a path."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir()
-    except OSError as error:
-        raise ActSpanError(f"{path}: cannot be created: {error.strerror}") from error
-    try:
-        yield partial
-        replace_folder(partial, target)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        _raise_disk_error(path, error)
-        raise  # an error of the block, not of writing
+        facts = (_MOUNTS / str(handle)).read_text()
+    finally:
+        os.close(handle)
+    return next((line for line in facts.splitlines() if line.startswith("mnt_id:")), "")
 
 
-def _raise_disk_error(path: Path, error: BaseException) -> None:
+def remove_leftovers(folder: StrPath) -> None:
+    """Remove temporary files from a folder whose processes were killed."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _remove_if_left(entry.path)
+
+
+_clean_once = lru_cache(maxsize=1024)(remove_leftovers)  # a folder may have many thousand files
+
+
+def _remove_if_left(path: str) -> None:
+    with suppress(OSError):  # of another user, on Windows also open, or without locks
+        if os.name == "nt":
+            os.unlink(path)
+            return
+        handle = os.open(path, os.O_RDWR)
+        try:
+            if try_lock(handle):
+                os.unlink(path)
+        finally:
+            os.close(handle)
+
+
+def raise_disk_error(path: Path, error: BaseException) -> None:
+    """Raise an ActSpanError that names the path, if an error is of a full or failing disk."""
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def machine_error(error: BaseException) -> OSError | None:
+    """Return the error of a full or broken disk, or of too many open files, that is the cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _MACHINE_ERRORS:
+            return cause
+        cause = cause.__cause__
+    return None
 
 
 @contextmanager
@@ -122,25 +167,6 @@ def name_disk_errors(path: Path, what: str = "") -> Iterator[None]:
         for note in getattr(error, "__notes__", ()):
             named.add_note(note)
         raise named from error
-
-
-def replace_folder(fresh: Path, path: Path) -> None:
-    """Move a finished folder durably to `path`, then remove the one that it replaces.
-
-    Both must be on the same file system.
-    """
-    old = path.parent / f".{path.name}.{os.getpid()}.old"
-    sync(fresh)
-    if path.exists():
-        path.rename(old)
-    try:
-        fresh.rename(path)
-    except OSError:
-        if old.exists():
-            old.rename(path)
-        raise
-    sync(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def sync(path: Path) -> None:
@@ -199,7 +225,7 @@ def folder_name_error(path: Path, what: str) -> str:
 
 def folder_kind(path: Path) -> str:
     """Return " (a run)", " (a bundle)" or similar for a folder that ActSpan wrote, else ""."""
-    kinds = (name for file, name in _KINDS.items() if (path / file).exists())
+    kinds = (name for file, name in KINDS.items() if (path / file).exists())
     return next((f" ({kind})" for kind in kinds), "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -18,10 +19,10 @@ _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 
 
 @contextmanager
-def lock_target(target: Path, *, inside: bool = False) -> Iterator[None]:
+def lock_target(target: Path, *, inside: bool = False, wait: float = 0) -> Iterator[bool]:
     """Lock a file or folder that is written until the block ends; the lock ends with the process.
 
-    The same code can lock a target again within the block.
+    The same code can lock a target again within the block. Yields False then, else True.
 
     Parameters
     ----------
@@ -30,6 +31,8 @@ def lock_target(target: Path, *, inside: bool = False) -> Iterator[None]:
     inside : bool
         Keep the lock file in the folder `target`, which is created, not next to it. For a folder
         that is written in place, whose parent may not be writable.
+    wait : float
+        Seconds to wait for another process that has locked the target.
 
     Raises
     ------
@@ -40,14 +43,14 @@ def lock_target(target: Path, *, inside: bool = False) -> Iterator[None]:
     path = target.resolve()  # two names of one place have one lock
     file = path / LOCK if inside else path.with_name(f".{path.name}{LOCK}")
     if file in _held.get():
-        yield
+        yield False
         return
     created = [folder for folder in file.parents if not folder.exists()]  # deepest first
     try:
-        with lock_file(file, target, "is writing it; wait until that ends, or stop it"):
+        with lock_file(file, target, "is writing it; wait until that ends, or stop it", wait):
             token = _held.set(_held.get() | {file})
             try:
-                yield
+                yield True
             finally:
                 _held.reset(token)
     finally:
@@ -57,15 +60,15 @@ def lock_target(target: Path, *, inside: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def lock_file(file: Path, target: Path, busy: str) -> Iterator[None]:
+def lock_file(file: Path, target: Path, busy: str, wait: float = 0) -> Iterator[None]:
     """Lock `target` by the lock file `file` until the block ends; its folder is created.
 
-    Raises DataError if the file cannot be created, or if another process has locked it; `busy`
-    continues the message after the name of that process.
+    Raises DataError if the file cannot be created, or if another process has locked it, also after
+    `wait` seconds; `busy` continues the message after the name of that process.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(file, timeout=0, thread_local=False, fallback_to_soft=False)
+    lock = FileLock(file, timeout=wait, thread_local=False, fallback_to_soft=False)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -97,3 +100,20 @@ def _holder(file: Path) -> str:
     with suppress(OSError, UnicodeDecodeError):
         return file.read_text(encoding="utf-8")[:200] or "another process"
     return "another process"
+
+
+def try_lock(handle: int) -> bool:
+    """Lock an open file until it is closed; return False if another process has locked it.
+
+    Raises OSError on file systems without locks. Windows has none of these locks, but does not
+    remove open files.
+    """
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -42,13 +43,17 @@ def open_storage(where: str | Path) -> Storage:
     return FolderStorage(Path(str(where).removeprefix("file://")))
 
 
+@dataclass
 class FolderStorage:
-    """Storage in a local folder; `name` is its path, for messages."""
+    """Storage in a local folder."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.name = f"{path}/"
-        self._is_kept = False  # an empty folder, by its lock
+    path: Path
+    _is_kept: bool = field(default=False, init=False)  # an empty folder, by its lock
+
+    @property
+    def name(self) -> str:
+        """Its path, for messages."""
+        return f"{self.path}/"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

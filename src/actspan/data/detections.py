@@ -19,6 +19,7 @@ from actspan.core.wording import quoted
 from actspan.data.names import FileNames
 from actspan.data.result_files import late_error, read_entries
 from actspan.data.result_writers import result_writer
+from actspan.data.run_info import check_recorded
 
 DETECTIONS_FILE = "detections.json"  # file name in a run folder
 Labels = NDArray[np.int64]
@@ -119,7 +120,8 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
 
     `files` collects the ids that are names of video files. Times are seconds; videos and entries
     are in the file's order, all with the same `names`. A leading `v_` of an id is stripped. Raises
-    ResultError if the file is missing, damaged, has NaN, or an entry is without a label.
+    ResultError if the file is missing, damaged, has NaN, an entry is without a label, or the file
+    of a run differs from its checksum in `run.toml`.
     """
     path = Path(path)
     if path.is_dir() and not (path / DETECTIONS_FILE).is_file():
@@ -127,7 +129,9 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
             f"{path}: no {DETECTIONS_FILE} in this run; label its proposals: "
             f"actspan label {quoted(path)} --labels-from SCORES.json"
         )
-    path = path / DETECTIONS_FILE if path.is_dir() else path
+    if path.is_dir():
+        path = path / DETECTIONS_FILE
+        check_recorded(path)
     columns: dict[str, tuple[Float64, list[float], list[str]]] = {}
     codes: dict[str, int] = {}
     for video, entries in read_entries(path, _Entry, files or FileNames()):

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from actspan.config.base import dump_toml
 from actspan.config.stages import DType, Edge
 from actspan.core.errors import ConfigError, StoreError, require_installed
-from actspan.core.files import atomic_file, atomic_folder, folder_name_error, sha256
-from actspan.core.locks import lock_target
+from actspan.core.files import atomic_file, folder_name_error, sha256
+from actspan.core.folders import atomic_folder, is_free, locked_folder
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress, no_progress
@@ -59,7 +59,8 @@ def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> Pack
         The request is invalid, the target exists or is being written, or a part cannot be read.
     """
     _check_request(request)
-    with lock_target(request.out):
+    with locked_folder(request.out):
+        _check_target(request)
         return _pack(request, progress)
 
 
@@ -105,10 +106,14 @@ def _check_request(request: PackRequest) -> None:
         raise ConfigError(f"dtype {request.dtype!r} is not known: {' or '.join(get_args(DType))}")
     if request.edge is not None and request.length is None:
         raise ConfigError("edge says how videos are rescaled: give the length in cells with it")
+    _check_target(request)
+
+
+def _check_target(request: PackRequest) -> None:
     out = request.out
     if fault := folder_name_error(out, "a store"):
         raise StoreError(fault)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if is_free(out):
         return
     if not (out / MANIFEST).is_file():
         raise StoreError(f"{out}: already exists and is not a store: choose another folder")

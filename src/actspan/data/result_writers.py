@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from actspan.core.errors import ResultError, require_installed
-from actspan.core.files import atomic_file
+from actspan.core.files import atomic_file, require_replaceable
 from actspan.core.segments import Proposals, require_unit
 from actspan.data.result_files import VERSION
 
@@ -144,6 +144,7 @@ def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) ->
         require_installed("pyarrow", extra="arrow", purpose="writing Parquet")
     if path.is_dir():
         raise ResultError(f"{path}: is a folder; a file is written for {path.suffix}")
+    require_replaceable(path)
     if not path.parent.is_dir():
         raise ResultError(f"{path}: the folder {path.parent} does not exist")
     if not path.exists():

@@ -18,6 +18,7 @@ import numpy as np
 
 from actspan.core.errors import AnnotationError, DataError
 from actspan.core.files import atomic_file
+from actspan.core.folders import is_free
 from actspan.core.types import Float32, Float64, Video
 from actspan.data.annotations.format_table import DATASET_JSON
 from actspan.data.annotations.formats import read_annotations, write_annotations
@@ -40,7 +41,7 @@ layout = "TC"
 
 def check_demo_folder(out: Path, dataset: Path) -> None:
     """Raise DataError if a folder contains anything but a synthetic `dataset`."""
-    if not out.is_dir() or not any(out.iterdir()):
+    if not out.is_dir() or is_free(out):
         return
     if not _is_synthetic(dataset):
         raise DataError(

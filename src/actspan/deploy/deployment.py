@@ -16,8 +16,8 @@ import numpy as np
 
 from actspan.config.stages import Edge
 from actspan.core.errors import CompileError, ConfigError, MissingExtraError
-from actspan.core.files import atomic_file, atomic_folder
-from actspan.core.locks import lock_target
+from actspan.core.files import atomic_file
+from actspan.core.folders import atomic_folder, locked_folder
 from actspan.core.parallel import chunked
 from actspan.core.perf_lines import StepTimes, performance_lines
 from actspan.core.progress import Progress, no_progress
@@ -108,7 +108,7 @@ def deploy(request: DeployRequest, log: Log = no_log) -> Deployment:
         A graph does not compute what its weights compute; the compiler is available, but fails.
     """
     out = request.out
-    with lock_target(out or request.sources[0]):
+    with locked_folder(out or request.sources[0]):
         is_new = out is not None and not (out / MANIFEST).exists()
         try:
             return _deploy(request, _Summary(log))

@@ -16,6 +16,7 @@ import msgspec
 from actspan.config.base import NOT_JSON
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ResultError
+from actspan.core.folders import repair_folder
 from actspan.core.problems import Problem
 from actspan.core.storage import FolderStorage, Storage, open_storage
 from actspan.core.wording import counted
@@ -29,6 +30,8 @@ _IN_MEMORY = 1 << 21  # candidates of a shard that stay in memory until they are
 
 # Size in bytes and time of change in ns of a file; None if there is no file.
 FileStamp = tuple[int, int] | None
+# Everything that a result depends on, by kind: names and their checksums or values.
+Inputs = Mapping[str, Mapping[str, str]]
 
 
 class OtherResultError(ResultError):
@@ -73,17 +76,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """SHA-256 stored in every shard; equal for plans whose shards can be mixed."""
         return digest([digest([self.inputs, self.keeps, self.videos]), self.shard_size])
 
-    def differences(self, inputs: Mapping[str, Mapping[str, str]]) -> list[str]:
-        """List the differences from the current inputs in words.
-
-        New entries, such as another compiled file in the bundle, do not count.
-        """
-        return [
-            f"{kind}: {name} was {_short(was)}, is {_short(inputs.get(kind, {}).get(name))}"
-            for kind, values in self.inputs.items()
-            for name, was in values.items()
-            if inputs.get(kind, {}).get(name) != was
-        ]
+    def differences(self, inputs: Inputs) -> list[str]:
+        """List the differences from the current inputs in words, as `differences` does."""
+        return differences(self.inputs, inputs)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Plan:
@@ -211,6 +206,19 @@ class Checkpoint:
                 )
 
 
+def differences(before: Inputs, now: Inputs) -> list[str]:
+    """List in words how the inputs of a job differ from those of now.
+
+    New entries, such as another compiled file in the bundle, do not count.
+    """
+    return [
+        f"{kind}: {name} was {_short(was)}, is {_short(now.get(kind, {}).get(name))}"
+        for kind, values in before.items()
+        for name, was in values.items()
+        if now.get(kind, {}).get(name) != was
+    ]
+
+
 @contextmanager
 def locked_storage(request: ProposeRequest) -> Iterator[Storage | None]:
     """Open and lock the storage of a job's shards, and the folder where results are assembled.
@@ -223,6 +231,8 @@ def locked_storage(request: ProposeRequest) -> Iterator[Storage | None]:
     home = FolderStorage(request.partial)
     storage = home if request.shards is None else open_storage(request.shards)
     with home.locked():
+        if request.writes_run:
+            repair_folder(request.out.resolve())
         try:
             with storage.locked():
                 yield storage

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from actspan.core.errors import ResultError
 from actspan.core.files import folder_name_error, name_disk_errors
+from actspan.core.folders import is_free
 from actspan.core.problems import Problem, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import suggestion
@@ -73,14 +74,17 @@ def propose(
             require_classifier(bundle)
         source = open_source(request, bundle)
         stack.callback(source.close)
-        if request.resume and (finished := finished_run(source)):
-            return finished
+        inputs = (request.model, request.scores, request.labels.labels_from, *source.protected)
         if request.out is not None:
-            inputs = (request.model, request.scores, request.labels.labels_from, *source.protected)
-            check_target(request.out, inputs, replace=request.overwrite)
+            check_target(request.out, inputs, replace=request.overwrite or request.resume)
         storage = stack.enter_context(locked_storage(request))
+        if request.resume and storage is not None and (finished := finished_run(source)):
+            remove_shards(storage)
+            return finished
+        if request.out is not None:  # again: it was perhaps repaired, or just written by another
+            check_target(request.out, inputs, replace=request.overwrite)
         unfinished = None
-        if storage is not None and storage.contains(PLAN_FILE):
+        if storage is not None and PLAN_FILE in storage.names():
             unfinished = find_unfinished(storage, request)
         workers = stack.enter_context((engine or LocalEngine)(request, bundle, source))
         if bundle.nets:
@@ -94,7 +98,7 @@ def propose(
             checkpoint, saved = unfinished, resume(unfinished, source, progress)
         try:
             summary = _deliver(source, workers, checkpoint, saved, output, sinks, progress)
-            output.publish(source, summary)
+            output.publish(source, checkpoint.plan, summary)
         except BaseException as error:
             checkpoint.note_saved_shards(error, new=is_new)
             raise
@@ -295,7 +299,7 @@ def check_target(out: Path, inputs: Iterable[Path | None] = (), *, replace: bool
         if fault:
             suffixes = ", ".join(ANSWER_SUFFIXES)
             raise ResultError(f"{fault}; the result alone is a file in {suffixes}{suggested}")
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or is_free(out):
         return
     if not (out / RUN_FILE).is_file():
         raise ResultError(f"{out}: already exists and is not a run: choose another folder")

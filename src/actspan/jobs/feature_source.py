@@ -18,7 +18,7 @@ from actspan.data.dataset import Dataset, Recording, url_of
 from actspan.data.names import VIDEOS
 from actspan.data.store_manifest import MANIFEST
 from actspan.data.timebase import SPEC_FILE
-from actspan.jobs.checkpoint import Plan
+from actspan.jobs.checkpoint import Plan, digest
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.source import Source, checksum
 from actspan.model.bundle import Bundle
@@ -71,6 +71,7 @@ class FeatureSource(Source):
             files.insert(0, annotations)
             self.protected = (*self.protected, annotations)
         self.checksums = {path.name: checksum(path) for path in files}
+        self.checksums["videos"] = digest(self.ids)
 
     def check(self, progress: Progress, problems: Iterable[Problem] = ()) -> Plan:
         """Read all features, and keep the videos without problems; see `Source.check`."""

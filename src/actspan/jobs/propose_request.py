@@ -23,6 +23,8 @@ from actspan.config.base import (
 )
 from actspan.config.stages import BATCH
 from actspan.config.streams import TIMEOUT
+from actspan.core.errors import ConfigError
+from actspan.core.folders import work_folder
 from actspan.data.data_requests import ANSWER_SUFFIXES
 from actspan.model import LABEL_FREE
 from actspan.pipeline.labelling import LabelChoice
@@ -186,7 +188,8 @@ class ProposeRequest(Config, frozen=True):
                 "afterwards: actspan label",
             ),
         ):
-            require_setting(not fault, message)
+            if fault:
+                raise ConfigError(message)
 
     @property
     def writes_run(self) -> bool:
@@ -195,10 +198,11 @@ class ProposeRequest(Config, frozen=True):
 
     @property
     def partial(self) -> Path:
-        """Folder next to `out` for the unfinished run."""
+        """Folder for the unfinished run, next to `out` or in it; see `work_folder`."""
         assert self.out is not None
-        target = self.out.resolve() if self.writes_run else self.out  # a link to a run is kept
-        return target.with_name(f"{target.name}.partial")
+        if self.writes_run:
+            return work_folder(self.out, "partial")
+        return self.out.with_name(f"{self.out.name}.partial")
 
 
 @dataclass(frozen=True, slots=True)

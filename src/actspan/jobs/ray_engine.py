@@ -29,7 +29,7 @@ from actspan.jobs.checkpoint import Checkpoint
 from actspan.jobs.driver import Engine, EngineMaker, LocalEngine, open_source
 from actspan.jobs.propose_request import ClusterConfig, ProposeRequest
 from actspan.jobs.ray_pool import Work, ray_session, work_through
-from actspan.jobs.source import Source, versions
+from actspan.jobs.source import Source
 from actspan.model.bundle import Bundle
 from actspan.model.locations import bundle_folder, bundle_location
 from actspan.pipeline.classifier import with_classifier_graph
@@ -136,6 +136,7 @@ def _shard_worker(request: ProposeRequest, model: str, dataset: str | None) -> W
     checkpoint = _find_run(request)
     bundle = Bundle.load(request.model)
     source = open_source(request, bundle)
+    _require_versions(checkpoint, source)
     source.restore(checkpoint.plan, (), no_progress)
     engine = LocalEngine(request, bundle, source)
 
@@ -149,20 +150,25 @@ def _shard_worker(request: ProposeRequest, model: str, dataset: str | None) -> W
 
 def _find_run(request: ProposeRequest) -> Checkpoint:
     assert request.shards is not None
-    checkpoint, this_host = Checkpoint.find(open_storage(request.shards)), socket.gethostname()
+    checkpoint = Checkpoint.find(open_storage(request.shards))
     if checkpoint is None:
         raise ClusterError(
-            f"{request.shards}: worker {this_host} finds no run there: put --out on storage that "
-            "all machines share, or the shards in an object store: --shards s3://..."
+            f"{request.shards}: worker {socket.gethostname()} finds no run there: put --out on "
+            "storage that all machines share, or the shards in an object store: --shards s3://..."
         )
-    was, now = checkpoint.plan.inputs["versions"], versions()
+    return checkpoint
+
+
+def _require_versions(checkpoint: Checkpoint, source: Source) -> None:
+    """Raise ClusterError if a worker has other packages or runtimes than the driver."""
+    was, now = checkpoint.plan.inputs["versions"], source.versions
     if was != now:
         name = next(name for name in was | now if was.get(name) != now.get(name))
         raise ClusterError(
-            f"worker {this_host} has {name} {now.get(name)}, the driver {was.get(name)}: results "
-            "could differ; install the same versions on all machines"
+            f"worker {socket.gethostname()} has {name} {now.get(name, 'absent')}, the driver "
+            f"{was.get(name, 'absent')}: results could differ; install the same versions on all "
+            "machines"
         )
-    return checkpoint
 
 
 def ray_extraction(config: ClusterConfig) -> ExtractEngine:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
+import msgspec
+
+from actspan.config.base import NOT_JSON
 from actspan.core.errors import ChangedInputsError, FeatureError, ResultError, ShardError
-from actspan.core.files import sha256
+from actspan.core.files import read_bytes
+from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem, Skipped
 from actspan.core.progress import Progress
 from actspan.core.storage import Storage
 from actspan.core.wording import counted
-from actspan.jobs.checkpoint import Checkpoint, digest, locked_storage, remove_shards
+from actspan.data.run_info import require_checksum
+from actspan.jobs.checkpoint import Checkpoint, FileStamp, differences, digest
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
-from actspan.jobs.run import RUN_FILE, Run
+from actspan.jobs.run import INPUTS, RUN_FILE, Run
 from actspan.jobs.source import Source
 
 
@@ -87,30 +93,50 @@ def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> Saved:
     missing = (v for n, videos in enumerate(plan.shards) if n not in intact for v in videos)
     source.restore(plan, missing, progress)
     done = {video for number in intact for video in plan.shards[number]} - skipped
-    notes = [*_changes(checkpoint, source, done)]
+    stamps = zip(plan.videos, plan.stamps, strict=False)
+    notes = [*_changes({video: stamp for video, stamp in stamps if video in done}, source)]
     if damaged := len(committed) - len(intact):
         what, folder = counted(damaged, "damaged shard"), str(source.request.partial)
         notes.append(Problem("", folder, what, "computed again", Skipped.NOTHING))
     return Saved(frozenset(intact), frozenset(skipped), tuple(notes))
 
 
-def _changes(checkpoint: Checkpoint, source: Source, done: set[str]) -> Iterator[Problem]:
-    """Yield notes about files that changed after their results were saved."""
-    plan = checkpoint.plan
-    stamps = zip(plan.videos, plan.stamps, source.stamps(plan.videos), strict=False)
-    changed = [video for video, was, now in stamps if video in done and now not in (None, was)]
+def _changes(stamps: Mapping[str, FileStamp], source: Source) -> Iterator[Problem]:
+    """Yield notes about files that changed, or are gone, since their results were saved.
+
+    `stamps` are those of the videos with results. Raises FeatureError if none may be skipped.
+    """
+    known = {video: was for video, was in stamps.items() if was is not None}
+    now = source.stamps(known)
+    changed = [v for (v, was), new in zip(known.items(), now, strict=True) if new != was]
     if changed and source.request.on_error == "fail":
         what = "videos" if source.is_decoded else "features"
         raise FeatureError(
             f"{source.folder or source.file(changed[0])}: {what} of "
-            f"{counted(len(changed), 'video')} changed since results were computed from them "
-            f"({changed[0]!r} first): start again with --force without --resume, or keep those "
-            "results: --on-error skip"
+            f"{counted(len(changed), 'video')} changed or are gone since results were computed "
+            f"from them ({changed[0]!r} first): start again with --force without --resume, or "
+            "keep those results: --on-error skip"
         )
     remedy = "start again if the new ones are right: --force"
     for video in changed:
-        what = "changed after its result"
+        what = "changed, or is gone, after its result"
         yield Problem(video, source.file(video), what, remedy, Skipped.NOTHING)
+
+
+class RunInputs(msgspec.Struct, frozen=True):
+    """Inputs of a finished run, to compare when it is resumed: the content of `inputs.json`."""
+
+    made_from: dict[str, dict[str, str]]
+    stamps: dict[str, FileStamp]  # by video
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file of a run; raise ResultError if it is damaged."""
+        try:
+            return msgspec.json.decode(read_bytes(path, DOCUMENT), type=cls)
+        except (OSError, *NOT_JSON) as error:
+            what = "make the run again: --force without --resume"
+            raise ResultError(f"{path}: damaged: {error}; {what}") from error
 
 
 def origin(source: Source) -> str:
@@ -128,25 +154,36 @@ def origin(source: Source) -> str:
 
 
 def finished_run(source: Source) -> Summary | None:
-    """Return the summary of a run that is resumed but complete; remove its leftover shards.
+    """Return the summary of a run that is resumed but complete, and locked.
 
-    Raises ResultError if the run is damaged.
+    None if there is no complete run, or one of other inputs that may be replaced.
+
+    Raises
+    ------
+    ResultError
+        The run is damaged, or was made from other inputs and may not be replaced; names them.
+    FeatureError
+        Features or videos changed since, and `on_error` is "fail".
     """
-    request = source.request
-    out = request.out
+    request, out = source.request, source.request.out
     if not request.resume or not request.writes_run or out is None:
         return None
     if not (out / RUN_FILE).is_file():
         return None
-    info = Run.load(out).info
-    if info.get("origin") != origin(source):
+    run = Run.load(out)
+    is_same = run.info.get("origin") == origin(source)
+    if not is_same and (request.overwrite or INPUTS not in run.files):
         return None
-    for name, expected in info["files"].items():
-        path = out / name
-        if not path.is_file() or sha256(path) != expected:
-            raise ResultError(f"{path}: damaged; make the run again: --force without --resume")
-    with locked_storage(request) as storage:
-        if storage is not None:
-            remove_shards(storage)
+    for name in run.files if is_same else (INPUTS,):
+        require_checksum(out / name, run.files[name])
+    inputs = RunInputs.read(out / INPUTS)
+    if not is_same:
+        found = differences(inputs.made_from, source.inputs()) or ["selection of proposals"]
+        raise ResultError(
+            f"{out}: a run already exists, of different inputs: {'; '.join(found)}: use the same "
+            "inputs, choose another folder, or replace it: --force"
+        )
+    notes = tuple(_changes(inputs.stamps, source))
+    info = run.info
     figures = (info["videos"], info["proposals"], info["detections"])
-    return Summary(out, *figures, 0.0, {}, (), (), kept=info["videos"])
+    return Summary(out, *figures, 0.0, {}, notes, (), kept=info["videos"])

@@ -4,6 +4,7 @@
     ├── run.toml           bundle, dataset, versions, settings, timing, skipped videos
     ├── scores.npz         <video> -> (3, T) float32: action, start, end
     ├── candidates.npy     candidates of PEM, before suppression; candidates.csv is their index
+    ├── inputs.json        checksums of the inputs, and size and time of each video's file
     └── result.json        the proposals, seconds
 
 A run appears when it is complete; until then it has a hidden name in the same folder.
@@ -18,13 +19,12 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from actspan.config.base import read_toml
-from actspan.core.errors import ConfigError, ResultError
+from actspan.core.errors import ResultError
 from actspan.core.files import folder_kind, sha256
 from actspan.core.segments import Proposals
 from actspan.core.types import Float64
+from actspan.data import result_files, run_info
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.result_files import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.candidate_files import (
     CANDIDATES,
@@ -38,7 +38,8 @@ from actspan.model import LABEL_FREE
 
 _NAMED = 5  # files of a run that are named in a command
 PLAN_FILE = "plan.json"  # of an unfinished run
-RUN_FILE, SCORES, RESULT = "run.toml", "scores.npz", "result.json"
+RUN_FILE, RESULT = run_info.RUN_FILE, result_files.RESULT_FILE
+SCORES, INPUTS = "scores.npz", "inputs.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,13 @@ class Run:
             raise ResultError(
                 f"{path}{folder_kind(path)}: not a run (no {RUN_FILE}); make one: actspan propose"
             )
-        try:
-            return cls(path, read_toml(path / RUN_FILE))
-        except ConfigError as error:
-            raise ResultError(str(error)) from error
+        return cls(path, run_info.read_run_info(path))
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """SHA-256 of the files that the run was written with, by name."""
+        files: dict[str, str] = self.info.get("files", {})
+        return files
 
     @property
     def set_apart(self) -> tuple[str, ...]:
@@ -98,8 +102,11 @@ class Run:
         return words
 
     def proposals(self) -> dict[str, Proposals]:
-        """Read the proposals of every video, seconds, best first."""
-        return read_result(self.path / RESULT)
+        """Read the proposals of every video, seconds, best first.
+
+        Raises ResultError if the file is damaged, or differs from its checksum in `run.toml`.
+        """
+        return result_files.read_result(self.path)
 
     def scores(self) -> ScoreFiles:
         """Open the boundary scores of every video."""

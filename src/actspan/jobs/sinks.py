@@ -15,19 +15,21 @@ import msgspec
 import numpy as np
 
 from actspan.config.base import dump_toml, to_dict
-from actspan.core.files import atomic_file, replace_folder, sha256, sync
+from actspan.core.files import atomic_file, sha256, sync
+from actspan.core.folders import replace_folder
 from actspan.core.segments import Proposals
 from actspan.core.types import Float32
 from actspan.data.cells import Window, stitch
 from actspan.data.detections import DETECTIONS_FILE, Detections
 from actspan.data.result_writers import ResultWriter, result_writer
+from actspan.data.run_info import FORMAT
 from actspan.data.scores import add_scores, open_score_archive
 from actspan.jobs.candidate_files import candidate_writer
-from actspan.jobs.checkpoint import OtherResultError
+from actspan.jobs.checkpoint import OtherResultError, Plan
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
-from actspan.jobs.resume import origin
-from actspan.jobs.run import RESULT, RUN_FILE, SCORES
-from actspan.jobs.source import Source, versions
+from actspan.jobs.resume import RunInputs, origin
+from actspan.jobs.run import INPUTS, RESULT, RUN_FILE, SCORES
+from actspan.jobs.source import Source
 from actspan.model.locations import bundle_location
 from actspan.pipeline.outcomes import Outcome
 from actspan.streams.addresses import Location
@@ -111,7 +113,7 @@ def run_writer(folder: Path) -> Iterator[Callable[[Outcome], None]]:
 def write_info(folder: Path, info: Mapping[str, Any]) -> None:
     """Write `run.toml`."""
     with atomic_file(folder / RUN_FILE) as stream:
-        stream.write(dump_toml({"format": 1, **info}).encode())
+        stream.write(dump_toml({"format": FORMAT, **info}).encode())
 
 
 def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
@@ -169,7 +171,7 @@ class Output:
 
             yield add
 
-    def publish(self, source: Source, summary: Summary) -> None:
+    def publish(self, source: Source, plan: Plan, summary: Summary) -> None:
         """Move what was written to its place, a run with `run.toml`.
 
         A result file does not record its inputs. If a complete one is resumed, it was therefore
@@ -180,11 +182,12 @@ class Output:
             return
         if request.writes_run:
             folder = request.partial / ".run"
+            with atomic_file(folder / INPUTS) as stream:
+                stamps = dict(zip(plan.videos, plan.stamps, strict=False))
+                stream.write(msgspec.json.encode(RunInputs(plan.inputs, stamps)))
             files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
             write_info(folder, {**run_info(source, summary), "files": files})
-            # The target of a link to a run is replaced, not the link.
-            name = request.partial.name.removesuffix(".partial")
-            replace_folder(folder, request.partial.with_name(name))
+            replace_folder(folder, out.resolve())  # a link is kept, and its target is replaced
             return
         file = request.partial / f".result{out.suffix}"
         is_finished = request.resume and self.is_new and not request.overwrite and out.is_file()
@@ -214,7 +217,7 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
         },
         "dataset": {**source.record(), "assumptions": list(summary.notes)},
         "backend": request.backend if bundle.nets else "none",
-        "versions": versions(),
+        "versions": source.versions,
         "pipeline": to_dict(source.config),
         "changes": source.changes or None,
         "labels": request.labels.info(),

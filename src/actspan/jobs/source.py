@@ -6,6 +6,8 @@ import hashlib
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,24 +31,20 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
 from actspan.pipeline.labels import Labeller
 from actspan.pipeline.outcomes import Failure, Piece
+from actspan.runtime.opening import backend_of_backbone, choose_backend, find_backend
 from actspan.streams.addresses import Location
 
 _PACKAGES = ("actspan", "numpy", "numba", "onnxruntime")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that compute."""
-    return {"python": platform.python_version()} | {
-        name: package_version(name) for name in _PACKAGES
-    }
-
-
 def package_version(name: str) -> str:
-    """Return the version of an installed package whose module has its name."""
+    """Return the version of an installed package whose module has its name, or "absent"."""
     try:
         return version(name)
     except PackageNotFoundError:  # from another distribution, such as onnxruntime-gpu
-        return str(import_module(name).__version__)
+        with suppress(ImportError):
+            return str(import_module(name).__version__)
+    return "absent"
 
 
 class Source(ABC):
@@ -82,6 +80,8 @@ class Source(ABC):
     edge: Edge = "clamp"  # how rescaling fills outer cells, if the bundle does not say
     is_decoded = False  # pieces come from a decoder, one by one, which itself reports progress
     shard_size = 1  # default number of videos per shard
+    decoders: tuple[str, ...] = ()  # packages that decode the videos
+    has_backbone = False  # pictures are embedded by an ONNX backbone
     ids: tuple[str, ...] = ()
     paths: Mapping[str, Location] = MappingProxyType({})
     files: Mapping[str, Any] = MappingProxyType({})
@@ -101,6 +101,21 @@ class Source(ABC):
     def close(self) -> None:
         """Close what was opened."""
         return
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Versions of Python, and of the packages and runtimes that compute."""
+        backend = self.request.backend
+        runtimes = [choose_backend(self.bundle, backend).name] if self.bundle.nets else []
+        if self.has_backbone:
+            runtimes.append(backend_of_backbone(backend))
+        packages = {name: name for name in (*_PACKAGES, *self.decoders)}
+        for name in runtimes:
+            runtime = find_backend(name)[0]
+            packages[name] = runtime.package or runtime.module
+        return {"python": platform.python_version()} | {
+            name: package_version(package) for name, package in packages.items()
+        }
 
     def record(self) -> dict[str, Any]:
         """Return the table `dataset` of `run.toml`."""
@@ -146,7 +161,7 @@ class Source(ABC):
                 "changes": ", ".join(self.changes) or "none",
                 **{name: checksum(path) for name, path in paths.items() if path},
             },
-            "versions": versions(),
+            "versions": self.versions,
         }
 
     def plan(self, videos: tuple[str, ...], problems: Iterable[Problem], **details: Any) -> Plan:

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from actspan.config.streams import StreamKind
 from actspan.core.errors import AnnotationError, BundleError, VideoError
 from actspan.core.files import sha256
 from actspan.core.problems import Problem, raise_errors, raise_nothing_left
@@ -32,7 +33,6 @@ from actspan.streams.stream_kinds import find_kind
 from actspan.streams.video_decoding import FollowedVideo
 from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
 
-_OTHER_NOUN = "recording"
 _LIVE_WINDOW = 480  # snippets of a live video that are seen at once without labels: a minute
 
 
@@ -50,10 +50,14 @@ class DecodedSource(Source):
         self._features: BundleFeatures | None = None
         self._spool: FeatureSpool | None = None  # None unless a classifier needs the features
         made = bundle.features.extraction
-        is_video = made is None or made.kind == "video"
-        self._noun = "video" if is_video else _OTHER_NOUN
+        self._set_kind("video" if made is None else made.kind)
         self.ends: dict[str, float] = {}
         self.ending_notes: dict[str, Problem] = {}
+
+    def _set_kind(self, kind: StreamKind) -> None:
+        self.has_backbone = kind == "video"
+        self.decoders = ("av",) if kind in ("video", "audio") else ()
+        self._noun = "video" if kind == "video" else "recording"
 
     def _open(self) -> BundleFeatures:
         if self._features is None:
@@ -122,7 +126,8 @@ class VideoSource(DecodedSource):
         videos = _subset(found, request.subset, bundle.set_apart)
         if bundle.config.label_free is not None and kind != "video":
             spec = usual_features(kind, videos.paths.values())
-            self.bundle, self._noun = dataclasses.replace(bundle, features=spec), _OTHER_NOUN
+            self.bundle = dataclasses.replace(bundle, features=spec)
+            self._set_kind(kind)
         self.paths = self.files = videos.paths
         self.ids, self._problems = tuple(videos.paths), videos.problems
         self._annotations = None

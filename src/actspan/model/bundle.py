@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -17,12 +17,11 @@ from actspan.config.stages import ClassifierConfig, FeatureSpec, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
 from actspan.core.files import (
     atomic_file,
-    atomic_folder,
     check_size,
     is_plain_name,
     sha256,
-    sync,
 )
+from actspan.core.folders import atomic_folder, locked_folder
 from actspan.core.limits import WEIGHTS
 from actspan.core.types import Float32
 from actspan.model.manifest import (
@@ -41,6 +40,8 @@ from actspan.model.manifest import (
 )
 from actspan.model.nets import ABSENT, NETS, Net, nets_of, video_net
 from actspan.model.weights import NetConfig, pack_weights, unpack_weights
+
+_WAIT = 60.0  # seconds for another process that adds a file to a bundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +169,14 @@ class Bundle:
         )
         contents[MANIFEST] = bundle._manifest()
         try:
-            with atomic_folder(path) as folder:
-                for name, data in contents.items():
-                    with atomic_file(folder / name) as stream:
-                        stream.write(data)
+            with locked_folder(path):
+                check_new_bundle(path, overwrite=overwrite)  # again: it was perhaps repaired
+                with atomic_folder(path) as folder:
+                    for name, data in contents.items():
+                        with atomic_file(folder / name) as stream:
+                            stream.write(data)
+        except BundleError:
+            raise
         except (OSError, ActSpanError) as error:
             raise BundleError(f"{path}: cannot be written: {error}") from error
         return bundle
@@ -220,25 +225,25 @@ class Bundle:
         if name == MANIFEST or not is_plain_name(name):
             raise BundleError(f"{self.path}: {name!r} cannot be the name of an added file")
         path = self.path / name
-        files = dict(self.load(self.path).files)  # another process may have added files
-        temporary = path.with_name(f".{secrets.token_hex(4)}.{name}")
         try:
-            if isinstance(content, bytes):
-                temporary.write_bytes(content)
-            else:
-                content(temporary)
-            record = FileRecord.of_file(temporary)
-            if files.pop(name, record) != record:
-                replace(self, files=files)._write_manifest()
-            sync(temporary)
-            temporary.replace(path)
-            sync(self.path)
-            changed = replace(self, files=dict(sorted((files | {name: record}).items())))
-            changed._write_manifest()
-        except OSError as error:
+            with ExitStack() as stack:
+                with atomic_file(path) as stream:
+                    if isinstance(content, bytes):
+                        stream.write(content)
+                        stream.flush()
+                    else:
+                        content(Path(stream.name))
+                    record = FileRecord.of_file(Path(stream.name))
+                    stack.enter_context(locked_folder(self.path, wait=_WAIT))
+                    files = dict(self.load(self.path).files)  # another process may have added files
+                    if files.pop(name, record) != record:
+                        replace(self, files=files)._write_manifest()
+                changed = replace(self, files=dict(sorted((files | {name: record}).items())))
+                changed._write_manifest()
+        except BundleError:
+            raise
+        except (OSError, ActSpanError) as error:
             raise BundleError(f"{path}: cannot be written: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
         return changed
 
     def add_networks(self, weights: Mapping[Net, Mapping[str, ArrayLike]]) -> Self:

@@ -11,7 +11,7 @@ import msgspec
 from actspan.config.bmn import BmnPreset
 from actspan.config.stages import FeatureSpec, PipelineConfig
 from actspan.core.errors import BundleError, CheckpointError
-from actspan.core.locks import lock_target
+from actspan.core.folders import locked_folder
 from actspan.model.bundle import Bundle
 from actspan.model.checkpoints import ORIGINS, CheckpointNetwork, read_checkpoint
 from actspan.model.manifest import MANIFEST, Source, check_new_bundle
@@ -40,7 +40,7 @@ def convert_checkpoints(
     DataError
         Another process writes to `out`.
     """
-    with lock_target(out):
+    with locked_folder(out):
         is_bundle = (out / MANIFEST).is_file()
         if not is_bundle:
             check_new_bundle(out, overwrite=overwrite)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from actspan.core.errors import ActSpanError, HubError, require
-from actspan.core.files import atomic_folder, sha256
+from actspan.core.files import sha256
+from actspan.core.folders import atomic_folder, locked_folder
 from actspan.core.limits import SETTINGS, WEIGHTS
-from actspan.core.locks import lock_target
 from actspan.model.bundle import Bundle
 from actspan.model.hub_address import HubAddress
 from actspan.model.manifest import MANIFEST, FileRecord, check_new_bundle
@@ -57,7 +57,7 @@ def local_bundle(address: str) -> Path:
 def pull_bundle(address: str, out: Path, *, overwrite: bool = False) -> Bundle:
     """Download a bundle from a hub into a new folder; raise as `local_bundle`, or BundleError."""
     hub = Hub(HubAddress.parse(address))
-    with lock_target(out):
+    with locked_folder(out):
         check_new_bundle(out, overwrite=overwrite)
         hub.download_bundle(out)
         return Bundle.load(out)

@@ -13,6 +13,7 @@ from actspan.config.base import Config, from_dict, read_toml
 from actspan.config.stages import FeatureSpec, PipelineConfig
 from actspan.core.errors import BundleError, ConfigError
 from actspan.core.files import check_size, folder_kind, folder_name_error, sha256
+from actspan.core.folders import is_free
 from actspan.core.limits import WEIGHTS
 from actspan.core.wording import quoted
 from actspan.data.names import VIDEO_SUFFIXES
@@ -150,7 +151,7 @@ def check_new_bundle(path: Path, *, overwrite: bool = False) -> None:
         if not overwrite:
             what = "a bundle already exists; choose another folder, or ask to replace it: --force"
             raise BundleError(f"{path}: {what}")
-    elif (path.exists() or path.is_symlink()) and not (path.is_dir() and not any(path.iterdir())):
+    elif not is_free(path) or (path.is_symlink() and not path.exists()):
         what = "already exists and is not a bundle; choose another folder"
         raise BundleError(f"{path}: {what}")
 

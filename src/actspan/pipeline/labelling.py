@@ -166,7 +166,9 @@ def _write(
     progress: Progress,
 ) -> LabelSummary:
     """Label all results on all cores, and write the detections in order."""
+    from actspan.data.detections import DETECTIONS_FILE
     from actspan.data.result_writers import result_writer
+    from actspan.data.run_info import record_file
 
     def detect(result: tuple[str, Proposals]) -> tuple[str, Detections]:
         return result[0], label(*result)
@@ -178,5 +180,7 @@ def _write(
             file.add(video, found.segments, found.labels)
             detections += len(found)
             progress("label", done, len(results))
+    if out.name == DETECTIONS_FILE:
+        record_file(out)
     seconds = perf_counter() - started
     return LabelSummary(out, len(results), detections, seconds, tuple(problems))

@@ -11,6 +11,7 @@ import numpy as np
 
 from actspan.bench.records import BenchResult, Roof, Stage
 from actspan.bench.result_tables import title_of
+from actspan.bench.roof import TOO_NOISY
 from actspan.core.errors import BenchError
 from actspan.report.figures import COLOURS, INK, SOFT, check_picture, new_figure, save, tidy
 
@@ -24,7 +25,7 @@ def plot_roofline(result: BenchResult, path: Path | str) -> None:
     ConfigError, DataError or MissingExtraError if the picture cannot be written.
     """
     path = check_picture(path)
-    stages = [s for s in result.stages if s.cost is not None and s.cost.share is not None]
+    stages = [s for s in result.stages if s.cost is not None]
     if result.roof is None or not stages:
         raise BenchError("the result has no roof or no costs: write it again with actspan bench")
     colours = dict(zip(dict.fromkeys(map(title_of, stages)), cycle(COLOURS), strict=False))
@@ -83,10 +84,11 @@ def _draw_shares(axes: Any, stages: Sequence[Stage], colours: Mapping[str, str])
         stages_of_title = [stage for stage in stages if title_of(stage) == name]
         height = 0.8 / len(stages_of_title)
         for number, stage in enumerate(stages_of_title):
-            share = 100 * (stage.cost.share or 0.0) if stage.cost else 0.0
+            found = stage.cost.share if stage.cost else None
+            share = 100 * (found or 0.0)
             place = row + height * (number - (len(stages_of_title) - 1) / 2)
             axes.barh(place, share, height=0.9 * height, color=colours[name])
-            text = f"{share:.{0 if share >= 10 else 2}f} %"
+            text = TOO_NOISY if found is None else f"{share:.{0 if share >= 10 else 2}f} %"
             text += f", batch {stage.batch}" if stage.batch else ""
             axes.annotate(text, (share, place), xytext=(4, 0), bbox=box, **style)
     axes.set_yticks(range(len(colours)), colours)

@@ -22,7 +22,13 @@ from actspan.data.annotations.writing import WriteOptions, in_microseconds
 from actspan.data.data_requests import ExportRequest
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.instances import segment_problems
-from actspan.data.result_files import RESULT_FILE, is_result, read_result, result_bytes
+from actspan.data.result_files import (
+    RESULT_FILE,
+    is_result,
+    read_result,
+    result_bytes,
+)
+from actspan.data.run_info import check_recorded
 from actspan.data.videos import Videos, good_segments
 from actspan.jobs.run import RUN_FILE, Run
 
@@ -111,6 +117,8 @@ def _read(request: ExportRequest) -> tuple[str, Annotations]:
         if request.top is not None or request.min_score is not None:
             raise ConfigError(f"{request.source}: annotations have no scores to choose by")
         return "annotations", read_annotations(request.source)
+    if source != request.source:
+        check_recorded(source)
     if b'"label"' in result_bytes(source):
         labelled = read_detections(source).items()
         videos = Videos(_scored_video(v, d.segments, d.labels) for v, d in labelled)

@@ -54,6 +54,7 @@ class Backend:
     # True if it was run and is known to change the proposals; then it is not `verified`.
     alters: bool = False
     auto: bool = False  # true if `--backend auto` may choose it
+    package: str = ""  # package of the runtime, if its name is not that of the module
 
     @property
     def suffixes(self) -> list[str]:
@@ -79,13 +80,14 @@ _GET_CANN = (
     "install CANN, then the wheels ais_bench and aclruntime of Ascend's tools repository "
     "(PyPI's ais-bench-benchmark is another program)"
 )
+_AIS = "ais_bench"
 _ORT_CANN = f"install CANN, then {_PIP_ORT}-cann"
 
 # The order is that of "auto": files compiled for the machine, accelerators, then processors from
 # fast to slow as `python -m benchmarks.backends` measures them.
 _TABLE = (
     Backend("tensorrt", "tensorrt", "NVIDIA GPU", ".engine", _PIP_TRT, auto=True),
-    Backend("ascend", "ascend_npu", "Ascend NPU", ".om", _GET_CANN, auto=True),
+    Backend("ascend", "ascend_npu", "Ascend NPU", ".om", _GET_CANN, auto=True, package=_AIS),
     Backend("onnxruntime:cuda", ORT, "NVIDIA GPU", ".onnx", f"{_PIP_ORT}-gpu", "CUDA", auto=True),
     Backend("openvino", _OV, "CPU", ".onnx", _PIP_OV, "CPU", ".xml", verified=True, auto=True),
     Backend("onnxruntime", ORT, "CPU", ".onnx", _PIP_ORT, "CPU", verified=True, auto=True),

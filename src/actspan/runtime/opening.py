@@ -115,6 +115,12 @@ def _reason_of_choice(backend: Backend, rejected: dict[str, str]) -> str:
     return reason + "".join(f"; {name} passed over: {rejected[name]}" for name in installed)
 
 
+def backend_of_backbone(wanted: str = "auto") -> str:
+    """Return the name of the backend that opens the ONNX file of a backbone."""
+    fits = wanted != "auto" and find_backend(wanted)[0].suffix == ".onnx"
+    return wanted if fits else _backend_for_file(Path("backbone.onnx")).name
+
+
 def check_backend(name: str) -> Support:
     """Check that a backend can be used here; raise BackendError if no backend has this name."""
     backend, device = find_backend(name)

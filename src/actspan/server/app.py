@@ -1,35 +1,28 @@
-"""The ASGI application, and the server process from settings to the last answer after SIGTERM."""
+"""The ASGI application: everything that answers requests, from settings to the routes."""
 
 from __future__ import annotations
 
-import secrets
-import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
-from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
-from threading import Thread
 from typing import Any
 
-import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from msgspec.structs import replace
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from actspan import __version__
 from actspan.core.colours import style_sheet
-from actspan.core.errors import ActSpanError, ConfigError
 from actspan.server import browse_routes, inference_routes
 from actspan.server.corrections import Corrections
 from actspan.server.database import Database
+from actspan.server.error_handlers import install_handlers
 from actspan.server.error_responses import (
     ParameterCheck,
     ProblemDetails,
     check_ready,
     failures,
-    install_handlers,
 )
 from actspan.server.inference_tensors import InferRequest
 from actspan.server.job_runner import JobRunner
@@ -44,7 +37,8 @@ from actspan.server.run_figures import Figures
 from actspan.server.served_model import ServedModel
 from actspan.server.served_work import ServedWork
 from actspan.server.service import ProposalService
-from actspan.server.settings import Limits, ServeSettings, is_loopback
+from actspan.server.settings import Limits, ServeSettings
+from actspan.server.watch import Watch
 from actspan.server.work_routes import work_router
 
 VIEWER = Path(__file__).parent / "viewer"  # static assets, served at /
@@ -74,7 +68,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
             redoc_url=None,
             openapi_url="/openapi.json",
             telemetry={"auto_configure": False},
-            responses=failures(400, 401, 403),
+            responses=failures(400, 401, 403, 503),
         )
         install_handlers(app)
         media = Media(settings.data / "media", settings.limits, metrics)
@@ -97,7 +91,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
             browse_routes.router(library, corrections, media, reviews, figures),
             work_router(store, work, runner, kept),
         ]
+        runners = [runner]
         if service is not None:
+            runners.append(service.runner)
             routers += [direct_router(service), job_router(service)]
             routers.append(inference_routes.router(service))
         checked = [Depends(ParameterCheck())]
@@ -105,6 +101,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
             app.include_router(router, dependencies=checked)
         app.frontend("/", directory=VIEWER, fallback=None)
         _complete_schemas(app)
+        app.state.watch = opened.enter_context(closing(Watch(database, runners)))
         app.state.service, app.state.library, app.state.is_ready = service, library, False
         app.state.opened = opened.pop_all()  # setup succeeded, so everything stays open
     app.add_middleware(RequestMiddleware, settings=settings, metrics=metrics)
@@ -160,7 +157,7 @@ def _operations(model: ServedModel | None, limits: Limits, metrics: Metrics) -> 
 
     @routes.get("/readyz", responses=failures(503))
     async def readyz(request: Request) -> Health:
-        """Return whether requests are accepted: the model is open, no stop is in progress."""
+        """Return whether requests are accepted: the model is open, jobs can be stored and run."""
         check_ready(request)
         return Health()
 
@@ -205,6 +202,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with app.state.opened:
         if app.state.service is not None:
             app.state.service.runner.start()
+        app.state.watch.start()
         app.state.is_ready = True
         yield
         app.state.is_ready = False
@@ -224,75 +222,3 @@ def _complete_schemas(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def make_token(host: str, token: str | None) -> str | None:
-    """Return the given token, or a new one if other machines can reach the service."""
-    if token is None and not is_loopback(host):
-        return secrets.token_urlsafe(24)
-    return token
-
-
-def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
-    """Answer requests until SIGTERM or SIGINT; finish those in progress before returning.
-
-    Port 0 chooses a free port; `announce` is called with the address, once requests are accepted.
-    Raises ConfigError if the service cannot listen at the address, others like `create_app`.
-    """
-    with closing(_listen(settings)) as listening:
-        settings = replace(settings, port=listening.getsockname()[1])
-        app = create_app(settings)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=round(settings.limits.stop_seconds),
-        )
-        # uvicorn raises the signals that ended it again, but an orderly end is no failure.
-        before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            server = _Server(config, lambda: _announce(app, settings, announce))
-            server.run(sockets=[listening])
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-class _Server(uvicorn.Server):
-    """Server that announces when it accepts requests."""
-
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._announce = announce
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._announce()
-
-
-def _announce(app: FastAPI, settings: ServeSettings, announce: Callable[[str], None]) -> None:
-    """Announce the address, and once results are read, that no video belongs to a run."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    query = "" if settings.token is None else f"?token={settings.token}"
-    announce(f"ActSpan is at http://{host}:{settings.port}/{query} (Ctrl-C stops it)")
-
-    def check() -> None:
-        with suppress(ActSpanError):  # a request for a damaged result reports the error
-            if line := app.state.library.unplayable():
-                announce(f"note: {settings.videos}: {line}")
-
-    Thread(target=check, daemon=True).start()
-
-
-def _listen(settings: ServeSettings) -> socket:
-    listening = socket(AF_INET6 if ":" in settings.host else AF_INET)
-    listening.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-    try:
-        listening.bind((settings.host, settings.port))
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"{settings.host}:{settings.port}: cannot listen there: {error.strerror}; choose "
-            "another --host or --port"
-        ) from error
-    return listening

@@ -226,8 +226,8 @@ def _add_files(routes: APIRouter, library: Library) -> None:
     def media(name: VideoId) -> FileResponse:
         """Return the file of a video, or a range of it."""
         library.video(name)
-        path = library.file(name)
-        if path is None or not path.is_file():
+        path = library.readable(name)
+        if path is None:
             raise ProblemError(404, f"no video file of {name!r} is served")
         return FileResponse(path)
 

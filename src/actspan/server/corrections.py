@@ -161,7 +161,7 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
         library.video(name)
         return corrections.get(name)
 
-    @router.put("/corrections", responses=failures(404, 409, 422))
+    @router.put("/corrections", responses=failures(404, 409, 422, 507))
     def replace_corrections(name: VideoId, new: NewCorrections) -> Corrected:
         """Replace the corrections of a video; no new segment may end after it."""
         known = corrections.get(name).segments or ()
@@ -170,7 +170,7 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
         library.correct({name: corrected_video(library, name, corrected.segments or ())})
         return corrected
 
-    @router.delete("/corrections", responses=failures(404, 409, 422))
+    @router.delete("/corrections", responses=failures(404, 409, 422, 507))
     def remove_corrections(name: VideoId, revision: Annotated[Revision, Query()]) -> Corrected:
         """Remove the corrections of a video."""
         library.video(name)

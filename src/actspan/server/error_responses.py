@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from starlette.exceptions import HTTPException
 
-from actspan.core.errors import ConfigError, DataError, ShapeError
 from actspan.core.wording import suggestion
 
 Responses = dict[int | str, dict[str, Any]]  # OpenAPI's `responses` of an operation
@@ -33,15 +30,12 @@ SECURITY_HEADERS: Final = {  # of every answer
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-_BAD_INPUT = (ConfigError, ShapeError, DataError)
-_NEEDS_MODEL = re.compile(r"/?(api/propos|api/job|v\d|propos|job)")
 # pydantic's sentences, without the reason that repeats them: "Input should be a valid integer, ..."
 _SUBJECT = re.compile(
     r"(?:Input|String|List|Tuple|Dictionary|Data|Value) should (.*?)(, unable .*)?"
 )
 _PLACES = (["query"], ["path"], ["header"], ["body"])  # of FastAPI, before the name of a field
 _LONGEST_VALUE = 60  # characters of a value that is repeated in a message
-log = logging.getLogger("actspan.server")
 
 
 class ProblemDetails(BaseModel):
@@ -137,9 +131,10 @@ def unknown_names(what: str, unknown: Iterable[str], known: Collection[str]) -> 
 
 
 def check_ready(request: Request) -> None:
-    """Raise ProblemError (503) while the service is starting or stopping."""
+    """Raise ProblemError (503) while the service starts or stops, or cannot store or run jobs."""
     if not request.app.state.is_ready:
         raise ProblemError(503, "the service is starting or stopping")
+    request.app.state.watch.check()
 
 
 class ParameterCheck:
@@ -169,64 +164,3 @@ class ParameterCheck:
             described = operations[request.method.lower()].get("parameters", ())
             self._known[key] = [one["name"] for one in described if one["in"] == "query"]
         return self._known[key]
-
-
-def install_handlers(app: FastAPI) -> None:
-    """Register a handler that answers all errors of an app as problem details."""
-
-    async def answer(request: Request, error: Exception) -> Response:
-        return _problem(app, request, error).response()
-
-    for kind in (ProblemError, RequestValidationError, *_BAD_INPUT, HTTPException, Exception):
-        app.add_exception_handler(kind, answer)
-
-
-def _problem(app: FastAPI, request: Request, error: Exception) -> ProblemError:
-    if isinstance(error, ProblemError):
-        return error
-    if isinstance(error, RequestValidationError):
-        return ProblemError(422, validation_detail(error))
-    if isinstance(error, _BAD_INPUT):
-        return ProblemError(422, str(error))
-    path = request.url.path
-    if not isinstance(error, HTTPException):
-        log.error("%s %s failed", request.method, path, exc_info=error)
-        # This answer bypasses all middleware, so it needs the security headers here.
-        return ProblemError(500, "the service failed; its log says why", SECURITY_HEADERS)
-    detail, headers = str(error.detail), dict(error.headers or {})
-    if error.status_code == HTTPStatus.NOT_FOUND:
-        detail = _unknown_path(app, path)
-    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = _methods(app, path)
-        detail = f"{path} does not support {request.method}, only {headers['Allow']}"
-    return ProblemError(error.status_code, detail, headers)
-
-
-def _unknown_path(app: FastAPI, path: str) -> str:
-    listed = "/openapi.json lists what is served"
-    if app.state.service is None and _NEEDS_MODEL.match(path):
-        need = "proposals and jobs need a model: actspan serve --model BUNDLE"
-        return f"nothing is at {path}: {need}; {listed}"
-    close = suggestion(
-        path, [_fill_template(template, path) for template in app.openapi()["paths"]]
-    )
-    return f"nothing is at {path}{close}; {listed}"
-
-
-def _methods(app: FastAPI, path: str) -> str:
-    """Return the methods of a path, for the Allow header."""
-    allowed = {
-        method.upper()
-        for template, operations in app.openapi()["paths"].items()
-        if _fill_template(template, path) == path.rstrip("/")
-        for method in operations
-    }
-    return ", ".join(sorted(allowed)) or "GET"
-
-
-def _fill_template(template: str, path: str) -> str:
-    """Return a template with its parameters replaced by the parts of the path."""
-    parts = path.strip("/").split("/")
-    words = enumerate(template.strip("/").split("/"))
-    filled = (parts[i] if word.startswith("{") and i < len(parts) else word for i, word in words)
-    return f"/{'/'.join(filled)}"

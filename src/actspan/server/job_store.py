@@ -64,6 +64,11 @@ class JobStore:
     def __init__(self, database: Database, family: str, kept: int) -> None:
         self._database, self._family, self._kept = database, family, kept
 
+    @property
+    def can_write(self) -> bool:
+        """Return True unless the database is known to be full or locked."""
+        return self._database.fault is None
+
     def new_id(self) -> str:
         """Return an id that cannot be guessed."""
         return uuid.uuid4().hex

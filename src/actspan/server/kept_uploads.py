@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from actspan.core.files import atomic_folder
+from actspan.core.folders import atomic_folder
 from actspan.core.segments import Proposals
 from actspan.data.detections import DETECTIONS_FILE, Detections, write_detections
 from actspan.data.result_writers import write_result

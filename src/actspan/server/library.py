@@ -5,14 +5,15 @@ Names from requests are looked up, never used as paths.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 
 from actspan.core.errors import ActSpanError, AnnotationError
+from actspan.core.files import machine_error
 from actspan.core.segments import Proposals
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
@@ -26,6 +27,7 @@ from actspan.server.media import FileLength
 from actspan.server.zoom_levels import check_index
 from actspan.streams.video_lists import find_videos
 
+log = logging.getLogger("actspan.server")
 _PAUSE = 0.001  # seconds after each part of the evaluation, so that requests go first
 _LATER = 1.0  # seconds after the evaluation, so that the first page goes first
 _TOGETHER = 200  # videos that are evaluated together
@@ -54,7 +56,13 @@ class Library:
         names = name_runs(runs) if runs else []
         self.runs: tuple[BrowsedRun, ...] = tuple(map(BrowsedRun, names, runs))
         self._first = len(self.runs)  # runs that say which videos are shown
-        self.media = find_videos([str(videos)]).files if videos is not None else {}
+        self.media: dict[str, Path] = {}
+        self._folder = videos.resolve() if videos is not None else Path()
+        self._outside: list[str] = []  # videos that are links to files elsewhere
+        if videos is not None:
+            found = find_videos([str(videos)]).files
+            self.media = {name: path for name, path in found.items() if self._is_inside(path)}
+            self._outside = [name for name in found if name not in self.media]
         self.uploads: dict[str, Path] = {}  # files of videos that were uploaded and kept
         self.truth: dict[str, Video] = {}
         self._corrected: dict[str, Video] = {}
@@ -158,12 +166,22 @@ class Library:
             self._wake.clear()
             if self._stop.is_set():
                 return
-            with suppress(ActSpanError):  # a request for damaged data reports the error
-                self._evaluate_missing()
+            self._attempt(self._evaluate_missing)
             self._is_busy = False
-            self._evaluate_changed()
+            self._attempt(self._evaluate_changed)
             if not self._wake.wait(_LATER):
-                self._read_for_videos()
+                for run in self.runs:  # what the first request for a video needs
+                    self._attempt(run.warm)
+
+    @staticmethod
+    def _attempt(part: Callable[[], object]) -> None:
+        """Run a part of the evaluation; a request for the same data reports its error."""
+        try:
+            part()
+        except (ActSpanError, ProblemError):
+            return
+        except Exception:  # the next part, or the same one for other data, may succeed
+            log.exception("the evaluation failed")
 
     def _evaluate_changed(self) -> None:
         """Evaluate the runs with other settings, most recently used first, until interrupted."""
@@ -193,12 +211,6 @@ class Library:
                     return
                 self.length(name)
 
-    def _read_for_videos(self) -> None:
-        """Read what the first request for a video of each run needs."""
-        for run in self.runs:
-            with suppress(ActSpanError):  # as above
-                run.warm()
-
     def _pauses_to_stop(self) -> bool:
         """Pause, so that requests go first; return whether the evaluation must stop."""
         return self._stop.wait(_PAUSE)
@@ -211,6 +223,20 @@ class Library:
             self._evaluation.join()
         for run in self.runs:
             run.close()
+
+    def _is_inside(self, path: Path) -> bool:
+        """Return whether a file is in the folder of the videos, and no link to another place."""
+        return path.resolve().is_relative_to(self._folder)
+
+    def linked(self) -> str:
+        """Return a line if videos are links to other places, and so not served, or else ""."""
+        if not self._outside:
+            return ""
+        links = counted(len(self._outside), "link")
+        return (
+            f"{links} to files outside this folder not served: {listed(self._outside)}; "
+            "copy the files here, or serve the folder that contains them"
+        )
 
     def unplayable(self) -> str:
         """Return a line if videos are given but no run has one of them, or else "".
@@ -250,6 +276,16 @@ class Library:
         """Return the file of a video, or None if there is none."""
         return self.media.get(name) or self.uploads.get(name)
 
+    def readable(self, name: str) -> Path | None:
+        """Return the file of a video to read now, or None if there is none.
+
+        A file that someone replaced by a link to another place is not read.
+        """
+        path = self.file(name)
+        if path is None or not path.is_file():
+            return None
+        return path if name in self.uploads or self._is_inside(path) else None
+
     def seconds(self, name: str) -> float:
         """Return the duration of a video's file; without one, that of the annotations.
 
@@ -278,6 +314,8 @@ class Library:
             try:
                 self._lengths[name] = self._probe(path)
             except ActSpanError as error:
+                if machine_error(error) is not None:  # the next request tries again
+                    return _UNKNOWN
                 self._lengths[name] = _UNKNOWN._replace(fault=str(error))
             except OSError as error:  # whose text would show the folder
                 fault = f"{path.name}: {error.strerror}"

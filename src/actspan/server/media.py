@@ -174,6 +174,6 @@ class Media:
 def media_file(path: Path | None, name: str) -> MediaFile:
     """Return the file of a video, or raise ProblemError (404) if there is none."""
     with suppress(OSError):
-        if path is not None and path.is_file():
+        if path is not None:
             return MediaFile.of(path)
     raise ProblemError(404, f"no video file of {name!r} is served")

@@ -18,7 +18,7 @@ from actspan.server.zoom_levels import TILE, ZoomLevels
 from actspan.streams.frame_times import FrameTimes
 from actspan.streams.waveform import INTERVALS
 
-_STATUSES = failures(404, 422, 429)
+_STATUSES = failures(404, 422, 429, 507)
 _JPEG: Responses = {
     200: {"content": {"image/jpeg": BINARY}},
     304: {"description": "The client has this version."},
@@ -92,7 +92,7 @@ class VideoReader:
     def file(self, name: str) -> MediaFile:
         """Return the file of a video, or raise ProblemError (404)."""
         self._library.video(name)
-        return media_file(self._library.file(name), name)
+        return media_file(self._library.readable(name), name)
 
     def strip(
         self, name: str, start: float, end: float | None, count: int, height: int

@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from actspan.core.types import Features, Float32
-from actspan.server.error_responses import BINARY, ProblemError, failures, request_body
+from actspan.server.error_responses import (
+    BINARY,
+    ProblemError,
+    check_ready,
+    failures,
+    request_body,
+)
 from actspan.server.job_store import JobAnswer, JobList, State
 from actspan.server.proposal_answers import (
     JobOptions,
@@ -83,7 +89,7 @@ def direct_router(service: ProposalService) -> APIRouter:
     @routes.post(
         PROPOSE_PATH,
         response_model=ProposeAnswer,
-        responses=failures(408, 413, 415, 422, 429, 503, 504)
+        responses=failures(408, 413, 415, 422, 429, 504, 507)
         | {200: {"content": {_ARROW: BINARY}}},
         openapi_extra=request_body(
             _FEATURES, "An npy or Arrow IPC file of features, (n, C), one row per snippet."
@@ -151,13 +157,14 @@ def job_router(service: ProposalService) -> APIRouter:
         "",
         status_code=202,
         response_description="Accepted, and stored on disk.",
-        responses=failures(408, 413, 415, 422, 429, 503, 507) | {202: {"headers": location}},
+        responses=failures(408, 413, 415, 422, 429, 507) | {202: {"headers": location}},
         openapi_extra=request_body(media, "An npy or Arrow IPC file of features, or a video file."),
     )
     async def submit(
         request: Request, response: Response, query: Annotated[JobQuery, Query()]
     ) -> JobAnswer:
         """Accept a recording of any length; it is processed even if the service restarts."""
+        check_ready(request)
         query = query.with_grid(service.model.bundle.features)
         if query.detections and not service.model.labels:
             raise ProblemError(422, _NO_CLASSIFIER)
@@ -192,7 +199,7 @@ def job_router(service: ProposalService) -> APIRouter:
             raise ProblemError(409, f"the job failed: {job.error}")
         raise ProblemError(409, f"the job is {job.state}, {job.progress:.0%} done; try again later")
 
-    @routes.delete("/{job_id}", status_code=204, responses=failures(404, 422))
+    @routes.delete("/{job_id}", status_code=204, responses=failures(404, 422, 507))
     def remove(job_id: JobId) -> None:
         """Cancel a job, or remove a finished one with its upload and result."""
         store.remove(job_id)

@@ -7,7 +7,9 @@ pages whose name resolves to this service (DNS rebinding). The Origin check stop
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,20 +26,23 @@ from prometheus_client import (
     ProcessCollector,
 )
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
-from starlette.requests import ClientDisconnect, Request, cookie_parser
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actspan.core.files import sync
+from actspan.server.database import RESERVE
 from actspan.server.error_responses import SECURITY_HEADERS, ProblemError
 from actspan.server.settings import (
     INFER,
     JOBS_PATH,
+    OPEN_PATHS,
     PROPOSE_PATH,
     Limits,
     ServeSettings,
     is_loopback,
 )
+from actspan.server.storage_errors import disk_error
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _JOB_SECONDS = (0.1, 1, 10, 60, 600, 3600, 21600)
@@ -45,8 +50,6 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 _BODIES_AT_ONCE = 8  # number of largest bodies that fit in memory together
 _BLOCK = 1 << 20  # bytes to collect before a write
 _CLOSED = "the connection closed before the end of the body"
-_COOKIE = "actspan_token"
-_OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS = _SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -111,14 +114,18 @@ class RequestMiddleware:
         self._app, self._settings, self._metrics = app, settings, metrics
         own_hosts = {"localhost", "127.0.0.1", "::1", settings.host}
         self._hosts = {name.lower() for name in own_hosts | set(settings.hosts)}
+        # Browsers send a cookie to all ports of a host, so the name contains the port; and the
+        # value does not reveal the token to the other applications there.
+        self._cookie = f"actspan_{settings.port}"
+        self._session = hashlib.sha256(f"actspan cookie {settings.token}".encode()).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or pass it on; record its status and duration."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, received = perf_counter(), 500, 0
-        limits = self._settings.limits
+        started, status, received, is_complete = perf_counter(), 500, 0, False
+        limits, is_upload = self._settings.limits, scope["path"] == JOBS_PATH
         limit = _largest_body(scope["path"], limits)
 
         async def send_with_headers(message: Message) -> None:
@@ -131,8 +138,14 @@ class RequestMiddleware:
             await send(message)
 
         async def receive_limited() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, is_complete
+            if is_complete:  # then it is the end of the connection that is waited for
+                return await receive()
+            # An upload may take long, but no part of it.
+            spent = 0.0 if is_upload else perf_counter() - started
+            async with _time_limit(limits.body_seconds, spent):
+                message = await receive()
+            is_complete = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > limit:
                 raise _too_large(limit)
@@ -180,22 +193,27 @@ class RequestMiddleware:
         if scope["path"] != "/" or token is None or not _equal(received, token):
             return None
         response = RedirectResponse("/", status_code=303)
-        response.set_cookie(_COOKIE, received, httponly=True, samesite="strict")
+        response.set_cookie(self._cookie, self._session, httponly=True, samesite="strict")
         return response
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
         token = self._settings.token
-        if token is None or scope["path"] in _OPEN_PATHS:
+        if token is None or scope["path"] in OPEN_PATHS:
             return
-        cookies = cookie_parser(headers.get("cookie", ""))
         scheme, _, received = headers.get("authorization", "").partition(" ")
-        received = received.strip() if scheme.lower() == "bearer" else cookies.get(_COOKIE, "")
-        if not _equal(received, token):
+        is_bearer = scheme.lower() == "bearer" and _equal(received.strip(), token)
+        if not (is_bearer or self._has_cookie(headers)):
             raise ProblemError(
                 401,
                 "a token is needed: send 'Authorization: Bearer TOKEN', or open /?token=TOKEN",
                 {"WWW-Authenticate": "Bearer"},
             )
+
+    def _has_cookie(self, headers: Headers) -> bool:
+        """Return whether our cookie is among the cookies, whatever those of others look like."""
+        wanted = f"{self._cookie}={self._session}"
+        cookies = (one for header in headers.getlist("cookie") for one in header.split(";"))
+        return any(_equal(cookie.strip(), wanted) for cookie in cookies)
 
 
 def _check_origin(scope: Scope, headers: Headers) -> None:
@@ -237,19 +255,17 @@ class Bodies:
     async def read(self, request: Request) -> AsyncIterator[bytearray]:
         """Yield a body in memory; its memory counts as used until the block ends.
 
-        Raises ProblemError if the body breaks off (400), arrives too slowly (408), or others take
-        up the memory (429).
+        Raises ProblemError if the body breaks off (400), or others take up the memory (429).
         """
         body, reserved = bytearray(), 0
         try:
-            async with _time_limit(self._limits.body_seconds):
-                async for chunk in request.stream():
-                    if len(chunk) > self._free:
-                        line = "too many large requests at once; try again"
-                        raise self._metrics.refuse("memory", line, 1)
-                    self._free -= len(chunk)
-                    reserved += len(chunk)
-                    body += chunk
+            async for chunk in request.stream():
+                if len(chunk) > self._free:
+                    line = "too many large requests at once; try again"
+                    raise self._metrics.refuse("memory", line, 1)
+                self._free -= len(chunk)
+                reserved += len(chunk)
+                body += chunk
             yield body
         except ClientDisconnect:
             raise ProblemError(400, _CLOSED) from None
@@ -259,42 +275,39 @@ class Bodies:
     async def store(self, request: Request, path: Path) -> int:
         """Write a body durably to a new file and return its size. Remove the file on failure.
 
-        Raises ProblemError if the body breaks off (400), arrives too slowly (408), or the disk is
-        full (507).
+        Raises ProblemError if the body breaks off (400), or there is no space for it (507).
         """
+        free, size = shutil.disk_usage(path.parent).free, request.headers.get("content-length", "0")
+        if int(size) + RESERVE > free:
+            raise ProblemError(507, f"there is no space for {size} bytes; {free} are free")
         try:
-            return await _write(request, path, self._limits.body_seconds)
+            return await _write(request, path)
         except BaseException as error:
             path.unlink(missing_ok=True)
             if isinstance(error, ClientDisconnect):
                 raise ProblemError(400, _CLOSED) from None
             if isinstance(error, OSError):
-                raise ProblemError(507, f"the upload cannot be stored: {error.strerror}") from error
+                raise disk_error(error.errno) from error
             raise
 
 
-async def _write(request: Request, path: Path, seconds: float) -> int:
+async def _write(request: Request, path: Path) -> int:
     size, block = 0, bytearray()
     with path.open("xb") as stream:
-        chunks = aiter(request.stream())
-        while True:
-            async with _time_limit(seconds):  # per chunk: uploads may take long
-                chunk = await anext(chunks, None)
-            block += chunk or b""
-            if chunk is None or len(block) >= _BLOCK:
+        async for chunk in request.stream():
+            block += chunk
+            if len(block) >= _BLOCK or not chunk:  # the last one is empty
                 size += await asyncio.to_thread(stream.write, bytes(block))
                 block.clear()
-            if chunk is None:
-                break
     await asyncio.to_thread(sync, path)
     await asyncio.to_thread(sync, path.parent)
     return size
 
 
 @asynccontextmanager
-async def _time_limit(seconds: float) -> AsyncIterator[None]:
+async def _time_limit(seconds: float, spent: float) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(max(seconds - spent, 0)):
             yield
     except TimeoutError:
         raise ProblemError(408, f"the body did not arrive within {seconds:g} s") from None

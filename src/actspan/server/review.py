@@ -293,7 +293,7 @@ def add_review_routes(routes: APIRouter, library: Library, reviews: Reviews) -> 
         """Return proposals to review, in the order in which to review them."""
         return reviews.page(query)
 
-    @routes.put("/review", responses=failures(404, 409, 422))
+    @routes.put("/review", responses=failures(404, 409, 422, 507))
     def decide(
         name: VideoId, new: NewReview, run: Annotated[int, Query(ge=0, le=99)] = 0
     ) -> Reviewed:

@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -29,6 +30,7 @@ from actspan.server.job_store import ClaimedJob, EpochLosses, WorkStatus, WorkSt
 from actspan.server.library import Library
 from actspan.server.review import Reviews
 from actspan.server.settings import ServeSettings
+from actspan.server.storage_errors import StorageError
 from actspan.server.work_process import WorkTask
 from actspan.server.work_requests import NewProposals, NewTraining, TrainedModel, WorkOverview
 from actspan.server.worker_process import Reply, WorkerProcess
@@ -163,7 +165,8 @@ class ServedWork:
             fraction = reply.get("progress", fraction)
             if _note(status, reply) or time.monotonic() - updated >= _UPDATE:
                 updated = time.monotonic()
-                self._store.set_status(job.id, fraction, status)
+                with suppress(StorageError):  # the next update has it
+                    self._store.set_status(job.id, fraction, status)
 
         reply = self._process.run(self._task(job).as_json(), inf, progress)
         model = job.id if job.kind == "train" else job.options["model"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from actspan.server.proposal_answers import JobOptions, as_json
 from actspan.server.requests import Bodies, Metrics
 from actspan.server.served_model import ServedModel
 from actspan.server.settings import Limits, ServeSettings
+from actspan.server.storage_errors import StorageError
 from actspan.server.uploads import JsonTask, Task
 from actspan.server.worker_process import WorkerProcess
 
@@ -87,7 +88,8 @@ class UploadWork:
             check()
             if monotonic() - updated >= _UPDATE:
                 updated = monotonic()
-                self._store.set_progress(job.id, fraction)
+                with suppress(StorageError):  # the next update has it
+                    self._store.set_progress(job.id, fraction)
 
         options = JobOptions.model_construct(**job.options)  # checked before
         kind: Any = job.kind

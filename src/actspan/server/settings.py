@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,9 @@ MIB, GIB, HOUR = 2**20, 2**30, 3600.0
 # Paths whose bodies have their own limits.
 JOBS_PATH, PROPOSE_PATH = "/api/jobs", "/api/propose"
 INFER = "/infer"  # the end of such paths
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
+
+_VISIBLE = re.compile("[!-~]*")  # characters that headers and addresses carry unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,9 @@ class Limits:
     json_bytes: int = 4 * MIB  # body of any other request
     upload_bytes: int = 4 * GIB  # body of a job: a long recording's features, or a video
     recording_seconds: float = 24 * HOUR
+    connections: int = 512  # at once; at most half of the files that the process may open
+    head_bytes: int = 64 * 1024  # request line and headers, which others' cookies are among
+    head_seconds: float = 10.0  # from a connection, or the last answer, to the next request
     body_seconds: float = 60.0  # for a body answered at once, and for each chunk of an upload
     answer_seconds: float = 60.0  # from a complete request to its answer
     decode_seconds: float = 6 * HOUR  # processor time of the process that decodes an upload
@@ -116,6 +123,10 @@ class ServeSettings(Config, frozen=True):
         if self.token is not None and len(self.token) < 16:
             raise ConfigError(
                 "token: at least 16 characters are needed, so that it cannot be guessed"
+            )
+        if self.token is not None and not _VISIBLE.fullmatch(self.token):
+            raise ConfigError(
+                "token: only letters, digits and signs of ASCII can be sent; without blanks"
             )
         if self.limits.batch_rows < 1 or self.limits.batch_delay < 0:
             raise ConfigError("batches: at least 1 row is needed, and a delay that is not negative")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query
+from fastapi import APIRouter, Depends, FastAPI, Query
 
-from actspan.server.error_responses import failures
+from actspan.server.error_responses import check_ready, failures
 from actspan.server.job_runner import JobRunner
 from actspan.server.job_store import WorkAnswer, WorkStore
 from actspan.server.kept_uploads import KeptRun, KeptUploads, NewRun
@@ -28,18 +28,22 @@ def work_router(
         yield
 
     routes = APIRouter(prefix="/api/work", tags=["work"], lifespan=lifespan)
-    accepted = failures(409, 422, 429)
+    accepting: Any = {
+        "status_code": 202,
+        "responses": failures(409, 422, 429, 507),
+        "dependencies": [Depends(check_ready)],
+    }
 
     _add_models(routes, work)
 
-    @routes.post("/propose", status_code=202, responses=accepted)
+    @routes.post("/propose", **accepting)
     def propose(new: NewProposals) -> WorkAnswer:
         """Accept a job that proposes over all served videos, and adds a run."""
         job = work.propose(new)
         runner.wake()
         return store.find(job)
 
-    @routes.post("/train", status_code=202, responses=accepted)
+    @routes.post("/train", **accepting)
     def train(new: NewTraining) -> WorkAnswer:
         """Accept a job that trains a model, proposes with it, and adds both.
 
@@ -59,7 +63,7 @@ def work_router(
         """Return the progress of a job, and its result once it is done."""
         return store.find(job_id)
 
-    @routes.delete("/jobs/{job_id}", status_code=204, responses=failures(404, 422))
+    @routes.delete("/jobs/{job_id}", status_code=204, responses=failures(404, 422, 507))
     def remove(job_id: JobId) -> None:
         """Cancel a job, or remove a finished one; its model and its run are kept."""
         is_queued = store.find(job_id).state == "queued"
@@ -68,7 +72,7 @@ def work_router(
         if is_queued:
             work.discard(job_id)
 
-    @routes.post("/runs", status_code=201, responses=failures(404, 409, 422))
+    @routes.post("/runs", status_code=201, responses=failures(404, 409, 422, 507))
     def keep(new: NewRun) -> KeptRun:
         """Make a run of the proposals of an upload, so that they can be corrected and exported."""
         return uploads.keep(new)

@@ -1,8 +1,8 @@
 """Processes that isolate the service from hostile files and from long work, and their protocol.
 
 A line of JSON on the standard input of a worker is a task. Lines on its standard output are
-replies: any number that report the progress, then one with `finished`, with `error` or with
-`failure`, an exception that nobody expected.
+replies: any number that report the progress, then one with `finished`, with `error` (and `errno` if
+the disk is its cause) or with `failure`, an exception that nobody expected.
 
     python -m actspan.server.worker_process MODULE [ARGUMENT ...]
 
@@ -25,6 +25,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from actspan.core.errors import ActSpanError, DataError
+from actspan.core.files import machine_error
 
 _POLL = 0.1  # longest time between reports of progress, seconds
 
@@ -77,7 +78,9 @@ class WorkerProcess:
                 if not finished or self._once:
                     self._kill()
             if "error" in reply:
-                raise DataError(reply["error"])
+                number = reply.get("errno")  # of a full disk, which is no fault of the input
+                cause = None if number is None else OSError(number, os.strerror(number))
+                raise DataError(reply["error"]) from cause
             if "failure" in reply:
                 raise ActSpanError(reply["failure"])
             return reply
@@ -191,7 +194,8 @@ def _last_reply(
     except BrokenPipeError:
         raise
     except (ActSpanError, OSError) as error:
-        return {"error": str(error)}
+        cause = machine_error(error)
+        return {"error": str(error)} | ({} if cause is None else {"errno": cause.errno})
     except MemoryError:
         return {"error": "decoding it takes more memory than is allowed here"}
     except Exception as error:  # noqa: BLE001  any library may fail in any way

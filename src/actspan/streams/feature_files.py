@@ -88,17 +88,23 @@ class JournalEntry(msgspec.Struct, frozen=True):
 class Journal:
     """Lines of `extracted.jsonl`; the last one of each video counts.
 
+    The file is created before the first features, as it says that `extract` makes the folder.
+
     Raises
     ------
-    DataError
-        The journal cannot be read, or names a file of another folder.
+    ActSpanError, DataError
+        The journal cannot be created or read, or names a file of another folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / JOURNAL
         self.entries: dict[str, JournalEntry] = {}
         try:
-            lines = read_bytes(self.path, DOCUMENT).splitlines() if self.path.exists() else []
+            self.path.touch()
+        except OSError as error:
+            raise ActSpanError(f"{self.path}: cannot be written: {error.strerror}") from error
+        try:
+            lines = read_bytes(self.path, DOCUMENT).splitlines()
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
         for line in lines:

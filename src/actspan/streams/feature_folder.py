@@ -13,7 +13,7 @@ import msgspec
 from actspan.config.base import dump_toml, from_dict, read_toml, to_dict
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, DataError
-from actspan.core.files import atomic_file, folder_name_error, remove_leftovers, sha256
+from actspan.core.files import atomic_file, folder_name_error, sha256
 from actspan.core.types import Float32, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
@@ -50,7 +50,9 @@ def check_extraction_folder(out: Path) -> None:
         if (out / name).is_dir():
             raise DataError(f"{out}: contains {name}; write the features to another folder")
     features = out / _FEATURES
-    if not (out / JOURNAL).exists() and features.is_dir() and any(features.iterdir()):
+    if (out / JOURNAL).exists() or not features.is_dir():
+        return
+    if any(not file.name.startswith(".") for file in features.iterdir()):
         raise DataError(f"{features}: contains features that extract did not make; choose another")
 
 
@@ -114,7 +116,6 @@ class FeatureFolder:
         """Open the features of a video for writing; the file appears when the block succeeds."""
         assert self.spec.channels is not None
         path = self._file(video)
-        remove_leftovers(path)
         with atomic_file(path) as stream:
             writer = FeatureWriter(stream, self.spec.channels, self._precision)
             yield writer

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from actspan.core.errors import HubError
-from actspan.core.files import atomic_folder, is_plain_name, sha256
+from actspan.core.files import is_plain_name, sha256
+from actspan.core.folders import atomic_folder
 from actspan.core.limits import SETTINGS, WEIGHTS
 from actspan.core.wording import listed
 from actspan.model.hub import Hub

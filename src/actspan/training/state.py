@@ -14,13 +14,14 @@ import torch
 
 from actspan.core.errors import ActSpanError, ChangedTrainingError, require
 from actspan.core.files import atomic_file
+from actspan.core.folders import work_folder
 
 SETTINGS, LOGS = "settings.json", "logs"
 
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The folder `OUT.training` next to the bundle, with the state of an unfinished training.
+    """The folder `OUT.training` with the state of an unfinished training; see `work_folder`.
 
     `writes` is False in the processes that only read it, as another one writes it.
     """
@@ -32,7 +33,7 @@ class StateFolder:
     def open(
         cls, out: Path, settings: Mapping[str, Any], *, restart: bool, writes: bool = True
     ) -> Self:
-        """Create the folder next to the bundle `out`, or open the existing one to resume.
+        """Create the folder of a bundle `out`, or open the existing one to resume.
 
         `settings` are all that affect the result, for JSON; only a state with equal ones is
         resumed. `restart` discards an existing state.
@@ -42,8 +43,7 @@ class StateFolder:
         ChangedTrainingError
             An unfinished training with other settings or data exists; names the differences.
         """
-        path = out.resolve()
-        path = path.with_name(f"{path.name}.training")
+        path = work_folder(out, "training")
         if restart and writes:
             shutil.rmtree(path, ignore_errors=True)
         plain = json.loads(json.dumps(settings))
@@ -110,10 +110,13 @@ class StateFolder:
 
             yield add
 
-    def finish(self, bundle: Path) -> None:
-        """Move the logs into the bundle and remove the rest."""
+    def copy_logs(self, bundle: Path) -> None:
+        """Copy the logs into a bundle that is not yet in its place."""
         if (self.path / LOGS).is_dir():
-            shutil.move(self.path / LOGS, bundle / LOGS)
+            shutil.copytree(self.path / LOGS, bundle / LOGS)
+
+    def remove(self) -> None:
+        """Remove the state of a training that is finished."""
         shutil.rmtree(self.path)
 
 

@@ -21,7 +21,7 @@ from actspan.config.training import (
 )
 from actspan.core.errors import ConfigError, require
 from actspan.core.files import StrPath
-from actspan.core.locks import lock_target
+from actspan.core.folders import locked_folder
 from actspan.core.progress import NoReport, Report
 from actspan.data.dataset import Dataset
 from actspan.data.instances import split_patterns
@@ -151,7 +151,7 @@ def train(
     given = dataset if isinstance(dataset, Dataset) else Dataset.load(os.fspath(dataset))
     patterns = split_patterns((labels,) if isinstance(labels, str) else tuple(labels))
     # Locked before the check, which takes minutes for a large dataset.
-    with lock_target(Path(out)) if hardware.is_first else nullcontext():
+    with locked_folder(Path(out)) if hardware.is_first else nullcontext():
         chosen = trainable(given.with_labels(patterns), on_error=on_error, progress=report.progress)
         if hardware.is_first:
             checked(chosen)

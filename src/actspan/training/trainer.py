@@ -23,8 +23,8 @@ from actspan import __version__
 from actspan.config.base import to_dict
 from actspan.config.training import PRESETS, ClassifierTrainConfig, TrainConfig
 from actspan.core.errors import ActSpanError, BundleError, ConfigError
-from actspan.core.files import replace_folder, sha256
-from actspan.core.locks import lock_target
+from actspan.core.files import sha256
+from actspan.core.folders import locked_folder, replace_folder
 from actspan.core.progress import NoReport, Report
 from actspan.core.types import Float64
 from actspan.core.wording import listed, quoted
@@ -115,7 +115,7 @@ def train(
     >>> bundle = train(trainable(Dataset.load("my-videos")), "my-model")  # doctest: +SKIP
     """
     hardware = hardware or Hardware.find()
-    lock = lock_target(Path(out)) if hardware.is_first else nullcontext()
+    lock = locked_folder(Path(out)) if hardware.is_first else nullcontext()
     with lock, hardware.opened():
         return _train(
             dataset,
@@ -207,11 +207,12 @@ def _train(
     bundle = _export(_with_projection(bundle, dataset, out, report), out, report)
     if classifier is not None:
         train_classifier(dataset, bundle, classifier, seed=seed, state=state, report=report)
+    state.copy_logs(bundle.path)
     try:
         replace_folder(bundle.path, out.resolve())
     except OSError as error:
         raise BundleError(f"{out}: cannot be written: {error.strerror}") from error
-    state.finish(out)
+    state.remove()
     hardware.wait()
     return Bundle.load(out)
 

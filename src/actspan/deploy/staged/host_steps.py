@@ -14,7 +14,7 @@ import numpy as np
 
 from actspan.config.base import OnError
 from actspan.core.errors import StageError
-from actspan.core.files import atomic_folder
+from actspan.core.folders import atomic_folder
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
 from actspan.core.segments import Proposals

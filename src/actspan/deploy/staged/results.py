@@ -11,7 +11,7 @@ from typing import Literal
 
 from actspan.config.base import OnError
 from actspan.core.errors import StageError
-from actspan.core.files import atomic_folder
+from actspan.core.folders import atomic_folder
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
 from actspan.core.ragged import RaggedProposals

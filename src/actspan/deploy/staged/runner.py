@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from actspan.core.errors import DatasetError, StageError
-from actspan.core.files import atomic_file, atomic_folder
+from actspan.core.files import atomic_file
+from actspan.core.folders import atomic_folder, is_free
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.progress import Progress, no_progress
 from actspan.deploy.deploy_requests import RunRequest, StagedNet
@@ -64,7 +65,7 @@ def run_net(request: RunRequest, progress: Progress = no_progress) -> StepReport
 
 def _check_target(dumps: Dumps, net: StagedNet, overwrite: bool) -> None:
     out, suffixes = dumps.folder, tuple(map(dumps.suffix_of, range(len(FORMS[net].outputs))))
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if is_free(out):
         return
     if not out.is_dir() or any(not f.name.endswith((*suffixes, RECORD)) for f in out.iterdir()):
         raise StageError(f"{out}: contains files that are not dumps, and is not changed")

@@ -19,6 +19,7 @@ from actspan.config.base import NOT_JSON, Config, dump_toml, from_dict, read_tom
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import BundleError, ConfigError, StageError
 from actspan.core.files import folder_kind, folder_name_error, read_bytes
+from actspan.core.folders import is_free
 from actspan.core.limits import DOCUMENT
 from actspan.data.cells import Window
 from actspan.deploy.deploy_requests import StagedNet
@@ -247,7 +248,7 @@ def check_new_stage(path: Path, *, overwrite: bool) -> None:
     """Raise StageError if no stage can be written to a path."""
     if fault := folder_name_error(path, "a stage"):
         raise StageError(fault)
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if is_free(path):
         return
     if not (path / STAGE_FILE).is_file():
         raise StageError(f"{path}: already exists and is not a stage: choose another folder")

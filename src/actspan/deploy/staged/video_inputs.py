@@ -14,7 +14,7 @@ import numpy as np
 
 from actspan.config.stages import Edge, PipelineConfig
 from actspan.core.errors import BundleError
-from actspan.core.files import atomic_folder
+from actspan.core.folders import atomic_folder
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Features, Float64
