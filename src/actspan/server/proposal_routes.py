@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -32,7 +30,7 @@ from actspan.server.proposal_answers import (
     as_arrow,
     as_json,
 )
-from actspan.server.service import ProposalService
+from actspan.server.service import ProposalService, decoding_folder
 from actspan.server.settings import JOBS_PATH, PROPOSE_PATH
 from actspan.server.uploads import (
     HEAD,
@@ -136,8 +134,8 @@ async def _array(data: bytearray, service: ProposalService) -> NDArray[Any]:
 
 def _decode_features(data: bytearray, service: ProposalService) -> Float32:
     """Return the features of an Arrow file, which is decoded in another process."""
-    with TemporaryDirectory(prefix="actspan-") as folder:
-        source, target = Path(folder) / "upload", Path(folder) / "features.npy"
+    with decoding_folder() as folder:
+        source, target = folder / "upload", folder / "features.npy"
         source.write_bytes(data)
         channels, largest = service.model.channels, service.limits.request_bytes
         task = Task("arrow", str(source), str(target), channels, largest=largest)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from actspan.server.proposal_answers import JobOptions, as_json
 from actspan.server.requests import Bodies, Metrics
 from actspan.server.served_model import ServedModel
 from actspan.server.settings import Limits, ServeSettings
-from actspan.server.storage_errors import StorageError
+from actspan.server.storage_errors import StorageError, disk_error
 from actspan.server.uploads import JsonTask, Task
 from actspan.server.worker_process import WorkerProcess
 
@@ -122,6 +122,16 @@ class UploadWork:
         return as_json(selected, recording.seconds, detections)
 
 
+@contextmanager
+def decoding_folder() -> Iterator[Path]:
+    """Make a temporary folder for a body; raise StorageError if the disk cannot be used."""
+    try:
+        with TemporaryDirectory(prefix="actspan-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise disk_error(error.errno) from error
+
+
 class ProposalService:
     """Model, decoder, jobs and limits of a service, for its operations."""
 
@@ -147,8 +157,8 @@ class ProposalService:
 
         Another process reads the JSON. Raises ProblemError (400) if it does not fit the protocol.
         """
-        with TemporaryDirectory(prefix="actspan-") as folder:
-            source, target = Path(folder) / "request", Path(folder) / "binary"
+        with decoding_folder() as folder:
+            source, target = folder / "request", folder / "binary"
             source.write_bytes(body)
             plain = [spec.model_dump() for spec in specs]
             try:
