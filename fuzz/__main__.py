@@ -22,10 +22,10 @@ from benchmarks.harness import print_table
 from fuzz.seeds import write_seeds
 from fuzz.targets import REFUSALS, TARGETS, read_input
 
-MEMORY = 3000  # MB per process, including torch and a runtime
+MEMORY = 1000  # MB per process, including torch and a runtime
 TIMEOUT = 60  # seconds of wall time per input, so that a busy machine does not count as a hang
 MOST_DEATHS = 20  # per target: enough to investigate
-_FIGURES = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+)")
+_FIGURES = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+).* rss: (\d+)Mb")
 
 
 @dataclass(slots=True)
@@ -39,6 +39,7 @@ class Record:
     executions: int = 0
     first_coverage: int = 0
     coverage: int = 0
+    peak: int = 0  # MB of memory
     deaths: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
@@ -100,6 +101,7 @@ def _follow(lines: IO[bytes], log: IO[bytes], record: Record) -> list[str]:
             begin = time.monotonic()
         if found := _FIGURES.match(text):
             executions, record.coverage = int(found[1]), int(found[2])
+            record.peak = max(record.peak, int(found[3]))
             record.first_coverage = record.first_coverage or record.coverage
     record.seconds += 0 if begin is None else time.monotonic() - begin
     record.executions += executions
@@ -125,6 +127,7 @@ def _row(record: Record) -> Iterator[str]:
     yield f"{record.executions:,}"
     yield f"{record.executions / max(record.processor, 1):.0f}"
     yield f"{record.first_coverage} to {record.coverage}"
+    yield str(record.peak)
     yield str(len(record.findings) + len(record.deaths))
     yield str(record.seed)
 
@@ -175,6 +178,7 @@ def main(seconds: int, readers: tuple[str, ...], seed: int, out: Path, again: Pa
         "executions",
         "per CPU second",
         "coverage",
+        "peak MB",
         "findings",
         "seed",
     ]

@@ -11,7 +11,10 @@ import os
 import resource
 import sys
 import tempfile
+import time
 import traceback
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,14 @@ os.environ["NUMBA_BOUNDSCHECK"] = "1"
 _SOURCE = Path(__file__).resolve().parents[1] / "src"
 # Memory that may be allocated after the imports; a larger allocation fails.
 _ROOM = 1 << 30  # bytes
+_LONGEST = 10.0  # seconds of processor time for an input
 
 
 def compiled_modules() -> list[str]:
     """Return the modules that numba compiles: their bytecode must not be instrumented."""
     mark = "from actspan.core.kernels import"
-    files = (f for f in sorted(_SOURCE.rglob("*.py")) if mark in f.read_text(encoding="utf-8"))
+    files = [f for f in sorted(_SOURCE.rglob("*.py")) if mark in f.read_text(encoding="utf-8")]
+    files.append(_SOURCE / "actspan" / "core" / "kernels.py")
     return [".".join(f.relative_to(_SOURCE).with_suffix("").parts) for f in files]
 
 
@@ -70,7 +75,10 @@ def main() -> None:
     import atheris
 
     target, folder = sys.argv[1], Path(sys.argv[2])
-    with atheris.instrument_imports(include=["actspan"], exclude=compiled_modules()):
+    instrumented = partial(
+        atheris.instrument_imports, include=["actspan"], exclude=compiled_modules()
+    )
+    with instrumented():
         from fuzz.targets import REFUSALS, read_input
 
     findings = Findings(folder / "findings")
@@ -78,15 +86,18 @@ def main() -> None:
     (work / "scores").mkdir()
 
     def once(data: bytes) -> Any:
+        begin = time.process_time()
         try:
-            read_input(target, data, work)
-        except REFUSALS:
-            return
+            with suppress(*REFUSALS):
+                read_input(target, data, work)
+            if (seconds := time.process_time() - begin) > _LONGEST:
+                raise TimeoutError(f"{seconds:.1f} s of processor time")
         except Exception as error:  # noqa: BLE001  (these are the findings)
             findings.add(data, error)
 
-    for seed in sorted((folder / "seeds").iterdir()):
-        once(seed.read_bytes())  # imports and compiles at first use
+    with instrumented():
+        for seed in sorted((folder / "seeds").iterdir()):
+            once(seed.read_bytes())  # imports and compiles at first use
     _limit_memory()
     atheris.Setup([sys.argv[0], *sys.argv[3:]], once)
     atheris.Fuzz()

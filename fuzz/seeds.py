@@ -35,6 +35,7 @@ from actspan.model.manifest import Source
 from actspan.model.weights import weight_shapes
 from actspan.pipeline.outcomes import Outcome
 from actspan.streams.feature_files import Projection
+from fuzz.command_seeds import command_seeds
 from fuzz.targets import CONFIG, PLAN, TARGETS, encode_frames
 from tests.data.annotation_files import (
     boris_project,
@@ -60,7 +61,7 @@ def write_seeds(target: str, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
     for number, reader in enumerate(TARGETS[target]):
-        for write in _WRITERS[target].get(reader.file, ()):
+        for write in WRITERS[target].get(reader.file, ()):
             path = work / f"{count}" / reader.file
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path)
@@ -327,7 +328,7 @@ def _infer_bytes() -> bytes:
     return json.dumps(request).encode().ljust(_PADDED) + values
 
 
-_WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
+_READERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
     "commands": {
         "result.json": (lambda path: write_proposals(path, {"a": _PROPOSALS}),),
         "annotations.json": (
@@ -438,3 +439,4 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
         "session.onnx": (partial(_onnx, net="tem"), partial(_onnx, net="pem")),
     },
 }
+WRITERS = {**_READERS, **command_seeds(_READERS)}

@@ -1,4 +1,4 @@
-"""Fuzz targets: readers in groups, each with seed files.
+"""Fuzz targets: readers and commands in groups, each with seed files.
 
 The first byte of an input selects the reader of the group; the rest is the content of its file.
 """
@@ -58,7 +58,8 @@ from actspan.server.inference_tensors import (
 )
 from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.feature_files import Journal, Projection
-from fuzz import commands
+from fuzz import value_commands
+from fuzz.commands import COMMANDS
 from fuzz.connections import connection
 
 Read = Callable[[Path], object]
@@ -302,11 +303,11 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("stage.toml", lambda p: Stage.load(p.parent)),
     ),
     "commands": (
-        Reader("result.json", commands.evaluated_result),
-        Reader("annotations.json", commands.evaluated_truth),
-        Reader("x.vtt", commands.evaluated_truth),
-        Reader("labels.json", commands.label_scores),
-        Reader("run.toml", commands.read_run),
+        Reader("result.json", value_commands.evaluated_result),
+        Reader("annotations.json", value_commands.evaluated_truth),
+        Reader("x.vtt", value_commands.evaluated_truth),
+        Reader("labels.json", value_commands.label_scores),
+        Reader("run.toml", value_commands.read_run),
     ),
     "logs": (Reader("tem_bs16.log", read_log),),
     "http": (
@@ -318,6 +319,10 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
     ),
     "hdf5": (Reader("x.h5", features),),
     "onnx": (Reader("tem.onnx", read_model), Reader("session.onnx", session)),
+    **{
+        name: tuple(Reader(file, read, name == "serve") for file, read in readers.items())
+        for name, readers in COMMANDS.items()
+    },
 }
 
 

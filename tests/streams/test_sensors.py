@@ -18,8 +18,8 @@ import actspan
 from actspan.cli import main
 from actspan.config.base import read_toml
 from actspan.config.streams import SensorConfig
+from actspan.core import files
 from actspan.core.errors import ConfigError, DataError, DatasetError, ShapeError, VideoError
-from actspan.data import array_files
 from actspan.streams.extract_request import ExtractRequest, SampleRequest
 from actspan.streams.extraction import extract_videos
 from actspan.streams.sensors import SensorTable, TableRequest, find_columns
@@ -217,7 +217,7 @@ def test_options_of_other_kinds_are_refused(
 def test_a_parquet_file_that_expands_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(array_files, "EXPANDED", 2**20)
+    monkeypatch.setattr(files, "EXPANDED", 2**20)
     zeros = np.zeros(200_000)
     path = tmp_path / "a.parquet"
     data = pa.table({"time": zeros, "ax": zeros})

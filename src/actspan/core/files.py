@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from actspan.core.errors import ActSpanError, DataError
+from actspan.core.limits import EXPANDED, EXPANSION
 from actspan.core.locks import HAS_LOCKS, try_lock
 from actspan.core.wording import closest
 
@@ -247,7 +248,7 @@ def is_plain_name(name: str) -> bool:
 def check_size(path: Path, limit: int | None = None) -> None:
     """Raise OSError, with the reason, unless a path is a regular file or folder of this size.
 
-    A pipe or a device could block or never end.
+    A pipe or a device could block or never end; holes of a file take memory, and no disk.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
@@ -255,6 +256,36 @@ def check_size(path: Path, limit: int | None = None) -> None:
     if limit is not None and status.st_size > limit:
         what = f"too large: {status.st_size:,} bytes; the limit is {limit:,}; split it"
         raise OSError(errno.EFBIG, what)
+    if stat.S_ISREG(status.st_mode) and status.st_size > EXPANDED:
+        _check_holes(path, status)
+
+
+def _check_holes(path: Path, status: os.stat_result) -> None:
+    """Raise OSError if nearly all of a file was never written; systems may not know it."""
+    enough, found, end = status.st_size // EXPANSION, 0, 0
+    # The number of blocks is cheap, but some file systems count them late.
+    if getattr(status, "st_blocks", 0) * 512 >= enough or not hasattr(os, "SEEK_DATA"):
+        return
+    with path.open("rb") as stream:
+        while found < enough:
+            try:
+                begin = os.lseek(stream.fileno(), end, os.SEEK_DATA)
+                end = os.lseek(stream.fileno(), begin, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # the system does not say; ENXIO is the end
+                    return
+                what = f"{status.st_size:,} bytes, of which {found:,} were written: the rest is "
+                raise OSError(errno.EFBIG, f"{what}holes; copy it again from its source") from error
+            found += end - begin
+
+
+def check_expansion(stored: int, expanded: int) -> None:
+    """Raise ValueError if data would become far larger in memory than they are on disk."""
+    if expanded > max(EXPANDED, EXPANSION * stored):
+        raise ValueError(
+            f"{stored:,} bytes would expand to {expanded:,}: a decompression "
+            "bomb, or features that are all zeros; write it uncompressed"
+        )
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

@@ -14,10 +14,11 @@ PICKLE = 4 * MIB  # of a checkpoint, without its tensors; 300 names take 0.02
 OPERATIONS = 100_000  # of a pickle that contains its arrays; a BMN takes 700
 WEIGHTS = 2 * GIB  # BSN's are 5 MB; protobuf, and so ONNX, has the same limit
 
-# Compressed features: a few bytes must not become gigabytes. Features of real videos shrink by less
-# than 10; the zeros of a masked stream by more, hence a size that is always allowed.
+# Compressed data, and files with holes: a few bytes must not become gigabytes. Features of real
+# videos shrink by less than 10; the zeros of a masked stream by more, hence a size that is always
+# allowed. A process reads several such files at a time.
 EXPANSION = 100  # times the stored bytes
-EXPANDED = 256 * MIB
+EXPANDED = 64 * MIB
 
 # Settings. Memory and time grow with them, the candidates of a video with the square of CELLS.
 CELLS = 10_000  # of a video or window, T; published models have 100
@@ -29,6 +30,8 @@ LAYERS = 8  # hidden layers of PEM
 # Values in files, of which tools and formats make whole milliseconds, frames and pixels.
 SECONDS = 1e9  # latest time, 31 years
 NUMBER = 1e12  # largest duration in any unit, number of frames, frame rate
+
+PIXELS = 2**26  # of a frame, which takes 3 bytes each, several at a time; 8K has 2**25
 
 LINE = 4096  # characters of a line of a log that are searched; patterns may take their square
 MESSAGE = 10_000  # characters of an error, which may quote what it found

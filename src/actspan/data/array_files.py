@@ -9,6 +9,7 @@ are not followed, and every fault is a `ValueError` or `OSError`.
 
 from __future__ import annotations
 
+import io
 import math
 import threading
 import zipfile
@@ -22,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import FeatureError, require
-from actspan.core.files import check_size
-from actspan.core.limits import EXPANDED, EXPANSION
+from actspan.core.files import check_expansion, check_size
 from actspan.data.names import Ignored
 
 # NumPy parses headers with `ast`, which is not thread-safe in CPython 3.11 (gh-106905).
@@ -32,7 +32,12 @@ _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+HEAD = 16_384  # bytes that contain the header of an npy file; NumPy's limit is 10,000
+_BLOCK = 1 << 20  # bytes to expand at a time
+_WIDTH = 4  # bytes of a number as the networks take it, float32
 _DEEPEST = 32  # nested groups of HDF5
+_REORDERING = (2, 3)  # filters of HDF5 that do not compress: shuffle, fletcher32
+_CHUNK_SLACK = 4096  # bytes by which a chunk that does not shrink may grow
 _STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # methods that NumPy uses
 CONTAINERS = (".npz", ".h5", ".hdf5")  # suffixes of files of several arrays
 
@@ -50,12 +55,15 @@ class Header(NamedTuple):
     offset: int
 
 
-def read_header(stream: IO[bytes], size: int, records: Collection[np.dtype[Any]] = ()) -> Header:
-    """Read the header of an npy file of `size` bytes.
+def read_header(
+    head: bytes | memoryview, size: int, records: Collection[np.dtype[Any]] = ()
+) -> Header:
+    """Read the header of an npy file of `size` bytes; `head` is its first `HEAD` bytes.
 
     Raises ValueError if it is not an npy file, or its array is larger than the file, or contains
     neither numbers nor a type in `records`.
     """
+    stream = io.BytesIO(head)  # NumPy would read as many bytes as the header says that it has
     try:
         version = np.lib.format.read_magic(stream)
     except ValueError as error:
@@ -65,8 +73,6 @@ def read_header(stream: IO[bytes], size: int, records: Collection[np.dtype[Any]]
     try:
         with _HEADERS:
             shape, is_fortran, dtype = _READ_HEADER[version](stream)
-    except OSError:
-        raise
     except Exception as error:  # SyntaxError, RecursionError, MemoryError of the parser
         raise ValueError("its header is damaged") from error
     if dtype.hasobject:
@@ -88,7 +94,7 @@ def map_npy(path: Path, records: Collection[np.dtype[Any]] = ()) -> NDArray[Any]
     """
     check_size(path)
     with path.open("rb") as stream:
-        header = read_header(stream, path.stat().st_size, records)
+        header = read_header(stream.read(HEAD), path.stat().st_size, records)
     if 0 in header.shape:
         return np.empty(header.shape, header.dtype)
     shape: Any = header.shape
@@ -107,6 +113,7 @@ class Archive:
         check_size(path)
         with _zip_errors():
             self._zip = zipfile.ZipFile(path)
+        self._size = path.stat().st_size
         members = self._zip.infolist()
         self._members = {m.filename.removesuffix(".npy"): m for m in members}
         if len(self._members) < len(members):
@@ -126,7 +133,7 @@ class Archive:
         member = self._members[name]
         with _zip_errors(), self._zip.open(member) as stream:
             try:
-                return read_header(stream, member.file_size).shape
+                return read_header(stream.read(HEAD), member.file_size).shape
             except ValueError:
                 return None
 
@@ -135,24 +142,28 @@ class Archive:
         member = self._members[name]
         if member.compress_type not in _STORED or member.flag_bits & 1:
             raise ValueError(f"member {name!r} is encrypted, or compressed by another program")
-        check_expansion(member.compress_size, member.file_size)
         with _zip_errors(), self._zip.open(member) as stream:
-            header = read_header(stream, member.file_size)
-            size = math.prod(header.shape) * header.dtype.itemsize
-            data = stream.read(size)
-        if len(data) != size:
-            raise ValueError("it is shorter than its header says")
+            head = stream.read(HEAD)
+            header = read_header(head, member.file_size)
+            count = math.prod(header.shape)
+            # A member may say that it takes more room than the file has.
+            stored = min(member.compress_size, self._size)
+            check_expansion(stored, count * max(header.dtype.itemsize, _WIDTH))
+            flat = np.empty(count, header.dtype)
+            _fill(flat.view(np.uint8).data, head[header.offset :], stream)
         order: Any = header.order
-        return np.frombuffer(bytearray(data), header.dtype).reshape(header.shape, order=order)
+        return flat.reshape(header.shape, order=order)
 
 
-def check_expansion(stored: int, expanded: int) -> None:
-    """Raise ValueError if data would become far larger in memory than it is on disk."""
-    if expanded > max(EXPANDED, EXPANSION * stored):
-        raise ValueError(
-            f"{stored:,} bytes would expand to {expanded:,}: a decompression "
-            "bomb, or features that are all zeros; write it uncompressed"
-        )
+def _fill(target: memoryview, first: bytes, stream: IO[bytes]) -> None:
+    """Copy bytes, and what follows in a stream, until a target is full; raise ValueError if not."""
+    block, at = first[: len(target)], 0
+    while at < len(target):
+        if not block:
+            raise ValueError("it is shorter than its header says")
+        target[at : at + len(block)] = block
+        at += len(block)
+        block = stream.read(min(_BLOCK, len(target) - at))
 
 
 @contextmanager
@@ -207,11 +218,10 @@ class Hdf5File:
         dataset = self._file[name]
         if not isinstance(dataset, self._h5py.Dataset):
             raise ContentError(f"{name} is a group, not an array")
-        if dataset.is_virtual or dataset.external:
-            raise ContentError(f"{name} lies in another file; copy its numbers into this one")
         if dataset.dtype.kind not in "fiu":
             raise ContentError(f"{name} contains {dataset.dtype}, not numbers")
-        check_expansion(self._size, int(dataset.size or 0) * dataset.dtype.itemsize)
+        width = max(dataset.dtype.itemsize, _WIDTH)
+        check_dataset(dataset, self._size, int(dataset.size or 0) * width)
         return np.asarray(dataset)
 
     def _address(self, item: Any) -> int:
@@ -237,6 +247,27 @@ class Hdf5File:
                 ignored["groups", key] += 1
             elif isinstance(item, self._h5py.Group):
                 yield from (f"{key}/{name}" for name in self._walk(item, ignored, seen, depth + 1))
+
+
+def check_dataset(dataset: Any, size: int, expanded: int) -> None:
+    """Raise ValueError if a file of `size` bytes cannot fill an HDF5 dataset.
+
+    `expanded` are the bytes that will be needed for it. ContentError if it is in other files.
+    """
+    if dataset.is_virtual or dataset.external:
+        raise ContentError(f"{dataset.name} lies in another file; copy its numbers into this one")
+    check_expansion(size, expanded)
+    if dataset.chunks is None:
+        return
+    chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize  # expanded as a whole
+    check_expansion(size, chunk)
+    filters = dataset.id.get_create_plist()
+    kinds = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
+    if sum(kind not in _REORDERING for kind in kinds) > 1:
+        raise ContentError(f"{dataset.name} is compressed twice, which could grow without end")
+    # A chunk is expanded to its own end, whatever its size should be.
+    if dataset.id.chunk_iter(lambda info: info.size > chunk + _CHUNK_SLACK or None):
+        raise ValueError(f"a chunk of {dataset.name} is larger than it should be")
 
 
 def table_shape(shape: tuple[int, ...]) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import AnnotationError, DataError, FeatureError
-from actspan.core.files import folder_kind
+from actspan.core.files import check_expansion, folder_kind
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed
 from actspan.data.array_files import (
@@ -99,7 +99,11 @@ def read_table(entry: Entry, *, mapped: bool) -> Table:
     with feature_errors(entry.path):
         if entry.key is not None:
             with open_container(entry.path) as file:
-                arrays = [file.read(key) for key in (entry.key, *entry.joined)]
+                arrays = []
+                for key in (entry.key, *entry.joined):
+                    arrays.append(file.read(key))
+                    total = sum(array.size for array in arrays) * 4  # as float32
+                    check_expansion(entry.path.stat().st_size, total)
         elif entry.path.suffix.lower() == ".csv":
             from actspan.data.csv_features import first_column, read_csv  # compiled: loads slowly
 

@@ -11,7 +11,6 @@ One row per video, in record batches of a few megabytes:
 from __future__ import annotations
 
 import mmap
-import struct
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,13 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.files import check_size
+from actspan.data.arrow_batches import Batches
 from actspan.data.names import file_stem  # older stores have ids with a suffix
 from actspan.data.store_manifest import Manifest, damaged
 from actspan.data.timebase import SnippetGrid
-
-_STREAM = 8  # bytes before the messages of an Arrow file
-# Offsets in the vtables of Arrow's flatbuffers (Message.fbs).
-_HEADER_OF_MESSAGE, _COMPRESSION_OF_BATCH = 8, 10
 
 
 def schema_of(manifest: Manifest) -> Any:
@@ -44,63 +40,6 @@ def schema_of(manifest: Manifest) -> Any:
         features = pa.fixed_shape_tensor(number, (manifest.length, manifest.channels))
     seconds = [(name, pa.float64()) for name in ("stride", "length", "span")]
     return pa.schema([("video", pa.string()), *seconds, ("features", features)])
-
-
-class Batches:
-    """The record batches of an untrusted Arrow file, each checked when it is requested.
-
-    Arrow trusts its input: an offset beyond a column reads foreign memory, and a compressed buffer
-    is expanded to the size that it declares. Our writers never compress, so compressed batches are
-    refused unread.
-
-    `file` is a `pyarrow.Buffer` with the whole file, of which batches are views; `schema` has the
-    required columns. Raises ValueError, OSError and pyarrow.ArrowException if the file is damaged
-    or has other columns; or a batch is compressed or lacks a value.
-    """
-
-    def __init__(self, file: Any, schema: Any) -> None:
-        import pyarrow as pa
-
-        with pa.ipc.open_file(file) as reader:
-            if reader.schema != schema:
-                raise ValueError("its columns are not those that it must have")
-            count = reader.num_record_batches
-        messages = pa.ipc.MessageReader.open_stream(file.slice(_STREAM))
-        self._messages = [m for m in messages if m.type == "record batch"]
-        if len(self._messages) != count:
-            raise ValueError(f"{len(self._messages)} record batches where {count} were written")
-        self._schema = schema
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self[number] for number in range(len(self)))
-
-    def __getitem__(self, number: int) -> Any:
-        """Return one batch."""
-        import pyarrow as pa
-
-        message = self._messages[number]
-        if _is_compressed(message.metadata.to_pybytes()):
-            raise ValueError("it is compressed, which none of ours is")
-        batch = pa.ipc.read_record_batch(message, self._schema)
-        batch.validate(full=True)  # checks the offsets of lists, but not numbers
-        if any(column.null_count for column in batch.columns):
-            raise ValueError("a value is missing")
-        return batch
-
-
-def _is_compressed(metadata: bytes) -> bool:
-    from flatbuffers import encode, packer
-    from flatbuffers.table import Table
-
-    try:
-        message = Table(metadata, encode.Get(packer.uoffset, metadata, 0))
-        header = message.Indirect(message.Pos + message.Offset(_HEADER_OF_MESSAGE))
-        return bool(Table(metadata, header).Offset(_COMPRESSION_OF_BATCH))
-    except (struct.error, IndexError, TypeError) as error:
-        raise ValueError("its flatbuffers are damaged") from error
 
 
 class Block(NamedTuple):

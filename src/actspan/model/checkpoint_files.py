@@ -8,12 +8,11 @@ PaddlePaddle's by `pickled_arrays`.
 from __future__ import annotations
 
 import errno
+import io
 import math
-import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,8 +20,9 @@ import numpy as np
 
 from actspan.core.errors import CheckpointError, require
 from actspan.core.files import check_size, read_bytes, similar_path
-from actspan.core.limits import PICKLE, WEIGHTS
+from actspan.core.limits import WEIGHTS
 from actspan.model.pickled_arrays import UnsafePickleError, read_pickled_arrays
+from actspan.model.tensor_pickles import check_pickles
 
 EXPECTED = (
     "expected a PyTorch checkpoint or safetensors file of BSN's TEM (conv1, conv2, conv3) or PEM "
@@ -34,23 +34,15 @@ _HOW_TO_CLEAN = (
     "publish_model.py, which removes everything else"
 )
 _HOW_TO_CLEAN_PADDLE = f"{_SAVE_WEIGHTS}paddle.save(model.state_dict(), FILE)"
-# Names that plain containers of tensors need, written by Python 2 or 3. PyTorch's reader allows
-# more, of which some make objects of any size from a few bytes.
-_ALLOWED_NAMES = re.compile(
-    r"collections (OrderedDict|Counter)"
-    r"|torch\._utils (_rebuild_tensor|_rebuild_tensor_v2|_rebuild_parameter)"
-    r"|torch\.nn\.parameter Parameter|torch \w+Storage|torch (Size|device)"
-    r"|torch (b?float|u?int|complex|q?u?int)\d+|torch bool"
-    r"|(builtins|__builtin__) (set|complex)"
-)
 _LEGACY_PICKLES = 5  # pickles at the start of a file older than zip archives; tensors follow
+_ARCHIVE = b"PK\x03\x04"  # first bytes of a zip file
 # First bytes of complete files that are not checkpoints.
 _KINDS = {
     b"version https://git-lfs": "a Git LFS pointer; fetch the file itself: git lfs pull",
     b"<": "a web page in place of the file; download it again",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
     b"\x1f\x8b": "compressed (gzip); unpack it",
-    b"PK\x03\x04": "a zip archive that torch.save did not write",
+    _ARCHIVE: "a zip archive that torch.save did not write",
 }
 _TORCH_PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # before zip archives: a magic number
 _LONGEST_HEADER = 100_000_000  # bytes of JSON in a safetensors file; the format's own limit
@@ -73,15 +65,14 @@ def load_content(path: Path) -> Any:
             return _load_pickled_arrays(path)
         torch = require("torch", extra="train", purpose="reading checkpoints")
         check_size(path, WEIGHTS)
-        for name in _imported_names(path):
-            if not _ALLOWED_NAMES.fullmatch(name):
-                named = f"it names {name.replace(' ', '.')}"
-                raise _unsafe(path, named, "could run code, or fill the memory")
+        file = _checked_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols and old storages
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except (CheckpointError, ImportError):
         raise
+    except UnsafePickleError as error:
+        raise _unsafe(path, error.found, "could run code, or fill the memory") from error
     except Exception as error:  # A damaged pickle can raise any exception.
         raise _refusal(path, error) from error
 
@@ -93,32 +84,42 @@ def _unsafe(path: Path, found: str, danger: str, remedy: str = _HOW_TO_CLEAN) ->
     )
 
 
-def _imported_names(path: Path) -> Iterator[str]:
-    """Yield "module name" of everything that the pickles of a checkpoint would import."""
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as stream:
-            for _ in range(_LEGACY_PICKLES):
-                yield from _names_in_pickle(stream)
-        return
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
+def _checked_file(path: Path) -> Path | IO[bytes]:
+    """Return a checkpoint for PyTorch's reader, after everything in it was judged.
+
+    Raises UnsafePickleError if it is not safe to open, any exception if it is damaged.
+    """
+    with path.open("rb") as stream:
+        is_archive = stream.read(len(_ARCHIVE)) == _ARCHIVE  # as PyTorch decides
+        if not is_archive:
+            stream.seek(0)
+            check_pickles([stream] * _LEGACY_PICKLES, path.stat().st_size)
+            return path
+    return _checked_archive(path)
+
+
+def _checked_archive(path: Path) -> IO[bytes]:
+    """Return a copy of an archive: in another one, PyTorch could find members that we do not."""
+    size, copy = path.stat().st_size, io.BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as checked:
+        members = archive.infolist()
+        if len({m.filename.lower() for m in members}) < len(members):
+            raise ValueError("two members of one name")
+        for member in members:
             if member.compress_type != zipfile.ZIP_STORED:
                 raise CheckpointError(
                     f"{path}: not opened: its {member.filename} is compressed, which torch.save "
                     f"never does and which could grow without end; {_HOW_TO_CLEAN}"
                 )
-            if member.filename.endswith(".pkl"):
-                with archive.open(member) as content:
-                    yield from _names_in_pickle(content)
-
-
-def _names_in_pickle(stream: IO[bytes]) -> Iterator[str]:
-    begin = stream.tell()
-    for opcode, argument, _ in pickletools.genops(stream):
-        if stream.tell() - begin > PICKLE:
-            raise ValueError(f"a pickle of more than {PICKLE:,} bytes")
-        if opcode.name == "GLOBAL":
-            yield str(argument)
+        if sum(member.file_size for member in members) > size:
+            raise ValueError("members that lie in one another")
+        # PyTorch finds members whatever their case.
+        pickles = (m for m in members if m.filename.lower().endswith(".pkl"))
+        check_pickles((io.BytesIO(archive.read(m)) for m in pickles), size)
+        for member in members:
+            checked.writestr(member.filename, archive.read(member))
+    copy.seek(0)
+    return copy
 
 
 def is_safetensors(path: Path) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import gzip
 import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -22,6 +25,7 @@ from actspan.model import LABEL_FREE
 from actspan.model.manifest import MANIFEST, check_place, read_manifest
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error)
 _TIMEOUT = 30  # seconds without data
 _BLOCK = 1 << 20
 _FILES = 1000  # in an archive
@@ -118,7 +122,7 @@ def _unpacked(archive: Path, source: str | Path) -> Path:
     try:
         check_size(archive, WEIGHTS)
         _unpack(archive, folder)
-    except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, *_DAMAGED) as error:
         what = "download it again, or give the unpacked folder"
         raise BundleError(f"{source}: this archive cannot be unpacked: {error}; {what}") from error
     found = sorted(folder.rglob(MANIFEST), key=lambda path: len(path.parts))
@@ -137,9 +141,28 @@ def _unpack(archive: Path, folder: Path) -> None:
             _check_content(info.file_size for info in packed.infolist())
             packed.extractall(folder)  # noqa: S202  zipfile removes `..` and roots from names
         return
-    with tarfile.open(archive) as tape:
+    opened = gzip.open if archive.name.lower().endswith("gz") else open
+    with (
+        opened(archive, "rb") as content,
+        tarfile.open(fileobj=_ShortReads(content), mode="r:") as tape,  # type: ignore[call-overload]
+    ):
         _check_content(member.size for member in tape)
         tape.extractall(folder, filter="data")  # refuses links and files outside
+
+
+class _ShortReads:
+    """Content of an archive, of which no long header is read as a whole."""
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+        self.seek, self.tell = content.seek, content.tell
+
+    def read(self, size: int) -> bytes:
+        """Read bytes; raise ValueError for more than any header of a bundle's archive needs."""
+        if size > SETTINGS:
+            raise ValueError(f"a header of {size:,} bytes")
+        data: bytes = self._content.read(size)
+        return data
 
 
 def _check_content(sizes: Iterable[int]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -42,6 +43,8 @@ from actspan.pipeline.steps import Steps, pieces_of
 from actspan.runtime.opening import open_nets
 from actspan.runtime.precision import NetworkPrecision
 from actspan.runtime.session import Session
+
+_LOADED = 1 << 27  # bytes of features that a worker has in memory before it runs the networks
 
 
 class Pipeline(AbstractContextManager["Pipeline"]):
@@ -302,20 +305,25 @@ class Pipeline(AbstractContextManager["Pipeline"]):
 
 
 def _run_chunk(steps: Steps, pieces: Sequence[Piece]) -> tuple[list[Outcome | Failure], StageClock]:
-    clock = StageClock()
-    loaded: list[Features | ScoredVideo] = []
-    failures: dict[int, Failure] = {}
-    with clock.time("read"):
-        for number, piece in enumerate(pieces):
-            try:
-                loaded.append(piece.load())
-            except ActSpanError as error:
-                failures[number] = Failure(piece.id, error)
-    read = [piece for number, piece in enumerate(pieces) if number not in failures]
-    outcomes: Iterator[Outcome] = iter(())
-    if read:
-        batch = steps.walk(read, loaded, clock)
-        with clock.time("soft-nms"):
-            outcomes = iter(steps.outcomes(batch, batch.confidence))
-    numbers = range(len(pieces))
-    return [failures[n] if n in failures else next(outcomes) for n in numbers], clock
+    """Take pieces through all stages: together, or in parts if their features are large."""
+    clock, waiting, results = StageClock(), deque(pieces), list[Outcome | Failure]()
+    while waiting:
+        part: list[Piece | Failure] = []
+        loaded: list[Features | ScoredVideo] = []
+        size = 0
+        with clock.time("read"):
+            while waiting and size <= _LOADED:
+                part.append(piece := waiting.popleft())
+                try:
+                    loaded.append(item := piece.load())
+                    size += item.values.nbytes if isinstance(item, Features) else 0
+                except ActSpanError as error:
+                    part[-1] = Failure(piece.id, error)
+        outcomes: Iterator[Outcome] = iter(())
+        if loaded:
+            read = [piece for piece in part if isinstance(piece, Piece)]
+            batch = steps.walk(read, loaded, clock)
+            with clock.time("soft-nms"):
+                outcomes = iter(steps.outcomes(batch, batch.confidence))
+        results += [item if isinstance(item, Failure) else next(outcomes) for item in part]
+    return results, clock

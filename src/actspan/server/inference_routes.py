@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from actspan.server.error_responses import (
     request_body,
 )
 from actspan.server.inference_tensors import (
+    LARGE,
     Datatype,
     InferAnswer,
     NetworkParameters,
@@ -39,10 +41,15 @@ from actspan.server.inference_tensors import (
 from actspan.server.proposal_answers import ProposalOptions
 from actspan.server.served_model import ServedModel
 from actspan.server.service import ProposalService
+from actspan.server.settings import INFER
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# Above these numbers of bytes, of JSON and in total, parsing would block other requests.
-_LARGE, _VERY_LARGE = 1 << 18, 1 << 23
+_VERY_LARGE = 1 << 23  # bytes of a body whose check would block other requests
+_LARGE_ANSWER = 1 << 16  # bytes of outputs, which are more in JSON
+_TOO_MUCH_JSON = (
+    "the JSON has more than {} bytes, which is the limit here; send the tensors as bytes after it, "
+    f"with {HEADER_LENGTH} and binary_data_size"
+)
 _ANSWER: Responses = {200: {"content": {"application/octet-stream": BINARY}}}
 _REQUEST = request_body(
     {
@@ -167,7 +174,7 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
         return ModelReady(name=served.metadata.name, ready=request.app.state.is_ready)
 
     @routes.post(
-        f"{path}/infer",
+        f"{path}{INFER}",
         response_model=InferAnswer,
         response_description="Outputs; binary tensors follow the JSON.",
         responses=_ANSWER | failures(404, 408, 413, 415, 422, 429, 503, 504),
@@ -181,13 +188,21 @@ def _add_model(routes: APIRouter, path: str, model: Any, service: ProposalServic
             raise ProblemError(415, "compressed bodies are not accepted; send the body as it is")
         about = served.metadata
         async with service.bodies.read(request) as data:
-            if (len(data) if header is None else header) > _LARGE or len(data) > _VERY_LARGE:
+            json_bytes = min(len(data), header or len(data))
+            if json_bytes > service.limits.tensor_json_bytes:
+                raise ProblemError(413, _TOO_MUCH_JSON.format(service.limits.tensor_json_bytes))
+            if json_bytes > LARGE:
+                work = partial(service.read_json, data, header, about.inputs)
+                data, header = await asyncio.to_thread(work)
+            if len(data) > _VERY_LARGE:
                 asked, tensors = await asyncio.to_thread(read_request, data, header, about.inputs)
             else:
                 asked, tensors = read_request(data, header, about.inputs)
             check_outputs(asked, about.outputs)
             outputs = await served.infer(tensors, asked.parameters)
-        content, json_size = write_answer(about.name, asked, outputs, about.outputs)
+        write = partial(write_answer, about.name, asked, outputs, about.outputs)
+        is_long = sum(array.nbytes for array in outputs.values()) > _LARGE_ANSWER
+        content, json_size = await asyncio.to_thread(write) if is_long else write()
         if json_size is None:
             return Response(content, media_type="application/json")
         headers = {HEADER_LENGTH: str(json_size)}

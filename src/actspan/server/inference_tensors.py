@@ -20,6 +20,8 @@ from actspan.server.error_responses import ProblemError, RequestBody, validation
 Datatype = Literal["FP32", "FP64", "INT64"]
 Tensors = dict[str, NDArray[Any]]
 
+LARGE = 1 << 18  # bytes of JSON that are read at once; more would block other requests
+_PART = 16_384  # numbers that are written at a time
 _DTYPES: dict[Datatype, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
@@ -136,6 +138,23 @@ def read_request(
     return request, tensors
 
 
+def as_binary(
+    body: bytes, header: int | None, specs: Sequence[TensorSpec]
+) -> tuple[bytes, list[NDArray[Any]]]:
+    """Return the same request with binary tensors: its JSON, and the tensors that follow it.
+
+    Raises ProblemError (400) as `read_request`, or if the JSON is long without its tensors.
+    """
+    request, tensors = read_request(body, header, specs)
+    for tensor in request.inputs:
+        tensor.data = None
+        tensor.parameters["binary_data_size"] = tensors[tensor.name].nbytes
+    head = request.model_dump_json(exclude_none=True).encode()
+    if len(head) > LARGE:
+        raise _bad(f"id, names and parameters take {len(head)} bytes; at most {LARGE} are allowed")
+    return head, [np.ascontiguousarray(tensors[tensor.name]) for tensor in request.inputs]
+
+
 def _tensor(
     tensor: InputTensor, spec: TensorSpec, rest: memoryview
 ) -> tuple[NDArray[Any], memoryview]:
@@ -211,17 +230,20 @@ def write_answer(
             content: dict[str, Any] = {"parameters": {"binary_data_size": array.nbytes}}
             tail.append(array.tobytes())
         else:
-            content = {"data": array.ravel().tolist()}
-        outputs.append(
-            OutputTensor.model_construct(
-                name=output.name, shape=list(array.shape), datatype=datatype, **content
-            )
-        )
-    answer = InferAnswer.model_construct(
-        model_name=model, model_version="1", outputs=outputs, id=request.id
-    )
-    head = answer.model_dump_json(exclude_unset=True).encode()
+            content = {"data": _numbers(array)}
+        about = {"name": output.name, "shape": array.shape, "datatype": datatype}
+        outputs.append({**about, **content})
+    answer = {"model_name": model, "model_version": "1", "outputs": outputs, "id": request.id}
+    head = msgspec.json.encode(answer)
     return (b"".join([head, *tail]), len(head)) if tail else (head, None)
+
+
+def _numbers(array: NDArray[Any]) -> msgspec.Raw:
+    """Return numbers as a list of JSON, written in parts, between which other threads can run."""
+    flat = array.ravel()
+    parts = (flat[first : first + _PART] for first in range(0, flat.size, _PART))
+    encoded = (msgspec.json.encode(part.tolist())[1:-1] for part in parts)
+    return msgspec.Raw(b"[%s]" % b",".join(encoded))
 
 
 def _bad(detail: str) -> ProblemError:

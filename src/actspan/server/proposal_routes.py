@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -32,9 +30,17 @@ from actspan.server.proposal_answers import (
     as_arrow,
     as_json,
 )
-from actspan.server.service import ProposalService
-from actspan.server.settings import JOBS_PATH
-from actspan.server.uploads import HEAD, Kind, Task, check_features, kind_of, npy_array
+from actspan.server.service import ProposalService, decoding_folder
+from actspan.server.settings import JOBS_PATH, PROPOSE_PATH
+from actspan.server.uploads import (
+    HEAD,
+    Kind,
+    Task,
+    check_features,
+    check_features_size,
+    kind_of,
+    npy_array,
+)
 
 _JSON, _ARROW = "application/json", "application/vnd.apache.arrow.stream"
 _FEATURES = dict.fromkeys(("application/x-npy", _ARROW, "application/octet-stream"), BINARY)
@@ -79,7 +85,7 @@ def direct_router(service: ProposalService) -> APIRouter:
     model, longest = service.model, service.limits.recording_seconds
 
     @routes.post(
-        "/api/propose",
+        PROPOSE_PATH,
         response_model=ProposeAnswer,
         responses=failures(408, 413, 415, 422, 429, 504, 507)
         | {200: {"content": {_ARROW: BINARY}}},
@@ -98,6 +104,7 @@ def direct_router(service: ProposalService) -> APIRouter:
         async with service.bodies.read(request) as data:
             array = await _array(data, service)
             check_features(array.shape, model.channels)
+            check_features_size(array.shape, service.limits.request_bytes)
             if len(array) * stride > longest:
                 raise ProblemError(413, f"it lasts longer than the {longest:g} s allowed here")
             make = partial(Features, array, stride, length)
@@ -127,10 +134,12 @@ async def _array(data: bytearray, service: ProposalService) -> NDArray[Any]:
 
 def _decode_features(data: bytearray, service: ProposalService) -> Float32:
     """Return the features of an Arrow file, which is decoded in another process."""
-    with TemporaryDirectory(prefix="actspan-") as folder:
-        source, target = Path(folder) / "upload", Path(folder) / "features.npy"
+    with decoding_folder() as folder:
+        source, target = folder / "upload", folder / "features.npy"
         source.write_bytes(data)
-        service.decoder.decode(Task("arrow", str(source), str(target), service.model.channels))
+        channels, largest = service.model.channels, service.limits.request_bytes
+        task = Task("arrow", str(source), str(target), channels, largest=largest)
+        service.decoder.decode(task)
         features: Float32 = np.load(target, allow_pickle=False)
     return features
 

@@ -33,7 +33,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from actspan.core.files import sync
 from actspan.server.database import RESERVE
 from actspan.server.error_responses import SECURITY_HEADERS, ProblemError
-from actspan.server.settings import JOBS_PATH, OPEN_PATHS, Limits, ServeSettings, is_loopback
+from actspan.server.settings import (
+    INFER,
+    JOBS_PATH,
+    OPEN_PATHS,
+    PROPOSE_PATH,
+    Limits,
+    ServeSettings,
+    is_loopback,
+)
 from actspan.server.storage_errors import disk_error
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -118,7 +126,7 @@ class RequestMiddleware:
             return
         started, status, received, is_complete = perf_counter(), 500, 0, False
         limits, is_upload = self._settings.limits, scope["path"] == JOBS_PATH
-        limit = limits.upload_bytes if is_upload else limits.request_bytes
+        limit = _largest_body(scope["path"], limits)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -219,6 +227,14 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
         raise ProblemError(
             403, f"origin {origin!r}: only pages of this service may send requests to it"
         )
+
+
+def _largest_body(path: str, limits: Limits) -> int:
+    """Return the bytes that the body of a request to a path may have."""
+    if path == JOBS_PATH:
+        return limits.upload_bytes
+    takes_arrays = path == PROPOSE_PATH or path.endswith(INFER)
+    return limits.request_bytes if takes_arrays else min(limits.json_bytes, limits.request_bytes)
 
 
 def _too_large(limit: int) -> ProblemError:

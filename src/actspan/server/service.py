@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
 
+from actspan.core.errors import DataError
 from actspan.data.dataset import Recording
 from actspan.data.features import Entry, read_array
 from actspan.data.timebase import SnippetGrid
 from actspan.model.bundle import Bundle
 from actspan.server.database import Database
+from actspan.server.error_responses import ProblemError
+from actspan.server.inference_tensors import TensorSpec
 from actspan.server.job_runner import Check, JobRunner
 from actspan.server.job_store import ClaimedJob, UploadStore
 from actspan.server.proposal_answers import JobOptions, as_json
 from actspan.server.requests import Bodies, Metrics
 from actspan.server.served_model import ServedModel
 from actspan.server.settings import Limits, ServeSettings
-from actspan.server.storage_errors import StorageError
-from actspan.server.uploads import Task
+from actspan.server.storage_errors import StorageError, disk_error
+from actspan.server.uploads import JsonTask, Task
 from actspan.server.worker_process import WorkerProcess
 
 _UPDATE = 0.5  # seconds between two updates of progress
@@ -38,7 +42,8 @@ class Decoder:
 
     def __init__(self, limits: Limits, *, for_job: bool) -> None:
         self._seconds = limits.decode_seconds if for_job else limits.answer_seconds
-        words = ["actspan.server.uploads", str(limits.decode_bytes)]
+        memory = limits.decode_bytes if for_job else limits.answer_bytes
+        words = ["actspan.server.uploads", str(memory)]
         if for_job:
             words.append(str(round(limits.decode_seconds)))
         self._process = WorkerProcess(words, "the upload", once=for_job)
@@ -56,6 +61,13 @@ class Decoder:
             asdict(task), self._seconds, lambda reply: progress(reply.get("progress", 0.0))
         )
         return float(reply["stride"])
+
+    def read_json(self, task: JsonTask) -> int:
+        """Write the tensors of a request as bytes; return the number of bytes of its JSON.
+
+        Raises DataError if it is no such request, or not within the limits.
+        """
+        return int(self._process.run(asdict(task), self._seconds)["header"])
 
 
 class UploadWork:
@@ -89,6 +101,7 @@ class UploadWork:
             channels=self._model.channels,
             stride=options.stride or 0.0,
             longest=self._settings.limits.recording_seconds,
+            largest=self._settings.limits.upload_bytes,
             model=str(self._model.bundle.path),
             backend=self._settings.backend,
             backbone=self._settings.backbone,
@@ -109,6 +122,16 @@ class UploadWork:
         return as_json(selected, recording.seconds, detections)
 
 
+@contextmanager
+def decoding_folder() -> Iterator[Path]:
+    """Make a temporary folder for a body; raise StorageError if the disk cannot be used."""
+    try:
+        with TemporaryDirectory(prefix="actspan-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise disk_error(error.errno) from error
+
+
 class ProposalService:
     """Model, decoder, jobs and limits of a service, for its operations."""
 
@@ -126,6 +149,23 @@ class ProposalService:
             self._opened = opened.pop_all()  # setup succeeded, so everything stays open
         for state in self.store.counts():
             metrics.jobs.labels(state).set_function(partial(self._count, state))
+
+    def read_json(
+        self, body: bytearray, header: int | None, specs: Sequence[TensorSpec]
+    ) -> tuple[bytearray, int]:
+        """Return a request of the inference protocol with binary tensors, and its bytes of JSON.
+
+        Another process reads the JSON. Raises ProblemError (400) if it does not fit the protocol.
+        """
+        with decoding_folder() as folder:
+            source, target = folder / "request", folder / "binary"
+            source.write_bytes(body)
+            plain = [spec.model_dump() for spec in specs]
+            try:
+                size = self.decoder.read_json(JsonTask(str(source), str(target), header, plain))
+            except DataError as error:
+                raise ProblemError(400, str(error)) from error
+            return bytearray(target.read_bytes()), size
 
     def _count(self, state: str) -> int:
         return self.store.counts()[state]

@@ -24,7 +24,9 @@ from actspan.config.stages import BATCH
 from actspan.core.errors import ConfigError
 
 MIB, GIB, HOUR = 2**20, 2**30, 3600.0
-JOBS_PATH = "/api/jobs"  # path of the jobs, whose bodies have their own limit
+# Paths whose bodies have their own limits.
+JOBS_PATH, PROPOSE_PATH = "/api/jobs", "/api/propose"
+INFER = "/infer"  # the end of such paths
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
 
 _VISIBLE = re.compile("[!-~]*")  # characters that headers and addresses carry unchanged
@@ -35,6 +37,8 @@ class Limits:
     """Limits of one request, of one job, and of all of them together."""
 
     request_bytes: int = 64 * MIB  # body of a request that is answered at once
+    tensor_json_bytes: int = 16 * MIB  # JSON of a request that gives tensors; larger ones as bytes
+    json_bytes: int = 4 * MIB  # body of any other request
     upload_bytes: int = 4 * GIB  # body of a job: a long recording's features, or a video
     recording_seconds: float = 24 * HOUR
     connections: int = 512  # at once; at most half of the files that the process may open
@@ -44,6 +48,7 @@ class Limits:
     answer_seconds: float = 60.0  # from a complete request to its answer
     decode_seconds: float = 6 * HOUR  # processor time of the process that decodes an upload
     decode_bytes: int = 8 * GIB  # address space of that process
+    answer_bytes: int = 2 * GIB  # address space of the one that decodes bodies answered at once
     waiting_rows: int = 1024  # videos (rows, for single networks) in the queue; beyond it 429
     waiting_jobs: int = 100  # unfinished jobs; beyond it 429
     waiting_media: int = 24  # pictures and waveforms being made, or waiting; beyond it 429

@@ -1,5 +1,7 @@
 """Uploads: their type by their first bytes, arrays of features, and the process that decodes them.
 
+It also decodes JSON that would block other requests in the service.
+
     python -m actspan.server.uploads BYTES [SECONDS]
 
 Names and media types from callers are ignored. Anything but array files and video containers is
@@ -11,7 +13,6 @@ that the service chose.
 
 from __future__ import annotations
 
-import io
 import math
 import mmap
 import re
@@ -26,8 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import ActSpanError, DataError, FeatureError, ShapeError
-from actspan.core.files import atomic_file
+from actspan.core.files import atomic_file, check_size
+from actspan.core.types import Float32
+from actspan.data.array_files import HEAD as NPY_HEAD
 from actspan.data.array_files import read_header
+from actspan.server.arrow_uploads import ArrowUpload, features_size
+from actspan.server.error_responses import ProblemError
 from actspan.server.worker_process import Reply, Send, answer_tasks, limit_resources
 from actspan.streams.feature_files import FeatureWriter
 
@@ -35,7 +40,6 @@ Kind = Literal["npy", "arrow", "video"]
 
 HEAD = 512  # bytes that determine the type
 _BLOCK = 4096  # snippets to convert at a time
-_HEADER = 16_384  # bytes that contain the header of an npy file; NumPy's limit is 10,000
 _ARROW = (b"ARROW1\0\0", b"\xff\xff\xff\xff")  # a file; a stream
 _VIDEO = re.compile(
     rb".{4}(ftyp|moov|mdat|wide|free|skip)"  # MP4, MOV
@@ -51,7 +55,8 @@ class Task:
     """Upload to decode to a file of features with these channels.
 
     `stride` is in seconds from snippet to snippet of features; for a video it is computed.
-    `longest` bounds the duration of the recording, seconds. For videos, `model`, `backend` and
+    `longest` bounds the duration of the recording, seconds, and `largest` the size of features that
+    are uploaded, bytes of float32. For videos, `model`, `backend` and
     `backbone` are those of `BundleFeatures`.
     """
 
@@ -61,9 +66,23 @@ class Task:
     channels: int
     stride: float = 1.0
     longest: float | None = None
+    largest: int | None = None
     model: str = ""
     backend: str = "auto"
     backbone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JsonTask:
+    """Request of the inference protocol whose tensors are to be written as bytes after its JSON.
+
+    `header` and `specs` are those of `inference_tensors.read_request`.
+    """
+
+    source: str
+    target: str
+    header: int | None
+    specs: list[dict[str, Any]]
 
 
 def kind_of(head: bytes) -> Kind | None:
@@ -82,7 +101,7 @@ def npy_array(data: bytes | bytearray | mmap.mmap) -> NDArray[Any]:
     """
     size = memoryview(data).nbytes
     try:
-        header = read_header(io.BytesIO(memoryview(data)[:_HEADER]), size)
+        header = read_header(bytes(memoryview(data)[:NPY_HEAD]), size)
     except ValueError as error:
         raise FeatureError(f"npy: damaged or truncated: {error}") from error
     if len(header.shape) != 2:
@@ -103,54 +122,39 @@ def check_features(shape: tuple[int, ...], channels: int) -> None:
         raise ShapeError(f"features have {shape[1]} channels, the model expects {channels}")
 
 
-def arrow_array(path: Path) -> NDArray[Any]:
-    """Return the array of an Arrow IPC file or stream, with a row per snippet.
-
-    Columns are numbers, one per channel, or there is one column of fixed-size lists.
-    Raises FeatureError if the file is damaged, or has other content.
-    """
-    import pyarrow as pa
-
-    try:
-        with pa.memory_map(str(path)) as source:
-            is_file = source.read(6) == b"ARROW1"
-            source.seek(0)
-            with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source) as reader:
-                table = reader.read_all()
-            table.validate(full=True)
-            return _arrow_values(table)
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise FeatureError(f"Arrow: damaged or truncated: {error}") from error
-
-
-def _arrow_values(table: Any) -> NDArray[Any]:
-    from pyarrow import types
-
-    kinds = table.schema.types
-    if len(kinds) == 1 and types.is_fixed_size_list(kinds[0]):
-        values = table.column(0).combine_chunks()
-        if values.null_count or not _is_number(kinds[0].value_type):
-            raise FeatureError("Arrow: the lists must contain numbers, without missing values")
-        flat = values.flatten().to_numpy(zero_copy_only=False)
-        rows: NDArray[Any] = flat.reshape(-1, kinds[0].list_size)
-        return rows
-    if not kinds or not all(map(_is_number, kinds)):
+def check_features_size(shape: tuple[int, ...], largest: int | None) -> None:
+    """Raise FeatureError if features take more than `largest` bytes."""
+    if largest is not None and features_size(shape) > largest:
         raise FeatureError(
-            "Arrow: numeric columns are needed, one per channel, or one column of fixed-size lists"
+            f"features of shape {shape} take {features_size(shape):,} bytes as float32; "
+            f"{largest:,} are allowed here; send more as a job"
         )
-    return np.stack([column.to_numpy() for column in table.columns], axis=1)
-
-
-def _is_number(kind: Any) -> bool:
-    from pyarrow import types
-
-    return bool(types.is_integer(kind) or types.is_floating(kind))
 
 
 def main() -> None:
     """Answer tasks until standard input ends."""
     limit_resources(*map(int, sys.argv[1:]))
-    answer_tasks(lambda task, send: _decode(Task(**task), send))
+    answer_tasks(_answer)
+
+
+def _answer(task: dict[str, Any], send: Send) -> Reply:
+    return _decode_json(JsonTask(**task)) if "specs" in task else _decode(Task(**task), send)
+
+
+def _decode_json(task: JsonTask) -> Reply:
+    """Write a request with binary tensors; return the number of its bytes that are JSON."""
+    from actspan.server.inference_tensors import TensorSpec, as_binary
+
+    specs = [TensorSpec(**spec) for spec in task.specs]
+    try:
+        head, tensors = as_binary(Path(task.source).read_bytes(), task.header, specs)
+    except ProblemError as error:
+        raise DataError(error.detail) from error
+    with Path(task.target).open("wb") as stream:
+        stream.write(head)
+        for tensor in tensors:
+            stream.write(tensor.data)
+    return {"header": len(head)}
 
 
 def _decode(task: Task, send: Send) -> Reply:
@@ -168,17 +172,27 @@ def _decode(task: Task, send: Send) -> Reply:
 
 def _convert(task: Task) -> Iterator[Reply]:
     """Write the features of an array file; yield the progress and the stride."""
-    source = Path(task.source)
-    array = _mapped_npy(source) if task.kind == "npy" else arrow_array(source)
+    source, done = Path(task.source), 0
+    array = _mapped_npy(source) if task.kind == "npy" else ArrowUpload(source)
     check_features(array.shape, task.channels)
-    _check_duration(len(array) * task.stride, task)
+    check_features_size(array.shape, task.largest)
+    total = array.shape[0]
+    _check_duration(total * task.stride, task)
+    blocks = array.blocks(_BLOCK) if isinstance(array, ArrowUpload) else _blocks(array)
     with _feature_file(task) as writer:
-        for first in range(0, len(array), _BLOCK):
-            writer.add(np.asarray(array[first : first + _BLOCK], dtype=np.float32))
-            yield {"progress": min((first + _BLOCK) / len(array), 1.0), "stride": task.stride}
+        for block in blocks:
+            writer.add(block)
+            done += len(block)
+            yield {"progress": min(done / total, 1.0), "stride": task.stride}
 
 
-def _mapped_npy(path: Path) -> Any:
+def _blocks(array: NDArray[Any]) -> Iterator[Float32]:
+    for first in range(0, len(array), _BLOCK):
+        yield np.asarray(array[first : first + _BLOCK], dtype=np.float32)
+
+
+def _mapped_npy(path: Path) -> NDArray[Any]:
+    check_size(path)
     if path.stat().st_size == 0:
         raise FeatureError("the upload is empty")
     with path.open("rb") as stream:

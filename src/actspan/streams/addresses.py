@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from actspan.config.streams import TIMEOUT
 from actspan.core.errors import VideoError
+from actspan.core.limits import PIXELS
 
 # With one slash, too, so that a mistyped address is not shown as the name of a missing file.
 _ADDRESS = re.compile(r"(rtsps?|https?):/|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -36,6 +37,7 @@ _RTSP = {
     "protocol_whitelist": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto",
     "rtsp_flags": "prefer_tcp",
 }
+DECODING = {"max_pixels": str(PIXELS)}  # options of FFmpeg for every video
 _OPTIONS = {"http": _HTTP, "https": _HTTP, "rtsp": _RTSP, "rtsps": _RTSP}
 
 _UNREACHABLE = "check that its server runs and can be reached from here"
@@ -168,10 +170,10 @@ class Address:
     def _options(self) -> dict[str, str]:
         """Return the options for FFmpeg, which accepts any certificate by default."""
         if not self.is_secure:
-            return _OPTIONS[self.scheme]
+            return {**_OPTIONS[self.scheme], **DECODING}
         trusted = ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE, or that of the system
         known = {} if trusted is None else {"ca_file": trusted}
-        return {**_OPTIONS[self.scheme], "tls_verify": "1", **known}
+        return {**_OPTIONS[self.scheme], **DECODING, "tls_verify": "1", **known}
 
     def failure(self, what: str, error: Exception) -> VideoError:
         """Return the error of a server, from one of FFmpeg, whose own text has the credentials."""

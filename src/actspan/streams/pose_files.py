@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickletools
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,9 +17,11 @@ from actspan.core.files import check_size
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import Float64
 from actspan.core.wording import counted, listed
-from actspan.data.array_files import check_expansion
+from actspan.data.array_files import check_dataset
 
 _HEADER = 65_536  # bytes of a header line of a CSV file
+_WIDTH = 8  # bytes of a coordinate as it is used, float64
+_MOST_TEXTS, _LONGEST_TEXTS = 10_000, 1 << 20  # names of joints or tracks, and their bytes
 _AS_CSV = "give the CSV file of the same analysis"
 Names = tuple[str, ...]  # of a column: scorer, (individual,) joint, coordinate
 
@@ -141,24 +144,32 @@ def _read_hdf5(path: Path) -> Pose:
 
 def _plain(dataset: Any, field: str | None = None) -> Any:
     """Read a data set of numbers, after its size is compared with the file's."""
-    _check(dataset, dataset.nbytes)
+    shape = dataset.dtype[field].shape if field else ()
+    _check(dataset, dataset.size * math.prod(shape))
     array = dataset[field] if field else dataset[()]
     if array.dtype.kind not in "fiu" or array.ndim < 2:
         raise ValueError(f"{dataset.name} contains no table of numbers")
     return array.astype(np.float64)
 
 
-def _check(dataset: Any, size: int) -> None:
-    """Raise ValueError if `size` bytes of a data set cannot be what is in the file."""
-    if dataset.external or dataset.is_virtual:
-        raise ValueError("its data are in other files")
-    check_expansion(dataset.id.get_storage_size(), size)
+def _check(dataset: Any, count: int) -> None:
+    """Raise ValueError if `count` values of a data set cannot be what is in the file."""
+    width = max(dataset.dtype.itemsize, _WIDTH)
+    check_dataset(dataset, dataset.file.id.get_filesize(), count * width)
 
 
 def _texts(dataset: Any) -> list[str]:
-    _check(dataset, dataset.nbytes)
-    texts = np.asarray(dataset[()]).reshape(-1).tolist()
-    return [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
+    """Read texts one after another: each may refer to the same long one."""
+    _check(dataset, dataset.size)
+    if dataset.ndim != 1 or dataset.size > _MOST_TEXTS:
+        raise ValueError(f"{dataset.name} is not a list of at most {_MOST_TEXTS:,} texts")
+    texts, length = [], 0
+    for text in dataset:
+        texts.append(text.decode() if isinstance(text, bytes) else str(text))
+        length += len(texts[-1])
+        if length > _LONGEST_TEXTS:
+            raise ValueError(f"the texts of {dataset.name} have more than {_LONGEST_TEXTS:,} bytes")
+    return texts
 
 
 def _fixed_names(group: Any) -> list[Names]:
@@ -167,7 +178,9 @@ def _fixed_names(group: Any) -> list[Names]:
     columns = []
     for level in range(levels):
         texts = _texts(group[f"block0_items_level{level}"])
-        labels = np.asarray(group[f"block0_items_label{level}"][()]).tolist()
+        label = group[f"block0_items_label{level}"]
+        _check(label, label.size)
+        labels = np.asarray(label[()]).tolist()
         if any(not 0 <= label < len(texts) for label in labels):
             raise ValueError("the names of its columns are damaged")
         columns.append([texts[label] for label in labels])
@@ -180,7 +193,9 @@ def _table_names(table: Any) -> list[Names]:
     The pickle is not run: only lists and tuples of texts are read.
     """
     written = table.attrs["values_block_0_kind"]
-    names = texts_in_pickle(bytes(written))
+    if not isinstance(written, bytes | np.void):
+        raise ValueError("the names of its columns are damaged")
+    names = texts_in_pickle(written if isinstance(written, bytes) else written.tobytes())
     widths = {len(name) for name in names if isinstance(name, tuple)}
     is_whole = all(isinstance(name, tuple) for name in names) and len(widths) == 1
     if not is_whole or len(names) != table.dtype["values_block_0"].shape[0]:
@@ -236,7 +251,7 @@ def _read_sleap(file: Any) -> Pose:
     if tracks.dtype.kind != "f" or len(shape) != 4 or shape[1:3] != (2, len(joints)) or 0 in shape:
         raise ValueError(f"tracks have shape {shape}, not (tracks, 2, joints, frames)")
     count = shape[0]
-    _check(tracks, tracks.nbytes // count)
+    _check(tracks, tracks.size // count)
     names = _texts(file["track_names"]) if "track_names" in file else []
     names = names if len(names) == count else [f"track {i}" for i in range(count)]
     chosen = int(np.argmax([np.isfinite(tracks[i]).sum() for i in range(count)]))
@@ -245,7 +260,7 @@ def _read_sleap(file: Any) -> Pose:
     if "point_scores" in file:
         scores = file["point_scores"]  # (tracks, joints, frames)
         if scores.shape == (count, len(joints), len(points)) and scores.dtype.kind == "f":
-            _check(scores, scores.nbytes // count)
+            _check(scores, scores.size // count)
             likelihood = scores[chosen].astype(np.float64).T
     others = [name for i, name in enumerate(names) if i != chosen]
     return Pose(tuple(joints), points, likelihood, _others_note(others))

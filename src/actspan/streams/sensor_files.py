@@ -11,9 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from actspan.core.errors import VideoError, require_installed
-from actspan.core.files import check_size
+from actspan.core.files import check_expansion, check_size
 from actspan.core.types import Float64
-from actspan.data.array_files import check_expansion
 
 _BLOCK = 4 * 2**20  # bytes of a CSV file per batch; no line may be longer
 _ROWS = 65_536  # rows of a Parquet file per batch
@@ -102,7 +101,7 @@ class _CsvFile(SensorFile):
         )
         with _table_errors(path), self._open(csv.ConvertOptions(decimal_point=self._decimal)) as f:
             found = f.schema
-        names = found.names
+            names = found.names  # which may not be UTF-8
         if len(set(names)) < len(names):
             twice = next(n for n in names if names.count(n) > 1)
             raise VideoError(f"{path}: two columns are named {twice!r}", "rename one of the two")
@@ -154,14 +153,14 @@ class _ParquetFile(SensorFile):
             check_size(path)
             self._file = parquet.ParquetFile(path)
             found, self.rows = self._file.schema_arrow, self._file.metadata.num_rows
-        self.columns = tuple(Column(field.name, _type_of(field.type)) for field in found)
+            self.columns = tuple(Column(field.name, _type_of(field.type)) for field in found)
 
     def _record_batches(self, names: Sequence[str]) -> Iterator[Any]:
         groups = [self._file.metadata.row_group(i) for i in range(self._file.num_row_groups)]
         for group in groups:
             columns = [group.column(i) for i in range(group.num_columns)]
             used = [c for c in columns if c.path_in_schema.split(".")[0] in names]
-            stored = sum(column.total_compressed_size for column in used)
+            stored = min(sum(c.total_compressed_size for c in used), self.path.stat().st_size)
             check_expansion(stored, sum(column.total_uncompressed_size for column in used))
         yield from self._file.iter_batches(_ROWS, columns=list(names), use_threads=False)
 

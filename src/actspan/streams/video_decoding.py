@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actspan.core.errors import VideoError, require
+from actspan.core.limits import PIXELS
 from actspan.core.wording import counted
-from actspan.streams.addresses import Address, Location, raise_if_interrupted
+from actspan.streams.addresses import DECODING, Address, Location, raise_if_interrupted
 
 if TYPE_CHECKING:
     import av
@@ -124,9 +125,9 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         if stream is None and not self.path.stat().st_size:
             raise VideoError(f"{self.path}: the file is empty")
         try:
-            if stream is not None:  # a session description in it could name any address
-                return self._av.open(stream, options={"protocol_whitelist": "pipe"})
-            return self._av.open(str(self.path))
+            # A session description in a stream could name any address.
+            only = {} if stream is None else {"protocol_whitelist": "pipe"}
+            return self._av.open(stream or str(self.path), options=DECODING | only)
         except (self._av.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"{self.path}: not a video, damaged, or truncated before its index: "
@@ -140,16 +141,30 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self.others = max(len(pictures) - 1, 0)
         chosen: av.VideoStream | None = pictures[0] if pictures else None
         if chosen is not None and chosen.codec_context is not None and chosen.codec_context.width:
+            self._bound_pictures(chosen.codec_context)
             return chosen
         kinds = sorted({stream.type for stream in self.container.streams})
         if not kinds:
             raise VideoError(f"{self.path}: contains nothing: truncated before its index, or empty")
         if "video" in kinds:
-            raise VideoError(f"{self.path}: its pictures cannot be decoded, or are a still cover")
+            raise VideoError(
+                f"{self.path}: its pictures cannot be decoded, are a still cover, or have more "
+                f"than {PIXELS:,} pixels"
+            )
         raise VideoError(
             f"{self.path}: contains no pictures, only {', '.join(kinds)}",
             "leave it out, or remove it",
         )
+
+    def _bound_pictures(self, decoder: av.VideoCodecContext) -> None:
+        """Raise VideoError if pictures are too large; refuse later ones that are."""
+        if decoder.width * decoder.height > PIXELS:
+            size = f"{decoder.width} x {decoder.height}"
+            raise VideoError(
+                f"{self.path}: pictures of {size} pixels; at most {PIXELS:,} are decoded",
+                "scale it down",
+            )
+        decoder.options = {**decoder.options, **DECODING}
 
     def _announced(self) -> float | None:
         end = self._stream_end()
