@@ -39,6 +39,7 @@ def kill_at_a_moment(case: Case) -> str:
         driver = case.start(*case.line("--resume"))
         case.wait_a_moment()
         os.kill(driver.pid, signal.SIGKILL)
+        case.kills += 1
         driver.wait()
         case.require_complete_or_absent()
     return case.resumed()
@@ -50,6 +51,7 @@ def kill_at_an_operation(case: Case) -> str:
     number = case.random.randint(1, 70)
     kill = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
     case.propose(setup=lambda: at_operation(number, kill))
+    case.kills += 1
     case.require_complete_or_absent()
     return case.resumed()
 

@@ -7,11 +7,13 @@ import random
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.examples import write_bundle, write_dataset
 from tests.runs import contents
@@ -91,8 +93,10 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bundle, self.dataset, self.store = (folder / n for n in ("bundle", "set", "store"))
+        self.plain = folder / "plain"  # the bundle without ONNX files
         self.seconds = 0.0  # that an undisturbed run takes
         self.expected: dict[str, bytes] = {}  # its files
+        self.undisturbed: dict[str, Any] = {}  # other commands, by name
 
     @classmethod
     def make(cls, folder: Path) -> World:
@@ -101,11 +105,14 @@ class World:
         if os.fork() == 0:  # so that this process never starts a thread
             write_dataset(folder / "set", videos=VIDEOS)
             write_bundle(folder / "bundle")
+            write_tables(folder / "tables")
             os._exit(0)
         os.wait()
         case = Case(world, folder / "undisturbed", random.Random(0))
         case.folder.mkdir()
         case.run("pack", str(world.dataset), "--out", str(world.store))
+        weights = (str(world.bundle / f"{net}.safetensors") for net in ("tem", "pem"))
+        case.run("convert", *weights, "--out", str(world.plain))
         case.propose()
         shutil.rmtree(case.out)
         begin = time.perf_counter()
@@ -122,6 +129,7 @@ class Case:
         self.world, self.folder, self.random = world, folder, random
         self.out = folder / "run"
         self.bundle, self.dataset = world.bundle, world.dataset
+        self.kills = 0  # processes that were killed
 
     def copy_dataset(self) -> Path:
         """Use a copy of the dataset, which may be damaged."""
@@ -141,8 +149,17 @@ class Case:
         return self.out.with_name(f"{self.out.name}.partial")
 
     def start(self, *arguments: str, setup: Setup | None = None) -> Command:
-        """Start a command."""
-        return Command(list(arguments), self.folder / "log", setup)
+        """Start a command, with a folder of temporary files of its own."""
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        temporary.chmod(0o777)
+
+        def prepare() -> None:
+            os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+            if setup is not None:
+                setup()
+
+        return Command(list(arguments), self.folder / "log", prepare)
 
     def run(self, *arguments: str, setup: Setup | None = None) -> Ended:
         """Run a command to its end."""
@@ -215,8 +232,33 @@ def kill_after_shards(shards: int) -> None:
 
 def at_operation(number: int, act: Callable[[], None]) -> None:
     """Prepare this process to call a function at its `number`th operation that changes the disk."""
-    changes = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "tempfile.mkstemp", "os.chmod")
-    on_event(number, lambda event, words: event in changes, act)
+    on_event(number, _is_change, act)
+
+
+def count_operations(file: Path) -> None:
+    """Prepare this process to append a byte to a file at each operation that changes the disk."""
+    handle = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def hook(event: str, words: tuple[object, ...]) -> None:
+        if _is_change(event, words):
+            os.write(handle, b".")
+
+    sys.addaudithook(hook)
+
+
+def _is_change(event: str, words: tuple[object, ...]) -> bool:
+    if event == "open":
+        flags = words[2]
+        return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
+    return event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate")
+
+
+def write_tables(folder: Path) -> None:
+    """Write recordings of sensors, for `extract`."""
+    folder.mkdir()
+    for number in range(6):
+        rows = "".join(f"{0.1 * step:.1f},{(step * number) % 7}\n" for step in range(400))
+        (folder / f"table{number}.csv").write_text(f"time,x\n{rows}")
 
 
 def on_event(
