@@ -22,6 +22,7 @@ from actspan.core.errors import ActSpanError, DataError, require
 from actspan.core.files import StrPath, atomic_file, name_disk_errors
 from actspan.core.locks import LOCK, lock_target
 from actspan.core.object_files import ObjectFile, TemporaryCopy
+from actspan.core.temporary import temporary_folder
 
 T = TypeVar("T")
 
@@ -167,7 +168,7 @@ class ObjectStorage:
     @contextmanager
     def create(self, name: str) -> Iterator[IO[bytes]]:
         """Open a file for writing; if the block succeeds, it is put: at once, or by a rename."""
-        with tempfile.TemporaryDirectory(prefix="actspan-") as folder:
+        with temporary_folder() as folder:
             with open(copy := f"{folder}/file", "wb") as stream:
                 yield stream
             if self._has_atomic_puts:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +17,7 @@ from actspan.core.errors import DataError, FeatureError, ShapeError, require_ins
 from actspan.core.files import StrPath
 from actspan.core.problems import Problem
 from actspan.core.storage import ObjectStorage, is_url
+from actspan.core.temporary import folder_until_exit
 from actspan.core.types import Features, Video
 from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
@@ -274,8 +272,7 @@ def _download(url: str) -> Path:
         raise DataError(f"{storage.url}: no files found")
     if MANIFEST in names:
         names = [name for name in names if not name.endswith(".arrow")]
-    folder = Path(tempfile.mkdtemp(prefix="actspan-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = folder_until_exit()
 
     def download(name: str) -> None:
         path = folder / name

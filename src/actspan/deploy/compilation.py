@@ -15,7 +15,6 @@ import importlib
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +24,7 @@ from typing import Any
 
 from actspan.config.base import dump_toml, from_dict, read_toml
 from actspan.core.errors import BundleError, CompileError
+from actspan.core.temporary import temporary_folder
 from actspan.deploy.deploy_requests import TARGETS, CompileRequest
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import COMPILED, CompiledFile, CompiledFiles
@@ -140,8 +140,7 @@ def compile_plan(
     done = []
     for job in plan.jobs:
         begin = perf_counter()
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with temporary_folder() as folder:
             shutil.copy(plan.bundle.file(job.source), folder / job.source)
             try:
                 report = compiler.compile(job, plan, folder, log)

@@ -7,12 +7,12 @@ annotated videos stay within a limit.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actspan.core.temporary import temporary_folder
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
 from actspan.deploy.reference import SampleVideos, dataset_videos
@@ -103,7 +103,7 @@ def _mixes(
         return _recall({"tem": tem, **sessions}, bundle, videos)
 
     exact = recall(open_net(bundle, "tem", backend="openvino"), "openvino")
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for left in range(layers + 1):
             model, path = without(left), Path(folder, f"{left}.xml")
             openvino.save_model(model, str(path), compress_to_fp16=False)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from actspan.core.errors import ActSpanError, require
 from actspan.core.limits import SETTINGS
+from actspan.core.temporary import temporary_folder
 from actspan.model.bundle import Bundle
 from actspan.model.hub import Hub, name_hub_errors
 from actspan.model.hub_address import HubAddress
@@ -94,18 +93,18 @@ def push_bundle(
 def _text(hub: Hub, name: str) -> str:
     """Return a small file of a repository; "" if it is not text."""
     hub.require_size(name, hub.files([name])[name].size, SETTINGS)
-    with TemporaryDirectory(prefix="actspan-") as folder:
-        return hub.download(name, Path(folder)).read_text(encoding="utf-8", errors="replace")
+    with temporary_folder() as folder:
+        return hub.download(name, folder).read_text(encoding="utf-8", errors="replace")
 
 
 def _bundle_files(hub: Hub, existing: set[str]) -> set[str]:
     """Return the files that the bundle in a repository lists; none if it has no bundle."""
     if MANIFEST not in existing:
         return set()
-    with TemporaryDirectory(prefix="actspan-") as name:
+    with temporary_folder() as folder:
         hub.require_size(MANIFEST, hub.files([MANIFEST])[MANIFEST].size, SETTINGS)
-        hub.download(MANIFEST, Path(name))
+        hub.download(MANIFEST, folder)
         try:
-            return set(Bundle.load(name).files)
+            return set(Bundle.load(folder).files)
         except ActSpanError:  # damaged, or of a later version: its files stay
             return set()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import gzip
-import shutil
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -20,6 +17,7 @@ from urllib.request import urlopen
 from actspan.core.errors import BundleError
 from actspan.core.files import StrPath, check_size
 from actspan.core.limits import SETTINGS, WEIGHTS
+from actspan.core.temporary import folder_until_exit
 from actspan.data.dataset import local_folder, location_of
 from actspan.model import LABEL_FREE
 from actspan.model.manifest import MANIFEST, check_place, read_manifest
@@ -83,7 +81,7 @@ def bundle_location(folder: Path, *, shown: bool = False) -> str:
 def _fetched(url: str) -> Path:
     """Download a bundle over http: an archive, or a folder by its `model.toml`."""
     name = Path(urlsplit(url).path).name
-    folder = _temporary_folder()
+    folder = folder_until_exit()
     if name.lower().endswith(ARCHIVES):
         _download(url, folder / name, WEIGHTS)
         return _unpacked(folder / name, url.partition("?")[0])
@@ -93,12 +91,6 @@ def _fetched(url: str) -> Path:
     for file, record in read_manifest(bundle).files.items():
         _download(f"{url}/{file}", bundle / file, record.size)
     return bundle
-
-
-def _temporary_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="actspan-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def _download(url: str, path: Path, limit: int) -> None:
@@ -118,7 +110,7 @@ def _download(url: str, path: Path, limit: int) -> None:
 
 def _unpacked(archive: Path, source: str | Path) -> Path:
     """Unpack an archive to a temporary folder; return the folder with `model.toml` in it."""
-    folder = _temporary_folder()
+    folder = folder_until_exit()
     try:
         check_size(archive, WEIGHTS)
         _unpack(archive, folder)

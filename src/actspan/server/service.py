@@ -7,11 +7,11 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
 
 from actspan.core.errors import DataError
+from actspan.core.temporary import temporary_folder
 from actspan.data.dataset import Recording
 from actspan.data.features import Entry, read_array
 from actspan.data.timebase import SnippetGrid
@@ -126,8 +126,8 @@ class UploadWork:
 def decoding_folder() -> Iterator[Path]:
     """Make a temporary folder for a body; raise StorageError if the disk cannot be used."""
     try:
-        with TemporaryDirectory(prefix="actspan-") as folder:
-            yield Path(folder)
+        with temporary_folder() as folder:
+            yield folder
     except OSError as error:
         raise disk_error(error.errno) from error
 

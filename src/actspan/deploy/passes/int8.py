@@ -6,7 +6,6 @@ docs/deploy/passes.md explains the choices, with measurements.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from actspan.core.temporary import temporary_folder
 from actspan.core.wording import listed
 from actspan.deploy.passes.contract import (
     Contract,
@@ -221,7 +221,7 @@ def _quantise(
     )
 
     onnx.helper.set_model_props(proto, _PREPROCESSED)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         path = Path(folder, "int8.onnx")
         with np.errstate(all="ignore"):
             quantize_static(
