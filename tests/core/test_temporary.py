@@ -39,6 +39,7 @@ def test_a_folder_is_empty_and_removed(tmp_path: Path) -> None:
 @pytest.mark.skipif(not HAS_LOCKS, reason="without locks nothing is swept")
 def test_the_folder_of_a_killed_process_is_removed_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "actspan-notes").mkdir()
+    (tmp_path / "actspan-a1b2c3d4").mkdir()  # of one that was killed before it locked it
     killed = subprocess.run(
         [sys.executable, "-c", KILLED], env=os.environ | {"TMPDIR": str(tmp_path)}, check=False
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from actspan.core.locks import HAS_LOCKS, LOCK, try_lock
 
 _PREFIX = "actspan-"
+_NAME = re.compile(r"actspan-[a-z0-9_]{8}")
 _FILES = "files"
 
 
@@ -20,19 +22,20 @@ _FILES = "files"
 def temporary_folder() -> Iterator[Path]:
     """Make a folder for temporary files, and remove it after the block.
 
-    It is locked until then. Each call removes the folders of this kind that no process has locked.
+    The folder around it is locked until then. Each call removes those that no process has locked.
     Raises OSError if it cannot be made.
     """
     if HAS_LOCKS:
         _remove_left()
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, ExitStack() as stack:
-        if HAS_LOCKS:
-            lock = stack.enter_context(open(Path(name, LOCK), "xb"))
-            with suppress(OSError):  # a file system without locks
-                try_lock(lock.fileno())
-        folder = Path(name, _FILES)
-        folder.mkdir()
-        yield folder
+    with ExitStack() as stack:
+        around: Path | None = None
+        while around is None:
+            around = _make_locked(stack)
+        try:
+            (around / _FILES).mkdir()
+            yield around / _FILES
+        finally:
+            _remove(around)
 
 
 def folder_until_exit() -> Path:
@@ -42,19 +45,45 @@ def folder_until_exit() -> Path:
     return stack.enter_context(temporary_folder())
 
 
+def _make_locked(stack: ExitStack) -> Path | None:
+    """Make a folder with a lock file; None if another process has taken it for a leftover."""
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    if not HAS_LOCKS:
+        return folder
+    try:
+        lock = stack.enter_context(open(folder / LOCK, "xb"))
+    except FileNotFoundError:
+        return None
+    with suppress(OSError):  # a file system without locks
+        if not try_lock(lock.fileno()):
+            return None
+    return folder if (folder / LOCK).exists() else None
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, its lock file last."""
+    for part in (folder / _FILES, folder):
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def _remove_left() -> None:
     with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
-            if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False):
-                _remove_unlocked(Path(entry.path))
+            if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                with suppress(OSError):  # of another user, of another kind, or without locks
+                    _remove_if_left(Path(entry.path))
 
 
-def _remove_unlocked(folder: Path) -> None:
-    with suppress(OSError):  # of another user, of another kind, or without locks
+def _remove_if_left(folder: Path) -> None:
+    try:
         handle = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
-        try:
-            # One without files may be about to be locked.
-            if (folder / _FILES).is_dir() and try_lock(handle):
-                shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(handle)
+    except FileNotFoundError:
+        os.rmdir(
+            folder
+        )  # if it is empty: killed before it was locked, or after its lock was removed
+        return
+    try:
+        if try_lock(handle):
+            _remove(folder)
+    finally:
+        os.close(handle)
