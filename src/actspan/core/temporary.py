@@ -51,7 +51,7 @@ def _make_locked(stack: ExitStack) -> Path | None:
     if not HAS_LOCKS:
         return folder
     try:
-        lock = stack.enter_context(open(folder / LOCK, "xb"))
+        lock = stack.enter_context(open(folder / LOCK, "xb"))  # noqa: SIM115
     except FileNotFoundError:
         return None
     with suppress(OSError):  # a file system without locks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -162,7 +163,7 @@ def name_runs(runs: Sequence[Path]) -> list[str]:
     """
     if not 1 <= len(runs) <= MOST_RUNS:
         raise ConfigError(f"{len(runs)} runs; a report compares 1 to {MOST_RUNS}")
-    places = [path.resolve() for path in runs]
+    places = [Path(os.path.realpath(path)) for path in runs]  # also of a loop of links
     if len(set(places)) < len(places):
         raise ConfigError("a run is given twice; give each once")
     for count in range(1, max(len(place.parts) for place in places) + 1):
