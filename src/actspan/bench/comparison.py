@@ -7,6 +7,7 @@ so BSN = 1 / (1 / TEM + 1 / PEM).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -111,7 +112,7 @@ def _short_name(path: Path, among: Iterable[Path]) -> str:
     """Return a file's stem or a folder's name, with parents where needed to make it unique."""
 
     def parts(path: Path) -> tuple[str, ...]:
-        whole = path.resolve()
+        whole = Path(os.path.realpath(path))  # also of a loop of links
         return whole.parts if whole.is_dir() else whole.with_suffix("").parts
 
     own_parts = parts(path)
