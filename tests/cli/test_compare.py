@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 GUIDE = Path(__file__).parents[1] / "bench" / "guide"
 SOURCES = (str(GUIDE / "t4"), str(GUIDE / "ascend310"), "--chips", "4")
 NOTHING = f"{quote(sys.executable)} -S -c pass"
-SLOW = f"{quote(sys.executable)} -S -c 'import time; time.sleep(0.1)'"
+SLOW = f"{quote(sys.executable)} -S -c 'import time; time.sleep(0.4)'"
 
 
 def actspan(*arguments: str) -> Result:
