@@ -5,6 +5,7 @@
     memory    peak memory of commands               ray       Ray workers, the local engine
     scale     cost by cells, videos, machines       serve     the HTTP service
     extract   videos to features                    viewer    the viewer, and its pictures
+    peers     beside the functions of others
     faults    faults put into runs                  path      functions that `propose` enters
     workspace the pictures and figures of the viewer
     after_bmn everything after BMN, in memory       serve_faults  the service under faults

@@ -218,7 +218,8 @@ def sets(
                     rows.append(evaluate_preset(Bundle.load(path), data))
                 else:
                     work = folder / f"labelled-{number}-{seed}"
-                    rows.append(evaluate_labels(data, path, work, seed, report, of_labels))
+                    detect(data, path, work, seed, report, of_labels)
+                    rows.append(evaluate_labels(data, work))
                 print_row(f"{chosen}, seed {seed}", rows[-1])
             shown = [mean_and_spread([row[c] for row in rows]) for c in columns]
             lines.append([chosen, *shown, f"{np.mean(seconds):.0f}" if seconds else "-"])
@@ -299,8 +300,11 @@ def detect(
     seed: int,
     report: Report,
     config: ClassifierTrainConfig,
-) -> dict[str, Detections]:
-    """Train the classifier into a copy of the model, and run it as a user would."""
+) -> None:
+    """Train the classifier into a copy of the model, and run it as a user would.
+
+    The copy is `model` in the folder, the run is `run`.
+    """
     shutil.copytree(model, folder / "model")
     train_classifier(dataset, Bundle.load(folder / "model"), config, seed=seed, report=report)
     propose(
@@ -313,23 +317,15 @@ def detect(
             backend="onnxruntime",
         )
     )
-    return read_detections(folder / "run")
 
 
-def evaluate_labels(
-    dataset: Dataset,
-    model: Path,
-    folder: Path,
-    seed: int,
-    report: Report,
-    config: ClassifierTrainConfig,
-) -> Figures:
-    """Return mAP of `detect`, and two figures more.
+def evaluate_labels(dataset: Dataset, folder: Path) -> Figures:
+    """Return mAP of what `detect` made, and two figures more.
 
     They are the share of annotated instances that get their own label, and the average mAP of the
     same proposals with the label of the instance that each overlaps most, and no other score.
     """
-    found = detect(dataset, model, folder, seed, report, config)
+    found = read_detections(folder / "run")
     record = (Bundle.load(folder / "model").training or {})["classifier"]
     annotated = evaluate_detection(dataset, with_annotated_labels(dataset, folder / "run"))
     return evaluate_detection(dataset, found).summary() | {

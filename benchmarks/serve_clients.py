@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Record:
-    """What all clients met; they share it."""
+    """Counts of what all clients met, which they share."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     sent: int = 0

@@ -173,3 +173,12 @@ def add_classifier(bundle: Bundle, labels: tuple[str, ...] = ("jump", "long run"
         scale = 1 if name.endswith("bias") else 4 / np.sqrt(shape[-1])
         weights[name] = rng.normal(size=shape, scale=scale).astype(np.float32)
     return bundle.add_classifier(config, weights)
+
+
+def write_inputs(folder: Path) -> Path:
+    """Write a dataset `set`, a bundle `model` and a recording `a.csv`; return the folder."""
+    write_dataset(folder / "set")
+    write_bundle(folder / "model")
+    rows = "".join(f"{0.1 * step:.1f},{step % 7}\n" for step in range(100))
+    (folder / "a.csv").write_text(f"time,x\n{rows}")
+    return folder

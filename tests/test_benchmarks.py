@@ -32,6 +32,7 @@ from benchmarks import (  # noqa: E402
     data,
     general,
     harness,
+    peer_functions,
     peers,
     published_evaluation,
 )
@@ -289,16 +290,18 @@ def test_sets_that_share_recordings_are_left_out_together() -> None:
 
 def test_functions_for_python_2_divide_as_there(tmp_path: Path) -> None:
     (tmp_path / "old.py").write_text("def halve(x):\n    return x / 2, x / 2.0, 1. / (x / 3)\n")
-    assert peers.load_python_2(tmp_path / "old.py").halve(7) == (3, 3.5, 0.5)
+    assert peer_functions.load_python_2(tmp_path / "old.py").halve(7) == (3, 3.5, 0.5)
 
 
 def test_peers_are_compared_by_segment() -> None:
     segments = np.array([[0.1, 0.2], [0.3, 0.9]])
-    answer = peers.Answer(segments, np.array([0.5, 0.4]))
-    other = peers.Answer(segments[::-1], np.array([0.4, 0.6]))
+    answer = peer_functions.Answer(segments, np.array([0.5, 0.4]))
+    other = peer_functions.Answer(segments[::-1], np.array([0.4, 0.6]))
     assert peers.difference(answer, other) == pytest.approx(0.1)
-    assert peers.difference(answer, peers.Answer(segments + 0.1, answer.values)) == np.inf
-    assert peers.difference(answer, peers.Answer(segments[:1], answer.values[:1])) == np.inf
+    assert peers.difference(answer, peer_functions.Answer(segments + 0.1, answer.values)) == np.inf
+    assert (
+        peers.difference(answer, peer_functions.Answer(segments[:1], answer.values[:1])) == np.inf
+    )
 
 
 def test_peers_that_nobody_has_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

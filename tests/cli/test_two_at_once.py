@@ -8,18 +8,14 @@ import pytest
 from click.testing import CliRunner
 
 from actspan.cli import main
-from tests.examples import write_bundle, write_dataset
+from tests.examples import write_inputs
 from tests.locks import locked_elsewhere
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a dataset, a model and a recording."""
-    folder = tmp_path_factory.mktemp("inputs")
-    write_dataset(folder / "set")
-    write_bundle(folder / "model")
-    rows = "".join(f"{0.1 * step:.1f},{step % 7}\n" for step in range(100))
-    (folder / "a.csv").write_text(f"time,x\n{rows}")
+    folder = write_inputs(tmp_path_factory.mktemp("inputs"))
     (folder / "a.mp4").write_bytes(b"")
     return folder
 

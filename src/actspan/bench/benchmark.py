@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from actspan.bench import machine
@@ -36,6 +35,7 @@ from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.progress import Progress, no_progress
 from actspan.core.ragged import RaggedProposals
 from actspan.core.segments import Proposals
+from actspan.core.temporary import temporary_folder
 from actspan.core.types import Float32
 from actspan.core.wording import counted
 from actspan.data.result_files import read_result
@@ -64,7 +64,7 @@ def run_benchmark(request: BenchRequest, progress: Progress = no_progress) -> Be
     `Dataset.load` and `Pipeline.load`.
     """
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="actspan-bench-")))
+        folder = stack.enter_context(temporary_folder())
         material = stack.enter_context(open_material(request, folder, progress))
         pool = stack.enter_context(ThreadPoolExecutor(request.streams))
         config = material.bundle.config

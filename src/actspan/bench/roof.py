@@ -149,7 +149,7 @@ class RoofProcess(AbstractContextManager["RoofProcess"]):
 
     @property
     def is_reached(self) -> bool:
-        """Whether the rounds reached the best of the machine, with all cores for themselves."""
+        """Return whether rounds reached the best of the machine, with all cores for themselves."""
         return at_best(self.rounds).is_reached and had_the_cores(self.rounds, self.cores)
 
     def was_calm(self, part: slice = slice(None)) -> bool:

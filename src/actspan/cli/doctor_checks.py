@@ -11,18 +11,17 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.resources import as_file, files
 from importlib.util import find_spec
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
 from actspan.core.machine import core_count
+from actspan.core.temporary import temporary_folder
 from actspan.runtime.backends import BACKENDS, Backend
 
 State = Literal["works", "fails", "absent"]  # absent: not installed, or no such device
@@ -105,8 +104,8 @@ def _video() -> Iterator[Finding]:
     from actspan.streams.backbone import Backbone, find_backbone
     from actspan.streams.video_decoding import VideoFile
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "short.mp4"
+    with temporary_folder() as folder:
+        path = folder / "short.mp4"
         with av.open(path, "w") as container:
             stream = container.add_stream("mpeg4", rate=10)
             stream.width = stream.height = 64

@@ -5,21 +5,22 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 
 class TemporaryCopy(io.BufferedReader):
-    """A file that is removed when it is closed; Windows removes no open files."""
+    """A file in a temporary folder, which is removed when the file is closed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path, folder: ExitStack) -> None:
         super().__init__(io.FileIO(path))
-        self._path = path
+        self._folder = folder
 
     def close(self) -> None:
-        """Close and remove the file."""
-        if not self.closed:
-            super().close()
-            os.unlink(self._path)
+        """Close the file, and remove its folder."""
+        super().close()
+        self._folder.close()
 
 
 class ObjectFile(io.RawIOBase):

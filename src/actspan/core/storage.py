@@ -8,11 +8,10 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -180,14 +179,10 @@ class ObjectStorage:
 
     def get(self, name: str) -> IO[bytes]:
         """Download a file and open the copy, which is removed when it is closed."""
-        handle, copy = tempfile.mkstemp(prefix="actspan-")
-        os.close(handle)
-        try:
-            self.download(name, Path(copy))
-        except BaseException:
-            os.unlink(copy)
-            raise
-        return TemporaryCopy(copy)
+        with ExitStack() as stack:
+            copy = stack.enter_context(temporary_folder()) / "file"
+            self.download(name, copy)
+            return TemporaryCopy(copy, stack.pop_all())
 
     def download(self, name: str, path: Path) -> None:
         """Copy a file to a local one."""

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from actspan.core.locks import HAS_LOCKS, LOCK, try_lock
@@ -22,11 +23,11 @@ _FILES = "files"
 def temporary_folder() -> Iterator[Path]:
     """Make a folder for temporary files, and remove it after the block.
 
-    The folder around it is locked until then. Each call removes those that no process has locked.
-    Raises OSError if it cannot be made.
+    The folder around it is locked until then. The first call of a process removes those that no
+    process has locked. Raises OSError if it cannot be made.
     """
     if HAS_LOCKS:
-        _remove_left()
+        _clean_once(tempfile.gettempdir())
     with ExitStack() as stack:
         around: Path | None = None
         while around is None:
@@ -66,8 +67,10 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _remove_left() -> None:
-    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+@cache
+def _clean_once(place: str) -> None:
+    """Remove the folders in a place that killed processes left."""
+    with suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
             if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 with suppress(OSError):  # of another user, of another kind, or without locks
@@ -78,9 +81,7 @@ def _remove_if_left(folder: Path) -> None:
     try:
         handle = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
-        os.rmdir(
-            folder
-        )  # if it is empty: killed before it was locked, or after its lock was removed
+        os.rmdir(folder)  # an empty one: its process was killed before or after it was locked
         return
     try:
         if try_lock(handle):

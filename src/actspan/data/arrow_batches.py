@@ -19,7 +19,7 @@ _STATED = 8  # bytes of it
 
 
 class Declared(NamedTuple):
-    """What a record batch says about itself."""
+    """Declaration of a record batch about itself."""
 
     rows: int
     size: int  # bytes of its buffers in memory

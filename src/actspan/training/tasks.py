@@ -29,7 +29,7 @@ _CHUNK_ROWS = 1 << 16
 
 
 class Task(ABC):
-    """What a network is trained on.
+    """Losses of the networks of one training.
 
     `videos` is the number of videos to draw batches from. Networks are called with batches on the
     CPU, and return their outputs there.
