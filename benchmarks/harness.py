@@ -210,7 +210,7 @@ class Row(NamedTuple):
     ours: AtBest
     target: str = ""
 
-    def where(self, calm: bool) -> Row:
+    def if_calm(self, calm: bool) -> Row:
         """Return the row for a machine that was `calm` or not: only a calm one is at its best."""
         theirs = self.baseline
         return self._replace(baseline=theirs._replace(is_reached=theirs.is_reached and calm))

@@ -180,7 +180,7 @@ def main(
         Row("PEM", baseline.stage("like", "PEM"), ours.stage("pem")),
         Row("Soft-NMS", baseline.stage("like", "Soft-NMS"), ours.stage("soft-nms")),
     ]
-    print_comparison([row.where(calm) for row in rows])
+    print_comparison([row.if_calm(calm) for row in rows])
     print_whole(baseline, each, threads, calm)
 
 
@@ -205,7 +205,7 @@ def print_whole(baseline: Baseline, each: dict[str, AtBest], threads: int, calm:
     click.echo(f"\nseconds per video, everything after TEM; ActSpan on {threads} threads")
     names = {"like": "the same outputs", "published": "as published, with match_iou / ioa"}
     rows = [Row(name, baseline.stage(kind), each[AFTER]) for kind, name in names.items()]
-    print_comparison([row.where(calm) for row in rows])
+    print_comparison([row.if_calm(calm) for row in rows])
     tem = fastest_tem(each)
     reading, scoring = baseline.stage("tem", "read CSV"), baseline.stage("tem", "TEM")
     lines = [

@@ -108,6 +108,10 @@ def _inference(path: Path) -> None:
     path.write_text(json.dumps({"inputs": [features, stride], "parameters": {"top": 3}}))
 
 
+_TRUTH = (
+    '{"database": {"video0": {"subset": "validation", "duration": 12.0, "annotations": '
+    '[{"segment": [1, 2], "label": "x"}, {"segment": [END, 9], "label": "y"}]}}}'
+)
 _LABELS = '{"video0": [{"label": "act", "score": 0.5}], "video1": [], "video2": [], "video3": []}'
 _CORRECTIONS = '{"revision": 0, "segments": [{"start": 1.5, "end": 2, "label": "jump"}]}'
 
@@ -131,9 +135,17 @@ _SEEDS: Seeds = {
     },
     "evaluate": {
         "result.json": (_material("result.json"),),
-        "truth.json": (_material("dataset/annotations.json"),),
+        "truth.json": (
+            _material("dataset/annotations.json"),
+            *(_text(_TRUTH.replace("END", number)) for number in ("4.5", "NaN", "1.7e308")),
+        ),
         "labels.json": (_text(_LABELS),),
     },
+    "export": {
+        "result.json": (_material("result.json"),),
+        "annotations.json": (_material("dataset/annotations.json"),),
+    },
+    "diagnose": {"run.toml": (_material("run/run.toml"),)},
     "run": {
         "run.toml": (_material("run/run.toml"),),
         "candidates.npy": (_material("run/candidates.npy"),),

@@ -24,6 +24,7 @@ from actspan.data.store_manifest import MANIFEST, Manifest
 from tests.examples import write_bundle, write_dataset
 
 Read = Callable[[Path], object]
+_TOOLS = ("csv", "elan", "vtt", "textgrid", "boris", "edl", "otio", "losslesscut", "audacity")
 _SHOWN = 2000  # characters of a command's output
 
 
@@ -146,18 +147,24 @@ def _evaluating(result: object, truth: object) -> tuple[object, ...]:
 def _annotations(path: Path) -> None:
     """Convert annotations, and use the result as ground truth."""
     with _work(path) as work:
-        command(
-            "annotate",
-            "convert",
-            path,
-            work / "annotations.json",
-            "--fps",
-            25,
-            "--on-error",
-            "skip",
-        )
+        options = ("--fps", 25, "--on-error", "skip")
+        command("annotate", "convert", path, work / "annotations.json", *options)
         with suppress(ActSpanError):  # the instances may be of other videos or subsets
             command(*_evaluating(material() / "result.json", work / "annotations.json"))
+
+
+def _exported(path: Path) -> None:
+    """Export a result or annotations to every tool; raise ActSpanError if all refuse."""
+    with _work(path) as work:
+        refusals = []
+        for tool in _TOOLS:
+            options = ("--to", tool, "--fps", 25, "--on-error", "skip")
+            try:
+                command("annotate", "export", path, work / tool, *options)
+            except ActSpanError as error:
+                refusals.append(error)
+        if len(refusals) == len(_TOOLS):
+            raise refusals[0]
 
 
 def _training(dataset: Path, work: Path) -> tuple[object, ...]:
@@ -231,6 +238,12 @@ COMMANDS: Mapping[str, Mapping[str, Read]] = {
         "truth.json": _use(lambda p, w: _evaluating(material() / "result.json", p)),
         "labels.json": _use(
             lambda p, w: ("label", material() / "result.json", "--labels-from", p, "--out", w / "d")
+        ),
+    },
+    "export": dict.fromkeys(("result.json", "annotations.json"), _exported),
+    "diagnose": {
+        "run.toml": _in_copy(
+            "run", "run.toml", lambda r, w: (*_evaluating(r, material() / "dataset"), "--diagnose")
         ),
     },
     "run": {

@@ -113,12 +113,6 @@ def _written(format: str) -> Write:
     return lambda path: path.write_bytes(next(iter(files.values())))
 
 
-_TRUTH = (
-    '{"database": {"a": {"subset": "validation", "duration": 12.0, "annotations": '
-    '[{"segment": [1, 2], "label": "x"}, {"segment": [4.5, 9], "label": "y"}]}}}'
-)
-
-
 def _text(content: str) -> Write:
     return lambda path: path.write_text(content, encoding="utf-8")
 
@@ -329,17 +323,6 @@ def _infer_bytes() -> bytes:
 
 
 _READERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
-    "commands": {
-        "result.json": (lambda path: write_proposals(path, {"a": _PROPOSALS}),),
-        "annotations.json": (
-            lambda path: write_annotations(path, _videos()),
-            _text(_TRUTH.replace("4.5", "NaN")),
-            _text(_TRUTH.replace("4.5", "1.7e308")),
-        ),
-        "x.vtt": (_text('WEBVTT\n\nNOTE actspan {"video": ""}\n\n00:01.5 --> 00:02.250\njump\n'),),
-        "labels.json": (_text('{"a": [{"label": "jump", "score": 0.5}]}'),),
-        "run.toml": (lambda path: write_info(path.parent, {"videos": 3, "created": "2026-12-01"}),),
-    },
     "annotations": {
         "annotations.json": (lambda path: write_annotations(path, _videos()),),
         "x.json": (
@@ -354,7 +337,10 @@ _READERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
         "x.csv": (lambda path: write_annotations(path, _videos()),),
         "x.tsv": (_text("id\tbegin\tend\tclass\nv_a\t0:01,5\t1:02:03\tjump\n"),),
         "x.eaf": (_elan,),
-        "x.vtt": (_text('WEBVTT\n\nNOTE actspan {"video": "a"}\n\n00:01.5 --> 00:02.250\njump\n'),),
+        "x.vtt": tuple(
+            _text(f'WEBVTT\n\nNOTE actspan {{"video": "{name}"}}\n\n00:01.5 --> 00:02.250\njump\n')
+            for name in ("a", "")
+        ),
         "x.srt": (_text("1\n0:00:01,500 --> 00:00:02,250\n<i>jump</i>\n"),),
         "x.TextGrid": (_text(_TEXT_GRID), _written("textgrid")),
         "x.boris": (_boris, _written("boris")),

@@ -58,7 +58,6 @@ from actspan.server.inference_tensors import (
 )
 from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.feature_files import Journal, Projection
-from fuzz import value_commands
 from fuzz.commands import COMMANDS
 from fuzz.connections import connection
 
@@ -301,13 +300,6 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("encoder.toml", pictures),
         Reader("store.toml", lambda p: Manifest.load(p.parent)),
         Reader("stage.toml", lambda p: Stage.load(p.parent)),
-    ),
-    "commands": (
-        Reader("result.json", value_commands.evaluated_result),
-        Reader("annotations.json", value_commands.evaluated_truth),
-        Reader("x.vtt", value_commands.evaluated_truth),
-        Reader("labels.json", value_commands.label_scores),
-        Reader("run.toml", value_commands.read_run),
     ),
     "logs": (Reader("tem_bs16.log", read_log),),
     "http": (
