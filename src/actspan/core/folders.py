@@ -21,7 +21,7 @@ from pathlib import Path
 
 from actspan.core.errors import ActSpanError
 from actspan.core.files import KINDS, raise_disk_error, sync
-from actspan.core.locks import LOCK, lock_target, resolved
+from actspan.core.locks import LOCK, lock_target
 
 # Entries in a folder that is filled in place. A complete folder is "ready" while the old content is
 # removed, and "moving" while its own content is moved.
@@ -53,7 +53,7 @@ def work_folder(out: Path, name: str) -> Path:
 
     It is `OUT.name` next to the folder, or `OUT/.actspan-name` if `out` cannot be renamed.
     """
-    target = resolved(out)  # a link is kept, and its target is replaced
+    target = Path(os.path.realpath(out))  # a link is kept, and its target is replaced
     inside = target / f"{_OWN}{name}"
     if target.is_dir() and (inside.is_dir() or not _is_replaceable(target)):
         return inside
@@ -63,7 +63,7 @@ def work_folder(out: Path, name: str) -> Path:
 @contextmanager
 def locked_folder(path: Path, *, wait: float = 0) -> Iterator[None]:
     """Lock an output folder, and repair what a killed process left; raises as `lock_target`."""
-    target = resolved(path)
+    target = Path(os.path.realpath(path))  # of a loop of links, too, which the lock refuses
     with lock_target(path, inside=not _is_replaceable(target), wait=wait) as is_outermost:
         if is_outermost:
             repair_folder(target)
@@ -78,7 +78,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     writes to it.
     """
     with locked_folder(path):
-        target = resolved(path)
+        target = Path(os.path.realpath(path))
         partial = target.with_name(f".{secrets.token_hex(4)}~{target.name}")
         if not _is_replaceable(target):
             partial = target / f"{_OWN}{secrets.token_hex(4)}"

@@ -46,7 +46,10 @@ def lock_target(target: Path, *, inside: bool = False, wait: float = 0) -> Itera
         Another process has locked the target, which is named with that process; or the lock file
         cannot be created.
     """
-    path = resolved(target)  # two names of one place have one lock
+    try:
+        path = target.resolve()  # two names of one place have one lock
+    except RuntimeError as error:
+        raise DataError(f"{target}: cannot be written: is a loop of links") from error
     file = path / LOCK if inside else path.with_name(f".{path.name}{LOCK}")
     if file in _held.get():
         yield False
@@ -63,14 +66,6 @@ def lock_target(target: Path, *, inside: bool = False, wait: float = 0) -> Itera
         for folder in created:
             with suppress(OSError):  # not empty
                 folder.rmdir()
-
-
-def resolved(target: Path) -> Path:
-    """Return where a target of links is written; raise DataError for a loop of links."""
-    try:
-        return target.resolve()
-    except RuntimeError as error:
-        raise DataError(f"{target}: cannot be written: is a loop of links") from error
 
 
 @contextmanager
